@@ -1,0 +1,62 @@
+"""Every repository id, config name and folder name as a pure function; no name is built elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+FAMILIES: dict[str, str] = {"canonical": ""}
+RATIOS: tuple[int, ...] = tuple(range(1, 11))
+DATASET = "mu-bench"
+
+
+def check_family(family: str) -> str:
+    """Return a family's name if it exists, else raise ``ValueError``."""
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+    return family
+
+
+def check_ratio(ratio: int | float | str) -> int:
+    """Return a deletion ratio as an integer percentage.
+
+    Raises:
+        ValueError: If it is not a whole number from 1 to 10.
+    """
+    text = str(ratio).strip()
+    if text not in {str(r) for r in RATIOS}:
+        raise ValueError(f"ratio must be a whole percentage from 1 to 10, got {ratio!r}")
+    return int(text)
+
+
+def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
+    """Name the local dataset folder of a deletion family."""
+    seed = f"-d{deletion_seed}" if deletion_seed else ""
+    return f"{DATASET}{FAMILIES[check_family(family)]}{seed}"
+
+
+def config_name(task: str, ratio: int | None = None) -> str:
+    """Name a dataset config, such as ``cifar10`` or ``cifar10_del5``."""
+    return task if ratio is None else f"{task}_del{check_ratio(ratio)}"
+
+
+def base_model(task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0) -> str:
+    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``."""
+    scale = "" if tier == "full" else f"-{tier}"
+    seed = f"-s{base_seed}" if base_seed else ""
+    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{seed}"
+
+
+def unlearned_model(
+    base: str, ratio: int, method: str, seed: int, *, changed_arguments: Mapping[str, Any] | None = None
+) -> str:
+    """Name an unlearned model's folder after its base, such as ``cifar10-mini-resnet-del5-scrub-s0``."""
+    variant = f"-{fingerprint(changed_arguments)[:6]}" if changed_arguments else ""
+    return f"{base}-del{check_ratio(ratio)}-{method.replace('_', '-')}{variant}-s{seed}"
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """Return the sha256 of a config as canonical JSON; equal configs have equal fingerprints."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
