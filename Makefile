@@ -1,0 +1,142 @@
+# The corridor: targets stand in walking order. `make` prints them.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+# What the walk is about; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
+TASK ?= cifar10
+TIER ?= mini
+RAW ?=
+RATIO ?= 5
+BACKBONE ?=
+METHOD ?= scrub
+BASE_SEEDS ?= 0
+RETRAIN_SEEDS ?= 0 1 2
+SEED ?= 0
+SEEDS ?= $(SEED)
+METHODS ?=
+
+# One thread a process: the walk runs $(WORKERS) processes side by side.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+# Arrow copies of our data sets lie inside the checkout, so that `make clean` finds them.
+export HF_DATASETS_CACHE ?= $(CURDIR)/.cache/datasets
+demo test test-slow test-all nightly: export HF_HUB_OFFLINE := 1
+
+BACKBONE_FLAG = $(if $(BACKBONE),--backbone $(BACKBONE))
+BACKBONES_FLAG = $(if $(BACKBONE),--backbones $(BACKBONE))
+METHODS_FLAG = $(if $(METHODS),--methods $(METHODS))
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install format lint types typecheck test test-slow test-all nightly data bases references unlearn results \
+	cards space push demo ci clean distclean
+
+help: ## print this list
+	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## create .venv with the pinned environment (again only after a change of it)
+
+# Without uv, pip. torch comes first, with whatever it needs on this machine; the rest as pinned, nothing resolved anew.
+# uv takes the CUDA build of torch on Linux; UV_TORCH_BACKEND=cpu in the environment makes it take the CPU build.
+$(STAMP): requirements.lock pyproject.toml
+	@if command -v uv >/dev/null; then \
+		set -e; echo "installing into $(VENV) with uv ..."; \
+		uv venv --quiet --allow-existing --python '>=3.11' $(VENV); \
+		install="uv pip install --quiet --python $(PY)"; \
+	else \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+			echo "mubench needs Python 3.11 or newer, and $(PYTHON) is not: try 'make install PYTHON=python3.12'" >&2; \
+			exit 1; }; \
+		set -e; echo "installing into $(VENV) with pip (a minute or two) ..."; \
+		$(PYTHON) -m venv $(VENV); \
+		install="$(PY) -m pip install --quiet --disable-pip-version-check --no-compile"; \
+	fi; \
+	$$install --constraint requirements.lock "$$(grep '^torch==' requirements.lock)"; \
+	$$install --no-deps --requirement requirements.lock; \
+	$$install --no-deps --no-build-isolation --editable .; \
+	touch $@
+
+format: $(STAMP) ## rewrite the sources in the house style
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lint: $(STAMP) ## check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: ## symlinks that show mypy and editors the package map (point an editor at build/types)
+	@mkdir -p build/types/mubench
+	@for room in hub_builders trainers cards; do ln -sfn ../../../$$room build/types/mubench/$$room; done
+
+typecheck: $(STAMP) types ## mypy --strict over all rooms (a minute the first time)
+	$(PY) -m mypy
+
+test: $(STAMP) ## the fast tests
+	$(PYTEST)
+
+test-slow: $(STAMP) ## the slow tests
+	$(PYTEST) -m "slow and not nightly and not network"
+
+test-all: $(STAMP) ## fast and slow tests
+	$(PYTEST) -m "not nightly and not network"
+
+nightly: $(STAMP) ## tests too long for continuous integration
+	$(PYTEST) -m nightly
+
+data: $(STAMP) ## build the dataset repository ./mu-bench (TASK, TIER, RAW)
+	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW))
+
+bases: $(STAMP) ## train base models into ./models (TASK, BACKBONE, BASE_SEEDS)
+	@set -e; for seed in $(BASE_SEEDS); do \
+		$(PY) -m mubench.hub_builders base --task $(TASK) $(BACKBONE_FLAG) --base_seed $$seed; done
+
+references: $(STAMP) ## base and retrained models with their outputs (TASK, RATIO, BACKBONE, SEEDS)
+	$(PY) -m mubench.trainers references --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds "$(SEEDS)"
+
+unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
+	$(PY) -m mubench.trainers $(METHOD) --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seed $(SEED)
+
+results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
+	$(PY) -m mubench.trainers sweep --task $(TASK) --ratio $(RATIO) $(BACKBONES_FLAG) --base_seeds $(BASE_SEEDS) \
+		--retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS) $(METHODS_FLAG) --workers $(WORKERS)
+
+cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
+	$(PY) -m mubench.cards
+
+space: ## (not built yet) the Gradio Space
+	@echo "the Space is not built yet: space/ holds only its place" >&2; exit 1
+
+push: ## (not built yet) upload the built folders to the Hub
+	@echo "pushing is not built yet: every repository is a plain folder for now" >&2; exit 1
+
+demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
+	$(PY) -m mubench.hub_builders build cifar10
+	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 --backbones resnet vit --base_seeds 0 1 \
+		--retrain_seeds 0 1 2 --seeds 0 1 2 --workers $(WORKERS)
+	$(PY) -m mubench.cards
+	$(PY) -m mubench.cards leaderboard
+	@echo
+	@echo "Where everything lies:"
+	@echo "  ./mu-bench   the data set and its deletion splits; from here: load_dataset(\"mu-bench\", \"cifar10_del5\")"
+	@echo "  ./models     base, retrained and unlearned models, each folder a Hub repository with its card"
+	@echo "  ./results    one JSON file a run: scores, cost, seeds, versions"
+	@echo "What to try next:"
+	@echo "  make unlearn METHOD=neg_grad RATIO=10 SEED=3      another run on the same base model"
+	@echo "  make data TASK=imdb && make results TASK=imdb     the same walk on text"
+	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
+	@echo "  make clean                                        remove all of it"
+
+ci: lint typecheck test test-slow demo ## what every change must pass
+
+clean: ## remove everything that was built (the environment stays)
+	rm -rf mu-bench mu-bench-* models results build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf *.egg-info
+	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and the environment too
+	rm -rf $(VENV)
