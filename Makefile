@@ -40,6 +40,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv with the pinned environment (again only after a change of it)
+	@echo "ready: $(VENV)"
 
 # Without uv, pip. torch comes first, with whatever it needs on this machine; the rest as pinned, nothing resolved anew.
 # uv takes the CUDA build of torch on Linux; UV_TORCH_BACKEND=cpu in the environment makes it take the CPU build.
@@ -54,7 +55,7 @@ $(STAMP): requirements.lock pyproject.toml
 			exit 1; }; \
 		set -e; echo "installing into $(VENV) with pip (a minute or two) ..."; \
 		$(PYTHON) -m venv $(VENV); \
-		install="$(PY) -m pip install --quiet --disable-pip-version-check --no-compile"; \
+		install="$(PY) -m pip install -qq --disable-pip-version-check --no-compile"; \
 	fi; \
 	$$install --constraint requirements.lock "$$(grep '^torch==' requirements.lock)"; \
 	$$install --no-deps --requirement requirements.lock; \
