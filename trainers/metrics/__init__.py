@@ -1,0 +1,69 @@
+"""Every metric of the suite by name. A new one is one file with a function, and one entry here."""
+
+from __future__ import annotations
+
+import math
+
+from mubench.trainers.metrics.accuracy import accuracy_on
+from mubench.trainers.metrics.attacks import loss_mia
+from mubench.trainers.metrics.case import Case, Metric, NoSignal, Views
+from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
+from mubench.trainers.metrics.gap import gap
+from mubench.trainers.metrics.overall import overall
+from mubench.trainers.metrics.score import parts
+
+__all__ = ["METRICS", "Case", "Metric", "NoSignal", "Views"]
+
+_JUDGED = ("forget", "retain", "test")
+
+# fmt: off
+METRICS: dict[str, Metric] = {
+    "score": Metric(
+        compute=lambda case: float(parts(case).score), title="S: 1 is retrained, 0 untouched or destroyed",
+        better="higher", needs=_JUDGED, references=2, bases=1),
+    "row": Metric(
+        compute=lambda case: float(parts(case).row), title="distance to retrained, row by row", better="lower",
+        range=(-math.inf, math.inf), references=2, bases=1),
+    "mean": Metric(
+        compute=lambda case: float(parts(case).mean), title="distance of the mean forget score to retrained",
+        better="lower", range=(0, math.inf), references=2, bases=1),
+    "membership": Metric(
+        compute=lambda case: float(parts(case).membership), title="advantage of the strongest attack over retrained",
+        better="lower", range=(0, math.inf), needs=("forget", "test"), references=2, bases=1),
+    "utility": Metric(
+        compute=lambda case: float(parts(case).utility), title="share of the retrained score lost on other rows",
+        better="lower", range=(0, math.inf), needs=("retain", "test"), references=2, bases=1),
+    "gap": Metric(
+        compute=gap, title="mean distance of averages to retrained (can be cheated)", better="lower", needs=_JUDGED,
+        references=1, paper="arXiv:2310.12508"),
+    "overall": Metric(
+        compute=overall, title="the original paper's score (aims at chance on forget rows)", better="higher",
+        needs=("forget", "test"), bases=1, paper="arXiv:2406.14796"),
+    "forget_score": Metric(
+        compute=accuracy_on("forget"), title="task score on forget rows", better="near retrained"),
+    "retain_score": Metric(
+        compute=accuracy_on("retain"), title="task score on retain rows", better="higher", needs=("retain",)),
+    "validation_score": Metric(
+        compute=accuracy_on("validation"), title="task score on validation rows", better="higher",
+        needs=("validation",)),
+    "test_score": Metric(
+        compute=accuracy_on("test"), title="task score on test rows", better="higher", needs=("test",)),
+    "ood_score": Metric(
+        compute=accuracy_on("ood"), title="task score on rows from elsewhere", better="higher", needs=("ood",)),
+    "loss_mia": Metric(
+        compute=loss_mia, title="AUC of low loss as a sign of membership, forget against test rows",
+        better="near retrained", needs=("forget", "test"), paper="arXiv:1709.01604"),
+    "kl_retrained": Metric(
+        compute=to_retrained(kl), title="KL(retrained || model) on forget rows", better="lower", unit="nats",
+        range=(0, math.inf), references=1, paper="arXiv:1911.04933"),
+    "js_retrained": Metric(
+        compute=to_retrained(js), title="Jensen-Shannon divergence to retrained on forget rows", better="lower",
+        unit="nats", range=(0, math.log(2)), references=1, paper="arXiv:2205.08096"),
+    "activation": Metric(
+        compute=to_retrained(activation), title="Euclidean distance of probabilities to retrained on forget rows",
+        better="lower", range=(0, math.sqrt(2)), references=1, paper="arXiv:2012.13431"),
+    "agreement": Metric(
+        compute=to_retrained(agreement), title="share of forget rows with the retrained model's class",
+        better="higher", references=1),
+}
+# fmt: on
