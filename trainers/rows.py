@@ -1,0 +1,182 @@
+"""The schema of a result row: what is in it, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mubench.hub_builders.folders import Run
+from mubench.hub_builders.tasks import Tier
+
+SCHEMA_VERSION: Literal[1] = 1
+# A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
+ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
+
+Flag = Literal["nan", "constant_class", "equals_base"]
+Scalar = bool | int | float | str | None
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list[Scalar]]:
+    """Refuse what must not be published: absolute paths and Hub tokens."""
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith(("/", "~", "hf_")):
+            raise ValueError(f"expected no path and no token in a row, got one as {key!r}")
+    return values
+
+
+Settings = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_public)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class RunInfo(_Row):
+    """What was run.
+
+    Attributes:
+        run_id: Name of the row's file, without ``.json``.
+        identity: sha256 of the run's canonical config; ``None`` for a control that no run stands behind.
+        control: Whether the row is shown unranked; see ``mubench.trainers.controls``.
+        tier: Tier of the rows.
+        task: Key in ``TASKS``.
+        family: Deletion family.
+        deletion_seed: Seed of the deletion.
+        ratio: Deleted rows in percent.
+        split: Fingerprint of the split.
+        backbone: Key in ``BACKBONES``.
+        base_seed: Seed of the base model the run started from; of the initial weights where it started from none.
+        method: Key in ``METHODS``, or a control's name.
+        recipe: How base and retrained models were trained.
+        arguments: The method's arguments; no paths, no tokens.
+        tuned: Whether the arguments are the published defaults, tuned, or a user's own.
+        seed: Seed of the run.
+        versions: Versions of the libraries.
+        device: What it ran on.
+        cost: Seconds without evaluation, and example counts such as ``forward`` and ``backward``.
+    """
+
+    run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")
+    identity: str | None = None
+    control: bool = False
+    tier: Tier
+    task: str
+    family: str
+    deletion_seed: int
+    ratio: int = Field(ge=1, le=10)
+    split: str
+    backbone: str
+    base_seed: int
+    method: str
+    recipe: Settings
+    arguments: Settings
+    tuned: Literal["default", "tuned", "custom"]
+    seed: int
+    versions: dict[str, str]
+    device: str
+    cost: dict[str, float]
+
+    @classmethod
+    def from_run(cls, run: Run, run_id: str, *, control: bool = False) -> RunInfo:
+        """Describe the run of a model folder.
+
+        Raises:
+            ValueError: If it is the run of a base model, which is a control (``judge_controls``).
+        """
+        if run.method is None or run.ratio is None or run.seed is None:
+            raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
+        record = {key: value for key, value in asdict(run).items() if key != "parent"}
+        return cls(**record, run_id=run_id, identity=run.identity, control=control)
+
+
+class Value(_Row):
+    """A metric's value.
+
+    Attributes:
+        value: The number.
+        n: Rows it was taken over.
+        retrained: Mean over the retrained models, each judged against the others; ``None`` where there are too few.
+    """
+
+    value: float
+    n: int = Field(ge=1)
+    retrained: float | None = None
+
+
+class Interval(_Row):
+    """Bootstrap of S.
+
+    Attributes:
+        low: 2.5 % quantile.
+        high: 97.5 % quantile.
+        lost: Draws without signal; they count as 0.
+        draws: S in every draw, in thousandths.
+    """
+
+    low: float
+    high: float
+    lost: int = Field(ge=0)
+    draws: list[Annotated[int, Field(ge=0, le=1000)]] = Field(min_length=1)
+
+
+class References(_Row):
+    """Seeds of the models a run was judged against, ascending."""
+
+    retrained: list[int] = Field(min_length=2)
+    bases: list[int] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for seeds in (self.retrained, self.bases):
+            if seeds != sorted(set(seeds)):
+                raise ValueError(f"expected seeds ascending and different, got {seeds}")
+        return self
+
+
+class Result(RunInfo):
+    """One run, judged.
+
+    Attributes:
+        schema_version: Version of this schema.
+        metrics: Value per metric; empty for a model whose outputs are not finite.
+        interval: Interval of S; ``None`` where S is undefined.
+        references: What it was judged against.
+        row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
+        no_signal: Why S is undefined or its group fails the gate; ``None`` if all is well.
+        flags: What is wrong with the model; a flagged run never ranks.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    metrics: dict[str, Value]
+    interval: Interval | None
+    references: References
+    row_spread: float | None
+    no_signal: str | None
+    flags: list[Flag]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if ("score" in self.metrics) != (self.interval is not None):
+            raise ValueError("expected a score and its interval together, got one of them")
+        if "score" not in self.metrics and not self.flags and self.no_signal is None:
+            raise ValueError("expected a score, a flag or a reason why there is no signal, got none of them")
+        return self
+
+    @property
+    def n_retrained(self) -> int:
+        """How many retrained models it was judged against."""
+        return len(self.references.retrained)
+
+    @property
+    def n_bases(self) -> int:
+        """How many base seeds it was judged against."""
+        return len(self.references.bases)
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the references are too few for a rank that counts."""
+        return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES
