@@ -1,0 +1,145 @@
+"""Builds one task into a dataset folder: rows, deletion ranks, shards, README. A killed build changes nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from mubench.hub_builders.deletion import deletion_ranks
+from mubench.hub_builders.names import check_family, dataset_folder
+from mubench.hub_builders.raw.rows import Splits
+from mubench.hub_builders.readme import MANIFEST, Manifest, committed, data_folder, task_folders, write_readme
+from mubench.hub_builders.shards import files_fingerprint, split_fingerprint, write
+from mubench.hub_builders.sources import check_options, rows
+from mubench.hub_builders.tasks import Task, Tier, get_task
+
+logger = logging.getLogger(__name__)
+
+STAGING = ".staging"
+
+
+def build(
+    task_key: str,
+    *,
+    tier: Tier = "mini",
+    raw: Path | None = None,
+    out: Path = Path(),
+    family: str = "canonical",
+    deletion_seed: int = 0,
+    allow_partial: bool = False,
+    max_train_rows: int | None = None,
+) -> Path:
+    """Build or replace one task of a dataset folder; its other tasks stay as they are.
+
+    Shards are written beside the ones in use, the README is replaced last, then the old shards are removed: at any
+    moment readers see the old build or the new one. What a killed build left behind goes with the next one.
+
+    Args:
+        task_key: Key of the task table.
+        tier: Which rows to take.
+        raw: Folder of original files; ``None`` takes the rows of the full and partial tier from the Hub.
+        out: Where the dataset folder lies or comes to lie.
+        family: Deletion family, which names the folder.
+        deletion_seed: 0 is the published deletion order.
+        allow_partial: Accept fewer rows than a known release has (partial tier).
+        max_train_rows: Keep a hashed, label-balanced subset of the training rows (partial tier).
+
+    Returns:
+        The dataset folder.
+
+    Raises:
+        ValueError: If an option or the rows are not as expected.
+        FileNotFoundError: If the original files are not there.
+    """
+    task = get_task(task_key)
+    folder = Path(out) / dataset_folder(check_family(family), _seed(deletion_seed))
+    check_options(tier, raw, allow_partial, max_train_rows)
+    splits = rows(task, tier, raw, allow_partial, max_train_rows)
+    _rank(task, splits, deletion_seed)
+    marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        _sweep(folder, task)
+        staged = _stage(folder, task, splits, marks, _command(task, marks, raw, allow_partial, max_train_rows))
+        others = committed(folder, but=task.key)
+        _place(folder, staged)
+        write_readme(folder, manifests=[*others.values(), staged])
+        _sweep(folder, task)
+    logger.info("%s: %s in %s", task.key, staged["counts"], folder)
+    return folder
+
+
+def _seed(deletion_seed: int) -> int:
+    if deletion_seed < 0:
+        raise ValueError(f"expected a deletion seed of 0 or more, got {deletion_seed}")
+    return deletion_seed
+
+
+def _rank(task: Task, splits: Splits, deletion_seed: int) -> None:
+    """Give every row its rank, put the training rows in deletion order and the others in the order of their ids."""
+    train = splits["train"]
+    strata = [row["label"] for row in train] if "label" in task.columns else None
+    ranks = deletion_ranks([row["example_id"] for row in train], strata, task=task.key, seed=deletion_seed)
+    for row, rank in zip(train, ranks.tolist(), strict=True):
+        row["deletion_rank"] = rank
+    splits["train"] = [train[index] for index in np.argsort(ranks).tolist()]
+    for name in splits.keys() - {"train"}:
+        splits[name] = sorted(splits[name], key=lambda row: str(row["example_id"]))
+        for row in splits[name]:
+            row["deletion_rank"] = -1
+
+
+def _sweep(folder: Path, task: Task) -> None:
+    """Remove what the README does not show of a task: staged, never committed and replaced builds."""
+    used = task_folders(folder / "README.md").get(task.key, "")
+    for left in (folder / "data" / task.key).glob("*/"):
+        if left != folder / used:
+            shutil.rmtree(left)
+
+
+def _stage(folder: Path, task: Task, splits: Splits, marks: dict[str, Any], command: str) -> Manifest:
+    """Write shards and manifest into the staging folder."""
+    staging = folder / "data" / task.key / STAGING
+    staging.mkdir(parents=True)
+    shards = write(staging, task, marks["tier"], splits, marks)
+    manifest = {
+        **marks,
+        "files": files_fingerprint(staging, shards),
+        "split": split_fingerprint(task, marks["tier"], splits),
+        "counts": {name: len(part) for name, part in splits.items()},
+        "shards": shards,
+        "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
+        "command": command,
+    }
+    (staging / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _place(folder: Path, manifest: Manifest) -> None:
+    """Move the staged build to its place; over an equal one file by file, which mends damaged files."""
+    staging = folder / "data" / manifest["task"] / STAGING
+    final = folder / data_folder(manifest)
+    if not final.exists():
+        staging.rename(final)
+        return
+    for file in sorted(staging.iterdir()):
+        file.replace(final / file.name)
+
+
+def _command(task: Task, marks: dict[str, Any], raw: Path | None, allow_partial: bool, rows: int | None) -> str:
+    """Return the command that repeats a build, without this machine's paths."""
+    options = {
+        "--tier": marks["tier"] if marks["tier"] != "mini" else None,
+        "--raw": "DIR" if raw else None,
+        "--family": marks["family"] if marks["family"] != "canonical" else None,
+        "--deletion_seed": marks["deletion_seed"] or None,
+        "--max_train_rows": rows,
+    }
+    words = [f"{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["python -m mubench.hub_builders build", task.key, *words, *["--allow_partial"] * allow_partial])

@@ -1,0 +1,117 @@
+"""Which rows are deleted: a pure function of example ids, labels and a seed, without a random generator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+SMALLEST_STRATUM = 10
+VALIDATION_SHARE = 0.2
+
+
+def digest(prefix: str, example_id: str) -> bytes:
+    """Return the sha256 of ``prefix:example_id``."""
+    return hashlib.sha256(f"{prefix}:{example_id}".encode()).digest()
+
+
+def deletion_ranks(
+    example_ids: Sequence[str], strata: Sequence[object] | None, *, task: str, seed: int = 0
+) -> npt.NDArray[np.int32]:
+    """Return each row's position in deletion order: the first rows of it are the deleted ones at every ratio.
+
+    Args:
+        example_ids: `(N,)` distinct ids.
+        strata: `(N,)` labels; strata of fewer than ten rows are pooled, ``None`` is one stratum.
+        task: Task key, part of the hashed text.
+        seed: Deletion seed; 0 is the published one.
+
+    Returns:
+        `(N,)` a permutation of ``0 .. N-1``, whatever the order of the rows.
+    """
+    return stratified_ranks(example_ids, strata, prefix=f"{seed}:{task}")
+
+
+def stratified_ranks(
+    example_ids: Sequence[str], strata: Sequence[object] | None, *, prefix: str
+) -> npt.NDArray[np.int32]:
+    """Order rows by hash so that every head of the order holds each stratum in its share, to within one row.
+
+    Args:
+        example_ids: `(N,)` distinct ids.
+        strata: `(N,)` labels; strata of fewer than ten rows are pooled, ``None`` is one stratum.
+        prefix: Text hashed before each id.
+
+    Returns:
+        `(N,)` position of each row in the order.
+    """
+    words = _words(example_ids, prefix)
+    keys = _keys(words, _pooled(_codes(strata, len(example_ids))))
+    ranks = np.empty(len(example_ids), dtype=np.int32)
+    ranks[np.lexsort((*words.T[::-1], keys))] = np.arange(len(example_ids), dtype=np.int32)
+    return ranks
+
+
+def forget_size(rows: int, ratio: int) -> int:
+    """Return how many of ``rows`` training rows the ``ratio`` % set deletes.
+
+    Raises:
+        ValueError: If that is none.
+    """
+    size = (rows * ratio + 50) // 100
+    if size < 1:
+        raise ValueError(f"expected a ratio that deletes at least one row, got {ratio} % of {rows} rows")
+    return size
+
+
+def validation_rows(
+    example_ids: Sequence[str], labels: Sequence[object] | None, *, task: str
+) -> npt.NDArray[np.bool_]:
+    """Mark the first fifth per label, in hash order, of the test rows of a task without a validation split.
+
+    Args:
+        example_ids: `(N,)` distinct ids of the test rows.
+        labels: `(N,)` labels; ``None`` is one label.
+        task: Task key, part of the hashed text.
+
+    Returns:
+        `(N,)` whether a row belongs to validation.
+    """
+    words = _words(example_ids, f"validation:{task}")
+    return _keys(words, _codes(labels, len(example_ids))) < VALIDATION_SHARE
+
+
+def _words(example_ids: Sequence[str], prefix: str) -> npt.NDArray[np.uint64]:
+    """Return the digests as `(N, 4)` unsigned words that sort like the bytes do."""
+    if len(set(example_ids)) != len(example_ids):
+        raise ValueError(f"expected distinct example ids, got {len(set(example_ids))} among {len(example_ids)} rows")
+    raw = b"".join(digest(prefix, example_id) for example_id in example_ids)
+    return np.frombuffer(raw, dtype=">u8").reshape(-1, 4).astype(np.uint64)
+
+
+def _codes(strata: Sequence[object] | None, rows: int) -> npt.NDArray[np.int64]:
+    """Number the strata from 0."""
+    if strata is None:
+        return np.zeros(rows, dtype=np.int64)
+    if len(strata) != rows:
+        raise ValueError(f"expected one stratum a row, got {len(strata)} for {rows} rows")
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(stratum, len(numbers)) for stratum in strata], dtype=np.int64)
+
+
+def _pooled(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give all strata of fewer than ten rows one number."""
+    small = np.bincount(codes)[codes] < SMALLEST_STRATUM
+    return np.where(small, codes.max(initial=0) + 1, codes)
+
+
+def _keys(words: npt.NDArray[np.uint64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return (position + 0.5) / size of each row within its stratum in hash order."""
+    order = np.lexsort((*words.T[::-1], codes))
+    sizes = np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
+    keys = np.empty(len(codes), dtype=np.float64)
+    keys[order] = (np.arange(len(codes)) - starts[codes[order]] + 0.5) / sizes[codes[order]]
+    return keys

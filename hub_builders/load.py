@@ -1,0 +1,166 @@
+"""Reads a task back: one Arrow copy serves all ratios, because forget and retain rows are chosen by rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict, load_dataset
+from datasets.exceptions import DatasetsError
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.names import DATASET, FAMILIES, check_family, check_ratio, config_name
+from mubench.hub_builders.readme import MANIFEST, Manifest, data_folder, read_manifest, task_folders
+from mubench.hub_builders.tasks import get_task
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a built task is.
+
+    Attributes:
+        task: Task key.
+        tier: Tier of the rows; a stand-in is never shown as the real thing.
+        family: Deletion family.
+        deletion_seed: 0 is the published one.
+        files: Fingerprint of the shards.
+        split: Fingerprint of ids, ranks and contents: equal for equal rows and deletions.
+        counts: Rows per split.
+        labels: Class names.
+    """
+
+    task: str
+    tier: str
+    family: str
+    deletion_seed: int
+    files: str
+    split: str
+    counts: dict[str, int]
+    labels: tuple[str, ...]
+
+
+def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
+    """Describe a built task.
+
+    Args:
+        task: Task key.
+        data: Local dataset folder or Hub id; ``mu-bench`` stands for the sister of it that holds the family.
+        family: Deletion family.
+
+    Raises:
+        ValueError: If an argument or a file is not as expected.
+        FileNotFoundError: If the task is not there; the message names the command that makes it.
+    """
+    manifest = _manifest(task, _root(data, family), family)
+    kept = {name: manifest[name] for name in ("task", "tier", "family", "deletion_seed", "files", "split", "counts")}
+    return TaskInfo(**kept, labels=get_task(task).label_names(manifest["tier"]))
+
+
+def load_task(
+    task: str, ratio: int | None = None, *, data: str | Path = DATASET, family: str = "canonical"
+) -> DatasetDict:
+    """Load a task: train, validation, test (and ood), or at a ratio forget and retain in place of train.
+
+    Args:
+        task: Task key.
+        ratio: Deletion ratio in percent; ``None`` loads the training rows undivided.
+        data: Local dataset folder or Hub id; ``mu-bench`` stands for the sister of it that holds the family.
+        family: Deletion family.
+
+    Raises:
+        ValueError: If an argument or a file is not as expected; a damaged file is named.
+        FileNotFoundError: If the task is not there; the message names the command that makes it.
+    """
+    checked = None if ratio is None else check_ratio(ratio)
+    root = _root(data, family)
+    manifest = _manifest(task, root, family)
+    if Path(root).is_dir():
+        _check_sizes(Path(root), manifest)
+    splits = _loaded(root, manifest)
+    if checked is None:
+        return splits
+    forget, retain = forget_retain(splits.pop("train"), checked)
+    return DatasetDict({"forget": forget, "retain": retain, **splits})
+
+
+def forget_retain(train: Dataset, ratio: int) -> tuple[Dataset, Dataset]:
+    """Divide all training rows of a task by rank, without copying any.
+
+    Args:
+        train: The whole ``train`` split, in any order.
+        ratio: Deletion ratio in percent.
+
+    Raises:
+        ValueError: If rows are missing or the ratio deletes nothing.
+    """
+    table = train.select_columns("deletion_rank").with_format("arrow")[:]
+    ranks = table["deletion_rank"].to_numpy()
+    if not np.array_equal(np.sort(ranks), np.arange(len(ranks))):
+        raise ValueError(f"expected the whole train split with ranks 0 to {len(ranks) - 1}, got other ranks")
+    size = forget_size(len(ranks), check_ratio(ratio))
+    if ranks[0] == 0 and (np.diff(ranks) == 1).all():
+        return train.select(range(size)), train.select(range(size, len(ranks)))
+    return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
+
+
+def _root(data: str | Path, family: str) -> str:
+    """Return where a family lies: beside a folder or repository called ``mu-bench``, else just where ``data`` says."""
+    suffix = FAMILIES[check_family(family)]
+    return f"{data}{suffix}" if Path(data).name == DATASET else str(data)
+
+
+def _manifest(task: str, root: str, family: str) -> Manifest:
+    """Read the manifest of the build that a README shows."""
+    get_task(task)
+    missing = f"no {task} in {root}: make it with `python -m mubench.hub_builders build {task}`"
+    shown = task_folders(_fetched(root, "README.md", missing)).get(task)
+    if shown is None:
+        raise FileNotFoundError(missing)
+    manifest = read_manifest(_fetched(root, f"{shown}/{MANIFEST}", missing))
+    if manifest["family"] != family:
+        raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
+    return manifest
+
+
+def _fetched(root: str, name: str, missing: str) -> Path:
+    """Return a file of a local dataset folder or, if there is no such folder, of a Hub repository."""
+    try:
+        path = Path(root) / name if Path(root).is_dir() or "/" not in root else None
+        path = path or Path(hf_hub_download(root, name, repo_type="dataset"))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise FileNotFoundError(missing) from error
+    if not path.is_file():
+        raise FileNotFoundError(missing)
+    return path
+
+
+def _loaded(root: str, manifest: Manifest) -> DatasetDict:
+    try:
+        return load_dataset(root, config_name(manifest["task"]))
+    except (DatasetsError, OSError, ValueError) as error:
+        _check_readable(Path(root), manifest)
+        raise ValueError(f"expected {manifest['task']} from {root}, got: {str(error).splitlines()[0]}") from error
+
+
+def _check_sizes(root: Path, manifest: Manifest) -> None:
+    for path, size in _shards(root, manifest).items():
+        found = path.stat().st_size if path.is_file() else 0
+        if found != size:
+            raise ValueError(f"expected {size} bytes, got {found}: {path}; mend it with `{manifest['command']}`")
+
+
+def _check_readable(root: Path, manifest: Manifest) -> None:
+    for path in _shards(root, manifest):
+        try:
+            pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"expected parquet, got damage: {path}; mend it with `{manifest['command']}`") from error
+
+
+def _shards(root: Path, manifest: Manifest) -> dict[Path, int]:
+    return {root / data_folder(manifest) / name: size for name, size in manifest["bytes"].items()}

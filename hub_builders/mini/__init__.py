@@ -1,0 +1,11 @@
+"""The offline tier: the same columns as the original data, from installed dependencies or a seeded recipe."""
+
+from collections.abc import Callable
+
+from mubench.hub_builders.mini.image import digits
+from mubench.hub_builders.mini.text import reviews
+from mubench.hub_builders.raw.rows import Splits
+
+MINI: dict[str, Callable[[], Splits]] = {"cifar10": digits, "imdb": reviews}
+
+__all__ = ["MINI"]

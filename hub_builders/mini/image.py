@@ -1,0 +1,50 @@
+"""Mini pictures: scikit-learn's handwritten digits behind sensor noise.
+
+The 1,797 scans of 8x8 grey values that scikit-learn ships are real and cleanly labelled. Each is scaled to [0, 1],
+gets Gaussian noise of standard deviation ``SIGMA`` on the 8x8 grid, is clipped, and is enlarged to a 32x32 RGB PNG.
+The noise is the same process in every split and is drawn once per scan: a model can memorise a training picture, and
+no model can read an unseen one with certainty. A hash of the scan's number, balanced over the digits, decides the
+split.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mubench.hub_builders.deletion import stratified_ranks
+from mubench.hub_builders.raw.rows import Row, Splits, png
+
+SEED = 20
+SIGMA = 0.45
+SIZE = 32
+TRAIN, VALIDATION = 1_200, 200
+
+
+def digits() -> Splits:
+    """Return 1,200 training, 200 validation and 397 test rows."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  (slow to import, used here only)
+
+    scans, labels = load_digits(return_X_y=True)
+    rows = [
+        _row(index, scan.reshape(8, 8) / 16, int(label))
+        for index, (scan, label) in enumerate(zip(scans, labels, strict=True))
+    ]
+    ranks = stratified_ranks([row["example_id"] for row in rows], labels.tolist(), prefix="mini:digits")
+    ordered = [rows[index] for index in np.argsort(ranks)]
+    end = TRAIN + VALIDATION
+    return {"train": ordered[:TRAIN], "validation": ordered[TRAIN:end], "test": ordered[end:]}
+
+
+def _row(index: int, scan: npt.NDArray[np.float64], label: int) -> Row:
+    """Return one row; its noise depends on the scan's number alone."""
+    noise = np.random.default_rng([SEED, index]).normal(0, SIGMA, scan.shape)
+    grey = np.rint(np.clip(scan + noise, 0, 1) * 255).astype(np.uint8)
+    image = Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB")
+    return {
+        "example_id": f"digit-{index:04d}",
+        "source_index": index,
+        "image": {"bytes": png(image), "path": None},
+        "label": label,
+    }

@@ -1,0 +1,12 @@
+"""Original files or Hub rows to plain rows, one module per data set; ``sources`` checks counts, labels and ids."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mubench.hub_builders.raw import cifar10, imdb
+from mubench.hub_builders.raw.rows import Row, Splits
+
+RAW: dict[str, Callable[[Path], Splits]] = {"cifar10": cifar10.from_files, "imdb": imdb.from_files}
+HUB: dict[str, Callable[[], Splits]] = {"cifar10": cifar10.from_hub, "imdb": imdb.from_hub}
+
+__all__ = ["HUB", "RAW", "Row", "Splits"]

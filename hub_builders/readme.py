@@ -1,0 +1,121 @@
+"""The README of a dataset folder: its YAML is what readers see, so replacing the file is what commits a build."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from mubench.hub_builders.names import RATIOS, config_name
+from mubench.hub_builders.tasks import get_task
+
+Manifest = dict[str, Any]
+FIELDS = ("task", "tier", "family", "deletion_seed", "files", "split", "counts", "shards", "bytes", "command")
+MANIFEST = "manifest.json"
+
+
+def task_folders(readme: Path) -> dict[str, str]:
+    """Return the data folder of every task that a README shows, such as ``data/cifar10/1a2b3c4d``.
+
+    Raises:
+        ValueError: If it does not begin with YAML as ``build`` writes it.
+    """
+    if not readme.exists():
+        return {}
+    try:
+        head = readme.read_text(encoding="utf-8").split("---\n", 2)[1]
+        configs = yaml.load(head, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["configs"]
+        paths = [PurePosixPath(config["data_files"][0]["path"][0]) for config in configs]
+    except (IndexError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}") from error
+    return {path.parts[1]: path.parent.as_posix() for path in paths}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read one task's manifest.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a manifest, got a file that does not read: {path}") from error
+    if not isinstance(manifest, dict) or set(manifest) != set(FIELDS):
+        raise ValueError(f"expected a manifest with {', '.join(FIELDS)}, got another: {path}")
+    return manifest
+
+
+def committed(folder: Path, *, but: str | None = None) -> dict[str, Manifest]:
+    """Return the manifest of every task (``but`` one) that a dataset folder's README shows; no README shows none."""
+    shown = task_folders(folder / "README.md")
+    return {task: read_manifest(folder / data / MANIFEST) for task, data in shown.items() if task != but}
+
+
+def data_folder(manifest: Manifest) -> str:
+    """Return where a build's shards lie within the dataset folder."""
+    return f"data/{manifest['task']}/{manifest['files'][:8]}"
+
+
+def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[Manifest] | None = None) -> Path:
+    """Replace a dataset folder's README in one step.
+
+    Args:
+        folder: The dataset folder.
+        body: Markdown below the YAML; ``None`` writes one paragraph.
+        manifests: The tasks to show; ``None`` keeps those it shows now.
+    """
+    shown = sorted(committed(folder).values() if manifests is None else manifests, key=lambda one: str(one["task"]))
+    head = yaml.safe_dump(_metadata(shown), sort_keys=False, allow_unicode=True, width=1_000)
+    staged = folder / ".README.md"
+    staged.write_text(f"---\n{head}---\n\n{_paragraph(shown) if body is None else body}", encoding="utf-8")
+    os.replace(staged, folder / "README.md")  # noqa: PTH105  (the commit, seen as such)
+    return folder / "README.md"
+
+
+def description(manifest: Manifest) -> str:
+    """Return a config's description; it holds both fingerprints, so ``datasets`` cannot serve a stale cache."""
+    names = ("tier", "family", "deletion_seed", "split", "files")
+    return " ".join(f"{name}={manifest[name]}" for name in names)
+
+
+def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
+    tiers = sorted({str(one["tier"]) for one in manifests})
+    return {
+        "pretty_name": "MU-Bench" if tiers == ["full"] else f"MU-Bench ({', '.join(tiers)})",
+        "license": sorted({get_task(one["task"]).licence for one in manifests}),
+        "tags": ["machine-unlearning", "mu-bench", *tiers],
+        "configs": [_config(one, ratio) for one in manifests for ratio in (None, *RATIOS)],
+    }
+
+
+def _config(manifest: Manifest, ratio: int | None) -> dict[str, Any]:
+    """Return one config: the whole task, or its forget and retain rows at a ratio, as explicit files."""
+    splits: Mapping[str, list[str]] = manifest["shards"]
+    if ratio is not None:
+        cuts = [name for name in splits["train"] if name.startswith("train-d")]
+        forget = [name for name in cuts if int(name[7:9]) <= ratio]
+        kept = [name for name in splits["train"] if name not in forget]
+        splits = {"forget": forget, "retain": kept, **{key: value for key, value in splits.items() if key != "train"}}
+    folder = data_folder(manifest)
+    return {
+        "config_name": config_name(manifest["task"], ratio),
+        "description": description(manifest),
+        "data_files": [
+            {"split": key, "path": [f"{folder}/{name}" for name in value]} for key, value in splits.items()
+        ],
+    }
+
+
+def _paragraph(manifests: list[Manifest]) -> str:
+    tasks = ", ".join(f"{get_task(one['task']).title} ({one['tier']} tier)" for one in manifests)
+    example = config_name(manifests[0]["task"], 5) if manifests else "cifar10_del5"
+    return (
+        f"# MU-Bench\n\nDeletion splits for machine unlearning of {tasks}. A config such as `{example}` holds the "
+        "rows to forget and to retain beside validation and test; a config without `_del` holds the whole task. "
+        "`deletion_rank` is a training row's place in deletion order, the same at every ratio.\n"
+    )

@@ -1,0 +1,118 @@
+"""The parquet shards of one task: one copy of the rows, cut so that every ratio is a list of whole files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features, Image, Value
+from tqdm.auto import tqdm
+
+from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.names import RATIOS
+from mubench.hub_builders.raw.rows import Row, Splits, content
+from mubench.hub_builders.tasks import Task, Tier
+
+LARGEST_SHARD_BYTES = 256 * 2**20
+ROWS_AT_ONCE = 1_000
+
+
+def features(task: Task, tier: Tier) -> Features:
+    """Return the columns every split of a task has."""
+    kinds = {"image": Image(), "string": Value("string"), "label": ClassLabel(names=list(task.label_names(tier)))}
+    own = {name: kinds[kind] for name, kind in task.columns.items()}
+    group = {"group": Value("string")} if task.grouped else {}
+    fixed = {"example_id": Value("string"), "source_index": Value("int64"), "deletion_rank": Value("int32")}
+    return Features({**fixed, **group, **own})
+
+
+def plan(splits: Splits) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield (split, file name, rows) of every shard; ``train`` must be in deletion order, and no shard is empty."""
+    train = splits["train"]
+    bounds = [0, *(forget_size(len(train), ratio) for ratio in RATIOS)]
+    for ratio in RATIOS:
+        if rows := train[bounds[ratio - 1] : bounds[ratio]]:
+            yield "train", f"train-d{ratio:02d}.parquet", rows
+    rest = {"train-rest": train[bounds[-1] :], **{name: rows for name, rows in splits.items() if name != "train"}}
+    for name, rows in rest.items():
+        for number, part in enumerate(_parts(rows)):
+            yield name.removesuffix("-rest"), f"{name}-{number:05d}.parquet", part
+
+
+def write(folder: Path, task: Task, tier: Tier, splits: Splits, marks: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Write all shards of a task and return their names per split.
+
+    Args:
+        folder: An empty folder.
+        task: The task.
+        tier: The tier, which decides the class names.
+        splits: Rows with their ``deletion_rank``, ``train`` in deletion order.
+        marks: Tier, family and seed, kept in the shards so that builds that differ in them never share a fingerprint.
+    """
+    schema = features(task, tier).arrow_schema
+    schema = schema.with_metadata({**schema.metadata, b"mubench": json.dumps(marks, sort_keys=True).encode()})
+    shards: dict[str, list[str]] = {}
+    with tqdm(total=sum(map(len, splits.values())), desc=f"{task.key}: writing", unit="row", disable=None) as bar:
+        for split, name, rows in plan(splits):
+            _write_shard(folder / name, rows, schema, bar)
+            shards.setdefault(split, []).append(name)
+    return shards
+
+
+def files_fingerprint(folder: Path, shards: Mapping[str, list[str]]) -> str:
+    """Return the sha256 over the names and sha256 sums of all shards."""
+    total = hashlib.sha256()
+    for name in sorted(name for names in shards.values() for name in names):
+        with (folder / name).open("rb") as file:
+            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def split_fingerprint(task: Task, tier: Tier, splits: Splits) -> str:
+    """Return the sha256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored."""
+    labels = task.label_names(tier)
+    total = hashlib.sha256()
+    for split in sorted(splits):
+        for row in sorted(splits[split], key=lambda row: str(row["example_id"])):
+            label = labels[row["label"]] if "label" in task.columns else ""
+            head = f"{split}\0{row['example_id']}\0{row['deletion_rank']}\0{row.get('group', '')}\0{label}\0"
+            total.update(hashlib.sha256(head.encode() + content(row, task.columns)).digest())
+    return total.hexdigest()
+
+
+def _write_shard(path: Path, rows: list[Row], schema: pa.Schema, bar: tqdm[Any]) -> None:
+    """Write one shard a thousand rows at a time; already compressed media gain nothing from a dictionary."""
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=["label"], write_statistics=False
+    ) as writer:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            batch = rows[start : start + ROWS_AT_ONCE]
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            bar.update(len(batch))
+
+
+def _parts(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows into runs of at most ``LARGEST_SHARD_BYTES`` of content."""
+    part: list[Row] = []
+    size = 0
+    for row in rows:
+        added = sum(_bytes(value) for value in row.values())
+        if part and size + added > LARGEST_SHARD_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += added
+    if part:
+        yield part
+
+
+def _bytes(value: object) -> int:
+    """Return about how many bytes a value takes."""
+    if isinstance(value, dict):
+        return len(value["bytes"])
+    return len(value) if isinstance(value, str) else 8
