@@ -1,0 +1,190 @@
+"""Base models: trained from a task's recipe into ``./models/<task>-<backbone>``, with their reference outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from mubench.hub_builders import names
+from mubench.hub_builders.folders import Run, is_complete, staged, work_folder
+from mubench.hub_builders.load import TaskInfo, load_task, task_info
+from mubench.hub_builders.modalities import MODALITIES, Modality
+from mubench.hub_builders.modalities.base import EncodedRows
+from mubench.hub_builders.outputs import Outputs, predict, write_outputs
+from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
+from mubench.hub_builders.training import TaskArguments, TaskTrainer, last_checkpoint
+
+VERSIONED = ("torch", "transformers", "datasets", "accelerate")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """A task's rows, ready for one backbone: what base training, methods and judging share.
+
+    Attributes:
+        task: The task's row of the table.
+        info: Tier, family and fingerprints of the data.
+        recipe: Recipe of base and retrained models.
+        backbone: Backbone key.
+        rows: Rows per stored split, as loaded.
+    """
+
+    task: Task
+    info: TaskInfo
+    recipe: Recipe
+    backbone: str
+    rows: Mapping[str, datasets.Dataset]
+    encoded: dict[str, EncodedRows] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def modality(self) -> Modality:
+        """The modality of the task's kind."""
+        return MODALITIES[self.task.kind]
+
+    def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
+        """Return a model at its initialisation, and its processor."""
+        return self.modality.create(self.backbone, self.info.labels, self.rows["train"], seed)
+
+    def encode(self, split: str, processor: Any) -> EncodedRows:
+        """Return the model-ready rows of a stored split; kept, since every processor of a backbone is the same."""
+        if split not in self.encoded:
+            self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
+        return self.encoded[split]
+
+    def outputs(self, model: PreTrainedModel, processor: Any) -> dict[str, Outputs]:
+        """Return what a model says about every row of every stored split."""
+        collate = self.modality.collator(processor)
+        return {
+            split: Outputs(
+                ids=np.asarray(rows["example_id"], dtype=np.str_),
+                logits=predict(model, self.encode(split, processor), collate),
+                labels=np.asarray(rows["label"], dtype=np.int64),
+            )
+            for split, rows in self.rows.items()
+        }
+
+    def run(self, **fields: Any) -> Run:
+        """Return a run on this bench; ``fields`` are those the bench does not know."""
+        info = self.info
+        return Run(
+            task=self.task.key,
+            tier=info.tier,
+            family=info.family,
+            deletion_seed=info.deletion_seed,
+            split=info.split,
+            backbone=self.backbone,
+            recipe=dataclasses.asdict(self.recipe),
+            **fields,
+        )
+
+
+@lru_cache(maxsize=4)
+def _bench(task: str, backbone: str, data: str, family: str, fingerprint: str) -> Workbench:
+    row = get_task(task)
+    return Workbench(
+        task=row,
+        info=task_info(task, data=data, family=family),
+        recipe=get_recipe(row, backbone),
+        backbone=backbone,
+        rows=load_task(task, data=data, family=family),
+    )
+
+
+def workbench(task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical") -> Workbench:
+    """Return the bench of a task and backbone; a process keeps the last few.
+
+    Raises:
+        ValueError: If task, backbone or family are unknown.
+        FileNotFoundError: If the data are not there; the message names the command that builds them.
+    """
+    get_recipe(get_task(task), backbone)
+    return _bench(task, backbone, data, family, task_info(task, data=data, family=family).files)
+
+
+def recipe_arguments(recipe: Recipe, world_size: int = 1) -> dict[str, Any]:
+    """Return a recipe as `TaskArguments` fields.
+
+    Raises:
+        ValueError: If the batch cannot be split evenly over the processes.
+    """
+    if recipe.batch_size % world_size:
+        raise ValueError(f"expected a batch size divisible by {world_size} processes, got {recipe.batch_size}")
+    return {
+        "learning_rate": recipe.learning_rate,
+        "num_train_epochs": recipe.epochs,
+        "per_device_train_batch_size": recipe.batch_size // world_size,
+        "warmup_steps": recipe.warmup,
+        "weight_decay": recipe.weight_decay,
+        "optim": recipe.optim,
+        "lr_scheduler_type": recipe.scheduler,
+    }
+
+
+def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
+    """Train, going on from the newest finished checkpoint in ``work``, and return the seconds it took."""
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=(str(found) if (found := last_checkpoint(work)) else None))
+    return {"seconds": time.perf_counter() - start}
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the library versions and the device, for ``run.json``."""
+    cuda = torch.cuda.is_available()
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+    }
+
+
+def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
+    """Write a model folder, whole or not at all."""
+    with staged(folder) as stage:
+        model.save_pretrained(stage)
+        processor.save_pretrained(stage)
+        write_outputs(stage, outputs)
+        run.write(stage)
+
+
+def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"), **arguments: Any) -> Path:
+    """Train a base model by its recipe, unless it is there already.
+
+    Args:
+        bench: Task and backbone.
+        base_seed: Seed of initialisation and data order.
+        models: Folder of all models.
+        **arguments: `TaskArguments` that do not belong to the recipe (checkpoints, logging, precision).
+
+    Returns:
+        The model's folder.
+    """
+    run = bench.run(ratio=None, base_seed=base_seed)
+    folder = models / names.base_model(
+        run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed
+    )
+    if is_complete(folder, run):
+        return folder
+    model, processor = bench.fresh_model(base_seed)
+    work = work_folder(folder, run)
+    settings = {**recipe_arguments(bench.recipe), **arguments, "seed": base_seed, "output_dir": str(work)}
+    trainer = TaskTrainer(
+        model=model,
+        args=TaskArguments(**settings),
+        train_dataset=bench.encode("train", processor),
+        data_collator=bench.modality.collator(processor),
+    )
+    cost = fit(trainer, work)
+    done = dataclasses.replace(run, cost=cost, **surroundings())
+    save_model(folder, model, processor, bench.outputs(model, processor), done)
+    shutil.rmtree(work)
+    return folder

@@ -1,0 +1,36 @@
+"""What every front door shares: one-line complaints with exit code 2, and dashes in place of underscores."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with exit code 2."""
+        self.exit(2, f"mubench: {message}\n")
+
+
+def underscored(words: Sequence[str]) -> list[str]:
+    """Return command line words with the dashes inside option names turned into underscores."""
+    result = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        plain = not name.startswith("--")
+        result.append(word if plain else f"--{name[2:].replace('-', '_')}{equals}{value}")
+    return result
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    try:
+        command()
+    except (ValueError, FileNotFoundError) as error:
+        print(f"mubench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0

@@ -1,0 +1,15 @@
+"""Modalities: how the rows of a kind of task become model input, and which model takes them."""
+
+from __future__ import annotations
+
+from mubench.hub_builders.modalities.base import Modality
+from mubench.hub_builders.modalities.image import ImageModality
+from mubench.hub_builders.modalities.text import TextModality
+from mubench.hub_builders.tasks import Kind
+
+__all__ = ["MODALITIES", "Modality"]
+
+MODALITIES: dict[Kind, Modality] = {
+    "image_classification": ImageModality(),
+    "text_classification": TextModality(),
+}

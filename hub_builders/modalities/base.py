@@ -1,0 +1,70 @@
+"""What every modality offers, and the dataset of encoded rows they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel
+
+Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
+KEPT_BYTES = 1 << 29
+BATCH = 256
+
+
+class EncodedRows(Dataset[dict[str, Any]]):
+    """Model-ready rows: encoded once and kept while they fit in memory, else encoded when asked for.
+
+    Args:
+        rows: Rows with the task's columns.
+        encode: Turns a batch of columns into a list of model-ready rows; deterministic.
+        row_bytes: Size of one encoded row, to decide whether all are kept.
+    """
+
+    def __init__(self, rows: datasets.Dataset, encode: Encode, row_bytes: int) -> None:
+        self.rows, self.encode = rows, encode
+        self.kept: list[dict[str, Any]] | None = None
+        if len(rows) * row_bytes <= KEPT_BYTES:
+            self.kept = [row for start in range(0, len(rows), BATCH) for row in encode(rows[start : start + BATCH])]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one model-ready row."""
+        return self.kept[index] if self.kept is not None else self.encode(self.rows[index : index + 1])[0]
+
+
+class Modality(ABC):
+    """One way of turning rows into model input."""
+
+    @abstractmethod
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: datasets.Dataset, seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a freshly initialised model and its processor.
+
+        Args:
+            backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
+            labels: Class names.
+            rows: Training rows, for processors that have to be made (a vocabulary); the same ones for base and
+                retrained models, so that both start alike.
+            seed: Seed of the initial weights.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        """Load a model and its processor from a folder or the Hub."""
+
+    @abstractmethod
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        """Return model-ready rows; nothing is random."""
+
+    @abstractmethod
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the function that makes a batch of model-ready rows."""

@@ -1,0 +1,90 @@
+"""Texts with one label each: tokenised once, padded per batch, classified by any encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from tokenizers import BertWordPieceTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertTokenizer,
+    DataCollatorWithPadding,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+
+from mubench.hub_builders.modalities.base import EncodedRows, Modality
+from mubench.hub_builders.tasks import BACKBONES
+
+VOCABULARY = 1500
+
+
+def _bert() -> PreTrainedConfig:
+    return BertConfig(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        initializer_range=0.08,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {"bert": _bert}
+
+
+def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """Learn a lower-case WordPiece vocabulary; equal texts give an equal tokenizer."""
+    learner = BertWordPieceTokenizer(lowercase=True)
+    learner.train_from_iterator(texts, vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True)
+    return tokenizer
+
+
+class TextModality(Modality):
+    """Text classification."""
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: datasets.Dataset, seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
+        names = dict(enumerate(labels))
+        heads: dict[str, Any] = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+        hub_id = BACKBONES[backbone].hub_id
+        if hub_id is None:
+            tokenizer = make_tokenizer(sorted(rows["text"]))
+            config = MINI[backbone]()
+            config.update({**heads, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+            set_seed(seed)
+            return AutoModelForSequenceClassification.from_config(config), tokenizer
+        set_seed(seed)
+        model = AutoModelForSequenceClassification.from_pretrained(hub_id, **heads)
+        return model, AutoTokenizer.from_pretrained(hub_id)
+
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        """Load a text classifier and its tokenizer."""
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        return model, AutoTokenizer.from_pretrained(folder)
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return token ids, mask and ``labels``; texts are cut at ``max_length`` tokens."""
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            tokens = processor(batch["text"], truncation=True, max_length=max_length)
+            return [
+                {**{key: tokens[key][i] for key in tokens}, "labels": label} for i, label in enumerate(batch["label"])
+            ]
+
+        return EncodedRows(rows, encode, 3 * 8 * (max_length or 512))
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the collator that pads to the longest text of a batch."""
+        return DataCollatorWithPadding(processor)

@@ -1,0 +1,274 @@
+"""`TaskTrainer`: per-example losses, exact averaging, exact resume and the non-finite stop that all training shares.
+
+Letters: ``B`` rows of a batch, ``K`` classes, ``N`` rows of a dataset.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import TrainOutput
+
+from mubench.hub_builders.plan import StepPlan
+
+EXTRAS = ("index", "forget")
+COMPLETE = "complete"
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a weight became NaN or infinite; the run stopped before anything was saved."""
+
+
+@dataclass
+class TaskArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with defaults that fit custom losses.
+
+    Changed defaults: no column removal (batches carry more than the model's inputs), no NaN filter in the logs (it
+    hides diverged runs), and at most two checkpoints kept.
+    """
+
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Kept off: batches carry extra columns."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Kept off: it would hide a diverged run."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
+
+    def __post_init__(self) -> None:
+        """Refuse the settings under which losses would silently mean something else."""
+        super().__post_init__()
+        if self.label_smoothing_factor:
+            raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
+        if self.remove_unused_columns or self.logging_nan_inf_filter:
+            raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a loss.
+
+    Attributes:
+        stream: Rows it runs over: ``"forget"``, ``"retain"`` or ``"all"``; the sum of ``values`` is divided by the
+            number of such rows in the whole optimizer step, over micro-batches and processes.
+        values: Loss per example, before sign and coefficient, shape ``(b,)`` with ``b <= B``; may be empty.
+        weight: Sign and coefficient.
+    """
+
+    stream: str
+    values: torch.Tensor
+    weight: float = 1.0
+
+
+def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of every example.
+
+    Args:
+        logits: Class scores, shape ``(B, K)``.
+        labels: Class indices, shape ``(B,)``.
+
+    Returns:
+        Losses in nats, fp32, shape ``(B,)``.
+
+    Raises:
+        ValueError: If the shapes are not those of a classifier.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(f"expected logits (B, K) and labels (B,), got {tuple(logits.shape)}, {tuple(labels.shape)}")
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what a forward pass does not take: the labels (losses are ours) and the extra columns."""
+    return {key: value for key, value in batch.items() if key != "labels" and key not in EXTRAS}
+
+
+class _Bookkeeping(TrainerCallback):
+    """Marks finished checkpoints and tells the trainer that an optimizer step is over."""
+
+    def __init__(self, trainer: TaskTrainer) -> None:
+        self.trainer = trainer
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self.trainer.after_step()
+
+    def on_save(self, args: TrainingArguments, state: Any, *_: Any, **__: Any) -> None:
+        if state.is_world_process_zero:
+            Path(args.output_dir or ".", f"checkpoint-{state.global_step}", COMPLETE).touch()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end, or ``None``."""
+    done = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(done, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+class _PlannedLoader(DataLoader[Any]):
+    """A loader whose batch sampler follows the epoch; transformers calls `set_epoch` on it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+class TaskTrainer(Trainer):
+    """Trains on per-example losses; base models use it as it is, unlearning methods subclass it.
+
+    What differs from `transformers.Trainer`:
+
+    - the loss is computed from the logits, one value an example, and averaged over the whole optimizer step: gradient
+      accumulation and data parallelism change nothing but speed;
+    - batches are a pure function of ``(seed, epoch)``, see `StepPlan`, so that a resumed run is the uninterrupted one;
+    - checkpoints keep the parameter names that are in memory, since transformers restores renamed ones not at all;
+    - a non-finite loss or weight raises `NonFiniteError`.
+
+    Subclasses may override `phases`, `terms`, `penalty`, `after_backward` and `after_step`.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_callback(_Bookkeeping(self))
+        self._sums: dict[str, torch.Tensor] = {}
+        self._rows: dict[str, int] = {}
+
+    # What a method may say
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each phase of an epoch, in order; rows are shuffled within a phase."""
+        return [np.arange(len(self.train_dataset))]  # type: ignore[arg-type]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the summands of the loss of one micro-batch."""
+        return [Term("all", per_example_loss(self.logits(model, batch), batch["labels"]))]
+
+    def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
+        """Return a term that depends on the weights alone; it counts once an optimizer step."""
+        return None
+
+    def after_backward(self) -> None:
+        """Run when the gradients of an optimizer step are complete, before they are clipped."""
+
+    def after_step(self) -> None:
+        """Run right after the optimizer has moved the weights."""
+
+    def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Run a forward pass and return its logits, shape ``(B, K)``."""
+        output: torch.Tensor = model(**model_inputs(batch)).logits
+        return output
+
+    # How it is computed
+
+    def step_plan(self) -> StepPlan:
+        """Lay out this process's micro-batches of the whole run."""
+        args = self.args
+        return StepPlan(
+            self.phases,
+            epochs=args.num_train_epochs,
+            rows_per_step=args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            micro_batches=args.gradient_accumulation_steps,
+            rank=args.process_index,
+            world_size=args.world_size,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+        )
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of this process; the plan has split rows over processes already."""
+        return _PlannedLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_sampler=self.step_plan(),
+            collate_fn=self.train_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
+        )
+
+    def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Collate training rows."""
+        batch: dict[str, Any] = self.data_collator(list(items))
+        return batch
+
+    def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader[Any]) -> Any:
+        """Count one long epoch where the plan's epochs differ in length."""
+        if dataloader.batch_sampler.flat:  # type: ignore[union-attr]
+            args = copy.copy(args)
+            args.num_train_epochs = 1
+        return super().set_initial_training_values(args, dataloader)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Return the micro-batches of one optimizer step and its rows per stream, over all processes."""
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        forget = sum(int(batch["forget"].sum()) for batch in batches if "forget" in batch)
+        rows = sum(len(batch["labels"]) for batch in batches)
+        counts = torch.tensor([forget, rows], device=device)
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, "sum")
+        forget, rows = (int(count) for count in counts)
+        return batches, {"forget": forget, "retain": rows - forget, "all": rows, "micro_batches": len(batches)}
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the loss of a micro-batch, scaled so that summing over the step gives the exact mean."""
+        if return_outputs:  # evaluation: the plain loss of the task, never an unlearning objective
+            outputs = model(**model_inputs(inputs))
+            return per_example_loss(outputs.logits, inputs["labels"]).mean(), outputs
+        loss = torch.zeros((), device=self.args.device)
+        for term in self.terms(model, inputs):
+            self._note(term)
+            mean = term.values.sum() / max(num_items_in_batch[term.stream], 1)
+            loss = loss + term.weight * self.args.world_size * mean
+        penalty = self.penalty(model)
+        return loss if penalty is None else loss + penalty / num_items_in_batch["micro_batches"]
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Run one micro-batch and stop the run if its loss is not finite."""
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"expected a finite loss, got {loss.item()} at step {self.state.global_step + 1}")
+        if self.accelerator.sync_gradients:
+            self.after_backward()
+        return loss
+
+    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> TrainOutput:
+        """Train, and check every weight at the end.
+
+        Raises:
+            NonFiniteError: If the loss or a weight became NaN or infinite.
+        """
+        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        check_finite(self.model)
+        return output
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, beside the loss, the mean value of every term since the last log."""
+        means = {f"loss_{name}": float(total) / max(self._rows[name], 1) for name, total in self._sums.items()}
+        self._sums, self._rows = {}, {}
+        super().log({**logs, **means}, *args, **kwargs)
+
+    def _note(self, term: Term) -> None:
+        total = term.values.detach().sum()
+        self._sums[term.stream] = self._sums.get(term.stream, torch.zeros_like(total)) + total
+        self._rows[term.stream] = self._rows.get(term.stream, 0) + len(term.values)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # Some models (ViT, Swin, VideoMAE) are saved under their published parameter names, which
+        # `Trainer` cannot load back into the running model; a checkpoint keeps the names in memory.
+        super()._save(output_dir, state_dict)
+        model = self.accelerator.unwrap_model(self.model)
+        if self.args.should_save and isinstance(model, PreTrainedModel):
+            model.save_pretrained(output_dir or self.args.output_dir, save_original_format=False)
+
+
+def check_finite(model: torch.nn.Module) -> None:
+    """Raise `NonFiniteError` if a weight of the model is NaN or infinite."""
+    bad = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    if bad:
+        raise NonFiniteError(f"expected finite weights, got NaN or infinity in {len(bad)} tensors, first {bad[0]}")

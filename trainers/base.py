@@ -1,0 +1,135 @@
+"""`UnlearningTrainer`: the contract between a method and everything around it.
+
+Letters: ``B`` rows of a batch, ``K`` classes, ``T`` tokens, ``D`` features, ``N`` rows of a dataset.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from transformers.trainer_utils import TrainOutput
+
+from mubench.hub_builders.training import TaskArguments, TaskTrainer, Term, check_finite
+from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
+
+__all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from.
+
+    Attributes:
+        title: Title of the paper.
+        venue: Venue and year.
+        arxiv: arXiv identifier, or ``None``.
+        authors: First author and others.
+    """
+
+    title: str
+    venue: str
+    arxiv: str | None
+    authors: str
+
+
+@dataclass
+class UnlearningArguments(TaskArguments):
+    """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
+
+
+class UnlearningTrainer(TaskTrainer):
+    """Changes a trained model so that it forgets some of its training rows.
+
+    A method is a subclass with a ``paper``, an ``arguments`` dataclass, the ``streams`` it needs, and some of these
+    hooks, nothing else: `prepare` (once, at the original weights), `phases` (rows of an epoch), `terms` (the loss),
+    `penalty`, `edit` (one-shot weight edits instead of training), `after_backward` and `after_step`.
+
+    Args:
+        model: The trained model; it is changed in place.
+        args: Arguments of the method's own class.
+        train_dataset: ``{"forget": rows, "retain": rows}``; rows are model-ready dicts with ``labels``.
+        eval_dataset: As in `transformers.Trainer`; evaluation reports the plain loss of the task.
+        teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
+        data_collator: Collates rows; sees no column that the rows do not have.
+        processing_class: Saved beside the model.
+        **kwargs: Passed to `transformers.Trainer`.
+
+    Raises:
+        ValueError: If a side the method needs is missing or empty.
+
+    Attributes:
+        forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
+        retain_rows: Positions of the retain rows, shape ``(n_r,)``.
+    """
+
+    paper: ClassVar[Paper]
+    arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
+    streams: ClassVar[tuple[str, ...]] = STREAMS
+    uses_teacher: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: UnlearningArguments | None = None,
+        *,
+        train_dataset: Mapping[str, Any],
+        eval_dataset: Any = None,
+        teacher: torch.nn.Module | None = None,
+        data_collator: Any = None,
+        processing_class: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        rows = ForgetRetain(train_dataset)
+        sizes = {"forget": len(rows.forget_rows), "retain": len(rows.retain_rows)}
+        if not all(sizes[stream] for stream in self.streams):
+            got = ", ".join(f"{count} {side}" for side, count in sizes.items())
+            raise ValueError(f"{type(self).__name__} needs {' and '.join(self.streams)} rows, got {got} rows")
+        if teacher is not None and not self.uses_teacher:
+            raise ValueError(f"{type(self).__name__} has no teacher, got one")
+        super().__init__(
+            model=model,  # type: ignore[arg-type]
+            args=args if args is not None else self.arguments(),
+            train_dataset=rows,
+            eval_dataset=eval_dataset,
+            data_collator=data_collator,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        if not isinstance(self.args, self.arguments):
+            raise ValueError(f"expected args of {self.arguments.__name__}, got {type(self.args).__name__}")
+        self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
+        self.teacher = teacher
+
+    def prepare(self) -> None:
+        """Make what the method derives from the original weights: teachers, labels, masks."""
+
+    def edit(self, model: torch.nn.Module) -> None:
+        """Edit the weights once, in place; a method that overrides this is not trained."""
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase with the rows of every side the method needs."""
+        sides = {"forget": self.forget_rows, "retain": self.retain_rows}
+        return [np.concatenate([sides[stream] for stream in self.streams])]
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
+        return np.random.default_rng((self.args.seed, zlib.crc32(purpose.encode())))
+
+    def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Collate rows and add their index and side."""
+        return collate_sides(items, self.data_collator)
+
+    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> TrainOutput:
+        """Prepare at the original weights, then train, or edit the weights once."""
+        self.prepare()
+        if type(self).edit is UnlearningTrainer.edit:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        self.edit(self.model)
+        check_finite(self.model)
+        return TrainOutput(global_step=0, training_loss=0.0, metrics={})

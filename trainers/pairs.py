@@ -1,0 +1,50 @@
+"""Forget and retain rows as one dataset whose items know their place and their side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+STREAMS = ("forget", "retain")
+
+
+class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
+    """The rows of both sides, forget rows first; an item is (model-ready row, index, belongs to forget).
+
+    Args:
+        sides: Datasets by side (``"forget"``, ``"retain"``); a side may be missing if no method needs it.
+
+    Attributes:
+        forget_rows: Indices of the forget rows, shape ``(n_f,)``.
+        retain_rows: Indices of the retain rows, shape ``(n_r,)``.
+    """
+
+    def __init__(self, sides: Mapping[str, Any]) -> None:
+        unknown = set(sides) - set(STREAMS)
+        if unknown or not sides:
+            raise ValueError(f"train_dataset must hold forget and retain, got {', '.join(sorted(sides)) or 'nothing'}")
+        self.forget, self.retain = sides.get("forget", ()), sides.get("retain", ())
+        self.forget_rows = np.arange(len(self.forget))
+        self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
+
+    def __len__(self) -> int:
+        """Return the rows of both sides."""
+        return len(self.forget_rows) + len(self.retain_rows)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], int, bool]:
+        """Return one row with its index and side."""
+        if index < len(self.forget_rows):
+            return self.forget[index], index, True
+        return self.retain[index - len(self.forget_rows)], index, False
+
+
+def collate_sides(
+    items: Sequence[tuple[dict[str, Any], int, bool]], collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator."""
+    rows, indices, flags = zip(*items, strict=True)
+    return {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
