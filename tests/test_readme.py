@@ -1,0 +1,167 @@
+"""What README and CONTRIBUTING say is so: the map is the tree, commands exist, examples run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+UNLISTED = ("__init__.py", "py.typed", "__pycache__")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def map_entries() -> dict[Path, set[str]]:
+    """Folder -> names listed under it on the map; two spaces of indentation are one level."""
+    listing = re.search(r"^## Map\n.*?^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert listing, "README.md needs a map"
+    parents: list[str] = []
+    entries: dict[Path, set[str]] = {}
+    for line in listing[1].splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [name.rstrip("/")]
+        entries.setdefault(Path(*parents[:depth]), set()).add(name)
+    return entries
+
+
+def real_entries(folder: Path) -> set[str]:
+    outputs = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/")]
+    names = {path.name + "/" * path.is_dir() for path in (ROOT / folder).iterdir()}
+    hidden = {name for name in names if name.startswith(".") or name.rstrip("/") in UNLISTED}
+    built = {name for name in names if any(fnmatch(name.rstrip("/"), pattern) for pattern in (*outputs, "*.egg-info"))}
+    return names - hidden - (built if folder == Path() else set())
+
+
+def test_the_map_is_the_tree() -> None:
+    listed = map_entries()
+    assert len(listed) > len(("hub_builders", "trainers", "cards", "space"))
+    assert {str(folder): names for folder, names in listed.items()} == {
+        str(folder): real_entries(folder) for folder in listed
+    }
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = "\n".join(re.findall(r"`[^`\n]+`", README + CONTRIBUTING) + blocks(README, "bash") + blocks(README, ""))
+    named = set(re.findall(r"\bmake ([a-z-]+)", code))
+    assert {"demo", "test"} <= named <= targets
+    helped = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert helped == targets, "targets without help"
+
+
+def test_the_tasks_and_methods_named_are_those_there_are() -> None:
+    from mubench.hub_builders.tasks import TASKS  # noqa: PLC0415
+    from mubench.trainers.methods import METHODS  # noqa: PLC0415
+
+    for word, table in (("Tasks", TASKS), ("Methods", METHODS)):
+        sentence = re.search(rf"{word} so far: ([^.]+)\.", README)
+        assert sentence
+        assert re.findall(r"`(\w+)`", sentence[1]) == list(table)
+
+
+def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env={**os.environ, **extra}, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_python_examples_of_the_readme_run(tmp_path: Path) -> None:
+    made = run(sys.executable, "-m", "mubench.hub_builders", "build", "cifar10", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    examples = blocks(README, "python")
+    assert len(examples) == 2
+    for example in examples:
+        done = run(sys.executable, "-c", example, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "unlearned" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_is_understood(tmp_path: Path) -> None:
+    commands = {
+        (room, word)
+        for room, word in re.findall(r"python -m (mubench\.\w+)(?: (\w+))?", "\n".join(blocks(README, "bash")))
+    }
+    assert len(commands) > 3
+    for room, word in sorted(commands):
+        done = run(sys.executable, "-m", room, *([word] if word else []), "--help", cwd=tmp_path)
+        assert done.returncode == 0, f"{room} {word}: {done.stderr}"
+        assert "usage:" in done.stdout
+
+
+def insert(text: str, table: str, entry: str, imports: list[str]) -> str:
+    """Put an entry first into a literal dict, and its imports before the file's first one of ours."""
+    head = re.search(rf"^{table}: dict\[.*\] = {{", text, re.MULTILINE)
+    assert head, f"no literal dict {table}"
+    text = f"{text[: head.end()]}\n{entry}\n{text[head.end() :]}"
+    return text.replace("\nfrom mubench.", "".join(f"\n{line}" for line in imports) + "\nfrom mubench.", 1)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree in which somebody has done everything that CONTRIBUTING says."""
+    copy = tmp_path_factory.mktemp("followed")
+    for folder in ("hub_builders", "trainers", "cards", "space", "tests"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for block in blocks(CONTRIBUTING, "python"):
+        first, _, rest = block.partition("\n")
+        if new := re.fullmatch(r"# new file: (\S+)", first):
+            (copy / new[1]).write_text(rest)
+        elif added := re.fullmatch(r"# add to (\w+) in (\S+)", first):
+            imports = [line for line in rest.splitlines() if line.startswith("from ")]
+            entry = "\n".join(line for line in rest.splitlines() if line not in imports)
+            (copy / added[2]).write_text(insert((copy / added[2]).read_text(), added[1], entry, imports))
+        else:
+            pytest.fail(f"an example that says not where it belongs: {first}")
+    (copy / "build" / "mubench").mkdir(parents=True)
+    for room in ("hub_builders", "trainers", "cards"):
+        (copy / "build" / "mubench" / room).symlink_to(copy / room)
+    return copy
+
+
+def run_followed(copy: Path, *command: str) -> str:
+    done = run(sys.executable, *command, cwd=copy, PYTHONPATH=str(copy / "build"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_an_added_method_passes_its_test_and_the_architecture(followed: Path) -> None:
+    tests = re.findall(r"^# new file: (tests/\S+)", CONTRIBUTING, re.MULTILINE)
+    out = run_followed(followed, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_architecture.py", *tests)
+    assert re.search(r"\d+ passed", out)
+    code = "from mubench.trainers import methods; print(*methods.METHODS); print(methods.__file__)"
+    names, file = run_followed(followed, "-c", code).splitlines()
+    assert "neg_grad_plus" in names.split()
+    assert Path(file).is_relative_to(followed)
+
+
+@pytest.mark.slow
+def test_an_added_metric_is_a_metric(followed: Path) -> None:
+    code = "from mubench.trainers.metrics import METRICS; print(METRICS['confidence'].better)"
+    assert run_followed(followed, "-c", code).strip() == "near retrained"
+
+
+@pytest.mark.slow
+def test_an_added_task_builds_from_its_recipe_and_from_its_files(followed: Path) -> None:
+    front = ("-m", "mubench.hub_builders", "build", "ag_news")
+    assert "1200 train, 200 validation, 400 test" in run_followed(followed, *front)
+    files = followed / "raw" / "ag_news_csv"
+    files.mkdir(parents=True)
+    for name, rows in (("train.csv", 80), ("test.csv", 40)):
+        (files / name).write_text("".join(f'"{i % 4 + 1}","Title ""{i}""","{name} {i}"\n' for i in range(rows)))
+    out = run_followed(followed, *front, "--tier", "partial", "--allow_partial", "--raw", "raw", "--out", "from_files")
+    assert "80 train, 8 validation, 32 test" in out
