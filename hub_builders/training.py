@@ -39,6 +39,9 @@ class TaskArguments(TrainingArguments):
 
     remove_unused_columns: bool = field(default=False, metadata={"help": "Kept off: batches carry extra columns."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Kept off: it would hide a diverged run."})
+    label_names: list[str] | None = field(
+        default_factory=lambda: ["labels"], metadata={"help": "Columns that are labels, whatever forward() names."}
+    )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
 
     def __post_init__(self) -> None:
@@ -131,6 +134,7 @@ class TaskTrainer(Trainer):
     """
 
     loss_is_scaled_for_ga = True
+    model: torch.nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -237,13 +241,13 @@ class TaskTrainer(Trainer):
             self.after_backward()
         return loss
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> TrainOutput:
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and check every weight at the end.
 
         Raises:
             NonFiniteError: If the loss or a weight became NaN or infinite.
         """
-        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        output = super().train(*args, **kwargs)
         check_finite(self.model)
         return output
 
@@ -259,12 +263,13 @@ class TaskTrainer(Trainer):
         self._rows[term.stream] = self._rows.get(term.stream, 0) + len(term.values)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        check_finite(self.model)
         # Some models (ViT, Swin, VideoMAE) are saved under their published parameter names, which
         # `Trainer` cannot load back into the running model; a checkpoint keeps the names in memory.
         super()._save(output_dir, state_dict)
         model = self.accelerator.unwrap_model(self.model)
         if self.args.should_save and isinstance(model, PreTrainedModel):
-            model.save_pretrained(output_dir or self.args.output_dir, save_original_format=False)
+            model.save_pretrained(str(output_dir or self.args.output_dir), save_original_format=False)
 
 
 def check_finite(model: torch.nn.Module) -> None:

@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from transformers.trainer_utils import TrainOutput
 
+from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.training import TaskArguments, TaskTrainer, Term, check_finite
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 
-__all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+__all__ = ["CLASSIFICATION", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+
+CLASSIFICATION: tuple[Kind, ...] = ("image_classification", "text_classification")
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ class UnlearningArguments(TaskArguments):
 class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
 
-    A method is a subclass with a ``paper``, an ``arguments`` dataclass, the ``streams`` it needs, and some of these
-    hooks, nothing else: `prepare` (once, at the original weights), `phases` (rows of an epoch), `terms` (the loss),
-    `penalty`, `edit` (one-shot weight edits instead of training), `after_backward` and `after_step`.
+    A method is a subclass with a ``paper``, the ``kinds`` of task it is made for, an ``arguments`` dataclass, the
+    ``streams`` it needs, ``from_scratch`` where it starts from a fresh model, and some of these hooks, nothing else:
+    `prepare` (once, at the original weights), `phases` (rows of an epoch), `terms` (the loss), `penalty`, `edit`
+    (one-shot weight edits instead of training), `after_backward` and `after_step`.
 
     Args:
         model: The trained model; it is changed in place.
@@ -65,12 +69,15 @@ class UnlearningTrainer(TaskTrainer):
     Attributes:
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
         retain_rows: Positions of the retain rows, shape ``(n_r,)``.
+        teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
     """
 
     paper: ClassVar[Paper]
+    kinds: ClassVar[tuple[Kind, ...]]
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
     streams: ClassVar[tuple[str, ...]] = STREAMS
     uses_teacher: ClassVar[bool] = False
+    from_scratch: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
 
     def __init__(
@@ -93,7 +100,7 @@ class UnlearningTrainer(TaskTrainer):
         if teacher is not None and not self.uses_teacher:
             raise ValueError(f"{type(self).__name__} has no teacher, got one")
         super().__init__(
-            model=model,  # type: ignore[arg-type]
+            model=model,
             args=args if args is not None else self.arguments(),
             train_dataset=rows,
             eval_dataset=eval_dataset,
@@ -102,9 +109,10 @@ class UnlearningTrainer(TaskTrainer):
             **kwargs,
         )
         if not isinstance(self.args, self.arguments):
-            raise ValueError(f"expected args of {self.arguments.__name__}, got {type(self.args).__name__}")
+            raise ValueError(f"expected args of {self.arguments.__name__}, got {type(self.args).__name__}")  # noqa: TRY004
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
         self.teacher = teacher
+        self.teachers: dict[str, torch.nn.Module] = {}
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
@@ -125,11 +133,11 @@ class UnlearningTrainer(TaskTrainer):
         """Collate rows and add their index and side."""
         return collate_sides(items, self.data_collator)
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> TrainOutput:
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""
         self.prepare()
         if type(self).edit is UnlearningTrainer.edit:
-            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            return super().train(*args, **kwargs)
         self.edit(self.model)
         check_finite(self.model)
         return TrainOutput(global_step=0, training_loss=0.0, metrics={})
