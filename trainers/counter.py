@@ -1,0 +1,65 @@
+"""`Counter`: how many examples went forward and backward through the student and its teachers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+from mubench.trainers.base import UnlearningTrainer
+
+STUDENT = "student"
+
+
+class Counter:
+    """Counts examples per model while it is open: ``with Counter(trainer) as cost: trainer.train()``.
+
+    An example counts forward when a model returns its logits, and backward when a gradient reaches them. Teachers are
+    looked up at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
+    the block counts too.
+
+    Args:
+        trainer: The trainer whose models are watched.
+
+    Attributes:
+        forward: Examples forward by model: ``"student"`` and the keys of ``trainer.teachers``.
+        backward: Examples backward by model.
+    """
+
+    def __init__(self, trainer: UnlearningTrainer) -> None:
+        self.trainer = trainer
+        self.forward: dict[str, int] = defaultdict(int)
+        self.backward: dict[str, int] = defaultdict(int)
+
+    def counts(self) -> dict[str, int]:
+        """Return the examples ``forward`` and ``backward`` over all models."""
+        return {"forward": sum(self.forward.values()), "backward": sum(self.backward.values())}
+
+    def __enter__(self) -> Counter:
+        """Start counting."""
+        self._handle = register_module_forward_hook(self._count)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Stop counting."""
+        self._handle.remove()
+
+    def _name(self, module: torch.nn.Module) -> str | None:
+        if module is self.trainer.model:
+            return STUDENT
+        return next((name for name, teacher in self.trainer.teachers.items() if module is teacher), None)
+
+    def _count(self, module: torch.nn.Module, _: Any, output: Any) -> None:
+        name = self._name(module)
+        if name is None:
+            return
+        rows = len(output.logits)
+        self.forward[name] += rows
+        if output.logits.requires_grad:
+            output.logits.register_hook(lambda _: self._count_backward(name, rows))
+
+    def _count_backward(self, name: str, rows: int) -> None:
+        self.backward[name] += rows
