@@ -1,0 +1,101 @@
+"""Bad teaching: be as ignorant as a random model on the forget rows, and stay as you were on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import kl
+from mubench.trainers.teachers import frozen_copy, random_copy, teacher_logits
+
+
+@dataclass
+class BadTeachingArguments(UnlearningArguments):
+    """Arguments of `BadTeachingTrainer`."""
+
+    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain rows to distil on (the paper's)."})
+    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
+
+    def __post_init__(self) -> None:
+        """Refuse a share or a temperature that is none."""
+        super().__post_init__()
+        if not 0 < self.retain_share <= 1:
+            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+
+
+class BadTeachingTrainer(UnlearningTrainer):
+    """Distils from two teachers, each of which sees its own rows only.
+
+    ``L = mean KL(p_bad || p_student)`` over forget rows and ``KL(p_good || p_student)`` over a retain subset, one
+    mean over both. The good teacher is the base model, the bad one a fresh initialisation of its config; both are
+    frozen, and labels are not used.
+
+    Args:
+        model: The base model.
+        args: `BadTeachingArguments`.
+        bad_teacher: The incompetent teacher; required where ``model`` is not a `transformers.PreTrainedModel`.
+
+    Requirements:
+        Forget and retain rows. The subset of the retain rows is drawn once, by the run's seed.
+
+    Relations:
+        Aims at the outputs of an untrained model, which a retrained one is not; `ScrubTrainer` has no such target.
+    """
+
+    paper = Paper(
+        "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
+        "AAAI 2023", "2205.08096", "Chundawat et al.",
+    )  # fmt: skip
+    kinds = CLASSIFICATION
+    arguments = BadTeachingArguments
+    args: BadTeachingArguments
+    uses_teacher = True
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: BadTeachingArguments | None = None,
+        *,
+        bad_teacher: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if bad_teacher is None and not isinstance(model, PreTrainedModel):
+            raise ValueError(
+                f"expected bad_teacher= for a plain {type(model).__name__}, which has no config, got none"
+            )
+        super().__init__(model, args, **kwargs)
+        self.bad_teacher = bad_teacher
+
+    def prepare(self) -> None:
+        """Make both teachers and draw the retain subset."""
+        seed = int(self.generator("bad teacher").integers(2**31))
+        bad = random_copy(self.model, seed) if self.bad_teacher is None else frozen_copy(self.bad_teacher)
+        good = frozen_copy(self.model if self.teacher is None else self.teacher)
+        self.teachers = {"good": good.to(self.args.device), "bad": bad.to(self.args.device)}
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: the forget rows and the retain subset."""
+        size = max(1, round(self.args.retain_share * len(self.retain_rows)))
+        subset = self.generator("retain subset").choice(self.retain_rows, size, replace=False)
+        return [np.concatenate([self.forget_rows, np.sort(subset)])]
+
+    def targets(self, batch: Mapping[str, Any], like: torch.Tensor) -> torch.Tensor:
+        """Return the logits of each row's own teacher, in the shape of ``like``, ``(B, K)``."""
+        logits = torch.empty_like(like, requires_grad=False)
+        for name, rows in (("bad", batch["forget"]), ("good", ~batch["forget"])):
+            if rows.any():
+                logits[rows] = teacher_logits(self.teachers[name], batch, rows).to(logits.dtype)
+        return logits
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the divergence of every row from its teacher."""
+        logits = self.logits(model, batch)
+        return [Term("all", kl(logits, self.targets(batch, logits.detach()), self.args.temperature))]

@@ -1,0 +1,37 @@
+"""Fine-tuning on the retain rows, which forgets only as far as training on the rest lets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
+
+
+@dataclass
+class FinetuneArguments(UnlearningArguments):
+    """Fine-tuning has no arguments of its own."""
+
+
+class FinetuneTrainer(UnlearningTrainer):
+    """Goes on training the base model, on the retain rows alone.
+
+    ``L = mean_retain CE(z, y)``
+
+    Args:
+        model: The base model.
+        args: Training arguments.
+
+    Requirements:
+        Retain rows; forget rows are not read.
+
+    Relations:
+        The floor of every method that trains on retain rows; `ScrubTrainer` adds a teacher and passes that forget.
+    """
+
+    paper = Paper(
+        "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
+        "CVPR 2020", "1911.04933", "Golatkar et al.",
+    )  # fmt: skip
+    kinds = CLASSIFICATION
+    arguments = FinetuneArguments
+    streams = ("retain",)

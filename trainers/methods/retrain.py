@@ -1,0 +1,35 @@
+"""Retrain: the gold standard that every other method is judged against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
+
+
+@dataclass
+class RetrainArguments(UnlearningArguments):
+    """Retraining has no arguments of its own: it takes the recipe of the base model."""
+
+
+class RetrainTrainer(UnlearningTrainer):
+    """Trains on the retain rows alone.
+
+    ``L = mean_retain CE(z, y)``
+
+    Args:
+        model: A freshly initialised model (or the pretrained one the base model started from), never the base model.
+        args: Arguments of the base model's recipe.
+
+    Requirements:
+        Retain rows. With no forget rows the weights are those of the base model's own training, bit for bit.
+
+    Relations:
+        `FinetuneTrainer` is the same training from the base model's weights.
+    """
+
+    paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
+    kinds = CLASSIFICATION
+    arguments = RetrainArguments
+    streams = ("retain",)
+    from_scratch = True
