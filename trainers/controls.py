@@ -18,6 +18,9 @@ CONTROLS: dict[str, str] = {
     "base": "untouched base model: 0",
 }
 
+# Runs that start from no base model: no draw of base seeds concerns them.
+FROM_SCRATCH = ("retrain", "retrain_keep50")
+
 
 def leave_one_out(retrained: Mapping[int, Views], seed: int) -> tuple[Views, dict[int, Views]]:
     """Return the retrained model of a seed, and the others it is to be judged against."""

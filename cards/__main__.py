@@ -1,0 +1,68 @@
+"""Front door of room 3: ``python -m mubench.cards`` writes all cards, ``... leaderboard`` prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card
+from mubench.cards.formats import as_text
+from mubench.cards.leaderboard import tables
+from mubench.trainers.results import read_results
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"mubench: {message}\n")
+
+
+def parser() -> Parser:
+    """Return the parser."""
+    one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
+    one.add_argument("what", nargs="?", choices=("all", "leaderboard"), default="all", help="what to make")
+    one.add_argument("--data", type=Path, default=Path("mu-bench"), help="dataset folder")
+    one.add_argument("--models", type=Path, default=Path("models"), help="folder of model folders")
+    one.add_argument("--results", type=Path, default=Path("results"), help="folder of result rows")
+    return one
+
+
+def write_all(data: Path, models: Path, results: Path) -> None:
+    """Write every card whose folder is there, and name the folders that are not.
+
+    Raises:
+        FileNotFoundError: If none is there.
+    """
+    rows = read_results(results) if results.is_dir() else []
+    jobs: list[tuple[Path, Callable[[], int]]] = [
+        (data, lambda: len([write_dataset_card(data)])),
+        (models, lambda: len(write_model_cards(models, rows))),
+        (results, lambda: len([write_results_card(results)])),
+    ]
+    there = [(folder, job) for folder, job in jobs if folder.is_dir()]
+    if not there:
+        raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: make demo")
+    for folder, job in jobs:
+        print(f"{folder}: {job()} cards" if folder.is_dir() else f"{folder}: not there, no card")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.what == "leaderboard":
+            print(as_text(tables(read_results(options.results))), end="")
+        else:
+            write_all(options.data, options.models, options.results)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"mubench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

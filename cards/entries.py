@@ -1,0 +1,113 @@
+"""One line of a leaderboard: runs of one method pooled over base seeds and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mubench.trainers.controls import FROM_SCRATCH
+from mubench.trainers.metrics.bootstrap import base_counts, interval
+from mubench.trainers.rows import Result
+
+Array = npt.NDArray[np.float64]
+SHOWN = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entry:
+    """One line of a table: a method with its arguments, over base seeds and seeds.
+
+    Attributes:
+        name: What the line is called.
+        rows: The runs.
+        score: Mean S; ``None`` where a run has none.
+        low: Lower end of its 95 % interval, what the table is ordered by.
+        high: Upper end.
+        metrics: Means of the metrics in ``SHOWN``; ``None`` where a run lacks one.
+        seconds: Training time as a share of retraining's.
+        passes: Forward plus twice backward examples as a share of retraining's.
+        flags: What is wrong with a run, if anything is.
+        rank: Place; equal where the paired bootstrap cannot tell two lines apart; ``None`` if unranked.
+        draws: S in every draw, NaN where a draw has none of the base seeds, ``(J,)``.
+    """
+
+    name: str
+    rows: tuple[Result, ...]
+    score: float | None
+    low: float | None
+    high: float | None
+    metrics: Mapping[str, float | None]
+    seconds: float | None
+    passes: float | None
+    flags: tuple[str, ...]
+    draws: Array
+    rank: int | None = None
+
+
+def _average(values: Iterable[float | None]) -> float | None:
+    """Return the mean, or ``None`` if there is nothing to average or something is missing."""
+    known = list(values)
+    return float(np.mean([v for v in known if v is not None])) if known and None not in known else None
+
+
+def _weights(row: Result) -> Array:
+    """Return how often a run counts in each draw: as often as its base seed was drawn."""
+    if row.interval is None:
+        raise ValueError(f"expected a row with draws, got {row.run_id!r}")
+    draws = len(row.interval.draws)
+    if row.method in FROM_SCRATCH:
+        return np.ones(draws)
+    if row.base_seed not in row.references.bases:
+        raise ValueError(f"expected base seed {row.base_seed} of {row.run_id!r} among {row.references.bases}")
+    counts: Array = base_counts(row.split, row.n_bases, draws)[:, row.references.bases.index(row.base_seed)]
+    return counts
+
+
+def pooled_draws(rows: Sequence[Result]) -> Array:
+    """Return S of a group in every draw, ``(J,)``: the runs' mean, each as often as its base seed was drawn."""
+    weights = np.stack([_weights(row) for row in rows])
+    values = np.stack([row.interval.draws for row in rows if row.interval is not None]) / 1000
+    total = weights.sum(axis=0)
+    return np.divide((weights * values).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def beats(first: Array, second: Array) -> bool:
+    """Whether the paired bootstrap tells the first from the second: 0 lies below the interval of the differences."""
+    difference = first - second
+    low, _ = interval(difference[np.isfinite(difference)])
+    return low > 0
+
+
+def _passes(row: Result) -> float | None:
+    if "forward" not in row.cost or "backward" not in row.cost:
+        return None
+    return row.cost["forward"] + 2 * row.cost["backward"]
+
+
+def _share(mean: float | None, whole: float | None) -> float | None:
+    return None if mean is None or not whole else mean / whole
+
+
+def make_entry(name: str, rows: Sequence[Result], retrain: Sequence[Result]) -> Entry:
+    """Pool the runs of one line; ``retrain`` are the table's retrained models, whose cost is the unit."""
+    metrics = {key: _average(r.metrics[key].value if key in r.metrics else None for r in rows) for key in SHOWN}
+    score = _average(r.metrics["score"].value if "score" in r.metrics else None for r in rows)
+    draws = np.full(1, np.nan) if score is None else pooled_draws(rows)
+    low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])
+    return Entry(
+        name=name,
+        rows=tuple(rows),
+        score=score,
+        low=low,
+        high=high,
+        metrics=metrics,
+        seconds=_share(
+            _average(r.cost.get("seconds") for r in rows), _average(r.cost.get("seconds") for r in retrain)
+        ),
+        passes=_share(_average(map(_passes, rows)), _average(map(_passes, retrain))),
+        flags=tuple(sorted({flag for row in rows for flag in row.flags})),
+        draws=draws,
+    )

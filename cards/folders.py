@@ -1,0 +1,71 @@
+"""Cards into folders: reads what earlier rooms built and writes a README.md into each repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mubench.cards.leaderboard import tables
+from mubench.cards.picture import draw
+from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.hub_builders.folders import RUN_FILE, Run, read_run
+from mubench.hub_builders.outputs import read_outputs
+from mubench.hub_builders.readme import committed, write_readme
+from mubench.trainers.methods import METHODS
+from mubench.trainers.results import read_results
+from mubench.trainers.rows import Result, Value
+
+PICTURE = "leaderboard.png"
+
+
+def _replace(path: Path, text: str) -> Path:
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(text, encoding="utf-8")
+    os.replace(staged, path)  # noqa: PTH105  (readers see the old card or the new one)
+    return path
+
+
+def write_dataset_card(folder: Path) -> Path:
+    """Write the text below a dataset folder's YAML.
+
+    Raises:
+        ValueError: If the folder shows no task.
+    """
+    manifests = committed(folder)
+    return write_readme(folder, dataset_body(list(manifests.values()), repository=folder.resolve().name))
+
+
+def _split_scores(folder: Path) -> dict[str, Value]:
+    """Return what a model's own outputs say: its score on every stored split but train."""
+    splits = {name: outputs for name, outputs in read_outputs(folder).items() if name != "train"}
+    order = [name for name in ("validation", "test", "ood") if name in splits]
+    return {f"{name}_score": Value(value=float(splits[name].correct.mean()), n=len(splits[name])) for name in order}
+
+
+def _card(folder: Path, run: Run, names: Mapping[str, str], rows: Mapping[str, Result]) -> str:
+    result = rows.get(run.identity)
+    method = METHODS.get(run.method) if run.method else None
+    return model_card(
+        folder.name,
+        run,
+        parent=names.get(run.parent) if run.parent else None,
+        metrics=_split_scores(folder / "reference") if result is None else None,
+        result=result,
+        paper=method.paper if method else None,
+    )
+
+
+def write_model_cards(models: Path, rows: list[Result]) -> list[Path]:
+    """Write the card of every model folder; a judged model's scores come from its row."""
+    runs = {file.parent: read_run(file.parent) for file in sorted(models.glob(f"*/{RUN_FILE}"))}
+    names = {run.identity: folder.name for folder, run in runs.items()}
+    judged = {row.identity: row for row in rows if row.identity is not None}
+    return [_replace(folder / "README.md", _card(folder, run, names, judged)) for folder, run in runs.items()]
+
+
+def write_results_card(folder: Path) -> Path:
+    """Write the leaderboard and its picture beside the rows."""
+    ranked = tables(read_results(folder))
+    draw(ranked, folder / PICTURE)
+    return _replace(folder / "README.md", results_card(ranked, picture=PICTURE))

@@ -1,0 +1,119 @@
+"""Result rows in, ranked tables out. What the terminal, the results card, the picture and the Space show."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mubench.cards.entries import Entry, beats, make_entry
+from mubench.trainers.controls import CONTROLS
+from mubench.trainers.rows import ENOUGH_BASES, ENOUGH_RETRAINED, Result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table:
+    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone).
+
+    Attributes:
+        row: Any of the rows that were judged against all references; it has what the table has in common.
+        no_signal: Why nothing is ranked, or ``None``.
+        entries: Ranked lines, then those that do not rank.
+        controls: Controls, in the order of ``CONTROLS``.
+    """
+
+    row: Result
+    no_signal: str | None
+    entries: tuple[Entry, ...]
+    controls: tuple[Entry, ...]
+
+    @property
+    def title(self) -> str:
+        """Say what was deleted from what."""
+        row = self.row
+        seed = f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
+        return f"{row.task} ({row.tier}), {row.backbone}: {row.ratio} % deleted, {row.family} family{seed}"
+
+    @property
+    def standing(self) -> str:
+        """Say what the ranks are worth."""
+        row = self.row
+        against = f"judged against {row.n_retrained} retrained models and {row.n_bases} base seeds"
+        if self.no_signal:
+            return f"{against}; NOT RANKED, {self.no_signal}"
+        if row.provisional:
+            return f"{against}; PROVISIONAL, ranks count from {ENOUGH_RETRAINED} and {ENOUGH_BASES} on"
+        return against
+
+
+def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
+    """Name each group after its method, and after the arguments that tell it from others of the same method."""
+    names = []
+    for rows in groups:
+        first = rows[0]
+        kin = [other[0].arguments for other in groups if other[0].method == first.method]
+        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in kin)]
+        words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
+        names.append(" ".join(words if first.tuned == "default" else [*words, f"({first.tuned})"]))
+    return names
+
+
+def _ranked(entries: Iterable[Entry]) -> list[Entry]:
+    """Order by the lower end; a line that its group's first does not beat shares that one's rank."""
+    result: list[Entry] = []
+    leader: Entry | None = None
+    for place, entry in enumerate(sorted(entries, key=lambda e: (-(e.low or 0), -(e.score or 0), e.name)), start=1):
+        if leader is None or leader.rank is None or beats(leader.draws, entry.draws):
+            leader = replace(entry, rank=place)
+            result.append(leader)
+        else:
+            result.append(replace(entry, rank=leader.rank))
+    return result
+
+
+def _common(rows: Sequence[Result]) -> Result:
+    """Return a row with the table's references, after checking that all rows share them."""
+    whole = [row for row in rows if row.method != "retrain"] or list(rows)
+    for row in whole:
+        if row.references != whole[0].references:
+            raise ValueError(
+                f"expected {row.run_id!r} to be judged against the models of {whole[0].run_id!r}, got others; "
+                "judge them again with: make results"
+            )
+    return whole[0]
+
+
+def _table(rows: Sequence[Result]) -> Table:
+    common = _common(rows)
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for row in rows:
+        groups[json.dumps([row.control, row.method, row.tuned, row.arguments], sort_keys=True)].append(row)
+    lines = list(groups.values())
+    retrain = [row for row in rows if row.method == "retrain"]
+    entries = [make_entry(name, group, retrain) for name, group in zip(_names(lines), lines, strict=True)]
+    tried = [entry for entry in entries if not entry.rows[0].control]
+    ranks = [entry for entry in tried if not entry.flags and entry.score is not None and not common.no_signal]
+    rest = [entry for entry in tried if entry not in ranks]
+    order = list(CONTROLS)
+    controls = [entry for entry in entries if entry.rows[0].control]
+    controls.sort(key=lambda e: (order.index(e.rows[0].method) if e.rows[0].method in order else len(order), e.name))
+    return Table(
+        row=common,
+        no_signal=common.no_signal,
+        entries=(*_ranked(ranks), *sorted(rest, key=lambda e: e.name)),
+        controls=tuple(controls),
+    )
+
+
+def tables(rows: Iterable[Result]) -> list[Table]:
+    """Group rows into tables and rank each by the lower end of S.
+
+    Raises:
+        ValueError: If rows of one table were judged against different references.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for row in sorted(rows, key=lambda r: r.run_id):
+        key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split)
+        groups[key].append(row)
+    return [_table(groups[key]) for key in sorted(groups, key=str)]

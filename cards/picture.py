@@ -1,0 +1,63 @@
+"""The leaderboard as a picture: S against cost, with the cloud of retrained models that a method should reach."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mubench.cards.entries import Entry
+from mubench.cards.leaderboard import Table
+
+COLUMNS = 2
+_ACROSS = ("axes fraction", "data")
+
+
+def _point(axes: Any, entry: Entry, marker: str) -> None:
+    if entry.score is None or entry.low is None or entry.high is None or not entry.passes:
+        return
+    bar = [[max(0.0, entry.score - entry.low)], [max(0.0, entry.high - entry.score)]]
+    axes.errorbar(entry.passes, entry.score, yerr=bar, fmt=marker, capsize=3, markersize=6, label=entry.name)
+
+
+def _panel(axes: Any, table: Table) -> None:
+    for index, entry in enumerate(table.entries):
+        _point(axes, entry, "osD^vPX"[index % 7])
+    lines: dict[float, list[str]] = defaultdict(list)
+    for entry in table.controls:
+        scores = [row.metrics["score"].value for row in entry.rows if "score" in row.metrics]
+        if entry.rows[0].method == "retrain":
+            axes.scatter(
+                [1.0] * len(scores), scores, s=45, c="black", marker="*", zorder=3, label="retrained, left out"
+            )
+            axes.axhspan(min(scores, default=1.0), 1, color="black", alpha=0.08, linewidth=0)
+        elif entry.score is not None:
+            lines[round(20 * entry.score) / 20].append(entry.name)
+    for height, names in lines.items():
+        axes.axhline(height, color="gray", linestyle=":", linewidth=0.8)
+        axes.annotate(", ".join(names), (0.005, height + 0.01), xycoords=_ACROSS, fontsize=6, color="gray")
+    axes.set(xscale="log", ylim=(-0.05, 1.05), title=table.title, ylabel="S (1 = retrained)")
+    axes.set_xlabel("training cost as a share of retraining's (forward + 2 backward examples)")
+    axes.title.set_fontsize(9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def draw(tables: Sequence[Table], path: str | Path) -> Path:
+    """Draw one panel per table into a PNG file and return its path."""
+    columns = min(COLUMNS, len(tables))
+    lines = -(-len(tables) // columns)
+    figure = Figure(figsize=(7.2 * columns, 4.0 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes, table in zip(grid.flat, tables, strict=False):
+        _panel(axes, table)
+    for axes in grid.flat[len(tables) :]:
+        axes.set_axis_off()
+    # No date and no version in the file: equal rows give equal bytes.
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return Path(path)

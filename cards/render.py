@@ -1,0 +1,168 @@
+"""Cards as pure functions: facts in, markdown out. No clock, no network, no file but the templates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from mubench.cards.formats import LEGEND, as_markdown
+from mubench.cards.leaderboard import Table
+from mubench.hub_builders.folders import Run
+from mubench.hub_builders.names import config_name, dataset_folder
+from mubench.hub_builders.readme import Manifest
+from mubench.hub_builders.tasks import BACKBONES, Task, get_task
+from mubench.trainers.base import Paper
+from mubench.trainers.controls import CONTROLS
+from mubench.trainers.metrics import METRICS, Metric
+from mubench.trainers.rows import Result, Value
+
+_FAMILIES = {"canonical": "Canonical family: single rows, the labels keep their shares."}
+_PIPELINES = {"image_classification": "image-classification", "text_classification": "text-classification"}
+_MANY_LABELS = 20
+
+
+def _render(template: str, **facts: Any) -> str:
+    environment = Environment(
+        loader=FunctionLoader(lambda name: files("mubench.cards").joinpath(name).read_text(encoding="utf-8")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**facts)
+
+
+def _labels(task: Task, tier: Any) -> str:
+    names = task.label_names(tier)
+    return ", ".join(names) if len(names) <= _MANY_LABELS else f"{len(names)} classes"
+
+
+def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
+    """Return what stands below the YAML of a dataset repository's card.
+
+    Args:
+        manifests: The tasks in the repository; all of one family.
+        repository: Name of the repository.
+
+    Raises:
+        ValueError: If there is no task.
+    """
+    if not manifests:
+        raise ValueError(f"expected at least 1 task in {repository}, got 0")
+    ordered = sorted(manifests, key=lambda one: str(one["task"]))
+    tasks = [
+        {**one, "counts": {"validation": 0, "ood": 0, **one["counts"]}, "task": get_task(one["task"])}
+        for one in ordered
+    ]
+    for one in tasks:
+        one["labels"] = _labels(one["task"], one["tier"])
+    return _render(
+        "dataset.md.jinja",
+        tasks=tasks,
+        tiers=sorted({one["tier"] for one in ordered}),
+        repository=repository,
+        example=config_name(ordered[0]["task"], 5),
+        has_ood=any("ood" in one["counts"] for one in ordered),
+        deletion_seed=ordered[0]["deletion_seed"],
+        family_words=_FAMILIES[ordered[0]["family"]],
+    )
+
+
+def _range(metric: Metric) -> str:
+    low, high = ("any" if math.isinf(end) else f"{end:.4g}" for end in metric.range)
+    return "any number" if low == high == "any" else f"{low} and above" if high == "any" else f"{low} to {high}"
+
+
+def _scores(metrics: Mapping[str, Value]) -> list[dict[str, Any]]:
+    rows = []
+    for name, value in metrics.items():
+        metric = METRICS[name]
+        facts = {"title": metric.title, "better": metric.better, "unit": metric.unit, "range": _range(metric)}
+        rows.append({"name": name, **facts, "value": value.value, "retrained": value.retrained, "n": value.n})
+    return rows
+
+
+def _reading(score: Mapping[str, Any]) -> str:
+    """Return how to read a number: title, unit, direction and range."""
+    unit = f"{score['unit']}, " if score["unit"] else ""
+    return f"{score['title']} ({unit}better: {score['better']}, range: {score['range']})"
+
+
+def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mapping[str, Any]]) -> str:
+    task = get_task(run.task)
+    repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio)
+    evaluations = [
+        EvalResult(
+            task_type=_PIPELINES[task.kind],
+            dataset_type=repository,
+            dataset_name=f"{config} ({run.tier})",
+            dataset_config=config,
+            metric_type=score["name"],
+            metric_name=_reading(score),
+            metric_value=round(score["value"], 6),
+        )
+        for score in scores
+    ]
+    data = ModelCardData(
+        base_model=parent or BACKBONES[run.backbone].hub_id,
+        library_name="transformers",
+        license=task.licence,
+        pipeline_tag=_PIPELINES[task.kind],
+        datasets=[repository],
+        tags=["machine-unlearning", "mu-bench", run.tier, *([run.method] if run.method else [])],
+        model_name=name if evaluations else None,
+        eval_results=evaluations or None,
+    )
+    return data.to_yaml()
+
+
+def model_card(
+    name: str,
+    run: Run,
+    *,
+    parent: str | None = None,
+    metrics: Mapping[str, Value] | None = None,
+    result: Result | None = None,
+    paper: Paper | None = None,
+) -> str:
+    """Return the card of a base, retrained or unlearned model.
+
+    Args:
+        name: Name of its repository.
+        run: What was run.
+        parent: Repository of the model it started from.
+        metrics: What was measured without references, for a model that was not judged.
+        result: Its row.
+        paper: The method's paper.
+    """
+    scores = _scores(result.metrics if result else metrics or {})
+    body = _render(
+        "model.md.jinja",
+        name=name,
+        run=run,
+        task=get_task(run.task),
+        parent=parent,
+        scores=scores,
+        result=result,
+        paper=paper,
+        repository=dataset_folder(run.family, run.deletion_seed),
+        config=config_name(run.task, run.ratio),
+    )
+    return f"---\n{_model_yaml(name, run, parent, scores)}\n---\n\n{body}"
+
+
+def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
+    """Return the card of the results: every table, the picture and how to read them."""
+    return _render(
+        "results.md.jinja",
+        tables=tables,
+        picture=picture,
+        as_markdown=as_markdown,
+        legend="\n".join(LEGEND),
+        controls=CONTROLS,
+    )
