@@ -12,10 +12,10 @@ RAW ?=
 RATIO ?= 5
 BACKBONE ?=
 METHOD ?= scrub
-BASE_SEEDS ?= 0
-RETRAIN_SEEDS ?= 0 1 2
 SEED ?= 0
-SEEDS ?= $(SEED)
+SEEDS ?= 0 1 2
+BASE_SEEDS ?= 0 1
+RETRAIN_SEEDS ?= 0 1 2
 METHODS ?=
 
 # One thread a process: the walk runs $(WORKERS) processes side by side.

@@ -155,6 +155,16 @@ def test_every_sub_package_is_shipped() -> None:
     assert all((folder / "__init__.py").exists() for folder in folders)
 
 
+def test_everything_imported_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
+    called = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+    files = sources("hub_builders", "trainers", "cards")
+    names = {name.split(".")[0] for path in files for name in imported(ast.parse(path.read_text()))}
+    foreign = names - set(sys.stdlib_module_names) - {"mubench"}
+    assert {called.get(name, name) for name in foreign} <= declared
+
+
 def test_the_task_table_needs_no_torch() -> None:
     code = (
         "import sys, mubench.hub_builders, mubench.hub_builders.names, mubench.hub_builders.tasks as tasks\n"
