@@ -125,7 +125,7 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "Where everything lies:"
 	@echo "  ./mu-bench   the data set and its deletion splits; from here: load_dataset(\"mu-bench\", \"cifar10_del5\")"
 	@echo "  ./models     base, retrained and unlearned models, each folder a Hub repository with its card"
-	@echo "  ./results    one JSON file a run: scores, cost, seeds, versions"
+	@echo "  ./results    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad RATIO=10 SEED=3      another run on the same base model"
 	@echo "  make data TASK=imdb && make results TASK=imdb     the same walk on text"
