@@ -31,7 +31,8 @@ def deletion_ranks(
     Returns:
         `(N,)` a permutation of ``0 .. N-1``, whatever the order of the rows.
     """
-    return stratified_ranks(example_ids, strata, prefix=f"{seed}:{task}")
+    pooled = _pooled(_codes(strata, len(example_ids)))
+    return stratified_ranks(example_ids, pooled.tolist(), prefix=f"{seed}:{task}")
 
 
 def stratified_ranks(
@@ -41,14 +42,14 @@ def stratified_ranks(
 
     Args:
         example_ids: `(N,)` distinct ids.
-        strata: `(N,)` labels; strata of fewer than ten rows are pooled, ``None`` is one stratum.
+        strata: `(N,)` labels, ``None`` is one stratum.
         prefix: Text hashed before each id.
 
     Returns:
         `(N,)` position of each row in the order.
     """
     words = _words(example_ids, prefix)
-    keys = _keys(words, _pooled(_codes(strata, len(example_ids))))
+    keys = _keys(words, _codes(strata, len(example_ids)))
     ranks = np.empty(len(example_ids), dtype=np.int32)
     ranks[np.lexsort((*words.T[::-1], keys))] = np.arange(len(example_ids), dtype=np.int32)
     return ranks

@@ -16,6 +16,8 @@ from mubench.hub_builders.tasks import get_task
 Manifest = dict[str, Any]
 FIELDS = ("task", "tier", "family", "deletion_seed", "files", "split", "counts", "shards", "bytes", "command")
 MANIFEST = "manifest.json"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def task_folders(readme: Path) -> dict[str, str]:
@@ -28,7 +30,7 @@ def task_folders(readme: Path) -> dict[str, str]:
         return {}
     try:
         head = readme.read_text(encoding="utf-8").split("---\n", 2)[1]
-        configs = yaml.load(head, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["configs"]
+        configs = yaml.load(head, Loader=LOADER)["configs"]
         paths = [PurePosixPath(config["data_files"][0]["path"][0]) for config in configs]
     except (IndexError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}") from error
@@ -70,7 +72,7 @@ def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[M
         manifests: The tasks to show; ``None`` keeps those it shows now.
     """
     shown = sorted(committed(folder).values() if manifests is None else manifests, key=lambda one: str(one["task"]))
-    head = yaml.safe_dump(_metadata(shown), sort_keys=False, allow_unicode=True, width=1_000)
+    head = yaml.dump(_metadata(shown), Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=1_000)
     staged = folder / ".README.md"
     staged.write_text(f"---\n{head}---\n\n{_paragraph(shown) if body is None else body}", encoding="utf-8")
     os.replace(staged, folder / "README.md")  # noqa: PTH105  (the commit, seen as such)

@@ -1,0 +1,139 @@
+import io
+import re
+from collections import Counter
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from mubench.hub_builders.mini import MINI, image, text
+from mubench.hub_builders.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return MINI["cifar10"]()
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    return MINI["imdb"]()
+
+
+def pixels(row):
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
+        assert (picture.size, picture.mode, picture.format) == ((32, 32), "RGB", "PNG")
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize("key", MINI)
+def test_a_mini_task_is_the_same_every_time(key, request):
+    assert MINI[key]() == request.getfixturevalue("pictures" if key == "cifar10" else "reviews")
+
+
+def test_every_scan_is_used_once_under_its_own_label(pictures):
+    labels = load_digits().target
+    rows = [row for split in pictures.values() for row in split]
+    assert sorted(row["source_index"] for row in rows) == list(range(1_797))
+    assert all(row["label"] == labels[row["source_index"]] for row in rows)
+
+
+def test_pictures_are_balanced_over_the_digits(pictures):
+    whole = Counter(row["label"] for split in pictures.values() for row in split)
+    for rows in pictures.values():
+        found = Counter(row["label"] for row in rows)
+        assert all(abs(found[label] - len(rows) * whole[label] / 1_797) <= 1.01 for label in range(10))
+
+
+def noise(rows):
+    """Return how far each picture is from its clean scan, as a standard deviation."""
+    scans = load_digits().images / 16
+    small = np.array([pixels(row)[..., 0].reshape(8, 4, 8, 4).mean((1, 3)) / 255 for row in rows])
+    return (small - np.array([scans[row["source_index"]] for row in rows])).std((1, 2))
+
+
+def test_noise_is_the_same_process_in_every_split(pictures):
+    spread = {split: noise(rows) for split, rows in pictures.items()}
+    for split in ("validation", "test"):
+        scale = (spread["train"].var() / len(spread["train"]) + spread[split].var() / len(spread[split])) ** 0.5
+        assert abs(spread["train"].mean() - spread[split].mean()) < 3 * scale
+    assert spread["train"].mean() > 0.15
+
+
+def test_noise_depends_on_the_scan_alone(pictures):
+    row = pictures["train"][7]
+    scan = load_digits().images[row["source_index"]] / 16
+    assert image._row(row["source_index"], scan, row["label"]) == row
+    assert image._row(row["source_index"] + 1, scan, row["label"])["image"] != row["image"]
+
+
+def test_pictures_differ_and_are_grey(pictures):
+    rows = pictures["test"]
+    assert len({pixels(row).tobytes() for row in rows}) == len(rows)
+    assert all((pixels(row) == pixels(row)[..., :1]).all() for row in rows[:20])
+
+
+def test_the_best_possible_accuracy_on_reviews_is_about_three_quarters():
+    right = []
+    for cues in combinations(text.LEXICON, text.CUES):
+        for own in product((True, False), repeat=text.CUES):
+            positive = np.prod([p if yes else 1 - p for (_, _, p), yes in zip(cues, own, strict=True)])
+            negative = np.prod([1 - p if yes else p for (_, _, p), yes in zip(cues, own, strict=True)])
+            right.append(max(positive, negative) / 2)
+    bayes = sum(right) / len(list(combinations(text.LEXICON, text.CUES)))
+    assert 0.72 < bayes < 0.78
+
+
+def cues_of(row):
+    side = {word: (label, p) for *words, p in text.LEXICON for label, word in enumerate(words)}
+    return [side[word] for word in re.findall(r"[a-z]+", row["text"]) if word in side]
+
+
+def test_the_ideal_reader_reaches_that_accuracy_in_every_split(reviews):
+    for split, rows in reviews.items():
+        right = 0
+        for row in rows:
+            assert len(cues_of(row)) == text.CUES
+            evidence = sum((1 if label else -1) * np.log(p / (1 - p)) for label, p in cues_of(row))
+            right += (evidence > 0) == (row["label"] == 1)
+        sigma = (0.76 * 0.24 / len(rows)) ** 0.5
+        assert abs(right / len(rows) - 0.76) < 3 * sigma, split
+
+
+def test_every_review_is_memorable_by_words_of_all_splits(reviews):
+    titles = [re.search(r"The [A-Z][a-z]+ [A-Z][a-z]+", row["text"])[0] for rows in reviews.values() for row in rows]
+    assert len(set(titles)) == len(titles) == 2_200
+    words = {split: {w for row in rows for w in row["text"].split()[:4]} for split, rows in reviews.items()}
+    names = {adjective.title() for adjective in text.ADJECTIVES} | set(text.FIRST_NAMES)
+    train = {w for row in reviews["train"] for w in re.findall(r"\w+", row["text"])}
+    assert names <= train and words["test"]
+
+
+def test_names_say_nothing_about_the_label(reviews):
+    rows = reviews["train"] + reviews["test"]
+    for template in range(len(text.REVIEWS)):
+        start = re.sub(r"\{.*?\}", "{}", text.REVIEWS[template]).split("{}")
+        longest = max(start, key=len)
+        labels = [row["label"] for row in rows if longest in row["text"]]
+        assert abs(np.mean(labels) - 0.5) < 4 * 0.5 / len(labels) ** 0.5
+
+
+def test_reviews_are_short_and_ood_differs_in_form(reviews):
+    lengths = {split: [len(row["text"].split()) for row in rows] for split, rows in reviews.items()}
+    assert all(15 <= n <= 32 for split in ("train", "validation", "test") for n in lengths[split])
+    assert max(lengths["ood"]) < min(lengths["train"])
+    assert not any("{" in row["text"] for rows in reviews.values() for row in rows)
+    assert all(word[0] not in "aeiou" for *pair, _ in text.LEXICON for word in pair)  # every template writes "a"
+
+
+@pytest.mark.parametrize("key", MINI)
+def test_ids_are_distinct_and_labels_balanced(key, request):
+    splits = request.getfixturevalue("pictures" if key == "cifar10" else "reviews")
+    ids = [row["example_id"] for rows in splits.values() for row in rows]
+    assert len(set(ids)) == len(ids)
+    for rows in splits.values():
+        counts = Counter(row["label"] for row in rows)
+        assert len(counts) == len(TASKS[key].label_names("mini"))
+        assert max(counts.values()) - min(counts.values()) <= 0.1 * len(rows)

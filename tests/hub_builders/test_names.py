@@ -1,0 +1,41 @@
+import pytest
+
+from mubench.hub_builders import names
+
+
+@pytest.mark.parametrize("ratio", [0, 11, 2.5, "abc", -1, "", None, "5.0", True])
+def test_a_ratio_is_a_whole_percentage_from_1_to_10(ratio):
+    with pytest.raises(ValueError, match="ratio must be a whole percentage from 1 to 10, got"):
+        names.check_ratio(ratio)
+
+
+@pytest.mark.parametrize("ratio", [5, "5", " 5 "])
+def test_a_ratio_reads_from_the_command_line(ratio):
+    assert names.check_ratio(ratio) == 5
+
+
+def test_names_are_those_of_the_design():
+    assert names.dataset_folder() == "mu-bench"
+    assert names.dataset_folder(deletion_seed=1) == "mu-bench-d1"
+    assert names.config_name("cifar10") == "cifar10"
+    assert names.config_name("cifar10", 5) == "cifar10_del5"
+    assert names.base_model("cifar10", "full", "resnet-50") == "cifar10-resnet-50"
+    base = names.base_model("cifar10", "mini", "resnet", base_seed=1)
+    assert base == "cifar10-mini-resnet-s1"
+    assert names.unlearned_model(base, 5, "neg_grad", 0) == "cifar10-mini-resnet-s1-del5-neg-grad-s0"
+
+
+def test_changed_arguments_change_the_name_of_a_model():
+    plain = names.unlearned_model("b", 5, "scrub", 0)
+    changed = {names.unlearned_model("b", 5, "scrub", 0, changed_arguments={"gamma": g}) for g in (0.5, 0.9)}
+    assert len(changed) == 2 and plain not in changed
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
+    assert names.fingerprint({"a": 1, "b": 2}) == names.fingerprint({"b": 2, "a": 1})
+    assert names.fingerprint({"a": 1}) != names.fingerprint({"a": 2})
+
+
+def test_an_unknown_family_names_the_known_ones():
+    with pytest.raises(ValueError, match="family must be one of canonical, got 'x'"):
+        names.dataset_folder("x")

@@ -1,0 +1,50 @@
+import subprocess
+import sys
+
+import pytest
+
+from mubench.hub_builders.mini import MINI
+from mubench.hub_builders.raw import HUB, RAW
+from mubench.hub_builders.tasks import BACKBONES, TASKS, get_recipe, get_task
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_row_is_whole(key):
+    task = TASKS[key]
+    assert task.key == key
+    assert set(task.recipes) <= set(BACKBONES)
+    assert task.default_backbone == next(iter(task.recipes))
+    assert len(set(task.labels)) == len(task.labels)
+    assert "label" not in task.columns or task.columns["label"] == "label"
+    assert task.citation.startswith("@") and task.citation.count("{") == task.citation.count("}")
+    assert {"full", "mini"} <= set(task.counts)
+    for counts in task.counts.values():
+        assert {"train", "validation", "test"} <= set(counts)
+        assert ("ood" in counts) == (task.ood_source is not None)
+        assert counts["train"] * 5 >= 50 * 100 // 2
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_task_has_its_sources(key):
+    assert key in MINI and key in RAW and key in HUB
+
+
+def test_no_source_is_without_a_task():
+    assert set(MINI) == set(RAW) == set(HUB) == set(TASKS)
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_mini_counts_are_those_of_the_table(key):
+    assert {split: len(rows) for split, rows in MINI[key]().items()} == TASKS[key].counts["mini"]
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ValueError, match="one of cifar10, imdb, got 'mnist'"):
+        get_task("mnist")
+    with pytest.raises(ValueError, match=r"backbone of imdb must be one of bert, .*got 'vgg'"):
+        get_recipe(get_task("imdb"), "vgg")
+
+
+def test_the_table_imports_without_torch():
+    code = "import sys, mubench.hub_builders.tasks, mubench.hub_builders.names; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
