@@ -117,7 +117,7 @@ class Outputs:
         if missing.any():
             raise ValueError(
                 f"expected outputs of all {len(wanted)} rows asked for, got none for {int(missing.sum())} of them, "
-                f"such as {wanted[missing][0]!r}"
+                f"such as {str(wanted[missing][0])!r}"
             )
         return Outputs(self.ids[found], self.logits[found], self.labels[found])
 

@@ -1,0 +1,148 @@
+"""Synthetic outputs that behave like a good mini task: ambiguous rows, few of them, and no wrong label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+
+from mubench.hub_builders.outputs import Outputs
+from mubench.trainers.metrics import Case, Views
+from mubench.trainers.rows import RunInfo
+
+CLASSES = 10
+ROWS = {"forget": 60, "retain": 600, "test": 397}
+
+
+@dataclass
+class World:
+    """Models of one made-up task.
+
+    Every row has a difficulty, drawn alike for all splits, which every model that did not see the row shares; a model
+    that saw it is sure of it. Seeds add noise.
+    """
+
+    rows: dict[str, int]
+    seed: int = 0
+    noise: float = 0.5
+    center: float = 0.9
+    spread: float = 2.0
+
+    def __post_init__(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        self.labels = {name: generator.integers(0, CLASSES, size) for name, size in self.rows.items()}
+        self.difficulty = {
+            name: self.center + self.spread * generator.standard_normal(size) for name, size in self.rows.items()
+        }
+        self.rival = {name: generator.integers(1, CLASSES, size) for name, size in self.rows.items()}
+
+    def views(self, *, saw: float, seed: int) -> dict[str, Outputs]:
+        """Return a model that saw this share of the forget rows, and all retain rows."""
+        generator = np.random.default_rng([self.seed, seed, round(1000 * saw)])
+        seen = {"forget": generator.random(self.rows["forget"]) < saw}
+        result = {}
+        for name, size in self.rows.items():
+            margin = self.difficulty[name] + self.noise * generator.standard_normal(size)
+            known = seen.get(name, np.full(size, name == "retain"))
+            margin = np.where(known, 5 + 0.7 * margin.clip(-2, 4) + generator.standard_normal(size) ** 2, margin)
+            result[name] = self.outputs(name, margin, generator)
+        return result
+
+    def outputs(self, name: str, margin: np.ndarray, generator: np.random.Generator) -> Outputs:
+        """Return logits whose true class leads its rival by the margin."""
+        size = self.rows[name]
+        logits = -4 + 0.3 * generator.standard_normal((size, CLASSES))
+        rows = np.arange(size)
+        logits[rows, (self.labels[name] + self.rival[name]) % CLASSES] = 0
+        logits[rows, self.labels[name]] = margin
+        ids = np.array([f"{name}-{i:05d}" for i in range(size)])
+        return Outputs(ids, logits.astype(np.float32), self.labels[name].astype(np.int64))
+
+    def retrained(self, count: int = 3) -> dict[int, Views]:
+        return {seed: self.views(saw=0.0, seed=seed) for seed in range(count)}
+
+    def bases(self, count: int = 2) -> dict[int, Views]:
+        return {seed: self.views(saw=1.0, seed=100 + seed) for seed in range(count)}
+
+    def case(self, model: Views, *, retrained: int = 3, bases: int = 2) -> Case:
+        models = list(self.retrained(retrained).values())
+        return Case(model, models, list(self.bases(bases).values()), 1 / CLASSES)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return World(ROWS)
+
+
+@pytest.fixture
+def run_info() -> RunInfo:
+    return RunInfo(
+        run_id="cifar10-mini-resnet-del5-scrub-s0", tier="mini", task="cifar10", family="canonical", deletion_seed=0,
+        ratio=5, split="0123abcd", backbone="resnet", base_seed=0, method="scrub", recipe={"epochs": 12},
+        arguments={"gamma": 0.9}, tuned="default", seed=0, versions={"torch": "2.13.0"}, device="cpu",
+        cost={"seconds": 1.5, "forward": 300, "backward": 100},
+    )  # fmt: skip
+
+
+def _naive_advantage(model: Views, references: list[Views]) -> float:
+    values = {}
+    for split in ("forget", "test"):
+        p = model[split].probabilities
+        s = p[np.arange(len(p)), model[split].labels].clip(1e-6, 1 - 1e-6)
+        others = [views[split].true_probability.clip(1e-6, 1 - 1e-6) for views in references]
+        z = logit(s) - np.mean([logit(other) for other in others], axis=0)
+        values[split] = [model[split].log_odds, model[split].correct, -(p * np.log(p)).sum(axis=1), z, np.abs(z)]
+    labels = np.r_[np.ones(len(model["forget"])), np.zeros(len(model["test"]))]
+    areas = [roc_auc_score(labels, np.r_[a, b]) for a, b in zip(values["forget"], values["test"], strict=True)]
+    return max(2 * abs(area - 0.5) for area in areas)
+
+
+def naive_parts(model: Views, retrained: list[Views], bases: list[Views], chance: float) -> tuple[float, ...]:
+    """Decisions, section 7, word by word; a model may be in a list several times."""
+
+    def s(views):
+        return views["forget"].true_probability
+
+    def d(a, b):
+        return np.mean(np.abs(s(a) - s(b)))
+
+    def m(views, split="forget"):
+        return views[split].correct.mean()
+
+    floor = np.mean([d(a, b) for a in retrained for b in retrained if a is not b])
+    far = np.mean([d(b, r) for b in bases for r in retrained])
+    row = (np.mean([d(model, r) for r in retrained]) - floor) / (far - floor)
+    m_r, m_b = np.mean([m(r) for r in retrained]), np.mean([m(b) for b in bases])
+    mean = abs(m(model) - m_r) / abs(m_b - m_r)
+    a_r = np.mean([_naive_advantage(r, [other for other in retrained if other is not r]) for r in retrained])
+    a_b = np.mean([_naive_advantage(b, retrained) for b in bases])
+    membership = max(_naive_advantage(model, retrained) - a_r, 0) / (a_b - a_r)
+    lost = []
+    for split in {"retain", "test", "ood"} & set(model):
+        target = np.mean([m(r, split) for r in retrained])
+        lost.append(max(target - m(model, split), 0) / (target - chance))
+    return row, mean, membership, max(lost)
+
+
+@pytest.fixture(scope="session")
+def naive():
+    return naive_parts
+
+
+@pytest.fixture(scope="session")
+def surer():
+    """Add to the true class's logit on every row of the splits named."""
+
+    def shift(views: Views, **amounts: float) -> Views:
+        moved = dict(views)
+        for split, amount in amounts.items():
+            one = views[split]
+            logits = one.logits.copy()
+            logits[np.arange(len(one)), one.labels] += amount
+            moved[split] = Outputs(one.ids, logits, one.labels)
+        return moved
+
+    return shift
