@@ -37,17 +37,17 @@ def write_all(data: Path, models: Path, results: Path) -> None:
     Raises:
         FileNotFoundError: If none is there.
     """
-    rows = read_results(results) if results.is_dir() else []
-    jobs: list[tuple[Path, Callable[[], int]]] = [
-        (data, lambda: len([write_dataset_card(data)])),
-        (models, lambda: len(write_model_cards(models, rows))),
-        (results, lambda: len([write_results_card(results)])),
+    judged = any(results.glob("*.json"))
+    rows = read_results(results) if judged else []
+    jobs: list[tuple[Path, bool, Callable[[], int]]] = [
+        (data, data.is_dir(), lambda: len([write_dataset_card(data)])),
+        (models, models.is_dir(), lambda: len(write_model_cards(models, rows))),
+        (results, judged, lambda: len([write_results_card(results)])),
     ]
-    there = [(folder, job) for folder, job in jobs if folder.is_dir()]
-    if not there:
+    if not any(there for _, there, _ in jobs):
         raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: make demo")
-    for folder, job in jobs:
-        print(f"{folder}: {job()} cards" if folder.is_dir() else f"{folder}: not there, no card")
+    for folder, there, job in jobs:
+        print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

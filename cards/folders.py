@@ -9,7 +9,7 @@ from pathlib import Path
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw
 from mubench.cards.render import dataset_body, model_card, results_card
-from mubench.hub_builders.folders import RUN_FILE, Run, read_run
+from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.readme import committed, write_readme
 from mubench.trainers.methods import METHODS
@@ -50,7 +50,7 @@ def _card(folder: Path, run: Run, names: Mapping[str, str], rows: Mapping[str, R
         folder.name,
         run,
         parent=names.get(run.parent) if run.parent else None,
-        metrics=_split_scores(folder / "reference") if result is None else None,
+        metrics=_split_scores(folder / REFERENCE) if result is None else None,
         result=result,
         paper=method.paper if method else None,
     )

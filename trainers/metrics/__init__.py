@@ -54,8 +54,8 @@ METRICS: dict[str, Metric] = {
         compute=loss_mia, title="AUC of low loss as a sign of membership, forget against test rows",
         better="near retrained", needs=("forget", "test"), paper="arXiv:1709.01604"),
     "kl_retrained": Metric(
-        compute=to_retrained(kl), title="KL(retrained || model) on forget rows", better="lower", unit="nats",
-        range=(0, math.inf), references=1, paper="arXiv:1911.04933"),
+        compute=to_retrained(kl), title="KL divergence of the model from retrained on forget rows",
+        better="lower", unit="nats", range=(0, math.inf), references=1, paper="arXiv:1911.04933"),
     "js_retrained": Metric(
         compute=to_retrained(js), title="Jensen-Shannon divergence to retrained on forget rows", better="lower",
         unit="nats", range=(0, math.log(2)), references=1, paper="arXiv:2205.08096"),

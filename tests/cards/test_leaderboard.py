@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+
+from mubench.cards.entries import beats, pooled_draws
+from mubench.cards.formats import HEAD, as_markdown, as_text
+from mubench.cards.leaderboard import tables
+from mubench.cards.picture import draw
+from mubench.trainers.controls import CONTROLS
+from mubench.trainers.metrics.bootstrap import base_counts
+from mubench.trainers.rows import References
+
+
+def test_ranks_go_by_the_lower_end_and_ties_share_them(demo_rows):
+    (table,) = tables(demo_rows)
+    assert [(entry.name, entry.rank) for entry in table.entries] == [
+        ("salun", 1), ("scrub", 1), ("finetune", 3), ("neg_grad", None),
+    ]  # fmt: skip
+    lows = [entry.low for entry in table.entries[:3]]
+    assert lows == sorted(lows, reverse=True)
+
+
+def test_a_wide_interval_costs_the_lead(new_row):
+    noise = 150 * np.random.default_rng(0).standard_normal(2000)
+    (table,) = tables([new_row("steady", score=0.7), new_row("lucky", score=0.75, noise=noise)])
+    assert [entry.name for entry in table.entries] == ["steady", "lucky"]
+    assert table.entries[0].score < table.entries[1].score
+
+
+def test_paired_draws_tell_apart_what_unpaired_intervals_do_not(new_row):
+    noise = 80 * np.random.default_rng(0).standard_normal(2000)
+    first, second = new_row("a", score=0.60, noise=noise), new_row("b", score=0.55, noise=noise)
+    assert second.interval.high > first.interval.low
+    assert [entry.rank for entry in tables([first, second])[0].entries] == [1, 2]
+
+
+def test_a_tie_is_an_interval_of_differences_that_includes_nothing():
+    zero = np.zeros(2000)
+    assert not beats(zero, zero) and not beats(zero + np.linspace(-0.1, 0.5, 2000), zero)
+    assert beats(zero + 0.01, zero) and not beats(zero, zero + 0.01)
+
+
+def test_runs_count_in_a_draw_as_often_as_their_base_was_drawn(new_row):
+    low, high = new_row(score=0.2, base_seed=0), new_row(score=0.6, base_seed=1)
+    counts = base_counts(low.split, 2)
+    expected = (counts[:, 0] * 0.2 + counts[:, 1] * 0.6) / 2
+    np.testing.assert_allclose(pooled_draws([low, high]), expected)
+    alone = pooled_draws([high])
+    np.testing.assert_array_equal(np.isnan(alone), counts[:, 1] == 0)
+    assert set(alone[counts[:, 1] > 0]) == {0.6}
+    scratch = pooled_draws([new_row("retrain", score=0.2, base_seed=7)])
+    assert (scratch == 0.2).all()
+    with pytest.raises(ValueError, match="base seed 7"):
+        pooled_draws([new_row(base_seed=7)])
+
+
+def test_controls_are_listed_in_order_and_never_ranked(demo_rows):
+    (table,) = tables(demo_rows)
+    assert [entry.name for entry in table.controls] == list(CONTROLS)
+    assert all(entry.rank is None for entry in table.controls)
+
+
+@pytest.mark.parametrize("flag", ["nan", "constant_class", "equals_base"])
+def test_flagged_runs_never_rank_and_say_why(new_row, flag):
+    (table,) = tables([new_row("good", score=0.1), new_row("odd", score=0.9, flags=[flag])])
+    assert [(entry.name, entry.rank) for entry in table.entries] == [("good", 1), ("odd", None)]
+    assert f"odd [{flag}]" in as_text([table])
+
+
+def test_a_group_without_signal_is_not_ranked_and_says_so(new_row):
+    rows = [new_row(name, no_signal="no signal: retrained models' row differs by 0.30") for name in ("a", "b")]
+    (table,) = tables(rows)
+    assert all(entry.rank is None for entry in table.entries)
+    assert "NOT RANKED, no signal: retrained models' row differs by 0.30" in as_text([table])
+
+
+def test_few_references_are_marked_and_enough_are_not(new_row):
+    few = as_text(tables([new_row()]))
+    many = as_text(tables([new_row(references=References(retrained=[0, 1, 2, 3, 4], bases=[0, 1, 2]))]))
+    assert "PROVISIONAL" in few and " 1*  scrub" in few
+    assert "PROVISIONAL" not in many and " 1  scrub" in many
+
+
+def test_rows_of_other_references_are_not_compared(new_row):
+    other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]))
+    with pytest.raises(ValueError, match="'b-b0-s0' to be judged against the models of 'a-b0-s0', got others"):
+        tables([new_row("a"), other])
+
+
+def test_splits_tiers_ratios_and_backbones_have_their_own_tables(new_row):
+    rows = [new_row(), new_row(ratio=10), new_row(backbone="vit"), new_row(tier="full"), new_row(split="ff" * 32)]
+    assert len(tables(rows)) == 5
+    assert all(f"cifar10 ({table.row.tier})" in table.title for table in tables(rows))
+
+
+def test_arguments_make_lines_and_name_them(new_row):
+    rows = [new_row(arguments={"gamma": g, "beta": 1}, run_id=f"r{g}", tuned=t, score=s)
+            for g, t, s in ((0.5, "default", 0.3), (0.9, "tuned", 0.6))]  # fmt: skip
+    assert [entry.name for entry in tables(rows)[0].entries] == ["scrub gamma=0.9 (tuned)", "scrub gamma=0.5"]
+
+
+def test_cost_is_a_share_of_retraining(demo_rows):
+    (table,) = tables(demo_rows)
+    assert table.entries[0].seconds == pytest.approx(0.1) and table.entries[0].passes == pytest.approx(0.1)
+    assert table.controls[0].passes == 1 and table.controls[-1].passes is None
+
+
+def test_text_fits_a_terminal_and_is_aligned(demo_rows):
+    (table,) = tables(demo_rows)
+    lines = as_text([table]).splitlines()
+    assert max(map(len, lines)) <= 120
+    heads = [line for line in lines if line.startswith("rank")]
+    assert len(heads) == 1
+    for part in ("row", "mean", "memb.", "util.", "gap", "KL", "time", "passes", "runs"):
+        assert f" {part}" in heads[0]
+    ends = [heads[0].index(name) + len(name) for name in ("row", "mean", "memb.", "util.")]
+    body = next(line for line in lines if "salun" in line)
+    assert all(body[end - 1].isdigit() and body[end] == " " for end in ends)
+
+
+def test_markdown_is_a_table_of_equal_lines(demo_rows):
+    lines = as_markdown(tables(demo_rows)[0]).splitlines()
+    assert {line.count("|") for line in lines} == {len(HEAD) + 1}
+    assert len(lines) == 2 + 4 + len(CONTROLS)
+
+
+def test_picture_shows_every_table_and_is_the_same_twice(demo_rows, new_row, tmp_path):
+    ranked = tables([*demo_rows, new_row(backbone="vit", cost={})])
+    first, second = (draw(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
+    assert first == second and first.startswith(b"\x89PNG") and len(first) > 10_000
+
+
+def test_order_of_rows_does_not_matter(demo_rows):
+    assert as_text(tables(demo_rows)) == as_text(tables(demo_rows[::-1]))

@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+
+from mubench.cards.__main__ import main
+from mubench.hub_builders.outputs import Outputs, write_outputs
+from mubench.hub_builders.readme import MANIFEST, write_readme
+from mubench.trainers.results import write_result
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def walk(tmp_path, demo_rows, new_run, new_row, monkeypatch):
+    """A folder as the earlier rooms leave it: a base, an unlearned model and their rows."""
+    monkeypatch.chdir(tmp_path)
+    base = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
+    run = new_run(parent=base.identity)
+    one = Outputs(np.array(["a", "b"]), np.array([[1, 0], [1, 0]], dtype=np.float32), np.array([0, 1]))
+    for name, which in (("cifar10-mini-resnet", base), ("cifar10-mini-resnet-del5-scrub-s0", run)):
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        which.write(folder)
+        write_outputs(folder / "reference", dict.fromkeys(SPLITS, one))
+    for row in demo_rows:
+        write_result(
+            row.model_copy(update={"identity": run.identity} if row.run_id == "scrub-b0-s0" else {}), "results"
+        )
+    return tmp_path
+
+
+def test_cards_of_models_and_results_are_written(walk, capsys):
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert "mu-bench: nothing there yet" in said and "models: 2 card(s)" in said and "results: 1 card(s)" in said
+    base = (walk / "models" / "cifar10-mini-resnet" / "README.md").read_text()
+    unlearned = (walk / "models" / "cifar10-mini-resnet-del5-scrub-s0" / "README.md").read_text()
+    assert "| task score on test rows | 0.500 |" in base and "base_model: " not in base
+    assert "base_model: cifar10-mini-resnet\n" in unlearned and "arXiv:" in unlearned and "| 0.800 |" in unlearned
+    assert "leaderboard.png" in (walk / "results" / "README.md").read_text()
+    assert (walk / "results" / "leaderboard.png").stat().st_size > 10_000
+    assert main([]) == 0  # the picture and the card beside the rows are no rows
+
+
+def test_dataset_card_keeps_the_yaml_of_build(walk):
+    folder = walk / "mu-bench"
+    manifest = {
+        "task": "cifar10", "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
+        "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
+        "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
+    }  # fmt: skip
+    place = folder / "data" / "cifar10" / ("fe" * 4)
+    place.mkdir(parents=True)
+    (place / MANIFEST).write_text(json.dumps(manifest))
+    before = write_readme(folder, manifests=[manifest]).read_text().split("---\n")[1]
+    assert main(["--data", "mu-bench"]) == 0
+    _, head, body = (folder / "README.md").read_text().split("---\n", 2)
+    assert head == before and 'load_dataset("mu-bench", "cifar10_del5")' in body
+
+
+def test_leaderboard_is_printed(walk, capsys):
+    assert main(["leaderboard", "--results", "results"]) == 0
+    said = capsys.readouterr().out
+    assert said.index("salun") < said.index("finetune") < said.index("controls (unranked)") < said.index("flip_cheat")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["leaderboard", "--results", "nowhere"], "expected result rows in nowhere, got none"),
+        (["--data", "no", "--models", "no", "--results", "no"], "make demo"),
+        (["leaderbord"], "invalid choice"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr().err
+    assert code == 2 and message in said and said.count("\n") == 1
+
+
+def test_a_damaged_row_is_named(walk, capsys):
+    path = walk / "results" / "scrub-b0-s0.json"
+    path.write_text(path.read_text()[:100])
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert "scrub-b0-s0.json" in said and said.count("\n") == 1

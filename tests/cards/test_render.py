@@ -1,0 +1,89 @@
+"""Cards against golden files; ``MUBENCH_GOLDEN=write`` in the environment writes them anew: read the diff."""
+
+import os
+from pathlib import Path
+
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+
+from mubench.cards.leaderboard import tables
+from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.trainers.base import Paper
+from mubench.trainers.metrics import METRICS
+from mubench.trainers.rows import Value
+
+GOLDEN = Path(__file__).parent / "golden"
+PAPER = Paper(title="A Title", venue="Venue 2023", arxiv="2302.09880", authors="First et al.")
+
+
+def manifest(task="cifar10", tier="mini", **counts):
+    return {
+        "task": task, "tier": tier, "family": "canonical", "deletion_seed": 0, "files": "fe" * 32, "split": "0d" * 32,
+        "counts": {"train": 1200, "validation": 200, "test": 397, **counts}, "shards": {}, "bytes": 1,
+        "command": f"python -m mubench.hub_builders build {task} --tier {tier}",
+    }  # fmt: skip
+
+
+def compare(name, text):
+    path = GOLDEN / name
+    if os.environ.get("MUBENCH_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_dataset_card():
+    compare("dataset.md", dataset_body([manifest("imdb", "full", ood=400), manifest()], repository="mu-bench"))
+
+
+def test_base_model_card(new_run):
+    run = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
+    metrics = {"test_score": Value(value=0.71234, n=397)}
+    compare("base.md", model_card("cifar10-mini-resnet", run, metrics=metrics))
+
+
+def test_unlearned_model_card(new_run, new_row):
+    name = "cifar10-mini-resnet-del5-scrub-s0"
+    compare("unlearned.md", model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
+
+
+def test_results_card(demo_rows):
+    compare("results.md", results_card(tables(demo_rows), picture="leaderboard.png"))
+
+
+def test_model_card_is_understood_by_the_hub(new_run, new_row):
+    name = "cifar10-mini-resnet-del5-scrub-s0"
+    card = ModelCard(model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
+    assert card.data.base_model == "cifar10-mini-resnet" and card.data.datasets == ["mu-bench"]
+    assert "mini" in card.data.tags and card.data.license == "unknown"
+    named = {result.metric_type: result for result in card.data.eval_results}
+    assert named["score"].metric_value == 0.8 and "better: higher" in named["score"].metric_name
+    assert "nats" in named["kl_retrained"].metric_name and named["score"].dataset_config == "cifar10_del5"
+    assert DatasetCard(results_card(tables([new_row()]))).data.license == "apache-2.0"
+
+
+def test_every_number_on_a_model_card_has_its_direction(new_run, new_row):
+    row = new_row()
+    text = model_card("m", new_run(), parent="b", result=row)
+    for name in row.metrics:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {METRICS[name].title} |")]
+        assert f"| {METRICS[name].better} |" in line and "| 60 |" in line
+
+
+@pytest.mark.parametrize("tier", ["mini", "partial", "full"])
+def test_stand_ins_are_never_shown_as_the_real_thing(new_run, new_row, tier):
+    model = model_card("m", new_run(tier=tier), parent="b", result=new_row(tier=tier))
+    data = dataset_body([manifest(tier=tier)], repository="mu-bench")
+    assert ("a stand-in" in model) == ("stand-ins, not the original data in full" in data) == (tier != "full")
+    assert f"({tier})" in results_card(tables([new_row(tier=tier)]))
+
+
+def test_flags_and_missing_signal_are_told(new_run, new_row):
+    flagged = model_card("m", new_run(), parent="b", result=new_row(flags=["equals_base"]))
+    silent = model_card("m", new_run(), parent="b", result=new_row(no_signal="no signal: because"))
+    assert "Flags: equals_base; this run is not ranked" in flagged and "no signal: because" in silent
+    assert "Not judged yet" in model_card("m", new_run(), parent="b")
+
+
+def test_a_repository_without_tasks_has_no_card():
+    with pytest.raises(ValueError, match="at least 1 task in mu-bench, got 0"):
+        dataset_body([], repository="mu-bench")
