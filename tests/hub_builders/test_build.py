@@ -65,7 +65,7 @@ def test_ranks_can_be_recomputed_from_what_was_published(mini, task):
     assert set(load_task(task, data=mini)["test"]["deletion_rank"]) == {-1}
 
 
-@pytest.mark.parametrize("ratio", range(1, 11))
+@pytest.mark.parametrize("ratio", [1, 5, 10])
 def test_every_config_is_the_pair_that_load_task_gives(mini, ratio):
     published = load_dataset(str(mini), f"imdb_del{ratio}")
     ours = load_task("imdb", ratio, data=mini)
@@ -92,6 +92,17 @@ def test_a_config_says_what_it_is(mini):
     text = next(config["description"] for config in configs(mini) if config["config_name"] == "imdb_del3")
     for part in ("tier=mini", "family=canonical", "deletion_seed=0", f"split={info.split}", f"files={info.files}"):
         assert part in text.split()
+
+
+def test_a_ratio_that_adds_no_row_to_the_last_has_no_shard_of_its_own(small, tmp_path):
+    folder = build("imdb", out=tmp_path)
+    files = {one["config_name"]: one["data_files"][0]["path"] for one in configs(folder)}
+    rows = {path: pq.read_metadata(folder / path).num_rows for path in files["imdb"]}
+    assert 0 not in rows.values()
+    sizes = [sum(rows[path] for path in files[f"imdb_del{ratio}"]) for ratio in range(1, 11)]
+    assert sizes == [(60 * ratio + 50) // 100 for ratio in range(1, 11)] == [1, 1, 2, 2, 3, 4, 4, 5, 5, 6]
+    cuts = [path.name[6:9] for path in folder.rglob("train-d*.parquet")]
+    assert sorted(cuts) == ["d01", "d03", "d05", "d06", "d08", "d10"]
 
 
 def test_a_rebuild_with_other_rows_is_never_served_from_a_stale_cache(small, tmp_path):
@@ -130,7 +141,7 @@ def test_a_deletion_seed_has_a_folder_and_a_split_of_its_own(small, tmp_path):
     folders = [build("imdb", out=tmp_path, deletion_seed=seed) for seed in (0, 1)]
     assert [folder.name for folder in folders] == ["mu-bench", "mu-bench-d1"]
     sets = [set(load_task("imdb", 10, data=folder)["forget"]["example_id"]) for folder in folders]
-    assert len(sets[0]) == len(sets[1]) == 12 and sets[0] != sets[1]
+    assert len(sets[0]) == len(sets[1]) == 6 and sets[0] != sets[1]
     assert task_info("imdb", data=folders[0]).split != task_info("imdb", data=folders[1]).split
 
 
@@ -151,7 +162,7 @@ def test_too_few_rows_for_one_percent_are_an_error(small, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda rows: rows["train"].pop(), "expected 120 train, .* got 119 train"),
+    (lambda rows: rows["train"].pop(), "expected 60 train, .* got 59 train"),
     (lambda rows: rows["test"][0].update(label=2), r"expected labels 0 to 1 in imdb test, got \[0, 1, 2\]"),
     (lambda rows: rows["test"][0].update(example_id="train-0"), "expected distinct ids in imdb, got 1 repeated"),
     (lambda rows: [row.update(label=0) for row in rows["train"]], "training rows of every label .* none of pos"),
@@ -227,7 +238,7 @@ def test_a_build_stopped_at_any_step_shows_the_old_or_the_new(small, tmp_path, m
         assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == shown(folder)
         assert not list(folder.rglob(".staging"))
         step += 1
-    assert step > 20
+    assert step > 15
     assert seen == {"old" if rebuild else "nothing", "new"}
 
 
@@ -236,7 +247,7 @@ def look(folder):
     if not (folder / "README.md").exists():
         return "nothing"
     info = task_info("imdb", data=folder)
-    assert sum(info.counts.values()) == 180
+    assert sum(info.counts.values()) == 120
     paths = [folder / path for path in shown(folder)]
     assert all(path.stat().st_size for path in paths)
     (word,) = {text.split()[0] for path in paths for text in pq.read_table(path)["text"].to_pylist()}

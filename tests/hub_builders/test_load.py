@@ -31,11 +31,11 @@ def test_task_info_tells_tier_counts_and_labels(mini, task):
 
 
 def test_the_sets_of_all_ratios_are_nested_disjoint_and_covering(mini):
-    everything = set(load_task("imdb", data=mini)["train"]["example_id"])
+    train = load_task("imdb", data=mini)["train"]
+    everything = set(train["example_id"])
     smaller: set[str] = set()
     for ratio in range(1, 11):
-        splits = load_task("imdb", ratio, data=mini)
-        forget, retain = set(splits["forget"]["example_id"]), set(splits["retain"]["example_id"])
+        forget, retain = (set(part["example_id"]) for part in forget_retain(train, ratio))
         assert len(forget) == 12 * ratio and smaller < forget
         assert not forget & retain and forget | retain == everything
         smaller = forget

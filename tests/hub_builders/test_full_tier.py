@@ -1,0 +1,112 @@
+"""Measurements on real files (``pytest -m slow -s`` shows them); ``MUBENCH_DATA`` names the folder above ``raw``."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset
+
+from mubench.hub_builders.load import forget_retain, load_task, task_info
+from mubench.hub_builders.tasks import TASKS
+
+RAW = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[2] / "../shared/data")) / "raw"
+RATIOS = range(1, 11)
+MEASURED = """
+import resource, sys
+from mubench.hub_builders.__main__ import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not RAW.is_dir(), reason=f"no original files in {RAW}: set MUBENCH_DATA"),
+]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Build a task once from the original files; return (folder, seconds, peak MiB) per task."""
+    out = tmp_path_factory.mktemp("full")
+    done = {}
+
+    def build(task):
+        if task not in done:
+            command = ["build", task, "--tier", "full", "--raw", str(RAW), "--out", str(out)]
+            start = time.perf_counter()
+            run = subprocess.run(
+                [sys.executable, "-c", MEASURED, *command], check=True, capture_output=True, text=True
+            )
+            done[task] = (out / "mu-bench", time.perf_counter() - start, int(run.stdout.split()[-1]))
+        return done[task]
+
+    return build
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_full_build_takes_under_a_minute_and_a_gibibyte(built, task):
+    folder, seconds, peak = built(task)
+    assert task_info(task, data=folder).counts == TASKS[task].counts["full"]
+    sys.stdout.write(f"\n{task}: built in {seconds:.1f} s, peak {peak} MiB")
+    assert seconds < 60 and peak < 1024
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_shards_take_no_more_than_the_rows_stored_once(built, task):
+    folder, _, _ = built(task)
+    paths = list((folder / "data" / task).rglob("*.parquet"))
+    stored = sum(path.stat().st_size for path in paths)
+    rows = sum(column.nbytes for path in paths for column in pq.read_table(path).columns)
+    sys.stdout.write(f"\n{task}: {stored:,} bytes stored, {rows:,} bytes of rows, {stored / rows:.2f}")
+    assert stored <= 1.05 * rows
+
+
+@pytest.mark.parametrize(("task", "faster"), [("cifar10", 100), ("imdb", 10)])
+def test_ten_pairs_take_under_half_a_second_and_far_less_than_copies(built, task, faster):
+    folder, _, _ = built(task)
+    train = load_task(task, data=folder)["train"]
+    start = time.perf_counter()
+    pairs = [forget_retain(train, ratio) for ratio in RATIOS]
+    ten = time.perf_counter() - start
+    order = np.random.default_rng(0).permutation(len(train))
+    start = time.perf_counter()
+    for rows in np.split(order, [len(pairs[4][0])]):
+        Dataset.from_dict(train[rows])
+    copied = time.perf_counter() - start
+    sys.stdout.write(
+        f"\n{task}: ten pairs {ten:.3f} s, one copied pair {copied:.1f} s, {10 * copied / ten:.0f} times as long"
+    )
+    assert ten < 0.5 and 10 * copied > faster * ten
+    assert [len(forget) for forget, _ in pairs] == [(len(train) * ratio + 50) // 100 for ratio in RATIOS]
+
+
+def test_every_class_is_deleted_in_its_share(built):
+    folder, _, _ = built("cifar10")
+    forget = load_task("cifar10", 5, data=folder)["forget"]
+    assert np.bincount(forget["label"][:]).tolist() == [250] * 10
+
+
+def test_a_subset_of_five_thousand_rows_keeps_all_test_rows(tmp_path):
+    command = [
+        "build",
+        "cifar10",
+        "--tier",
+        "partial",
+        "--max_train_rows",
+        "5000",
+        "--raw",
+        str(RAW),
+        "--out",
+        str(tmp_path),
+    ]
+    subprocess.run([sys.executable, "-m", "mubench.hub_builders", *command], check=True)
+    info = task_info("cifar10", data=tmp_path / "mu-bench")
+    assert (info.tier, info.counts) == ("partial", {"train": 5_000, "validation": 2_000, "test": 8_000})
+    labels = load_task("cifar10", data=tmp_path / "mu-bench")["train"]["label"][:]
+    assert np.bincount(labels).tolist() == [500] * 10
