@@ -6,17 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from mubench.hub_builders.build import build
+from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.load import task_info
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mubench: {message}\n")
+from mubench.hub_builders.tasks import get_task
 
 
 def parser() -> Parser:
@@ -33,6 +27,14 @@ def parser() -> Parser:
     one.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     one.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     one.set_defaults(run=run_build)
+    base = commands.add_parser("base", help="train a base model", allow_abbrev=False)
+    base.add_argument("--task", required=True, help="task key")
+    base.add_argument("--backbone", help="backbone key; default: the task's first")
+    base.add_argument("--base_seed", type=int, default=0, help="seed of initialisation and data order")
+    base.add_argument("--data", default="mu-bench", help="dataset folder or Hub id")
+    base.add_argument("--family", default="canonical", help="deletion family")
+    base.add_argument("--models", type=Path, default=Path("models"), help="folder of all models")
+    base.set_defaults(run=run_base)
     return top
 
 
@@ -45,19 +47,19 @@ def run_build(task: list[str], out: Path, family: str, **options: object) -> Non
         print(f"{folder}: {key} ({info.tier} tier, split {info.split[:8]}): {counts}")
 
 
+def run_base(task: str, backbone: str | None, base_seed: int, models: Path, **where: str) -> None:
+    """Train a base model, or go on where a killed run left off."""
+    from mubench.hub_builders.base_models import train_base, workbench  # noqa: PLC0415  building data needs no torch
+
+    bench = workbench(task, backbone or get_task(task).default_backbone, **where)
+    print(train_base(bench, base_seed, models=models, save_strategy="epoch"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one line and exit code 2."""
-    words = sys.argv[1:] if arguments is None else arguments
-    dashes = [f"--{word[2:].partition('=')[0].replace('-', '_')}{''.join(word.partition('=')[1:])}"
-              if word.startswith("--") else word for word in words]  # fmt: skip
-    options = vars(parser().parse_args(dashes))
+    options = vars(parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments)))
     del options["command"]
-    try:
-        options.pop("run")(**options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"mubench: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return guarded(lambda: options.pop("run")(**options))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
-from mubench.hub_builders.folders import Run, is_complete, staged, work_folder
+from mubench.hub_builders.folders import REFERENCE, Run, is_complete, staged, work_folder
 from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
@@ -152,7 +152,7 @@ def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Ma
     with staged(folder) as stage:
         model.save_pretrained(stage)
         processor.save_pretrained(stage)
-        write_outputs(stage, outputs)
+        write_outputs(stage / REFERENCE, outputs)
         run.write(stage)
 
 

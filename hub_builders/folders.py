@@ -14,6 +14,7 @@ from typing import Any
 from mubench.hub_builders.names import fingerprint
 
 RUN_FILE = "run.json"
+REFERENCE = "reference"
 WORK = ".work"
 _MEASURED = ("cost", "versions", "device")
 

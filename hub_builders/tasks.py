@@ -165,8 +165,8 @@ TASKS: dict[str, Task] = {
         },
         mini="scikit-learn's digits (real 8x8 scans, labels \"0\" to \"9\") under sensor noise, as 32x32 RGB",
         recipes={
-            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1),
-            "vit": Recipe(learning_rate=3e-3, epochs=22, batch_size=64, warmup=0.1),
+            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
+            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
             "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB,
             "vit-base": _IMAGE_HUB,
         },

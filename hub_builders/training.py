@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.plan import StepPlan
@@ -138,6 +138,7 @@ class TaskTrainer(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)  # it prints raw log lines where progress bars are off
         self.add_callback(_Bookkeeping(self))
         self._sums: dict[str, torch.Tensor] = {}
         self._rows: dict[str, int] = {}
@@ -223,7 +224,7 @@ class TaskTrainer(Trainer):
         """Return the loss of a micro-batch, scaled so that summing over the step gives the exact mean."""
         if return_outputs:  # evaluation: the plain loss of the task, never an unlearning objective
             outputs = model(**model_inputs(inputs))
-            return per_example_loss(outputs.logits, inputs["labels"]).mean(), outputs
+            return per_example_loss(outputs.logits, inputs["labels"]).mean(), {"logits": outputs.logits}
         loss = torch.zeros((), device=self.args.device)
         for term in self.terms(model, inputs):
             self._note(term)

@@ -1,10 +1,11 @@
 """Mini pictures: scikit-learn's handwritten digits behind sensor noise.
 
 The 1,797 scans of 8x8 grey values that scikit-learn ships are real and cleanly labelled. Each is scaled to [0, 1],
-gets Gaussian noise of standard deviation ``SIGMA`` on the 8x8 grid, is clipped, and is enlarged to a 32x32 RGB PNG.
-The noise is the same process in every split and is drawn once per scan: a model can memorise a training picture, and
-no model can read an unseen one with certainty. A hash of the scan's number, balanced over the digits, decides the
-split.
+gets Gaussian noise on the 8x8 grid, is clipped, and is enlarged to a 32x32 RGB PNG. The sensor fails now and then:
+with probability ``FAILING`` the noise has standard deviation ``FAILED``, else ``WORKING``. So some pictures can be
+read and some can only be memorised, and every model trained without a picture agrees on which of the two it is: that
+is what makes a retrained model recognisable. The noise is the same process in every split and is drawn once per scan.
+A hash of the scan's number, balanced over the digits, decides the split.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mubench.hub_builders.deletion import stratified_ranks
 from mubench.hub_builders.raw.rows import Row, Splits, png
 
 SEED = 20
-SIGMA = 0.45
+WORKING, FAILED, FAILING = 0.1, 2.5, 0.35
 SIZE = 32
 TRAIN, VALIDATION = 1_200, 200
 
@@ -39,7 +40,8 @@ def digits() -> Splits:
 
 def _row(index: int, scan: npt.NDArray[np.float64], label: int) -> Row:
     """Return one row; its noise depends on the scan's number alone."""
-    noise = np.random.default_rng([SEED, index]).normal(0, SIGMA, scan.shape)
+    generator = np.random.default_rng([SEED, index])
+    noise = generator.normal(0, FAILED if generator.random() < FAILING else WORKING, scan.shape)
     grey = np.rint(np.clip(scan + noise, 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB")
     return {

@@ -6,6 +6,7 @@ from mubench.trainers.methods.finetune import FinetuneTrainer
 from mubench.trainers.methods.neg_grad import NegGradTrainer
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.methods.retrain import RetrainTrainer
+from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
 from mubench.trainers.methods.salun import SalunTrainer
 from mubench.trainers.methods.scrub import ScrubTrainer
 
@@ -15,6 +16,7 @@ __all__ = [
     "FinetuneTrainer",
     "NegGradTrainer",
     "RandomLabelTrainer",
+    "RetrainKeep50Trainer",
     "RetrainTrainer",
     "SalunTrainer",
     "ScrubTrainer",
@@ -22,6 +24,7 @@ __all__ = [
 
 METHODS: dict[str, type[UnlearningTrainer]] = {
     "retrain": RetrainTrainer,
+    "retrain_keep50": RetrainKeep50Trainer,
     "finetune": FinetuneTrainer,
     "neg_grad": NegGradTrainer,
     "random_label": RandomLabelTrainer,

@@ -1,0 +1,78 @@
+"""Front door of room 2: ``python -m mubench.trainers scrub --task cifar10 --ratio 5``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mubench.hub_builders.cli import Parser, guarded, underscored
+from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.tasks import get_task
+from mubench.trainers.commands import rerun, run_method
+from mubench.trainers.methods import METHODS
+from mubench.trainers.sweep import Place, Sweep, run_sweep
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.replace(",", " ").split()]
+
+
+def _grid_parser(command: str) -> Parser:
+    parser = Parser(prog=f"python -m mubench.trainers {command}", allow_abbrev=False)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--ratio", default="5", help="percentage to delete, 1 to 10")
+    parser.add_argument("--backbones", "--backbone", nargs="+", help="default: the task's first")
+    parser.add_argument("--base_seeds", nargs="+", help="seeds of the base models")
+    parser.add_argument("--retrain_seeds", "--seeds_of_retrained", nargs="+", help="seeds of the retrained models")
+    parser.add_argument("--methods", nargs="+", default=[], help="default: all")
+    parser.add_argument("--seeds", nargs="+", default=["0 1 2"], help="seeds of the runs (of the references)")
+    parser.add_argument("--workers", type=int, default=2)
+    for name, default in (("data", DATASET), ("family", "canonical"), ("models", "models"), ("results", "results")):
+        parser.add_argument(f"--{name}", default=default)
+    return parser
+
+
+def _run_grid(command: str, words: Sequence[str]) -> None:
+    options = _grid_parser(command).parse_args(words)
+    seeds = _numbers(" ".join(options.seeds))
+    bases = _numbers(" ".join(options.base_seeds)) if options.base_seeds else seeds
+    retrained = _numbers(" ".join(options.retrain_seeds)) if options.retrain_seeds else seeds
+    task = get_task(options.task)
+    sweep = Sweep(
+        task=task.key,
+        ratio=check_ratio(options.ratio),
+        backbones=options.backbones or [task.default_backbone],
+        base_seeds=bases,
+        retrain_seeds=retrained,
+        methods=options.methods,
+        seeds=seeds if command == "sweep" else (),
+        place=_place(options),
+    )
+    run_sweep(sweep, workers=options.workers)
+
+
+def _place(options: argparse.Namespace) -> Place:
+    return Place(
+        data=options.data, family=options.family, models=Path(options.models), results=Path(options.results)
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a method, a grid of runs, or a recorded row again."""
+    words = underscored(sys.argv[1:] if arguments is None else arguments)
+    commands = (*METHODS, "references", "sweep", "rerun")
+    command, rest = (words[0], words[1:]) if words else ("", [])
+    if command in ("", "-h", "--help"):
+        print(f"{__doc__}\n\nusage: python -m mubench.trainers {{{','.join(commands)}}} [options]")
+        return 0 if command else 2
+    if command in ("references", "sweep"):
+        return guarded(lambda: _run_grid(command, rest))
+    if command == "rerun":
+        return guarded(lambda: rerun(rest))
+    return guarded(lambda: run_method(command, rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

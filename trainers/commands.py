@@ -1,0 +1,119 @@
+"""What the front door does with one method: arguments in, model folder and judged row out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from transformers import HfArgumentParser
+
+from mubench.hub_builders.base_models import workbench
+from mubench.hub_builders.cli import Parser
+from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.tasks import get_task
+from mubench.trainers.references import find_group
+from mubench.trainers.results import read_result
+from mubench.trainers.run import Request, get_method, plan_run, unlearn
+from mubench.trainers.scoring import Judge
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class RunArguments:
+    """What to run a method on.
+
+    Attributes:
+        task: Task key.
+        ratio: Percentage to delete, 1 to 10.
+        backbone: Backbone key; the task's first by default.
+        base_seed: Seed of the base model, or of the fresh model for methods that retrain.
+        base_model: Folder of the model to start from, in place of the one in ``models``.
+        data: Dataset folder or Hub id.
+        family: Deletion family.
+        models: Folder of all models.
+        results: Folder of the rows.
+        judge: Whether to judge the result; needs base and retrained models.
+    """
+
+    task: str = field(metadata={"help": "task key"})
+    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
+    backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
+    base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
+    base_model: str | None = field(default=None, metadata={"help": "folder of the model to start from"})
+    data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
+    family: str = field(default="canonical", metadata={"help": "deletion family"})
+    models: str = field(default="models", metadata={"help": "folder of all models"})
+    results: str = field(default="results", metadata={"help": "folder of the result rows"})
+    judge: bool = field(default=True, metadata={"help": "judge the result against the references"})
+
+
+class _Parser(HfArgumentParser):
+    """The transformers parser with one-line complaints."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with exit code 2."""
+        self.exit(2, f"mubench: {message}\n")
+
+
+def method_parser(method: str) -> HfArgumentParser:
+    """Return the parser of a method: where to run, and every argument of its dataclass."""
+    arguments = get_method(method).arguments
+    parser = _Parser([RunArguments, arguments], prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
+    # A whole run is minutes at most on the mini tier and hours on the full one: keep what an epoch has earned.
+    parser.set_defaults(seed=0, save_strategy="epoch")
+    return parser
+
+
+def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments]:
+    """Parse a command line into a request.
+
+    Raises:
+        ValueError: If a task, backbone, method or ratio is unknown.
+    """
+    parser = method_parser(method)
+    values = vars(parser.parse_args(list(words)))
+    where = RunArguments(**{name: values.pop(name) for name in RunArguments.__dataclass_fields__})
+    task = get_task(where.task)
+    changed = {key: value for key, value in values.items() if value != parser.get_default(key) and key != "seed"}
+    request = Request(
+        bench=workbench(task.key, where.backbone or task.default_backbone, data=where.data, family=where.family),
+        method=method,
+        ratio=check_ratio(where.ratio),
+        base_seed=where.base_seed,
+        seed=values["seed"],
+        arguments={"save_strategy": "epoch", **changed},
+        base=Path(where.base_model) if where.base_model else None,
+        models=Path(where.models),
+    )
+    return request, where
+
+
+def run_method(method: str, words: Sequence[str]) -> None:
+    """Run a method and judge the result."""
+    request, where = request_of(method, words)
+    plan_run(request)  # a missing base model is found out before anything is trained
+    judged = where.judge and not request.trainer.from_scratch
+    if judged:
+        find_group(request.bench, request.ratio, request.models).require()
+    folder = unlearn(request)
+    log.info("model: %s", folder)
+    if judged:
+        group = find_group(request.bench, request.ratio, request.models)
+        log.info("row: %s", Judge(group, Path(where.results)).run(folder))
+
+
+def rerun(words: Sequence[str]) -> None:
+    """Repeat the run of a result row, with its arguments and seeds."""
+    parser = Parser(prog="python -m mubench.trainers rerun")
+    parser.add_argument("row", type=Path, help="a result row, results/<run id>.json")
+    known, rest = parser.parse_known_args(list(words))
+    row = read_result(known.row)
+    options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
+    options |= {"family": row.family, "seed": row.seed, **row.arguments}
+    flags = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
+    run_method(row.method, [*flags, *rest])

@@ -1,0 +1,72 @@
+"""Base and retrained models of a group of runs, as views: what a run is judged against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mubench.hub_builders.base_models import Workbench
+from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.outputs import Outputs, read_outputs, split_view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The finished runs of one task, ratio and backbone.
+
+    Attributes:
+        bench: Task and backbone.
+        ratio: Percentage deleted.
+        bases: Folders of the base models, by base seed.
+        retrained: Folders of the retrained models, by seed.
+        unlearned: Every other folder of the group, with its run.
+    """
+
+    bench: Workbench
+    ratio: int
+    bases: dict[int, Path]
+    retrained: dict[int, Path]
+    unlearned: dict[Path, Run]
+
+    def views(self, folder: Path) -> dict[str, Outputs]:
+        """Return a model's outputs on forget, retain and the other splits."""
+        train = self.bench.rows["train"]
+        ranks = train.data.column("deletion_rank").to_numpy()
+        ids = np.asarray(train["example_id"], dtype=np.str_)
+        forgotten = ranks < forget_size(len(ranks), self.ratio)
+        return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
+
+    def require(self) -> None:
+        """Check that there is something to judge against.
+
+        Raises:
+            FileNotFoundError: If base or retrained models are missing; the message names the command.
+        """
+        if self.bases and len(self.retrained) > 1:
+            return
+        task, backbone = self.bench.task.key, self.bench.backbone
+        raise FileNotFoundError(
+            f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
+            f'and {len(self.retrained)}; make them with: make references TASK={task} BACKBONE={backbone} '
+            f'RATIO={self.ratio} SEEDS="0 1 2"'
+        )
+
+
+def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
+    """Collect the finished runs on a bench at one ratio; runs on other data or another recipe do not belong."""
+    here = bench.run(ratio=None, base_seed=0)
+    bases, retrained, unlearned = {}, {}, {}
+    for path in sorted(models.glob(f"*/{RUN_FILE}")):
+        run = read_run(path.parent)
+        if (run.split, run.backbone, run.recipe) != (here.split, here.backbone, here.recipe):
+            continue
+        if run.method is None:
+            bases[run.base_seed] = path.parent
+        elif run.ratio == ratio and run.method == "retrain" and run.tuned == "default":
+            retrained[run.base_seed] = path.parent
+        elif run.ratio == ratio:
+            unlearned[path.parent] = run
+    return Group(bench=bench, ratio=ratio, bases=bases, retrained=retrained, unlearned=unlearned)

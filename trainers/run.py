@@ -1,0 +1,185 @@
+"""One run: data, base model and method in, model folder with its outputs out."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Subset
+from transformers import PreTrainedModel
+
+from mubench.hub_builders import names
+from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, save_model, surroundings
+from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.training import TaskArguments
+from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+from mubench.trainers.counter import Counter
+from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import default_arguments
+
+# What a run may record of `TrainingArguments`: hyper-parameters, no paths and no tokens.
+RECORDED = (
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "bf16", "fp16", "torch_compile",
+)  # fmt: skip
+
+
+def get_method(key: str) -> type[UnlearningTrainer]:
+    """Return a method's trainer.
+
+    Raises:
+        ValueError: If there is no such method; the message names those there are.
+    """
+    if key not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {key!r}")
+    return METHODS[key]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to unlearn, with which method.
+
+    Attributes:
+        bench: Task and backbone.
+        method: Method key.
+        ratio: Percentage to delete.
+        base_seed: Seed of the base model; of the fresh model for methods that retrain.
+        seed: Seed of the unlearning run; methods that retrain use the base seed.
+        arguments: Method or training arguments in place of the defaults.
+        base: Folder of the model to start from; ``None`` takes the bench's own base model.
+        models: Folder of all models.
+    """
+
+    bench: Workbench
+    method: str
+    ratio: int
+    base_seed: int = 0
+    seed: int = 0
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    base: Path | None = None
+    models: Path = Path("models")
+
+    @property
+    def trainer(self) -> type[UnlearningTrainer]:
+        """The method's class."""
+        return get_method(self.method)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Arguments that hold where the request says nothing."""
+        if self.trainer.from_scratch:
+            return recipe_arguments(self.bench.recipe)
+        family = BACKBONES[self.bench.backbone].family
+        return dict(default_arguments(self.bench.task.kind, family, self.method))
+
+    def base_folder(self) -> Path:
+        """Return the folder of the model to start from.
+
+        Raises:
+            FileNotFoundError: If it is not there; the message names the command that makes it.
+            ValueError: If it holds a model of another task.
+        """
+        bench, info = self.bench, self.bench.info
+        name = names.base_model(
+            bench.task.key, info.tier, bench.backbone, family=info.family, base_seed=self.base_seed
+        )
+        folder = self.base or self.models / name
+        if not folder.is_dir():
+            make = f"--task {bench.task.key} --backbone {bench.backbone} --base_seed {self.base_seed}"
+            raise FileNotFoundError(
+                f"expected a base model in {folder}, got none; make it with: python -m mubench.hub_builders base {make}"
+            )
+        run = read_run(folder)
+        if (run.task, run.split, run.backbone) != (bench.task.key, info.split, bench.backbone):
+            raise ValueError(
+                f"expected a {bench.backbone} trained on {bench.task.key} (split {info.split[:12]}), "
+                f"got {folder}: {run.backbone} on {run.task} (split {run.split[:12]})"
+            )
+        return folder
+
+    def folder(self, run: Run) -> Path:
+        """Return the folder of the unlearned model."""
+        info, seed = self.bench.info, self.base_seed if self.trainer.from_scratch else self.seed
+        base_seed = 0 if self.trainer.from_scratch else self.base_seed
+        base = names.base_model(run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed)
+        recorded = recorded_arguments(self.trainer, self.training_arguments("", plain=True))
+        changed = {key: value for key, value in run.arguments.items() if recorded[key] != value}
+        return self.models / names.unlearned_model(base, self.ratio, self.method, seed, changed_arguments=changed)
+
+    def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
+        """Return the method's arguments; ``plain`` leaves out what the request changes."""
+        seed = self.base_seed if self.trainer.from_scratch else self.seed
+        changes = {} if plain else self.arguments
+        return self.trainer.arguments(**{**self.defaults, **changes, "seed": seed, "output_dir": output})
+
+
+def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
+    """Return the hyper-parameters of a run: the method's own fields and a whitelist of `TrainingArguments`."""
+    shared = {field.name for field in dataclasses.fields(TaskArguments)}
+    own = [field.name for field in dataclasses.fields(trainer.arguments) if field.name not in shared]
+    values = {name: getattr(arguments, name) for name in (*own, *RECORDED)}
+    return {key: getattr(value, "value", value) for key, value in values.items()}
+
+
+def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
+    """Return the model-ready forget and retain rows."""
+    ranks = bench.rows["train"].data.column("deletion_rank").to_numpy()
+    forgotten = ranks < forget_size(len(ranks), ratio)
+    rows = bench.encode("train", processor)
+    return {
+        "forget": Subset(rows, forgotten.nonzero()[0].tolist()),
+        "retain": Subset(rows, (~forgotten).nonzero()[0].tolist()),
+    }
+
+
+def start(request: Request) -> tuple[PreTrainedModel, Any, str | None]:
+    """Return the model to change, its processor, and the identity of the run it comes from."""
+    if request.trainer.from_scratch:
+        return *request.bench.fresh_model(request.base_seed), None
+    folder = request.base_folder()
+    return *request.bench.modality.load(folder), read_run(folder).identity
+
+
+def plan_run(request: Request) -> Run:
+    """Return the run a request asks for, without doing it."""
+    scratch = request.trainer.from_scratch
+    arguments = recorded_arguments(request.trainer, request.training_arguments(""))
+    plain = recorded_arguments(request.trainer, request.training_arguments("", plain=True))
+    return request.bench.run(
+        ratio=request.ratio,
+        base_seed=request.base_seed,
+        method=request.method,
+        seed=request.base_seed if scratch else request.seed,
+        arguments=arguments,
+        tuned="default" if arguments == plain else "custom",
+        parent=None if scratch else read_run(request.base_folder()).identity,
+    )
+
+
+def unlearn(request: Request) -> Path:
+    """Run a method, unless its result is there already, and return the model's folder."""
+    run = plan_run(request)
+    folder = request.folder(run)
+    if is_complete(folder, run):
+        return folder
+    work = work_folder(folder, run)
+    model, processor, _ = start(request)
+    bench = request.bench
+    trainer = request.trainer(
+        model,
+        request.training_arguments(str(work)),
+        train_dataset=sides(bench, request.ratio, processor),
+        data_collator=bench.modality.collator(processor),
+    )
+    with Counter(trainer) as counter:
+        cost = fit(trainer, work)
+    done = dataclasses.replace(run, cost={**cost, **counter.counts()}, **surroundings())
+    save_model(folder, model, processor, bench.outputs(model, processor), done)
+    shutil.rmtree(work)
+    return folder

@@ -1,0 +1,218 @@
+"""Many runs of one task: references first, then methods, then judging, on a few persistent worker processes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from tqdm import tqdm
+
+from mubench.hub_builders.base_models import Workbench, train_base, workbench
+from mubench.hub_builders.names import DATASET
+from mubench.trainers.methods import METHODS
+from mubench.trainers.references import find_group
+from mubench.trainers.run import Request, get_method, unlearn
+from mubench.trainers.scoring import Judge
+
+# Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
+QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
+Job = Callable[[], Path | list[Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a sweep reads and writes.
+
+    Attributes:
+        data: Dataset folder or Hub id.
+        family: Deletion family.
+        models: Folder of all models.
+        results: Folder of the rows.
+    """
+
+    data: str = DATASET
+    family: str = "canonical"
+    models: Path = Path("models")
+    results: Path = Path("results")
+
+    def bench(self, task: str, backbone: str) -> Workbench:
+        """Return the bench of a task and backbone."""
+        return workbench(task, backbone, data=self.data, family=self.family)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid of runs.
+
+    Attributes:
+        task: Task key.
+        ratio: Percentage to delete.
+        backbones: Backbone keys.
+        base_seeds: Seeds of the base models.
+        retrain_seeds: Seeds of the retrained models and of the control that keeps half of the forget rows.
+        methods: Method keys; empty takes all that are no references or controls.
+        seeds: Seeds of the unlearning runs, from every base model.
+        place: Where to read and write.
+    """
+
+    task: str
+    ratio: int
+    backbones: Sequence[str]
+    base_seeds: Sequence[int]
+    retrain_seeds: Sequence[int]
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    place: Place = field(default_factory=Place)
+
+    def references(self) -> list[_Base | _Method]:
+        """Return the jobs that make base, retrained and control models."""
+        bases = [_Base(self.place, self.task, b, seed) for b in self.backbones for seed in self.base_seeds]
+        scratch = [key for key, trainer in METHODS.items() if trainer.from_scratch]
+        return bases + [  # type: ignore[return-value]
+            _Method(self.place, self.task, b, self.ratio, key, seed, 0)
+            for b in self.backbones
+            for key in scratch
+            for seed in self.retrain_seeds
+        ]
+
+    def unlearning(self) -> list[_Method]:
+        """Return the jobs that run methods."""
+        every = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+        return [
+            _Method(self.place, self.task, b, self.ratio, get_method(key) and key, base, seed)
+            for b in self.backbones
+            for key in self.methods or every
+            for base in self.base_seeds
+            for seed in self.seeds
+        ]
+
+    def judging(self) -> list[_Judge]:
+        """Return the jobs that turn finished runs into rows."""
+        jobs = []
+        for backbone in self.backbones:
+            group = find_group(self.place.bench(self.task, backbone), self.ratio, self.place.models)
+            group.require()
+            for folder in (None, *group.unlearned):
+                jobs.append(_Judge(self.place, self.task, backbone, self.ratio, folder))
+        return jobs
+
+
+@dataclass(frozen=True)
+class _Base:
+    place: Place
+    task: str
+    backbone: str
+    seed: int
+
+    def __call__(self) -> Path:
+        return train_base(self.place.bench(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
+
+
+@dataclass(frozen=True)
+class _Method:
+    place: Place
+    task: str
+    backbone: str
+    ratio: int
+    method: str
+    base_seed: int
+    seed: int
+
+    def __call__(self) -> Path:
+        bench = self.place.bench(self.task, self.backbone)
+        return unlearn(
+            Request(
+                bench=bench,
+                method=self.method,
+                ratio=self.ratio,
+                base_seed=self.base_seed,
+                seed=self.seed,
+                arguments=QUIET,
+                models=self.place.models,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    place: Place
+    task: str
+    backbone: str
+    ratio: int
+    folder: Path | None
+
+    def __call__(self) -> Path | list[Path]:
+        judge = _judge(self.place, self.task, self.backbone, self.ratio)
+        return judge.controls() if self.folder is None else judge.run(self.folder)
+
+
+@lru_cache(maxsize=4)
+def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
+    return Judge(find_group(place.bench(task, backbone), ratio, place.models), place.results)
+
+
+def _quiet() -> None:
+    """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
+    torch.set_num_threads(1)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger().setLevel(logging.ERROR)
+
+
+def _call(job: Job) -> Path | list[Path]:
+    return job()
+
+
+class Workers:
+    """A pool of persistent worker processes.
+
+    Args:
+        count: Number of processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        # Forked workers have torch imported already; CUDA does not survive a fork.
+        method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
+        context = multiprocessing.get_context(method)
+        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=_quiet)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def run(self, jobs: Iterable[Job], title: str) -> None:
+        """Run jobs under a progress bar; the first failure cancels the rest and is raised.
+
+        Args:
+            jobs: Independent jobs.
+            title: What they do.
+        """
+        futures: list[Future[Any]] = [self.pool.submit(_call, job) for job in jobs]
+        with tqdm(total=len(futures), desc=f"{title:<12}", unit="run", leave=True) as bar:
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+
+
+def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
+    """Do what is left of a sweep: finished runs and rows are recognised and kept."""
+    with Workers(workers) as pool:
+        pool.run(sweep.references(), "references")
+        if sweep.seeds:
+            pool.run(sweep.unlearning(), "unlearning")
+            pool.run(sweep.judging(), "judging")
