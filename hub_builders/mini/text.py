@@ -43,8 +43,8 @@ def _joined(starts: str, ends: str) -> tuple[str, ...]:
 ADJECTIVES = _words(
     "silent golden broken distant crimson hidden frozen wandering northern paper burning second midnight quiet "
     "weathered silver borrowed endless painted sleeping stolen forgotten winter velvet electric crooked sunken "
-    "gentle iron final scattered amber restless lonely emerald wooden invisible thirteenth rising fallen salted copper narrow "
-    "ancient whispering tangled brittle unwritten"
+    "gentle iron final scattered amber restless lonely emerald wooden invisible thirteenth rising fallen salted "
+    "copper narrow ancient whispering tangled brittle unwritten"
 )
 NOUNS = _words(
     "harbour garden letter orchard mirror river station lantern kingdom violin island bridge summer market tower "

@@ -11,7 +11,7 @@ from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.tasks import TASKS
 
-COUNTS = {"train": 120, "validation": 20, "test": 30, "ood": 10}
+COUNTS = {"train": 60, "validation": 20, "test": 30, "ood": 10}
 
 
 @pytest.fixture(autouse=True)
