@@ -27,7 +27,7 @@ def _point(axes: Any, entry: Entry, marker: str) -> None:
 def _panel(axes: Any, table: Table) -> None:
     for index, entry in enumerate(table.entries):
         _point(axes, entry, "osD^vPX"[index % 7])
-    lines: dict[float, list[str]] = defaultdict(list)
+    labels: dict[float, list[str]] = defaultdict(list)
     for entry in table.controls:
         scores = [row.metrics["score"].value for row in entry.rows if "score" in row.metrics]
         if entry.rows[0].method == "retrain":
@@ -36,10 +36,10 @@ def _panel(axes: Any, table: Table) -> None:
             )
             axes.axhspan(min(scores, default=1.0), 1, color="black", alpha=0.08, linewidth=0)
         elif entry.score is not None:
-            lines[round(20 * entry.score) / 20].append(entry.name)
-    for height, names in lines.items():
-        axes.axhline(height, color="gray", linestyle=":", linewidth=0.8)
-        axes.annotate(", ".join(names), (0.005, height + 0.01), xycoords=_ACROSS, fontsize=6, color="gray")
+            axes.axhline(entry.score, color="gray", linestyle=":", linewidth=0.8)
+            labels[round(20 * entry.score) / 20].append(entry.name)
+    for height, names in labels.items():
+        axes.annotate(", ".join(names), (0.005, height + 0.03), xycoords=_ACROSS, fontsize=6, color="gray")
     axes.set(xscale="log", ylim=(-0.05, 1.05), title=table.title, ylabel="S (1 = retrained)")
     axes.set_xlabel("training cost as a share of retraining's (forward + 2 backward examples)")
     axes.title.set_fontsize(9)

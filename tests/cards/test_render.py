@@ -77,6 +77,12 @@ def test_stand_ins_are_never_shown_as_the_real_thing(new_run, new_row, tier):
     assert f"({tier})" in results_card(tables([new_row(tier=tier)]))
 
 
+def test_models_trained_from_the_start_say_on_which_rows(new_run):
+    whole, half = (model_card("m", new_run(method=m, parent=None)) for m in ("retrain", "retrain_keep50"))
+    assert "from the start without the deleted rows" in whole and "Unlearning is judged by" in whole
+    assert "from the start without half of the deleted rows" in half and "Unlearning is judged by" not in half
+
+
 def test_flags_and_missing_signal_are_told(new_run, new_row):
     flagged = model_card("m", new_run(), parent="b", result=new_row(flags=["equals_base"]))
     silent = model_card("m", new_run(), parent="b", result=new_row(no_signal="no signal: because"))
