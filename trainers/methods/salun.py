@@ -96,6 +96,7 @@ class SalunTrainer(RandomLabelTrainer):
             Subset(self.train_dataset, self.forget_rows.tolist()),  # type: ignore[arg-type]
             batch_size=self.args.train_batch_size,
             collate_fn=self.train_collator,
+            generator=torch.Generator(),  # its own, or iterating would move the global random state
         )
         self.model.eval()
         self.model.zero_grad()
