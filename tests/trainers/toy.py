@@ -1,0 +1,187 @@
+"""Tiny models with their rows, and short ways to train them; nothing here is random beyond its seed."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    ResNetConfig,
+    ResNetForImageClassification,
+    TrainerCallback,
+    ViTConfig,
+    ViTForImageClassification,
+)
+
+from mubench.hub_builders.training import TaskArguments, TaskTrainer, last_checkpoint
+from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+from mubench.trainers.methods import METHODS
+
+gc.freeze()  # `Trainer` collects garbage as it starts; looking through all of torch each time takes .3 s
+
+BACKBONES = ("resnet", "vit", "bert")
+CLASSES = 4
+FORGET = 6
+ROWS = 18
+
+
+class EvalBatchNorm(torch.nn.BatchNorm2d):
+    """Stays in eval mode, so that rows of a batch do not see each other."""
+
+    def train(self, mode: bool = True) -> EvalBatchNorm:
+        return super().train(False)
+
+
+def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = False) -> PreTrainedModel:
+    """Return a tiny model; ``coupled`` leaves BatchNorm as it is."""
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_labels": CLASSES,
+    }
+    small |= {"intermediate_size": 32, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if name == "vit":
+            return ViTForImageClassification(ViTConfig(image_size=8, patch_size=4, **small))
+        if name == "bert":
+            return BertForSequenceClassification(BertConfig(vocab_size=30, max_position_embeddings=8, **small))
+        config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+        config.num_labels = CLASSES
+        model = ResNetForImageClassification(config)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and not coupled:
+            module.__class__ = EvalBatchNorm
+    return model.train()
+
+
+def rows(name: str, count: int = ROWS) -> list[dict[str, Any]]:
+    """Return model-ready rows."""
+    made = []
+    for i in range(count):
+        random = torch.Generator().manual_seed(i)
+        if name == "bert":
+            mask = (torch.arange(6) < 3 + i % 4).long()
+            inputs = {"input_ids": torch.randint(1, 30, (6,), generator=random) * mask, "attention_mask": mask}
+        else:
+            inputs = {"pixel_values": torch.randn(3, 8, 8, generator=random)}
+        made.append({**inputs, "labels": (i * 7 + i // 3) % CLASSES})
+    return made
+
+
+def sides(everything: list[dict[str, Any]], forget: int = FORGET) -> dict[str, list[dict[str, Any]]]:
+    return {"forget": everything[:forget], "retain": everything[forget:]}
+
+
+def settings(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return training arguments for plain, unclipped gradient descent in steps of 8 rows."""
+    plain = {"optim": "sgd", "learning_rate": 0.05, "lr_scheduler_type": "constant", "max_grad_norm": 0.0}
+    quiet = {"report_to": "none", "save_strategy": "no", "use_cpu": True, "disable_tqdm": True, "log_level": "error"}
+    size = {"per_device_train_batch_size": 8, "num_train_epochs": 2, "logging_strategy": "no"}
+    return {"output_dir": str(folder), **plain, **quiet, **size, **changes}
+
+
+def task_trainer(model: torch.nn.Module, data: Any, folder: Path, **changes: Any) -> TaskTrainer:
+    return TaskTrainer(model=model, args=TaskArguments(**settings(folder, **changes)), train_dataset=data)
+
+
+def trainer(
+    method: str | type[UnlearningTrainer],
+    model: torch.nn.Module,
+    data: Any,
+    folder: Path,
+    *,
+    given: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Any:
+    """Return a trainer of a method; ``given`` goes to the trainer, all else to its arguments."""
+    kind = METHODS[method] if isinstance(method, str) else method
+    args: UnlearningArguments = kind.arguments(**settings(folder, **changes))
+    return kind(model, args, train_dataset=data, **(given or {}))
+
+
+def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **changes: Any) -> PreTrainedModel:
+    """Return a tiny model after a method."""
+    model = build(name)
+    trainer(method, model, sides(rows(name)), folder, **changes).train()
+    return model
+
+
+def snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of all weights and buffers."""
+    return copy.deepcopy(dict(model.state_dict()))
+
+
+def same(model: torch.nn.Module, other: dict[str, torch.Tensor]) -> bool:
+    """Say whether all weights and buffers are equal to the bit."""
+    state = model.state_dict()
+    return state.keys() == other.keys() and all(torch.equal(state[key], other[key]) for key in state)
+
+
+def distance(model: torch.nn.Module, other: dict[str, torch.Tensor]) -> float:
+    """Return the largest difference of any weight or buffer."""
+    return max(float((value - other[key]).abs().max()) for key, value in model.state_dict().items())
+
+
+class Killed(RuntimeError):
+    """Stands for a killed process."""
+
+
+class KillAt(TrainerCallback):
+    """Kills a run after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self.step:
+            raise Killed
+
+
+def check_resume(run: Callable[[Path], Any], folder: Path, kill: Callable[[int], int]) -> None:
+    """Check that a run killed after a step and resumed ends where the uninterrupted one ends, to the bit.
+
+    Args:
+        run: Makes a fresh trainer that writes into a folder.
+        folder: Where runs may write.
+        kill: Step to kill at, given the steps of the whole run.
+    """
+    whole = run(folder / "whole")
+    whole.train()
+    steps = whole.state.global_step
+    cut = run(folder / "cut")
+    cut.add_callback(KillAt(kill(steps)))
+    with pytest.raises(Killed):
+        cut.train()
+    found = last_checkpoint(folder / "cut")
+    assert found is not None
+    assert 0 < int(found.name.split("-")[1]) < kill(steps)
+    resumed = run(folder / "cut")
+    resumed.train(resume_from_checkpoint=str(found))
+    assert resumed.state.global_step == steps
+    assert same(resumed.model, snapshot(whole.model))
+
+
+class Table(torch.nn.Module):
+    """A model whose logits are its weights: the gradient of row i is the gradient of the logits of row i."""
+
+    def __init__(self, count: int = ROWS, classes: int = CLASSES, seed: int = 0) -> None:
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(count, classes, generator=torch.Generator().manual_seed(seed)))
+
+    def forward(self, row: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.table[row])
+
+
+def table_rows(count: int = ROWS, classes: int = CLASSES) -> list[dict[str, int]]:
+    return [{"row": i, "labels": i % classes} for i in range(count)]
