@@ -1,0 +1,60 @@
+"""Examples forward and backward, against the closed form of every method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mubench.trainers.counter import Counter
+from tests.trainers import toy
+
+F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 4
+SUBSET = round(0.3 * R)
+MSTEPS = 2
+# (forward, backward) of the student, and forward of each teacher.
+CLOSED = {
+    "retrain": ((E * R, E * R), {}),
+    "finetune": ((E * R, E * R), {}),
+    "neg_grad": ((E * F, E * F), {}),
+    "random_label": ((E * (F + R), E * (F + R)), {}),
+    "salun": ((F + E * (F + R), F + E * (F + R)), {}),
+    "bad_teaching": ((E * (F + SUBSET), E * (F + SUBSET)), {"bad": E * F, "good": E * SUBSET}),
+    "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": MSTEPS * F + (E + 1) * R}),
+}
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("method", CLOSED)
+def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> None:
+    changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
+    changes |= {"msteps": MSTEPS} if method == "scrub" else {}
+    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, **changes)
+    with Counter(trainer) as cost:
+        trainer.train()
+    (forward, backward), teachers = CLOSED[method]
+    assert cost.forward == {"student": forward, **teachers}
+    assert cost.backward == {"student": backward}
+    assert cost.counts() == {"forward": forward + sum(teachers.values()), "backward": backward}
+
+
+def test_nothing_is_counted_outside_the_block_or_of_other_models(tmp_path: Path) -> None:
+    trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    other, rows = toy.Table(), torch.arange(5)
+    with Counter(trainer) as cost:
+        other(rows).logits.sum().backward()
+        trainer.model(rows)
+        with torch.no_grad():
+            trainer.model(rows)
+    trainer.model(rows).logits.sum().backward()
+    assert cost.counts() == {"forward": 10, "backward": 0}
+
+
+def test_an_error_inside_the_block_ends_the_counting(tmp_path: Path) -> None:
+    trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    cost = Counter(trainer)
+    with pytest.raises(ZeroDivisionError), cost:
+        raise ZeroDivisionError
+    trainer.model(torch.arange(5))
+    assert cost.counts() == {"forward": 0, "backward": 0}
