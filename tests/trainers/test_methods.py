@@ -1,0 +1,212 @@
+"""What holds for every method: exact averaging, seeds, untouched rows, loud failure, plain models and data."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.training import NonFiniteError
+from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+from mubench.trainers.counter import Counter
+from mubench.trainers.methods import METHODS
+from tests.trainers import toy
+
+F, R = toy.FORGET, toy.ROWS - toy.FORGET
+# Rows a run of two epochs trains on, and how often.
+SEEN = {
+    "retrain": [0] * F + [2] * R,
+    "retrain_keep50": [2, 0] * (F // 2) + [2] * R,
+    "finetune": [0] * F + [2] * R,
+    "neg_grad": [2] * F + [0] * R,
+    "random_label": [2] * F + [2] * R,
+    "salun": [3] * F + [2] * R,
+    "scrub": [2] * F + [3] * R,
+}
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def watched(trainer: UnlearningTrainer) -> list[int]:
+    """Return a list that fills with the rows that go through the collator."""
+    seen: list[int] = []
+    collate = trainer.train_collator
+
+    def collator(items: Any) -> dict[str, Any]:
+        batch = collate(items)
+        seen.extend(batch["index"].tolist())
+        return batch
+
+    trainer.train_collator = collator  # type: ignore[method-assign]
+    return seen
+
+
+def given(method: str) -> dict[str, Any]:
+    """Return what a method needs for a model without a config."""
+    return {"bad_teacher": toy.Table(seed=9)} if method == "bad_teaching" else {}
+
+
+def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> None:
+    kind = METHODS[method]
+    assert kind.paper.title and kind.paper.venue and kind.paper.authors
+    assert set(kind.kinds) <= {task.kind for task in TASKS.values()}
+    assert set(kind.streams) <= {"forget", "retain"}
+    own = {field.name: field for field in dataclasses.fields(kind.arguments)}
+    for name in set(own) - {field.name for field in dataclasses.fields(UnlearningArguments)}:
+        assert own[name].metadata["help"]
+    assert "``" in (kind.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_ga_accumulation_changes_nothing(method: str, name: str, tmp_path: Path) -> None:
+    one = toy.trained(method, name, tmp_path, num_train_epochs=1)
+    four = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    other = toy.trained(method, name, tmp_path, num_train_epochs=1, **four)
+    assert toy.distance(one, toy.snapshot(toy.build(name))) > 1e-4
+    assert toy.distance(one, toy.snapshot(other)) < 1e-6
+
+
+def test_t_seed_a_run_is_a_function_of_its_seed(method: str, tmp_path: Path) -> None:
+    first = toy.trained(method, "vit", tmp_path, seed=1)
+    np.random.seed(7)  # noqa: NPY002  the global state is what must not matter
+    torch.manual_seed(7)
+    assert toy.same(toy.trained(method, "vit", tmp_path, seed=1), toy.snapshot(first))
+    assert not toy.same(toy.trained(method, "vit", tmp_path, seed=2), toy.snapshot(first))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path) -> None:
+    options = {"save_strategy": "steps", "save_steps": 1, "num_train_epochs": 3, "lr_scheduler_type": "linear"}
+    options |= {"optim": "adamw_torch", "learning_rate": 0.01}
+
+    def run(folder: Path) -> Any:
+        model = toy.build("vit", dropout=0.2)
+        return toy.trainer(method, model, toy.sides(toy.rows("vit")), folder, **options)
+
+    toy.check_resume(run, tmp_path, lambda steps: steps // 2 + 1)
+
+
+def test_t_split_the_sides_are_disjoint_and_cover_all_rows(method: str, tmp_path: Path) -> None:
+    trainer = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path)
+    assert np.concatenate([trainer.forget_rows, trainer.retain_rows]).tolist() == list(range(toy.ROWS))
+    assert len(trainer.forget_rows) == F
+    batch = trainer.train_collator([trainer.train_dataset[i] for i in (0, F, toy.ROWS - 1)])
+    assert batch["forget"].tolist() == [True, False, False]
+    assert batch["index"].tolist() == [0, F, toy.ROWS - 1]
+
+
+def test_f02_a_method_trains_on_its_own_rows_and_no_others(method: str, tmp_path: Path) -> None:
+    trainer = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, num_train_epochs=2)
+    seen = watched(trainer)
+    trainer.train()
+    counts = np.bincount(seen, minlength=toy.ROWS).tolist()
+    assert counts == SEEN.get(method, counts)
+    for stream, count in (("forget", sum(counts[:F])), ("retain", sum(counts[F:]))):
+        assert (count > 0) == (stream in trainer.streams)
+
+
+def test_f03_plain_models_and_lists_need_nothing_but_forget_and_retain(method: str, tmp_path: Path) -> None:
+    model, data = toy.Table(), toy.table_rows()
+    before = toy.snapshot(model)
+    changes = {"learning_rate": 1.0, "num_train_epochs": 3}
+    options = {**given(method), "eval_dataset": {"forget": data[:F], "retain": data[F:]}}
+    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given=options, **changes)
+    trainer.train()
+    assert toy.distance(model, before) > 1e-3
+    assert {"eval_forget_loss", "eval_retain_loss"} <= set(trainer.evaluate())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_f08_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
+    model = toy.trained(method, "vit", tmp_path, bf16=True, num_train_epochs=1)
+    assert toy.distance(model, toy.snapshot(toy.build("vit"))) > 1e-5
+
+
+def test_f09_evaluation_sees_the_rows_as_they_were(method: str, tmp_path: Path) -> None:
+    data = toy.rows("vit")
+    untouched = copy.deepcopy(data)
+    trainer = toy.trainer(
+        method, toy.build("vit"), toy.sides(data), tmp_path, given={"eval_dataset": data[:F]}, learning_rate=0.0
+    )
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] == before
+    for row, old in zip(data, untouched, strict=True):
+        assert row["labels"] == old["labels"]
+        assert torch.equal(row["pixel_values"], old["pixel_values"])
+
+
+def test_t_nan_a_row_that_is_not_finite_stops_the_run(method: str, tmp_path: Path) -> None:
+    data = toy.rows("vit")
+    for row in data:
+        row["pixel_values"] = torch.full((3, 8, 8), float("nan"))
+    with pytest.raises(NonFiniteError):
+        toy.trainer(method, toy.build("vit"), toy.sides(data), tmp_path).train()
+
+
+def test_t_empty_steps_without_forget_or_without_retain_rows_are_finite(method: str, tmp_path: Path) -> None:
+    trainer = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path)
+    trainer.prepare()
+    for rows in (trainer.forget_rows, trainer.retain_rows):
+        batch = trainer.train_collator([trainer.train_dataset[i] for i in rows])
+        (batch,), count = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
+        loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=count)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert all(torch.isfinite(weight.grad).all() for weight in trainer.model.parameters())
+
+
+def test_a_missing_side_is_an_error_that_says_so(method: str, tmp_path: Path) -> None:
+    data = toy.rows("vit")
+    for side in METHODS[method].streams:
+        with pytest.raises(ValueError, match=rf"Trainer needs .*{side}.* rows, got .*0 {side}"):
+            toy.trainer(method, toy.build("vit"), {**toy.sides(data), side: []}, tmp_path)
+    with pytest.raises(ValueError, match="train_dataset must hold forget and retain, got test"):
+        toy.trainer(method, toy.build("vit"), {"test": data}, tmp_path)
+
+
+def test_a_teacher_is_refused_where_there_is_none(method: str, tmp_path: Path) -> None:
+    options = {"teacher": toy.build("vit")}
+    if METHODS[method].uses_teacher:
+        teacher = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, given=options).teacher
+        assert teacher is options["teacher"]
+    else:
+        with pytest.raises(ValueError, match="has no teacher, got one"):
+            toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, given=options)
+
+
+def test_arguments_of_another_method_are_refused(tmp_path: Path) -> None:
+    args = METHODS["neg_grad"].arguments(**toy.settings(tmp_path))
+    with pytest.raises(ValueError, match="expected args of ScrubArguments, got NegGradArguments"):
+        METHODS["scrub"](toy.build("vit"), args, train_dataset=toy.sides(toy.rows("vit")))
+
+
+class OneShot(UnlearningTrainer):
+    """Edits the weights once."""
+
+    def edit(self, model: torch.nn.Module) -> None:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(self.factor)
+
+    factor = 0.5
+
+
+def test_a_method_that_edits_is_not_trained(tmp_path: Path) -> None:
+    model = toy.Table()
+    before = model.table.detach().clone()
+    with Counter(trainer := toy.trainer(OneShot, model, toy.sides(toy.table_rows()), tmp_path)) as cost:
+        assert trainer.train().global_step == 0
+    assert torch.equal(model.table, before / 2)
+    assert cost.counts() == {"forward": 0, "backward": 0}
+    trainer.factor = float("nan")
+    with pytest.raises(NonFiniteError, match="expected finite weights"):
+        trainer.train()
