@@ -143,7 +143,8 @@ def _loaded(root: str, manifest: Manifest) -> DatasetDict:
     try:
         return load_dataset(root, config_name(manifest["task"]))
     except (DatasetsError, OSError, ValueError) as error:
-        _check_readable(Path(root), manifest)
+        if Path(root).is_dir():
+            _check_readable(Path(root), manifest)
         raise ValueError(f"expected {manifest['task']} from {root}, got: {str(error).splitlines()[0]}") from error
 
 

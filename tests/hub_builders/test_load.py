@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from mubench.hub_builders import load
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.load import forget_retain, load_task, task_info
@@ -130,6 +131,18 @@ def test_a_damaged_manifest_is_named(copy, text):
     manifest.write_text(text)
     with pytest.raises(ValueError, match=r"manifest.*manifest\.json"):
         task_info("imdb", data=copy)
+
+
+def test_a_hub_id_reads_the_same_files(mini, monkeypatch):
+    asked = []
+
+    def download(repository, name, repo_type):
+        asked.append((repository, name, repo_type))
+        return str(mini / name)
+
+    monkeypatch.setattr(load, "hf_hub_download", download)
+    assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
+    assert [(repository, kind) for repository, _, kind in asked] == [("someone/mu-bench", "dataset")] * 2
 
 
 def test_an_unknown_task_or_family_names_the_known_ones(mini):
