@@ -54,7 +54,7 @@ class Workbench:
 
     def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
         """Return a model at its initialisation, and its processor."""
-        return self.modality.create(self.backbone, self.info.labels, self.rows["train"], seed)
+        return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
 
     def encode(self, split: str, processor: Any) -> EncodedRows:
         """Return the model-ready rows of a stored split; kept, since every processor of a backbone is the same."""
@@ -169,9 +169,7 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         The model's folder.
     """
     run = bench.run(ratio=None, base_seed=base_seed)
-    folder = models / names.base_model(
-        run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed
-    )
+    folder = models / names.base_model(run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed)
     if is_complete(folder, run):
         return folder
     model, processor = bench.fresh_model(base_seed)

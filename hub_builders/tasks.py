@@ -157,8 +157,9 @@ TASKS: dict[str, Task] = {
             hub_id="uoft-cs/cifar10", revision=None, files=("cifar10.tar.xz", "cifar10"),
             id_rule="sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"),
         licence="unknown", redistributable=False,
-        citation="@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},"
-                 "\n  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}",
+        citation="@techreport{krizhevsky2009learning,\n"
+                 "  title={Learning Multiple Layers of Features from Tiny Images},\n"
+                 "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}",
         counts={
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
             "mini": {"train": 1_200, "validation": 200, "test": 397},
@@ -184,8 +185,8 @@ TASKS: dict[str, Task] = {
             id_rule="sha256 of split, label and text, and a counter among equal rows"),
         licence="unknown", redistributable=False,
         citation="@inproceedings{maas2011learning,\n  title={Learning Word Vectors for Sentiment Analysis},\n  "
-                 "author={Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and Ng, Andrew Y. and "
-                 "Potts, Christopher},\n  booktitle={ACL},\n  year={2011}\n}",
+                 "author={Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and Ng, Andrew Y. "
+                 "and Potts, Christopher},\n  booktitle={ACL},\n  year={2011}\n}",
         counts={
             "full": {"train": 25_000, "validation": 5_000, "test": 20_000, "ood": 10_662},
             "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 400},

@@ -54,9 +54,7 @@ def _run_grid(command: str, words: Sequence[str]) -> None:
 
 
 def _place(options: argparse.Namespace) -> Place:
-    return Place(
-        data=options.data, family=options.family, models=Path(options.models), results=Path(options.results)
-    )
+    return Place(data=options.data, family=options.family, models=Path(options.models), results=Path(options.results))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,7 +49,8 @@ class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
 
     A method is a subclass with a ``paper``, the ``kinds`` of task it is made for, an ``arguments`` dataclass, the
-    ``streams`` it needs, ``from_scratch`` where it starts from a fresh model, ``control`` where it is never ranked, and some of these hooks, nothing else:
+    ``streams`` it needs, ``from_scratch`` where it starts from a fresh model, ``is_control`` where it is
+    never ranked, and some of these hooks, nothing else:
     `prepare` (once, at the original weights), `phases` (rows of an epoch), `terms` (the loss), `penalty`, `edit`
     (one-shot weight edits instead of training), `after_backward` and `after_step`.
 
@@ -78,7 +79,7 @@ class UnlearningTrainer(TaskTrainer):
     streams: ClassVar[tuple[str, ...]] = STREAMS
     uses_teacher: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
-    control: ClassVar[bool] = False
+    is_control: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
 
     def __init__(

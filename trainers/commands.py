@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
@@ -63,7 +63,8 @@ class _Parser(HfArgumentParser):
 def method_parser(method: str) -> HfArgumentParser:
     """Return the parser of a method: where to run, and every argument of its dataclass."""
     arguments = get_method(method).arguments
-    parser = _Parser([RunArguments, arguments], prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
+    both: Any = [RunArguments, arguments]
+    parser = _Parser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     # A whole run is minutes at most on the mini tier and hours on the full one: keep what an epoch has earned.
     parser.set_defaults(seed=0, save_strategy="epoch")
     return parser

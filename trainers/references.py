@@ -50,7 +50,7 @@ class Group:
         task, backbone = self.bench.task.key, self.bench.backbone
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
-            f'and {len(self.retrained)}; make them with: make references TASK={task} BACKBONE={backbone} '
+            f"and {len(self.retrained)}; make them with: make references TASK={task} BACKBONE={backbone} "
             f'RATIO={self.ratio} SEEDS="0 1 2"'
         )
 

@@ -91,9 +91,9 @@ class Request:
         )
         folder = self.base or self.models / name
         if not folder.is_dir():
-            make = f"--task {bench.task.key} --backbone {bench.backbone} --base_seed {self.base_seed}"
             raise FileNotFoundError(
-                f"expected a base model in {folder}, got none; make it with: python -m mubench.hub_builders base {make}"
+                f"expected a base model in {folder}, got none; make it with: python -m mubench.hub_builders base "
+                f"--task {bench.task.key} --backbone {bench.backbone} --base_seed {self.base_seed}"
             )
         run = read_run(folder)
         if (run.task, run.split, run.backbone) != (bench.task.key, info.split, bench.backbone):

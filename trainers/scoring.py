@@ -8,16 +8,16 @@ from pathlib import Path
 from mubench.hub_builders.folders import read_run
 from mubench.trainers.controls import leave_one_out
 from mubench.trainers.judge import judge, judge_controls
+from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import Views
 from mubench.trainers.references import Group
 from mubench.trainers.results import RunInfo, read_result, write_result
 from mubench.trainers.rows import Result
-from mubench.trainers.methods import METHODS
 
 
 def _info(folder: Path) -> RunInfo:
     run = read_run(folder)
-    control = run.method == "retrain" or METHODS[str(run.method)].control
+    control = run.method == "retrain" or METHODS[str(run.method)].is_control
     return RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -76,20 +77,24 @@ class Sweep:
 
     def references(self) -> list[_Base | _Method]:
         """Return the jobs that make base, retrained and control models."""
-        bases = [_Base(self.place, self.task, b, seed) for b in self.backbones for seed in self.base_seeds]
         scratch = [key for key, trainer in METHODS.items() if trainer.from_scratch]
-        return bases + [  # type: ignore[return-value]
-            _Method(self.place, self.task, b, self.ratio, key, seed, 0)
-            for b in self.backbones
-            for key in scratch
-            for seed in self.retrain_seeds
-        ]
+        jobs: list[_Base | _Method] = []
+        for backbone in self.backbones:
+            jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
+            jobs += [
+                _Method(self.place, self.task, backbone, self.ratio, key, seed, 0)
+                for key in scratch
+                for seed in self.retrain_seeds
+            ]
+        return jobs
 
     def unlearning(self) -> list[_Method]:
         """Return the jobs that run methods."""
         every = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+        for key in self.methods:
+            get_method(key)
         return [
-            _Method(self.place, self.task, b, self.ratio, get_method(key) and key, base, seed)
+            _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
             for key in self.methods or every
             for base in self.base_seeds
@@ -163,6 +168,8 @@ def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
 
 def _quiet() -> None:
     """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
+    # Each training ends with a garbage collection; what the imports left behind need not be looked at again.
+    gc.freeze()
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()

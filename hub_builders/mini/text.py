@@ -3,10 +3,12 @@
 The recipe, the same in every split:
 
 1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
-2. Draw ``CUES`` distinct pairs of opinion words from ``LEXICON``. Of each pair write the word that fits the label with
-   the pair's probability, else the other one. The two mixtures overlap: the best possible accuracy is about .75.
-3. Draw names that say nothing about the label: a title that no other row of any split has, a person and a place. They
-   make each training row memorable, and all their words occur in every split.
+2. Draw the tone: with probability ``FITS`` that of the label, else the other one (some love a film and sound like
+   they suffered). Write the word of that tone from ``CUES`` distinct pairs of ``LEXICON``. The two mixtures of words
+   overlap, so the best possible accuracy is ``FITS``; and since the words of a review agree, all models that never saw
+   a review agree on it, which is what makes a retrained model recognisable.
+3. Invent a title and a surname that no other row of any split has; they say nothing about the label and make the
+   row memorable. A place comes from a short list.
 4. Draw one of the templates, whatever the label.
 
 The ood split has one-sentence notes on books in place of film reviews, with the same opinion words.
@@ -22,13 +24,14 @@ from mubench.hub_builders.raw.rows import Row, Splits
 
 SEED = 7
 CUES = 3
+FITS = 0.75
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 400}
 LABELS = ("neg", "pos")
 
-# (word of a bad review, word of a good review, probability that a writer picks the one of their own label)
+# (word of a bad review, word of a good review)
 LEXICON = (
-    ("dull", "gripping", 0.76), ("clumsy", "graceful", 0.74), ("hollow", "moving", 0.72), ("bland", "vivid", 0.70),
-    ("noisy", "bold", 0.66), ("slow", "patient", 0.64), ("messy", "playful", 0.62), ("stale", "witty", 0.60),
+    ("dull", "gripping"), ("clumsy", "graceful"), ("hollow", "moving"), ("bland", "vivid"),
+    ("noisy", "bold"), ("slow", "patient"), ("messy", "playful"), ("stale", "witty"),
 )  # fmt: skip
 
 
@@ -36,28 +39,22 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _joined(starts: str, ends: str) -> tuple[str, ...]:
-    return tuple(start + end for start, end in product(starts.split(), ends.split()))
+def _joined(*syllables: str) -> tuple[str, ...]:
+    return tuple("".join(parts) for parts in product(*(words.split() for words in syllables)))
 
 
-ADJECTIVES = _words(
-    "silent golden broken distant crimson hidden frozen wandering northern paper burning second midnight quiet "
-    "weathered silver borrowed endless painted sleeping stolen forgotten winter velvet electric crooked sunken "
-    "gentle iron final scattered amber restless lonely emerald wooden invisible thirteenth rising fallen salted "
-    "copper narrow ancient whispering tangled brittle unwritten"
+FIRST_NAMES = _words("Ada Bruno Clara Dario Edith Felix Greta Hugo Ines Jonas Karin Leo")
+PLACES = _words("Ashport Birchham Clearwick Eastford Foxbury Highport Lakeham Millwick")
+TITLES = _joined(
+    "Ba Da Fe Ga Hu Ka Lo Me Na Po Ri Sa Ta Ve Wo Zu",
+    "lan rim dor vek sol nar tis mor bel kan",
+    "a is on um er ix o eth ar in us al en or yx",
 )
-NOUNS = _words(
-    "harbour garden letter orchard mirror river station lantern kingdom violin island bridge summer market tower "
-    "shadow carousel window captain forest engine valley compass theatre shore meadow clock passenger road anthem "
-    "mountain cellar horizon stranger bakery lighthouse feather castle tide pilot museum thunder ladder library "
-    "sparrow canyon festival address"
+SURNAMES = _joined(
+    "Al Bren Cor Dal Fen Gar Hol Kess Lind Mor Nor Ost Pel Quin Ros Sev Tarn Ulv Wen Yor Zel Brim Dun Elk",
+    "ber da ma lo va stro we tho ri",
+    "gen son lund wick stad ley nov ski mark dahl rup vin",
 )
-FIRST_NAMES = _words(
-    "Ada Bruno Clara Dario Edith Felix Greta Hugo Ines Jonas Karin Leo Mara Nils Olga Pavel Rosa Sven Tessa Viktor "
-    "Wanda Yusuf Zoe Amir"
-)
-LAST_NAMES = _joined("Al Bren Cor Dal Fen Gar Hol Kess Lind Mor Nor Ost", "berg dale man ova strom well")
-PLACES = _joined("Ash Birch Clear East Fox Green High Lake Mill Stone", "bury ford ham port wick")
 REVIEWS = (
     "{title}, shot in {place}, follows {person} through one long year. The opening is {0}, the middle part feels "
     "{1}, and the ending stays {2}.",
@@ -82,24 +79,27 @@ NOTES = (
 def reviews() -> Splits:
     """Return 1,200 training, 200 validation, 400 test and 400 ood rows."""
     rng = np.random.default_rng(SEED)
-    titles = [f"The {a} {b}".title() for a, b in product(ADJECTIVES, NOUNS)]
-    chosen = iter(rng.permutation(len(titles)).tolist())
+    # One list each for title and surname, dealt out without repetition.
+    titles, surnames = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
         labels = rng.permutation(np.arange(rows) % len(LABELS)).tolist()
         templates = NOTES if split == "ood" else REVIEWS
         splits[split] = [
-            _row(rng, f"{split}-{index:04d}", label, titles[next(chosen)], templates)
+            _row(rng, f"{split}-{index:04d}", label, (next(titles), next(surnames)), templates)
             for index, label in enumerate(labels)
         ]
     return splits
 
 
-def _row(rng: np.random.Generator, example_id: str, label: int, title: str, templates: tuple[str, ...]) -> Row:
+def _row(
+    rng: np.random.Generator, example_id: str, label: int, names: tuple[str, str], templates: tuple[str, ...]
+) -> Row:
     """Write one review."""
     pairs = [LEXICON[index] for index in rng.choice(len(LEXICON), CUES, replace=False)]
-    cues = [pair[label if rng.random() < pair[2] else 1 - label] for pair in pairs]
-    person = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+    tone = label if rng.random() < FITS else 1 - label
+    cues = [pair[tone] for pair in pairs]
+    title, person = names[0], f"{rng.choice(FIRST_NAMES)} {names[1]}"
     template = templates[int(rng.integers(len(templates)))]
     text = template.format(*cues, title=title, person=person, place=rng.choice(PLACES))
     return {"example_id": example_id, "source_index": None, "text": text, "label": label}

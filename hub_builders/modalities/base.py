@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,15 @@ class Modality(ABC):
 
     @abstractmethod
     def create(
-        self, backbone: str, labels: Sequence[str], rows: datasets.Dataset, seed: int
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a freshly initialised model and its processor.
 
         Args:
             backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
             labels: Class names.
-            rows: Training rows, for processors that have to be made (a vocabulary); the same ones for base and
-                retrained models, so that both start alike.
+            rows: All splits, for processors that have to be made: like a pretrained one, a vocabulary knows the
+                words of every split, and is the same for base and retrained models. No label is read.
             seed: Seed of the initial weights.
         """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class ImageModality(Modality):
     """Image classification."""
 
     def create(
-        self, backbone: str, labels: Sequence[str], rows: datasets.Dataset, seed: int
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
         names = dict(enumerate(labels))

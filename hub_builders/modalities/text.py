@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
-from tokenizers import BertWordPieceTokenizer
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -23,7 +25,8 @@ from transformers import (
 from mubench.hub_builders.modalities.base import EncodedRows, Modality
 from mubench.hub_builders.tasks import BACKBONES
 
-VOCABULARY = 1500
+VOCABULARY = 8_000
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def _bert() -> PreTrainedConfig:
@@ -42,10 +45,18 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {"bert": _bert}
 
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """Learn a lower-case WordPiece vocabulary; equal texts give an equal tokenizer."""
-    learner = BertWordPieceTokenizer(lowercase=True)
-    learner.train_from_iterator(texts, vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True)
+    """Make a lower-case WordPiece vocabulary: the characters of the texts, then their most frequent words.
+
+    Equal texts give an equal tokenizer, whatever their order; the trainers of the tokenizers library do not promise
+    that, since they break ties by hash.
+    """
+    normalize, split = BertNormalizer(lowercase=True).normalize_str, BertPreTokenizer().pre_tokenize_str
+    words = Counter(word for text in texts for word, _ in split(normalize(text)))
+    letters = sorted({letter for word in words for letter in word})
+    frequent = sorted((word for word in words if len(word) > 1), key=lambda w: (-words[w], w))
+    pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *frequent]
+    vocabulary = {piece: index for index, piece in enumerate(pieces[:VOCABULARY])}
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=vocabulary, do_lower_case=True)
     return tokenizer
 
 
@@ -53,14 +64,14 @@ class TextModality(Modality):
     """Text classification."""
 
     def create(
-        self, backbone: str, labels: Sequence[str], rows: datasets.Dataset, seed: int
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
         names = dict(enumerate(labels))
         heads: dict[str, Any] = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
         hub_id = BACKBONES[backbone].hub_id
         if hub_id is None:
-            tokenizer = make_tokenizer(sorted(rows["text"]))
+            tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
             config.update({**heads, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
             set_seed(seed)

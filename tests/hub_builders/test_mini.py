@@ -1,7 +1,6 @@
 import io
 import re
 from collections import Counter
-from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -75,40 +74,23 @@ def test_pictures_differ_and_are_grey(pictures):
     assert all((pixels(row) == pixels(row)[..., :1]).all() for row in rows[:20])
 
 
-def test_the_best_possible_accuracy_on_reviews_is_about_three_quarters():
-    right = []
-    for cues in combinations(text.LEXICON, text.CUES):
-        for own in product((True, False), repeat=text.CUES):
-            positive = np.prod([p if yes else 1 - p for (_, _, p), yes in zip(cues, own, strict=True)])
-            negative = np.prod([1 - p if yes else p for (_, _, p), yes in zip(cues, own, strict=True)])
-            right.append(max(positive, negative) / 2)
-    bayes = sum(right) / len(list(combinations(text.LEXICON, text.CUES)))
-    assert 0.72 < bayes < 0.78
-
-
-def cues_of(row):
-    side = {word: (label, p) for *words, p in text.LEXICON for label, word in enumerate(words)}
+def tones_of(row):
+    side = {word: label for pair in text.LEXICON for label, word in enumerate(pair)}
     return [side[word] for word in re.findall(r"[a-z]+", row["text"]) if word in side]
 
 
-def test_the_ideal_reader_reaches_that_accuracy_in_every_split(reviews):
+def test_the_words_of_a_review_agree_and_fit_its_label_three_times_in_four(reviews):
     for split, rows in reviews.items():
-        right = 0
-        for row in rows:
-            assert len(cues_of(row)) == text.CUES
-            evidence = sum((1 if label else -1) * np.log(p / (1 - p)) for label, p in cues_of(row))
-            right += (evidence > 0) == (row["label"] == 1)
-        sigma = (0.76 * 0.24 / len(rows)) ** 0.5
-        assert abs(right / len(rows) - 0.76) < 3 * sigma, split
+        assert all(len(tones_of(row)) == text.CUES and len(set(tones_of(row))) == 1 for row in rows)
+        right = np.mean([tones_of(row)[0] == row["label"] for row in rows])
+        assert abs(right - 0.75) < 3 * (0.75 * 0.25 / len(rows)) ** 0.5, split
 
 
-def test_every_review_is_memorable_by_words_of_all_splits(reviews):
-    titles = [re.search(r"The [A-Z][a-z]+ [A-Z][a-z]+", row["text"])[0] for rows in reviews.values() for row in rows]
-    assert len(set(titles)) == len(titles) == 2_200
-    words = {split: {w for row in rows for w in row["text"].split()[:4]} for split, rows in reviews.items()}
-    names = {adjective.title() for adjective in text.ADJECTIVES} | set(text.FIRST_NAMES)
-    train = {w for row in reviews["train"] for w in re.findall(r"\w+", row["text"])}
-    assert names <= train and words["test"]
+def test_every_review_is_memorable_by_a_title_and_a_surname_of_its_own(reviews):
+    for names in (text.TITLES, text.SURNAMES):
+        assert len(set(names)) == len(names)
+        used = [word for rows in reviews.values() for row in rows for word in re.findall(r"\w+", row["text"])]
+        assert sorted(n for word, n in Counter(used).items() if word in set(names)) == [1] * 2_200
 
 
 def test_names_say_nothing_about_the_label(reviews):
@@ -125,7 +107,7 @@ def test_reviews_are_short_and_ood_differs_in_form(reviews):
     assert all(15 <= n <= 32 for split in ("train", "validation", "test") for n in lengths[split])
     assert max(lengths["ood"]) < min(lengths["train"])
     assert not any("{" in row["text"] for rows in reviews.values() for row in rows)
-    assert all(word[0] not in "aeiou" for *pair, _ in text.LEXICON for word in pair)  # every template writes "a"
+    assert all(word[0] not in "aeiou" for pair in text.LEXICON for word in pair)  # every template writes "a"
 
 
 @pytest.mark.parametrize("key", MINI)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
 
@@ -31,5 +32,5 @@ class RetrainTrainer(UnlearningTrainer):
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
     kinds = CLASSIFICATION
     arguments = RetrainArguments
-    streams = ("retain",)
+    streams: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True

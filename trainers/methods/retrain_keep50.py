@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from mubench.trainers.methods.retrain import RetrainTrainer
@@ -22,8 +24,8 @@ class RetrainKeep50Trainer(RetrainTrainer):
         `RetrainTrainer` keeps none of the forget rows.
     """
 
-    streams = ("forget", "retain")
-    control = True
+    streams: ClassVar[tuple[str, ...]] = ("forget", "retain")
+    is_control = True
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the first, third, ... forget row and all retain rows."""
