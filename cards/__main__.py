@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card
 from mubench.cards.formats import as_text
 from mubench.cards.leaderboard import tables
+from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.trainers.results import read_results
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mubench: {message}\n")
 
 
 def parser() -> Parser:
@@ -37,6 +28,9 @@ def write_all(data: Path, models: Path, results: Path) -> None:
     Raises:
         FileNotFoundError: If none is there.
     """
+    # The table needs no torch; the cards do, for the papers that the methods carry.
+    from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
+
     judged = any(results.glob("*.json"))
     rows = read_results(results) if judged else []
     jobs: list[tuple[Path, bool, Callable[[], int]]] = [
@@ -52,16 +46,10 @@ def write_all(data: Path, models: Path, results: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
-    options = parser().parse_args(arguments)
-    try:
-        if options.what == "leaderboard":
-            print(as_text(tables(read_results(options.results))), end="")
-        else:
-            write_all(options.data, options.models, options.results)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"mubench: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
+    if options.what == "leaderboard":
+        return guarded(lambda: print(as_text(tables(read_results(options.results))), end=""))
+    return guarded(lambda: write_all(options.data, options.models, options.results))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ for name in sys.argv[1:]:
 
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
-from mubench.trainers import METHODS
+from mubench.trainers.methods import METHODS
 
 torch.manual_seed(0)
 config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=3)

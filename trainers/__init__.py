@@ -1,6 +1,1 @@
-"""Room 2: what happens to a model, and how it is judged."""
-
-from mubench.trainers.methods import METHODS
-from mubench.trainers.metrics import METRICS
-
-__all__ = ["METHODS", "METRICS"]
+"""Room 2: what happens to a model (`methods`), and how it is judged (`metrics`)."""
