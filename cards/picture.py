@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ COLUMNS = 2
 _ACROSS = ("axes fraction", "data")
 
 
-def _point(axes: Any, entry: Entry, marker: str) -> None:
+def _point(axes: Any, entry: Entry, number: int) -> None:
     if entry.score is None or entry.low is None or entry.high is None or not entry.passes:
         return
     bar = [[max(0.0, entry.score - entry.low)], [max(0.0, entry.high - entry.score)]]
-    axes.errorbar(entry.passes, entry.score, yerr=bar, fmt=marker, capsize=3, markersize=6, label=entry.name)
+    style = {"fmt": "osD^vPX"[number % 7], "color": f"C{number % 10}"}
+    axes.errorbar(entry.passes, entry.score, yerr=bar, capsize=3, markersize=6, label=entry.name, **style)
 
 
-def _panel(axes: Any, table: Table) -> None:
-    for index, entry in enumerate(table.entries):
-        _point(axes, entry, "osD^vPX"[index % 7])
+def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
+    for entry in table.entries:
+        _point(axes, entry, numbers[entry.name])
     labels: dict[float, list[str]] = defaultdict(list)
     for entry in table.controls:
         scores = [row.metrics["score"].value for row in entry.rows if "score" in row.metrics]
@@ -54,8 +55,11 @@ def draw(tables: Sequence[Table], path: str | Path) -> Path:
     figure = Figure(figsize=(7.2 * columns, 4.0 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False)
+    # A method looks the same in every panel.
+    names = sorted({entry.name for table in tables for entry in table.entries})
+    numbers = {name: number for number, name in enumerate(names)}
     for axes, table in zip(grid.flat, tables, strict=False):
-        _panel(axes, table)
+        _panel(axes, table, numbers)
     for axes in grid.flat[len(tables) :]:
         axes.set_axis_off()
     # No date and no version in the file: equal rows give equal bytes.

@@ -5,7 +5,9 @@ Letters: ``B`` rows of a batch, ``K`` classes, ``N`` rows of a dataset.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -265,12 +267,23 @@ class TaskTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         check_finite(self.model)
-        # Some models (ViT, Swin, VideoMAE) are saved under their published parameter names, which
-        # `Trainer` cannot load back into the running model; a checkpoint keeps the names in memory.
-        super()._save(output_dir, state_dict)
-        model = self.accelerator.unwrap_model(self.model)
-        if self.args.should_save and isinstance(model, PreTrainedModel):
-            model.save_pretrained(str(output_dir or self.args.output_dir), save_original_format=False)
+        with _names_in_memory(self.accelerator.unwrap_model(self.model)):
+            super()._save(output_dir, state_dict)
+
+
+@contextlib.contextmanager
+def _names_in_memory(model: torch.nn.Module) -> Iterator[None]:
+    # Some models (ViT, Swin, VideoMAE) are saved under their published parameter names, which `Trainer` cannot load
+    # back into the running model: while a checkpoint is written, saving keeps the names in memory.
+    if not isinstance(model, PreTrainedModel):
+        yield
+        return
+    save = model.save_pretrained
+    model.save_pretrained = functools.partial(save, save_original_format=False)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del model.save_pretrained
 
 
 def check_finite(model: torch.nn.Module) -> None:
