@@ -81,18 +81,8 @@ def beats(first: Array, second: Array) -> bool:
     return low > 0
 
 
-def _passes(row: Result) -> float | None:
-    if "forward" not in row.cost or "backward" not in row.cost:
-        return None
-    return row.cost["forward"] + 2 * row.cost["backward"]
-
-
-def _share(mean: float | None, whole: float | None) -> float | None:
-    return None if mean is None or not whole else mean / whole
-
-
-def make_entry(name: str, rows: Sequence[Result], retrain: Sequence[Result]) -> Entry:
-    """Pool the runs of one line; ``retrain`` are the table's retrained models, whose cost is the unit."""
+def make_entry(name: str, rows: Sequence[Result]) -> Entry:
+    """Pool the runs of one line."""
     metrics = {key: _average(r.metrics[key].value if key in r.metrics else None for r in rows) for key in SHOWN}
     score = _average(r.metrics["score"].value if "score" in r.metrics else None for r in rows)
     draws = np.full(1, np.nan) if score is None else pooled_draws(rows)
@@ -104,10 +94,8 @@ def make_entry(name: str, rows: Sequence[Result], retrain: Sequence[Result]) -> 
         low=low,
         high=high,
         metrics=metrics,
-        seconds=_share(
-            _average(r.cost.get("seconds") for r in rows), _average(r.cost.get("seconds") for r in retrain)
-        ),
-        passes=_share(_average(map(_passes, rows)), _average(map(_passes, retrain))),
+        seconds=_average(r.cost.get("seconds_share") for r in rows),
+        passes=_average(r.cost.get("passes_share") for r in rows),
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
         draws=draws,
     )

@@ -90,8 +90,7 @@ def _table(rows: Sequence[Result]) -> Table:
     for row in rows:
         groups[json.dumps([row.control, row.method, row.tuned, row.arguments], sort_keys=True)].append(row)
     lines = list(groups.values())
-    retrain = [row for row in rows if row.method == "retrain"]
-    entries = [make_entry(name, group, retrain) for name, group in zip(_names(lines), lines, strict=True)]
+    entries = [make_entry(name, group) for name, group in zip(_names(lines), lines, strict=True)]
     tried = [entry for entry in entries if not entry.rows[0].control]
     ranks = [entry for entry in tried if not entry.flags and entry.score is not None and not common.no_signal]
     rest = [entry for entry in tried if entry not in ranks]

@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("references", "sweep"):
         return guarded(lambda: _run_grid(command, rest))
     if command == "rerun":
-        return guarded(lambda: rerun(rest))
-    return guarded(lambda: run_method(command, rest))
+        return guarded(lambda: print("\n".join(rerun(rest))))
+    return guarded(lambda: print("\n".join(run_method(command, rest))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,9 @@ from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.references import find_group
 from mubench.trainers.results import read_result
+from mubench.trainers.rows import Result
 from mubench.trainers.run import Request, get_method, plan_run, unlearn
 from mubench.trainers.scoring import Judge
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -94,21 +92,31 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     return request, where
 
 
-def run_method(method: str, words: Sequence[str]) -> None:
-    """Run a method and judge the result."""
+def run_method(method: str, words: Sequence[str]) -> list[str]:
+    """Run a method and judge the result; say where both lie and how it came out."""
     request, where = request_of(method, words)
     plan_run(request)  # a missing base model is found out before anything is trained
     judged = where.judge and not request.trainer.from_scratch
     if judged:
         find_group(request.bench, request.ratio, request.models).require()
     folder = unlearn(request)
-    log.info("model: %s", folder)
-    if judged:
-        group = find_group(request.bench, request.ratio, request.models)
-        log.info("row: %s", Judge(group, Path(where.results)).run(folder))
+    if not judged:
+        return [f"model: {folder}"]
+    judge = Judge(find_group(request.bench, request.ratio, request.models), Path(where.results))
+    judge.controls()
+    path = judge.run(folder)
+    return [f"model: {folder}", f"row:   {path}", *_summary(read_result(path))]
 
 
-def rerun(words: Sequence[str]) -> None:
+def _summary(row: Result) -> list[str]:
+    if row.interval is None:
+        return [f"no score: {row.no_signal or ', '.join(row.flags)}"]
+    parts = ", ".join(f"{name} {row.metrics[name].value:.2f}" for name in ("row", "mean", "membership", "utility"))
+    score = row.metrics["score"].value
+    return [f"S = {score:.2f} (95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}): {parts}"]
+
+
+def rerun(words: Sequence[str]) -> list[str]:
     """Repeat the run of a result row, with its arguments and seeds."""
     parser = Parser(prog="python -m mubench.trainers rerun")
     parser.add_argument("row", type=Path, help="a result row, results/<run id>.json")
@@ -117,4 +125,4 @@ def rerun(words: Sequence[str]) -> None:
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
     options |= {"family": row.family, "seed": row.seed, **row.arguments}
     flags = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
-    run_method(row.method, [*flags, *rest])
+    return run_method(row.method, [*flags, *rest])

@@ -57,7 +57,9 @@ class RunInfo(_Row):
         seed: Seed of the run.
         versions: Versions of the libraries.
         device: What it ran on.
-        cost: Seconds without evaluation, and example counts such as ``forward`` and ``backward``.
+        cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``; and, as shares of the
+            mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty where no
+            training stands behind a row.
     """
 
     run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")

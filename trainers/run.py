@@ -124,7 +124,13 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     shared = {field.name for field in dataclasses.fields(TaskArguments)}
     own = [field.name for field in dataclasses.fields(trainer.arguments) if field.name not in shared]
     values = {name: getattr(arguments, name) for name in (*own, *RECORDED)}
-    return {key: getattr(value, "value", value) for key, value in values.items()}
+    return {key: _canonical(value) for key, value in values.items()}
+
+
+def _canonical(value: Any) -> Any:
+    """Return what a default, a flag and a file would all spell alike: enums by value, 4.0 as 4."""
+    value = getattr(value, "value", value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from mubench.hub_builders.folders import read_run
 from mubench.trainers.controls import leave_one_out
 from mubench.trainers.judge import judge, judge_controls
@@ -15,10 +17,8 @@ from mubench.trainers.results import RunInfo, read_result, write_result
 from mubench.trainers.rows import Result
 
 
-def _info(folder: Path) -> RunInfo:
-    run = read_run(folder)
-    control = run.method == "retrain" or METHODS[str(run.method)].is_control
-    return RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
+def _passes(cost: Mapping[str, float]) -> float:
+    return cost["forward"] + 2 * cost["backward"]
 
 
 def _is_judged(info: RunInfo, results: Path, retrained: Mapping[int, Views], bases: Mapping[int, Views]) -> bool:
@@ -47,10 +47,23 @@ class Judge:
         self.bases = {seed: group.views(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.views(folder) for seed, folder in group.retrained.items()}
         self.chance = group.bench.task.chance
+        costs = [read_run(folder).cost for folder in group.retrained.values()]
+        self.seconds = float(np.mean([cost["seconds"] for cost in costs]))
+        self.passes = float(np.mean([_passes(cost) for cost in costs]))
+
+    def _info(self, folder: Path) -> RunInfo:
+        run = read_run(folder)
+        control = run.method == "retrain" or METHODS[str(run.method)].is_control
+        info = RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
+        shares = {
+            "seconds_share": info.cost["seconds"] / self.seconds,
+            "passes_share": _passes(info.cost) / self.passes,
+        }
+        return info.model_copy(update={"cost": {**info.cost, **shares}})
 
     def run(self, folder: Path) -> Path:
         """Judge one unlearned model and return its row's path; nothing is done where the row is there."""
-        info = _info(folder)
+        info = self._info(folder)
         return self._write(info, self.group.views(folder), self.retrained)
 
     def controls(self) -> list[Path]:
@@ -59,8 +72,8 @@ class Judge:
         if len(self.retrained) > 2:
             for seed, folder in self.group.retrained.items():
                 model, others = leave_one_out(self.retrained, seed)
-                paths.append(self._write(_info(folder), model, others))
-        shared = _info(self.group.retrained[min(self.group.retrained)])
+                paths.append(self._write(self._info(folder), model, others))
+        shared = self._info(self.group.retrained[min(self.group.retrained)])
         prefix = f"{shared.run_id.split('-retrain-')[0]}-control"
         shared = shared.model_copy(update={"run_id": prefix})
         rows = judge_controls(shared, self.retrained, self.bases, chance=self.chance)

@@ -22,7 +22,7 @@ def make_row(method="scrub", *, score=0.8, noise=None, **changes):
         "tier": "mini", "task": "cifar10", "family": "canonical", "deletion_seed": 0, "ratio": 5,
         "split": "0123abcd" * 8, "backbone": "resnet", "base_seed": 0, "method": method, "recipe": RECIPE,
         "arguments": {}, "tuned": "default", "seed": 0, "versions": {"torch": "2.13.0"}, "device": "cpu",
-        "cost": {"seconds": 2.0, "forward": 300, "backward": 300},
+        "cost": {"seconds": 2.0, "forward": 300, "backward": 300, "seconds_share": 0.1, "passes_share": 0.1},
         "metrics": {name: Value(value=float(value), n=60, retrained=0.5) for name, value in values.items()},
         "interval": Interval(low=float(low), high=float(high), lost=0, draws=draws.tolist()),
         "references": References(retrained=[0, 1, 2], bases=[0, 1]),
@@ -56,7 +56,10 @@ def demo_rows():
     """Two good methods that tie, a worse one, a broken one, and all controls."""
     generator = np.random.default_rng(0)
     common = 30 * generator.standard_normal(2000)
-    retrain = {"control": True, "cost": {"seconds": 20.0, "forward": 3000, "backward": 3000}}
+    retrain = {
+        "control": True,
+        "cost": {"seconds": 20.0, "forward": 3000, "backward": 3000, "seconds_share": 1.0, "passes_share": 1.0},
+    }
     rows = []
     for base_seed in (0, 1):
         place = {"base_seed": base_seed}
