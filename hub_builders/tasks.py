@@ -128,9 +128,9 @@ class Task:
 
 # fmt: off
 BACKBONES: dict[str, Backbone] = {
-    "resnet":          Backbone(family="resnet"),
-    "vit":             Backbone(family="vit"),
-    "bert":            Backbone(family="bert"),
+    "resnet":          Backbone(family="mini-resnet"),
+    "vit":             Backbone(family="mini-vit"),
+    "bert":            Backbone(family="mini-bert"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),

@@ -1,0 +1,24 @@
+import dataclasses
+
+import pytest
+
+from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import DEFAULTS, default_arguments
+
+BENCHES = [(task.kind, backbone) for task in TASKS.values() for backbone in task.recipes]
+
+
+@pytest.mark.parametrize(("kind", "backbone"), BENCHES)
+def test_every_backbone_of_every_task_has_defaults_for_every_method(kind, backbone):
+    family = BACKBONES[backbone].family
+    for method, trainer in METHODS.items():
+        arguments = default_arguments(kind, family, method)
+        assert trainer.from_scratch or arguments["learning_rate"] > 0, method
+        assert set(arguments) <= {field.name for field in dataclasses.fields(trainer.arguments)}
+
+
+def test_no_defaults_are_kept_for_what_is_not_there():
+    families = {(kind, BACKBONES[backbone].family) for kind, backbone in BENCHES}
+    assert set(DEFAULTS) == families
+    assert all(set(arguments) <= set(METHODS) for arguments in DEFAULTS.values())
