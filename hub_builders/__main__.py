@@ -26,7 +26,8 @@ def parser() -> Parser:
     one.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     one.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     one.set_defaults(run=run_build)
-    base = commands.add_parser("base", help="train a base model", allow_abbrev=False)
+    rest = "Any other flag is an argument of transformers.TrainingArguments that the recipe leaves open."
+    base = commands.add_parser("base", help="train a base model", epilog=rest, allow_abbrev=False)
     base.add_argument("--task", required=True, help="task key")
     base.add_argument("--backbone", help="backbone key; default: the task's first")
     base.add_argument("--base_seed", type=int, default=0, help="seed of initialisation and data order")
@@ -46,18 +47,29 @@ def run_build(task: list[str], out: Path, family: str, **options: object) -> Non
         print(f"{folder}: {key} ({info.tier} tier, split {info.split[:8]}): {counts}")
 
 
-def run_base(task: str, backbone: str | None, base_seed: int, models: Path, **where: str) -> None:
+def run_base(
+    task: str, backbone: str | None, base_seed: int, models: Path, flags: Sequence[str], **where: str
+) -> None:
     """Train a base model, or go on where a killed run left off."""
-    from mubench.hub_builders.base_models import train_base, workbench  # noqa: PLC0415  building data needs no torch
+    # Building data needs no torch.
+    from mubench.hub_builders.base_models import train_base, workbench  # noqa: PLC0415
+    from mubench.hub_builders.flags import FlagParser, training_flags  # noqa: PLC0415
+    from mubench.hub_builders.training import TaskArguments  # noqa: PLC0415
 
+    given = training_flags(FlagParser(TaskArguments, allow_abbrev=False).given(flags))  # type: ignore[arg-type]
     bench = workbench(task, backbone or get_task(task).default_backbone, **where)
-    print(train_base(bench, base_seed, models=models, save_strategy="epoch"))
+    print(train_base(bench, base_seed, models=models, **given))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one line and exit code 2."""
-    options = vars(parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments)))
-    del options["command"]
+    top = parser()
+    known, rest = top.parse_known_args(underscored(sys.argv[1:] if arguments is None else arguments))
+    options = vars(known)
+    if options.pop("command") == "base":
+        options["flags"] = rest
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
     return guarded(lambda: options.pop("run")(**options))
 
 

@@ -25,6 +25,12 @@ from mubench.hub_builders.outputs import Outputs, predict, write_outputs
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
 from mubench.hub_builders.training import TaskArguments, TaskTrainer, last_checkpoint
 
+# What makes one recipe another: these belong to the recipe or to the seed, for base and retrained models alike.
+FIXED = frozenset({
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "seed", "data_seed", "output_dir",
+})  # fmt: skip
 VERSIONED = ("torch", "transformers", "datasets", "accelerate")
 
 
@@ -167,7 +173,12 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
 
     Returns:
         The model's folder.
+
+    Raises:
+        ValueError: If an argument belongs to the recipe.
     """
+    if fixed := FIXED & arguments.keys():
+        raise ValueError(f"expected arguments that the recipe leaves open, got {', '.join(sorted(fixed))}")
     run = bench.run(ratio=None, base_seed=base_seed)
     folder = models / names.base_model(run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed)
     if is_complete(folder, run):

@@ -27,10 +27,10 @@ def underscored(words: Sequence[str]) -> list[str]:
 
 
 def guarded(command: Callable[[], object]) -> int:
-    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    """Run a command; a user's mistake, or a run that diverged, becomes one line on stderr and exit code 2."""
     try:
         command()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"mubench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         return 2
     return 0

@@ -83,7 +83,7 @@ def read_run(folder: Path) -> Run:
         record = json.loads((folder / RUN_FILE).read_text())
         schema, identity = record.pop("schema"), record.pop("identity")
         run = Run(**record)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({error})") from error
     if schema != 1 or run.identity != identity:
         raise ValueError(f"expected {folder / RUN_FILE} as it was written, got schema {schema} or an edited config")
@@ -111,6 +111,7 @@ def staged(folder: Path) -> Iterator[Path]:
     try:
         yield stage
         old = stage.with_suffix(".old")
+        shutil.rmtree(old, ignore_errors=True)  # a process killed between the two renames leaves one
         if folder.exists():
             folder.rename(old)
         stage.rename(folder)

@@ -27,7 +27,7 @@ EXTRAS = ("index", "forget")
 COMPLETE = "complete"
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(FloatingPointError):
     """A loss or a weight became NaN or infinite; the run stopped before anything was saved."""
 
 

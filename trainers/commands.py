@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
-
-from transformers import HfArgumentParser
+from typing import Any
 
 from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.cli import Parser
+from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.references import find_group
@@ -50,20 +48,10 @@ class RunArguments:
     judge: bool = field(default=True, metadata={"help": "judge the result against the references"})
 
 
-class _Parser(HfArgumentParser):
-    """The transformers parser with one-line complaints."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with exit code 2."""
-        self.exit(2, f"mubench: {message}\n")
-
-
-def method_parser(method: str) -> HfArgumentParser:
+def method_parser(method: str) -> FlagParser:
     """Return the parser of a method: where to run, and every argument of its dataclass."""
-    arguments = get_method(method).arguments
-    both: Any = [RunArguments, arguments]
-    parser = _Parser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
-    # A whole run is minutes at most on the mini tier and hours on the full one: keep what an epoch has earned.
+    both: Any = [RunArguments, get_method(method).arguments]
+    parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.set_defaults(seed=0, save_strategy="epoch")
     return parser
 
@@ -74,18 +62,16 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown.
     """
-    parser = method_parser(method)
-    values = vars(parser.parse_args(list(words)))
-    where = RunArguments(**{name: values.pop(name) for name in RunArguments.__dataclass_fields__})
-    task = get_task(where.task)
-    changed = {key: value for key, value in values.items() if value != parser.get_default(key) and key != "seed"}
+    given = method_parser(method).given(words)
+    where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
+    task, ratio = get_task(where.task), check_ratio(where.ratio)
     request = Request(
         bench=workbench(task.key, where.backbone or task.default_backbone, data=where.data, family=where.family),
         method=method,
-        ratio=check_ratio(where.ratio),
+        ratio=ratio,
         base_seed=where.base_seed,
-        seed=values["seed"],
-        arguments={"save_strategy": "epoch", **changed},
+        seed=given.pop("seed", 0),
+        arguments=training_flags(given),
         base=Path(where.base_model) if where.base_model else None,
         models=Path(where.models),
     )
@@ -117,12 +103,19 @@ def _summary(row: Result) -> list[str]:
 
 
 def rerun(words: Sequence[str]) -> list[str]:
-    """Repeat the run of a result row, with its arguments and seeds."""
+    """Repeat the run of a result row, with its arguments and seeds.
+
+    Raises:
+        ValueError: If the row is that of a control that is no run, or data, base model or flags make it another run.
+    """
     parser = Parser(prog="python -m mubench.trainers rerun")
     parser.add_argument("row", type=Path, help="a result row, results/<run id>.json")
     known, rest = parser.parse_known_args(list(words))
     row = read_result(known.row)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
     options |= {"family": row.family, "seed": row.seed, **row.arguments}
-    flags = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
-    return run_method(row.method, [*flags, *rest])
+    words = [f"--{key}={value}" for key, value in options.items() if value is not None]
+    request, _ = request_of(row.method, [*words, *rest])
+    if (found := plan_run(request).identity) != row.identity:
+        raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")
+    return run_method(row.method, [*words, *rest])

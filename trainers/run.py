@@ -26,7 +26,7 @@ from mubench.trainers.recipes import default_arguments
 RECORDED = (
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "bf16", "fp16", "torch_compile",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
 )  # fmt: skip
 
 
@@ -78,28 +78,36 @@ class Request:
         family = BACKBONES[self.bench.backbone].family
         return dict(default_arguments(self.bench.task.kind, family, self.method))
 
+    @property
+    def own_base(self) -> Path:
+        """Folder of the bench's own base model."""
+        info = self.bench.info
+        name = names.base_model(
+            info.task, info.tier, self.bench.backbone, family=info.family, base_seed=self.base_seed
+        )
+        return self.models / name
+
     def base_folder(self) -> Path:
         """Return the folder of the model to start from.
 
         Raises:
             FileNotFoundError: If it is not there; the message names the command that makes it.
-            ValueError: If it holds a model of another task.
+            ValueError: If it holds a model of another task, backbone or base seed.
         """
         bench, info = self.bench, self.bench.info
-        name = names.base_model(
-            bench.task.key, info.tier, bench.backbone, family=info.family, base_seed=self.base_seed
-        )
-        folder = self.base or self.models / name
+        folder = self.base or self.own_base
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"expected a base model in {folder}, got none; make it with: python -m mubench.hub_builders base "
                 f"--task {bench.task.key} --backbone {bench.backbone} --base_seed {self.base_seed}"
             )
         run = read_run(folder)
-        if (run.task, run.split, run.backbone) != (bench.task.key, info.split, bench.backbone):
+        wanted = (bench.task.key, info.split, bench.backbone, self.base_seed)
+        if (run.task, run.split, run.backbone, run.base_seed) != wanted:
             raise ValueError(
-                f"expected a {bench.backbone} trained on {bench.task.key} (split {info.split[:12]}), "
-                f"got {folder}: {run.backbone} on {run.task} (split {run.split[:12]})"
+                f"expected a {bench.backbone} trained on {bench.task.key} (split {info.split[:12]}) with base seed "
+                f"{self.base_seed}, got {folder}: {run.backbone} on {run.task} (split {run.split[:12]}) with base "
+                f"seed {run.base_seed}"
             )
         return folder
 
@@ -110,6 +118,8 @@ class Request:
         base = names.base_model(run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed)
         recorded = recorded_arguments(self.trainer, self.training_arguments("", plain=True))
         changed = {key: value for key, value in run.arguments.items() if recorded[key] != value}
+        if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):
+            changed["base_model"] = run.parent
         return self.models / names.unlearned_model(base, self.ratio, self.method, seed, changed_arguments=changed)
 
     def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
@@ -153,8 +163,16 @@ def start(request: Request) -> tuple[PreTrainedModel, Any, str | None]:
 
 
 def plan_run(request: Request) -> Run:
-    """Return the run a request asks for, without doing it."""
+    """Return the run a request asks for, without doing it.
+
+    Raises:
+        FileNotFoundError: If the model to start from is not there.
+        ValueError: If the ratio deletes nothing, or the model to start from is another one.
+    """
+    forget_size(request.bench.info.counts["train"], request.ratio)
     scratch = request.trainer.from_scratch
+    if scratch and request.base:
+        raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
     arguments = recorded_arguments(request.trainer, request.training_arguments(""))
     plain = recorded_arguments(request.trainer, request.training_arguments("", plain=True))
     return request.bench.run(

@@ -19,7 +19,10 @@ import transformers
 from tqdm import tqdm
 
 from mubench.hub_builders.base_models import Workbench, train_base, workbench
+from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.load import task_info
 from mubench.hub_builders.names import DATASET
+from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, get_method, unlearn
@@ -75,6 +78,24 @@ class Sweep:
     seeds: Sequence[int] = ()
     place: Place = field(default_factory=Place)
 
+    def check(self) -> None:
+        """Find out what cannot work before anything is trained.
+
+        Raises:
+            ValueError: If a key is unknown, the ratio deletes nothing, or a method is a reference or a control.
+            FileNotFoundError: If the data are not there.
+        """
+        for key in self.methods:
+            if get_method(key).from_scratch:
+                raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
+        for backbone in self.backbones:
+            get_recipe(get_task(self.task), backbone)
+        info = task_info(self.task, data=self.place.data, family=self.place.family)
+        forget_size(info.counts["train"], self.ratio)
+        for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
+
     def references(self) -> list[_Base | _Method]:
         """Return the jobs that make base, retrained and control models."""
         scratch = [key for key, trainer in METHODS.items() if trainer.from_scratch]
@@ -91,8 +112,6 @@ class Sweep:
     def unlearning(self) -> list[_Method]:
         """Return the jobs that run methods."""
         every = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
-        for key in self.methods:
-            get_method(key)
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
@@ -218,6 +237,7 @@ class Workers:
 
 def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
     """Do what is left of a sweep: finished runs and rows are recognised and kept."""
+    sweep.check()
     with Workers(workers) as pool:
         pool.run(sweep.references(), "references")
         if sweep.seeds:

@@ -1,0 +1,35 @@
+"""Command line flags made from dataclass fields, with one-line complaints; only what was given is handed on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from transformers import HfArgumentParser
+
+
+class FlagParser(HfArgumentParser):
+    """The transformers parser, which makes a flag of every field of its dataclasses."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with exit code 2."""
+        self.exit(2, f"mubench: {message}\n")
+
+    def given(self, words: Sequence[str]) -> dict[str, Any]:
+        """Return the flags that are among the words; a default that was typed out counts as given."""
+        absent = object()
+        names = {action.dest: absent for action in self._actions if action.dest != "help"}
+        values = vars(self.parse_args(list(words), argparse.Namespace(**names)))
+        return {name: value for name, value in values.items() if value is not absent}
+
+
+def training_flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Return given `TaskArguments`, with checkpoints every epoch unless said otherwise.
+
+    Raises:
+        ValueError: If a folder is given: it follows from what is run.
+    """
+    if "output_dir" in given:
+        raise ValueError(f"expected no output_dir, its name follows from the run; got {given['output_dir']!r}")
+    return {"save_strategy": "steps" if "save_steps" in given else "epoch", **given}
