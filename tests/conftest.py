@@ -16,10 +16,40 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+if TYPE_CHECKING:
+    from tests.walk import Walk
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def walked_once(tmp_path_factory: pytest.TempPathFactory) -> "Walk":
+    """Walk a small cifar10 from rows to models, once a process."""
+    from tests.walk import walk  # noqa: PLC0415  most tests need no transformers
+
+    return walk(tmp_path_factory.mktemp("walk"))
+
+
+@pytest.fixture
+def walked(walked_once: "Walk") -> "Iterator[Walk]":
+    """Return the finished walk, with its small task in force; tests only read it."""
+    from tests.walk import quick  # noqa: PLC0415
+
+    with quick():
+        yield walked_once
+
+
+@pytest.fixture
+def own_walk(walked: "Walk", tmp_path: Path) -> "Walk":
+    """Return a copy of the finished walk that a test may change."""
+    return walked.copy(tmp_path)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
