@@ -7,7 +7,7 @@ import importlib.metadata
 import shutil
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,21 @@ class Workbench:
         info: Tier, family and fingerprints of the data.
         recipe: Recipe of base and retrained models.
         backbone: Backbone key.
-        rows: Rows per stored split, as loaded.
+        data: Dataset folder or Hub id.
+        rows: Rows per stored split; loaded when first asked for.
     """
 
     task: Task
     info: TaskInfo
     recipe: Recipe
     backbone: str
-    rows: Mapping[str, datasets.Dataset]
+    data: str
     encoded: dict[str, EncodedRows] = dataclasses.field(default_factory=dict, compare=False)
+
+    @cached_property
+    def rows(self) -> Mapping[str, datasets.Dataset]:
+        rows: Mapping[str, datasets.Dataset] = load_task(self.task.key, data=self.data, family=self.info.family)
+        return rows
 
     @property
     def modality(self) -> Modality:
@@ -103,7 +109,7 @@ def _bench(task: str, backbone: str, data: str, family: str, fingerprint: str) -
         info=task_info(task, data=data, family=family),
         recipe=get_recipe(row, backbone),
         backbone=backbone,
-        rows=load_task(task, data=data, family=family),
+        data=data,
     )
 
 
