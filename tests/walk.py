@@ -18,6 +18,7 @@ from mubench.hub_builders.base_models import Workbench, train_base, workbench
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw.rows import Splits
+from mubench.hub_builders.tasks import BACKBONES as TASK_BACKBONES
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.recipes import DEFAULTS
 from mubench.trainers.references import find_group
@@ -53,9 +54,9 @@ def quick(counts: dict[str, int] | None = None) -> Iterator[None]:
             patch.setitem(
                 TASKS["cifar10"].recipes, backbone, dataclasses.replace(recipe, epochs=2, batch_size=32, warmup=0.0)
             )
-            defaults = DEFAULTS["image_classification", backbone]
-            for method, arguments in list(defaults.items()):
-                patch.setitem(defaults, method, {**arguments, "num_train_epochs": 1})
+            key = ("image_classification", TASK_BACKBONES[backbone].family)
+            short = {method: {**given, "num_train_epochs": 1} for method, given in DEFAULTS[key].items()}
+            patch.setitem(DEFAULTS, key, short)
         yield
 
 

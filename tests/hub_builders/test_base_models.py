@@ -1,0 +1,134 @@
+"""Base models: trained once by the recipe, with everything that later rooms read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mubench.hub_builders import base_models
+from mubench.hub_builders.base_models import FIXED, recipe_arguments, surroundings, train_base, workbench
+from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.outputs import read_outputs
+from mubench.hub_builders.tasks import TASKS, Recipe
+from mubench.hub_builders.training import TaskArguments
+from tests.walk import BACKBONES, COUNTS, files, quick
+
+RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")
+
+
+def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked):
+    folder = walked.base()
+    assert folder == walked.models / "cifar10-mini-resnet"
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "run.json"} <= files(folder).keys()
+    assert {name for name in files(folder) if name.startswith("reference/")} == {
+        f"reference/{split}.parquet" for split in COUNTS
+    }
+    assert not [name for name in files(folder) if name.endswith((".bin", ".pt", ".pth", ".pkl"))], "no pickles"
+
+
+def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
+    bench, folder = walked.bench(), walked.base()
+    stored, fresh = read_outputs(folder / "reference"), bench.outputs(*bench.modality.load(folder))
+    for split, rows in bench.rows.items():
+        assert len(stored[split]) == COUNTS[split]
+        assert stored[split].ids.tolist() == rows["example_id"]
+        assert stored[split].labels.tolist() == list(rows["label"])
+        np.testing.assert_array_equal(stored[split].logits, fresh[split].logits)
+
+
+def test_the_run_says_what_was_trained_on_what(walked):
+    run = read_run(walked.base(1))
+    info = walked.bench().info
+    assert (run.task, run.tier, run.backbone, run.base_seed) == ("cifar10", "mini", "resnet", 1)
+    assert (run.split, run.family, run.deletion_seed) == (info.split, "canonical", 0)
+    assert (run.ratio, run.method, run.seed, run.parent, run.tuned) == (None, None, None, None, "default")
+    assert run.recipe["epochs"] == 2 and run.recipe["learning_rate"] == 3e-3
+    assert run.cost["seconds"] > 0 and run.versions.keys() == {"torch", "transformers", "datasets", "accelerate"}
+    assert run.device == surroundings()["device"]
+
+
+def test_a_finished_model_is_not_trained_again(walked, monkeypatch):
+    before = files(walked.models / "cifar10-mini-resnet")
+    monkeypatch.setattr(base_models, "TaskTrainer", None)
+    walked.base()
+    assert files(walked.models / "cifar10-mini-resnet") == before
+
+
+def test_another_recipe_is_another_run_and_replaces_the_folder(own_walk, monkeypatch):
+    folder = own_walk.base()
+    before = read_run(folder).identity
+    recipes = TASKS["cifar10"].recipes
+    monkeypatch.setitem(recipes, "resnet", replace(recipes["resnet"], epochs=1))
+    base_models._bench.cache_clear()
+    try:
+        assert own_walk.base() == folder
+    finally:
+        base_models._bench.cache_clear()
+    assert read_run(folder).recipe["epochs"] == 1 and read_run(folder).identity != before
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_seed_gives_the_same_model_again_and_another_seed_another(own_walk, backbone):
+    first = own_walk.base(0, backbone)
+    weights = (first / "model.safetensors").read_bytes()
+    (first / "run.json").unlink()
+    assert (own_walk.base(0, backbone) / "model.safetensors").read_bytes() == weights
+    assert (own_walk.base(1, backbone) / "model.safetensors").read_bytes() != weights
+    assert [path.name for path in (own_walk.models / ".work").iterdir()] == [], "nothing is left of finished runs"
+
+
+def test_training_moves_every_weight(walked):
+    bench = walked.bench()
+    fresh, trained = bench.fresh_model(0)[0], bench.modality.load(walked.base())[0]
+    for (name, before), after in zip(fresh.named_parameters(), trained.parameters(), strict=True):
+        assert not torch.equal(before, after), name
+
+
+@pytest.mark.parametrize("name", sorted(FIXED))
+def test_what_the_recipe_or_the_seed_decides_is_refused(own_walk, name):
+    before = files(own_walk.models)
+    bench = own_walk.bench()
+    with pytest.raises(ValueError, match=f"expected arguments that the recipe leaves open, got {name}"):
+        train_base(bench, 7, models=own_walk.models, **{name: 1})
+    assert files(own_walk.models) == before
+
+
+def test_recipe_arguments_say_the_whole_recipe(tmp_path):
+    made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
+    assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
+    assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
+    assert (made.optim.value, made.lr_scheduler_type.value) == ("sgd", "linear")
+    assert recipe_arguments(RECIPE).keys() <= FIXED
+
+
+def test_the_warm_up_is_a_share_of_the_steps(tmp_path):
+    made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
+    assert made.get_warmup_steps(200) == 20
+
+
+def test_a_batch_is_dealt_out_evenly_to_processes():
+    assert recipe_arguments(RECIPE, world_size=4)["per_device_train_batch_size"] == 16
+    with pytest.raises(ValueError, match="divisible by 3 processes, got 64"):
+        recipe_arguments(RECIPE, world_size=3)
+
+
+def test_a_process_keeps_its_benches_until_the_data_change(walked):
+    assert walked.bench() is walked.bench()
+    assert walked.bench("vit") is not walked.bench()
+    assert walked.bench().rows["train"].num_rows == COUNTS["train"]
+
+
+def test_an_unknown_backbone_or_missing_data_is_said_before_anything_is_read(tmp_path):
+    with quick():
+        with pytest.raises(ValueError, match=r"backbone of cifar10 must be one of resnet, vit, .*got 'bert'"):
+            workbench("cifar10", "bert", data=str(tmp_path))
+        with pytest.raises(FileNotFoundError, match=r"python -m mubench.hub_builders build cifar10"):
+            workbench("cifar10", "vit", data=str(tmp_path))
+
+
+def test_run_json_is_plain_json_without_paths(walked):
+    text = (walked.base() / "run.json").read_text()
+    assert json.loads(text)["schema"] == 1
+    assert str(walked.root) not in text
