@@ -17,13 +17,14 @@ import torch
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
+from mubench.hub_builders.checkpoints import last_checkpoint
 from mubench.hub_builders.folders import REFERENCE, Run, is_complete, staged, work_folder
 from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.outputs import Outputs, predict, write_outputs
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
-from mubench.hub_builders.training import TaskArguments, TaskTrainer, last_checkpoint
+from mubench.hub_builders.training import TaskArguments, TaskTrainer
 
 # What makes one recipe another: these belong to the recipe or to the seed, for base and retrained models alike.
 FIXED = frozenset({

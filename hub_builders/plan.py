@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 Phases = Callable[[int], list[np.ndarray]]
 
@@ -78,3 +79,11 @@ class StepPlan(Sampler[list[int]]):
                 for step in np.array_split(order, math.ceil(len(rows) / self.rows_per_step)):
                     parts = np.array_split(step, self.micro_batches * self.world_size)
                     yield from (part.tolist() for part in parts[self.rank :: self.world_size])
+
+
+class PlannedLoader(DataLoader[Any]):
+    """A loader whose plan follows the epoch; transformers calls `set_epoch` on it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

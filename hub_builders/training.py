@@ -5,9 +5,7 @@ Letters: ``B`` rows of a batch, ``K`` classes, ``N`` rows of a dataset.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
-from mubench.hub_builders.plan import StepPlan
-
-EXTRAS = ("index", "forget")
-COMPLETE = "complete"
-
-
-class NonFiniteError(FloatingPointError):
-    """A loss or a weight became NaN or infinite; the run stopped before anything was saved."""
+from mubench.hub_builders.checkpoints import COMPLETE, names_in_memory
+from mubench.hub_builders.plan import PlannedLoader, StepPlan
+from mubench.hub_builders.terms import NonFiniteError, Term, check_finite, model_inputs, per_example_loss
 
 
 @dataclass
@@ -55,45 +47,6 @@ class TaskArguments(TrainingArguments):
             raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
 
 
-@dataclass(frozen=True)
-class Term:
-    """One summand of a loss.
-
-    Attributes:
-        stream: Rows it runs over: ``"forget"``, ``"retain"`` or ``"all"``; the sum of ``values`` is divided by the
-            number of such rows in the whole optimizer step, over micro-batches and processes.
-        values: Loss per example, before sign and coefficient, shape ``(b,)`` with ``b <= B``; may be empty.
-        weight: Sign and coefficient.
-    """
-
-    stream: str
-    values: torch.Tensor
-    weight: float = 1.0
-
-
-def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy of every example.
-
-    Args:
-        logits: Class scores, shape ``(B, K)``.
-        labels: Class indices, shape ``(B,)``.
-
-    Returns:
-        Losses in nats, fp32, shape ``(B,)``.
-
-    Raises:
-        ValueError: If the shapes are not those of a classifier.
-    """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"expected logits (B, K) and labels (B,), got {tuple(logits.shape)}, {tuple(labels.shape)}")
-    return F.cross_entropy(logits.float(), labels, reduction="none")
-
-
-def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what a forward pass does not take: the labels (losses are ours) and the extra columns."""
-    return {key: value for key, value in batch.items() if key != "labels" and key not in EXTRAS}
-
-
 class _Bookkeeping(TrainerCallback):
     """Marks finished checkpoints and tells the trainer that an optimizer step is over."""
 
@@ -106,19 +59,6 @@ class _Bookkeeping(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: Any, *_: Any, **__: Any) -> None:
         if state.is_world_process_zero:
             Path(args.output_dir or ".", f"checkpoint-{state.global_step}", COMPLETE).touch()
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end, or ``None``."""
-    done = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(done, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
-
-
-class _PlannedLoader(DataLoader[Any]):
-    """A loader whose batch sampler follows the epoch; transformers calls `set_epoch` on it."""
-
-    def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 class TaskTrainer(Trainer):
@@ -187,7 +127,7 @@ class TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of this process; the plan has split rows over processes already."""
-        return _PlannedLoader(
+        return PlannedLoader(
             self.train_dataset,  # type: ignore[arg-type]
             batch_sampler=self.step_plan(),
             collate_fn=self.train_collator,
@@ -267,27 +207,5 @@ class TaskTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         check_finite(self.model)
-        with _names_in_memory(self.accelerator.unwrap_model(self.model)):
+        with names_in_memory(self.accelerator.unwrap_model(self.model)):
             super()._save(output_dir, state_dict)
-
-
-@contextlib.contextmanager
-def _names_in_memory(model: torch.nn.Module) -> Iterator[None]:
-    # Some models (ViT, Swin, VideoMAE) are saved under their published parameter names, which `Trainer` cannot load
-    # back into the running model: while a checkpoint is written, saving keeps the names in memory.
-    if not isinstance(model, PreTrainedModel):
-        yield
-        return
-    save = model.save_pretrained
-    model.save_pretrained = functools.partial(save, save_original_format=False)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del model.save_pretrained
-
-
-def check_finite(model: torch.nn.Module) -> None:
-    """Raise `NonFiniteError` if a weight of the model is NaN or infinite."""
-    bad = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
-    if bad:
-        raise NonFiniteError(f"expected finite weights, got NaN or infinity in {len(bad)} tensors, first {bad[0]}")

@@ -15,7 +15,8 @@ import torch
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.training import TaskArguments, TaskTrainer, Term, check_finite
+from mubench.hub_builders.terms import Term, check_finite
+from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 
 __all__ = ["CLASSIFICATION", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]

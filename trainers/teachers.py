@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.training import model_inputs
+from mubench.hub_builders.terms import model_inputs
 
 
 def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:

@@ -40,6 +40,12 @@ class EncodedRows(Dataset[dict[str, Any]]):
         return self.kept[index] if self.kept is not None else self.encode(self.rows[index : index + 1])[0]
 
 
+def class_names(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the entries of a model's config that name its classes."""
+    names = dict(enumerate(labels))
+    return {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+
+
 class Modality(ABC):
     """One way of turning rows into model input."""
 

@@ -19,7 +19,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.modalities.base import EncodedRows, Modality
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
 from mubench.hub_builders.tasks import BACKBONES
 
 SIZE = 32
@@ -54,16 +54,16 @@ class ImageModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        names = dict(enumerate(labels))
-        heads: dict[str, Any] = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
         hub_id = BACKBONES[backbone].hub_id
         set_seed(seed)
         if hub_id is None:
             config = MINI[backbone]()
-            config.update(heads)
+            config.update(class_names(labels))
             processor = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
             return AutoModelForImageClassification.from_config(config), processor
-        model = AutoModelForImageClassification.from_pretrained(hub_id, ignore_mismatched_sizes=True, **heads)
+        model = AutoModelForImageClassification.from_pretrained(
+            hub_id, ignore_mismatched_sizes=True, **class_names(labels)
+        )
         return model, AutoImageProcessor.from_pretrained(hub_id, backend="pil")
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:

@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.modalities.base import EncodedRows, Modality
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
 from mubench.hub_builders.tasks import BACKBONES
 
 VOCABULARY = 8_000
@@ -67,17 +67,17 @@ class TextModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
-        names = dict(enumerate(labels))
-        heads: dict[str, Any] = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
         hub_id = BACKBONES[backbone].hub_id
         if hub_id is None:
             tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
-            config.update({**heads, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+            config.update(
+                {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+            )
             set_seed(seed)
             return AutoModelForSequenceClassification.from_config(config), tokenizer
         set_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(hub_id, **heads)
+        model = AutoModelForSequenceClassification.from_pretrained(hub_id, **class_names(labels))
         return model, AutoTokenizer.from_pretrained(hub_id)
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.training import NonFiniteError
+from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from mubench.hub_builders.training import per_example_loss
+from mubench.hub_builders.terms import per_example_loss
 from tests.trainers import toy
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from mubench.hub_builders.training import per_example_loss
+from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from tests.trainers import toy
 

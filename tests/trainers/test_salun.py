@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from mubench.hub_builders.training import NonFiniteError, per_example_loss
+from mubench.hub_builders.terms import NonFiniteError, per_example_loss
 from mubench.trainers.methods.salun import SalunArguments, top_share
 from tests.trainers import toy
 

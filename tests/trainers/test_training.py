@@ -12,15 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.hub_builders.training import (
-    COMPLETE,
-    NonFiniteError,
-    TaskArguments,
-    TaskTrainer,
-    Term,
-    last_checkpoint,
-    per_example_loss,
-)
+from mubench.hub_builders.checkpoints import COMPLETE, last_checkpoint
+from mubench.hub_builders.terms import NonFiniteError, Term, per_example_loss
+from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from tests.trainers import toy
 
 

@@ -22,7 +22,8 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from mubench.hub_builders.training import TaskArguments, TaskTrainer, last_checkpoint
+from mubench.hub_builders.checkpoints import last_checkpoint
+from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
 

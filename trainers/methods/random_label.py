@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.training import per_example_loss
+from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from mubench.hub_builders.training import NonFiniteError, per_example_loss
+from mubench.hub_builders.terms import NonFiniteError, per_example_loss
 from mubench.trainers.base import Paper
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 

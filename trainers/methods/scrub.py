@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.training import per_example_loss
+from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kd
 from mubench.trainers.teachers import frozen_copy, teacher_logits
