@@ -277,6 +277,7 @@ def killed(out: Path, owner: str, step: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_sigkill_during_a_first_build_leaves_nothing_to_read(tmp_path):
     killed(tmp_path, "build", "split_fingerprint")
     with pytest.raises(FileNotFoundError, match="no imdb in"):
@@ -285,6 +286,7 @@ def test_a_sigkill_during_a_first_build_leaves_nothing_to_read(tmp_path):
     assert len(list((tmp_path / "mu-bench" / "data" / "imdb").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_sigkill_during_a_rebuild_leaves_the_old_build(mini, tmp_path):
     folder = tmp_path / "mu-bench"
     shutil.copytree(mini, folder)
