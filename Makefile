@@ -80,8 +80,8 @@ typecheck: $(STAMP) types ## mypy --strict over all rooms (a minute the first ti
 test: $(STAMP) ## the fast tests
 	$(PYTEST)
 
-test-slow: $(STAMP) ## the slow tests
-	$(PYTEST) -m "slow and not nightly and not network"
+test-slow: $(STAMP) ## the slow tests (MUBENCH_DEMO: a folder where a demo has run, to look at it instead of another)
+	$(if $(MUBENCH_DEMO),MUBENCH_DEMO=$(MUBENCH_DEMO)) $(PYTEST) -m "slow and not nightly and not network"
 
 test-all: $(STAMP) ## fast and slow tests
 	$(PYTEST) -m "not nightly and not network"
@@ -132,7 +132,8 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it"
 
-ci: lint typecheck test test-slow demo ## what every change must pass
+ci: lint typecheck test demo ## what every change must pass: style, types, tests, the demo, and slow tests on it
+	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)
 
 clean: ## remove everything that was built (the environment stays)
 	rm -rf mu-bench mu-bench-* models results build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,112 @@
+"""The walk of ``make demo``: the mini task is a good one, and its controls and methods come out as they must.
+
+``MUBENCH_DEMO`` names a folder where a demo has run; without it a shorter walk (one seed a method) is made first.
+"""
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mubench.hub_builders.base_models import workbench
+from mubench.hub_builders.build import build
+from mubench.hub_builders.outputs import Outputs
+from mubench.trainers.methods import METHODS
+from mubench.trainers.metrics.attacks import loss_mia
+from mubench.trainers.metrics.case import Case
+from mubench.trainers.references import find_group
+from mubench.trainers.results import read_results
+from mubench.trainers.sweep import Place, Sweep, run_sweep
+
+pytestmark = pytest.mark.slow
+BACKBONES = ("resnet", "vit")
+TRIED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Return where a demo's data, models and results lie."""
+    if "MUBENCH_DEMO" in os.environ:
+        root = Path(os.environ["MUBENCH_DEMO"])
+        return Place(data=str(root / "mu-bench"), models=root / "models", results=root / "results")
+    root = tmp_path_factory.mktemp("demo")
+    place = Place(data=str(build("cifar10", out=root)), models=root / "models", results=root / "results")
+    seeds = {"base_seeds": (0, 1), "retrain_seeds": (0, 1, 2), "seeds": (0,)}
+    run_sweep(Sweep(task="cifar10", ratio=5, backbones=BACKBONES, place=place, **seeds), workers=2)
+    return place
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def group(demo, request):
+    """Return base and retrained models of one backbone."""
+    return find_group(workbench("cifar10", request.param, data=demo.data), 5, demo.models)
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def rows(demo, request):
+    """Return the result rows of one backbone, by method."""
+    by_method = defaultdict(list)
+    for row in read_results(demo.results):
+        if (row.task, row.ratio, row.backbone) == ("cifar10", 5, request.param):
+            by_method[row.method].append(row)
+    return by_method
+
+
+def accuracy(outputs: Outputs) -> float:
+    return float(outputs.correct.mean())
+
+
+def test_base_models_know_what_they_were_trained_on(group):
+    views = [group.views(folder) for folder in group.bases.values()]
+    assert len(views) >= 2
+    assert np.mean([accuracy(view["retain"]) for view in views]) >= 0.99
+    assert np.mean([accuracy(view["forget"]) for view in views]) >= 0.95
+
+
+def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):
+    views = [group.views(folder) for folder in group.retrained.values()]
+    forget, test = (np.mean([accuracy(view[split]) for view in views]) for split in ("forget", "test"))
+    rows = {split: len(views[0][split]) for split in ("forget", "test")}
+    assert rows["forget"] >= 50
+    assert 0.55 <= forget <= 0.80
+    error = np.sqrt(forget * (1 - forget) / rows["forget"] + test * (1 - test) / rows["test"])
+    assert abs(forget - test) < 3 * error
+    # The attack's AUC is one half up to its standard error for equal distributions.
+    area = np.mean([loss_mia(Case(view, views, views, 0.1)) for view in views])
+    sizes = rows["forget"] * rows["test"]
+    assert abs(area - 0.5) < 3 * np.sqrt((rows["forget"] + rows["test"] + 1) / (12 * sizes))
+
+
+def test_the_signal_gate_holds(rows):
+    spreads = {row.row_spread for row in rows["scrub"]}
+    assert spreads and max(spreads) <= 0.10
+    assert all(row.no_signal is None for runs in rows.values() for row in runs)
+
+
+def test_controls_come_out_in_order(rows):
+    score = {name: np.mean([row.metrics["score"].value for row in runs]) for name, runs in rows.items()}
+    assert score["retrain"] >= 0.8
+    assert 0.15 < score["retrain_keep50"] < 0.7
+    assert max(score["flip_cheat"], score["constant"], score["base"]) <= 0.1
+    assert all(row.control for name in ("retrain", "retrain_keep50", "flip_cheat") for row in rows[name])
+
+
+@pytest.mark.parametrize("method", TRIED)
+def test_no_method_is_broken_and_every_row_is_whole(rows, method):
+    assert len(rows[method]) >= 2
+    for row in rows[method]:
+        assert row.flags == [] and not row.control and row.interval is not None
+        assert {"score", "row", "mean", "membership", "utility", "gap", "kl_retrained"} <= set(row.metrics)
+        assert all(np.isfinite(value.value) for value in row.metrics.values())
+        assert row.cost["forward"] > 0 and row.cost["passes_share"] > 0 and row.cost["seconds_share"] > 0
+        assert row.provisional and row.references.bases == [0, 1] and row.references.retrained == [0, 1, 2]
+
+
+def test_a_row_names_no_place_on_this_machine(demo):
+    for path in demo.results.glob("*.json"):
+        text = path.read_text()
+        assert str(Path.cwd()) not in text and str(Path.home()) + "/" not in text
+        assert json.loads(text)["tier"] == "mini"
