@@ -16,7 +16,10 @@ from mubench.trainers.sweep import Place, Sweep, run_sweep
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.replace(",", " ").split()]
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdecimal() for word in words):
+        raise ValueError(f"seeds must be whole numbers from 0, got {text!r}")
+    return [int(word) for word in words]
 
 
 def _grid_parser(command: str) -> Parser:

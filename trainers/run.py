@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
@@ -155,11 +156,19 @@ def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict
 
 
 def start(request: Request) -> tuple[PreTrainedModel, Any, str | None]:
-    """Return the model to change, its processor, and the identity of the run it comes from."""
+    """Return the model to change, its processor, and the identity of the run it comes from.
+
+    Raises:
+        ValueError: If the model's folder is damaged.
+    """
     if request.trainer.from_scratch:
         return *request.bench.fresh_model(request.base_seed), None
     folder = request.base_folder()
-    return *request.bench.modality.load(folder), read_run(folder).identity
+    try:
+        model, processor = request.bench.modality.load(folder)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}") from error
+    return model, processor, read_run(folder).identity
 
 
 def plan_run(request: Request) -> Run:

@@ -1,0 +1,147 @@
+"""The front door of room 2: flags in, a model folder and a judged row out, and the same again from the row."""
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from mubench.hub_builders.folders import read_run
+from mubench.trainers.__main__ import main
+from mubench.trainers.commands import RunArguments, method_parser, request_of, run_method
+from mubench.trainers.methods import METHODS
+from mubench.trainers.results import read_result
+from mubench.trainers.run import plan_run
+from tests.walk import files
+
+QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
+
+
+@pytest.fixture
+def words(own_walk):
+    return ["--task=cifar10", "--ratio=10", *own_walk.flags(), *QUIET]
+
+
+def rows(walk):
+    return sorted(walk.results.glob("*.json"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_argument_of_a_method_is_a_flag_with_help(method):
+    parser = method_parser(method)
+    flags = {option for action in parser._actions for option in action.option_strings}
+    names = {field.name for field in fields(METHODS[method].arguments) if field.init}
+    names |= {field.name for field in fields(RunArguments)}
+    assert {f"--{name}" for name in names} <= flags
+    own = {field.name for field in fields(METHODS[method].arguments)} - {"output_dir"}
+    helps = {action.dest: action.help for action in parser._actions}
+    assert [name for name in own if not helps[name]] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_says_what_a_run_needs(method, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([method, "--help"])
+    assert left.value.code == 0
+    assert "percentage to delete, 1 to 10 (default: 5)" in capsys.readouterr().out
+
+
+def test_flags_reach_the_request(walked):
+    words = [
+        "--task",
+        "cifar10",
+        "--ratio",
+        "7",
+        "--seed",
+        "3",
+        "--base_seed",
+        "1",
+        "--gamma",
+        "0.25",
+        *walked.flags(),
+    ]
+    request, where = request_of("scrub", [*words, "--backbone", "vit", "--results", "r", "--judge", "false"])
+    assert (request.ratio, request.seed, request.base_seed, request.bench.backbone) == (7, 3, 1, "vit")
+    assert request.arguments == {"save_strategy": "epoch", "gamma": 0.25}
+    assert (where.results, where.judge, request.models) == ("r", False, walked.models)
+
+
+def test_a_typed_flag_wins_over_every_default(walked):
+    words = ["--task", "cifar10", *walked.flags()]
+    plain = plan_run(request_of("scrub", words)[0])
+    assert plain.arguments["learning_rate"] != 5e-5 and plain.arguments["per_device_train_batch_size"] != 8
+    # 5e-5 and 8 are what the dataclass says: typed out they still have to win over the suite's own defaults.
+    typed = plan_run(request_of("scrub", [*words, "--learning_rate=5e-5", "--per_device_train_batch_size", "8"])[0])
+    assert (typed.arguments["learning_rate"], typed.arguments["per_device_train_batch_size"]) == (5e-5, 8)
+    assert typed.tuned == "custom" and plain.tuned == "default"
+
+
+def test_how_checkpoints_are_kept_is_the_users_choice(walked):
+    words = ["--task", "cifar10", *walked.flags()]
+    assert request_of("scrub", [*words, "--save_steps=3"])[0].arguments["save_strategy"] == "steps"
+    assert request_of("scrub", [*words, "--save_strategy=no"])[0].arguments["save_strategy"] == "no"
+
+
+def test_a_run_says_where_model_and_row_lie(own_walk, words, capsys):
+    assert main(["finetune", *words, f"--results={own_walk.results}", "--seed=4"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    folder = own_walk.models / "cifar10-mini-resnet-del10-finetune-s4"
+    assert said[0] == f"model: {folder}"
+    row = own_walk.results / f"{folder.name}-{read_run(folder).identity[:8]}.json"
+    assert said[1] == f"row:   {row}" and len(said) == 3
+    assert read_result(row).seed == 4
+
+
+def test_dashes_and_underscores_are_the_same_run(own_walk, words):
+    dashed = [*words, "--judge=false", "--learning-rate=2e-4", "--base-seed", "1"]
+    assert main(["finetune", *dashed]) == 0
+    before = files(own_walk.models)
+    assert main(["finetune", *words, "--judge", "false", "--learning_rate", "2e-4", "--base_seed=1"]) == 0
+    assert files(own_walk.models) == before
+
+
+def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, words):
+    for folder in own_walk.models.glob("*retrain*"):
+        (folder / "run.json").unlink()
+    assert run_method("finetune", [*words, "--judge=false"])[0].startswith("model: ")
+    assert run_method("retrain", [*words, "--base_seed=1"])[0].startswith("model: ")
+    assert not own_walk.results.exists()
+
+
+@pytest.mark.parametrize("method", ["scrub", "random_label"])
+def test_rerun_reproduces_the_run_and_its_metrics_from_the_row_alone(own_walk, words, method):
+    given = ["--learning_rate=0.0007", "--num_train_epochs=1", "--weight_decay=0.01", "--seed=2"]
+    first = own_walk.root / "first"
+    run_method(method, [*words, f"--results={first}", *given])
+    path = next(path for path in sorted(first.glob("*.json")) if method.replace("_", "-") in path.name)
+    row = read_result(path)
+    folder = next(own_walk.models.glob(f"*-del10-{method.replace('_', '-')}-*-s2"))
+    weights = (folder / "model.safetensors").read_bytes()
+    for file in sorted(folder.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    second = own_walk.root / "second"
+    assert main(["rerun", str(path), *own_walk.flags(), f"--results={second}", *QUIET]) == 0
+    again = read_result(second / path.name)
+    assert again.identity == row.identity and row.tuned == "custom"
+    assert (again.metrics, again.interval, again.flags) == (row.metrics, row.interval, row.flags)
+    assert len(again.metrics) > 5
+    assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
+    run_method("finetune", [*words, f"--results={own_walk.results}"])
+    path = next(path for path in rows(own_walk) if "finetune" in path.name)
+    before = files(own_walk.models)
+    capsys.readouterr()
+    assert main(["rerun", str(path), *own_walk.flags(), *QUIET, "--weight_decay=0.5"]) == 2
+    assert "expected the data, base model and arguments of" in capsys.readouterr().err
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "seed": 5}))
+    assert main(["rerun", str(path), *own_walk.flags(), *QUIET]) == 2
+    assert files(own_walk.models) == before
+
+
+def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, words, capsys):
+    run_method("finetune", [*words, f"--results={own_walk.results}"])
+    path = next(path for path in rows(own_walk) if "control-base" in path.name)
+    assert main(["rerun", str(path), *own_walk.flags()]) == 2
+    assert "method must be one of" in capsys.readouterr().err
