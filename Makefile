@@ -127,7 +127,7 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "  ./models     base, retrained and unlearned models, each folder a Hub repository with its card"
 	@echo "  ./results    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
-	@echo "  make unlearn METHOD=neg_grad RATIO=10 SEED=3      another run on the same base model"
+	@echo "  make unlearn METHOD=neg_grad SEED=3               another run on the same base model"
 	@echo "  make data TASK=imdb && make results TASK=imdb     the same walk on text"
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it"

@@ -79,16 +79,24 @@ def _common(rows: Sequence[Result]) -> Result:
         if row.references != whole[0].references:
             raise ValueError(
                 f"expected {row.run_id!r} to be judged against the models of {whole[0].run_id!r}, got others; "
-                "judge them again with: make results"
+                f"judge it again with: make results TASK={row.task} RATIO={row.ratio} BACKBONE={row.backbone}, or "
+                "remove the row if its model is gone"
             )
     return whole[0]
+
+
+def _start(row: Result) -> str | None:
+    """Tell runs from another start apart: the parent, unless it is one of the base models the table is about."""
+    return None if row.parent is None or row.parent in row.references.identities else row.parent
 
 
 def _table(rows: Sequence[Result]) -> Table:
     common = _common(rows)
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
-        groups[json.dumps([row.control, row.method, row.tuned, row.arguments], sort_keys=True)].append(row)
+        groups[json.dumps([row.control, row.method, row.arguments, row.recipe, _start(row)], sort_keys=True)].append(
+            row
+        )
     lines = list(groups.values())
     entries = [make_entry(name, group) for name, group in zip(_names(lines), lines, strict=True)]
     tried = [entry for entry in entries if not entry.rows[0].control]

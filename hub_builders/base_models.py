@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import shutil
-import time
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,22 +16,17 @@ import torch
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
-from mubench.hub_builders.checkpoints import last_checkpoint
+from mubench.hub_builders.checkpoints import last_checkpoint, read_cost
 from mubench.hub_builders.folders import REFERENCE, Run, is_complete, staged, work_folder
 from mubench.hub_builders.load import TaskInfo, load_task, task_info
+from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.outputs import Outputs, predict, write_outputs
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 
-# What makes one recipe another: these belong to the recipe or to the seed, for base and retrained models alike.
-FIXED = frozenset({
-    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "seed", "data_seed", "output_dir",
-})  # fmt: skip
-VERSIONED = ("torch", "transformers", "datasets", "accelerate")
+VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,18 +119,12 @@ def workbench(task: str, backbone: str, *, data: str = names.DATASET, family: st
     return _bench(task, backbone, data, family, task_info(task, data=data, family=family).files)
 
 
-def recipe_arguments(recipe: Recipe, world_size: int = 1) -> dict[str, Any]:
-    """Return a recipe as `TaskArguments` fields.
-
-    Raises:
-        ValueError: If the batch cannot be split evenly over the processes.
-    """
-    if recipe.batch_size % world_size:
-        raise ValueError(f"expected a batch size divisible by {world_size} processes, got {recipe.batch_size}")
+def recipe_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as `TaskArguments` fields, for one process."""
     return {
         "learning_rate": recipe.learning_rate,
         "num_train_epochs": recipe.epochs,
-        "per_device_train_batch_size": recipe.batch_size // world_size,
+        "per_device_train_batch_size": recipe.batch_size,
         "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay,
         "optim": recipe.optim,
@@ -145,19 +133,24 @@ def recipe_arguments(recipe: Recipe, world_size: int = 1) -> dict[str, Any]:
 
 
 def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
-    """Train, going on from the newest finished checkpoint in ``work``, and return the seconds it took."""
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=(str(found) if (found := last_checkpoint(work)) else None))
-    return {"seconds": time.perf_counter() - start}
+    """Train, going on from the newest finished checkpoint in ``work``, and return what all of it cost.
+
+    Raises:
+        ValueError: If there is more than one process or device: recipes and folders are those of one.
+    """
+    if (count := trainer.args.world_size * max(trainer.args.n_gpu, 1)) > 1:
+        raise ValueError(f"expected one process with at most one GPU (set CUDA_VISIBLE_DEVICES), got {count}")
+    found = last_checkpoint(work)
+    if found is not None:
+        trainer.spent_before = read_cost(found)
+    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    return trainer.spent()
 
 
-def surroundings() -> dict[str, Any]:
+def surroundings(device: torch.device) -> dict[str, Any]:
     """Return the library versions and the device, for ``run.json``."""
-    cuda = torch.cuda.is_available()
-    return {
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
-    }
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": name}
 
 
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
@@ -176,16 +169,15 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         bench: Task and backbone.
         base_seed: Seed of initialisation and data order.
         models: Folder of all models.
-        **arguments: `TaskArguments` that do not belong to the recipe (checkpoints, logging, precision).
+        **arguments: `TaskArguments` that change no result (checkpoints, logging); all others are the recipe's.
 
     Returns:
         The model's folder.
 
     Raises:
-        ValueError: If an argument belongs to the recipe.
+        ValueError: If an argument could change the result.
     """
-    if fixed := FIXED & arguments.keys():
-        raise ValueError(f"expected arguments that the recipe leaves open, got {', '.join(sorted(fixed))}")
+    check_arguments(arguments)
     run = bench.run(ratio=None, base_seed=base_seed)
     folder = models / names.base_model(run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed)
     if is_complete(folder, run):
@@ -200,7 +192,7 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         data_collator=bench.modality.collator(processor),
     )
     cost = fit(trainer, work)
-    done = dataclasses.replace(run, cost=cost, **surroundings())
+    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
     save_model(folder, model, processor, bench.outputs(model, processor), done)
     shutil.rmtree(work)
     return folder

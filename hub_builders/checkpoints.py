@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
 COMPLETE = "complete"
+
+
+def mark_complete(checkpoint: Path, cost: Mapping[str, float]) -> None:
+    """Mark a checkpoint as written to its end, with what the run has cost so far."""
+    fresh = checkpoint / f".{COMPLETE}"
+    fresh.write_text(json.dumps(dict(cost)))
+    fresh.replace(checkpoint / COMPLETE)
+
+
+def read_cost(checkpoint: Path) -> dict[str, float]:
+    """Return what a run had cost when a checkpoint was written."""
+    cost: dict[str, float] = json.loads((checkpoint / COMPLETE).read_text())
+    return cost
 
 
 def last_checkpoint(folder: Path) -> Path | None:

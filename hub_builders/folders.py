@@ -16,7 +16,7 @@ from mubench.hub_builders.names import fingerprint
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 WORK = ".work"
-_MEASURED = ("cost", "versions", "device")
+_MEASURED = ("cost", "versions", "device", "tuned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """The sha256 of everything but what was measured: two runs with one identity are the same run."""
+        """The sha256 of everything but what was measured or is a label: two runs with one identity are the same."""
         config = asdict(self)
         return fingerprint({key: value for key, value in config.items() if key not in _MEASURED})
 

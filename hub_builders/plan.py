@@ -52,6 +52,8 @@ class StepPlan(Sampler[list[int]]):
             raise ValueError(f"num_train_epochs must be whole where epochs differ in length, got {epochs}")
         self.epochs = range(len(counts)) if self.flat else None
         self.steps = sum(counts) if self.flat else counts[0]
+        # Steps after which an epoch is over, where that is not what a loader's length says.
+        self.ends = frozenset(np.cumsum(counts).tolist() if self.flat else ())
 
     def _count(self, phases: list[np.ndarray]) -> int:
         parts = self.micro_batches * self.world_size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import SaveStrategy, TrainOutput
 
-from mubench.hub_builders.checkpoints import COMPLETE, names_in_memory
+from mubench.hub_builders.checkpoints import mark_complete, names_in_memory
 from mubench.hub_builders.plan import PlannedLoader, StepPlan
 from mubench.hub_builders.terms import NonFiniteError, Term, check_finite, model_inputs, per_example_loss
 
@@ -56,9 +57,15 @@ class _Bookkeeping(TrainerCallback):
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self.trainer.after_step()
 
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        # Where epochs differ in length, transformers sees one long epoch: its ends are ours to tell.
+        if args.save_strategy == SaveStrategy.EPOCH and state.global_step in self.trainer.epoch_ends:
+            control.should_save = True
+
     def on_save(self, args: TrainingArguments, state: Any, *_: Any, **__: Any) -> None:
         if state.is_world_process_zero:
-            Path(args.output_dir or ".", f"checkpoint-{state.global_step}", COMPLETE).touch()
+            folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
+            mark_complete(folder, self.trainer.spent())
 
 
 class TaskTrainer(Trainer):
@@ -82,6 +89,9 @@ class TaskTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)  # it prints raw log lines where progress bars are off
         self.add_callback(_Bookkeeping(self))
+        self.spent_before: dict[str, float] = {}
+        self.epoch_ends: frozenset[int] = frozenset()
+        self._started: float | None = None
         self._sums: dict[str, torch.Tensor] = {}
         self._rows: dict[str, int] = {}
 
@@ -110,6 +120,18 @@ class TaskTrainer(Trainer):
         output: torch.Tensor = model(**model_inputs(batch)).logits
         return output
 
+    def costs(self) -> dict[str, float]:
+        """Return what this process has spent on the run."""
+        return {"seconds": time.perf_counter() - self._started if self._started is not None else 0.0}
+
+    def start_clock(self) -> None:
+        """Start counting seconds, unless they are counted already."""
+        self._started = time.perf_counter() if self._started is None else self._started
+
+    def spent(self) -> dict[str, float]:
+        """Return what the run has cost, with what it had cost before it was resumed."""
+        return {name: value + self.spent_before.get(name, 0) for name, value in self.costs().items()}
+
     # How it is computed
 
     def step_plan(self) -> StepPlan:
@@ -127,9 +149,11 @@ class TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of this process; the plan has split rows over processes already."""
+        plan = self.step_plan()
+        self.epoch_ends = plan.ends
         return PlannedLoader(
             self.train_dataset,  # type: ignore[arg-type]
-            batch_sampler=self.step_plan(),
+            batch_sampler=plan,
             collate_fn=self.train_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
@@ -190,6 +214,7 @@ class TaskTrainer(Trainer):
         Raises:
             NonFiniteError: If the loss or a weight became NaN or infinite.
         """
+        self.start_clock()
         output = super().train(*args, **kwargs)
         check_finite(self.model)
         return output

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
+
+if TYPE_CHECKING:
+    from mubench.trainers.counter import Counter
 
 __all__ = ["CLASSIFICATION", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
@@ -71,6 +74,7 @@ class UnlearningTrainer(TaskTrainer):
     Attributes:
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
         retain_rows: Positions of the retain rows, shape ``(n_r,)``.
+        counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
     """
 
@@ -116,6 +120,7 @@ class UnlearningTrainer(TaskTrainer):
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
         self.teacher = teacher
         self.teachers: dict[str, torch.nn.Module] = {}
+        self.counter: Counter | None = None
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
@@ -132,12 +137,17 @@ class UnlearningTrainer(TaskTrainer):
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
         return np.random.default_rng((self.args.seed, zlib.crc32(purpose.encode())))
 
+    def costs(self) -> dict[str, float]:
+        """Return what this process has spent on the run: seconds, and examples where a counter is attached."""
+        return {**super().costs(), **(self.counter.counts() if self.counter else {})}
+
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and side."""
         return collate_sides(items, self.data_collator)
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""
+        self.start_clock()
         self.prepare()
         if type(self).edit is UnlearningTrainer.edit:
             return super().train(*args, **kwargs)

@@ -12,6 +12,7 @@ from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
+from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
@@ -65,6 +66,8 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     given = method_parser(method).given(words)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
     task, ratio = get_task(where.task), check_ratio(where.ratio)
+    if "seed" in given and get_method(method).from_scratch:
+        raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = Request(
         bench=workbench(task.key, where.backbone or task.default_backbone, data=where.data, family=where.family),
         method=method,
@@ -88,9 +91,12 @@ def run_method(method: str, words: Sequence[str]) -> list[str]:
     folder = unlearn(request)
     if not judged:
         return [f"model: {folder}"]
-    judge = Judge(find_group(request.bench, request.ratio, request.models), Path(where.results))
+    group = find_group(request.bench, request.ratio, request.models)
+    judge = Judge(group, Path(where.results))
     judge.controls()
-    path = judge.run(folder)
+    # References may have come since the other runs were judged: a table is about one set of them.
+    rows = {run: judge.run(run) for run in group.unlearned}
+    path = rows[folder]
     return [f"model: {folder}", f"row:   {path}", *_summary(read_result(path))]
 
 
@@ -103,7 +109,7 @@ def _summary(row: Result) -> list[str]:
 
 
 def rerun(words: Sequence[str]) -> list[str]:
-    """Repeat the run of a result row, with its arguments and seeds.
+    """Make the run of a result row, with its arguments and seeds, where it is not there; judge it again.
 
     Raises:
         ValueError: If the row is that of a control that is no run, or data, base model or flags make it another run.
@@ -113,7 +119,9 @@ def rerun(words: Sequence[str]) -> list[str]:
     known, rest = parser.parse_known_args(list(words))
     row = read_result(known.row)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
-    options |= {"family": row.family, "seed": row.seed, **row.arguments}
+    options |= {"family": row.family, **row.arguments}
+    if row.method not in METHODS or not METHODS[row.method].from_scratch:
+        options["seed"] = row.seed
     words = [f"--{key}={value}" for key, value in options.items() if value is not None]
     request, _ = request_of(row.method, [*words, *rest])
     if (found := plan_run(request).identity) != row.identity:

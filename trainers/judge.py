@@ -53,7 +53,9 @@ def measure(case: Case) -> tuple[dict[str, Value], str | None]:
     return values, reason
 
 
-def _gate(case: Case) -> tuple[float | None, str | None]:
+def _gate(case: Case, run: RunInfo) -> tuple[float | None, str | None]:
+    if run.control and run.method == "retrain":
+        return None, None  # judged against the others: the gate is about all of them, and other rows carry it
     try:
         spread = row_spread(case)
     except NoSignal as error:
@@ -63,12 +65,12 @@ def _gate(case: Case) -> tuple[float | None, str | None]:
     return spread, None
 
 
-def _scored(case: Case, split: str) -> dict[str, Any]:
+def _scored(case: Case, run: RunInfo) -> dict[str, Any]:
     values, reason = measure(case)
     interval = None
     if reason is None:
         try:
-            drawn = bootstrap(case, split)
+            drawn = bootstrap(case, run.split)
         except NoSignal as error:
             reason = str(error)
         else:
@@ -77,7 +79,7 @@ def _scored(case: Case, split: str) -> dict[str, Any]:
             interval = Interval(low=low, high=high, lost=drawn.lost, draws=draws)
     if interval is None:
         values.pop("score", None)
-    spread, gate = _gate(case)
+    spread, gate = _gate(case, run)
     return {"metrics": values, "interval": interval, "row_spread": spread, "no_signal": reason or gate}
 
 
@@ -109,7 +111,7 @@ def judge(
         raise ValueError(f"expected finite outputs of all reference models of {run.task} {run.backbone}, got NaN")
     flags = find_flags(model, case.bases)
     empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
-    judged = empty if "nan" in flags else _scored(case, run.split)
+    judged = empty if "nan" in flags else _scored(case, run)
     return Result(**run.model_dump(), **judged, references=seeds, flags=flags)
 
 

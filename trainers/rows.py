@@ -41,6 +41,7 @@ class RunInfo(_Row):
     Attributes:
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control that no run stands behind.
+        parent: Identity of the run that made the model it started from; ``None`` where it started from none.
         control: Whether the row is shown unranked; see ``mubench.trainers.controls``.
         tier: Tier of the rows.
         task: Key in ``TASKS``.
@@ -64,6 +65,7 @@ class RunInfo(_Row):
 
     run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")
     identity: str | None = None
+    parent: str | None = None
     control: bool = False
     tier: Tier
     task: str
@@ -91,8 +93,7 @@ class RunInfo(_Row):
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        record = {key: value for key, value in asdict(run).items() if key != "parent"}
-        return cls(**record, run_id=run_id, identity=run.identity, control=control)
+        return cls(**asdict(run), run_id=run_id, identity=run.identity, control=control)
 
 
 class Value(_Row):
@@ -126,10 +127,17 @@ class Interval(_Row):
 
 
 class References(_Row):
-    """Seeds of the models a run was judged against, ascending."""
+    """The models a run was judged against.
+
+    Attributes:
+        retrained: Seeds of the retrained models, ascending.
+        bases: Seeds of the base models, ascending.
+        identities: Identities of their runs, in that order; empty where outputs came from elsewhere.
+    """
 
     retrained: list[int] = Field(min_length=2)
     bases: list[int] = Field(min_length=1)
+    identities: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

@@ -16,19 +16,13 @@ from mubench.hub_builders import names
 from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, save_model, surroundings
 from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
+from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.hub_builders.training import TaskArguments
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
-
-# What a run may record of `TrainingArguments`: hyper-parameters, no paths and no tokens.
-RECORDED = (
-    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
-)  # fmt: skip
+from mubench.trainers.settings import recorded_arguments, recorded_names
 
 
 def get_method(key: str) -> type[UnlearningTrainer]:
@@ -130,20 +124,6 @@ class Request:
         return self.trainer.arguments(**{**self.defaults, **changes, "seed": seed, "output_dir": output})
 
 
-def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
-    """Return the hyper-parameters of a run: the method's own fields and a whitelist of `TrainingArguments`."""
-    shared = {field.name for field in dataclasses.fields(TaskArguments)}
-    own = [field.name for field in dataclasses.fields(trainer.arguments) if field.name not in shared]
-    values = {name: getattr(arguments, name) for name in (*own, *RECORDED)}
-    return {key: _canonical(value) for key, value in values.items()}
-
-
-def _canonical(value: Any) -> Any:
-    """Return what a default, a flag and a file would all spell alike: enums by value, 4.0 as 4."""
-    value = getattr(value, "value", value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
     """Return the model-ready forget and retain rows."""
     ranks = bench.rows["train"].data.column("deletion_rank").to_numpy()
@@ -155,20 +135,19 @@ def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict
     }
 
 
-def start(request: Request) -> tuple[PreTrainedModel, Any, str | None]:
-    """Return the model to change, its processor, and the identity of the run it comes from.
+def start(request: Request) -> tuple[PreTrainedModel, Any]:
+    """Return the model to change, and its processor.
 
     Raises:
         ValueError: If the model's folder is damaged.
     """
     if request.trainer.from_scratch:
-        return *request.bench.fresh_model(request.base_seed), None
+        return request.bench.fresh_model(request.base_seed)
     folder = request.base_folder()
     try:
-        model, processor = request.bench.modality.load(folder)
+        return request.bench.modality.load(folder)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}") from error
-    return model, processor, read_run(folder).identity
 
 
 def plan_run(request: Request) -> Run:
@@ -176,9 +155,11 @@ def plan_run(request: Request) -> Run:
 
     Raises:
         FileNotFoundError: If the model to start from is not there.
-        ValueError: If the ratio deletes nothing, or the model to start from is another one.
+        ValueError: If the ratio deletes nothing, the model to start from is another one, or an argument would change
+            the result without being recorded.
     """
     forget_size(request.bench.info.counts["train"], request.ratio)
+    check_arguments(request.arguments, recorded_names(request.trainer))
     scratch = request.trainer.from_scratch
     if scratch and request.base:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
@@ -202,7 +183,7 @@ def unlearn(request: Request) -> Path:
     if is_complete(folder, run):
         return folder
     work = work_folder(folder, run)
-    model, processor, _ = start(request)
+    model, processor = start(request)
     bench = request.bench
     trainer = request.trainer(
         model,
@@ -210,9 +191,9 @@ def unlearn(request: Request) -> Path:
         train_dataset=sides(bench, request.ratio, processor),
         data_collator=bench.modality.collator(processor),
     )
-    with Counter(trainer) as counter:
+    with Counter(trainer) as trainer.counter:
         cost = fit(trainer, work)
-    done = dataclasses.replace(run, cost={**cost, **counter.counts()}, **surroundings())
+    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
     save_model(folder, model, processor, bench.outputs(model, processor), done)
     shutil.rmtree(work)
     return folder

@@ -14,20 +14,11 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import Views
 from mubench.trainers.references import Group
 from mubench.trainers.results import RunInfo, read_result, write_result
-from mubench.trainers.rows import Result
+from mubench.trainers.rows import References, Result
 
 
 def _passes(cost: Mapping[str, float]) -> float:
     return cost["forward"] + 2 * cost["backward"]
-
-
-def _is_judged(info: RunInfo, results: Path, retrained: Mapping[int, Views], bases: Mapping[int, Views]) -> bool:
-    path = results / f"{info.run_id}.json"
-    if not path.is_file():
-        return False
-    row = read_result(path)
-    seeds = (row.references.retrained, row.references.bases)
-    return row.identity == info.identity and seeds == (sorted(retrained), sorted(bases))
 
 
 class Judge:
@@ -47,7 +38,10 @@ class Judge:
         self.bases = {seed: group.views(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.views(folder) for seed, folder in group.retrained.items()}
         self.chance = group.bench.task.chance
-        costs = [read_run(folder).cost for folder in group.retrained.values()]
+        runs = {seed: read_run(folder) for seed, folder in group.retrained.items()}
+        self.identities = {seed: run.identity for seed, run in runs.items()}
+        self.base_identities = [read_run(folder).identity for _, folder in sorted(group.bases.items())]
+        costs = [run.cost for run in runs.values()]
         self.seconds = float(np.mean([cost["seconds"] for cost in costs]))
         self.passes = float(np.mean([_passes(cost) for cost in costs]))
 
@@ -73,14 +67,38 @@ class Judge:
             for seed, folder in self.group.retrained.items():
                 model, others = leave_one_out(self.retrained, seed)
                 paths.append(self._write(self._info(folder), model, others))
+        return [*paths, *self._made_up()]
+
+    def _made_up(self) -> list[Path]:
+        """Judge the controls that no run stands behind."""
         shared = self._info(self.group.retrained[min(self.group.retrained)])
         prefix = f"{shared.run_id.split('-retrain-')[0]}-control"
-        shared = shared.model_copy(update={"run_id": prefix})
+        there = sorted(self.results.glob(f"{prefix}-*.json"))
+        references = self._references(self.retrained)
+        if there and all(read_result(path).references == references for path in there):
+            return there
+        shared = shared.model_copy(update={"run_id": prefix, "parent": None})
         rows = judge_controls(shared, self.retrained, self.bases, chance=self.chance)
-        return [*paths, *(write_result(row, self.results) for row in rows)]
+        return [write_result(self._marked(row, self.retrained), self.results) for row in rows]
+
+    def _references(self, retrained: Mapping[int, Views]) -> References:
+        seeds = sorted(retrained)
+        identities = [*(self.identities[seed] for seed in seeds), *self.base_identities]
+        return References(retrained=seeds, bases=sorted(self.bases), identities=identities)
+
+    def _marked(self, row: Result, retrained: Mapping[int, Views]) -> Result:
+        return row.model_copy(update={"references": self._references(retrained)})
 
     def _write(self, info: RunInfo, model: Views, retrained: Mapping[int, Views]) -> Path:
-        if _is_judged(info, self.results, retrained, self.bases):
-            return self.results / f"{info.run_id}.json"
-        row: Result = judge(info, model, retrained, self.bases, chance=self.chance)
-        return write_result(row, self.results)
+        path = self.results / f"{info.run_id}.json"
+        if path.is_file():
+            row = read_result(path)
+            if row.identity == info.identity and row.references == self._references(retrained):
+                return path
+        row = judge(info, model, retrained, self.bases, chance=self.chance)
+        path = write_result(self._marked(row, retrained), self.results)
+        # A folder is one run: rows of the runs that it held before have nothing behind them any more.
+        for old in self.results.glob(f"{info.run_id.rpartition('-')[0]}-????????.json"):
+            if old != path:
+                old.unlink()
+        return path

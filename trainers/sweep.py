@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.tasks import get_recipe, get_task
+from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, get_method, unlearn
@@ -196,8 +197,13 @@ def _quiet() -> None:
     logging.getLogger().setLevel(logging.ERROR)
 
 
-def _call(job: Job) -> Path | list[Path]:
-    return job()
+def _call(job: Job) -> str | None:
+    """Do a job; a run that diverges says so, and does not stop the others."""
+    try:
+        job()
+    except NonFiniteError as error:
+        return f"{getattr(job, 'method', 'base')} of {getattr(job, 'backbone', '')}: {error}"
+    return None
 
 
 class Workers:
@@ -219,27 +225,34 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def run(self, jobs: Iterable[Job], title: str) -> None:
-        """Run jobs under a progress bar; the first failure cancels the rest and is raised.
+    def run(self, jobs: Iterable[Job], title: str) -> list[str]:
+        """Run jobs under a progress bar, and return what the runs that diverged had to say.
+
+        Any other failure cancels the rest and is raised.
 
         Args:
             jobs: Independent jobs.
             title: What they do.
         """
-        futures: list[Future[Any]] = [self.pool.submit(_call, job) for job in jobs]
+        futures = [self.pool.submit(_call, job) for job in jobs]
         with tqdm(total=len(futures), desc=f"{title:<12}", unit="run", leave=True) as bar:
             for future in futures:
                 future.add_done_callback(lambda _: bar.update())
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+        return [said for future in done if (said := future.result()) is not None]
 
 
 def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
-    """Do what is left of a sweep: finished runs and rows are recognised and kept."""
+    """Do what is left of a sweep: finished runs and rows are recognised and kept.
+
+    Raises:
+        NonFiniteError: If runs diverged; all others are done and judged.
+    """
     sweep.check()
     with Workers(workers) as pool:
-        pool.run(sweep.references(), "references")
-        if sweep.seeds:
-            pool.run(sweep.unlearning(), "unlearning")
+        diverged = pool.run(sweep.references(), "references")
+        if sweep.seeds and not diverged:
+            diverged = pool.run(sweep.unlearning(), "unlearning")
             pool.run(sweep.judging(), "judging")
+    if diverged:
+        raise NonFiniteError(f"{len(diverged)} runs diverged and have no row: {'; '.join(sorted(diverged))}")

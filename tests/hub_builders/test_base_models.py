@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mubench.hub_builders import base_models
-from mubench.hub_builders.base_models import FIXED, recipe_arguments, surroundings, train_base, workbench
+from mubench.hub_builders.base_models import recipe_arguments, surroundings, train_base, workbench
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.tasks import TASKS, Recipe
@@ -45,8 +45,8 @@ def test_the_run_says_what_was_trained_on_what(walked):
     assert (run.split, run.family, run.deletion_seed) == (info.split, "canonical", 0)
     assert (run.ratio, run.method, run.seed, run.parent, run.tuned) == (None, None, None, None, "default")
     assert run.recipe["epochs"] == 2 and run.recipe["learning_rate"] == 3e-3
-    assert run.cost["seconds"] > 0 and run.versions.keys() == {"torch", "transformers", "datasets", "accelerate"}
-    assert run.device == surroundings()["device"]
+    assert run.cost["seconds"] > 0 and {"torch", "transformers"} <= run.versions.keys()
+    assert run.device == surroundings(torch.device("cpu"))["device"]
 
 
 def test_a_finished_model_is_not_trained_again(walked, monkeypatch):
@@ -86,11 +86,15 @@ def test_training_moves_every_weight(walked):
         assert not torch.equal(before, after), name
 
 
-@pytest.mark.parametrize("name", sorted(FIXED))
-def test_what_the_recipe_or_the_seed_decides_is_refused(own_walk, name):
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "seed", "bf16", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"]
+)
+def test_what_could_change_the_result_is_refused(own_walk, name):
     before = files(own_walk.models)
     bench = own_walk.bench()
-    with pytest.raises(ValueError, match=f"expected arguments that the recipe leaves open, got {name}"):
+    with pytest.raises(
+        ValueError, match=f"expected arguments that a run records or that change no result, got {name}"
+    ):
         train_base(bench, 7, models=own_walk.models, **{name: 1})
     assert files(own_walk.models) == before
 
@@ -100,18 +104,11 @@ def test_recipe_arguments_say_the_whole_recipe(tmp_path):
     assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
     assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
     assert (made.optim.value, made.lr_scheduler_type.value) == ("sgd", "linear")
-    assert recipe_arguments(RECIPE).keys() <= FIXED
 
 
 def test_the_warm_up_is_a_share_of_the_steps(tmp_path):
     made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
     assert made.get_warmup_steps(200) == 20
-
-
-def test_a_batch_is_dealt_out_evenly_to_processes():
-    assert recipe_arguments(RECIPE, world_size=4)["per_device_train_batch_size"] == 16
-    with pytest.raises(ValueError, match="divisible by 3 processes, got 64"):
-        recipe_arguments(RECIPE, world_size=3)
 
 
 def test_a_process_keeps_its_benches_until_the_data_change(walked):

@@ -1,5 +1,6 @@
 """The front door of room 2: flags in, a model folder and a judged row out, and the same again from the row."""
 
+import dataclasses
 import json
 from dataclasses import fields
 
@@ -145,3 +146,15 @@ def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, words, capsys):
     path = next(path for path in rows(own_walk) if "control-base" in path.name)
     assert main(["rerun", str(path), *own_walk.flags()]) == 2
     assert "method must be one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--lr_scheduler_kwargs={}", "--neftune_noise_alpha=5", "--optim_args=eps=0.1"])
+def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag):
+    request, _ = request_of("scrub", ["--task=cifar10", "--ratio=10", *walked.flags()[:1], flag])
+    with pytest.raises(ValueError, match="expected arguments that a run records or that change no result"):
+        plan_run(dataclasses.replace(request, models=walked.models))
+
+
+def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
+    with pytest.raises(ValueError, match="expected --base_seed, .* got --seed 2"):
+        request_of("retrain", ["--task=cifar10", "--seed=2", *walked.flags()])

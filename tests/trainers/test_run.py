@@ -14,7 +14,8 @@ from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import run as run_module
 from mubench.trainers.methods import METHODS
-from mubench.trainers.run import RECORDED, get_method, plan_run, recorded_arguments, sides
+from mubench.trainers.run import get_method, plan_run, sides
+from mubench.trainers.settings import RECORDED, recorded_arguments
 from tests.walk import COUNTS, FORGET, RATIO, files
 
 # What changes how a run is done, never what comes out.

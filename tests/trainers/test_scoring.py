@@ -1,6 +1,7 @@
 """Judging folders: rows appear, and what is judged stays judged."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,32 @@ def test_judging_leaves_the_models_alone(own_walk):
     own_walk.judge().controls()
     own_walk.judge().run(own_walk.models / MODEL)
     assert files(own_walk.models) == before
+
+
+def test_a_reference_that_was_trained_anew_is_judged_anew(own_walk, monkeypatch):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    before = read_result(path).references
+    folder = own_walk.models / "cifar10-mini-resnet-del10-retrain-s0"
+    read_run_of = scoring.read_run
+    other = replace(read_run_of(folder), arguments={"changed": True})
+    monkeypatch.setattr(scoring, "read_run", lambda place: other if place == folder else read_run_of(place))
+    own_walk.judge().run(own_walk.models / MODEL)
+    after = read_result(path).references
+    assert after.retrained == before.retrained and after.identities != before.identities
+
+
+def test_the_row_of_a_run_that_a_folder_held_before_goes_with_it(own_walk):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    old = path.with_name(f"{MODEL}-00000000.json")
+    old.write_text(path.read_text().replace(path.stem, old.stem))
+    other = path.with_name(f"{MODEL}-00000000-more.json")
+    other.write_text("another name")
+    path.unlink()
+    own_walk.judge().run(own_walk.models / MODEL)
+    assert path.is_file() and other.is_file() and not old.exists()
+
+
+def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
+    own_walk.judge().controls()
+    rows = [row for row in read_results(own_walk.results) if row.method == "retrain"]
+    assert rows and all("the gate needs" not in (row.no_signal or "") for row in rows)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import DEFAULTS
 from mubench.trainers.results import read_results
 from mubench.trainers.sweep import Place, Sweep, Workers, run_sweep
 from tests.walk import RATIO, files
@@ -121,3 +123,13 @@ def test_all_jobs_are_done_when_none_fails(later):
         pool.run(jobs(4), "jobs")
         pool.run([], "none")
     assert len(list(folder.iterdir())) == 4
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(sweep, own_walk):
+    key = ("image_classification", "mini-resnet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DEFAULTS, key, {**DEFAULTS[key], "neg_grad": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
+        with pytest.raises(NonFiniteError, match="1 runs diverged and have no row: neg_grad of resnet"):
+            run_sweep(replace(sweep, methods=("neg_grad", "finetune"), base_seeds=(0,), seeds=(5,)), workers=1)
+    methods = {row.method for row in read_results(own_walk.results)}
+    assert "finetune" in methods

@@ -1,0 +1,27 @@
+"""Training arguments that change how a run goes on, not what comes out: they are no part of a run's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+MANNERS = frozenset({
+    "save_strategy", "save_steps", "save_total_limit", "save_only_model", "logging_strategy", "logging_steps",
+    "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+    "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps",
+})  # fmt: skip
+
+
+def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> None:
+    """Refuse arguments that could change a result without being recorded beside it.
+
+    Args:
+        given: Names of the arguments in place of defaults.
+        recorded: Names of the arguments that are part of the run's identity.
+
+    Raises:
+        ValueError: If one is neither recorded nor a matter of manners.
+    """
+    unknown = sorted(set(given) - MANNERS - set(recorded))
+    if unknown:
+        raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")

@@ -1,0 +1,86 @@
+"""A training run that is killed and run again ends with the very weights of one that was left alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mubench.hub_builders.build import build
+from mubench.hub_builders.folders import WORK
+
+pytestmark = pytest.mark.slow
+SAVE = ["--save_steps=20", "--disable_tqdm=True"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    build("cifar10", out=folder)
+    return folder
+
+
+def start(root: Path, models: str, *words: str) -> subprocess.Popen[bytes]:
+    """Start a front door in ``root``, writing into a models folder of its own."""
+    command = [sys.executable, "-m", *words, "--task=cifar10", f"--models={models}", *SAVE]
+    return subprocess.Popen(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+
+
+def finish(root: Path, models: str, *words: str) -> None:
+    assert start(root, models, *words).wait(timeout=120) == 0
+
+
+def kill_after_a_checkpoint(root: Path, models: str, *words: str) -> Path:
+    """Kill a run once its first checkpoint is whole, and return the checkpoint."""
+    process = start(root, models, *words)
+    deadline = time.monotonic() + 120
+    while not (found := sorted((root / models).glob(f"{WORK}/*/checkpoint-*/complete"))):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    return found[0].parent
+
+
+def assert_equal_models(first: Path, second: Path) -> None:
+    weights, others = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def check(root: Path, name: str, *words: str, folder: str) -> None:
+    whole, killed = f"whole-{name}", f"killed-{name}"
+    finish(root, whole, *words)
+    checkpoint = kill_after_a_checkpoint(root, killed, *words)
+    assert not (root / killed / folder).exists()
+    half = checkpoint.with_name("checkpoint-9999")  # written, but not to its end
+    half.mkdir()
+    (half / "trainer_state.json").write_text("{")
+    finish(root, killed, *words)
+    assert_equal_models(root / whole / folder, root / killed / folder)
+    assert not list((root / killed / WORK).iterdir())
+    costs = [json.loads((root / models / folder / "run.json").read_text())["cost"] for models in (whole, killed)]
+    assert costs[0].get("forward") == costs[1].get("forward")
+
+
+@pytest.mark.parametrize("backbone", ["resnet", "vit"])
+def test_a_killed_base_training_goes_on_exactly(root, backbone):
+    words = ["mubench.hub_builders", "base", f"--backbone={backbone}"]
+    check(root, backbone, *words, folder=f"cifar10-mini-{backbone}")
+
+
+def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases(root):
+    words = ["mubench.trainers", "scrub", "--backbone=vit", "--ratio=5", "--judge=False", "--num_train_epochs=9"]
+    finish(root, "name", "mubench.hub_builders", "base", "--backbone=vit")
+    for models in ("whole-scrub", "killed-scrub"):
+        shutil.copytree(root / "name", root / models)
+    finish(root, "name", *words)
+    (folder,) = (path.name for path in (root / "name").glob("*scrub*"))
+    check(root, "scrub", *words, folder=folder)

@@ -1,0 +1,33 @@
+"""The hyper-parameters that a run records: what its identity and its row say about its arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from mubench.hub_builders.training import TaskArguments
+from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+
+# Of `TrainingArguments`; every field of a method's own dataclass is recorded as well. No paths and no tokens.
+RECORDED = (
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
+)  # fmt: skip
+
+
+def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
+    """Return the names of the arguments that a method's runs record."""
+    shared = {field.name for field in dataclasses.fields(TaskArguments)}
+    return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
+
+
+def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
+    """Return what a run records of its arguments."""
+    return {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer)}
+
+
+def _canonical(value: Any) -> Any:
+    """Return what a default, a flag and a file would all spell alike: enums by value, 4.0 as 4."""
+    value = getattr(value, "value", value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
