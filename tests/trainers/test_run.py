@@ -88,6 +88,14 @@ def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
     assert planned(walked, "retrain", base_seed=2, seed=0)[0] == planned(walked, "retrain", base_seed=2, seed=9)[0]
 
 
+def test_methods_that_retrain_start_from_the_fresh_weights_of_their_base_seed(walked):
+    started = [run_module.start(walked.request("retrain", base_seed=seed, seed=9))[0] for seed in (0, 2)]
+    for seed, model in zip((0, 2), started, strict=True):
+        fresh = walked.bench().fresh_model(seed)[0]
+        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in started), strict=True))
+
+
 def test_other_methods_start_from_the_base_model_and_say_so(walked):
     run, _ = planned(walked, base_seed=1)
     assert run.parent == read_run(walked.models / "cifar10-mini-resnet-s1").identity
