@@ -26,8 +26,8 @@ def test_a_subset_of_cifar10_is_unlearned_and_judged(tmp_path):
     run_sweep(grid, workers=2)
     rows = {(row.method, row.seed): row for row in read_results(place.results)}
     for row in sorted(rows.values(), key=lambda row: row.method):
-        score = row.metrics["score"].value
-        print(f"{row.method:<15} seed {row.seed}: S = {score:.2f}, test {row.metrics['test_score'].value:.3f}")
+        score, test = (row.metrics[name].value for name in ("score", "test_score"))
+        print(f"{row.method:<15} seed {row.seed}: S = {score:.2f}, test {test:.3f}")  # noqa: T201  (to be quoted)
     for method in ("neg_grad", "scrub"):
         row = rows[method, 0]
         assert (row.tier, row.flags, row.no_signal) == ("partial", [], None) and row.provisional

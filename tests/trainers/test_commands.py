@@ -156,5 +156,5 @@ def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag
 
 
 def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
-    with pytest.raises(ValueError, match="expected --base_seed, .* got --seed 2"):
+    with pytest.raises(ValueError, match=r"expected --base_seed, .* got --seed 2"):
         request_of("retrain", ["--task=cifar10", "--seed=2", *walked.flags()])
