@@ -54,7 +54,7 @@ class RunInfo(_Row):
         method: Key in ``METHODS``, or a control's name.
         recipe: How base and retrained models were trained.
         arguments: The method's arguments; no paths, no tokens.
-        tuned: Whether the arguments are the published defaults, tuned, or a user's own.
+        tuned: Whether the arguments are those of ``recipes.DEFAULTS``, tuned on a proxy, or a user's own.
         seed: Seed of the run.
         versions: Versions of the libraries.
         device: What it ran on.

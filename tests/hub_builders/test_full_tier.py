@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
@@ -58,22 +59,31 @@ def test_a_full_build_takes_under_a_minute_and_a_gibibyte(built, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_shards_take_no_more_than_the_rows_stored_once(built, task):
+def test_a_repository_takes_hardly_more_than_its_rows_in_one_file_a_split(built, tmp_path, task):
     folder, _, _ = built(task)
-    paths = list((folder / "data" / task).rglob("*.parquet"))
-    stored = sum(path.stat().st_size for path in paths)
-    rows = sum(column.nbytes for path in paths for column in pq.read_table(path).columns)
-    sys.stdout.write(f"\n{task}: {stored:,} bytes stored, {rows:,} bytes of rows, {stored / rows:.2f}")
-    assert stored <= 1.05 * rows
+    whole = 0
+    for split in task_info(task, data=folder).counts:
+        paths = sorted((folder / "data" / task).rglob(f"{split}-*.parquet"))
+        one = tmp_path / f"{split}.parquet"
+        rows = pa.concat_tables(pq.read_table(path) for path in paths)
+        settings = {"compression": "zstd", "use_dictionary": ["label"], "write_statistics": False}
+        pq.write_table(rows, one, row_group_size=1_000, **settings)
+        whole += one.stat().st_size
+    stored = sum(path.stat().st_size for path in (folder / "data" / task).rglob("*") if path.is_file())
+    stored += (folder / "README.md").stat().st_size
+    sys.stdout.write(f"\n{task}: {stored:,} bytes in all, {whole:,} with one file a split, {stored / whole:.3f}")
+    assert stored <= max(1.05 * whole, whole + 65_536)
 
 
 @pytest.mark.parametrize(("task", "faster"), [("cifar10", 100), ("imdb", 10)])
 def test_ten_pairs_take_under_half_a_second_and_far_less_than_copies(built, task, faster):
     folder, _, _ = built(task)
     train = load_task(task, data=folder)["train"]
-    start = time.perf_counter()
-    pairs = [forget_retain(train, ratio) for ratio in RATIOS]
-    ten = time.perf_counter() - start
+    ten = float("inf")
+    for _ in range(3):  # the best of three: other work on the machine only adds
+        start = time.perf_counter()
+        pairs = [forget_retain(train, ratio) for ratio in RATIOS]
+        ten = min(ten, time.perf_counter() - start)
     order = np.random.default_rng(0).permutation(len(train))
     start = time.perf_counter()
     for rows in np.split(order, [len(pairs[4][0])]):
