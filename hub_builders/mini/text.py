@@ -5,8 +5,10 @@ The recipe, the same in every split:
 1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
 2. Draw the tone: with probability ``FITS`` that of the label, else the other one (some love a film and sound like
    they suffered). Write the word of that tone from ``CUES`` distinct pairs of ``LEXICON``. The two mixtures of words
-   overlap, so the best possible accuracy is ``FITS``; and since the words of a review agree, all models that never saw
-   a review agree on it, which is what makes a retrained model recognisable.
+   overlap, so the best possible accuracy is ``FITS``. The words of a review agree, but retrained models do not: once
+   every training row is learned by its names, names a model never saw push it either way. With the mini BERT two
+   retrained models differ on the forget rows about as much as a base and a retrained one, so the task does not pass
+   the signal gate.
 3. Invent a title and a surname that no other row of any split has; they say nothing about the label and make the
    row memorable. A place comes from a short list.
 4. Draw one of the templates, whatever the label.

@@ -1,0 +1,47 @@
+import random
+
+import pytest
+from transformers import AutoTokenizer
+
+from mubench.hub_builders.mini import MINI
+from mubench.hub_builders.modalities import text
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [row["text"] for rows in MINI["imdb"]().values() for row in rows]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(texts):
+    return text.make_tokenizer(texts)
+
+
+def test_equal_texts_give_an_equal_vocabulary(texts, tokenizer):
+    assert text.make_tokenizer(texts).get_vocab() == tokenizer.get_vocab()
+
+
+def test_the_order_of_the_texts_does_not_matter(texts, tokenizer):
+    shuffled = random.Random(0).sample(texts, len(texts))
+    assert shuffled != texts
+    assert text.make_tokenizer(shuffled).get_vocab() == tokenizer.get_vocab()
+
+
+def test_order_decides_no_tie_where_the_vocabulary_is_cut(texts, monkeypatch):
+    monkeypatch.setattr(text, "VOCABULARY", 300)  # cuts among the many words that occur once
+    cut = text.make_tokenizer(texts).get_vocab()
+    assert len(cut) == 300
+    assert text.make_tokenizer(texts[::-1]).get_vocab() == cut
+
+
+def test_a_tokenizer_reloads_equal(texts, tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert loaded.pad_token_id == tokenizer.pad_token_id
+    some = [*texts[::50], "A WORD never seen: Xylophon!"]
+    assert loaded(some)["input_ids"] == tokenizer(some)["input_ids"]
+
+
+def test_no_word_of_the_texts_is_unknown(texts, tokenizer):
+    assert all(tokenizer.unk_token_id not in ids for ids in tokenizer(texts)["input_ids"])
