@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tomllib
@@ -80,7 +79,7 @@ def url(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         found = next((m for line in server.stdout if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
         assert found, "the server ended"
         yield found[0]
-        server.send_signal(signal.SIGINT)
+        server.terminate()
 
 
 @pytest.mark.slow
