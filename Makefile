@@ -109,8 +109,8 @@ results: $(STAMP) ## the grid: every method, seed and base; finished runs are sk
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
 	$(PY) -m mubench.cards
 
-space: ## (not built yet) the Gradio Space
-	@echo "the Space is not built yet: space/ holds only its place" >&2; exit 1
+space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
+	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
 
 push: ## (not built yet) upload the built folders to the Hub
 	@echo "pushing is not built yet: every repository is a plain folder for now" >&2; exit 1
