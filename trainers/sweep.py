@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import datasets
-import torch
-import transformers
-from tqdm import tqdm
 
 from mubench.hub_builders.base_models import Workbench, train_base, workbench
 from mubench.hub_builders.deletion import forget_size
@@ -28,10 +18,10 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, get_method, unlearn
 from mubench.trainers.scoring import Judge
+from mubench.trainers.workers import Workers
 
 # Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
 QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
-Job = Callable[[], Path | list[Path]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,62 +174,6 @@ class _Judge:
 @lru_cache(maxsize=4)
 def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
     return Judge(find_group(place.bench(task, backbone), ratio, place.models), place.results)
-
-
-def _quiet() -> None:
-    """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
-    # Each training ends with a garbage collection; what the imports left behind need not be looked at again.
-    gc.freeze()
-    torch.set_num_threads(1)
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    logging.getLogger().setLevel(logging.ERROR)
-
-
-def _call(job: Job) -> str | None:
-    """Do a job; a run that diverges says so, and does not stop the others."""
-    try:
-        job()
-    except NonFiniteError as error:
-        return f"{getattr(job, 'method', 'base')} of {getattr(job, 'backbone', '')}: {error}"
-    return None
-
-
-class Workers:
-    """A pool of persistent worker processes.
-
-    Args:
-        count: Number of processes.
-    """
-
-    def __init__(self, count: int) -> None:
-        # Forked workers have torch imported already; CUDA does not survive a fork.
-        method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
-        context = multiprocessing.get_context(method)
-        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=_quiet)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(cancel_futures=True)
-
-    def run(self, jobs: Iterable[Job], title: str) -> list[str]:
-        """Run jobs under a progress bar, and return what the runs that diverged had to say.
-
-        Any other failure cancels the rest and is raised.
-
-        Args:
-            jobs: Independent jobs.
-            title: What they do.
-        """
-        futures = [self.pool.submit(_call, job) for job in jobs]
-        with tqdm(total=len(futures), desc=f"{title:<12}", unit="run", leave=True) as bar:
-            for future in futures:
-                future.add_done_callback(lambda _: bar.update())
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        return [said for future in done if (said := future.result()) is not None]
 
 
 def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:

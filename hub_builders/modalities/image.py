@@ -30,7 +30,8 @@ def _resnet() -> PreTrainedConfig:
 
 
 def _vit() -> PreTrainedConfig:
-    # The published initialisation (.02) is made for wide models; at width 64 it hardly trains in 25 epochs.
+    # With the published initialisation (.02) this width learned .70 to .94 of the training rows in 18 to 25 epochs of
+    # the settings tried, and with .08 all of them.
     return ViTConfig(
         image_size=SIZE,
         patch_size=16,

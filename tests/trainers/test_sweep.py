@@ -11,7 +11,8 @@ from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import DEFAULTS
 from mubench.trainers.results import read_results
-from mubench.trainers.sweep import Place, Sweep, Workers, run_sweep
+from mubench.trainers.sweep import Place, Sweep, run_sweep
+from mubench.trainers.workers import Workers
 from tests.walk import RATIO, files
 
 
