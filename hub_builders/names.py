@@ -33,8 +33,7 @@ def check_ratio(ratio: int | float | str) -> int:
 
 def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
     """Name the local dataset folder of a deletion family."""
-    seed = f"-d{deletion_seed}" if deletion_seed else ""
-    return f"{DATASET}{FAMILIES[check_family(family)]}{seed}"
+    return f"{DATASET}{FAMILIES[check_family(family)]}{_draw(deletion_seed)}"
 
 
 def config_name(task: str, ratio: int | None = None) -> str:
@@ -50,11 +49,24 @@ def base_model(task: str, tier: str, backbone: str, *, family: str = "canonical"
 
 
 def unlearned_model(
-    base: str, ratio: int, method: str, seed: int, *, changed_arguments: Mapping[str, Any] | None = None
+    base: str,
+    ratio: int,
+    method: str,
+    seed: int,
+    *,
+    deletion_seed: int = 0,
+    changed_arguments: Mapping[str, Any] | None = None,
 ) -> str:
-    """Name an unlearned model's folder after its base, such as ``cifar10-mini-resnet-del5-scrub-s0``."""
+    """Name an unlearned model's folder after its base, such as ``cifar10-mini-resnet-del5-scrub-s0``.
+
+    What was deleted by another deletion seed is ``...-del5-d1-...``.
+    """
     variant = f"-{fingerprint(changed_arguments)[:6]}" if changed_arguments else ""
-    return f"{base}-del{check_ratio(ratio)}-{method.replace('_', '-')}{variant}-s{seed}"
+    return f"{base}-del{check_ratio(ratio)}{_draw(deletion_seed)}-{method.replace('_', '-')}{variant}-s{seed}"
+
+
+def _draw(deletion_seed: int) -> str:
+    return f"-d{deletion_seed}" if deletion_seed else ""
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -115,7 +115,9 @@ class Request:
         changed = {key: value for key, value in run.arguments.items() if recorded[key] != value}
         if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):
             changed["base_model"] = run.parent
-        return self.models / names.unlearned_model(base, self.ratio, self.method, seed, changed_arguments=changed)
+        return self.models / names.unlearned_model(
+            base, self.ratio, self.method, seed, deletion_seed=run.deletion_seed, changed_arguments=changed
+        )
 
     def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
         """Return the method's arguments; ``plain`` leaves out what the request changes."""

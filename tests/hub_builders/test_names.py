@@ -25,6 +25,11 @@ def test_names_are_those_of_the_design():
     assert names.unlearned_model(base, 5, "neg_grad", 0) == "cifar10-mini-resnet-s1-del5-neg-grad-s0"
 
 
+def test_another_deletion_seed_is_another_name():
+    drawn = [names.unlearned_model("b", 5, "scrub", 0, deletion_seed=seed) for seed in (0, 1, 2)]
+    assert drawn == ["b-del5-scrub-s0", "b-del5-d1-scrub-s0", "b-del5-d2-scrub-s0"]
+
+
 def test_changed_arguments_change_the_name_of_a_model():
     plain = names.unlearned_model("b", 5, "scrub", 0)
     changed = {names.unlearned_model("b", 5, "scrub", 0, changed_arguments={"gamma": g}) for g in (0.5, 0.9)}

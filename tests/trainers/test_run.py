@@ -39,6 +39,15 @@ def test_a_default_run_is_named_after_base_ratio_method_and_seed(walked):
     assert planned(walked, "retrain_keep50", base_seed=2)[1] == "cifar10-mini-resnet-del10-retrain-keep50-s2"
 
 
+@pytest.mark.parametrize("method", ["scrub", "retrain"])
+def test_what_another_deletion_seed_deletes_is_unlearned_in_a_folder_of_its_own(walked, method):
+    request = walked.request(method)
+    run = plan_run(request)
+    other = dataclasses.replace(run, deletion_seed=1)
+    assert request.folder(run).name == f"cifar10-mini-resnet-del10-{method}-s0"
+    assert request.folder(other).name == f"cifar10-mini-resnet-del10-d1-{method}-s0"
+
+
 def test_a_changed_argument_is_another_run_in_another_folder(walked):
     run, name = planned(walked, arguments={"gamma": 0.5})
     assert name == f"cifar10-mini-resnet-del10-scrub-{fingerprint({'gamma': 0.5})[:6]}-s0"
