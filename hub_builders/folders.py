@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from mubench.hub_builders.names import fingerprint
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 WORK = ".work"
+_STAGE = ".stage-"
 _MEASURED = ("cost", "versions", "device", "tuned")
 
 
@@ -102,11 +104,33 @@ def work_folder(folder: Path, run: Run) -> Path:
     return work
 
 
+def _clear_stages(folder: Path) -> None:
+    """Remove what killed processes had staged for a folder; what a living one stages is left alone."""
+    for left in (folder.parent / WORK).glob(f"{glob.escape(folder.name + _STAGE)}*"):
+        process = left.name.rpartition("-")[2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(left, ignore_errors=True)  # two processes may both have come to clear it
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is there and is somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``folder`` when the block ends without an error."""
-    stage = folder.parent / WORK / f"{folder.name}.stage-{os.getpid()}"
+    """Yield an empty folder that takes the place of ``folder`` when the block ends without an error.
+
+    What processes that were killed here had staged for the same folder is removed first.
+    """
+    stage = folder.parent / WORK / f"{folder.name}{_STAGE}{os.getpid()}"
     shutil.rmtree(stage, ignore_errors=True)
+    _clear_stages(folder)
     stage.mkdir(parents=True)
     try:
         yield stage

@@ -1,6 +1,9 @@
 """Model folders: what a run is, and writing a folder whole or not at all."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import pytest
@@ -112,3 +115,38 @@ def test_what_a_process_killed_while_replacing_left_behind_is_no_obstacle(old):
         (stage / "weights").write_text("new")
     assert (old / "weights").read_text() == "new"
     assert not left.exists()
+
+
+@pytest.fixture
+def gone():
+    """Return the id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+def stage_of(folder, process):
+    """Leave what a process has staged for a folder."""
+    stage = folder.parent / ".work" / f"{folder.name}.stage-{process}"
+    stage.mkdir(parents=True)
+    (stage / "weights").write_text("half")
+    return stage
+
+
+def test_what_a_killed_process_had_staged_is_removed(tmp_path, gone):
+    left = stage_of(tmp_path / "model", gone)
+    with staged(tmp_path / "model"):
+        assert not left.exists()
+
+
+def test_what_a_living_process_stages_is_left_alone(tmp_path):
+    theirs = [stage_of(tmp_path / "model", process) for process in (os.getppid(), 1)]
+    with staged(tmp_path / "model"):
+        pass
+    assert all((stage / "weights").read_text() == "half" for stage in theirs)
+
+
+def test_what_was_staged_for_another_folder_is_left_alone(tmp_path, gone):
+    others = [stage_of(tmp_path / name, gone) for name in ("model-s1", "mode", "model")]
+    with staged(tmp_path / "[m]odel"), staged(tmp_path / "ode"):
+        pass
+    assert all(stage.is_dir() for stage in others)
