@@ -18,6 +18,13 @@ BASE_SEEDS ?= 0 1
 RETRAIN_SEEDS ?= 0 1 2
 METHODS ?=
 
+# Where it all lies, if not in ./mu-bench, ./models and ./results, as in `make demo DATA=elsewhere/mu-bench`. Not taken
+# from the environment, where such names mean other things.
+DATA =
+FAMILY =
+MODELS =
+RESULTS =
+
 # One thread a process: the walk runs $(WORKERS) processes side by side.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -28,6 +35,15 @@ demo test test-slow test-all nightly: export HF_HUB_OFFLINE := 1
 BACKBONE_FLAG = $(if $(BACKBONE),--backbone $(BACKBONE))
 BACKBONES_FLAG = $(if $(BACKBONE),--backbones $(BACKBONE))
 METHODS_FLAG = $(if $(METHODS),--methods $(METHODS))
+FAMILY_FLAG = $(if $(FAMILY),--family $(FAMILY))
+DATA_FLAG = $(if $(DATA),--data "$(DATA)")
+MODELS_FLAG = $(if $(MODELS),--models "$(MODELS)")
+RESULTS_FLAG = $(if $(RESULTS),--results "$(RESULTS)")
+READ_FLAGS = $(DATA_FLAG) $(FAMILY_FLAG) $(MODELS_FLAG)
+GIVEN = $(if $(DATA), DATA=$(DATA))$(if $(MODELS), MODELS=$(MODELS))$(if $(RESULTS), RESULTS=$(RESULTS))
+# A build names its folder itself, and is told where it lies.
+OUT_FLAG = $(if $(DATA),$(if $(filter mu-bench,$(notdir $(DATA))),--out "$(dir $(DATA))",\
+	$(error expected DATA to be a folder called mu-bench, got $(DATA))))
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -90,24 +106,27 @@ nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
 data: $(STAMP) ## build the dataset repository ./mu-bench (TASK, TIER, RAW)
-	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW))
+	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(OUT_FLAG)
 
 bases: $(STAMP) ## train base models into ./models (TASK, BACKBONE, BASE_SEEDS)
 	@set -e; for seed in $(BASE_SEEDS); do \
-		$(PY) -m mubench.hub_builders base --task $(TASK) $(BACKBONE_FLAG) --base_seed $$seed; done
+		$(PY) -m mubench.hub_builders base --task $(TASK) $(BACKBONE_FLAG) --base_seed $$seed $(READ_FLAGS); done
 
 references: $(STAMP) ## base and retrained models with their outputs (TASK, RATIO, BACKBONE, SEEDS)
-	$(PY) -m mubench.trainers references --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds "$(SEEDS)"
+	$(PY) -m mubench.trainers references --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds "$(SEEDS)" \
+		$(READ_FLAGS)
 
 unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
-	$(PY) -m mubench.trainers $(METHOD) --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seed $(SEED)
+	$(PY) -m mubench.trainers $(METHOD) --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seed $(SEED) \
+		$(READ_FLAGS) $(RESULTS_FLAG)
 
 results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
 	$(PY) -m mubench.trainers sweep --task $(TASK) --ratio $(RATIO) $(BACKBONES_FLAG) --base_seeds $(BASE_SEEDS) \
-		--retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS) $(METHODS_FLAG) --workers $(WORKERS)
+		--retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS) $(METHODS_FLAG) --workers $(WORKERS) \
+		$(READ_FLAGS) $(RESULTS_FLAG)
 
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
-	$(PY) -m mubench.cards
+	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
@@ -116,21 +135,22 @@ push: ## (not built yet) upload the built folders to the Hub
 	@echo "pushing is not built yet: every repository is a plain folder for now" >&2; exit 1
 
 demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
-	$(PY) -m mubench.hub_builders build cifar10
+	$(PY) -m mubench.hub_builders build cifar10 $(OUT_FLAG)
 	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 --backbones resnet vit --base_seeds 0 1 \
-		--retrain_seeds 0 1 2 --seeds 0 1 2 --workers $(WORKERS)
-	$(PY) -m mubench.cards
-	$(PY) -m mubench.cards leaderboard
+		--retrain_seeds 0 1 2 --seeds 0 1 2 --workers $(WORKERS) \
+		$(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
+	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
+	$(PY) -m mubench.cards leaderboard $(RESULTS_FLAG)
 	@echo
 	@echo "Where everything lies:"
-	@echo "  ./mu-bench   the data set and its deletion splits; from here: load_dataset(\"mu-bench\", \"cifar10_del5\")"
-	@echo "  ./models     base, retrained and unlearned models, each folder a Hub repository with its card"
-	@echo "  ./results    one JSON file a run, and the table as README.md and leaderboard.png"
+	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del5\")"
+	@echo "  $(or $(MODELS),./models)     base, retrained and unlearned models, each folder a Hub repository with its card"
+	@echo "  $(or $(RESULTS),./results)    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
-	@echo "  make unlearn METHOD=neg_grad SEED=3               another run on the same base model"
-	@echo "  make data TASK=imdb && make results TASK=imdb     the same walk on text (no signal yet, so no ranks)"
+	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
+	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same walk on text (no signal yet, so no ranks)"
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
-	@echo "  make clean                                        remove all of it"
+	@echo "  make clean                                        remove all of it$(if $(GIVEN), that lies in the usual folders)"
 
 ci: lint typecheck test demo ## what every change must pass: style, types, tests, the demo, and slow tests on it
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)

@@ -9,6 +9,8 @@ from pathlib import Path
 from mubench.cards.formats import as_text
 from mubench.cards.leaderboard import tables
 from mubench.hub_builders.cli import Parser, guarded, underscored
+from mubench.hub_builders.hints import target
+from mubench.hub_builders.names import DATASET
 from mubench.trainers.results import read_results
 
 
@@ -36,10 +38,12 @@ def write_all(data: Path, models: Path, results: Path) -> None:
     jobs: list[tuple[Path, bool, Callable[[], int]]] = [
         (data, data.is_dir(), lambda: len([write_dataset_card(data)])),
         (models, models.is_dir(), lambda: len(write_model_cards(models, rows))),
-        (results, judged, lambda: len([write_results_card(results)])),
+        (results, judged, lambda: len([write_results_card(results, data=data, models=models)])),
     ]
     if not any(there for _, there, _ in jobs):
-        raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: make demo")
+        # A build names its folder itself.
+        making = target("demo", data=data if data.name == DATASET else None, models=models, results=results)
+        raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: {making}")
     for folder, there, job in jobs:
         print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
 
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
     options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
     if options.what == "leaderboard":
-        return guarded(lambda: print(as_text(tables(read_results(options.results))), end=""))
+        place = {"data": options.data, "models": options.models, "results": options.results}
+        return guarded(lambda: print(as_text(tables(read_results(options.results), **place)), end=""))
     return guarded(lambda: write_all(options.data, options.models, options.results))
 
 

@@ -64,8 +64,8 @@ def write_model_cards(models: Path, rows: list[Result]) -> list[Path]:
     return [_replace(folder / "README.md", _card(folder, run, names, judged)) for folder, run in runs.items()]
 
 
-def write_results_card(folder: Path) -> Path:
-    """Write the leaderboard and its picture beside the rows."""
-    ranked = tables(read_results(folder))
+def write_results_card(folder: Path, **place: Path) -> Path:
+    """Write the leaderboard and its picture beside the rows; ``place`` is what `tables` takes of that name."""
+    ranked = tables(read_results(folder), results=folder, **place)
     draw(ranked, folder / PICTURE)
     return _replace(folder / "README.md", results_card(ranked, picture=PICTURE))

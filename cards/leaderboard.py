@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mubench.cards.entries import Entry, beats, make_entry
+from mubench.hub_builders.hints import target
+from mubench.hub_builders.names import DATASET, sister
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.rows import ENOUGH_BASES, ENOUGH_RETRAINED, Result
 
@@ -72,17 +74,22 @@ def _ranked(entries: Iterable[Entry]) -> list[Entry]:
     return result
 
 
-def _common(rows: Sequence[Result]) -> Result:
+def _common(rows: Sequence[Result], place: Mapping[str, object]) -> Result:
     """Return a row with the table's references, after checking that all rows share them."""
     whole = [row for row in rows if row.method != "retrain"] or list(rows)
     for row in whole:
         if row.references != whole[0].references:
             raise ValueError(
                 f"expected {row.run_id!r} to be judged against the models of {whole[0].run_id!r}, got others; "
-                f"judge it again with: make results TASK={row.task} RATIO={row.ratio} BACKBONE={row.backbone}, or "
-                "remove the row if its model is gone"
+                f"judge it again with: {_judging(row, place)}, or remove the row if its model is gone"
             )
     return whole[0]
+
+
+def _judging(row: Result, place: Mapping[str, object]) -> str:
+    data = sister(str(place.get("data", DATASET)), row.family, row.deletion_seed)
+    group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
+    return target("results", **group, data=data, models=place.get("models"), results=place.get("results"))
 
 
 def _start(row: Result) -> str | None:
@@ -90,8 +97,8 @@ def _start(row: Result) -> str | None:
     return None if row.parent is None or row.parent in row.references.identities else row.parent
 
 
-def _table(rows: Sequence[Result]) -> Table:
-    common = _common(rows)
+def _table(rows: Sequence[Result], place: Mapping[str, object]) -> Table:
+    common = _common(rows, place)
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         groups[json.dumps([row.control, row.method, row.arguments, row.recipe, _start(row)], sort_keys=True)].append(
@@ -113,8 +120,12 @@ def _table(rows: Sequence[Result]) -> Table:
     )
 
 
-def tables(rows: Iterable[Result]) -> list[Table]:
+def tables(rows: Iterable[Result], **place: object) -> list[Table]:
     """Group rows into tables and rank each by the lower end of S.
+
+    Args:
+        rows: Rows of any task, ratio and method.
+        **place: Folders ``data``, ``models`` and ``results``, for the command in an error; the usual ones by default.
 
     Raises:
         ValueError: If rows of one table were judged against different references.
@@ -123,4 +134,4 @@ def tables(rows: Iterable[Result]) -> list[Table]:
     for row in sorted(rows, key=lambda r: r.run_id):
         key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split)
         groups[key].append(row)
-    return [_table(groups[key]) for key in sorted(groups, key=str)]
+    return [_table(groups[key], place) for key in sorted(groups, key=str)]

@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from mubench.hub_builders.deletion import deletion_ranks
+from mubench.hub_builders.hints import command
 from mubench.hub_builders.names import check_family, dataset_folder
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.readme import MANIFEST, Manifest, committed, data_folder, task_folders, write_readme
@@ -103,7 +104,7 @@ def _sweep(folder: Path, task: Task) -> None:
             shutil.rmtree(left)
 
 
-def _stage(folder: Path, task: Task, splits: Splits, marks: dict[str, Any], command: str) -> Manifest:
+def _stage(folder: Path, task: Task, splits: Splits, marks: dict[str, Any], repeat: str) -> Manifest:
     """Write shards and manifest into the staging folder."""
     staging = folder / "data" / task.key / STAGING
     staging.mkdir(parents=True)
@@ -115,7 +116,7 @@ def _stage(folder: Path, task: Task, splits: Splits, marks: dict[str, Any], comm
         "counts": {name: len(part) for name, part in splits.items()},
         "shards": shards,
         "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
-        "command": command,
+        "command": repeat,
     }
     (staging / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
@@ -134,12 +135,14 @@ def _place(folder: Path, manifest: Manifest) -> None:
 
 def _command(task: Task, marks: dict[str, Any], raw: Path | None, allow_partial: bool, rows: int | None) -> str:
     """Return the command that repeats a build, without this machine's paths."""
-    options = {
-        "--tier": marks["tier"] if marks["tier"] != "mini" else None,
-        "--raw": "DIR" if raw else None,
-        "--family": marks["family"] if marks["family"] != "canonical" else None,
-        "--deletion_seed": marks["deletion_seed"] or None,
-        "--max_train_rows": rows,
-    }
-    words = [f"{name} {value}" for name, value in options.items() if value is not None]
-    return " ".join(["python -m mubench.hub_builders build", task.key, *words, *["--allow_partial"] * allow_partial])
+    return command(
+        "hub_builders",
+        "build",
+        task.key,
+        tier=marks["tier"],
+        raw="DIR" if raw else None,
+        family=marks["family"],
+        deletion_seed=marks["deletion_seed"],
+        max_train_rows=rows,
+        allow_partial=allow_partial,
+    )

@@ -14,7 +14,16 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from mubench.hub_builders.deletion import forget_size
-from mubench.hub_builders.names import DATASET, FAMILIES, check_family, check_ratio, config_name
+from mubench.hub_builders.hints import command, extended
+from mubench.hub_builders.names import (
+    DATASET,
+    FAMILIES,
+    check_family,
+    check_ratio,
+    config_name,
+    dataset_folder,
+    deletion_seed_of,
+)
 from mubench.hub_builders.readme import MANIFEST, Manifest, data_folder, read_manifest, task_folders
 from mubench.hub_builders.tasks import get_task
 
@@ -117,7 +126,9 @@ def _root(data: str | Path, family: str) -> str:
 def _manifest(task: str, root: str, family: str) -> Manifest:
     """Read the manifest of the build that a README shows."""
     get_task(task)
-    missing = f"no {task} in {root}: make it with `python -m mubench.hub_builders build {task}`"
+    seed = deletion_seed_of(Path(root).name, family)
+    line = command("hub_builders", "build", task, family=family, deletion_seed=seed)
+    missing = f"no {task} in {root}: make it {_building(root, line, dataset_folder(family, seed))}"
     shown = task_folders(_fetched(root, "README.md", missing)).get(task)
     if shown is None:
         raise FileNotFoundError(missing)
@@ -152,7 +163,7 @@ def _check_sizes(root: Path, manifest: Manifest) -> None:
     for path, size in _shards(root, manifest).items():
         found = path.stat().st_size if path.is_file() else 0
         if found != size:
-            raise ValueError(f"expected {size} bytes, got {found}: {path}; mend it with `{manifest['command']}`")
+            raise ValueError(f"expected {size} bytes, got {found}: {path}; {_mending(root, manifest)}")
 
 
 def _check_readable(root: Path, manifest: Manifest) -> None:
@@ -160,7 +171,18 @@ def _check_readable(root: Path, manifest: Manifest) -> None:
         try:
             pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"expected parquet, got damage: {path}; mend it with `{manifest['command']}`") from error
+            raise ValueError(f"expected parquet, got damage: {path}; {_mending(root, manifest)}") from error
+
+
+def _building(root: str | Path, line: str, name: str) -> str:
+    """Say how to build a task where it was looked for: a build names its folder itself, and is told where it lies."""
+    path = Path(root)
+    return f"with `{extended(line, out=path.parent)}`" if path.name == name else f"in {name} with `{line}`"
+
+
+def _mending(root: Path, manifest: Manifest) -> str:
+    name = dataset_folder(manifest["family"], manifest["deletion_seed"])
+    return f"build it again {_building(root, manifest['command'], name)}"
 
 
 def _shards(root: Path, manifest: Manifest) -> dict[Path, int]:

@@ -36,6 +36,19 @@ def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
     return f"{DATASET}{FAMILIES[check_family(family)]}{_draw(deletion_seed)}"
 
 
+def deletion_seed_of(folder: str, family: str = "canonical") -> int:
+    """Return the deletion seed that a dataset folder's name tells: 0 where it tells none."""
+    head, _, number = folder.rpartition("-d")
+    return int(number) if head == dataset_folder(family) and number.isdecimal() else 0
+
+
+def sister(data: str, family: str, deletion_seed: int) -> str:
+    """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself."""
+    head, slash, name = data.rpartition("/")
+    built = name == dataset_folder(family, deletion_seed_of(name, family))
+    return f"{head}{slash}{dataset_folder(family, deletion_seed)}" if built else data
+
+
 def config_name(task: str, ratio: int | None = None) -> str:
     """Name a dataset config, such as ``cifar10`` or ``cifar10_del5``."""
     return task if ratio is None else f"{task}_del{check_ratio(ratio)}"

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mubench.hub_builders.hints import target
+from mubench.hub_builders.names import dataset_folder
 from mubench.trainers.controls import constant, flip_cheat
 from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, Views
 from mubench.trainers.metrics.bootstrap import bootstrap
@@ -101,9 +103,11 @@ def judge(
         ValueError: If there are too few references, or they have other rows or are not finite.
     """
     if len(retrained) < 2 or not bases:
+        place = {"data": dataset_folder(run.family, run.deletion_seed), "family": run.family}
+        group = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio}
         raise ValueError(
             f"expected at least 2 retrained models and 1 base of {run.backbone}, got {len(retrained)} and "
-            f'{len(bases)}; make them with: make references TASK={run.task} RATIO={run.ratio} SEEDS="0 1 2"'
+            f"{len(bases)}; make them with: {target('references', **group, seeds='0 1 2', **place)}"
         )
     seeds = References(retrained=sorted(retrained), bases=sorted(bases))
     case = Case(model, [retrained[k] for k in seeds.retrained], [bases[k] for k in seeds.bases], chance)

@@ -10,6 +10,7 @@ import numpy as np
 from mubench.hub_builders.base_models import Workbench
 from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.hints import target
 from mubench.hub_builders.outputs import Outputs, read_outputs, split_view
 
 
@@ -20,6 +21,7 @@ class Group:
     Attributes:
         bench: Task and backbone.
         ratio: Percentage deleted.
+        models: Folder of all models.
         bases: Folders of the base models, by base seed.
         retrained: Folders of the retrained models, by seed.
         unlearned: Every other folder of the group, with its run.
@@ -27,6 +29,7 @@ class Group:
 
     bench: Workbench
     ratio: int
+    models: Path
     bases: dict[int, Path]
     retrained: dict[int, Path]
     unlearned: dict[Path, Run]
@@ -48,10 +51,11 @@ class Group:
         if self.bases and len(self.retrained) > 1:
             return
         task, backbone = self.bench.task.key, self.bench.backbone
+        place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
+        making = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
-            f"and {len(self.retrained)}; make them with: make references TASK={task} BACKBONE={backbone} "
-            f'RATIO={self.ratio} SEEDS="0 1 2"'
+            f"and {len(self.retrained)}; make them with: {making}"
         )
 
 
@@ -69,4 +73,4 @@ def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
             retrained[run.base_seed] = path.parent
         elif run.ratio == ratio:
             unlearned[path.parent] = run
-    return Group(bench=bench, ratio=ratio, bases=bases, retrained=retrained, unlearned=unlearned)
+    return Group(bench=bench, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mubench.hub_builders.hints import target
 from mubench.trainers.rows import Interval, References, Result, RunInfo, Value
 
 __all__ = [
@@ -77,5 +78,6 @@ def read_results(folder: str | Path) -> list[Result]:
     """
     files = sorted(Path(folder).glob("*.json"))
     if not files:
-        raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: make results")
+        making = target("results", results=folder)
+        raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
     return [read_result(file) for file in files]

@@ -16,6 +16,7 @@ from mubench.hub_builders import names
 from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, save_model, surroundings
 from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
+from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
@@ -82,6 +83,19 @@ class Request:
         )
         return self.models / name
 
+    @property
+    def _base_command(self) -> str:
+        return command(
+            "hub_builders",
+            "base",
+            task=self.bench.task.key,
+            backbone=self.bench.backbone,
+            base_seed=self.base_seed,
+            data=self.bench.data,
+            family=self.bench.info.family,
+            models=self.models,
+        )
+
     def base_folder(self) -> Path:
         """Return the folder of the model to start from.
 
@@ -92,10 +106,8 @@ class Request:
         bench, info = self.bench, self.bench.info
         folder = self.base or self.own_base
         if not folder.is_dir():
-            raise FileNotFoundError(
-                f"expected a base model in {folder}, got none; make it with: python -m mubench.hub_builders base "
-                f"--task {bench.task.key} --backbone {bench.backbone} --base_seed {self.base_seed}"
-            )
+            making = "" if self.base else f"; make it with: {self._base_command}"
+            raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
         run = read_run(folder)
         wanted = (bench.task.key, info.split, bench.backbone, self.base_seed)
         if (run.task, run.split, run.backbone, run.base_seed) != wanted:

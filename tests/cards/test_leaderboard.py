@@ -86,6 +86,21 @@ def test_rows_of_other_references_are_not_compared(new_row):
         tables([new_row("a"), other])
 
 
+@pytest.mark.parametrize(
+    ("changes", "place", "said"),
+    [
+        ({}, {}, ""),
+        ({"deletion_seed": 1}, {"results": "rows"}, " DATA=mu-bench-d1 RESULTS=rows"),
+        ({"deletion_seed": 1}, {"data": "a/mu-bench", "models": "m"}, " DATA=a/mu-bench-d1 MODELS=m"),
+        ({}, {"data": "mine"}, " DATA=mine"),
+    ],
+)
+def test_the_command_that_judges_again_says_where_everything_lies(new_row, changes, place, said):
+    other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]), **changes)
+    with pytest.raises(ValueError, match=f"make results TASK=cifar10 RATIO=5 BACKBONE=resnet{said}, or remove"):
+        tables([new_row("a", **changes), other], **place)
+
+
 def test_splits_tiers_ratios_and_backbones_have_their_own_tables(new_row):
     rows = [new_row(), new_row(ratio=10), new_row(backbone="vit"), new_row(tier="full"), new_row(split="ff" * 32)]
     assert len(tables(rows)) == 5

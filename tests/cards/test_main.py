@@ -7,6 +7,7 @@ from mubench.cards.__main__ import main
 from mubench.hub_builders.outputs import Outputs, write_outputs
 from mubench.hub_builders.readme import MANIFEST, write_readme
 from mubench.trainers.results import write_result
+from mubench.trainers.rows import References
 
 SPLITS = ("train", "validation", "test")
 
@@ -69,7 +70,9 @@ def test_leaderboard_is_printed(walk, capsys):
     ("arguments", "message"),
     [
         (["leaderboard", "--results", "nowhere"], "expected result rows in nowhere, got none"),
-        (["--data", "no", "--models", "no", "--results", "no"], "make demo"),
+        (["--data", "no", "--models", "no", "--results", "no"], "make demo MODELS=no RESULTS=no\n"),
+        (["--data", "no/mu-bench", "--models", "no"], "make demo DATA=no/mu-bench MODELS=no\n"),
+        (["leaderboard", "--results", "no"], "make results RESULTS=no\n"),
         (["leaderbord"], "invalid choice"),
     ],
 )
@@ -89,3 +92,11 @@ def test_a_damaged_row_is_named(walk, capsys):
     assert main([]) == 2
     said = capsys.readouterr().err
     assert "scrub-b0-s0.json" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("what", ["all", "leaderboard"])
+def test_rows_to_be_judged_again_name_a_command_with_all_that_was_given(walk, new_row, what, capsys):
+    write_result(new_row("salun", seed=9, run_id="odd", references=References(retrained=[7, 8], bases=[0])), "results")
+    assert main([what, "--data", "a/mu-bench", "--models", "models/", "--results", f"{walk}/results"]) == 2
+    said = capsys.readouterr().err
+    assert f"BACKBONE=resnet DATA=a/mu-bench RESULTS={walk}/results, or remove the row" in said

@@ -1,3 +1,5 @@
+import re
+import shlex
 import shutil
 import time
 
@@ -87,13 +89,13 @@ def test_a_wrong_folder_names_the_command_that_makes_it(tmp_path, monkeypatch, d
     for read in (task_info, load_task):
         with pytest.raises(FileNotFoundError) as error:
             read("cifar10", data=data)
-        assert str(error.value).endswith("make it with `python -m mubench.hub_builders build cifar10`")
+        assert str(error.value).endswith("make it in mu-bench with `python -m mubench.hub_builders build cifar10`")
         assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_the_task_names_the_command_that_makes_it(small, tmp_path):
     folder = build("imdb", out=tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no cifar10 in .*build cifar10`"):
+    with pytest.raises(FileNotFoundError, match=r"no cifar10 in .*build cifar10 --out /.*`"):
         load_task("cifar10", data=folder)
 
 
@@ -105,7 +107,7 @@ def test_a_damaged_shard_is_named_in_one_line(copy, damage):
         path.unlink()
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else bytes(len(data)))
-    with pytest.raises(ValueError, match=r"train-d02\.parquet; mend it with `python -m .* build imdb`") as error:
+    with pytest.raises(ValueError, match=r"train-d02\.parquet; build it again with `python .* imdb --out ") as error:
         load_task("imdb", 5, data=copy)
     assert "\n" not in str(error.value)
 
@@ -118,11 +120,35 @@ def test_a_cut_shard_is_noticed_though_the_rows_are_cached(copy):
         load_task("imdb", data=copy)
 
 
+def pasted(error):
+    """Run the command that a message names."""
+    line = re.search(r"with `python -m mubench.hub_builders (.*)`$", str(error.value))[1]
+    assert main(shlex.split(line)) == 0
+
+
 def test_the_command_in_the_message_mends_the_damage(copy):
     whole = load_task("imdb", data=copy)["train"]["example_id"][:]
     shard(copy).unlink()
-    assert main(["build", "imdb", "--out", str(copy.parent)]) == 0
+    with pytest.raises(ValueError, match="expected") as error:
+        load_task("imdb", data=copy)
+    pasted(error)
     assert load_task("imdb", data=copy)["train"]["example_id"][:] == whole
+
+
+@pytest.mark.parametrize(("place", "seed"), [("mu-bench", 0), ("mu-bench-d1", 1), ("some where/mu-bench-d2", 2)])
+def test_the_command_in_the_message_builds_what_was_looked_for(small, tmp_path, monkeypatch, place, seed):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as error:
+        task_info("imdb", data=place)
+    pasted(error)
+    assert task_info("imdb", data=place).deletion_seed == seed
+
+
+def test_a_folder_under_another_name_is_not_said_to_be_mended_in_place(copy):
+    folder = copy.rename(copy.with_name("renamed"))
+    shard(folder).unlink()
+    with pytest.raises(ValueError, match=r"build it again in mu-bench with `python -m .* build imdb`$"):
+        load_task("imdb", data=folder)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "{"])

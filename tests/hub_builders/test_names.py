@@ -30,6 +30,26 @@ def test_another_deletion_seed_is_another_name():
     assert drawn == ["b-del5-scrub-s0", "b-del5-d1-scrub-s0", "b-del5-d2-scrub-s0"]
 
 
+@pytest.mark.parametrize(
+    ("data", "beside"),
+    [
+        ("mu-bench", "mu-bench-d2"),
+        ("mu-bench-d1", "mu-bench-d2"),
+        ("some/where/mu-bench", "some/where/mu-bench-d2"),
+        ("mine", "mine"),
+        ("mu-bench-old", "mu-bench-old"),
+        ("mu-bench-d01", "mu-bench-d01"),
+    ],
+)
+def test_another_draw_lies_beside_a_folder_that_a_build_has_named(data, beside):
+    assert names.sister(data, "canonical", 2) == beside
+
+
+@pytest.mark.parametrize(("folder", "seed"), [("mu-bench", 0), ("mu-bench-d3", 3), ("mu-bench-dx", 0), ("a-d3", 0)])
+def test_a_dataset_folder_tells_its_deletion_seed(folder, seed):
+    assert names.deletion_seed_of(folder) == seed
+
+
 def test_changed_arguments_change_the_name_of_a_model():
     plain = names.unlearned_model("b", 5, "scrub", 0)
     changed = {names.unlearned_model("b", 5, "scrub", 0, changed_arguments={"gamma": g}) for g in (0.5, 0.9)}

@@ -77,5 +77,6 @@ def test_too_few_references_are_one_line_with_the_command(own_walk, bases, retra
     said = str(caught.value)
     assert said == (
         f"expected 1 base and 2 retrained models of cifar10 resnet at 10 %, got {bases} and {retrained}; "
-        'make them with: make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2"'
+        'make them with: make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2" '
+        f"DATA={own_walk.data} MODELS={own_walk.models}"
     )

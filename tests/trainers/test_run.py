@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
 import torch
 
+from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.load import load_task
 from mubench.hub_builders.names import fingerprint
@@ -175,8 +177,21 @@ def test_methods_that_retrain_refuse_a_base_model(walked):
 
 
 def test_a_missing_base_model_names_the_command_that_makes_it(walked):
-    with pytest.raises(FileNotFoundError, match=r"hub_builders base --task cifar10 --backbone resnet --base_seed 8$"):
+    with pytest.raises(FileNotFoundError, match=r"hub_builders base --task cifar10 --backbone resnet --base_seed 8 "):
         planned(walked, base_seed=8)
+
+
+def test_the_command_that_a_missing_base_model_names_makes_it(own_walk):
+    with pytest.raises(FileNotFoundError) as error:
+        planned(own_walk, base_seed=8)
+    line = str(error.value).partition("python -m mubench.hub_builders ")[2]
+    assert builders.main([*shlex.split(line), "--disable_tqdm=true"]) == 0
+    assert planned(own_walk, base_seed=8)[0].parent
+
+
+def test_a_model_that_was_given_and_is_not_there_has_no_command_that_makes_it(walked, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a base model in .*nowhere, got none$"):
+        planned(walked, base=tmp_path / "nowhere")
 
 
 def test_an_unknown_method_names_those_there_are():

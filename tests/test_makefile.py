@@ -1,0 +1,66 @@
+"""The targets of the Makefile: what they are given reaches the front doors. Commands are printed, none is run."""
+
+import shlex
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mubench.hub_builders.hints import target
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACE = {"data": "else where/mu-bench", "models": "my models", "results": "rows"}
+READS = {
+    "bases": {"data", "models"},
+    "references": {"data", "models"},
+    "unlearn": {"data", "models", "results"},
+    "results": {"data", "models", "results"},
+    "cards": {"data", "models", "results"},
+}
+
+
+def dry(line: str) -> subprocess.CompletedProcess[str]:
+    """Return what `make` would do."""
+    words = ["make", "--dry-run", *shlex.split(line)[1:]]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def commands(line: str) -> list[list[str]]:
+    """Return the words of every command of ours that `make` would run."""
+    done = dry(line)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace("\\\n", " ").replace("; done", "").splitlines()
+    ours = [one.partition("-m mubench.")[2] for one in lines if "-m mubench." in one and "echo" not in one]
+    return [shlex.split(one) for one in ours]
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_target_reads_and_writes_where_it_is_told_to(name):
+    (words,) = commands(target(name, task="imdb", **PLACE))
+    for option in READS[name]:
+        assert words[words.index(f"--{option}") + 1] == PLACE[option]
+    (plain,) = commands(target(name))
+    assert not {f"--{option}" for option in PLACE} & set(plain)
+
+
+@pytest.mark.parametrize("name", ["data", "demo"])
+def test_a_build_is_told_where_its_folder_lies(name):
+    build = commands(target(name, data="elsewhere/mu-bench"))[0]
+    assert build[:3] == ["hub_builders", "build", "cifar10"]
+    assert build[build.index("--out") + 1] == "elsewhere/"
+
+
+@pytest.mark.parametrize("name", ["data", "demo"])
+def test_a_folder_that_a_build_cannot_write_is_refused_in_one_line(name):
+    done = dry(target(name, data="elsewhere"))
+    assert done.returncode == 2 and "mubench.hub_builders" not in done.stdout
+    assert "expected DATA to be a folder called mu-bench, got elsewhere" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_demo_walks_in_the_folders_it_is_told():
+    _, sweep, cards, leaderboard = commands(target("demo", data="a/mu-bench", models="m", results="r"))
+    for words in (sweep, cards):
+        assert {"--data a/mu-bench", "--models m", "--results r"} <= set(map(" ".join, pairwise(words)))
+    assert leaderboard[-2:] == ["--results", "r"]
