@@ -135,12 +135,12 @@ push: ## (not built yet) upload the built folders to the Hub
 	@echo "pushing is not built yet: every repository is a plain folder for now" >&2; exit 1
 
 demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
-	$(PY) -m mubench.hub_builders build cifar10 $(OUT_FLAG)
+	$(PY) -m mubench.hub_builders build cifar10 --keep_tier $(OUT_FLAG)
 	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 --backbones resnet vit --base_seeds 0 1 \
 		--retrain_seeds 0 1 2 --seeds 0 1 2 --workers $(WORKERS) \
 		$(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
-	$(PY) -m mubench.cards leaderboard $(RESULTS_FLAG)
+	$(PY) -m mubench.cards leaderboard $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 	@echo
 	@echo "Where everything lies:"
 	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del5\")"
@@ -150,7 +150,7 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
 	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same walk on text (no signal yet, so no ranks)"
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
-	@echo "  make clean                                        remove all of it$(if $(GIVEN), that lies in the usual folders)"
+	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 
 ci: lint typecheck test demo ## what every change must pass: style, types, tests, the demo, and slow tests on it
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)

@@ -25,6 +25,7 @@ def parser() -> Parser:
     one.add_argument("--deletion_seed", type=int, default=0, help="0 is the published deletion order")
     one.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     one.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
+    one.add_argument("--keep_tier", action="store_true", help="refuse to take the place of a build of another tier")
     one.set_defaults(run=run_build)
     rest = "Any other flag is an argument of transformers.TrainingArguments that the recipe leaves open."
     base = commands.add_parser("base", help="train a base model", epilog=rest, allow_abbrev=False)

@@ -15,7 +15,15 @@ from mubench.hub_builders.deletion import deletion_ranks
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.names import check_family, dataset_folder
 from mubench.hub_builders.raw.rows import Splits
-from mubench.hub_builders.readme import MANIFEST, Manifest, committed, data_folder, task_folders, write_readme
+from mubench.hub_builders.readme import (
+    MANIFEST,
+    Manifest,
+    committed,
+    data_folder,
+    read_manifest,
+    task_folders,
+    write_readme,
+)
 from mubench.hub_builders.shards import files_fingerprint, split_fingerprint, write
 from mubench.hub_builders.sources import check_options, rows
 from mubench.hub_builders.tasks import Task, Tier, get_task
@@ -35,6 +43,7 @@ def build(
     deletion_seed: int = 0,
     allow_partial: bool = False,
     max_train_rows: int | None = None,
+    keep_tier: bool = False,
 ) -> Path:
     """Build or replace one task of a dataset folder; its other tasks stay as they are.
 
@@ -50,17 +59,19 @@ def build(
         deletion_seed: 0 is the published deletion order.
         allow_partial: Accept fewer rows than a known release has (partial tier).
         max_train_rows: Keep a hashed, label-balanced subset of the training rows (partial tier).
+        keep_tier: Refuse to take the place of a build of another tier.
 
     Returns:
         The dataset folder.
 
     Raises:
-        ValueError: If an option or the rows are not as expected.
+        ValueError: If an option or the rows are not as expected, or another tier is there that is to be kept.
         FileNotFoundError: If the original files are not there.
     """
     task = get_task(task_key)
     folder = Path(out) / dataset_folder(check_family(family), _seed(deletion_seed))
     check_options(tier, raw, allow_partial, max_train_rows)
+    replaced = _other_tier(folder, task, tier, keep_tier)
     splits = rows(task, tier, raw, allow_partial, max_train_rows)
     _rank(task, splits, deletion_seed)
     marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
@@ -72,6 +83,8 @@ def build(
         _place(folder, staged)
         write_readme(folder, manifests=[*others.values(), staged])
         _sweep(folder, task)
+    if replaced:
+        logger.warning("%s: %s of tier %s took the place of tier %s", folder, task.key, tier, replaced)
     logger.info("%s: %s in %s", task.key, staged["counts"], folder)
     return folder
 
@@ -80,6 +93,23 @@ def _seed(deletion_seed: int) -> int:
     if deletion_seed < 0:
         raise ValueError(f"expected a deletion seed of 0 or more, got {deletion_seed}")
     return deletion_seed
+
+
+def _other_tier(folder: Path, task: Task, tier: Tier, keep: bool) -> str | None:
+    """Return the tier of the build that another is about to replace, if that is not the same."""
+    shown = task_folders(folder / "README.md").get(task.key)
+    if shown is None:
+        return None
+    try:
+        there = str(read_manifest(folder / shown / MANIFEST)["tier"])
+    except ValueError:  # building again is what mends it
+        there = "unknown"
+    if keep and there != tier:
+        raise ValueError(
+            f"expected {folder} without {task.key} or with its tier {tier}, got tier {there}; build elsewhere (--out "
+            "DIR, or DATA=DIR/mu-bench for make), or remove what is there (make clean)"
+        )
+    return there if there != tier else None
 
 
 def _rank(task: Task, splits: Splits, deletion_seed: int) -> None:

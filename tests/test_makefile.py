@@ -59,6 +59,11 @@ def test_a_folder_that_a_build_cannot_write_is_refused_in_one_line(name):
     assert done.stderr.count("\n") == 1
 
 
+def test_the_demo_replaces_no_other_tier():
+    assert "--keep_tier" in commands("make demo")[0]
+    assert "--keep_tier" not in commands("make data")[0]
+
+
 def test_the_demo_walks_in_the_folders_it_is_told():
     _, sweep, cards, leaderboard = commands(target("demo", data="a/mu-bench", models="m", results="r"))
     for words in (sweep, cards):

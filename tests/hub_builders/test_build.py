@@ -126,6 +126,46 @@ def test_a_rebuild_with_equal_rows_changes_no_byte_and_mends_damage(small, tmp_p
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def called(folder: Path, tier: str) -> dict[Path, bytes]:
+    """Call a build another tier, and return what its folder then holds."""
+    path = next((folder / "data" / "imdb").glob("*/manifest.json"))
+    path.write_text(path.read_text().replace('"tier": "mini"', f'"tier": "{tier}"'))
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_tier_is_replaced_and_that_is_said(small, tmp_path, caplog):
+    folder = build("imdb", out=tmp_path)
+    build("imdb", out=tmp_path)
+    assert not caplog.messages
+    called(folder, "full")
+    build("imdb", out=tmp_path)
+    assert caplog.messages == [f"{folder}: imdb of tier mini took the place of tier full"]
+    assert task_info("imdb", data=folder).tier == "mini"
+
+
+def test_another_tier_can_be_kept(small, tmp_path, capsys):
+    keep = ["build", "imdb", "--keep-tier", f"--out={tmp_path}"]
+    assert main(keep) == main(keep) == 0
+    folder = tmp_path / "mu-bench"
+    before = called(folder, "full")
+    capsys.readouterr()
+    assert main(keep) == 2
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and not out
+    assert f"expected {folder} without imdb or with its tier mini, got tier full; build elsewhere" in err
+    assert "DATA=DIR/mu-bench" in err and "make clean" in err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_build_of_a_tier_that_does_not_read_is_kept_too(small, tmp_path):
+    folder = build("imdb", out=tmp_path)
+    next((folder / "data" / "imdb").glob("*/manifest.json")).write_text("{")
+    with pytest.raises(ValueError, match="got tier unknown"):
+        build("imdb", out=tmp_path, keep_tier=True)
+    build("imdb", out=tmp_path)
+    assert task_info("imdb", data=folder).tier == "mini"
+
+
 def test_other_tasks_stay_untouched(small, mini, tmp_path):
     folder = tmp_path / "mu-bench"
     shutil.copytree(mini, folder)
