@@ -1,5 +1,6 @@
 """What every test needs before its first import: no network, one thread, and a Hub cache that is thrown away."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from tests.walk import Walk
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what imports made: `Trainer` collects garbage as it starts, and all of torch takes .3 s to look at."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _set_aside() -> None:
+    """Set aside what the tests of the modules before have imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
+import functools
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,6 @@ from mubench.trainers.run import Request, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.sweep import QUIET
 
-gc.freeze()  # `Trainer` collects garbage as it starts; looking through all of torch each time takes .3 s
 transformers.utils.logging.disable_progress_bar()
 
 COUNTS = {"train": 160, "validation": 20, "test": 60}
@@ -34,12 +33,12 @@ BACKBONES = ("resnet", "vit")
 BASES, RETRAINED = (0, 1), (0, 1, 2)
 RATIO = 10
 FORGET = 16
-_digits = MINI["cifar10"]
+_digits = functools.cache(MINI["cifar10"])
 
 
 def few(counts: dict[str, int]) -> Splits:
-    """Return the first rows of mini cifar10, as they are."""
-    return {split: rows[: counts[split]] for split, rows in _digits().items()}
+    """Return the first rows of mini cifar10, as they are; a build writes into them."""
+    return {split: [dict(row) for row in rows[: counts[split]]] for split, rows in _digits().items()}
 
 
 @contextmanager
@@ -76,7 +75,8 @@ class Walk:
 
     @property
     def data(self) -> str:
-        return str(self.root / "mu-bench")
+        """Where the data really lie: copies of a walk share them, and what a process keeps of them."""
+        return str((self.root / "mu-bench").resolve())
 
     def bench(self, backbone: str = "resnet") -> Workbench:
         return workbench("cifar10", backbone, data=self.data)

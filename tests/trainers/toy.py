@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +25,6 @@ from mubench.hub_builders.checkpoints import last_checkpoint
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
-
-gc.freeze()  # `Trainer` collects garbage as it starts; looking through all of torch each time takes .3 s
 
 BACKBONES = ("resnet", "vit", "bert")
 CLASSES = 4
