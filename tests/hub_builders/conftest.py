@@ -1,5 +1,6 @@
 """Mini builds that several tests read, and a small task that is quick to build again and again."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("mini")
     build("cifar10", out=out)
     return build("imdb", out=out)
+
+
+@pytest.fixture(scope="session")
+def mini_rows() -> Callable[[str], Splits]:
+    """Return a function that gives the rows of a mini task, made once; tests only read them."""
+    return functools.cache(lambda key: MINI[key]())
 
 
 def small_rows(word: str) -> Splits:

@@ -48,9 +48,9 @@ def test_load_dataset_reads_every_config_where_the_folder_lies(mini, task, monke
     assert rows["test"].features["label"].names == list(TASKS[task].label_names("mini"))
 
 
-def test_a_picture_decodes_to_what_was_built(mini):
+def test_a_picture_decodes_to_what_was_built(mini, mini_rows):
     rows = load_task("cifar10", data=mini)["test"]
-    stored = {row["example_id"]: row["image"]["bytes"] for row in MINI["cifar10"]()["test"]}
+    stored = {row["example_id"]: row["image"]["bytes"] for row in mini_rows("cifar10")["test"]}
     assert rows[0]["image"].size == (32, 32)
     assert {
         row["example_id"]: row["image"]["bytes"] for row in rows.cast_column("image", Image(decode=False))

@@ -12,13 +12,13 @@ from mubench.hub_builders.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return MINI["cifar10"]()
+def pictures(mini_rows):
+    return mini_rows("cifar10")
 
 
 @pytest.fixture(scope="module")
-def reviews():
-    return MINI["imdb"]()
+def reviews(mini_rows):
+    return mini_rows("imdb")
 
 
 def pixels(row):
@@ -28,8 +28,8 @@ def pixels(row):
 
 
 @pytest.mark.parametrize("key", MINI)
-def test_a_mini_task_is_the_same_every_time(key, request):
-    assert MINI[key]() == request.getfixturevalue("pictures" if key == "cifar10" else "reviews")
+def test_a_mini_task_is_the_same_every_time(key, mini_rows):
+    assert MINI[key]() == mini_rows(key)
 
 
 def test_every_scan_is_used_once_under_its_own_label(pictures):
@@ -111,8 +111,8 @@ def test_reviews_are_short_and_ood_differs_in_form(reviews):
 
 
 @pytest.mark.parametrize("key", MINI)
-def test_ids_are_distinct_and_labels_balanced(key, request):
-    splits = request.getfixturevalue("pictures" if key == "cifar10" else "reviews")
+def test_ids_are_distinct_and_labels_balanced(key, mini_rows):
+    splits = mini_rows(key)
     ids = [row["example_id"] for rows in splits.values() for row in rows]
     assert len(set(ids)) == len(ids)
     for rows in splits.values():

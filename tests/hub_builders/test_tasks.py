@@ -34,8 +34,8 @@ def test_no_source_is_without_a_task():
 
 
 @pytest.mark.parametrize("key", TASKS)
-def test_mini_counts_are_those_of_the_table(key):
-    assert {split: len(rows) for split, rows in MINI[key]().items()} == TASKS[key].counts["mini"]
+def test_mini_counts_are_those_of_the_table(key, mini_rows):
+    assert {split: len(rows) for split, rows in mini_rows(key).items()} == TASKS[key].counts["mini"]
 
 
 def test_unknown_names_list_the_known_ones():

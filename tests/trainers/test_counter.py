@@ -10,7 +10,7 @@ import torch
 from mubench.trainers.counter import Counter
 from tests.trainers import toy
 
-F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 4
+F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 3
 SUBSET = round(0.3 * R)
 MSTEPS = 2
 # (forward, backward) of the student, and forward of each teacher.
