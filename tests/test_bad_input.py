@@ -249,11 +249,20 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
     assert kept(own_walk.models) == before
 
 
-def test_a_real_process_leaves_with_2_and_one_line(walked, tmp_path):
-    words = [sys.executable, "-m", "mubench.trainers", "scrub", "--task", "cifar10", "--ratio", "5"]
-    done = subprocess.run(words, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hub_builders", "build", "cifar11"], "task must be one of cifar10, imdb, got 'cifar11'"),
+        pytest.param(
+            ["trainers", "scrub", "--task", "cifar10", "--ratio", "5"],
+            "no cifar10 in mu-bench: make it with `python -m mubench.hub_builders build cifar10`",
+            marks=pytest.mark.slow,  # seconds of imports
+        ),
+    ],
+)
+def test_a_real_process_leaves_with_2_and_one_line(tmp_path, words, said):
+    command = [sys.executable, "-m", f"mubench.{words[0]}", *words[1:]]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == (
-        "mubench: no cifar10 in mu-bench: make it with `python -m mubench.hub_builders build cifar10`\n"
-    )
+    assert done.stderr == f"mubench: {said}\n"
     assert not list(tmp_path.iterdir())
