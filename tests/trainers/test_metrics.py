@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from transformers import default_data_collator
 
-from mubench.hub_builders.outputs import Outputs
+from mubench.hub_builders.outputs import Outputs, predict
 from mubench.trainers.controls import constant, flip_cheat
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl
 from mubench.trainers.metrics.overall import harmonic_overall
+from tests.trainers import toy
 
 
 def one_hot(classes, k=3):
@@ -154,6 +156,42 @@ def test_every_metric_is_declared_and_has_a_sanity_test():
             metric.better in ("higher", "lower", "near retrained") and metric.title and metric.needs and metric.paper
         )
         assert metric.range[0] < metric.range[1]
+
+
+@pytest.fixture(scope="module", params=toy.BACKBONES)
+def learned(request, tmp_path_factory):
+    """What a model says about the rows it was trained on (forget) and others (test): before, and after."""
+    name, data = request.param, toy.rows(request.param, 40)
+    model = toy.build(name)
+
+    def views():
+        found = {}
+        for split, rows in (("forget", data[:20]), ("test", data[20:])):
+            ids = np.array([f"{split}-{i}" for i in range(len(rows))])
+            labels = np.array([row["labels"] for row in rows])
+            found[split] = Outputs(ids, predict(model, rows, default_data_collator), labels)
+        return found
+
+    before = views()
+    options = {"optim": "adamw_torch", "learning_rate": 0.01, "num_train_epochs": 30}
+    toy.task_trainer(model, data[:20], tmp_path_factory.mktemp("learned"), **options).train()
+    return before, views()
+
+
+def test_t_dir_what_a_model_has_seen_gives_itself_away(learned):
+    untrained, trained = (Case(views, [], [], 1 / toy.CLASSES) for views in learned)
+    assert abs(METRICS["loss_mia"].compute(untrained) - 0.5) < 0.2
+    assert METRICS["loss_mia"].compute(trained) > 0.8
+    assert METRICS["forget_score"].compute(untrained) < 0.6
+    assert METRICS["forget_score"].compute(trained) == 1
+
+
+def test_t_met_a_model_is_at_no_distance_from_itself_and_at_some_from_another(learned):
+    before, after = learned
+    ideal = {"kl_retrained": 0, "js_retrained": 0, "activation": 0, "agreement": 1}
+    for name, value in ideal.items():
+        assert METRICS[name].compute(Case(after, [after, after], [], 0.25)) == pytest.approx(value, abs=1e-12)
+        assert abs(METRICS[name].compute(Case(after, [before, before], [], 0.25)) - value) > 0.05
 
 
 def test_loss_mia_moves_from_one_half_to_one_for_members(world):

@@ -29,7 +29,8 @@ def test_t_grad_a_step_goes_up_the_mean_gradient_of_the_forget_rows(name: str, t
     assert rise == pytest.approx(0.01 * square, rel=0.2)
 
 
-def test_retain_rows_need_not_be_given(tmp_path: Path) -> None:
-    model, data = toy.build("vit"), toy.rows("vit")
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_id_retain_rows_need_not_be_given(name: str, tmp_path: Path) -> None:
+    model, data = toy.build(name), toy.rows(name)
     toy.trainer("neg_grad", model, {"forget": data[: toy.FORGET]}, tmp_path).train()
-    assert toy.same(model, toy.snapshot(toy.trained("neg_grad", "vit", tmp_path)))
+    assert toy.same(model, toy.snapshot(toy.trained("neg_grad", name, tmp_path)))

@@ -21,7 +21,8 @@ def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forg
     assert not toy.same(models[0], toy.snapshot(toy.build(name, dropout=0.1, coupled=True)))
 
 
-def test_forget_rows_need_not_be_given(tmp_path: Path) -> None:
-    model, data = toy.build("vit"), toy.rows("vit")
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_id_forget_rows_need_not_be_given(name: str, tmp_path: Path) -> None:
+    model, data = toy.build(name), toy.rows(name)
     toy.trainer("retrain", model, {"retain": data[toy.FORGET :]}, tmp_path).train()
-    assert toy.same(model, toy.snapshot(toy.trained("retrain", "vit", tmp_path)))
+    assert toy.same(model, toy.snapshot(toy.trained("retrain", name, tmp_path)))

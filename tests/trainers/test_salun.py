@@ -63,6 +63,16 @@ def test_f05_the_saliency_counts_every_batch_and_one_will_do(name: str, size: in
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_mask_the_share_is_of_all_weights_and_of_the_largest_saliency(name: str, tmp_path: Path) -> None:
+    trainer = prepared(name, tmp_path, rho=0.3)
+    total = sum(weight.numel() for weight in trainer.model.parameters())
+    moving = ~torch.cat([mask.flatten() for mask in trainer.staying])
+    assert (len(moving), int(moving.sum())) == (total, total * 3 // 10)
+    saliency = torch.cat([value.flatten() for value in trainer.saliency()])
+    assert saliency[moving].min() >= saliency[~moving].max()
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
 def test_t_freeze_f06_weight_decay_leaves_the_masked_weights(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.5, **ADAMW)
     before = [weight.detach().clone() for weight in trainer.weights]

@@ -64,6 +64,27 @@ def test_t_grad_of_the_min_pass(tmp_path: Path) -> None:
     assert not gradient[: toy.FORGET].any()
 
 
+@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("side", ["max", "min"])
+def test_t_grad_of_a_pass_reaches_all_weights(side: str, name: str, tmp_path: Path) -> None:
+    data = toy.rows(name)
+    options = {"gamma": 0.7, "alpha": 0.2, "temperature": 2.0}
+    trainer = toy.trainer("scrub", toy.build(name), toy.sides(data), tmp_path, **options)
+    trainer.prepare()
+    trainer.model.load_state_dict(toy.build(name, seed=1).state_dict())
+    rows = trainer.forget_rows if side == "max" else trainer.retain_rows
+    batch = toy.inputs([data[i] for i in rows])
+    logits = trainer.model(**batch).logits
+    student, teacher = logits.detach(), toy.build(name).eval()(**batch).logits.detach()
+    distil = 2.0 * ((student / 2).softmax(-1) - (teacher / 2).softmax(-1))
+    wrong = student.softmax(-1) - torch.eye(toy.CLASSES)[[data[i]["labels"] for i in rows]]
+    slopes = -distil if side == "max" else 0.7 * wrong + 0.2 * distil
+    expected = toy.gradients(logits, trainer.model, slopes / len(rows))
+    step(trainer, rows).backward()
+    for weight, gradient in zip(trainer.model.parameters(), expected, strict=True):
+        torch.testing.assert_close(weight.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("epochs", "msteps", "passes"), [(4, 2, "RFR FR R R"), (2, 3, "RFR FR"), (3, 0, "R R R"), (1, 1, "RFR")]
 )

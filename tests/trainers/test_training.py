@@ -134,11 +134,11 @@ def test_losses_of_no_classifier_are_refused() -> None:
 # Non-finite
 
 
-def test_t_nan_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    data = toy.rows("vit")
-    data[3]["pixel_values"] = torch.full((3, 8, 8), float("nan"))
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_nan_a_loss_that_is_not_finite_stops_the_run(name: str, tmp_path: Path) -> None:
+    toy.task_trainer(toy.build(name), toy.broken(name, []), tmp_path).train()
     with pytest.raises(NonFiniteError, match="expected a finite loss, got nan at step"):
-        toy.task_trainer(toy.build("vit"), data, tmp_path).train()
+        toy.task_trainer(toy.build(name), toy.broken(name, [3]), tmp_path).train()
 
 
 class Diverging(TaskTrainer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from transformers import (
     TrainerCallback,
     ViTConfig,
     ViTForImageClassification,
+    default_data_collator,
 )
 
 from mubench.hub_builders.checkpoints import last_checkpoint
@@ -77,6 +78,18 @@ def rows(name: str, count: int = ROWS) -> list[dict[str, Any]]:
     return made
 
 
+def broken(name: str, which: Iterable[int] = range(ROWS)) -> list[dict[str, Any]]:
+    """Return rows of which some are NaN; BERT gets embeddings, since no token is NaN."""
+    made = rows(name)
+    key = "inputs_embeds" if name == "bert" else "pixel_values"
+    for i, row in enumerate(made):
+        if row.pop("input_ids", None) is not None:
+            row[key] = torch.eye(6, 16)
+        if i in which:
+            row[key] = row[key] * float("nan")
+    return made
+
+
 def sides(everything: list[dict[str, Any]], forget: int = FORGET) -> dict[str, list[dict[str, Any]]]:
     return {"forget": everything[:forget], "retain": everything[forget:]}
 
@@ -113,6 +126,20 @@ def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **ch
     model = build(name)
     trainer(method, model, sides(rows(name)), folder, **changes).train()
     return model
+
+
+def inputs(data: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Return a batch of rows without their labels."""
+    batch: dict[str, torch.Tensor] = default_data_collator(data)
+    del batch["labels"]
+    return batch
+
+
+def gradients(logits: torch.Tensor, model: torch.nn.Module, slopes: torch.Tensor) -> list[torch.Tensor]:
+    """Return the gradients of all weights that go with these gradients of the logits."""
+    weights = list(model.parameters())
+    found = torch.autograd.grad(logits, weights, slopes, allow_unused=True, materialize_grads=True)
+    return list(found)
 
 
 def snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
