@@ -138,9 +138,8 @@ def test_f08_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
 def test_t_split_f09_evaluation_sees_the_rows_as_they_were(method: str, name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
     untouched = copy.deepcopy(data)
-    trainer = toy.trainer(
-        method, toy.build(name), toy.sides(data), tmp_path, given={"eval_dataset": data[:F]}, learning_rate=0.0
-    )
+    options = {"given": {"eval_dataset": data[:F]}, "learning_rate": 0.0, "num_train_epochs": 1}
+    trainer = toy.trainer(method, toy.build(name), toy.sides(data), tmp_path, **options)
     before = trainer.evaluate()["eval_loss"]
     trainer.train()
     assert trainer.evaluate()["eval_loss"] == before

@@ -173,7 +173,12 @@ def learned(request, tmp_path_factory):
         return found
 
     before = views()
-    options = {"optim": "adamw_torch", "learning_rate": 0.01, "num_train_epochs": 30}
+    options = {
+        "optim": "adamw_torch",
+        "learning_rate": 0.02,
+        "num_train_epochs": 30,
+        "per_device_train_batch_size": 20,
+    }
     toy.task_trainer(model, data[:20], tmp_path_factory.mktemp("learned"), **options).train()
     return before, views()
 
