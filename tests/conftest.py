@@ -22,12 +22,9 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
-import torch  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.walk import Walk
-
-torch.set_num_threads(1)
 
 
 def pytest_collection_finish() -> None:

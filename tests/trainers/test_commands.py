@@ -141,9 +141,8 @@ def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
     assert files(own_walk.models) == before
 
 
-def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, words, capsys):
-    run_method("finetune", [*words, f"--results={own_walk.results}"])
-    path = next(path for path in rows(own_walk) if "control-base" in path.name)
+def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, capsys):
+    path = next(path for path in own_walk.judge().controls() if "control-base" in path.name)
     assert main(["rerun", str(path), *own_walk.flags()]) == 2
     assert "method must be one of" in capsys.readouterr().err
 

@@ -128,9 +128,10 @@ def test_all_jobs_are_done_when_none_fails(later):
 
 def test_a_run_that_diverges_does_not_stop_the_others(sweep, own_walk):
     key = ("image_classification", "mini-resnet")
+    few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DEFAULTS, key, {**DEFAULTS[key], "neg_grad": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
         with pytest.raises(NonFiniteError, match="1 runs diverged and have no row: neg_grad of resnet"):
-            run_sweep(replace(sweep, methods=("neg_grad", "finetune"), base_seeds=(0,), seeds=(5,)), workers=1)
+            run_sweep(replace(sweep, methods=("neg_grad", "finetune"), **few), workers=1)
     methods = {row.method for row in read_results(own_walk.results)}
     assert "finetune" in methods
