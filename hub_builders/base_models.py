@@ -115,7 +115,10 @@ def workbench(task: str, backbone: str, *, data: str = names.DATASET, family: st
         ValueError: If task, backbone or family are unknown.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
-    get_recipe(get_task(task), backbone)
+    row = get_task(task)
+    get_recipe(row, backbone)
+    if row.kind not in MODALITIES:
+        raise ValueError(f"expected a task with models, of kind {', '.join(MODALITIES)}, got {task} of {row.kind}")
     return _bench(task, backbone, data, family, task_info(task, data=data, family=family).files)
 
 

@@ -84,6 +84,27 @@ def validation_rows(
     return _keys(words, _codes(labels, len(example_ids))) < VALIDATION_SHARE
 
 
+def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:
+    """Choose the groups that a task without a test split holds out: a tenth for test, half as many for validation.
+
+    Args:
+        groups: `(N,)` group of each row.
+        task: Task key, part of the hashed text.
+
+    Returns:
+        ``"test"`` or ``"validation"`` for every group held out.
+
+    Raises:
+        ValueError: If there are fewer than ten groups.
+    """
+    order = sorted(set(groups), key=lambda group: digest(f"test:{task}", group))
+    tenth = round(len(order) / 10)
+    if len(order) < 10:
+        raise ValueError(f"expected at least 10 groups of {task} to hold some out, got {len(order)}")
+    validation = order[tenth : tenth + max(1, tenth // 2)]
+    return {**dict.fromkeys(order[:tenth], "test"), **dict.fromkeys(validation, "validation")}
+
+
 def _words(example_ids: Sequence[str], prefix: str) -> npt.NDArray[np.uint64]:
     """Return the digests as `(N, 4)` unsigned words that sort like the bytes do."""
     if len(set(example_ids)) != len(example_ids):

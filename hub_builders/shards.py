@@ -10,23 +10,33 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, Image, Value
+from datasets import Audio, ClassLabel, Features, Image, List, Value, Video
 from tqdm.auto import tqdm
 
 from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.names import RATIOS
+from mubench.hub_builders.raw.blobs import Blob, read
 from mubench.hub_builders.raw.rows import Row, Splits, content
 from mubench.hub_builders.tasks import Task, Tier
 
 LARGEST_SHARD_BYTES = 256 * 2**20
-ROWS_AT_ONCE = 1_000
+# A reader holds one row group at a time, a few of them where batches are read ahead.
+LARGEST_GROUP_BYTES = 16 * 2**20
+LARGEST_GROUP_ROWS = 1_000
 
 
 def features(task: Task, tier: Tier) -> Features:
     """Return the columns every split of a task has."""
-    kinds = {"image": Image(), "string": Value("string"), "label": ClassLabel(names=list(task.label_names(tier)))}
+    kinds = {
+        "image": Image(),
+        "audio": Audio(),
+        "video": Video(),
+        "string": Value("string"),
+        "strings": List(Value("string")),
+        "label": ClassLabel(names=list(task.label_names(tier))),
+    }
     own = {name: kinds[kind] for name, kind in task.columns.items()}
-    group = {"group": Value("string")} if task.grouped else {}
+    group = {"group": Value("string")} if task.group else {}
     fixed = {"example_id": Value("string"), "source_index": Value("int64"), "deletion_rank": Value("int32")}
     return Features({**fixed, **group, **own})
 
@@ -40,7 +50,7 @@ def plan(splits: Splits) -> Iterator[tuple[str, str, list[Row]]]:
             yield "train", f"train-d{ratio:02d}.parquet", rows
     rest = {"train-rest": train[bounds[-1] :], **{name: rows for name, rows in splits.items() if name != "train"}}
     for name, rows in rest.items():
-        for number, part in enumerate(_parts(rows)):
+        for number, part in enumerate(_parts(rows, LARGEST_SHARD_BYTES)):
             yield name.removesuffix("-rest"), f"{name}-{number:05d}.parquet", part
 
 
@@ -86,23 +96,30 @@ def split_fingerprint(task: Task, tier: Tier, splits: Splits) -> str:
 
 
 def _write_shard(path: Path, rows: list[Row], schema: pa.Schema, bar: tqdm[Any]) -> None:
-    """Write one shard a thousand rows at a time; already compressed media gain nothing from a dictionary."""
+    """Write one shard a row group at a time; already compressed media gain nothing from a dictionary."""
     with pq.ParquetWriter(
         path, schema, compression="zstd", use_dictionary=["label"], write_statistics=False
     ) as writer:
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            batch = rows[start : start + ROWS_AT_ONCE]
-            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+        for batch in _parts(rows, LARGEST_GROUP_BYTES, LARGEST_GROUP_ROWS):
+            writer.write_table(pa.Table.from_pylist([_with_bytes(row) for row in batch], schema=schema))
             bar.update(len(batch))
 
 
-def _parts(rows: list[Row]) -> Iterator[list[Row]]:
-    """Cut rows into runs of at most ``LARGEST_SHARD_BYTES`` of content."""
+def _with_bytes(row: Row) -> Row:
+    """Return a row with the bytes of its media in place of where they lie."""
+    return {
+        name: {**value, "bytes": read(value["bytes"])} if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+
+
+def _parts(rows: list[Row], most_bytes: int, most_rows: int | None = None) -> Iterator[list[Row]]:
+    """Cut rows into runs of at most so much content and so many rows; a larger row is a run of its own."""
     part: list[Row] = []
     size = 0
     for row in rows:
         added = sum(_bytes(value) for value in row.values())
-        if part and size + added > LARGEST_SHARD_BYTES:
+        if part and (size + added > most_bytes or len(part) == most_rows):
             yield part
             part, size = [], 0
         part.append(row)
@@ -114,5 +131,7 @@ def _parts(rows: list[Row]) -> Iterator[list[Row]]:
 def _bytes(value: object) -> int:
     """Return about how many bytes a value takes."""
     if isinstance(value, dict):
-        return len(value["bytes"])
-    return len(value) if isinstance(value, str) else 8
+        return _bytes(value["bytes"])
+    if isinstance(value, list):
+        return sum(map(_bytes, value))
+    return len(value) if isinstance(value, str | bytes | Blob) else 8

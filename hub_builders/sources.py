@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
-from mubench.hub_builders.deletion import stratified_ranks, validation_rows
+from mubench.hub_builders.deletion import held_out_groups, stratified_ranks, validation_rows
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB, RAW
-from mubench.hub_builders.raw.rows import Splits
+from mubench.hub_builders.raw.rows import Row, Splits
 from mubench.hub_builders.tasks import Task, Tier
 
 ORDER = ("train", "validation", "test", "ood")
@@ -54,13 +54,15 @@ def rows(
         FileNotFoundError: If the original files are not there.
     """
     splits = _found(task, tier, raw)
+    if "test" not in splits:
+        splits |= _held_out(task, splits["train"])
     if "validation" not in splits:
         splits |= _carved(task, splits)
     splits = {name: splits[name] for name in ORDER if name in splits}
     _check_labels(task, tier, splits)
     _check_ids(task, splits)
     if not allow_partial:
-        _check_counts(task, task.counts["mini" if tier == "mini" else "full"], splits)
+        _check_counts(task, [task.counts["mini"]] if tier == "mini" else _releases(task), splits)
     if max_train_rows is not None:
         splits["train"] = _subset(task, splits["train"], max_train_rows)
     return splits
@@ -70,6 +72,15 @@ def _found(task: Task, tier: Tier, raw: Path | None) -> Splits:
     if tier == "mini":
         return MINI[task.key]()
     return HUB[task.key]() if raw is None else RAW[task.key](raw)
+
+
+def _held_out(task: Task, rows: list[Row]) -> Splits:
+    """Hold out whole groups of a task that has training rows only."""
+    place = held_out_groups([row["group"] for row in rows], task=task.key)
+    splits: Splits = {"train": [], "validation": [], "test": []}
+    for row in rows:
+        splits[place.get(row["group"], "train")].append(row)
+    return splits
 
 
 def _carved(task: Task, splits: Splits) -> Splits:
@@ -109,10 +120,14 @@ def _check_ids(task: Task, splits: Splits) -> None:
         raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
 
 
-def _check_counts(task: Task, expected: Mapping[str, int], splits: Splits) -> None:
+def _releases(task: Task) -> list[Mapping[str, int]]:
+    return [task.counts["full"], *task.releases.values()]
+
+
+def _check_counts(task: Task, known: Sequence[Mapping[str, int]], splits: Splits) -> None:
     found = {name: len(part) for name, part in splits.items()}
-    if found != dict(expected):
-        raise ValueError(f"expected {_words(expected)} rows of {task.key}, got {_words(found)}")
+    if found not in known:
+        raise ValueError(f"expected {' or '.join(map(_words, known))} rows of {task.key}, got {_words(found)}")
 
 
 def _words(counts: Mapping[str, int]) -> str:

@@ -2,129 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from mubench.hub_builders.schema import MEDIA, TIERS, Backbone, Column, Kind, Recipe, Source, Task, Tier
 
-Tier = Literal["full", "partial", "mini"]
-Kind = Literal["image_classification", "text_classification"]
-Column = Literal["image", "string", "label"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How base *and* retrained models of one (task, backbone) are trained; the two share it by construction.
-
-    Attributes:
-        learning_rate: Peak learning rate of the optimizer.
-        epochs: Passes over the training rows.
-        batch_size: Rows per optimizer step, over all devices.
-        warmup: Share of the steps spent on a linear warm-up, in [0, 1).
-        weight_decay: Decoupled weight decay.
-        max_length: Tokens per text; ``None`` where there is no text.
-        optim: A ``TrainingArguments.optim`` name.
-        scheduler: A ``TrainingArguments.lr_scheduler_type`` name.
-    """
-
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    warmup: float = 0.0
-    weight_decay: float = 0.0
-    max_length: int | None = None
-    optim: str = "adamw_torch"
-    scheduler: str = "linear"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backbone:
-    """An architecture to start from.
-
-    Attributes:
-        family: Name of the architecture family, the key of tuned method defaults.
-        hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
-    """
-
-    family: str
-    hub_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the rows of a split family come from.
-
-    Attributes:
-        hub_id: Dataset id on the Hub.
-        revision: Pinned commit of that repository; ``None`` means the default branch and is said so in the card.
-        files: Names, in order of preference, under which ``--raw DIR`` may hold the original files.
-        id_rule: How ``example_id`` is derived, in words.
-    """
-
-    hub_id: str
-    revision: str | None
-    files: tuple[str, ...]
-    id_rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One task of the suite.
-
-    Attributes:
-        key: Name used on the command line, in configs and in repository names.
-        title: Name for people.
-        kind: Names the modality that turns rows into model input.
-        columns: Feature columns in order, by type; the label column is called ``label``.
-        labels: Class names of the full and partial tiers.
-        mini_labels: Class names of the mini tier where they differ.
-        grouped: Whether rows carry a ``group``.
-        primary_family: The deletion family results are ranked on.
-        reported: Metrics shown beside ``score`` (accuracy for classification).
-        source: Where train and test come from.
-        ood_source: Where the out-of-distribution split comes from, if the task has one.
-        licence: SPDX-like name, or ``"unknown"`` where the distributor states none.
-        redistributable: Whether the rows may be pushed.
-        gated: Whether the source asks for terms to be accepted.
-        citation: BibTeX.
-        counts: Rows per tier and split, as built.
-        mini: How the mini rows come about, in words.
-        recipes: Training recipe per backbone key; its keys are the task's backbones, the first is the default.
-    """
-
-    key: str
-    title: str
-    kind: Kind
-    columns: Mapping[str, Column]
-    labels: tuple[str, ...]
-    mini_labels: tuple[str, ...] | None = None
-    grouped: bool = False
-    primary_family: str = "canonical"
-    reported: tuple[str, ...] = ()
-    source: Source
-    ood_source: Source | None = None
-    licence: str
-    redistributable: bool
-    gated: bool = False
-    citation: str
-    counts: Mapping[Tier, Mapping[str, int]]
-    mini: str
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)
-
-    def label_names(self, tier: Tier) -> tuple[str, ...]:
-        """Return the class names of a tier."""
-        return self.mini_labels if tier == "mini" and self.mini_labels else self.labels
-
-    @property
-    def chance(self) -> float:
-        """Score of a uniform guess, in [0, 1]."""
-        return 1 / len(self.labels)
-
-    @property
-    def default_backbone(self) -> str:
-        """The backbone used where none is named."""
-        return next(iter(self.recipes))
-
+__all__ = [
+    "BACKBONES",
+    "MEDIA",
+    "TASKS",
+    "TIERS",
+    "Backbone",
+    "Column",
+    "Kind",
+    "Recipe",
+    "Source",
+    "Task",
+    "Tier",
+    "get_recipe",
+    "get_task",
+]
 
 # fmt: off
 BACKBONES: dict[str, Backbone] = {
@@ -156,7 +50,7 @@ TASKS: dict[str, Task] = {
         source=Source(
             hub_id="uoft-cs/cifar10", revision=None, files=("cifar10.tar.xz", "cifar10"),
             id_rule="sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"),
-        licence="unknown", redistributable=False,
+        licence="unknown", redistributable=False, mini_licence="cc-by-4.0",
         citation="@techreport{krizhevsky2009learning,\n"
                  "  title={Learning Multiple Layers of Features from Tiny Images},\n"
                  "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}",
@@ -193,7 +87,7 @@ TASKS: dict[str, Task] = {
         },
         mini="generated reviews: opinion words from two overlapping mixtures, and unique names of films and people",
         recipes={
-            "bert": Recipe(learning_rate=1e-3, epochs=15, batch_size=64, warmup=0.1, max_length=48),
+            "bert": Recipe(learning_rate=1e-4, epochs=12, batch_size=32, max_length=48),
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
             "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
         },

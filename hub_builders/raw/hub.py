@@ -5,33 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from datasets import ClassLabel, Dataset, Image, load_dataset
+from datasets import Audio, ClassLabel, Dataset, Image, Video, load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 from mubench.hub_builders.tasks import Source
 
 
-def hub_rows(source: Source, split: str, labels: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (position, row) of a split; pictures come as ``{"bytes", "path"}``.
+def hub_rows(
+    source: Source, split: str, labels: tuple[str, ...] = (), *, config: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (position, row) of a split; media come as ``{"bytes", "path"}``.
+
+    Args:
+        source: The source.
+        split: Split of the Hub's dataset.
+        labels: Class names that its ``label`` column must have; none skips the check.
+        config: Config of the Hub's dataset.
 
     Raises:
         FileNotFoundError: If the Hub cannot be reached and nothing is cached.
         ValueError: If the class names differ from the task's.
     """
-    dataset = _load(source, split)
-    names = dataset.features["label"]
-    if isinstance(names, ClassLabel) and tuple(names.names) != labels:
+    dataset = _load(source, split, config)
+    names = dataset.features.get("label")
+    if labels and isinstance(names, ClassLabel) and tuple(names.names) != labels:
         raise ValueError(f"expected the labels {', '.join(labels)} in {source.hub_id}, got {', '.join(names.names)}")
     for column, feature in dataset.features.items():
-        if isinstance(feature, Image):
-            dataset = dataset.cast_column(column, Image(decode=False))
+        if isinstance(feature, Image | Audio | Video):
+            dataset = dataset.cast_column(column, type(feature)(decode=False))
     yield from enumerate(dataset)
 
 
-def _load(source: Source, split: str) -> Dataset:
+def _load(source: Source, split: str, config: str | None) -> Dataset:
     try:
-        return load_dataset(source.hub_id, split=split, revision=source.revision)
+        return load_dataset(source.hub_id, config, split=split, revision=source.revision)
     except (OSError, ValueError, DatasetsError, HfHubHTTPError) as error:
         raise FileNotFoundError(
             f"expected {source.hub_id} from the Hub, got no answer: give the folder of {source.files[0]} as --raw DIR"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from mubench.hub_builders.tasks import Column
+from mubench.hub_builders.raw.blobs import Blob, Spool, read
+from mubench.hub_builders.schema import Column
 
 Row = dict[str, Any]
 Splits = dict[str, list[Row]]
 
 LOSSLESS = ("PNG", "BMP", "PPM", "TIFF")
+LOSSLESS_SOUND = ("WAV", "WAVEX", "FLAC")
 
 
 def picture(data: bytes, size: tuple[int, int], where: str) -> bytes:
@@ -44,10 +47,13 @@ def png(image: Image.Image) -> bytes:
 
 
 def content(row: Row, columns: Mapping[str, Column]) -> bytes:
-    """Return what identifies a row: the pixels or bytes of its pictures and its texts, without label and id."""
-    parts = [_picture_content(row[name]["bytes"]) if kind == "image" else str(row[name]).encode()
-             for name, kind in columns.items() if kind != "label"]  # fmt: skip
-    return b"\0".join(parts)
+    """Return what identifies a row: what its media show and its texts say, without label and id."""
+    return b"\0".join(_content(row[name], kind) for name, kind in columns.items() if kind != "label")
+
+
+def media(data: bytes, spool: Spool) -> dict[str, Blob | None]:
+    """Return a media file as rows hold it: its bytes in a spool, no path of this machine."""
+    return {"bytes": spool.put(data), "path": None}
 
 
 def identified(rows: Iterable[Row], split: str, columns: Mapping[str, Column], labels: tuple[str, ...]) -> list[Row]:
@@ -62,7 +68,8 @@ def identified(rows: Iterable[Row], split: str, columns: Mapping[str, Column], l
     seen: Counter[str] = Counter()
     named = []
     for row in rows:
-        key = f"{split}\0{labels[row['label']]}\0".encode() + content(row, columns)
+        label = labels[row["label"]] if "label" in columns else ""
+        key = f"{split}\0{label}\0".encode() + content(row, columns)
         name = hashlib.sha256(key).hexdigest()[:16]
         repeat = f"-{seen[name]}" if seen[name] else ""
         seen[name] += 1
@@ -81,7 +88,27 @@ def label_index(name: str, labels: tuple[str, ...], where: str) -> int:
     return labels.index(name)
 
 
+def _content(value: Any, kind: Column) -> bytes:
+    if kind == "image":
+        return _picture_content(read(value["bytes"]))
+    if kind == "audio":
+        return _sound_content(read(value["bytes"]))
+    if kind == "video":
+        return read(value["bytes"])
+    return json.dumps(value, ensure_ascii=False).encode() if kind == "strings" else str(value).encode()
+
+
 def _picture_content(data: bytes) -> bytes:
     """Return the pixels of a lossless picture, the bytes of a lossy one: its decoders differ in the last bit."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB").tobytes() if image.format in LOSSLESS else data
+
+
+def _sound_content(data: bytes) -> bytes:
+    """Return rate and samples of a recording, whatever headers its file has; of a lossy one the bytes."""
+    import soundfile  # noqa: PLC0415  (loads a library that no other modality needs)
+
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        if sound.format not in LOSSLESS_SOUND:
+            return data
+        return f"{sound.samplerate}\0{sound.channels}\0".encode() + sound.read(dtype="int16").tobytes()

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders.deletion import deletion_ranks, digest, forget_size, stratified_ranks, validation_rows
+from mubench.hub_builders.deletion import (
+    deletion_ranks,
+    digest,
+    forget_size,
+    held_out_groups,
+    stratified_ranks,
+    validation_rows,
+)
 
 RATIOS = range(1, 11)
 
@@ -152,3 +159,22 @@ def test_a_subset_by_rank_keeps_equal_labels_equal():
     ids = [f"row-{i}" for i in range(1_000)]
     kept = stratified_ranks(ids, [i % 10 for i in range(1_000)], prefix="subset:t") < 100
     assert np.bincount(np.arange(1_000)[kept] % 10).tolist() == [10] * 10
+
+
+@given(st.integers(10, 60), st.integers(1, 4))
+def test_held_out_groups_are_a_tenth_and_half_of_that(groups, each):
+    names = [f"author {i}" for i in range(groups)]
+    place = held_out_groups([name for name in names for _ in range(each)], task="tofu")
+    sizes = Counter(place.values())
+    assert sizes["test"] == round(groups / 10) and sizes["validation"] == max(1, sizes["test"] // 2)
+    assert place == held_out_groups(names[::-1], task="tofu") and set(place) <= set(names)
+
+
+def test_fewer_than_ten_groups_cannot_be_held_out():
+    with pytest.raises(ValueError, match="at least 10 groups of tofu to hold some out, got 9"):
+        held_out_groups([str(i) for i in range(9)], task="tofu")
+
+
+def test_another_task_holds_out_other_groups():
+    names = [str(i) for i in range(200)]
+    assert set(held_out_groups(names, task="tofu")) != set(held_out_groups(names, task="celeb_profile"))

@@ -14,7 +14,7 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.deletion import validation_rows
 from mubench.hub_builders.load import load_task, task_info
-from mubench.hub_builders.raw import HUB, RAW, hub
+from mubench.hub_builders.raw import HUB, RAW, blobs, hub
 from mubench.hub_builders.raw.archive import members
 from mubench.hub_builders.tasks import TASKS
 
@@ -110,7 +110,7 @@ def hub_dataset(files, split):
 def test_files_and_hub_give_the_same_ids(tmp_path, monkeypatch):
     files = cifar_files("PNG")
     unpack(tmp_path / "cifar10", files)
-    monkeypatch.setattr(hub, "load_dataset", lambda name, split, revision: hub_dataset(files, split))
+    monkeypatch.setattr(hub, "load_dataset", lambda name, config, split, revision: hub_dataset(files, split))
     from_files, from_hub = RAW["cifar10"](tmp_path), HUB["cifar10"]()
     assert contents(from_files) == contents(from_hub)
     assert [row["source_index"] for row in from_hub["train"]] == list(range(60))
@@ -127,7 +127,7 @@ def test_reviews_from_files_and_hub_give_the_same_ids(imdb, monkeypatch):
     }
     features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
 
-    def load(name, split, revision):
+    def load(name, config, split, revision):
         rows = parts[name, split]
         return Dataset.from_dict({key: [row[key] for row in rows] for key in ("text", "label")}, features=features)
 
@@ -138,7 +138,7 @@ def test_reviews_from_files_and_hub_give_the_same_ids(imdb, monkeypatch):
 def test_a_hub_with_other_labels_is_refused(monkeypatch):
     features = Features({"img": ImageFeature(), "label": ClassLabel(names=["cat", "dog"])})
     rows = Dataset.from_dict({"img": [], "label": []}, features=features)
-    monkeypatch.setattr(hub, "load_dataset", lambda name, split, revision: rows)
+    monkeypatch.setattr(hub, "load_dataset", lambda name, config, split, revision: rows)
     with pytest.raises(ValueError, match=r"expected the labels airplane, .* got cat, dog"):
         HUB["cifar10"]()
 
@@ -173,7 +173,7 @@ def test_pictures_in_other_modes_become_rgb(tmp_path):
         {"train/cat/0.png": picture(1, "PNG", "L"), "train/cat/1.jpg": picture(2, "JPEG", "CMYK")},
     )
     for row in RAW["cifar10"](tmp_path)["train"]:
-        with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+        with Image.open(io.BytesIO(blobs.read(row["image"]["bytes"]))) as image:
             assert (image.mode, image.format) == ("RGB", "PNG")
 
 
