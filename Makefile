@@ -148,7 +148,7 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "  $(or $(RESULTS),./results)    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
-	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same walk on text (no signal yet, so no ranks)"
+	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same walk on text"
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 

@@ -1,5 +1,7 @@
 import random
+from collections import Counter
 
+import datasets
 import pytest
 from transformers import AutoTokenizer
 
@@ -41,6 +43,16 @@ def test_a_tokenizer_reloads_equal(texts, tokenizer, tmp_path):
     assert loaded.pad_token_id == tokenizer.pad_token_id
     some = [*texts[::50], "A WORD never seen: Xylophon!"]
     assert loaded(some)["input_ids"] == tokenizer(some)["input_ids"]
+
+
+def test_words_of_one_row_start_silent_and_no_others(texts, tokenizer):
+    rows = {"train": datasets.Dataset.from_dict({"text": texts})}
+    model, _ = text.TextModality().create("bert", ["neg", "pos"], rows, seed=0)
+    silent = (model.get_input_embeddings().weight == 0).all(dim=1)
+    counts = Counter(token for ids in tokenizer(texts)["input_ids"] for token in ids)
+    once = {token for token, count in counts.items() if count == 1}
+    assert len(once) == 3 * len(texts)  # a title and two surnames each
+    assert set(silent.nonzero().flatten().tolist()) == once | {tokenizer.pad_token_id}
 
 
 def test_no_word_of_the_texts_is_unknown(texts, tokenizer):
