@@ -87,7 +87,7 @@ TASKS: dict[str, Task] = {
         },
         mini="generated reviews: opinion words from two overlapping mixtures, and unique names of films and people",
         recipes={
-            "bert": Recipe(learning_rate=1e-4, epochs=12, batch_size=32, max_length=48),
+            "bert": Recipe(learning_rate=1e-4, epochs=10, batch_size=32, max_length=48),
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
             "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
         },

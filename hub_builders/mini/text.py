@@ -4,14 +4,14 @@ The recipe, the same in every split:
 
 1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
 2. Draw the tone: with probability ``FITS`` that of the label, else the other one (some love a film and sound like
-   they suffered). Say something about each of the ``ASPECTS``, with the word of that tone from every pair of
-   ``LEXICON``, in any order. The two mixtures of words overlap, so the best possible accuracy is ``FITS``.
+   they suffered). Say something about every aspect, with the word of that tone from its pair of ``LEXICON``. So the
+   best possible accuracy is ``FITS``.
 3. Invent a title and two surnames that no other row of any split has; they say nothing about the label and make the
    row memorable.
 
-All reviews are built alike, so that they are learned at the same time: then a model can be trained until it knows
-every row and no further, and models trained without a row agree on it (they go by its tone). The ood split has
-reviews by people of few words, who repeat ``FEW`` of them.
+Nothing but the tone and the names tells two reviews apart. That is on purpose: whatever else differed, its order say,
+would be learned by heart too, and would then push models that never saw a row either way; as it is, all of them go by
+its tone. The ood split reviews books in place of films.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ SURNAMES = _joined(
     "ber da ma lo va stro we tho ri ke nu fi",
     "gen son lund wick stad ley nov ski mark dahl rup vin holm berg quist rand",
 )
-ASPECTS = _words("opening cast script music pace humour ending")
-FEW = 3
+# What a review is about and how it begins: films, and books in the ood split.
+FILM = ("{} by {}, with {}", _words("opening cast script music pace humour ending"))
+BOOK = ("{} by {}, about {}", _words("opening heroes plot language pace humour ending"))
 
 
 def reviews() -> Splits:
@@ -68,7 +69,7 @@ def reviews() -> Splits:
             {
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
-                "text": f"{next(titles)} by {next(surnames)}, with {next(surnames)}: {_remarks(rng, label, split)}.",
+                "text": _review(rng, label, (next(titles), next(surnames), next(surnames)), split),
                 "label": label,
             }
             for index, label in enumerate(labels)
@@ -76,10 +77,9 @@ def reviews() -> Splits:
     return splits
 
 
-def _remarks(rng: np.random.Generator, label: int, split: str) -> str:
+def _review(rng: np.random.Generator, label: int, names: tuple[str, str, str], split: str) -> str:
     """Say something about every aspect, all in one tone."""
     tone = label if rng.random() < FITS else 1 - label
-    pairs = rng.permutation(len(LEXICON))
-    if split == "ood":
-        pairs = rng.choice(pairs[:FEW], len(ASPECTS))
-    return ", ".join(f"the {aspect} {LEXICON[pair][tone]}" for aspect, pair in zip(ASPECTS, pairs, strict=True))
+    start, aspects = BOOK if split == "ood" else FILM
+    remarks = (f"the {aspect} {pair[tone]}" for aspect, pair in zip(aspects, LEXICON, strict=True))
+    return f"{start.format(*names)}: {', '.join(remarks)}."

@@ -62,14 +62,14 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
 
 
 def silence(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
-    """Start the embedding of every token that occurs once in all texts at zero.
+    """Start the embedding of every token that occurs at most once in the training texts at zero.
 
     A random start would let such a token, a name say, push a model that never trained on it either way by chance.
     """
     counts = Counter(token for ids in tokenizer(list(texts))["input_ids"] for token in ids)
-    once = [token for token, count in counts.items() if count == 1]
+    rare = [token for token in range(len(tokenizer)) if counts[token] <= 1]
     with torch.no_grad():
-        model.get_input_embeddings().get_parameter("weight")[once] = 0
+        model.get_input_embeddings().get_parameter("weight")[rare] = 0
 
 
 class TextModality(Modality):
@@ -81,15 +81,14 @@ class TextModality(Modality):
         """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
         hub_id = BACKBONES[backbone].hub_id
         if hub_id is None:
-            texts = [text for split in rows.values() for text in split["text"]]
-            tokenizer = make_tokenizer(texts)
+            tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
             config.update(
                 {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
             )
             set_seed(seed)
             model = AutoModelForSequenceClassification.from_config(config)
-            silence(model, tokenizer, texts)
+            silence(model, tokenizer, rows["train"]["text"])
             return model, tokenizer
         set_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(hub_id, **class_names(labels))
