@@ -20,6 +20,7 @@ def manifest(task="cifar10", tier="mini", **counts):
     return {
         "task": task, "tier": tier, "family": "canonical", "deletion_seed": 0, "files": "fe" * 32, "split": "0d" * 32,
         "counts": {"train": 1200, "validation": 200, "test": 397, **counts}, "shards": {}, "bytes": 1,
+        "forget": {ratio: 12 * ratio for ratio in range(1, 11)},
         "command": f"python -m mubench.hub_builders build {task} --tier {tier}",
     }  # fmt: skip
 

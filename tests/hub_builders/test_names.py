@@ -62,5 +62,5 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 
 
 def test_an_unknown_family_names_the_known_ones():
-    with pytest.raises(ValueError, match="family must be one of canonical, got 'x'"):
+    with pytest.raises(ValueError, match="family must be one of canonical, group, paper, custom, got 'x'"):
         names.dataset_folder("x")
