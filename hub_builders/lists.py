@@ -120,13 +120,18 @@ def example_ids(path: Path) -> dict[str, int]:
     return found
 
 
-def download(name: str, commit: str, *, server: str = SERVER) -> bytes:
+def download(name: str, commit: str, *, server: str | None = None) -> bytes:
     """Download a list file from the original repository.
+
+    Args:
+        name: Name of the file.
+        commit: Commit of the repository.
+        server: Address in place of that of the public server.
 
     Raises:
         FileNotFoundError: If it cannot be had.
     """
-    address = f"{server}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
+    address = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
     try:
         with urllib.request.urlopen(address, timeout=SECONDS) as answer:
             return answer.read(LARGEST_BYTES)
