@@ -60,13 +60,15 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
         {**one, "counts": {"validation": 0, "test": 0, "ood": 0, **one["counts"]}, "task": get_task(one["task"])}
         for one in ordered
     ]
+    tiers = sorted({one["tier"] for one in ordered})
     family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
     for one in tasks:
         one["labels"] = _labels(one["task"], one["tier"])
     return _render(
         "dataset.md.jinja",
         tasks=tasks,
-        tiers=sorted({one["tier"] for one in ordered}),
+        tiers=tiers,
+        marks=[*([family] if family != "canonical" else []), *(tiers if tiers != ["full"] else [])],
         repository=repository,
         example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),

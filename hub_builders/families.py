@@ -1,4 +1,4 @@
-"""Deletion families: what each does, in words, and which wishes make sense."""
+"""Deletion families: what each does, in words, and which of them a task has."""
 
 from __future__ import annotations
 

@@ -93,10 +93,12 @@ def description(manifest: Manifest) -> str:
 
 def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
     tiers = sorted({str(one["tier"]) for one in manifests})
+    families = sorted({str(one["family"]) for one in manifests} - {"canonical"})
+    marks = ", ".join([*families, *(tiers if tiers != ["full"] else [])])
     return {
-        "pretty_name": "MU-Bench" if tiers == ["full"] else f"MU-Bench ({', '.join(tiers)})",
+        "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
         "license": sorted({get_task(one["task"]).licence for one in manifests}),
-        "tags": ["machine-unlearning", "mu-bench", *tiers],
+        "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
         "configs": [_config(one, ratio) for one in manifests for ratio in (None, *sorted(one["forget"]))],
     }
 
