@@ -51,11 +51,15 @@ def read_manifest(path: Path) -> Manifest:
         raise ValueError(f"expected a manifest, got a file that does not read: {path}") from error
     if not isinstance(manifest, dict) or set(manifest) != set(FIELDS):
         raise ValueError(f"expected a manifest with {', '.join(FIELDS)}, got another: {path}")
-    try:
-        manifest["forget"] = {int(ratio): int(size) for ratio, size in manifest["forget"].items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"expected a manifest with forget sizes by ratio, got others: {path}") from error
-    return manifest
+    return {**manifest, "forget": _sizes(manifest["forget"], path)}
+
+
+def _sizes(found: object, path: Path) -> dict[int, int]:
+    """Return the rows deleted per ratio, whose keys are text in JSON."""
+    sizes = found if isinstance(found, dict) else {}
+    if not sizes or not all(ratio.isdecimal() and type(size) is int for ratio, size in sizes.items()):
+        raise ValueError(f"expected a manifest with the rows deleted per ratio, got others: {path}")
+    return {int(ratio): size for ratio, size in sizes.items()}
 
 
 def committed(folder: Path, *, but: str | None = None) -> dict[str, Manifest]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import random
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from datasets import load_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders import names, rules, sources
+from mubench.hub_builders import names, rules
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.deletion import deletion_ranks
@@ -29,7 +28,6 @@ from mubench.hub_builders.tasks import TASKS
 from tests.hub_builders.conftest import COUNTS, small_rows
 
 AUTHORS = 15
-SPLITS = Path(os.environ.get("MUBENCH_DATA", Path(__file__).resolve().parents[2] / "../shared/data")) / "paper_splits"
 
 
 @pytest.fixture
@@ -408,14 +406,20 @@ def test_sets_from_the_end_of_a_task_that_has_training_rows_only(grouped, tmp_pa
         build("imdb", tier="full", out=tmp_path, family="paper")
 
 
-@pytest.mark.parametrize("task", PAPER_LISTS.keys() & TASKS.keys())
+@pytest.mark.parametrize("task", [key for key in TASKS if PAPER_LISTS[key].order is None])
 def test_a_task_in_an_unproven_order_is_refused_with_the_reason(task, tmp_path, monkeypatch):
-    one = PAPER_LISTS[task]
-    if one.order is None:
-        monkeypatch.setattr(sources, "rows", lambda *_: pytest.fail("rows were read"))
-        with pytest.raises(ValueError, match="expected a task whose rows are known in the order of its list") as error:
-            build(task, tier="full", out=tmp_path, family="paper")
-        assert str(error.value).endswith(one.unproven) and not list(tmp_path.iterdir())
+    monkeypatch.setattr("mubench.hub_builders.build.rows", lambda *_, **__: pytest.fail("rows were read"))
+    with pytest.raises(
+        ValueError, match=f"expected .* rows are known in the order of its list, got {task}: "
+    ) as error:
+        build(task, tier="full", out=tmp_path, family="paper")
+    assert str(error.value).endswith(PAPER_LISTS[task].unproven) and not list(tmp_path.iterdir())
+
+
+def test_a_task_that_has_no_published_list_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delitem(PAPER_LISTS, "imdb")
+    with pytest.raises(ValueError, match="got imdb: there is no published list"):
+        build("imdb", tier="full", out=tmp_path, family="paper")
 
 
 # What makes no sense

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -261,6 +262,18 @@ def test_masks_are_found_under_both_styles_of_names(tmp_path, style):
         ratio = name.removeprefix("ucf101/").removesuffix(".txt").removesuffix(".0")
         (tmp_path / "ucf101" / f"{ratio}{'' if style == 'whole' else '.0'}.txt").symlink_to(SPLITS.resolve() / name)
     assert published(PAPER_LISTS["ucf101"], tmp_path) == published(PAPER_LISTS["ucf101"], SPLITS)
+
+
+@pytest.mark.skipif(
+    not (DATA / "raw").is_dir(), reason=f"needs the original files in {DATA / 'raw'} (set MUBENCH_DATA)"
+)
+def test_the_last_rows_of_tofu_are_its_forget_files():
+    with tarfile.open(DATA / "raw" / "tofu.tar.xz") as archive:
+        files = {Path(member.name).stem: archive.extractfile(member).read().splitlines() for member in archive}
+    listed = published(PAPER_LISTS["tofu"], None)
+    assert len(files["full"]) == PAPER_LISTS["tofu"].rows
+    for ratio, size in listed.forget.items():
+        assert [files["full"][row] for row in sorted(listed.rows[:size])] == files[f"forget{ratio:02d}"]
 
 
 def test_tofu_needs_no_file_and_has_three_ratios():

@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import shutil
@@ -157,6 +158,22 @@ def test_a_damaged_manifest_is_named(copy, text):
     manifest.write_text(text)
     with pytest.raises(ValueError, match=r"manifest.*manifest\.json"):
         task_info("imdb", data=copy)
+
+
+@pytest.mark.parametrize(
+    "forget", [None, {}, [1], {"x": 1}, {"5": "60"}, {"5": 2.5}, {"5": None}, {"-1": 3}, {"5": True}]
+)
+def test_a_manifest_without_forget_sizes_is_named(copy, forget):
+    manifest = shard(copy, "manifest.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "forget": forget}))
+    with pytest.raises(ValueError, match=r"manifest with the rows deleted per ratio, got others: .*manifest\.json"):
+        task_info("imdb", data=copy)
+
+
+@pytest.mark.parametrize("size", [0, 200, -1, 1_000])
+def test_none_or_all_rows_are_no_forget_set(size):
+    with pytest.raises(ValueError, match=f"expected 1 to 199 rows to forget, got {size}"):
+        forget_retain(numbered(range(200)), size)
 
 
 def test_a_hub_id_reads_the_same_files(mini, monkeypatch):
