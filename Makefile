@@ -9,6 +9,8 @@ WORKERS ?= 2
 TASK ?= cifar10
 TIER ?= mini
 RAW ?=
+PAPER_SPLITS ?=
+FORGET_IDS ?=
 RATIO ?= 5
 BACKBONE ?=
 METHOD ?= scrub
@@ -36,6 +38,7 @@ BACKBONE_FLAG = $(if $(BACKBONE),--backbone $(BACKBONE))
 BACKBONES_FLAG = $(if $(BACKBONE),--backbones $(BACKBONE))
 METHODS_FLAG = $(if $(METHODS),--methods $(METHODS))
 FAMILY_FLAG = $(if $(FAMILY),--family $(FAMILY))
+LISTS_FLAG = $(if $(PAPER_SPLITS),--paper_splits "$(PAPER_SPLITS)") $(if $(FORGET_IDS),--forget_ids "$(FORGET_IDS)")
 DATA_FLAG = $(if $(DATA),--data "$(DATA)")
 MODELS_FLAG = $(if $(MODELS),--models "$(MODELS)")
 RESULTS_FLAG = $(if $(RESULTS),--results "$(RESULTS)")
@@ -105,8 +108,9 @@ test-all: $(STAMP) ## fast and slow tests
 nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
-data: $(STAMP) ## build the dataset repository ./mu-bench (TASK, TIER, RAW)
-	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(OUT_FLAG)
+data: $(STAMP) ## build the dataset repository ./mu-bench (TASK, TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
+	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(LISTS_FLAG) \
+		$(OUT_FLAG)
 
 bases: $(STAMP) ## train base models into ./models (TASK, BACKBONE, BASE_SEEDS)
 	@set -e; for seed in $(BASE_SEEDS); do \

@@ -12,16 +12,17 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
+from mubench.hub_builders.families import FAMILY
 from mubench.hub_builders.folders import Run
-from mubench.hub_builders.names import config_name, dataset_folder
-from mubench.hub_builders.readme import Manifest
+from mubench.hub_builders.names import RATIOS, config_name, dataset_folder
+from mubench.hub_builders.paper_lists import PAPER_LISTS
+from mubench.hub_builders.readme import Manifest, example_config, percentages
 from mubench.hub_builders.tasks import BACKBONES, Task, get_task
 from mubench.trainers.base import Paper
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics import METRICS, Metric
 from mubench.trainers.rows import Result, Value
 
-_FAMILIES = {"canonical": "Canonical family: single rows, the labels keep their shares."}
 _PIPELINES = {"image_classification": "image-classification", "text_classification": "text-classification"}
 _MANY_LABELS = 20
 
@@ -56,21 +57,39 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
         raise ValueError(f"expected at least 1 task in {repository}, got 0")
     ordered = sorted(manifests, key=lambda one: str(one["task"]))
     tasks = [
-        {**one, "counts": {"validation": 0, "ood": 0, **one["counts"]}, "task": get_task(one["task"])}
+        {**one, "counts": {"validation": 0, "test": 0, "ood": 0, **one["counts"]}, "task": get_task(one["task"])}
         for one in ordered
     ]
+    tiers = sorted({one["tier"] for one in ordered})
+    family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
     for one in tasks:
         one["labels"] = _labels(one["task"], one["tier"])
     return _render(
         "dataset.md.jinja",
         tasks=tasks,
-        tiers=sorted({one["tier"] for one in ordered}),
+        tiers=tiers,
+        marks=[*([family] if family != "canonical" else []), *(tiers if tiers != ["full"] else [])],
         repository=repository,
-        example=config_name(ordered[0]["task"], 5),
+        example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),
-        deletion_seed=ordered[0]["deletion_seed"],
-        family_words=_FAMILIES[ordered[0]["family"]],
+        family=family,
+        family_words=FAMILY[family].words,
+        reach=_reach(tasks),
+        rule=FAMILY[family].rule.format(seed=seed),
+        sizes={one["task"].title: _sizes(one) for one in tasks},
+        faults={one["task"].title: PAPER_LISTS[one["task"].key].fault for one in tasks} if family == "paper" else {},
     )
+
+
+def _reach(tasks: Sequence[Mapping[str, Any]]) -> str:
+    ratios = sorted({ratio for one in tasks for ratio in one["forget"]})
+    usual = ratios == list(RATIOS)
+    return "for every ratio from 1 % to 10 %" if usual else f"at {', '.join(map(str, ratios))} %"
+
+
+def _sizes(manifest: Mapping[str, Any]) -> dict[int, str]:
+    """Return rows and real percentage of every ratio, in words."""
+    return {ratio: f"{manifest['forget'][ratio]} ({real:.2f} %)" for ratio, real in percentages(manifest).items()}
 
 
 def _range(metric: Metric) -> str:
@@ -95,7 +114,7 @@ def _reading(score: Mapping[str, Any]) -> str:
 
 def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mapping[str, Any]]) -> str:
     task = get_task(run.task)
-    repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio)
+    repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio, run.family)
     evaluations = [
         EvalResult(
             task_type=_PIPELINES[task.kind],
@@ -151,7 +170,7 @@ def model_card(
         result=result,
         paper=paper,
         repository=dataset_folder(run.family, run.deletion_seed),
-        config=config_name(run.task, run.ratio),
+        config=config_name(run.task, run.ratio, run.family),
     )
     return f"---\n{_model_yaml(name, run, parent, scores)}\n---\n\n{body}"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.cli import Parser, guarded, underscored
-from mubench.hub_builders.load import task_info
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.families import Wish, check_wish
+from mubench.hub_builders.load import TaskInfo, task_info
+from mubench.hub_builders.names import FAMILIES
+from mubench.hub_builders.tasks import Tier, get_task
 
 
 def parser() -> Parser:
@@ -21,8 +24,10 @@ def parser() -> Parser:
     one.add_argument("--tier", default="mini", help="full, partial or mini")
     one.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     one.add_argument("--out", type=Path, default=Path(), help="where the dataset folder lies")
-    one.add_argument("--family", default="canonical", help="deletion family")
+    one.add_argument("--family", default="canonical", help=f"deletion family: {', '.join(FAMILIES)}")
     one.add_argument("--deletion_seed", type=int, default=0, help="0 is the published deletion order")
+    one.add_argument("--paper_splits", type=Path, help="folder of the published lists (family paper); else downloaded")
+    one.add_argument("--forget_ids", type=Path, help="file of ids to forget, one a line (family custom)")
     one.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     one.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     one.add_argument("--keep_tier", action="store_true", help="refuse to take the place of a build of another tier")
@@ -39,13 +44,23 @@ def parser() -> Parser:
     return top
 
 
-def run_build(task: list[str], out: Path, family: str, **options: object) -> None:
+def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
     """Build tasks one after the other and say what came of it."""
+    wish = Wish(**{name: options[name] for name in Wish.__dataclass_fields__})
+    if wish.forget_ids and len(task) > 1:
+        raise ValueError(f"expected one task with forget_ids, got {', '.join(task)}")
     for key in task:
-        folder = build(key, out=out, family=family, **options)  # type: ignore[arg-type]
-        info = task_info(key, data=folder, family=family)
-        counts = ", ".join(f"{rows} {split}" for split, rows in info.counts.items())
-        print(f"{folder}: {key} ({info.tier} tier, split {info.split[:8]}): {counts}")
+        check_wish(get_task(key), tier, wish)
+    for key in task:
+        folder = build(key, tier=tier, out=out, **options)
+        print(_built(folder, task_info(key, data=folder, family=wish.family)))
+
+
+def _built(folder: Path, info: TaskInfo) -> str:
+    counts = ", ".join(f"{rows} {split}" for split, rows in info.counts.items())
+    sets = ", ".join(f"{rows} rows at {ratio} %" for ratio, rows in info.forget.items())
+    listed = f"; forgets {sets}" if info.family == "custom" else ""
+    return f"{folder}: {info.task} ({info.tier} tier, split {info.split[:8]}): {counts}{listed}"
 
 
 def run_base(

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from mubench.hub_builders.deletion import deletion_ranks
+from mubench.hub_builders.deletion import Ranks
+from mubench.hub_builders.families import Wish, check_wish
 from mubench.hub_builders.hints import command
-from mubench.hub_builders.names import check_family, dataset_folder
+from mubench.hub_builders.names import dataset_folder
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.readme import (
     MANIFEST,
@@ -24,6 +25,7 @@ from mubench.hub_builders.readme import (
     task_folders,
     write_readme,
 )
+from mubench.hub_builders.rules import deletion_rule
 from mubench.hub_builders.shards import files_fingerprint, split_fingerprint, write
 from mubench.hub_builders.sources import check_options, rows
 from mubench.hub_builders.tasks import Task, Tier, get_task
@@ -44,6 +46,8 @@ def build(
     allow_partial: bool = False,
     max_train_rows: int | None = None,
     keep_tier: bool = False,
+    paper_splits: Path | None = None,
+    forget_ids: Path | None = None,
 ) -> Path:
     """Build or replace one task of a dataset folder; its other tasks stay as they are.
 
@@ -60,6 +64,8 @@ def build(
         allow_partial: Accept fewer rows than a known release has (partial tier).
         max_train_rows: Keep a hashed, label-balanced subset of the training rows (partial tier).
         keep_tier: Refuse to take the place of a build of another tier.
+        paper_splits: Folder of the published lists (family ``paper``); ``None`` downloads them.
+        forget_ids: File of the example ids to forget, one a line (family ``custom``).
 
     Returns:
         The dataset folder.
@@ -69,54 +75,67 @@ def build(
         FileNotFoundError: If the original files are not there.
     """
     task = get_task(task_key)
-    folder = Path(out) / dataset_folder(check_family(family), _seed(deletion_seed))
     check_options(tier, raw, allow_partial, max_train_rows)
-    replaced = _other_tier(folder, task, tier, keep_tier)
-    splits = rows(task, tier, raw, allow_partial, max_train_rows)
-    _rank(task, splits, deletion_seed)
+    wish = Wish(family=family, deletion_seed=deletion_seed, paper_splits=paper_splits, forget_ids=forget_ids)
+    check_wish(task, tier, wish)
+    folder = Path(out) / dataset_folder(family, deletion_seed)
+    replaced = _shown(folder, task)
+    if keep_tier and replaced:
+        _check_tier(folder, task, tier, replaced)
+    delete = deletion_rule(task, wish)
+    splits = rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
+    deletion = delete(splits)
+    _rank(splits, deletion.ranks)
     marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _sweep(folder, task)
-        staged = _stage(folder, task, splits, marks, _command(task, marks, raw, allow_partial, max_train_rows))
+        repeat = _command(task, tier, wish, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
+        staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
         others = committed(folder, but=task.key)
         _place(folder, staged)
         write_readme(folder, manifests=[*others.values(), staged])
         _sweep(folder, task)
     if replaced:
-        logger.warning("%s: %s of tier %s took the place of tier %s", folder, task.key, tier, replaced)
+        _tell(folder, staged, replaced)
     logger.info("%s: %s in %s", task.key, staged["counts"], folder)
     return folder
 
 
-def _seed(deletion_seed: int) -> int:
-    if deletion_seed < 0:
-        raise ValueError(f"expected a deletion seed of 0 or more, got {deletion_seed}")
-    return deletion_seed
-
-
-def _other_tier(folder: Path, task: Task, tier: Tier, keep: bool) -> str | None:
-    """Return the tier of the build that another is about to replace, if that is not the same."""
+def _shown(folder: Path, task: Task) -> Manifest | None:
+    """Return the manifest of the build that another is about to replace."""
     shown = task_folders(folder / "README.md").get(task.key)
     if shown is None:
         return None
     try:
-        there = str(read_manifest(folder / shown / MANIFEST)["tier"])
+        return read_manifest(folder / shown / MANIFEST)
     except ValueError:  # building again is what mends it
-        there = "unknown"
-    if keep and there != tier:
+        return {"tier": "unknown", "split": "unknown"}
+
+
+def _check_tier(folder: Path, task: Task, tier: Tier, there: Manifest) -> None:
+    """Refuse to replace a build of another tier."""
+    if there["tier"] != tier:
         raise ValueError(
-            f"expected {folder} without {task.key} or with its tier {tier}, got tier {there}; build elsewhere (--out "
-            "DIR, or DATA=DIR/mu-bench for make), or remove what is there (make clean)"
+            f"expected {folder} without {task.key} or with its tier {tier}, got tier {there['tier']}; build "
+            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove what is there (make clean)"
         )
-    return there if there != tier else None
 
 
-def _rank(task: Task, splits: Splits, deletion_seed: int) -> None:
+def _tell(folder: Path, new: Manifest, old: Manifest) -> None:
+    """Say that a build took the place of one of another tier or, in the custom family, of another list."""
+    if new["tier"] != old["tier"]:
+        words = (f"of tier {new['tier']}", f"tier {old['tier']}")
+    elif new["family"] == "custom" and new["split"] != old["split"]:
+        words = (f"with its list (split {new['split'][:8]})", f"another list (split {old['split'][:8]})")
+    else:
+        return
+    logger.warning("%s: %s %s took the place of %s", folder, new["task"], *words)
+
+
+def _rank(splits: Splits, ranks: Ranks) -> None:
     """Give every row its rank, put the training rows in deletion order and the others in the order of their ids."""
     train = splits["train"]
-    strata = [row["label"] for row in train] if "label" in task.columns else None
-    ranks = deletion_ranks([row["example_id"] for row in train], strata, task=task.key, seed=deletion_seed)
     for row, rank in zip(train, ranks.tolist(), strict=True):
         row["deletion_rank"] = rank
     splits["train"] = [train[index] for index in np.argsort(ranks).tolist()]
@@ -134,16 +153,19 @@ def _sweep(folder: Path, task: Task) -> None:
             shutil.rmtree(left)
 
 
-def _stage(folder: Path, task: Task, splits: Splits, marks: dict[str, Any], repeat: str) -> Manifest:
+def _stage(
+    folder: Path, task: Task, splits: Splits, forget: dict[int, int], *, marks: dict[str, Any], repeat: str
+) -> Manifest:
     """Write shards and manifest into the staging folder."""
     staging = folder / "data" / task.key / STAGING
     staging.mkdir(parents=True)
-    shards = write(staging, task, marks["tier"], splits, marks)
+    shards = write(staging, task, marks["tier"], splits, forget=forget, marks=marks)
     manifest = {
         **marks,
         "files": files_fingerprint(staging, shards),
-        "split": split_fingerprint(task, marks["tier"], splits),
+        "split": split_fingerprint(task, marks["tier"], splits, forget),
         "counts": {name: len(part) for name, part in splits.items()},
+        "forget": forget,
         "shards": shards,
         "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
         "command": repeat,
@@ -163,16 +185,20 @@ def _place(folder: Path, manifest: Manifest) -> None:
         file.replace(final / file.name)
 
 
-def _command(task: Task, marks: dict[str, Any], raw: Path | None, allow_partial: bool, rows: int | None) -> str:
+def _command(
+    task: Task, tier: Tier, wish: Wish, *, raw: Path | None, allow_partial: bool, max_train_rows: int | None
+) -> str:
     """Return the command that repeats a build, without this machine's paths."""
     return command(
         "hub_builders",
         "build",
         task.key,
-        tier=marks["tier"],
+        tier=tier,
         raw="DIR" if raw else None,
-        family=marks["family"],
-        deletion_seed=marks["deletion_seed"],
-        max_train_rows=rows,
+        family=wish.family,
+        deletion_seed=wish.deletion_seed,
+        max_train_rows=max_train_rows,
         allow_partial=allow_partial,
+        paper_splits="DIR" if wish.paper_splits else None,
+        forget_ids="FILE" if wish.forget_ids else None,
     )

@@ -16,6 +16,8 @@ USUAL: dict[str, object] = {
     "models": "models",
     "results": "results",
 }
+# What a build of a family cannot do without.
+NEEDED: dict[str, dict[str, object]] = {"paper": {"tier": "full"}, "custom": {"forget_ids": "FILE"}}
 
 
 def command(door: str, *words: str, **options: object) -> str:

@@ -13,8 +13,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from mubench.hub_builders.deletion import forget_size
-from mubench.hub_builders.hints import command, extended
+from mubench.hub_builders.hints import NEEDED, command, extended
 from mubench.hub_builders.names import (
     DATASET,
     FAMILIES,
@@ -40,6 +39,7 @@ class TaskInfo:
         files: Fingerprint of the shards.
         split: Fingerprint of ids, ranks and contents: equal for equal rows and deletions.
         counts: Rows per split.
+        forget: Training rows deleted, per ratio that there is.
         labels: Class names.
     """
 
@@ -50,7 +50,19 @@ class TaskInfo:
     files: str
     split: str
     counts: dict[str, int]
+    forget: dict[int, int]
     labels: tuple[str, ...]
+
+    def forget_size(self, ratio: int) -> int:
+        """Return how many training rows a ratio deletes.
+
+        Raises:
+            ValueError: If the build has no such ratio; the message names those it has.
+        """
+        if ratio not in self.forget:
+            known = ", ".join(map(str, sorted(self.forget)))
+            raise ValueError(f"ratio of {self.task} ({self.family} family) must be one of {known}, got {ratio}")
+        return self.forget[ratio]
 
 
 def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
@@ -65,9 +77,7 @@ def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical
         ValueError: If an argument or a file is not as expected.
         FileNotFoundError: If the task is not there; the message names the command that makes it.
     """
-    manifest = _manifest(task, _root(data, family), family)
-    kept = {name: manifest[name] for name in ("task", "tier", "family", "deletion_seed", "files", "split", "counts")}
-    return TaskInfo(**kept, labels=get_task(task).label_names(manifest["tier"]))
+    return _info(_manifest(task, _root(data, family), family))
 
 
 def load_task(
@@ -85,36 +95,43 @@ def load_task(
         ValueError: If an argument or a file is not as expected; a damaged file is named.
         FileNotFoundError: If the task is not there; the message names the command that makes it.
     """
-    checked = None if ratio is None else check_ratio(ratio)
+    checked = None if ratio is None else check_ratio(ratio, family)
     root = _root(data, family)
     manifest = _manifest(task, root, family)
+    size = None if checked is None else _info(manifest).forget_size(checked)
     if Path(root).is_dir():
         _check_sizes(Path(root), manifest)
     splits = _loaded(root, manifest)
-    if checked is None:
+    if size is None:
         return splits
-    forget, retain = forget_retain(splits.pop("train"), checked)
+    forget, retain = forget_retain(splits.pop("train"), size)
     return DatasetDict({"forget": forget, "retain": retain, **splits})
 
 
-def forget_retain(train: Dataset, ratio: int) -> tuple[Dataset, Dataset]:
+def forget_retain(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
     """Divide all training rows of a task by rank, without copying any.
 
     Args:
         train: The whole ``train`` split, in any order.
-        ratio: Deletion ratio in percent.
+        size: Rows to forget, as `TaskInfo.forget_size` says.
 
     Raises:
-        ValueError: If rows are missing or the ratio deletes nothing.
+        ValueError: If rows are missing, or none or all would be forgotten.
     """
     table = train.select_columns("deletion_rank").with_format("arrow")[:]
     ranks = table["deletion_rank"].to_numpy()
     if not np.array_equal(np.sort(ranks), np.arange(len(ranks))):
         raise ValueError(f"expected the whole train split with ranks 0 to {len(ranks) - 1}, got other ranks")
-    size = forget_size(len(ranks), check_ratio(ratio))
+    if not 0 < size < len(ranks):
+        raise ValueError(f"expected 1 to {len(ranks) - 1} rows to forget, got {size}")
     if ranks[0] == 0 and (np.diff(ranks) == 1).all():
         return train.select(range(size)), train.select(range(size, len(ranks)))
     return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
+
+
+def _info(manifest: Manifest) -> TaskInfo:
+    own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__ if name in manifest}
+    return TaskInfo(**own, labels=get_task(manifest["task"]).label_names(manifest["tier"]))
 
 
 def _root(data: str | Path, family: str) -> str:
@@ -127,7 +144,7 @@ def _manifest(task: str, root: str, family: str) -> Manifest:
     """Read the manifest of the build that a README shows."""
     get_task(task)
     seed = deletion_seed_of(Path(root).name, family)
-    line = command("hub_builders", "build", task, family=family, deletion_seed=seed)
+    line = command("hub_builders", "build", task, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
     missing = f"no {task} in {root}: make it {_building(root, line, dataset_folder(family, seed))}"
     shown = task_folders(_fetched(root, "README.md", missing)).get(task)
     if shown is None:

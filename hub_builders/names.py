@@ -7,8 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-FAMILIES: dict[str, str] = {"canonical": ""}
+# What a repository's name says of its deletion family; hub_builders/families.py says what each does.
+FAMILIES: dict[str, str] = {"canonical": "", "group": "-group", "paper": "-paper", "custom": "-custom"}
 RATIOS: tuple[int, ...] = tuple(range(1, 11))
+# A user's own forget set may be of any size.
+CUSTOM_RATIOS: tuple[int, ...] = tuple(range(1, 100))
 DATASET = "mu-bench"
 
 
@@ -19,15 +22,16 @@ def check_family(family: str) -> str:
     return family
 
 
-def check_ratio(ratio: int | float | str) -> int:
+def check_ratio(ratio: int | float | str, family: str = "canonical") -> int:
     """Return a deletion ratio as an integer percentage.
 
     Raises:
-        ValueError: If it is not a whole number from 1 to 10.
+        ValueError: If it is not a whole number from 1 to 10, or to 99 in the family ``custom``.
     """
+    known = CUSTOM_RATIOS if check_family(family) == "custom" else RATIOS
     text = str(ratio).strip()
-    if text not in {str(r) for r in RATIOS}:
-        raise ValueError(f"ratio must be a whole percentage from 1 to 10, got {ratio!r}")
+    if text not in map(str, known):
+        raise ValueError(f"ratio must be a whole percentage from {known[0]} to {known[-1]}, got {ratio!r}")
     return int(text)
 
 
@@ -43,15 +47,20 @@ def deletion_seed_of(folder: str, family: str = "canonical") -> int:
 
 
 def sister(data: str, family: str, deletion_seed: int) -> str:
-    """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself."""
+    """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself.
+
+    ``mu-bench`` stands for the folder of any family.
+    """
     head, slash, name = data.rpartition("/")
-    built = name == dataset_folder(family, deletion_seed_of(name, family))
+    if name == DATASET and not deletion_seed:
+        return data
+    built = name in (DATASET, dataset_folder(family, deletion_seed_of(name, family)))
     return f"{head}{slash}{dataset_folder(family, deletion_seed)}" if built else data
 
 
-def config_name(task: str, ratio: int | None = None) -> str:
+def config_name(task: str, ratio: int | None = None, family: str = "canonical") -> str:
     """Name a dataset config, such as ``cifar10`` or ``cifar10_del5``."""
-    return task if ratio is None else f"{task}_del{check_ratio(ratio)}"
+    return task if ratio is None else f"{task}_del{check_ratio(ratio, family)}"
 
 
 def base_model(task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0) -> str:
@@ -67,6 +76,7 @@ def unlearned_model(
     method: str,
     seed: int,
     *,
+    family: str = "canonical",
     deletion_seed: int = 0,
     changed_arguments: Mapping[str, Any] | None = None,
 ) -> str:
@@ -75,7 +85,8 @@ def unlearned_model(
     What was deleted by another deletion seed is ``...-del5-d1-...``.
     """
     variant = f"-{fingerprint(changed_arguments)[:6]}" if changed_arguments else ""
-    return f"{base}-del{check_ratio(ratio)}{_draw(deletion_seed)}-{method.replace('_', '-')}{variant}-s{seed}"
+    deleted = f"del{check_ratio(ratio, family)}{_draw(deletion_seed)}"
+    return f"{base}-{deleted}-{method.replace('_', '-')}{variant}-s{seed}"
 
 
 def _draw(deletion_seed: int) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from mubench.hub_builders.names import RATIOS, config_name
+from mubench.hub_builders.names import config_name
 from mubench.hub_builders.tasks import get_task
 
 Manifest = dict[str, Any]
-FIELDS = ("task", "tier", "family", "deletion_seed", "files", "split", "counts", "shards", "bytes", "command")
+FIELDS = (
+    "task", "tier", "family", "deletion_seed", "files", "split", "counts", "forget", "shards", "bytes", "command",
+)  # fmt: skip
 MANIFEST = "manifest.json"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -49,7 +51,15 @@ def read_manifest(path: Path) -> Manifest:
         raise ValueError(f"expected a manifest, got a file that does not read: {path}") from error
     if not isinstance(manifest, dict) or set(manifest) != set(FIELDS):
         raise ValueError(f"expected a manifest with {', '.join(FIELDS)}, got another: {path}")
-    return manifest
+    return {**manifest, "forget": _sizes(manifest["forget"], path)}
+
+
+def _sizes(found: object, path: Path) -> dict[int, int]:
+    """Return the rows deleted per ratio, whose keys are text in JSON."""
+    sizes = found if isinstance(found, dict) else {}
+    if not sizes or not all(ratio.isdecimal() and type(size) is int for ratio, size in sizes.items()):
+        raise ValueError(f"expected a manifest with the rows deleted per ratio, got others: {path}")
+    return {int(ratio): size for ratio, size in sizes.items()}
 
 
 def committed(folder: Path, *, but: str | None = None) -> dict[str, Manifest]:
@@ -87,11 +97,13 @@ def description(manifest: Manifest) -> str:
 
 def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
     tiers = sorted({str(one["tier"]) for one in manifests})
+    families = sorted({str(one["family"]) for one in manifests} - {"canonical"})
+    marks = ", ".join([*families, *(tiers if tiers != ["full"] else [])])
     return {
-        "pretty_name": "MU-Bench" if tiers == ["full"] else f"MU-Bench ({', '.join(tiers)})",
+        "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
         "license": sorted({get_task(one["task"]).licence for one in manifests}),
-        "tags": ["machine-unlearning", "mu-bench", *tiers],
-        "configs": [_config(one, ratio) for one in manifests for ratio in (None, *RATIOS)],
+        "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
+        "configs": [_config(one, ratio) for one in manifests for ratio in (None, *sorted(one["forget"]))],
     }
 
 
@@ -105,7 +117,7 @@ def _config(manifest: Manifest, ratio: int | None) -> dict[str, Any]:
         splits = {"forget": forget, "retain": kept, **{key: value for key, value in splits.items() if key != "train"}}
     folder = data_folder(manifest)
     return {
-        "config_name": config_name(manifest["task"], ratio),
+        "config_name": config_name(manifest["task"], ratio, manifest["family"]),
         "description": description(manifest),
         "data_files": [
             {"split": key, "path": [f"{folder}/{name}" for name in value]} for key, value in splits.items()
@@ -113,9 +125,20 @@ def _config(manifest: Manifest, ratio: int | None) -> dict[str, Any]:
     }
 
 
+def example_config(manifest: Manifest) -> str:
+    """Return the name of a config to show: that of 5 % or, where there is none, of the smallest ratio."""
+    ratio = 5 if 5 in manifest["forget"] else min(manifest["forget"])
+    return config_name(manifest["task"], ratio, manifest["family"])
+
+
+def percentages(manifest: Mapping[str, Any]) -> dict[int, float]:
+    """Return how many percent of the training rows each ratio of a build really deletes."""
+    return {ratio: 100 * size / manifest["counts"]["train"] for ratio, size in sorted(manifest["forget"].items())}
+
+
 def _paragraph(manifests: list[Manifest]) -> str:
     tasks = ", ".join(f"{get_task(one['task']).title} ({one['tier']} tier)" for one in manifests)
-    example = config_name(manifests[0]["task"], 5) if manifests else "cifar10_del5"
+    example = example_config(manifests[0]) if manifests else "cifar10_del5"
     return (
         f"# MU-Bench\n\nDeletion splits for machine unlearning of {tasks}. A config such as `{example}` holds the "
         "rows to forget and to retain beside validation and test; a config without `_del` holds the whole task. "

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import Audio, ClassLabel, Features, Image, List, Value, Video
 from tqdm.auto import tqdm
 
-from mubench.hub_builders.deletion import forget_size
+from mubench.hub_builders.deletion import rounded
 from mubench.hub_builders.names import RATIOS
 from mubench.hub_builders.raw.blobs import Blob, read
 from mubench.hub_builders.raw.rows import Row, Splits, content
@@ -41,20 +41,27 @@ def features(task: Task, tier: Tier) -> Features:
     return Features({**fixed, **group, **own})
 
 
-def plan(splits: Splits) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield (split, file name, rows) of every shard; ``train`` must be in deletion order, and no shard is empty."""
-    train = splits["train"]
-    bounds = [0, *(forget_size(len(train), ratio) for ratio in RATIOS)]
-    for ratio in RATIOS:
-        if rows := train[bounds[ratio - 1] : bounds[ratio]]:
-            yield "train", f"train-d{ratio:02d}.parquet", rows
-    rest = {"train-rest": train[bounds[-1] :], **{name: rows for name, rows in splits.items() if name != "train"}}
+def plan(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield (split, file name, rows) of every shard, none of them empty.
+
+    Args:
+        splits: Rows; ``train`` in deletion order.
+        forget: Rows deleted, per ratio; what a ratio adds to the one before has shards of its own.
+    """
+    train, done = splits["train"], 0
+    for ratio, size in sorted(forget.items()):
+        for number, part in enumerate(_parts(train[done:size], LARGEST_SHARD_BYTES)):
+            yield "train", f"train-d{ratio:02d}{f'-{number:05d}' if number else ''}.parquet", part
+        done = size
+    rest = {"train-rest": train[done:], **{name: rows for name, rows in splits.items() if name != "train"}}
     for name, rows in rest.items():
         for number, part in enumerate(_parts(rows, LARGEST_SHARD_BYTES)):
             yield name.removesuffix("-rest"), f"{name}-{number:05d}.parquet", part
 
 
-def write(folder: Path, task: Task, tier: Tier, splits: Splits, marks: Mapping[str, Any]) -> dict[str, list[str]]:
+def write(
+    folder: Path, task: Task, tier: Tier, splits: Splits, *, forget: Mapping[int, int], marks: Mapping[str, Any]
+) -> dict[str, list[str]]:
     """Write all shards of a task and return their names per split.
 
     Args:
@@ -62,13 +69,14 @@ def write(folder: Path, task: Task, tier: Tier, splits: Splits, marks: Mapping[s
         task: The task.
         tier: The tier, which decides the class names.
         splits: Rows with their ``deletion_rank``, ``train`` in deletion order.
+        forget: Rows deleted, per ratio.
         marks: Tier, family and seed, kept in the shards so that builds that differ in them never share a fingerprint.
     """
     schema = features(task, tier).arrow_schema
     schema = schema.with_metadata({**schema.metadata, b"mubench": json.dumps(marks, sort_keys=True).encode()})
     shards: dict[str, list[str]] = {}
     with tqdm(total=sum(map(len, splits.values())), desc=f"{task.key}: writing", unit="row", disable=None) as bar:
-        for split, name, rows in plan(splits):
+        for split, name, rows in plan(splits, forget):
             _write_shard(folder / name, rows, schema, bar)
             shards.setdefault(split, []).append(name)
     return shards
@@ -83,10 +91,15 @@ def files_fingerprint(folder: Path, shards: Mapping[str, list[str]]) -> str:
     return total.hexdigest()
 
 
-def split_fingerprint(task: Task, tier: Tier, splits: Splits) -> str:
-    """Return the sha256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored."""
+def split_fingerprint(task: Task, tier: Tier, splits: Splits, forget: Mapping[int, int]) -> str:
+    """Return the sha256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored.
+
+    Forget sizes other than the canonical ones are part of it, because they do not follow from the rows.
+    """
     labels = task.label_names(tier)
     total = hashlib.sha256()
+    if dict(forget) != {ratio: rounded(len(splits["train"]), ratio) for ratio in RATIOS}:
+        total.update(json.dumps(sorted(forget.items())).encode())
     for split in sorted(splits):
         for row in sorted(splits[split], key=lambda row: str(row["example_id"])):
             label = labels[row["label"]] if "label" in task.columns else ""

@@ -38,7 +38,13 @@ def check_options(tier: Tier, raw: Path | None, allow_partial: bool, max_train_r
 
 
 def rows(
-    task: Task, tier: Tier, raw: Path | None, allow_partial: bool = False, max_train_rows: int | None = None
+    task: Task,
+    tier: Tier,
+    raw: Path | None,
+    allow_partial: bool = False,
+    max_train_rows: int | None = None,
+    *,
+    hold_out: bool = True,
 ) -> Splits:
     """Return a task's splits, counted and checked.
 
@@ -48,21 +54,24 @@ def rows(
         raw: Folder of original files; ``None`` takes the rows of the full and partial tier from the Hub.
         allow_partial: Accept other row counts than a known release has.
         max_train_rows: Keep that many training rows: a hashed subset, balanced over the labels.
+        hold_out: Take test and validation rows out of the training rows where a task has no others.
 
     Raises:
         ValueError: If counts, labels or ids are not as expected.
         FileNotFoundError: If the original files are not there.
     """
     splits = _found(task, tier, raw)
-    if "test" not in splits:
+    whole = "test" not in splits and not hold_out
+    if "test" not in splits and hold_out:
         splits |= _held_out(task, splits["train"])
-    if "validation" not in splits:
+    if "validation" not in splits and not whole:
         splits |= _carved(task, splits)
     splits = {name: splits[name] for name in ORDER if name in splits}
     _check_labels(task, tier, splits)
     _check_ids(task, splits)
     if not allow_partial:
-        _check_counts(task, [task.counts["mini"]] if tier == "mini" else _releases(task), splits)
+        known = [task.counts["mini"]] if tier == "mini" else _releases(task)
+        _check_counts(task, [_together(counts) for counts in known] if whole else known, splits)
     if max_train_rows is not None:
         splits["train"] = _subset(task, splits["train"], max_train_rows)
     return splits
@@ -122,6 +131,12 @@ def _check_ids(task: Task, splits: Splits) -> None:
 
 def _releases(task: Task) -> list[Mapping[str, int]]:
     return [task.counts["full"], *task.releases.values()]
+
+
+def _together(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts of a task whose training rows keep those that were held out."""
+    kept = {name: count for name, count in counts.items() if name not in ("train", "validation", "test")}
+    return {"train": sum(counts.values()) - sum(kept.values()), **kept}
 
 
 def _check_counts(task: Task, known: Sequence[Mapping[str, int]], splits: Splits) -> None:

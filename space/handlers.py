@@ -22,7 +22,7 @@ from mubench.cards.picture import draw
 from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.folders import RUN_FILE, read_run
 from mubench.hub_builders.load import forget_retain, load_task, task_info
-from mubench.hub_builders.names import DATASET, RATIOS, check_ratio, config_name
+from mubench.hub_builders.names import DATASET, check_ratio, config_name
 from mubench.hub_builders.readme import committed
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.methods import METHODS
@@ -119,7 +119,7 @@ class Rows:
 
 def configs() -> list[Choice]:
     """Return the task and ratio of every config in ``./mu-bench`` that divides forget from retain."""
-    return [(task, str(ratio)) for task in committed(DATA) for ratio in RATIOS]
+    return [(task, str(ratio)) for task, manifest in committed(DATA).items() for ratio in manifest["forget"]]
 
 
 @lru_cache(maxsize=4)
@@ -141,7 +141,7 @@ def config_rows(task: str, ratio: str) -> Rows:
     """
     row, info = get_task(task), task_info(task)
     stored = _loaded(task, info.files)
-    forget, retain = forget_retain(stored["train"], check_ratio(ratio))
+    forget, retain = forget_retain(stored["train"], info.forget_size(check_ratio(ratio)))
     splits = {"forget": forget, "retain": retain, **{name: rows for name, rows in stored.items() if name != "train"}}
     some = list(forget.select(range(min(SHOWN_ROWS, len(forget)))))
     image = [name for name, kind in row.columns.items() if kind == "image"]

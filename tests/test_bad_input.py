@@ -97,7 +97,7 @@ def test_an_unknown_method_too(complains, words):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_family_too(complains, command):
     said = complains(*COMMANDS[command], "--task=cifar10", "--family=nuclear")
-    assert "family must be one of canonical, got 'nuclear'" in said
+    assert "family must be one of canonical, group, paper, custom, got 'nuclear'" in said
 
 
 @pytest.mark.parametrize("command", ["scrub", "retrain", "references", "sweep"])
@@ -186,13 +186,13 @@ def test_a_task_too_small_to_delete_from_is_not_built(complains):
 
 
 @pytest.mark.parametrize("command", ["scrub", "retrain", "references", "sweep"])
-def test_a_ratio_that_deletes_nothing_is_found_out_before_anything_is_trained(complains, own_data, command):
+def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(complains, own_data, command):
     path = next(own_data.root.glob("mu-bench/data/cifar10/*/manifest.json"))
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "counts": {**manifest["counts"], "train": 40}}))
+    path.write_text(json.dumps({**manifest, "forget": {"5": 8, "10": 16}}))
     base_models._bench.cache_clear()  # a process keeps a bench while its data have one fingerprint
     said = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
-    assert said == "mubench: expected a ratio that deletes at least one row, got 1 % of 40 rows\n"
+    assert said == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
 
 
 def wrong_base(walk: Walk, kind: str) -> Path:

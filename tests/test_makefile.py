@@ -51,6 +51,15 @@ def test_a_build_is_told_where_its_folder_lies(name):
     assert build[build.index("--out") + 1] == "elsewhere/"
 
 
+@pytest.mark.parametrize(("family", "name", "flag"), [
+    ("paper", "paper_splits", "--paper_splits"), ("custom", "forget_ids", "--forget_ids"),
+])  # fmt: skip
+def test_a_build_is_told_its_family_and_its_lists(family, name, flag):
+    (words,) = commands(target("data", family=family, **{name: "some where"}))
+    assert words[words.index("--family") + 1] == family and words[words.index(flag) + 1] == "some where"
+    assert not {"--family", "--paper_splits", "--forget_ids"} & set(commands("make data")[0])
+
+
 @pytest.mark.parametrize("name", ["data", "demo"])
 def test_a_folder_that_a_build_cannot_write_is_refused_in_one_line(name):
     done = dry(target(name, data="elsewhere"))

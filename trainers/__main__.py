@@ -45,7 +45,7 @@ def _run_grid(command: str, words: Sequence[str]) -> None:
     task = get_task(options.task)
     sweep = Sweep(
         task=task.key,
-        ratio=check_ratio(options.ratio),
+        ratio=check_ratio(options.ratio, options.family),
         backbones=options.backbones or [task.default_backbone],
         base_seeds=bases,
         retrain_seeds=retrained,

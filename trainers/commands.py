@@ -26,7 +26,7 @@ class RunArguments:
 
     Attributes:
         task: Task key.
-        ratio: Percentage to delete, 1 to 10.
+        ratio: Percentage to delete: 1 to 10, or that of a user's own forget set.
         backbone: Backbone key; the task's first by default.
         base_seed: Seed of the base model, or of the fresh model for methods that retrain.
         base_model: Folder of the model to start from, in place of the one in ``models``.
@@ -65,7 +65,7 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     """
     given = method_parser(method).given(words)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
-    task, ratio = get_task(where.task), check_ratio(where.ratio)
+    task, ratio = get_task(where.task), check_ratio(where.ratio, where.family)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = Request(

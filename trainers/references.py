@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from mubench.hub_builders.base_models import Workbench
-from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.outputs import Outputs, read_outputs, split_view
@@ -39,7 +38,7 @@ class Group:
         train = self.bench.rows["train"]
         ranks = train.data.column("deletion_rank").to_numpy()
         ids = np.asarray(train["example_id"], dtype=np.str_)
-        forgotten = ranks < forget_size(len(ranks), self.ratio)
+        forgotten = ranks < self.bench.info.forget_size(self.ratio)
         return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
 
     def require(self) -> None:

@@ -6,9 +6,18 @@ import re
 from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mubench.hub_builders.folders import Run
+from mubench.hub_builders.names import check_ratio
 from mubench.hub_builders.tasks import Tier
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -71,7 +80,7 @@ class RunInfo(_Row):
     task: str
     family: str
     deletion_seed: int
-    ratio: int = Field(ge=1, le=10)
+    ratio: int
     split: str
     backbone: str
     base_seed: int
@@ -83,6 +92,11 @@ class RunInfo(_Row):
     versions: dict[str, str]
     device: str
     cost: dict[str, float]
+
+    @field_validator("ratio")
+    @classmethod
+    def _of_family(cls, ratio: int, others: ValidationInfo) -> int:
+        return check_ratio(ratio, others.data.get("family", "canonical"))
 
     @classmethod
     def from_run(cls, run: Run, run_id: str, *, control: bool = False) -> RunInfo:

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
 from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, save_model, surroundings
-from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
@@ -128,7 +127,13 @@ class Request:
         if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):
             changed["base_model"] = run.parent
         return self.models / names.unlearned_model(
-            base, self.ratio, self.method, seed, deletion_seed=run.deletion_seed, changed_arguments=changed
+            base,
+            self.ratio,
+            self.method,
+            seed,
+            family=run.family,
+            deletion_seed=run.deletion_seed,
+            changed_arguments=changed,
         )
 
     def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
@@ -141,7 +146,7 @@ class Request:
 def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
     """Return the model-ready forget and retain rows."""
     ranks = bench.rows["train"].data.column("deletion_rank").to_numpy()
-    forgotten = ranks < forget_size(len(ranks), ratio)
+    forgotten = ranks < bench.info.forget_size(ratio)
     rows = bench.encode("train", processor)
     return {
         "forget": Subset(rows, forgotten.nonzero()[0].tolist()),
@@ -169,10 +174,10 @@ def plan_run(request: Request) -> Run:
 
     Raises:
         FileNotFoundError: If the model to start from is not there.
-        ValueError: If the ratio deletes nothing, the model to start from is another one, or an argument would change
+        ValueError: If the data have no such ratio, the model to start from is another one, or an argument would change
             the result without being recorded.
     """
-    forget_size(request.bench.info.counts["train"], request.ratio)
+    request.bench.info.forget_size(request.ratio)
     check_arguments(request.arguments, recorded_names(request.trainer))
     scratch = request.trainer.from_scratch
     if scratch and request.base:

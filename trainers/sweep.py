@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.base_models import Workbench, train_base, workbench
-from mubench.hub_builders.deletion import forget_size
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.tasks import get_recipe, get_task
@@ -73,7 +72,7 @@ class Sweep:
         """Find out what cannot work before anything is trained.
 
         Raises:
-            ValueError: If a key is unknown, the ratio deletes nothing, or a method is a reference or a control.
+            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control.
             FileNotFoundError: If the data are not there.
         """
         for key in self.methods:
@@ -82,7 +81,7 @@ class Sweep:
         for backbone in self.backbones:
             get_recipe(get_task(self.task), backbone)
         info = task_info(self.task, data=self.place.data, family=self.place.family)
-        forget_size(info.counts["train"], self.ratio)
+        info.forget_size(self.ratio)
         for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")

@@ -8,6 +8,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.trainers.base import Paper
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.rows import Value
@@ -20,6 +21,7 @@ def manifest(task="cifar10", tier="mini", **counts):
     return {
         "task": task, "tier": tier, "family": "canonical", "deletion_seed": 0, "files": "fe" * 32, "split": "0d" * 32,
         "counts": {"train": 1200, "validation": 200, "test": 397, **counts}, "shards": {}, "bytes": 1,
+        "forget": {ratio: 12 * ratio for ratio in range(1, 11)},
         "command": f"python -m mubench.hub_builders build {task} --tier {tier}",
     }  # fmt: skip
 
@@ -75,6 +77,34 @@ def test_stand_ins_are_never_shown_as_the_real_thing(new_run, new_row, tier):
     data = dataset_body([manifest(tier=tier)], repository="mu-bench")
     assert ("a stand-in" in model) == ("stand-ins, not the original data in full" in data) == (tier != "full")
     assert f"({tier})" in results_card(tables([new_row(tier=tier)]))
+
+
+def test_the_card_of_a_family_says_how_far_its_ratios_reach(new_run):
+    group = {
+        **manifest(),
+        "family": "group",
+        "forget": {**dict.fromkeys(range(1, 6), 66), **dict.fromkeys(range(6, 11), 133)},
+    }
+    text = dataset_body([group], repository="mu-bench-group")
+    assert "whole groups of rows" in text and '`sha256("0:<task>:<group>")`' in text
+    assert "| CIFAR-10 | 5 | 66 (5.50 %) |" in text and "| CIFAR-10 | 10 | 133 (11.08 %) |" in text
+    assert "for every ratio from 1 % to 10 %" in text and "(position + 0.5)" not in text
+
+
+def test_the_card_of_published_lists_says_their_faults():
+    paper = {**manifest("imdb", "full"), "family": "paper", "forget": {1: 12, 5: 60, 10: 120}}
+    text = dataset_body([paper], repository="mu-bench-paper")
+    assert f"- IMDB: {PAPER_LISTS['imdb'].fault}." in text and "at 1, 5, 10 %" in text
+    assert 'load_dataset("mu-bench-paper", "imdb_del5")' in text
+    assert "What is wrong" not in dataset_body([manifest()], repository="mu-bench")
+
+
+def test_the_card_of_a_users_list_shows_the_config_there_is(new_run, new_row):
+    custom = {**manifest(), "family": "custom", "forget": {37: 444}}
+    text = dataset_body([custom], repository="mu-bench-custom")
+    assert 'load_dataset("mu-bench-custom", "cifar10_del37")' in text and "| CIFAR-10 | 37 | 444 (37.00 %) |" in text
+    model = model_card("m", new_run(family="custom", ratio=37), parent="b", result=new_row(family="custom", ratio=37))
+    assert "cifar10_del37" in model
 
 
 def test_models_trained_from_the_start_say_on_which_rows(new_run):

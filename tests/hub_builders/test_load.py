@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import shutil
@@ -38,7 +39,7 @@ def test_the_sets_of_all_ratios_are_nested_disjoint_and_covering(mini):
     everything = set(train["example_id"])
     smaller: set[str] = set()
     for ratio in range(1, 11):
-        forget, retain = (set(part["example_id"]) for part in forget_retain(train, ratio))
+        forget, retain = (set(part["example_id"]) for part in forget_retain(train, 12 * ratio))
         assert len(forget) == 12 * ratio and smaller < forget
         assert not forget & retain and forget | retain == everything
         smaller = forget
@@ -57,7 +58,7 @@ def test_pairs_do_not_depend_on_the_order_of_rows(order):
     train = numbered(np.random.default_rng(0).permutation(ranks) if order == "shuffled" else ranks)
     if order == "indexed":
         train = train.shuffle(seed=0)
-    forget, retain = forget_retain(train, 5)
+    forget, retain = forget_retain(train, 10)
     assert sorted(forget["deletion_rank"]) == list(range(10))
     assert sorted(retain["deletion_rank"]) == list(range(10, 200))
     assert forget["text"][:] == [str(r) for r in forget["deletion_rank"]]
@@ -72,7 +73,7 @@ def test_part_of_the_training_rows_is_refused():
 def test_ten_pairs_of_fifty_thousand_rows_take_under_half_a_second():
     train = numbered(range(50_000))
     start = time.process_time()
-    sizes = [len(forget_retain(train, ratio)[0]) for ratio in range(1, 11)]
+    sizes = [len(forget_retain(train, 500 * ratio)[0]) for ratio in range(1, 11)]
     assert time.process_time() - start < 0.5
     assert sizes == [500 * ratio for ratio in range(1, 11)]
 
@@ -157,6 +158,22 @@ def test_a_damaged_manifest_is_named(copy, text):
     manifest.write_text(text)
     with pytest.raises(ValueError, match=r"manifest.*manifest\.json"):
         task_info("imdb", data=copy)
+
+
+@pytest.mark.parametrize(
+    "forget", [None, {}, [1], {"x": 1}, {"5": "60"}, {"5": 2.5}, {"5": None}, {"-1": 3}, {"5": True}]
+)
+def test_a_manifest_without_forget_sizes_is_named(copy, forget):
+    manifest = shard(copy, "manifest.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "forget": forget}))
+    with pytest.raises(ValueError, match=r"manifest with the rows deleted per ratio, got others: .*manifest\.json"):
+        task_info("imdb", data=copy)
+
+
+@pytest.mark.parametrize("size", [0, 200, -1, 1_000])
+def test_none_or_all_rows_are_no_forget_set(size):
+    with pytest.raises(ValueError, match=f"expected 1 to 199 rows to forget, got {size}"):
+        forget_retain(numbered(range(200)), size)
 
 
 def test_a_hub_id_reads_the_same_files(mini, monkeypatch):

@@ -9,6 +9,31 @@ def test_a_ratio_is_a_whole_percentage_from_1_to_10(ratio):
         names.check_ratio(ratio)
 
 
+@pytest.mark.parametrize("ratio", [0, 100, 2.5, "abc", -1])
+def test_only_a_users_own_set_may_be_of_any_size(ratio):
+    assert [names.check_ratio(one, "custom") for one in (1, "37", 99)] == [1, 37, 99]
+    with pytest.raises(ValueError, match="ratio must be a whole percentage from 1 to 99, got"):
+        names.check_ratio(ratio, "custom")
+    for family in names.FAMILIES.keys() - {"custom"}:
+        with pytest.raises(ValueError, match="from 1 to 10, got 37"):
+            names.check_ratio(37, family)
+    assert names.config_name("imdb", 37, "custom") == "imdb_del37"
+    assert names.unlearned_model("b", 37, "scrub", 0, family="custom") == "b-del37-scrub-s0"
+    with pytest.raises(ValueError, match="from 1 to 10, got 37"):
+        names.config_name("imdb", 37)
+
+
+@pytest.mark.parametrize("family", ["group", "paper", "custom"])
+def test_a_family_names_its_repository_and_its_models(family):
+    assert names.dataset_folder(family) == f"mu-bench-{family}"
+    assert names.dataset_folder(family, 1) == f"mu-bench-{family}-d1"
+    assert names.deletion_seed_of(f"mu-bench-{family}-d1", family) == 1
+    assert names.base_model("imdb", "full", "bert-base", family=family) == f"imdb-{family}-bert-base"
+    assert names.sister("x/mu-bench", family, 2) == f"x/mu-bench-{family}-d2"
+    assert names.sister(f"mu-bench-{family}", family, 2) == f"mu-bench-{family}-d2"
+    assert names.sister("mu-bench", family, 0) == "mu-bench"
+
+
 @pytest.mark.parametrize("ratio", [5, "5", " 5 "])
 def test_a_ratio_reads_from_the_command_line(ratio):
     assert names.check_ratio(ratio) == 5
@@ -62,5 +87,5 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 
 
 def test_an_unknown_family_names_the_known_ones():
-    with pytest.raises(ValueError, match="family must be one of canonical, got 'x'"):
+    with pytest.raises(ValueError, match="family must be one of canonical, group, paper, custom, got 'x'"):
         names.dataset_folder("x")
