@@ -20,6 +20,11 @@ BASE_SEEDS ?= 0 1
 RETRAIN_SEEDS ?= 0 1 2
 METHODS ?=
 
+# What is pushed and where to; by default ./mu-bench, to a repository of yours that is named after it and its tier.
+FOLDER =
+REPO =
+PRIVATE =
+
 # Where it all lies, if not in ./mu-bench, ./models and ./results, as in `make demo DATA=elsewhere/mu-bench`. Not taken
 # from the environment, where such names mean other things.
 DATA =
@@ -135,8 +140,12 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
 
-push: ## (not built yet) upload the built folders to the Hub
-	@echo "pushing is not built yet: every repository is a plain folder for now" >&2; exit 1
+push: $(STAMP) ## upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1); needs a token
+	@test -z "$$(git status --porcelain 2>/dev/null)" || { \
+		echo "expected a tree without changes, so that what is pushed can be built again: commit them (git status)" >&2; \
+		exit 2; }
+	$(PY) -m mubench.hub_builders push "$(or $(FOLDER),$(DATA),mu-bench)" $(if $(REPO),--repo "$(REPO)") \
+		$(if $(PRIVATE),--private)
 
 demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	$(PY) -m mubench.hub_builders build cifar10 --keep_tier $(OUT_FLAG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,23 @@ def parser() -> Parser:
     base.add_argument("--family", default="canonical", help="deletion family")
     base.add_argument("--models", type=Path, default=Path("models"), help="folder of all models")
     base.set_defaults(run=run_base)
+    _add_publishing(commands)
     return top
+
+
+def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommands that talk to the Hub."""
+    push = commands.add_parser("push", help="upload a dataset or model folder to the Hub", allow_abbrev=False)
+    push.add_argument("folder", type=Path, help="dataset folder made by build, or a model folder")
+    push.add_argument("--repo", help="NAMESPACE/NAME; default: yours, named after the folder and its tier")
+    push.add_argument("--private", action="store_true", help="make the repository private")
+    push.set_defaults(run=run_push)
+    check = commands.add_parser("verify", help="compare a build with what was published", allow_abbrev=False)
+    check.add_argument("task", help="task key")
+    check.add_argument("--data", required=True, help="Hub id of the published repository")
+    check.add_argument("--built", default="mu-bench", help="dataset folder of the build")
+    check.add_argument("--family", default="canonical", help="deletion family")
+    check.set_defaults(run=run_verify)
 
 
 def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
@@ -75,6 +92,23 @@ def run_base(
     given = training_flags(FlagParser(TaskArguments, allow_abbrev=False).given(flags))  # type: ignore[arg-type]
     bench = workbench(task, backbone or get_task(task).default_backbone, **where)
     print(train_base(bench, base_seed, models=models, **given))
+
+
+def run_push(folder: Path, repo: str | None, private: bool) -> None:
+    """Push a folder, and say what changed."""
+    from mubench.hub_builders.publish import publish  # noqa: PLC0415  (building needs no client)
+
+    pushed = publish(folder, repo, private=private)
+    changed = f"{len(pushed.plan.add)} files written, {len(pushed.plan.delete)} removed"
+    print(f"{pushed.target.url}: {changed if pushed.plan else 'nothing to change'}")
+
+
+def run_verify(task: str, **places: str) -> None:
+    """Compare a build with what was published."""
+    from mubench.hub_builders.withheld import verify  # noqa: PLC0415  (building needs no client)
+
+    split = verify(task, **places)
+    print(f"{places['built']}: {task} has the rows and deletions of {places['data']} (split {split[:8]})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from mubench.hub_builders.hints import NEEDED, command, extended
+from mubench.hub_builders.hub import commit_of, fetch_file
 from mubench.hub_builders.names import (
     DATASET,
     FAMILIES,
@@ -23,7 +22,7 @@ from mubench.hub_builders.names import (
     dataset_folder,
     deletion_seed_of,
 )
-from mubench.hub_builders.readme import MANIFEST, Manifest, data_folder, read_manifest, task_folders
+from mubench.hub_builders.readme import MANIFEST, Manifest, data_folder, holds_ids, read_manifest, task_folders
 from mubench.hub_builders.tasks import get_task
 
 
@@ -98,6 +97,8 @@ def load_task(
     checked = None if ratio is None else check_ratio(ratio, family)
     root = _root(data, family)
     manifest = _manifest(task, root, family)
+    if holds_ids(manifest):
+        raise FileNotFoundError(_rows_elsewhere(root, manifest))
     size = None if checked is None else _info(manifest).forget_size(checked)
     if Path(root).is_dir():
         _check_sizes(Path(root), manifest)
@@ -106,6 +107,22 @@ def load_task(
         return splits
     forget, retain = forget_retain(splits.pop("train"), size)
     return DatasetDict({"forget": forget, "retain": retain, **splits})
+
+
+def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> dict[str, list[Path]]:
+    """Return the files of every split of a built task; those of a Hub repository are fetched, ids alone or rows.
+
+    Raises:
+        ValueError: If an argument or a file is not as expected.
+        FileNotFoundError: If the task or a file of it is not there; the message names the command that makes it.
+    """
+    root = _root(data, family)
+    manifest = _manifest(task, root, family)
+    place, missing = data_folder(manifest), f"no whole {task} in {root}"
+    return {
+        split: [_fetched(root, f"{place}/{name}", missing, manifest["commit"]) for name in names]
+        for split, names in manifest["shards"].items()
+    }
 
 
 def forget_retain(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
@@ -141,35 +158,46 @@ def _root(data: str | Path, family: str) -> str:
 
 
 def _manifest(task: str, root: str, family: str) -> Manifest:
-    """Read the manifest of the build that a README shows."""
+    """Read the manifest of the build that a README shows, and add the commit of a Hub repository both are of."""
     get_task(task)
     seed = deletion_seed_of(Path(root).name, family)
     line = command("hub_builders", "build", task, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
     missing = f"no {task} in {root}: make it {_building(root, line, dataset_folder(family, seed))}"
-    shown = task_folders(_fetched(root, "README.md", missing)).get(task)
+    readme = _fetched(root, "README.md", missing)
+    commit = None if Path(root).is_dir() else commit_of(readme, "README.md")
+    shown = task_folders(readme).get(task)
     if shown is None:
         raise FileNotFoundError(missing)
-    manifest = read_manifest(_fetched(root, f"{shown}/{MANIFEST}", missing))
+    manifest = read_manifest(_fetched(root, f"{shown}/{MANIFEST}", missing, commit))
     if manifest["family"] != family:
         raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
-    return manifest
+    return {**manifest, "commit": commit}
 
 
-def _fetched(root: str, name: str, missing: str) -> Path:
+def _fetched(root: str, name: str, missing: str, commit: str | None = None) -> Path:
     """Return a file of a local dataset folder or, if there is no such folder, of a Hub repository."""
-    try:
-        path = Path(root) / name if Path(root).is_dir() or "/" not in root else None
-        path = path or Path(hf_hub_download(root, name, repo_type="dataset"))
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        raise FileNotFoundError(missing) from error
-    if not path.is_file():
+    if not Path(root).is_dir() and "/" in root:
+        try:
+            return fetch_file(root, name, commit)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}; {missing}") from error
+    if not (path := Path(root) / name).is_file():
         raise FileNotFoundError(missing)
     return path
 
 
+def _rows_elsewhere(root: str, manifest: Manifest) -> str:
+    """Say how to come by rows whose ids alone are published."""
+    check = command("hub_builders", "verify", manifest["task"], data=root, family=manifest["family"])
+    return (
+        f"expected rows of {manifest['task']} in {root}, got ids alone, since its licence does not let them be passed "
+        f"on: build them with `{manifest['command']}` and check them with `{check}`"
+    )
+
+
 def _loaded(root: str, manifest: Manifest) -> DatasetDict:
     try:
-        return load_dataset(root, config_name(manifest["task"]))
+        return load_dataset(root, config_name(manifest["task"]), revision=manifest["commit"])
     except (DatasetsError, OSError, ValueError) as error:
         if Path(root).is_dir():
             _check_readable(Path(root), manifest)

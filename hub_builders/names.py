@@ -63,6 +63,34 @@ def config_name(task: str, ratio: int | None = None, family: str = "canonical") 
     return task if ratio is None else f"{task}_del{check_ratio(ratio, family)}"
 
 
+def ids_config(task: str) -> str:
+    """Name the config that holds a task's ids and ranks where its rows may not be published."""
+    return f"{task}_ids"
+
+
+def check_repository(repository: str, tier: str, *, last: bool) -> str:
+    """Return a repository's name if it tells the tier of what it holds, else raise ``ValueError``.
+
+    Args:
+        repository: ``namespace/name``.
+        tier: Tier of what it holds; the full tier needs no word.
+        last: Whether the name must end in the tier (data sets) or may hold it as any of its words (models).
+    """
+    namespace, _, name = repository.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ValueError(f"expected a repository like namespace/name, got {repository!r}")
+    words = name.split("-")[-1:] if last else name.split("-")
+    if tier != "full" and tier not in words:
+        how = f"ends in -{tier}" if last else f"says -{tier}-"
+        raise ValueError(f"expected a repository whose name {how}, as it holds tier {tier}, got {repository}")
+    return repository
+
+
+def published_dataset(family: str, deletion_seed: int, tier: str) -> str:
+    """Name a published dataset repository, such as ``mu-bench`` or ``mu-bench-mini``: it ends in its tier."""
+    return f"{dataset_folder(family, deletion_seed)}{'' if tier == 'full' else f'-{tier}'}"
+
+
 def base_model(task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0) -> str:
     """Name a base model's folder, such as ``cifar10-mini-resnet-s1``."""
     scale = "" if tier == "full" else f"-{tier}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mubench.hub_builders.names import config_name
+from mubench.hub_builders.names import config_name, ids_config
 from mubench.hub_builders.tasks import get_task
 
 Manifest = dict[str, Any]
@@ -18,6 +18,7 @@ FIELDS = (
     "task", "tier", "family", "deletion_seed", "files", "split", "counts", "forget", "shards", "bytes", "command",
 )  # fmt: skip
 MANIFEST = "manifest.json"
+IDS = "ids-"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -73,6 +74,16 @@ def data_folder(manifest: Manifest) -> str:
     return f"data/{manifest['task']}/{manifest['files'][:8]}"
 
 
+def holds_ids(manifest: Manifest) -> bool:
+    """Whether only ids and ranks of a task are there, because its rows may not be published."""
+    return any(name.startswith(IDS) for names in manifest["shards"].values() for name in names)
+
+
+def body_of(readme: Path) -> str:
+    """Return the Markdown below the YAML of a README as ``build`` or the cards write it."""
+    return readme.read_text(encoding="utf-8").split("---\n", 2)[2].lstrip("\n")
+
+
 def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[Manifest] | None = None) -> Path:
     """Replace a dataset folder's README in one step.
 
@@ -103,8 +114,15 @@ def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
         "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
         "license": sorted({get_task(one["task"]).licence for one in manifests}),
         "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
-        "configs": [_config(one, ratio) for one in manifests for ratio in (None, *sorted(one["forget"]))],
+        "configs": [config for one in manifests for config in _configs(one)],
     }
+
+
+def _configs(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return all configs of a task; of one whose rows are not there, the one that holds its ids."""
+    if holds_ids(manifest):
+        return [{**_config(manifest, None), "config_name": ids_config(manifest["task"])}]
+    return [_config(manifest, ratio) for ratio in (None, *sorted(manifest["forget"]))]
 
 
 def _config(manifest: Manifest, ratio: int | None) -> dict[str, Any]:

@@ -19,6 +19,11 @@ REGISTRIES = {
     "MODALITIES": "hub_builders/modalities",
 }
 METHOD_LINES = 150
+# Who may know of a hub: one module talks to it, one writes the YAML of cards, two load data sets by name.
+CLIENTS = {
+    "huggingface_hub": {"hub_builders/hub.py", "cards/render.py"},
+    "datasets.load_dataset": {"hub_builders/load.py", "hub_builders/raw/hub.py"},
+}
 
 
 def sources(*folders: str) -> list[Path]:
@@ -100,6 +105,20 @@ def test_the_import_check_sees_every_way_to_import_a_later_room(line: str) -> No
 def test_rooms_import_backwards_only(room: str) -> None:
     found = {str(path.relative_to(ROOT)): faults(path.read_text(), room) for path in sources(room)}
     assert not {path: names for path, names in found.items() if names}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_one_module_talks_to_a_hub(client: str) -> None:
+    names = {str(path.relative_to(ROOT)): imported(ast.parse(path.read_text())) for path in sources(*ROOMS)}
+    assert {
+        path for path, found in names.items() if any(f"{name}.".startswith(f"{client}.") for name in found)
+    } == CLIENTS[client]
+
+
+def test_what_cards_take_of_the_hub_is_no_client() -> None:
+    tree = ast.parse((ROOT / "cards/render.py").read_text())
+    taken = {name for name in imported(tree) if name.startswith("huggingface_hub")}
+    assert taken == {"huggingface_hub.EvalResult", "huggingface_hub.ModelCardData"}
 
 
 @pytest.mark.parametrize(("name", "folder"), REGISTRIES.items())

@@ -1,6 +1,7 @@
 """The targets of the Makefile: what they are given reaches the front doors. Commands are printed, none is run."""
 
 import shlex
+import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -78,3 +79,44 @@ def test_the_demo_walks_in_the_folders_it_is_told():
     for words in (sweep, cards):
         assert {"--data a/mu-bench", "--models m", "--results r"} <= set(map(" ".join, pairwise(words)))
     assert leaderboard[-2:] == ["--results", "r"]
+
+
+def test_a_push_is_told_what_goes_where():
+    assert commands("make push")[0] == ["hub_builders", "push", "mu-bench"]
+    (words,) = commands(target("push", folder="my models/x", repo="me/x", private=1))
+    assert words == ["hub_builders", "push", "my models/x", "--repo", "me/x", "--private"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Return a clean git tree with our Makefile and a Python that says what it was told."""
+    root = tmp_path / "tree"
+    (root / "venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    python = root / "venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "told: $@"\n')
+    python.chmod(0o755)
+    (root / "venv" / ".installed").touch()
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    for words in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "--message", "all"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    return root
+
+
+@pytest.mark.parametrize("change", ["none", "edited", "new", "ignored"])
+def test_a_push_needs_a_tree_without_changes(tree, change):
+    if change == "edited":
+        (tree / "pyproject.toml").write_text("[project]\n")
+    elif change == "new":
+        (tree / "new.py").touch()
+    elif change == "ignored":
+        (tree / ".git" / "info" / "exclude").write_text("mu-bench\n")
+        (tree / "mu-bench").touch()
+    (tree / "venv" / ".installed").touch()  # newer than what it was installed from
+    done = subprocess.run(["make", "push", "VENV=venv"], cwd=tree, capture_output=True, text=True, check=False)
+    if change in ("none", "ignored"):
+        assert done.returncode == 0 and "told: -m mubench.hub_builders push mu-bench" in done.stdout
+    else:
+        assert done.returncode == 2 and "told" not in done.stdout
+        assert done.stderr.startswith("expected a tree without changes")

@@ -7,7 +7,6 @@ from typing import Any
 
 from datasets import Audio, ClassLabel, Dataset, Image, Video, load_dataset
 from datasets.exceptions import DatasetsError
-from huggingface_hub.errors import HfHubHTTPError
 
 from mubench.hub_builders.tasks import Source
 
@@ -40,7 +39,7 @@ def hub_rows(
 def _load(source: Source, split: str, config: str | None) -> Dataset:
     try:
         return load_dataset(source.hub_id, config, split=split, revision=source.revision)
-    except (OSError, ValueError, DatasetsError, HfHubHTTPError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         raise FileNotFoundError(
             f"expected {source.hub_id} from the Hub, got no answer: give the folder of {source.files[0]} as --raw DIR"
         ) from error

@@ -1,16 +1,22 @@
 """Mini builds that several tests read, and a small task that is quick to build again and again."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import datasets
+import huggingface_hub
 import pytest
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.tasks import TASKS
+
+if TYPE_CHECKING:
+    from tests.hub_server import Hub
 
 COUNTS = {"train": 60, "validation": 20, "test": 30, "ood": 10}
 
@@ -58,3 +64,39 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     become("old")
     return become
+
+
+@pytest.fixture(scope="session")
+def hub_server() -> "Iterator[Hub]":
+    """Serve a Hub on the loopback."""
+    from tests.hub_server import serving  # noqa: PLC0415  most tests talk to no hub
+
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def hub(hub_server: "Hub", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Hub]":
+    """Return an empty Hub on the loopback that the client of this process talks to, with a token that may write.
+
+    Neither the client nor we wait between tries, and nobody waits long for an answer.
+    """
+    from mubench.hub_builders import hub as ours  # noqa: PLC0415  most tests talk to no hub
+    from tests.hub_server import TOKEN  # noqa: PLC0415
+
+    hub_server.forget()
+    settings = {
+        "ENDPOINT": hub_server.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub_server.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    monkeypatch.setattr(huggingface_hub.utils._http, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(ours, "WAITS_S", (0.0, 0.0))
+    monkeypatch.setattr(ours, "TIMEOUT_S", 0.5)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    yield hub_server
+    huggingface_hub.close_session()

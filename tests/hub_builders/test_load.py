@@ -176,16 +176,18 @@ def test_none_or_all_rows_are_no_forget_set(size):
         forget_retain(numbered(range(200)), size)
 
 
-def test_a_hub_id_reads_the_same_files(mini, monkeypatch):
+def test_a_hub_id_reads_the_same_files_of_one_commit(mini, tmp_path, monkeypatch):
     asked = []
+    commit = tmp_path / ("c" * 40)
+    commit.symlink_to(mini)
 
-    def download(repository, name, repo_type):
-        asked.append((repository, name, repo_type))
-        return str(mini / name)
+    def fetch(repository, name, revision):
+        asked.append((repository, revision))
+        return commit / name
 
-    monkeypatch.setattr(load, "hf_hub_download", download)
+    monkeypatch.setattr(load, "fetch_file", fetch)
     assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
-    assert [(repository, kind) for repository, _, kind in asked] == [("someone/mu-bench", "dataset")] * 2
+    assert asked == [("someone/mu-bench", None), ("someone/mu-bench", commit.name)], "one commit, the README's"
 
 
 def test_an_unknown_task_or_family_names_the_known_ones(mini):
