@@ -109,10 +109,14 @@ def test_nothing_but_names_and_tone_differs_between_reviews(reviews):
 
 
 @pytest.mark.parametrize("key", MINI)
-def test_ids_are_distinct_and_labels_balanced(key, mini_rows):
-    splits = mini_rows(key)
-    ids = [row["example_id"] for rows in splits.values() for row in rows]
+def test_ids_are_distinct(key, mini_rows):
+    ids = [row["example_id"] for rows in mini_rows(key).values() for row in rows]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("key", [key for key in MINI if "label" in TASKS[key].columns])
+def test_labels_are_balanced(key, mini_rows):
+    splits = mini_rows(key)
     for rows in splits.values():
         counts = Counter(row["label"] for row in rows)
         assert len(counts) == len(TASKS[key].label_names("mini"))

@@ -13,7 +13,9 @@ def test_every_row_is_whole(key):
     task = TASKS[key]
     assert task.key == key
     assert set(task.recipes) <= set(BACKBONES)
-    assert task.default_backbone == next(iter(task.recipes))
+    assert task.recipes and task.default_backbone == next(iter(task.recipes))
+    assert ("group" in task.columns) is False and (task.group is not None or task.primary_family == "canonical")
+    assert task.majority is None or 1 / len(task.labels) < task.majority < 1
     assert len(set(task.labels)) == len(task.labels)
     assert "label" not in task.columns or task.columns["label"] == "label"
     assert task.citation.startswith("@") and task.citation.count("{") == task.citation.count("}")
@@ -39,7 +41,7 @@ def test_mini_counts_are_those_of_the_table(key, mini_rows):
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match="one of cifar10, imdb, got 'mnist'"):
+    with pytest.raises(ValueError, match=rf"^task must be one of {', '.join(TASKS)}, got 'mnist'$"):
         get_task("mnist")
     with pytest.raises(ValueError, match=r"backbone of imdb must be one of bert, .*got 'vgg'"):
         get_recipe(get_task("imdb"), "vgg")
