@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mubench.hub_builders import class_names
 from mubench.hub_builders.schema import MEDIA, TIERS, Backbone, Column, Kind, Recipe, Source, Task, Tier
 
 __all__ = [
@@ -30,6 +31,7 @@ BACKBONES: dict[str, Backbone] = {
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
     "swin-base":       Backbone(family="swin", hub_id="microsoft/swin-base-patch4-window7-224"),
     "vit-base":        Backbone(family="vit", hub_id="google/vit-base-patch16-224-in21k"),
+    "vit-large":       Backbone(family="vit", hub_id="google/vit-large-patch16-224-in21k"),
     "bert-base":       Backbone(family="bert", hub_id="google-bert/bert-base-uncased"),
     "bert-large":      Backbone(family="bert", hub_id="google-bert/bert-large-uncased"),
     "roberta-base":    Backbone(family="roberta", hub_id="FacebookAI/roberta-base"),
@@ -40,6 +42,11 @@ BACKBONES: dict[str, Backbone] = {
 
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
+_PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
+_CIFAR = (
+    "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
+    "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
+)
 
 TASKS: dict[str, Task] = {
     "cifar10": Task(
@@ -48,12 +55,10 @@ TASKS: dict[str, Task] = {
         labels=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         mini_labels=tuple("0123456789"),
         source=Source(
-            hub_id="uoft-cs/cifar10", revision=None, files=("cifar10.tar.xz", "cifar10"),
-            id_rule="sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"),
-        licence="unknown", redistributable=False, mini_licence="cc-by-4.0",
-        citation="@techreport{krizhevsky2009learning,\n"
-                 "  title={Learning Multiple Layers of Features from Tiny Images},\n"
-                 "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}",
+            hub_id="uoft-cs/cifar10", revision=None,
+            files=("cifar10.tar.xz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin", "cifar10"),
+            id_rule=_PICTURE_ID),
+        licence="unknown", redistributable=False, mini_licence="cc-by-4.0", citation=_CIFAR,
         counts={
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
             "mini": {"train": 1_200, "validation": 200, "test": 397},
@@ -64,6 +69,28 @@ TASKS: dict[str, Task] = {
             "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
             "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB,
             "vit-base": _IMAGE_HUB,
+        },
+    ),
+    "cifar100": Task(
+        key="cifar100", title="CIFAR-100", kind="image_classification",
+        columns={"image": "image", "label": "label"},
+        labels=class_names.CIFAR100,
+        mini_labels=class_names.SIGNS,
+        source=Source(
+            hub_id="uoft-cs/cifar100", revision=None,
+            files=("cifar100.tar.xz", "cifar-100-binary.tar.gz", "cifar-100-binary", "cifar100"),
+            id_rule=_PICTURE_ID),
+        licence="unknown", redistributable=False, citation=_CIFAR,
+        counts={
+            "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
+            "mini": {"train": 1_200, "validation": 200, "test": 400},
+        },
+        mini="generated signs, six shapes in four colours, seen through a sensor that fails now and then",
+        recipes={
+            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
+            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
+            "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB, "vit-base": _IMAGE_HUB,
+            "vit-large": _IMAGE_HUB,
         },
     ),
     "imdb": Task(

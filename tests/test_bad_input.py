@@ -12,6 +12,7 @@ import pytest
 from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders import base_models
 from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.tasks import TASKS
 from mubench.trainers import __main__ as trainers
 from mubench.trainers.methods import METHODS
 from tests.walk import Walk, files, quick
@@ -73,11 +74,11 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_task_is_answered_with_those_there_are(complains, command):
-    assert "task must be one of cifar10, imdb, got 'cifar11'" in complains(*COMMANDS[command], "--task=cifar11")
+    assert f"task must be one of {', '.join(TASKS)}, got 'cifar11'" in complains(*COMMANDS[command], "--task=cifar11")
 
 
 def test_building_an_unknown_task_or_tier_too(complains):
-    assert "task must be one of cifar10, imdb, got 'cifar11'" in complains("hub_builders", "build", "cifar11")
+    assert f"task must be one of {', '.join(TASKS)}, got 'cifar11'" in complains("hub_builders", "build", "cifar11")
     assert "tier must be one of full, partial, mini, got 'tiny'" in complains(
         "hub_builders", "build", "cifar10", "--tier=tiny"
     )
@@ -252,7 +253,7 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["hub_builders", "build", "cifar11"], "task must be one of cifar10, imdb, got 'cifar11'"),
+        (["hub_builders", "build", "cifar11"], f"task must be one of {', '.join(TASKS)}, got 'cifar11'"),
         pytest.param(
             ["trainers", "scrub", "--task", "cifar10", "--ratio", "5"],
             "no cifar10 in mu-bench: make it with `python -m mubench.hub_builders build cifar10`",

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from mubench.hub_builders.mini.image import digits
+from mubench.hub_builders.mini.shapes import signs
 from mubench.hub_builders.mini.text import reviews
 from mubench.hub_builders.raw.rows import Splits
 
-MINI: dict[str, Callable[[], Splits]] = {"cifar10": digits, "imdb": reviews}
+MINI: dict[str, Callable[[], Splits]] = {"cifar10": digits, "cifar100": signs, "imdb": reviews}
 
 __all__ = ["MINI"]

@@ -3,10 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mubench.hub_builders.raw import cifar10, imdb
+from mubench.hub_builders.raw import cifar, imdb
 from mubench.hub_builders.raw.rows import Row, Splits
 
-RAW: dict[str, Callable[[Path], Splits]] = {"cifar10": cifar10.from_files, "imdb": imdb.from_files}
-HUB: dict[str, Callable[[], Splits]] = {"cifar10": cifar10.from_hub, "imdb": imdb.from_hub}
+RAW: dict[str, Callable[[Path], Splits]] = {
+    "cifar10": cifar.CIFAR10.from_files,
+    "cifar100": cifar.CIFAR100.from_files,
+    "imdb": imdb.from_files,
+}
+HUB: dict[str, Callable[[], Splits]] = {
+    "cifar10": cifar.CIFAR10.from_hub,
+    "cifar100": cifar.CIFAR100.from_hub,
+    "imdb": imdb.from_hub,
+}
 
 __all__ = ["HUB", "RAW", "Row", "Splits"]

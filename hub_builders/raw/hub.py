@@ -12,22 +12,23 @@ from mubench.hub_builders.tasks import Source
 
 
 def hub_rows(
-    source: Source, split: str, labels: tuple[str, ...] = (), *, config: str | None = None
+    source: Source, split: str, labels: tuple[str, ...] = (), *, config: str | None = None, label: str = "label"
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (position, row) of a split; media come as ``{"bytes", "path"}``.
 
     Args:
         source: The source.
         split: Split of the Hub's dataset.
-        labels: Class names that its ``label`` column must have; none skips the check.
+        labels: Class names that its label column must have; none skips the check.
         config: Config of the Hub's dataset.
+        label: Its label column.
 
     Raises:
         FileNotFoundError: If the Hub cannot be reached and nothing is cached.
         ValueError: If the class names differ from the task's.
     """
     dataset = _load(source, split, config)
-    names = dataset.features.get("label")
+    names = dataset.features.get(label)
     if labels and isinstance(names, ClassLabel) and tuple(names.names) != labels:
         raise ValueError(f"expected the labels {', '.join(labels)} in {source.hub_id}, got {', '.join(names.names)}")
     for column, feature in dataset.features.items():

@@ -364,7 +364,7 @@ def test_a_sigkill_during_a_rebuild_leaves_the_old_build(mini, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["build", "mnist"], "task must be one of cifar10, imdb, got 'mnist'"),
+    (["build", "mnist"], f"task must be one of {', '.join(TASKS)}, got 'mnist'"),
     (["build", "imdb", "--tier", "huge"], "tier must be one of full, partial, mini, got 'huge'"),
     (["build", "imdb", "--family", "x"], "family must be one of canonical, group, paper, custom, got 'x'"),
     (["build", "imdb", "--deletion_seed", "-1"], "expected a deletion seed of 0 or more, got -1"),
