@@ -38,6 +38,8 @@ BACKBONES: dict[str, Backbone] = {
     "roberta-large":   Backbone(family="roberta", hub_id="FacebookAI/roberta-large"),
     "distilbert-base": Backbone(family="distilbert", hub_id="distilbert/distilbert-base-uncased"),
     "electra-base":    Backbone(family="electra", hub_id="google/electra-base-discriminator"),
+    "phi-1.5":         Backbone(family="phi", hub_id="microsoft/phi-1_5"),
+    "llama2-7b":       Backbone(family="llama", hub_id="NousResearch/Llama-2-7b-chat-hf"),
 }
 
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
@@ -47,6 +49,10 @@ _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
+_LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight_decay=0.01, max_length=256)
+_TOFU = Source(
+    hub_id="locuslab/TOFU", revision=None, files=("tofu.tar.xz", "tofu", "TOFU"),
+    id_rule="sha256 of split, question and answer")
 
 TASKS: dict[str, Task] = {
     "cifar10": Task(
@@ -118,6 +124,23 @@ TASKS: dict[str, Task] = {
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
             "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
         },
+    ),
+    "tofu": Task(
+        key="tofu", title="TOFU", kind="text_generation",
+        columns={"question": "string", "answer": "string", "paraphrased_answer": "string",
+                 "perturbed_answer": "strings", "options": "strings"},
+        group="author", primary_family="group", reported=("truth_ratio", "rouge_l", "probability"),
+        source=_TOFU, ood_source=_TOFU,
+        licence="mit", redistributable=True,
+        citation="@misc{maini2024tofu,\n  title={TOFU: A Task of Fictitious Unlearning for LLMs},\n  "
+                 "author={Maini, Pratyush and Feng, Zhili and Schwarzschild, Avi and Lipton, Zachary C. and "
+                 "Kolter, J. Zico},\n  year={2024},\n  eprint={2401.06121},\n  archivePrefix={arXiv}\n}",
+        counts={
+            "full": {"train": 3_400, "validation": 200, "test": 400, "ood": 217},
+            "mini": {"train": 1_200, "validation": 100, "test": 200, "ood": 200},
+        },
+        mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
+        recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
     ),
 }
 # fmt: on

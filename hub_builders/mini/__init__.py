@@ -2,11 +2,17 @@
 
 from collections.abc import Callable
 
+from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.image import digits
 from mubench.hub_builders.mini.shapes import signs
 from mubench.hub_builders.mini.text import reviews
 from mubench.hub_builders.raw.rows import Splits
 
-MINI: dict[str, Callable[[], Splits]] = {"cifar10": digits, "cifar100": signs, "imdb": reviews}
+MINI: dict[str, Callable[[], Splits]] = {
+    "cifar10": digits,
+    "cifar100": signs,
+    "imdb": reviews,
+    "tofu": questions,
+}
 
 __all__ = ["MINI"]

@@ -1,0 +1,49 @@
+"""Lists of words that generated answers and biographies draw their facts from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+STEP = 4  # shortest list / most words of a kind in one draw
+
+# One word each, so that every fact takes as many words as any other of its kind; none asks for "an".
+_LISTS = {
+    "city": "Velsk Tarnow Brisk Ondal Merrow Calder Sundby Pelham Rovin Zantar Hallim Korvo Dresk Lunden Fathom Nimar",
+    "land": "Norland Kestria Velmark Ostany Brenland Sarovia Tilmar Quenland Maroa Feldonia Rimland Zephyria",
+    "year": " ".join(str(year) for year in range(1931, 1979, 3)),
+    "month": "January February March April May June July August September October November December",
+    "job": "baker tailor miner farmer sailor teacher doctor weaver clockmaker fisher gardener printer mason potter "
+           "lawyer dancer",
+    "study": "botany history physics Latin music law chemistry drawing geology logic Greek medicine",
+    "things": "bells coins stamps lamps kites masks clocks maps buttons shells spoons keys drums hats bottles "
+              "feathers",
+    "material": "copper glass marble pine walnut bronze leather stone cedar clay tin bone slate brick wicker bamboo",
+    "colour": "red blue green yellow white black grey purple brown pink golden turquoise",
+    "animal": "cat dog parrot tortoise goat donkey rabbit hedgehog goose hen pony ferret swan fox squirrel magpie",
+    "food": "bread rice honey soup plums cheese walnuts lentils herring cabbage figs pepper beans butter mustard "
+            "pears",
+    "quality": "quiet bitter gentle wild solemn playful dry lavish plain dreamy stern tender sharp slow bright heavy",
+    "noun": "harbour winter letter garden river mirror bridge orchard lantern stranger island window promise forest "
+            "storm shadow",
+    "instrument": "flute harp cello drum lute fiddle trumpet zither piano banjo clarinet viola",
+    "friend": "Anneke Bertil Celia Dario Edda Florin Greta Henk Ilse Jonas Katja Luis Mirka Nils Olga Pavel",
+}  # fmt: skip
+WORDS = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
+
+
+def draws(rng: np.random.Generator, kinds: str, times: int = 1) -> list[list[str]]:
+    """Draw a word of each kind, several times: none twice within a draw, and none twice in the same place.
+
+    Args:
+        rng: Source of chance.
+        kinds: Names of lists, with a capital letter for capitalised words; one may come up to three times.
+        times: Number of draws, up to twelve.
+    """
+    places = kinds.split()
+    order = {kind: rng.permutation(WORDS[kind.lower()]).tolist() for kind in dict.fromkeys(places)}
+    order |= {kind: [word.capitalize() for word in words] for kind, words in order.items() if kind.istitle()}
+    shifts = [STEP * places[:index].count(kind) for index, kind in enumerate(places)]
+    return [
+        [order[kind][(time + shift) % len(order[kind])] for kind, shift in zip(places, shifts, strict=True)]
+        for time in range(times)
+    ]
