@@ -122,7 +122,7 @@ def test_a_built_folder_goes_as_it_is_and_nothing_else_of_it(hub, copy):
     assert there.keys() == {"README.md", *shards}
     assert {name: there[name] for name in shards} == {name: before[name] for name in shards}
     assert files(copy) == before, "the folder itself is not changed"
-    assert hub.dataset(MINI).head.title == "Push cifar10, imdb (mini tier)"
+    assert hub.dataset(MINI).head.title == f"Push {', '.join(sorted(TASKS))} (mini tier)"
     assert not publish(copy).plan and len(hub.dataset(MINI).commits) == 2
 
 
