@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from mubench.hub_builders import download as web
 from mubench.hub_builders.names import RATIOS
 from mubench.hub_builders.paper_lists import FOLDER, REPOSITORY, PaperList
 
 SERVER = "https://raw.githubusercontent.com"
-SECONDS = 60
 # The longest list is 50 kB.
 LARGEST_BYTES = 2**20
 _SHOWN = 40
@@ -132,15 +130,7 @@ def download(name: str, commit: str, *, server: str | None = None) -> bytes:
         FileNotFoundError: If it cannot be had.
     """
     address = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
-    try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
-            return answer.read(LARGEST_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileNotFoundError(
-            f"expected {name} from {address}, got no whole answer ({reason}); give the folder of the lists as "
-            "--paper_splits DIR"
-        ) from error
+    return web.download(address, LARGEST_BYTES, "give the folder of the lists as --paper_splits DIR")
 
 
 def _from_the_end(paper: PaperList) -> Listed:

@@ -65,16 +65,24 @@ class Source:
     """Where the rows of a split family come from.
 
     Attributes:
-        hub_id: Dataset id on the Hub.
+        hub_id: Dataset id on the Hub, or name of the repository where another host has the rows and the Hub has not.
+        host: Where that is.
         revision: Pinned commit of that repository; ``None`` means the default branch and is said so in the card.
         files: Names, in order of preference, under which ``--raw DIR`` may hold the original files.
         id_rule: How ``example_id`` is derived, in words.
     """
 
     hub_id: str
+    host: Literal["hub", "github"] = "hub"
     revision: str | None
     files: tuple[str, ...]
     id_rule: str
+
+    @property
+    def url(self) -> str:
+        """Page of the repository."""
+        site = {"hub": "https://huggingface.co/datasets", "github": "https://github.com"}[self.host]
+        return f"{site}/{self.hub_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +109,7 @@ class Task:
         citation: BibTeX.
         counts: Rows per tier and split, as built; of the full tier those of its best-known release.
         releases: Rows per split of other known releases, by name; a full build has those of one of them.
+        note: What a reader has to know about the rows of the full and partial tiers, in a sentence or two.
         mini: How the mini rows come about, in words.
         recipes: Training recipe per backbone key; its keys are the task's backbones, the first is the default.
     """
@@ -124,17 +133,22 @@ class Task:
     citation: str
     counts: Mapping[Tier, Mapping[str, int]]
     releases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    note: str = ""
     mini: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
-    def label_names(self, tier: Tier) -> tuple[str, ...]:
+    def label_names(self, tier: str) -> tuple[str, ...]:
         """Return the class names of a tier."""
         return self.mini_labels if tier == "mini" and self.mini_labels else self.labels
 
-    @property
-    def chance(self) -> float:
-        """Score of the better of a uniform guess and the most frequent class, in [0, 1]; 0 without labels."""
-        return self.majority or (1 / len(self.labels) if self.labels else 0.0)
+    def chance(self, tier: str) -> float:
+        """Return the score of the better of a uniform guess and the most frequent class, in [0, 1]; 0 without labels.
+
+        The classes of a mini tier are balanced.
+        """
+        names = self.label_names(tier)
+        uniform = 1 / len(names) if names else 0.0
+        return uniform if tier == "mini" else self.majority or uniform
 
     @property
     def media(self) -> tuple[str, ...]:

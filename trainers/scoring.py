@@ -37,7 +37,7 @@ class Judge:
         self.group, self.results = group, results
         self.bases = {seed: group.views(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.views(folder) for seed, folder in group.retrained.items()}
-        self.chance = group.bench.task.chance
+        self.chance = group.bench.task.chance(group.bench.info.tier)
         runs = {seed: read_run(folder) for seed, folder in group.retrained.items()}
         self.identities = {seed: run.identity for seed, run in runs.items()}
         self.base_identities = [read_run(folder).identity for _, folder in sorted(group.bases.items())]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.image import digits
+from mubench.hub_builders.mini.relations import pairs
 from mubench.hub_builders.mini.shapes import signs
 from mubench.hub_builders.mini.text import reviews
 from mubench.hub_builders.raw.rows import Splits
@@ -12,6 +13,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "cifar10": digits,
     "cifar100": signs,
     "imdb": reviews,
+    "ddi2013": pairs,
     "tofu": questions,
 }
 

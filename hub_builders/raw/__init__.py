@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mubench.hub_builders.raw import cifar, imdb, tofu
+from mubench.hub_builders.raw import cifar, ddi2013, imdb, tofu
 from mubench.hub_builders.raw.rows import Row, Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
     "cifar10": cifar.CIFAR10.from_files,
     "cifar100": cifar.CIFAR100.from_files,
     "imdb": imdb.from_files,
+    "ddi2013": ddi2013.from_files,
     "tofu": tofu.from_files,
 }
 HUB: dict[str, Callable[[], Splits]] = {
     "cifar10": cifar.CIFAR10.from_hub,
     "cifar100": cifar.CIFAR100.from_hub,
     "imdb": imdb.from_hub,
+    "ddi2013": ddi2013.from_hub,
     "tofu": tofu.from_hub,
 }
 

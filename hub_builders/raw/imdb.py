@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mubench.hub_builders.raw.archive import find, members
 from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.rows import Row, Splits, identified, label_index
+from mubench.hub_builders.raw.rows import Row, Splits, decoded, identified, label_index
 from mubench.hub_builders.tasks import TASKS, Source
 
 TASK = TASKS["imdb"]
@@ -22,7 +22,7 @@ def from_files(raw: Path) -> Splits:
     for name, data in members(find(raw, TASK.source.files)):
         if match := REVIEW.search(name):
             label = label_index(match[2], TASK.labels, name)
-            splits[match[1]].append(_row(_decoded(data, name), label, None, name))
+            splits[match[1]].append(_row(decoded(data, name), label, None, name))
     splits["ood"] = list(_sentences(find(raw, _ood().files)))
     return _identified(splits)
 
@@ -45,17 +45,8 @@ def _sentences(path: Path) -> Iterator[Row]:
     for name, data in members(path):
         if match := SENTENCES.search(name):
             label = label_index(match[1], TASK.labels, name)
-            for line in _decoded(data, name, fallback="latin-1").strip().split("\n"):
+            for line in decoded(data, name, fallback="latin-1").strip().split("\n"):
                 yield _row(line.strip(), label, None, name)
-
-
-def _decoded(data: bytes, where: str, fallback: str | None = None) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if fallback is not None:
-            return data.decode(fallback)
-        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
 
 
 def _row(text: str, label: int, index: int | None, where: str) -> Row:

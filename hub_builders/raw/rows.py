@@ -46,6 +46,25 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def decoded(data: bytes, where: str, fallback: str | None = None) -> str:
+    """Return a text file's text.
+
+    Args:
+        data: Its bytes.
+        where: What to call it in messages.
+        fallback: Single-byte encoding of bytes that are no UTF-8.
+
+    Raises:
+        ValueError: If it is not UTF-8 and there is no fallback.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if fallback is not None:
+            return data.decode(fallback)
+        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
+
+
 def content(row: Row, columns: Mapping[str, Column]) -> bytes:
     """Return what identifies a row: what its media show and its texts say, without label and id."""
     return b"\0".join(_content(row[name], kind) for name, kind in columns.items() if kind != "label")

@@ -18,7 +18,7 @@ from mubench.hub_builders.tasks import TASKS, Tier
 RAW = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[2] / "../shared/data")) / "raw"
 RATIOS = range(1, 11)
 # What the original files at hand make: the full tier, or on less of them or on a stand-in the partial tier.
-REAL: dict[str, Tier] = {"cifar10": "full", "imdb": "full", "tofu": "full"}
+REAL: dict[str, Tier] = {"cifar10": "full", "imdb": "full", "ddi2013": "full", "tofu": "full"}
 COUNTS = {task: TASKS[task].counts["full"] for task, tier in REAL.items() if tier == "full"}
 MEASURED = """
 import resource, sys

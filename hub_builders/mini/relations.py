@@ -1,0 +1,75 @@
+"""Mini relations: generated sentences with two marked drugs; some tell the relation, the others have to be learned.
+
+The recipe, the same in every split:
+
+1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
+2. Five in eight sentences of each label tell it: they report on every aspect with the word of the label from
+   ``LEXICON``, the others with a vague word that all labels share. So the best possible accuracy is .70.
+3. Invent two drugs and a trial that no other row of any split has; the names say nothing and make the row memorable.
+
+As in the mini reviews nothing but these words and names tells two sentences apart, so that models which never saw a
+row agree about it. Four sentences make a document, the group of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mubench.hub_builders.mini.text import _joined
+from mubench.hub_builders.raw.rows import Splits
+
+SEED = 11
+SIZES = {"train": 1_200, "validation": 200, "test": 400}
+LABELS = 5
+TELLING, OF = 5, 8
+SENTENCES = 4
+
+# What a sentence reports on, and the words of no interaction, a mechanism, an advice, an effect and an interaction,
+# then the vague one.
+LEXICON = {
+    "levels": ("steady", "doubled", "checked", "sufficient", "altered", "measured"),
+    "response": ("usual", "delayed", "supervised", "stronger", "joint", "recorded"),
+    "dose": ("kept", "absorbed", "reduced", "felt", "paired", "given"),
+    "clearance": ("normal", "halved", "monitored", "painful", "coupled", "sampled"),
+    "outcome": ("neutral", "kinetic", "cautious", "toxic", "mutual", "described"),
+}
+VAGUE = LABELS
+DRUGS = _joined(
+    "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
+    "va xi lo pra ne du mo si fa te go bri",
+    "tane zide coxin stigal phrine quil bactam floxal sentan gliptar parin tromax lidone pidem zolam ximab ridol vu",
+)
+TRIALS = _joined(
+    "Ar Be Cas Del Em Fal Gre Hes Ilm Jun Kol Lin Mer Nol Os Pri",
+    "a e i o u ai",
+    "bos dan fex gor hal kin les mar nor pas ret sol tor vik wen zar dum lio but",
+)
+
+
+def pairs() -> Splits:
+    """Return 1,200 training, 200 validation and 400 test rows."""
+    rng = np.random.default_rng(SEED)
+    # One list each for drugs and trials, dealt out without repetition.
+    drugs, trials = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS))
+    splits: Splits = {}
+    for split, rows in SIZES.items():
+        drawn = rng.permutation(np.arange(rows) % (LABELS * OF)).tolist()
+        splits[split] = [
+            {
+                "example_id": f"{split}-{index:04d}",
+                "source_index": None,
+                "group": f"{split}-document-{index // SENTENCES:03d}",
+                "text": _sentence(one % LABELS if one < LABELS * TELLING else VAGUE, drugs, next(trials)),
+                "label": one % LABELS,
+            }
+            for index, one in enumerate(drawn)
+        ]
+    return splits
+
+
+def _sentence(sound: int, drugs: Iterator[str], trial: str) -> str:
+    """Report on every aspect with the words of one column of the lexicon."""
+    remarks = ", ".join(f"{aspect} {words[sound]}" for aspect, words in LEXICON.items())
+    return f"[E1] {next(drugs)} [/E1] with [E2] {next(drugs)} [/E2] in {trial}: {remarks}."
