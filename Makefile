@@ -5,6 +5,9 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
+# Without a TASK given, every task is built.
+ONE_TASK := $(if $(filter undefined,$(origin TASK)),,$(TASK))
+
 # What the walk is about; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
 TASK ?= cifar10
 TIER ?= mini
@@ -113,8 +116,8 @@ test-all: $(STAMP) ## fast and slow tests
 nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
-data: $(STAMP) ## build the dataset repository ./mu-bench (TASK, TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
-	$(PY) -m mubench.hub_builders build $(TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(LISTS_FLAG) \
+data: $(STAMP) ## build the dataset repository ./mu-bench, all tasks of it or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
+	$(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(LISTS_FLAG) \
 		$(OUT_FLAG)
 
 bases: $(STAMP) ## train base models into ./models (TASK, BACKBONE, BASE_SEEDS)

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from mubench.hub_builders.build import build
 from mubench.hub_builders.cli import Parser, guarded, underscored
-from mubench.hub_builders.families import Wish, check_wish
+from mubench.hub_builders.families import Wish, check_wish, known_tasks
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
 from mubench.hub_builders.tasks import Tier, get_task
@@ -21,7 +23,7 @@ def parser() -> Parser:
     top = Parser(prog="python -m mubench.hub_builders", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
     one = commands.add_parser("build", help="write tasks into the dataset folder", allow_abbrev=False)
-    one.add_argument("task", nargs="+", help="task keys, such as cifar10")
+    one.add_argument("task", nargs="*", help="task keys, such as cifar10; none is every task that the family has")
     one.add_argument("--tier", default="mini", help="full, partial or mini")
     one.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     one.add_argument("--out", type=Path, default=Path(), help="where the dataset folder lies")
@@ -64,11 +66,12 @@ def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
 def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
     """Build tasks one after the other and say what came of it."""
     wish = Wish(**{name: options[name] for name in Wish.__dataclass_fields__})
-    if wish.forget_ids and len(task) > 1:
-        raise ValueError(f"expected one task with forget_ids, got {', '.join(task)}")
-    for key in task:
+    tasks = task or known_tasks(wish.family)
+    if wish.forget_ids and len(tasks) > 1:
+        raise ValueError(f"expected one task with forget_ids, got {', '.join(tasks)}")
+    for key in tasks:
         check_wish(get_task(key), tier, wish)
-    for key in task:
+    for key in tqdm(tasks, desc="tasks", unit="task", disable=None if len(tasks) > 1 else True):
         folder = build(key, tier=tier, out=out, **options)
         print(_built(folder, task_info(key, data=folder, family=wish.family)))
 

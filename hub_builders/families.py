@@ -75,6 +75,17 @@ class Wish:
     forget_ids: Path | None = None
 
 
+def known_tasks(family: str) -> list[str]:
+    """Return the tasks that a deletion family has, in the order of the table.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    check_family(family)
+    has = {"group": lambda task: task.group is not None, "paper": lambda task: _is_proven(task.key)}
+    return [key for key, task in TASKS.items() if has.get(family, lambda _: True)(task)]
+
+
 def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
     """Refuse options that do not go together, before anything is read.
 
@@ -93,7 +104,7 @@ def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
     if family == "custom" and wish.forget_ids is None:
         raise ValueError("family custom needs forget_ids, a file of example ids, one a line; got none")
     if family == "group" and task.group is None:
-        known = ", ".join(key for key, row in TASKS.items() if row.group) or "none"
+        known = ", ".join(known_tasks("group")) or "none"
         raise ValueError(f"family group needs a task whose rows have groups ({known}), got {task.key}")
     if family == "paper":
         _check_paper(task, tier, wish.paper_splits)
@@ -102,9 +113,14 @@ def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
 def _check_paper(task: Task, tier: Tier, folder: Path | None) -> None:
     if tier != "full":
         raise ValueError(f"expected tier full with family paper, whose lists are about the original rows, got {tier}")
-    paper = PAPER_LISTS.get(task.key)
-    if paper is None or paper.order is None:
+    if not _is_proven(task.key):
+        paper = PAPER_LISTS.get(task.key)
         reason = paper.unproven if paper else "there is no published list"
         raise ValueError(f"expected a task whose rows are known in the order of its list, got {task.key}: {reason}")
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"expected a folder of list files as paper_splits, got {folder}")
+
+
+def _is_proven(task: str) -> bool:
+    """Whether the rows of a task are known in the order that its published list was made for."""
+    return task in PAPER_LISTS and PAPER_LISTS[task].order is not None

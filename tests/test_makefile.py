@@ -48,8 +48,17 @@ def test_a_target_reads_and_writes_where_it_is_told_to(name):
 @pytest.mark.parametrize("name", ["data", "demo"])
 def test_a_build_is_told_where_its_folder_lies(name):
     build = commands(target(name, data="elsewhere/mu-bench"))[0]
-    assert build[:3] == ["hub_builders", "build", "cifar10"]
+    assert build[:2] == ["hub_builders", "build"]
     assert build[build.index("--out") + 1] == "elsewhere/"
+
+
+def test_every_task_is_built_unless_one_is_named():
+    assert commands("make data")[0][:3] == ["hub_builders", "build", "--tier"]
+    assert commands("make data FAMILY=group TIER=full RAW=raw")[0] == [
+        "hub_builders", "build", "--tier", "full", "--raw", "raw", "--family", "group",
+    ]  # fmt: skip
+    assert commands("make data TASK=imdb")[0][:3] == ["hub_builders", "build", "imdb"]
+    assert commands("make demo")[0][:3] == ["hub_builders", "build", "cifar10"]
 
 
 @pytest.mark.parametrize(("family", "name", "flag"), [

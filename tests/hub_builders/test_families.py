@@ -16,7 +16,7 @@ from mubench.hub_builders import names, rules
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.deletion import deletion_ranks
-from mubench.hub_builders.families import FAMILY, Wish, check_wish
+from mubench.hub_builders.families import FAMILY, Wish, check_wish, known_tasks
 from mubench.hub_builders.load import load_task, task_info
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.paper_lists import PAPER_LISTS, PaperList
@@ -478,3 +478,17 @@ def test_what_is_missing_names_the_command_that_makes_it(tmp_path, monkeypatch, 
     with pytest.raises(FileNotFoundError) as error:
         task_info("imdb", family=family)
     assert str(error.value) == (f"no imdb in mu-bench-{family}: make it with `python -m mubench.hub_builders {line}`")
+
+
+def test_a_family_has_the_tasks_that_a_build_of_it_takes():
+    assert known_tasks("canonical") == known_tasks("custom") == list(TASKS)
+    for family in ("group", "paper"):
+        wish, tier = Wish(family=family), "full" if family == "paper" else "mini"
+        for key, task in TASKS.items():
+            if key in known_tasks(family):
+                check_wish(task, tier, wish)
+            else:
+                with pytest.raises(ValueError, match=f"got {key}"):
+                    check_wish(task, tier, wish)
+    with pytest.raises(ValueError, match="got 'odd'"):
+        known_tasks("odd")
