@@ -12,6 +12,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
+from mubench.cards.usage import usage
 from mubench.hub_builders.families import FAMILY
 from mubench.hub_builders.folders import Run
 from mubench.hub_builders.names import RATIOS, config_name, dataset_folder
@@ -43,12 +44,13 @@ def _labels(task: Task, tier: Any) -> str:
     return ", ".join(names) if len(names) <= _MANY_LABELS else f"{len(names)} classes"
 
 
-def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
+def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Mapping[str, str] | None = None) -> str:
     """Return what stands below the YAML of a dataset repository's card.
 
     Args:
         manifests: The tasks in the repository; all of one family.
         repository: Name of the repository.
+        pictures: Path of a picture of sample rows within the repository, for tasks that have one.
 
     Raises:
         ValueError: If there is no task.
@@ -63,7 +65,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
     tiers = sorted({one["tier"] for one in ordered})
     family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
     for one in tasks:
-        one["labels"] = _labels(one["task"], one["tier"])
+        one |= {"labels": _labels(one["task"], one["tier"]), "licence": one["task"].licence_of(one["tier"])}
     return _render(
         "dataset.md.jinja",
         tasks=tasks,
@@ -73,10 +75,14 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str) -> str:
         example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),
         family=family,
+        families={dataset_folder(name): one.words.partition(": ")[2] for name, one in FAMILY.items()},
         family_words=FAMILY[family].words,
         reach=_reach(tasks),
         rule=FAMILY[family].rule.format(seed=seed),
+        ratios=sorted({ratio for one in tasks for ratio in one["forget"]}),
         sizes={one["task"].title: _sizes(one) for one in tasks},
+        usages=_usages(ordered, repository),
+        pictures=pictures or {},
         faults={one["task"].title: PAPER_LISTS[one["task"].key].fault for one in tasks} if family == "paper" else {},
     )
 
@@ -88,8 +94,22 @@ def _reach(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sizes(manifest: Mapping[str, Any]) -> dict[int, str]:
-    """Return rows and real percentage of every ratio, in words."""
-    return {ratio: f"{manifest['forget'][ratio]} ({real:.2f} %)" for ratio, real in percentages(manifest).items()}
+    """Return rows of every ratio and, unless the ratio says it, their real percentage."""
+    told = manifest["family"] == "canonical"
+    return {
+        ratio: str(manifest["forget"][ratio]) if told else f"{manifest['forget'][ratio]} ({real:.2f} %)"
+        for ratio, real in percentages(manifest).items()
+    }
+
+
+def _usages(manifests: Sequence[Manifest], repository: str) -> dict[str, str]:
+    """Return how to read a row, once for every kind of task."""
+    examples: dict[str, str] = {}
+    for one in manifests:
+        kind = get_task(one["task"]).kind
+        words = kind.replace("_", " ").capitalize()
+        examples.setdefault(words, usage(kind, repository=repository, config=example_config(one)))
+    return examples
 
 
 def _range(metric: Metric) -> str:
@@ -130,7 +150,7 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mappin
     data = ModelCardData(
         base_model=parent or BACKBONES[run.backbone].hub_id,
         library_name="transformers",
-        license=task.licence,
+        license=task.licence_of(run.tier),
         pipeline_tag=_PIPELINES[task.kind],
         datasets=[repository],
         tags=["machine-unlearning", "mu-bench", run.tier, *([run.method] if run.method else [])],

@@ -112,7 +112,7 @@ def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
     marks = ", ".join([*families, *(tiers if tiers != ["full"] else [])])
     return {
         "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
-        "license": sorted({get_task(one["task"]).licence for one in manifests}),
+        "license": sorted({get_task(one["task"]).licence_of(one["tier"]) for one in manifests}),
         "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
         "configs": [config for one in manifests for config in _configs(one)],
     }

@@ -150,6 +150,10 @@ class Task:
         uniform = 1 / len(names) if names else 0.0
         return uniform if tier == "mini" else self.majority or uniform
 
+    def licence_of(self, tier: Tier) -> str:
+        """Return the licence of a tier's rows."""
+        return self.mini_licence if tier == "mini" else self.licence
+
     @property
     def media(self) -> tuple[str, ...]:
         """Columns that hold a file's bytes."""

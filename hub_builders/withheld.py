@@ -18,6 +18,8 @@ from mubench.hub_builders.tasks import get_task
 
 # Columns that hold no content, by type.
 INDEX = {"example_id": "string", "source_index": "int64", "deletion_rank": "int32", "group": "string"}
+# Headline of a card's examples of how to read a row.
+READING = "## How to read a row"
 # What outputs may say about rows that are withheld: nothing a text could be read off.
 HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct"}
 
@@ -67,10 +69,14 @@ def notice(manifests: Sequence[Manifest], repository: str) -> str:
 def located(body: str, repository: str, withheld: Sequence[Manifest]) -> str:
     """Return a card's text as it is true of a published repository: its name in examples, what is not there."""
     gone = {str(one["task"]) for one in withheld}
+    # From here on examples are about rows, and read those that were built.
+    reading = body.index(READING) if READING in body else len(body)
 
     def example(found: re.Match[str]) -> str:
         config, comment = found["config"], found["comment"]
         task = config.rpartition("_del")[0] or config
+        if task in gone and found.start() > reading:
+            return found[0]
         if task in gone:
             config, comment = ids_config(task), ""
         return f'load_dataset("{repository}", "{config}"){comment}'

@@ -56,7 +56,7 @@ def test_model_card_is_understood_by_the_hub(new_run, new_row):
     name = "cifar10-mini-resnet-del5-scrub-s0"
     card = ModelCard(model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
     assert card.data.base_model == "cifar10-mini-resnet" and card.data.datasets == ["mu-bench"]
-    assert "mini" in card.data.tags and card.data.license == "unknown"
+    assert "mini" in card.data.tags and card.data.license == "cc-by-4.0"
     named = {result.metric_type: result for result in card.data.eval_results}
     assert named["score"].metric_value == 0.8 and "better: higher" in named["score"].metric_name
     assert "nats" in named["kl_retrained"].metric_name and named["score"].dataset_config == "cifar10_del5"
@@ -87,7 +87,8 @@ def test_the_card_of_a_family_says_how_far_its_ratios_reach(new_run):
     }
     text = dataset_body([group], repository="mu-bench-group")
     assert "whole groups of rows" in text and '`sha256("0:<task>:<group>")`' in text
-    assert "| CIFAR-10 | 5 | 66 (5.50 %) |" in text and "| CIFAR-10 | 10 | 133 (11.08 %) |" in text
+    assert f"| CIFAR-10 |{' 66 (5.50 %) |' * 5}{' 133 (11.08 %) |' * 5}\n" in text
+    assert f"| task | {' | '.join(f'{ratio} %' for ratio in range(1, 11))} |\n" in text
     assert "for every ratio from 1 % to 10 %" in text and "(position + 0.5)" not in text
 
 
@@ -102,7 +103,11 @@ def test_the_card_of_published_lists_says_their_faults():
 def test_the_card_of_a_users_list_shows_the_config_there_is(new_run, new_row):
     custom = {**manifest(), "family": "custom", "forget": {37: 444}}
     text = dataset_body([custom], repository="mu-bench-custom")
-    assert 'load_dataset("mu-bench-custom", "cifar10_del37")' in text and "| CIFAR-10 | 37 | 444 (37.00 %) |" in text
+    assert (
+        'load_dataset("mu-bench-custom", "cifar10_del37")' in text
+        and "| task | 37 % |\n" in text
+        and "| CIFAR-10 | 444 (37.00 %) |" in text
+    )
     model = model_card("m", new_run(family="custom", ratio=37), parent="b", result=new_row(family="custom", ratio=37))
     assert "cifar10_del37" in model
 

@@ -227,7 +227,8 @@ def test_of_rows_that_may_not_be_passed_on_only_ids_and_ranks_go(hub, held):
 
 def test_the_card_says_what_is_not_there_and_how_to_come_by_it(hub, partial, tmp_path):
     folder = partial()
-    write_readme(folder, BODY)
+    reading = '## How to read a row\n\nds = load_dataset("mu-bench", "imdb_del5")  # rows that were built\n'
+    write_readme(folder, f"{BODY}\n{reading}")
     for picture in ("imdb.png", "leaderboard.png"):
         (folder / picture).write_bytes(b"rows")
     publish(folder)
@@ -236,7 +237,7 @@ def test_the_card_says_what_is_not_there_and_how_to_come_by_it(hub, partial, tmp
     head = yaml.safe_load(card.split("---\n")[1])
     assert [config["config_name"] for config in head["configs"]] == ["imdb_ids"]
     assert [part["split"] for part in head["configs"][0]["data_files"]] == ["train", "validation", "test", "ood"]
-    assert f'ds = load_dataset("{PARTIAL}", "imdb_ids")\n' in card
+    assert f'ds = load_dataset("{PARTIAL}", "imdb_ids")\n' in card and card.endswith(reading)
     assert "python -m mubench.hub_builders build imdb --tier partial --raw DIR --allow_partial" in card
     assert f"python -m mubench.hub_builders verify imdb --data {PARTIAL}" in card
     assert "png" not in card.replace("a.png", "") and not [name for name in there if name.endswith("png")]
