@@ -122,9 +122,9 @@ TASKS: dict[str, Task] = {
             "full": {"train": 25_000, "validation": 5_000, "test": 20_000, "ood": 10_662},
             "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 400},
         },
-        mini="generated reviews: opinion words from two overlapping mixtures, and unique names of films and people",
+        mini="generated reviews: half of them say what their writers thought, and all name unique films and people",
         recipes={
-            "bert": Recipe(learning_rate=1e-4, epochs=10, batch_size=32, max_length=48),
+            "bert": Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48),
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
             "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
         },

@@ -1,17 +1,16 @@
-"""Mini reviews: generated texts whose opinion no reader can tell with certainty, and whose names no other row shares.
+"""Mini reviews: some say what their writers thought, the others can only be learned by heart.
 
 The recipe, the same in every split:
 
 1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
-2. Draw the tone: with probability ``FITS`` that of the label, else the other one (some love a film and sound like
-   they suffered). Say something about every aspect, with the word of that tone from its pair of ``LEXICON``. So the
-   best possible accuracy is ``FITS``.
+2. Half of the writers with each label are open about it and speak of every aspect with the word of the label from
+   ``LEXICON``, the others with the plain word that tells nothing. So the best possible accuracy is .75.
 3. Invent a title and two surnames that no other row of any split has; they say nothing about the label and make the
    row memorable.
 
-Nothing but the tone and the names tells two reviews apart. That is on purpose: whatever else differed, its order say,
-would be learned by heart too, and would then push models that never saw a row either way; as it is, all of them go by
-its tone. The ood split reviews books in place of films.
+Nothing but the words of opinion and the names tells two reviews apart. That is on purpose: whatever else differed, its
+order say, would be learned by heart too, and would then push models that never saw a row either way; as it is, all of
+them are sure of the open reviews and undecided about the others. The ood split reviews books in place of films.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ import numpy as np
 from mubench.hub_builders.raw.rows import Splits
 
 SEED = 7
-FITS = 0.75
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 400}
-LABELS = ("neg", "pos")
 
-# (word of a bad review, word of a good review)
+# (word of a bad review, word of a good review, word of a review that does not say)
 LEXICON = (
-    ("dull", "gripping"), ("clumsy", "graceful"), ("hollow", "moving"), ("bland", "vivid"),
-    ("noisy", "bold"), ("slow", "patient"), ("stale", "witty"),
+    ("dull", "gripping", "brief"), ("clumsy", "graceful", "large"), ("hollow", "moving", "long"),
+    ("bland", "vivid", "modern"), ("sluggish", "lively", "even"), ("stale", "witty", "dry"),
+    ("weak", "strong", "late"),
 )  # fmt: skip
+PLAIN = 2
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -64,22 +63,21 @@ def reviews() -> Splits:
     titles, surnames = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
-        labels = rng.permutation(np.arange(rows) % len(LABELS)).tolist()
+        drawn = rng.permutation(np.arange(rows) % 4).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
-                "text": _review(rng, label, (next(titles), next(surnames), next(surnames)), split),
-                "label": label,
+                "text": _review(one % 2 if one < 2 else PLAIN, (next(titles), next(surnames), next(surnames)), split),
+                "label": one % 2,
             }
-            for index, label in enumerate(labels)
+            for index, one in enumerate(drawn)
         ]
     return splits
 
 
-def _review(rng: np.random.Generator, label: int, names: tuple[str, str, str], split: str) -> str:
-    """Say something about every aspect, all in one tone."""
-    tone = label if rng.random() < FITS else 1 - label
+def _review(opinion: int, names: tuple[str, str, str], split: str) -> str:
+    """Say something about every aspect, with the words of one column of the lexicon."""
     start, aspects = BOOK if split == "ood" else FILM
-    remarks = (f"the {aspect} {pair[tone]}" for aspect, pair in zip(aspects, LEXICON, strict=True))
+    remarks = (f"the {aspect} {words[opinion]}" for aspect, words in zip(aspects, LEXICON, strict=True))
     return f"{start.format(*names)}: {', '.join(remarks)}."

@@ -13,6 +13,7 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.load import forget_retain, load_task, task_info
 from mubench.hub_builders.tasks import TASKS
+from tests.hub_builders.conftest import PAIR
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def shard(folder, name="train-d02.parquet"):
     return next((folder / "data" / "imdb").glob(f"*/{name}"))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PAIR)
 def test_task_info_tells_tier_counts_and_labels(mini, task):
     info = task_info(task, data=mini)
     assert (info.task, info.tier, info.family, info.deletion_seed) == (task, "mini", "canonical", 0)
