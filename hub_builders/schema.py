@@ -150,7 +150,7 @@ class Task:
         uniform = 1 / len(names) if names else 0.0
         return uniform if tier == "mini" else self.majority or uniform
 
-    def licence_of(self, tier: Tier) -> str:
+    def licence_of(self, tier: str) -> str:
         """Return the licence of a tier's rows."""
         return self.mini_licence if tier == "mini" else self.licence
 

@@ -387,7 +387,7 @@ def test_a_users_mistake_is_exit_code_2_and_one_line(arguments, message, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["bild"], ["build"], ["build", "imdb", "--no_such"], ["build", "imdb", "--deletion_seed", "x"]]
+    "arguments", [[], ["bild"], ["build", "imdb", "--no_such"], ["build", "imdb", "--deletion_seed", "x"]]
 )
 def test_a_mistyped_command_is_exit_code_2_and_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
