@@ -42,6 +42,14 @@ BACKBONES: dict[str, Backbone] = {
     "pubmedbert-abstract": Backbone(family="bert", hub_id="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"),
     "pubmedbert-fulltext": Backbone(
         family="bert", hub_id="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"),
+    "wav2vec2-base":   Backbone(family="wav2vec2", hub_id="facebook/wav2vec2-base"),
+    "wav2vec2-large":  Backbone(family="wav2vec2", hub_id="facebook/wav2vec2-large"),
+    "hubert-base":     Backbone(family="hubert", hub_id="facebook/hubert-base-ls960"),
+    "hubert-large":    Backbone(family="hubert", hub_id="facebook/hubert-large-ll60k"),
+    "hubert-xlarge":   Backbone(family="hubert", hub_id="facebook/hubert-xlarge-ll60k"),
+    "whisper-tiny":    Backbone(family="whisper", hub_id="openai/whisper-tiny"),
+    "whisper-base":    Backbone(family="whisper", hub_id="openai/whisper-base"),
+    "whisper-small":   Backbone(family="whisper", hub_id="openai/whisper-small"),
     "phi-1.5":         Backbone(family="phi", hub_id="microsoft/phi-1_5"),
     "llama2-7b":       Backbone(family="llama", hub_id="NousResearch/Llama-2-7b-chat-hf"),
 }
@@ -57,6 +65,7 @@ _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision=None, files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
+_AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)
 
 TASKS: dict[str, Task] = {
     "cifar10": Task(
@@ -156,6 +165,38 @@ TASKS: dict[str, Task] = {
             "bert": Recipe(learning_rate=1e-4, epochs=15, batch_size=32, max_length=48),
             "biobert": _TEXT_HUB, "pubmedbert-abstract": _TEXT_HUB, "pubmedbert-fulltext": _TEXT_HUB,
             "bert-base": _TEXT_HUB,
+        },
+    ),
+    "speech_commands": Task(
+        key="speech_commands", title="Speech Commands", kind="audio_classification",
+        columns={"audio": "audio", "label": "label"},
+        labels=("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "_silence_", "_unknown_"),
+        group="speaker", majority=32_550 / 51_094,
+        reported=("macro_f1",),
+        source=Source(
+            hub_id="s3prl/superb", revision="refs/convert/parquet",
+            files=(
+                "speech_commands_v0.01.tar.gz", "speech_commands_v0.01", "speech_commands_v0.02.tar.gz",
+                "speech_commands_v0.02", "speech_commands_v0.02_subset.tar.xz", "speech_commands"),
+            id_rule="sha256 of split, label, rate and samples, and a counter among equal rows"),
+        licence="cc-by-4.0", redistributable=True,
+        citation="@article{warden2018speech,\n  title={Speech Commands: A Dataset for Limited-Vocabulary Speech "
+                 "Recognition},\n  author={Warden, Pete},\n  journal={arXiv preprint arXiv:1804.03209},\n  "
+                 "year={2018}\n}",
+        counts={
+            "full": {"train": 51_094, "validation": 6_798, "test": 3_081},
+            "mini": {"train": 1_200, "validation": 240, "test": 480},
+        },
+        releases={
+            "v0.01 without its test set": {"train": 51_094, "validation": 6_798, "test": 6_835},
+            "v0.02": {"train": 84_849, "validation": 9_981, "test": 4_890},
+            "v0.02 without its test set": {"train": 84_849, "validation": 9_981, "test": 11_005},
+        },
+        mini="generated keywords as sine-wave speech by speakers of their own, some through a failing microphone",
+        recipes={
+            "wav2vec2-base": _AUDIO_HUB, "wav2vec2-large": _AUDIO_HUB, "hubert-base": _AUDIO_HUB,
+            "hubert-large": _AUDIO_HUB, "hubert-xlarge": _AUDIO_HUB, "whisper-tiny": _AUDIO_HUB,
+            "whisper-base": _AUDIO_HUB, "whisper-small": _AUDIO_HUB,
         },
     ),
     "tofu": Task(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from mubench.hub_builders.mini.audio import keywords
 from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.image import digits
 from mubench.hub_builders.mini.relations import pairs
@@ -14,6 +15,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "cifar100": signs,
     "imdb": reviews,
     "ddi2013": pairs,
+    "speech_commands": keywords,
     "tofu": questions,
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mubench.hub_builders.raw import cifar, ddi2013, imdb, tofu
+from mubench.hub_builders.raw import cifar, ddi2013, imdb, speech_commands, tofu
 from mubench.hub_builders.raw.rows import Row, Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
@@ -11,6 +11,7 @@ RAW: dict[str, Callable[[Path], Splits]] = {
     "cifar100": cifar.CIFAR100.from_files,
     "imdb": imdb.from_files,
     "ddi2013": ddi2013.from_files,
+    "speech_commands": speech_commands.from_files,
     "tofu": tofu.from_files,
 }
 HUB: dict[str, Callable[[], Splits]] = {
@@ -18,6 +19,7 @@ HUB: dict[str, Callable[[], Splits]] = {
     "cifar100": cifar.CIFAR100.from_hub,
     "imdb": imdb.from_hub,
     "ddi2013": ddi2013.from_hub,
+    "speech_commands": speech_commands.from_hub,
     "tofu": tofu.from_hub,
 }
 

@@ -12,7 +12,13 @@ from mubench.hub_builders.tasks import Source
 
 
 def hub_rows(
-    source: Source, split: str, labels: tuple[str, ...] = (), *, config: str | None = None, label: str = "label"
+    source: Source,
+    split: str,
+    labels: tuple[str, ...] = (),
+    *,
+    config: str | None = None,
+    label: str = "label",
+    data_dir: str | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (position, row) of a split; media come as ``{"bytes", "path"}``.
 
@@ -22,12 +28,13 @@ def hub_rows(
         labels: Class names that its label column must have; none skips the check.
         config: Config of the Hub's dataset.
         label: Its label column.
+        data_dir: Folder of its rows in a repository without configs.
 
     Raises:
         FileNotFoundError: If the Hub cannot be reached and nothing is cached.
         ValueError: If the class names differ from the task's.
     """
-    dataset = _load(source, split, config)
+    dataset = _load(source, split, config, data_dir)
     names = dataset.features.get(label)
     if labels and isinstance(names, ClassLabel) and tuple(names.names) != labels:
         raise ValueError(f"expected the labels {', '.join(labels)} in {source.hub_id}, got {', '.join(names.names)}")
@@ -37,9 +44,10 @@ def hub_rows(
     yield from enumerate(dataset)
 
 
-def _load(source: Source, split: str, config: str | None) -> Dataset:
+def _load(source: Source, split: str, config: str | None, data_dir: str | None) -> Dataset:
+    folder = {"data_dir": data_dir} if data_dir else {}
     try:
-        return load_dataset(source.hub_id, config, split=split, revision=source.revision)
+        return load_dataset(source.hub_id, config, split=split, revision=source.revision, **folder)
     except (OSError, ValueError, DatasetsError) as error:
         raise FileNotFoundError(
             f"expected {source.hub_id} from the Hub, got no answer: give the folder of {source.files[0]} as --raw DIR"

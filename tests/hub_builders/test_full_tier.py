@@ -18,8 +18,15 @@ from mubench.hub_builders.tasks import TASKS, Tier
 RAW = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[2] / "../shared/data")) / "raw"
 RATIOS = range(1, 11)
 # What the original files at hand make: the full tier, or on less of them or on a stand-in the partial tier.
-REAL: dict[str, Tier] = {"cifar10": "full", "imdb": "full", "ddi2013": "full", "tofu": "full"}
+REAL: dict[str, Tier] = {
+    "cifar10": "full",
+    "imdb": "full",
+    "ddi2013": "full",
+    "speech_commands": "partial",
+    "tofu": "full",
+}
 COUNTS = {task: TASKS[task].counts["full"] for task, tier in REAL.items() if tier == "full"}
+COUNTS |= {"speech_commands": {"train": 1_806, "validation": 228, "test": 266}}
 MEASURED = """
 import resource, sys
 from mubench.hub_builders.__main__ import main

@@ -1,0 +1,143 @@
+"""Speech Commands as twelve-way keyword spotting, ``<word>/<speaker>_nohash_<n>.wav``; or from the Hub.
+
+Classes are those of SUPERB: ten keywords, ``_silence_`` for whole recordings of background noise (SUPERB does not cut
+them, so there are six in training) and ``_unknown_`` for all other words. Where ``validation_list.txt`` and
+``testing_list.txt`` are at hand they decide the split, and a test set of its own, if there is one beside the archive,
+takes the place of the rows that the second lists. Without lists a tenth of the speakers each is held out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mubench.hub_builders.deletion import stratified_ranks
+from mubench.hub_builders.raw.archive import find, members
+from mubench.hub_builders.raw.blobs import Spool
+from mubench.hub_builders.raw.hub import hub_rows
+from mubench.hub_builders.raw.recordings import sound
+from mubench.hub_builders.raw.rows import Row, Splits, identified, media
+from mubench.hub_builders.tasks import TASKS
+
+TASK = TASKS["speech_commands"]
+RATE = 16_000
+KEYWORDS = TASK.labels[:10]
+SILENCE = ("_silence_", "_background_noise_")
+CLIP = re.compile(r"(?:^|/)([^/]+/[^/]+\.wav)$")
+SPEAKER = re.compile(r"(?:^|_)([0-9a-f]{8})_nohash_")
+LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
+Clips = dict[str, Row]
+
+
+def from_files(raw: Path) -> Splits:
+    """Read the original files."""
+    path = find(raw, TASK.source.files)
+    spool = Spool()
+    clips, lists = _read(path, spool)
+    parts = _listed(clips, lists, path) if lists else _by_speaker(clips)
+    if lists and (own := _test_set(raw, path)):
+        parts["test"] = _read(own, spool)[0]
+    if lists:
+        for part in parts.values():
+            for index, name in enumerate(sorted(part)):
+                part[name]["source_index"] = index
+    return _identified({split: list(part.values()) for split, part in parts.items()})
+
+
+def from_hub() -> Splits:
+    """Read the Hub's rows, which SUPERB orders by word and file name."""
+    spool = Spool()
+    splits: Splits = {}
+    for split in ("train", "validation", "test"):
+        splits[split] = rows = []
+        for index, found in hub_rows(TASK.source, split, TASK.labels, data_dir="ks"):
+            name = "/".join(Path(found["file"]).parts[-2:])
+            rows.append({**_row(found["audio"]["bytes"], name, name, spool), "source_index": index})
+    return _identified(splits)
+
+
+def _test_set(raw: Path, path: Path) -> Path | None:
+    """Return the test set that is distributed beside an archive, if it is there, packed or not."""
+    name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
+    return next((raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()), None)
+
+
+def _read(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
+    """Return the clips of an archive by ``<word>/<file>``, and the split of those that its lists name."""
+    clips: Clips = {}
+    lists: dict[str, str] = {}
+    for name, data in members(path):
+        file = name.rpartition("/")[2]
+        if match := CLIP.search(name):
+            if match[1] in clips:
+                raise ValueError(f"expected every clip once in {path}, got it twice: {match[1]}")
+            clips[match[1]] = _row(data, match[1], name, spool)
+        elif file in LISTS:
+            for line in listed_names(data, name):
+                if line in lists:
+                    raise ValueError(f"expected a clip in one list, got it in both: {line} in {path}")
+                lists[line] = LISTS[file]
+    return clips, lists
+
+
+def listed_names(data: bytes, where: str) -> list[str]:
+    """Return the clips that an official list names, one ``<word>/<file>`` a line.
+
+    Raises:
+        ValueError: If it is not such a list, or names a clip twice.
+    """
+    try:
+        names = data.decode("utf-8").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
+    seen: set[str] = set()
+    for name in names:
+        if not CLIP.fullmatch(name) or name in seen:
+            what = "one twice" if name in seen else "another line"
+            raise ValueError(f"expected lines <word>/<file>.wav, each once, got {what}: {name[:80]!r} in {where}")
+        seen.add(name)
+    if not names:
+        raise ValueError(f"expected lines <word>/<file>.wav, got an empty list: {where}")
+    return names
+
+
+def _listed(clips: Clips, lists: Mapping[str, str], path: Path) -> dict[str, Clips]:
+    """Split by the official lists; what none of them names is for training."""
+    if set(lists.values()) != set(LISTS.values()):
+        raise ValueError(f"expected both {' and '.join(LISTS)} in {path}, got one of them")
+    if missing := sorted(lists.keys() - clips.keys()):
+        raise ValueError(f"expected every listed clip in {path}, got {len(missing)} missing, such as {missing[0]}")
+    parts: dict[str, Clips] = {"train": {}, "validation": {}, "test": {}}
+    for name, row in clips.items():
+        parts[lists.get(name, "train")][name] = row
+    return parts
+
+
+def _by_speaker(clips: Clips) -> dict[str, Clips]:
+    """Hold out whole speakers: a tenth for validation and a tenth for test, of clips without one likewise."""
+    spoken = {row["group"]: SPEAKER.search(name) is not None for name, row in clips.items()}
+    if len(spoken) < 10:
+        raise ValueError(f"expected at least 10 speakers to hold some out, got {len(spoken)}")
+    ranks = stratified_ranks(list(spoken), list(spoken.values()), prefix="split:speech_commands").tolist()
+    place = {group: 10 * rank // len(spoken) for group, rank in zip(spoken, ranks, strict=True)}
+    parts: dict[str, Clips] = {"train": {}, "validation": {}, "test": {}}
+    for name, row in clips.items():
+        parts[{0: "validation", 1: "test"}.get(place[row["group"]], "train")][name] = row
+    return parts
+
+
+def _row(data: bytes, name: str, where: str, spool: Spool) -> Row:
+    word, _, file = name.partition("/")
+    other = "_silence_" if word in SILENCE else "_unknown_"
+    speaker = SPEAKER.search(file)
+    return {
+        "source_index": None,
+        "group": speaker[1] if speaker else file.partition(".")[0],
+        "audio": media(sound(data, RATE, where), spool),
+        "label": TASK.labels.index(word if word in KEYWORDS else other),
+    }
+
+
+def _identified(splits: Splits) -> Splits:
+    return {split: identified(rows, split, TASK.columns, TASK.labels) for split, rows in splits.items()}
