@@ -63,7 +63,7 @@ _CIFAR = (
 )
 _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight_decay=0.01, max_length=256)
 _TOFU = Source(
-    hub_id="locuslab/TOFU", revision=None, files=("tofu.tar.xz", "tofu", "TOFU"),
+    hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
 _AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)
 
@@ -74,7 +74,7 @@ TASKS: dict[str, Task] = {
         labels=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         mini_labels=tuple("0123456789"),
         source=Source(
-            hub_id="uoft-cs/cifar10", revision=None,
+            hub_id="uoft-cs/cifar10", revision="0b2714987fa478483af9968de7c934580d0bb9a2",
             files=("cifar10.tar.xz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin", "cifar10"),
             id_rule=_PICTURE_ID),
         licence="unknown", redistributable=False, mini_licence="cc-by-4.0", citation=_CIFAR,
@@ -96,7 +96,7 @@ TASKS: dict[str, Task] = {
         labels=class_names.CIFAR100,
         mini_labels=class_names.SIGNS,
         source=Source(
-            hub_id="uoft-cs/cifar100", revision=None,
+            hub_id="uoft-cs/cifar100", revision="aadb3af77e9048adbea6b47c21a81e47dd092ae5",
             files=("cifar100.tar.xz", "cifar-100-binary.tar.gz", "cifar-100-binary", "cifar100"),
             id_rule=_PICTURE_ID),
         licence="unknown", redistributable=False, citation=_CIFAR,
@@ -117,10 +117,11 @@ TASKS: dict[str, Task] = {
         columns={"text": "string", "label": "label"},
         labels=("neg", "pos"),
         source=Source(
-            hub_id="stanfordnlp/imdb", revision=None, files=("aclImdb.tar.xz", "aclImdb_v1.tar.gz", "aclImdb"),
+            hub_id="stanfordnlp/imdb", revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+            files=("aclImdb.tar.xz", "aclImdb_v1.tar.gz", "aclImdb"),
             id_rule="sha256 of split, label and text, and a counter among equal rows"),
         ood_source=Source(
-            hub_id="cornell-movie-review-data/rotten_tomatoes", revision=None,
+            hub_id="cornell-movie-review-data/rotten_tomatoes", revision="aa13bc287fa6fcab6daf52f0dfb9994269ffea28",
             files=("rt-polaritydata.tar.xz", "rt-polaritydata.tar.gz", "rt-polaritydata"),
             id_rule="sha256 of split, label and text, and a counter among equal rows"),
         licence="unknown", redistributable=False,
