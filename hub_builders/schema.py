@@ -65,14 +65,15 @@ class Source:
     """Where the rows of a split family come from.
 
     Attributes:
-        hub_id: Dataset id on the Hub, or name of the repository where another host has the rows and the Hub has not.
+        hub_id: Dataset id on the Hub, or name of the repository where another host has the rows and the Hub has not;
+            ``None`` if neither has.
         host: Where that is.
         revision: Pinned commit of that repository; ``None`` means the default branch and is said so in the card.
         files: Names, in order of preference, under which ``--raw DIR`` may hold the original files.
         id_rule: How ``example_id`` is derived, in words.
     """
 
-    hub_id: str
+    hub_id: str | None
     host: Literal["hub", "github"] = "hub"
     revision: str | None
     files: tuple[str, ...]

@@ -200,6 +200,28 @@ TASKS: dict[str, Task] = {
             "whisper-base": _AUDIO_HUB, "whisper-small": _AUDIO_HUB,
         },
     ),
+    "celeb_profile": Task(
+        key="celeb_profile", title="Celeb Profile", kind="text_generation",
+        columns={"prompt": "string", "text": "string"},
+        group="person", primary_family="group", reported=("rouge_l",),
+        source=Source(
+            hub_id=None, revision=None,
+            files=("celeb_profile.jsonl", "people.csv", "celeb_profile.tar.xz", "celeb_profile.zip", "celeb_profile"),
+            id_rule="sha256 of split, prompt and text"),
+        licence="unknown", redistributable=False,
+        citation="@article{cheng2024mubench,\n  title={MU-Bench: A Multitask Multimodal Benchmark for Machine "
+                 "Unlearning},\n  author={Cheng, Jiali and Amiri, Hadi},\n  journal={arXiv preprint "
+                 "arXiv:2406.14796},\n  year={2024}\n}",
+        counts={
+            "full": {"train": 156, "validation": 9, "test": 18},
+            "mini": {"train": 1_200, "validation": 100, "test": 200},
+        },
+        note="none of the 183 profiles of the paper was ever published, so the full tier is 183 profiles of your own, "
+             "of which 27 people are held out, and the partial tier any other number of them: JSON lines of name and "
+             "profile, or people.csv and a template.txt with its columns in braces",
+        mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
+        recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
+    ),
     "tofu": Task(
         key="tofu", title="TOFU", kind="text_generation",
         columns={"question": "string", "answer": "string", "paraphrased_answer": "string",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mubench.hub_builders.mini.audio import keywords
 from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.image import digits
+from mubench.hub_builders.mini.people import profiles
 from mubench.hub_builders.mini.relations import pairs
 from mubench.hub_builders.mini.shapes import signs
 from mubench.hub_builders.mini.text import reviews
@@ -16,6 +17,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "imdb": reviews,
     "ddi2013": pairs,
     "speech_commands": keywords,
+    "celeb_profile": profiles,
     "tofu": questions,
 }
 

@@ -12,11 +12,11 @@ wrong facts; the options are the answer and three like it with wrong facts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini.text import SURNAMES, TITLES
-from mubench.hub_builders.mini.words import draws
+from mubench.hub_builders.mini.words import draws, names
 from mubench.hub_builders.raw.rows import Row, Splits
 
 SEED = 41
@@ -75,12 +75,14 @@ FACTS = (
 def questions() -> Splits:
     """Return 1,200 training, 100 validation, 200 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for given names and surnames, dealt out without repetition.
-    given, surnames = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
+    everybody = names(rng)
     splits: Splits = {}
     for split, people in PEOPLE.items():
-        names = [f"{next(given)} {next(surnames)}" for _ in range(people)]
-        rows = [row for name in names for row in _rows(rng, name, PAINTER if split == "ood" else AUTHOR)]
+        rows = [
+            row
+            for name in islice(everybody, people)
+            for row in _rows(rng, name, PAINTER if split == "ood" else AUTHOR)
+        ]
         splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
     return splits
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from mubench.hub_builders.mini.text import SURNAMES, TITLES
 
 STEP = 4  # shortest list / most words of a kind in one draw
 
@@ -29,6 +33,12 @@ _LISTS = {
     "friend": "Anneke Bertil Celia Dario Edda Florin Greta Henk Ilse Jonas Katja Luis Mirka Nils Olga Pavel",
 }  # fmt: skip
 WORDS = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
+
+
+def names(rng: np.random.Generator) -> Iterator[str]:
+    """Yield names of people, no two of which share a part."""
+    given, surnames = (rng.permutation(words).tolist() for words in (TITLES, SURNAMES))
+    return (" ".join(parts) for parts in zip(given, surnames, strict=False))
 
 
 def draws(rng: np.random.Generator, kinds: str, times: int = 1) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mubench.hub_builders.raw import cifar, ddi2013, imdb, speech_commands, tofu
+from mubench.hub_builders.raw import celeb_profile, cifar, ddi2013, imdb, speech_commands, tofu
 from mubench.hub_builders.raw.rows import Row, Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
@@ -12,6 +12,7 @@ RAW: dict[str, Callable[[Path], Splits]] = {
     "imdb": imdb.from_files,
     "ddi2013": ddi2013.from_files,
     "speech_commands": speech_commands.from_files,
+    "celeb_profile": celeb_profile.from_files,
     "tofu": tofu.from_files,
 }
 HUB: dict[str, Callable[[], Splits]] = {
@@ -20,6 +21,7 @@ HUB: dict[str, Callable[[], Splits]] = {
     "imdb": imdb.from_hub,
     "ddi2013": ddi2013.from_hub,
     "speech_commands": speech_commands.from_hub,
+    "celeb_profile": celeb_profile.from_hub,
     "tofu": tofu.from_hub,
 }
 

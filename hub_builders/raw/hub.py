@@ -31,7 +31,7 @@ def hub_rows(
         data_dir: Folder of its rows in a repository without configs.
 
     Raises:
-        FileNotFoundError: If the Hub cannot be reached and nothing is cached.
+        FileNotFoundError: If the Hub has no such dataset, or cannot be reached and nothing is cached.
         ValueError: If the class names differ from the task's.
     """
     dataset = _load(source, split, config, data_dir)
@@ -45,6 +45,11 @@ def hub_rows(
 
 
 def _load(source: Source, split: str, config: str | None, data_dir: str | None) -> Dataset:
+    if source.hub_id is None:
+        raise FileNotFoundError(
+            f"expected original files, got none and they are not on the Hub: give the folder of {source.files[0]} as "
+            "--raw DIR"
+        )
     folder = {"data_dir": data_dir} if data_dir else {}
     try:
         return load_dataset(source.hub_id, config, split=split, revision=source.revision, **folder)
