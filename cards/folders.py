@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw
 from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.cards.samples import draw_samples, may_be_shown, sample_picture
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.outputs import read_outputs
-from mubench.hub_builders.readme import committed, write_readme
+from mubench.hub_builders.readme import Manifest, committed, write_readme
 from mubench.trainers.methods import METHODS
 from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result, Value
@@ -32,8 +33,17 @@ def write_dataset_card(folder: Path) -> Path:
     Raises:
         ValueError: If the folder shows no task.
     """
-    manifests = committed(folder)
-    return write_readme(folder, dataset_body(list(manifests.values()), repository=folder.resolve().name))
+    manifests = list(committed(folder).values())
+    pictures = _sample_pictures(folder, manifests)
+    return write_readme(folder, dataset_body(manifests, repository=folder.resolve().name, pictures=pictures))
+
+
+def _sample_pictures(folder: Path, manifests: Sequence[Manifest]) -> dict[str, str]:
+    """Draw sample rows of every task whose rows can be looked at and shown; return where, by task."""
+    shown = [one for one in manifests if may_be_shown(one)]
+    for one in shown:
+        draw_samples(one, folder, folder / sample_picture(one))
+    return {one["task"]: sample_picture(one) for one in shown}
 
 
 def _split_scores(folder: Path) -> dict[str, Value]:

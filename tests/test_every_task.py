@@ -4,20 +4,29 @@ import itertools
 import shutil
 import sys
 import time
+from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 from datasets import get_dataset_config_names, load_dataset, load_dataset_builder
+from PIL import Image
 
+from mubench.cards.folders import write_dataset_card
+from mubench.cards.render import dataset_body
+from mubench.cards.usage import USAGE, usage
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.deletion import deletion_ranks
 from mubench.hub_builders.families import known_tasks
 from mubench.hub_builders.load import load_task, task_info
-from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.names import RATIOS, config_name
-from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.readme import committed
+from mubench.hub_builders.tasks import TASKS, Kind
 
 pytestmark = pytest.mark.slow
+# Of each kind the task that a card takes for its example: the first by name.
+KINDS = {TASKS[key].kind: key for key in sorted(TASKS, reverse=True)}
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +88,9 @@ def test_ranks_can_be_recomputed_from_what_was_published(every, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_mini_task_is_the_same_every_time(task, mini_rows):
-    assert MINI[task]() == mini_rows(task)
+def test_a_mini_task_is_the_same_every_time(every, task, tmp_path):
+    build(task, out=tmp_path)
+    assert task_info(task, data=tmp_path / "mu-bench") == task_info(task, data=every)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -90,6 +100,32 @@ def test_no_shard_is_empty_and_none_is_stored_twice(every, task):
     stored = sorted(path.name for path in (every / "data" / task).rglob("*.parquet"))
     assert len(set(files)) == len(files) and sorted(file.rpartition("/")[2] for file in files) == stored
     assert sum(task_info(task, data=every).counts.values()) == sum(map(len, load_task(task, data=every).values()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_of_every_kind_runs_as_it_stands(kind, capsys):
+    example = usage(kind, repository="mu-bench", config=f"{KINDS[kind]}_del5")
+    assert example in dataset_body(list(committed(Path("mu-bench")).values()), repository="mu-bench")
+    exec(compile(example, f"usage of {kind}", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_every_kind_has_an_example():
+    assert set(USAGE) == set(get_args(Kind)) >= set(KINDS)
+
+
+def test_the_card_shows_rows_of_every_task_that_can_be_looked_at(every, tmp_path):
+    folder = shutil.copytree(every, tmp_path / "mu-bench")
+    card = write_dataset_card(folder).read_text()
+    visual = {key for key, task in TASKS.items() if set(task.columns.values()) & {"image", "video"}}
+    assert {path.stem for path in folder.glob("*.png")} == visual >= {"cifar10"}
+    for key, task in TASKS.items():
+        shown = f"![Rows of {task.title}: above to forget, below to retain]({key}.png)"
+        assert (shown in card) == (key in visual)
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            colours = np.asarray(picture.convert("RGB"))
+        assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 20, path.name
 
 
 @pytest.mark.parametrize("task", known_tasks("group"))
