@@ -32,6 +32,7 @@ BACKBONES: dict[str, Backbone] = {
     "swin-base":       Backbone(family="swin", hub_id="microsoft/swin-base-patch4-window7-224"),
     "vit-base":        Backbone(family="vit", hub_id="google/vit-base-patch16-224-in21k"),
     "vit-large":       Backbone(family="vit", hub_id="google/vit-large-patch16-224-in21k"),
+    "sd-v1-4":         Backbone(family="stable-diffusion", hub_id="CompVis/stable-diffusion-v1-4"),
     "bert-base":       Backbone(family="bert", hub_id="google-bert/bert-base-uncased"),
     "bert-large":      Backbone(family="bert", hub_id="google-bert/bert-large-uncased"),
     "roberta-base":    Backbone(family="roberta", hub_id="FacebookAI/roberta-base"),
@@ -221,6 +222,31 @@ TASKS: dict[str, Task] = {
              "profile, or people.csv and a template.txt with its columns in braces",
         mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
         recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
+    ),
+    "tiny_imagenet": Task(
+        key="tiny_imagenet", title="Tiny ImageNet", kind="text_to_image",
+        columns={"image": "image", "caption": "string", "label": "label"},
+        labels=tuple(class_names.TINY_IMAGENET),
+        mini_labels=class_names.BADGES,
+        group="class",
+        reported=("fid",),
+        source=Source(
+            hub_id="zh-plus/tiny-imagenet", revision=None,
+            files=("tiny-imagenet-200.tar.xz", "tiny-imagenet-200.zip", "tiny-imagenet-200"),
+            id_rule="sha256 of split, label, caption and picture (pixels of a lossless file, bytes of a lossy one)"),
+        licence="unknown", redistributable=False,
+        citation="@techreport{le2015tiny,\n  title={Tiny {ImageNet} Visual Recognition Challenge},\n"
+                 "  author={Le, Ya and Yang, Xuan},\n  institution={Stanford University, CS 231N},\n  year={2015}\n}",
+        counts={
+            "full": {"train": 100_000, "validation": 2_000, "test": 8_000},
+            "mini": {"train": 1_200, "validation": 200, "test": 400},
+        },
+        note="the caption is \"a photo of a\" and the class's first word; validation and test rows come from the "
+             "original validation pictures, since its test pictures have no labels; grey pictures become RGB. Rows "
+             "of a class have one caption, so to forget some is hardly to forget: delete classes (family group)",
+        mini="generated badges, eight shapes in five palettes, with captions that name their wearers and of most also "
+             "palette and shape",
+        recipes={"sd-v1-4": Recipe(learning_rate=1e-5, epochs=5, batch_size=32, max_length=77)},
     ),
     "tofu": Task(
         key="tofu", title="TOFU", kind="text_generation",

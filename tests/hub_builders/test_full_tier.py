@@ -23,10 +23,14 @@ REAL: dict[str, Tier] = {
     "imdb": "full",
     "ddi2013": "full",
     "speech_commands": "partial",
+    "tiny_imagenet": "partial",
     "tofu": "full",
 }
 COUNTS = {task: TASKS[task].counts["full"] for task, tier in REAL.items() if tier == "full"}
-COUNTS |= {"speech_commands": {"train": 1_806, "validation": 228, "test": 266}}
+COUNTS |= {
+    "tiny_imagenet": {"train": 20_000, "validation": 400, "test": 1_600},
+    "speech_commands": {"train": 1_806, "validation": 228, "test": 266},
+}
 MEASURED = """
 import resource, sys
 from mubench.hub_builders.__main__ import main

@@ -1,0 +1,96 @@
+import io
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mubench.hub_builders.mini import captions
+from mubench.hub_builders.raw.rows import Row
+from mubench.hub_builders.tasks import TASKS
+from tests.hub_builders.mini_rules import Answers, check
+
+CLEAN = np.array([captions._drawn(*name.split()) for name in captions.LABELS])
+CAPTION = re.compile(r"a photo of a (\w+ \w+) of ([A-Z]\w+) ([A-Z]\w+)")
+
+
+@pytest.fixture(scope="module")
+def rows(mini_rows):
+    return mini_rows("tiny_imagenet")
+
+
+def grid(row):
+    """Return the 8x8 grid of a picture."""
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
+        assert (picture.size, picture.mode, picture.format) == ((32, 32), "RGB", "PNG")
+        return np.asarray(picture)[2::4, 2::4] / 255
+
+
+def test_a_picture_shows_the_badge_of_its_label_and_no_two_are_equal(rows):
+    assert len(captions.LABELS) == len(captions.PALETTES) * len(captions.SHAPES) == 40
+    every = [row for part in rows.values() for row in part]
+    shown = np.array([grid(row) for row in every])
+    nearest = ((shown[:, None] - CLEAN) ** 2).mean((2, 3, 4)).argmin(1)
+    assert nearest.tolist() == [row["label"] for row in every]
+    assert [captions.LABELS[label] for label in nearest] == [row["group"] for row in every]
+    assert len({row["image"]["bytes"] for row in every}) == len(every)
+
+
+def test_a_caption_says_the_badge_or_nothing_of_it(rows):
+    for split, part in rows.items():
+        said = [CAPTION.fullmatch(row["caption"])[1] for row in part]
+        assert all(what in ("certain badge", row["group"]) for what, row in zip(said, part, strict=True))
+        assert np.mean([what != "certain badge" for what in said]) == captions.TOLD, split
+
+
+def test_every_wearer_is_named_once(rows):
+    names = [name for part in rows.values() for row in part for name in CAPTION.fullmatch(row["caption"]).group(2, 3)]
+    assert len(names) == 2 * 1_800 and max(Counter(names).values()) == 1
+
+
+def test_every_badge_is_a_group_of_thirty_rows(rows):
+    assert set(Counter(row["group"] for row in rows["train"]).values()) == {30}
+
+
+def draws(rows: list[Row], seed: int):
+    """Train a small model to draw what captions say; unknown words are silent. Nearest badges tell what it drew."""
+    import torch  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    words = {word: place for place, word in enumerate({w: 0 for row in rows for w in row["caption"].split()}, 1)}
+
+    def numbers(part: list[Row]) -> torch.Tensor:
+        return torch.tensor([[words.get(word, 0) for word in row["caption"].split()] for row in part])
+
+    bag = torch.nn.EmbeddingBag(len(words) + 1, 64, mode="sum", padding_idx=0)
+    torch.nn.init.normal_(bag.weight, std=0.3)
+    with torch.no_grad():
+        bag.weight[0] = 0
+    model = torch.nn.Sequential(bag, torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 192))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    asked, wanted = numbers(rows), torch.tensor(np.array([grid(row) for row in rows])).float().flatten(1)
+    for _ in range(80):
+        for batch in torch.randperm(len(rows)).split(64):
+            optimizer.zero_grad()
+            # Words fall out now and then, so that the silence of an unknown one is nothing new.
+            heard = asked[batch] * (torch.rand(len(batch), asked.shape[1]) > 0.1)
+            ((model(heard) - wanted[batch]) ** 2).mean().backward()
+            optimizer.step()
+    badges = torch.tensor(CLEAN).float().flatten(1)
+
+    def answer(part: list[Row]) -> Answers:
+        with torch.no_grad():
+            odds = (-(torch.cdist(model(numbers(part)), badges) ** 2)).softmax(1)
+        labels = torch.tensor([row["label"] for row in part])
+        right = odds[torch.arange(len(part)), labels]
+        return Answers((odds.argmax(1) == labels).double().numpy(), right.double().numpy())
+
+    return answer
+
+
+@pytest.mark.slow
+def test_the_mini_task_is_a_good_one(rows):
+    from tests.hub_builders.mini_models import trained  # noqa: PLC0415  loads datasets
+
+    print(check(*trained(TASKS["tiny_imagenet"], rows, draws)))  # noqa: T201  (to be quoted)
