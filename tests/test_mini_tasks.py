@@ -45,6 +45,6 @@ def test_base_and_retrained_models_obey_the_rules(task, backbone, tmp_path):
     bases = [group.views(folder) for folder in group.bases.values()]
     retrained = [group.views(folder) for folder in group.retrained.values()]
     found = check([answers(one) for one in bases], [answers(one) for one in retrained])
-    gate = row_spread(Case(retrained[0], retrained, bases, bench.task.chance))
+    gate = row_spread(Case(retrained[0], retrained, bases, bench.task.chance(bench.info.tier)))
     sys.stdout.write(f"\n{task} {backbone}: gate {gate:.3f}, {found}")
     assert gate <= SIGNAL_LIMIT

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mubench.hub_builders.mini.audio import keywords
 from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.captions import badges
+from mubench.hub_builders.mini.dialogues import chats
 from mubench.hub_builders.mini.image import digits
 from mubench.hub_builders.mini.people import profiles
 from mubench.hub_builders.mini.relations import pairs
@@ -18,6 +19,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "imdb": reviews,
     "ddi2013": pairs,
     "speech_commands": keywords,
+    "samsum": chats,
     "celeb_profile": profiles,
     "tiny_imagenet": badges,
     "tofu": questions,

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mubench.hub_builders.raw import celeb_profile, cifar, ddi2013, imdb, speech_commands, tiny_imagenet, tofu
+from mubench.hub_builders.raw import (
+    celeb_profile,
+    cifar,
+    ddi2013,
+    imdb,
+    samsum,
+    speech_commands,
+    tiny_imagenet,
+    tofu,
+)
 from mubench.hub_builders.raw.rows import Row, Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
@@ -12,6 +21,7 @@ RAW: dict[str, Callable[[Path], Splits]] = {
     "imdb": imdb.from_files,
     "ddi2013": ddi2013.from_files,
     "speech_commands": speech_commands.from_files,
+    "samsum": samsum.from_files,
     "celeb_profile": celeb_profile.from_files,
     "tiny_imagenet": tiny_imagenet.from_files,
     "tofu": tofu.from_files,
@@ -22,6 +32,7 @@ HUB: dict[str, Callable[[], Splits]] = {
     "imdb": imdb.from_hub,
     "ddi2013": ddi2013.from_hub,
     "speech_commands": speech_commands.from_hub,
+    "samsum": samsum.from_hub,
     "celeb_profile": celeb_profile.from_hub,
     "tiny_imagenet": tiny_imagenet.from_hub,
     "tofu": tofu.from_hub,

@@ -30,7 +30,7 @@ def json_lines(data: bytes, fields: Fields, where: str) -> list[Row]:
     if not lines:
         raise ValueError(f"expected at least one line, got none: {where}")
     return [
-        checked(_parsed(line, f"{where} line {number}"), fields, f"{where} line {number}") for number, line in lines
+        checked(parsed(line, f"{where} line {number}"), fields, f"{where} line {number}") for number, line in lines
     ]
 
 
@@ -71,7 +71,12 @@ def _is(value: object, kind: Field) -> bool:
     return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _parsed(line: str, where: str) -> object:
+def parsed(line: str, where: str) -> object:
+    """Return what a text of JSON holds.
+
+    Raises:
+        ValueError: If it is not JSON, or an object in it has a key twice.
+    """
     try:
         return json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

@@ -23,12 +23,14 @@ REAL: dict[str, Tier] = {
     "imdb": "full",
     "ddi2013": "full",
     "speech_commands": "partial",
+    "samsum": "partial",
     "tiny_imagenet": "partial",
     "tofu": "full",
 }
 COUNTS = {task: TASKS[task].counts["full"] for task, tier in REAL.items() if tier == "full"}
 COUNTS |= {
     "tiny_imagenet": {"train": 20_000, "validation": 400, "test": 1_600},
+    "samsum": {"train": 14_731, "validation": 818, "test": 819},
     "speech_commands": {"train": 1_806, "validation": 228, "test": 266},
 }
 MEASURED = """
