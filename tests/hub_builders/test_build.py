@@ -192,9 +192,9 @@ def test_a_deletion_seed_has_a_folder_and_a_split_of_its_own(small, tmp_path):
 
 
 CANONICAL = {
-    0: ("dc92747ef104c375d8dae61a63e64c0f7ebfcc5f82b8680f82eddf0807868f5e",
+    0: ("340053167549a7bc6f5f6379546bc283b86b49ef4c5f7bf5258fa631e2d7cc9a",
         "c1d3f56148c23fad525211137cb9f81ab4c2d02dc95365ebc74a02c767c5f16e"),
-    1: ("aa84c8e0c598c099f93b85ab5d7e9db7780a921c303ddede6b91891546c15fea",
+    1: ("62b62acf9201f1de919902aae2a90f6e40eb2d0fa100d7294d55f18b7beac762",
         "acc798e2d585183ab19c64897990e3c60c1a7741c6cd88a16965930808614319"),
 }  # fmt: skip
 

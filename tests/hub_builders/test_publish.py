@@ -20,7 +20,7 @@ from mubench.hub_builders.raw import RAW
 from mubench.hub_builders.readme import committed, write_readme
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.withheld import verify, write_ids
-from tests.hub_builders.conftest import small_rows
+from tests.hub_builders.conftest import PAIR, small_rows
 from tests.walk import COUNTS, few, files
 
 MINI = "mu-bench/mu-bench-mini"
@@ -122,7 +122,7 @@ def test_a_built_folder_goes_as_it_is_and_nothing_else_of_it(hub, copy):
     assert there.keys() == {"README.md", *shards}
     assert {name: there[name] for name in shards} == {name: before[name] for name in shards}
     assert files(copy) == before, "the folder itself is not changed"
-    assert hub.dataset(MINI).head.title == f"Push {', '.join(sorted(TASKS))} (mini tier)"
+    assert hub.dataset(MINI).head.title == f"Push {', '.join(PAIR)} (mini tier)"
     assert not publish(copy).plan and len(hub.dataset(MINI).commits) == 2
 
 
