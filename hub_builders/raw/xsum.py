@@ -70,7 +70,7 @@ def article(text: str, where: str) -> tuple[str, str]:
         ValueError: If the file has other parts.
     """
     parts = text.split("[SN]")
-    if tuple(parts[1:8:2]) != PARTS:
+    if len(parts) <= 2 * len(PARTS) or tuple(parts[1:8:2]) != PARTS:
         raise ValueError(f"expected the parts {', '.join(PARTS)}, got {quoted(', '.join(parts[1:8:2]))}: {where}")
     return " ".join(parts[8].split()), " ".join(parts[6].split())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, Features, Value
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mubench.hub_builders.__main__ import main
@@ -322,6 +322,7 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
 
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
+@example(b"", 88, 30)
 def test_fuzzed_articles_and_lists_too(junk, place, less):
     whole = summary_file("7")
     data = whole[:place] + junk + whole[place + less :]
