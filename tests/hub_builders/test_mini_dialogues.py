@@ -87,7 +87,7 @@ def test_a_small_model_finds_it_a_good_task(splits):
 
     def fit(rows, seed):
         coder = token_models.Coder(pairs(rows))
-        model = token_models.trained(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=60)
+        model = token_models.trained(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=30)
         return lambda asked: token_models.answers(model, coder, pairs(asked))
 
     print(check(*trained(TASKS["samsum"], splits, fit), tokens=True))  # noqa: T201  (to be quoted)
