@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -22,7 +21,7 @@ from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
-from mubench.hub_builders.outputs import Outputs, predict, write_outputs
+from mubench.hub_builders.outputs import Answers, write_outputs
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 
@@ -69,15 +68,10 @@ class Workbench:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
 
-    def outputs(self, model: PreTrainedModel, processor: Any) -> dict[str, Outputs]:
+    def outputs(self, model: PreTrainedModel, processor: Any) -> dict[str, Answers]:
         """Return what a model says about every row of every stored split."""
-        collate = self.modality.collator(processor)
         return {
-            split: Outputs(
-                ids=np.asarray(rows["example_id"], dtype=np.str_),
-                logits=predict(model, self.encode(split, processor), collate),
-                labels=np.asarray(rows["label"], dtype=np.int64),
-            )
+            split: self.modality.answers(model, processor, rows, self.encode(split, processor))
             for split, rows in self.rows.items()
         }
 
@@ -156,7 +150,7 @@ def surroundings(device: torch.device) -> dict[str, Any]:
     return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": name}
 
 
-def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
+def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Answers], run: Run) -> None:
     """Write a model folder, whole or not at all."""
     with staged(folder) as stage:
         model.save_pretrained(stage)

@@ -14,13 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mubench.hub_builders.prediction import predict
+from mubench.hub_builders.answers import Answers, Array
+from mubench.hub_builders.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
-__all__ = ["Outputs", "predict", "read_outputs", "split_view", "write_outputs"]
+__all__ = ["Answers", "Outputs", "TokenOutputs", "read_outputs", "split_view", "write_outputs"]
+
+COLUMNS = ("example_id", "label", "logits")
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
+class Outputs(Answers):
     """Logits of ``N`` rows over ``K`` classes.
 
     Attributes:
@@ -42,19 +45,7 @@ class Outputs:
             )
         if rows and (self.labels.min() < 0 or self.labels.max() >= shape[1]):
             raise ValueError(f"expected labels in 0..{shape[1] - 1}, got {self.labels.min()}..{self.labels.max()}")
-        if len(self._sorted_ids) > 1 and (self._sorted_ids[1:] == self._sorted_ids[:-1]).any():
-            raise ValueError(f"expected {rows} different example ids, got {len(np.unique(self.ids))}")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @cached_property
-    def _order(self) -> npt.NDArray[np.intp]:
-        return np.argsort(self.ids, kind="stable")
-
-    @cached_property
-    def _sorted_ids(self) -> npt.NDArray[np.str_]:
-        return self.ids[self._order]
+        self.check_ids()
 
     @property
     def log_probabilities(self) -> npt.NDArray[np.float64]:
@@ -100,40 +91,69 @@ class Outputs:
         """Whether the most likely class is the true one, ``(N,)``."""
         return self.predictions == self.labels
 
-    def select(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Outputs:
-        """Return the rows with these ids, in their order.
+    def take(self, rows: npt.NDArray[np.intp]) -> Outputs:
+        """Return the rows at these positions."""
+        return Outputs(self.ids[rows], self.logits[rows], self.labels[rows])
 
-        Raises:
-            ValueError: If an id has no row.
-        """
-        wanted = np.asarray(ids, dtype=np.str_)
-        if not len(self) or not len(wanted):
-            found = np.zeros(len(wanted), dtype=np.intp)
-            missing = np.ones(len(wanted), dtype=bool)
-        else:
-            place = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self) - 1)
-            found = self._order[place]
-            missing = self._sorted_ids[place] != wanted
-        if missing.any():
-            raise ValueError(
-                f"expected outputs of all {len(wanted)} rows asked for, got none for {int(missing.sum())} of them, "
-                f"such as {str(wanted[missing][0])!r}"
-            )
-        return Outputs(self.ids[found], self.logits[found], self.labels[found])
+    def is_finite(self) -> bool:
+        """Whether no logit is NaN or infinite."""
+        return bool(np.isfinite(self.logits).all())
+
+    def is_constant(self) -> bool:
+        """Whether one class is the most likely one in every row."""
+        return len(np.unique(self.predictions)) == 1
+
+    def equals(self, other: Outputs) -> bool:
+        """Whether both have the very same logits."""
+        return np.array_equal(self.logits, other.logits)
+
+    def beside(self, other: Outputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return both models' log-probabilities of the classes; a row has one line."""
+        return self.log_probabilities, other.log_probabilities, np.arange(len(self))
+
+    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> Outputs:
+        """Return the same with the true class's logit traded for another one's in some rows."""
+        classes = self.logits.shape[1]
+        true = self.labels[rows]
+        wrong = (true + generator.integers(1, classes, size=len(rows))) % classes
+        logits = self.logits.copy()
+        logits[rows, true], logits[rows, wrong] = logits[rows, wrong], logits[rows, true]
+        return Outputs(self.ids, logits, self.labels)
+
+    def most_frequent(self) -> int:
+        """Return the most frequent true class."""
+        return int(np.bincount(self.labels).argmax())
+
+    def fixed(self, answer: int) -> Outputs:
+        """Return outputs that are sure of one class everywhere."""
+        logits = np.zeros_like(self.logits)
+        logits[:, answer] = 10.0
+        return Outputs(self.ids, logits, self.labels)
+
+    def table(self) -> pa.Table:
+        """Return ids, labels and logits as columns."""
+        values = pa.array(np.ascontiguousarray(self.logits, dtype=np.float32).reshape(-1))
+        return pa.table(
+            {
+                "example_id": pa.array(self.ids.tolist(), pa.string()),
+                "label": pa.array(self.labels, pa.int64()),
+                "logits": pa.FixedSizeListArray.from_arrays(values, self.logits.shape[1]),
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Outputs:
+        """Return what `table` stored."""
+        width = table.schema.field("logits").type.list_size
+        logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return cls(
+            ids=np.asarray(table["example_id"].to_pylist(), dtype=np.str_),
+            logits=logits.reshape(-1, width),
+            labels=table["label"].to_numpy(),
+        )
 
 
-def _table(outputs: Outputs) -> pa.Table:
-    values = pa.array(np.ascontiguousarray(outputs.logits, dtype=np.float32).reshape(-1))
-    return pa.table(
-        {
-            "example_id": pa.array(outputs.ids.tolist(), pa.string()),
-            "label": pa.array(outputs.labels, pa.int64()),
-            "logits": pa.FixedSizeListArray.from_arrays(values, outputs.logits.shape[1]),
-        }
-    )
-
-
-def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
+def write_outputs(folder: str | Path, splits: Mapping[str, Answers]) -> None:
     """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one."""
     folder = Path(folder)
     fresh, old = (folder.with_name(f".{folder.name}.{word}-{os.getpid()}") for word in ("new", "old"))
@@ -141,7 +161,7 @@ def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
     fresh.mkdir(parents=True)
     try:
         for split, outputs in splits.items():
-            pq.write_table(_table(outputs), fresh / f"{split}.parquet", compression="zstd")
+            pq.write_table(outputs.table(), fresh / f"{split}.parquet", compression="zstd")
         if folder.exists():
             folder.replace(old)
         fresh.replace(folder)
@@ -150,22 +170,19 @@ def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _read(path: Path) -> Outputs:
+def _read(path: Path) -> Answers:
     try:
-        table = pq.read_table(path, columns=["example_id", "label", "logits"]).combine_chunks()
+        table = pq.read_table(path).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
-    width = table.schema.field("logits").type.list_size
-    logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Outputs(
-        ids=np.asarray(table["example_id"].to_pylist(), dtype=np.str_),
-        logits=logits.reshape(-1, width),
-        labels=table["label"].to_numpy(),
-    )
+    for kind, columns in ((Outputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
+        if set(columns) <= set(table.column_names):
+            return kind.from_table(table)
+    raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
 
 
-def read_outputs(folder: str | Path) -> dict[str, Outputs]:
+def read_outputs(folder: str | Path) -> dict[str, Answers]:
     """Read what ``write_outputs`` wrote, by split.
 
     Raises:
@@ -179,10 +196,10 @@ def read_outputs(folder: str | Path) -> dict[str, Outputs]:
 
 
 def split_view(
-    splits: Mapping[str, Outputs],
+    splits: Mapping[str, Answers],
     forget_ids: Sequence[str] | npt.NDArray[np.str_],
     retain_ids: Sequence[str] | npt.NDArray[np.str_],
-) -> dict[str, Outputs]:
+) -> dict[str, Answers]:
     """Return the splits as they are judged: ``forget`` and ``retain`` rows in place of ``train``.
 
     Raises:

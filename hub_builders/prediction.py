@@ -1,16 +1,18 @@
-"""The forward pass over the rows of a split; needs torch only when it runs."""
+"""The forward pass over the rows of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from mubench.hub_builders.terms import IGNORED, aligned, model_inputs
+from mubench.hub_builders.token_outputs import KEPT, TokenOutputs
 
 
 @contextmanager
@@ -24,12 +26,11 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
             module.training = True
 
 
+Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
+
+
 def predict(
-    model: torch.nn.Module,
-    dataset: Any,
-    collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]],
-    *,
-    batch_size: int = 256,
+    model: torch.nn.Module, dataset: Any, collate: Collate, *, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
     """Return the model's logits for every row, ``(N, K)`` float32, in order.
 
@@ -44,15 +45,60 @@ def predict(
     Raises:
         ValueError: If there are no rows.
     """
-    import torch  # noqa: PLC0415  reading outputs must not need torch
+    return np.concatenate([logits.float().cpu().numpy() for logits, _ in _asked(model, dataset, collate, batch_size)])
 
+
+def predict_tokens(
+    model: torch.nn.Module, dataset: Any, collate: Collate, ids: Sequence[str], *, batch_size: int = 32
+) -> TokenOutputs:
+    """Return what the model says about the answer tokens of every row, teacher-forced.
+
+    Args:
+        model: A model whose output has ``logits`` (B, T, V): a causal language model, or an encoder and decoder whose
+            batches hold ``decoder_input_ids``.
+        dataset: Model-ready items with ``labels`` (T,), `IGNORED` where a token is no answer.
+        collate: Turns a list of items into one batch.
+        ids: Example ids, in order.
+        batch_size: Rows per forward pass.
+
+    Raises:
+        ValueError: If there are no rows, or a row has no answer token.
+    """
+    parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    for logits, batch in _asked(model, dataset, collate, batch_size):
+        for name, values in _answer_tokens(logits, aligned(model, batch)["labels"].to(logits.device)).items():
+            parts[name].append(values)
+    return TokenOutputs(
+        ids=np.asarray(ids, dtype=np.str_), **{name: np.concatenate(values) for name, values in parts.items()}
+    )
+
+
+def _asked(
+    model: torch.nn.Module, dataset: Any, collate: Collate, batch_size: int
+) -> Iterator[tuple[torch.Tensor, Mapping[str, Any]]]:
+    """Yield logits and batch, a batch at a time."""
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
     device = next(model.parameters()).device
-    parts = []
     with _evaluating(model), torch.no_grad():
         for start in range(0, len(dataset), batch_size):
-            items = [dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))]
-            batch = {key: value.to(device) for key, value in collate(items).items() if key != "labels"}
-            parts.append(model(**batch).logits.float().cpu().numpy())
-    return np.concatenate(parts)
+            batch = collate([dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))])
+            inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
+            yield model(**inputs).logits, batch
+
+
+def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
+    """Return what `TokenOutputs` keeps of a batch, logits ``(B, T, V)`` and labels ``(B, T)``."""
+    answer = labels != IGNORED
+    log_p = logits[answer].float().log_softmax(dim=-1)
+    true = labels[answer]
+    top = log_p.topk(min(KEPT, log_p.shape[-1]), dim=-1)
+    values = {
+        "lengths": answer.sum(dim=1),
+        "token_id": true.int(),
+        "token_logprob": log_p.gather(1, true[:, None])[:, 0],
+        "token_correct": log_p.argmax(dim=-1) == true,
+        "top_id": top.indices.int(),
+        "top_logprob": top.values,
+    }
+    return {name: value.cpu().numpy() for name, value in values.items()}

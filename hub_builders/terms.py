@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 EXTRAS = ("index", "forget")
+# What `transformers` writes where a position has no label.
+IGNORED = -100
 
 
 class NonFiniteError(FloatingPointError):
@@ -33,21 +35,47 @@ class Term:
 
 
 def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy of every example.
+    """Return the cross-entropy of every example; of an example with several tokens, their mean.
 
     Args:
-        logits: Class scores, shape ``(B, K)``.
-        labels: Class indices, shape ``(B,)``.
+        logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
+        labels: Class indices, shape ``(B,)``, or the token that every position should predict, ``(B, T)``, with
+            `IGNORED` where there is none: see `aligned`.
 
     Returns:
         Losses in nats, fp32, shape ``(B,)``.
 
     Raises:
-        ValueError: If the shapes are not those of a classifier.
+        ValueError: If the shapes are neither of these.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"expected logits (B, K) and labels (B,), got {tuple(logits.shape)}, {tuple(labels.shape)}")
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+    if logits.ndim not in (2, 3) or labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"expected logits (B, K) and labels (B,), or (B, T, V) and (B, T), got {tuple(logits.shape)}, "
+            f"{tuple(labels.shape)}"
+        )
+    if logits.ndim == 2:
+        return F.cross_entropy(logits.float(), labels, reduction="none")
+    losses = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
+    return over_tokens(losses.view(labels.shape), labels)
+
+
+def over_tokens(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean of a value per token, ``(B, T)``, over the answer tokens of every example, ``(B,)``."""
+    answer = labels != IGNORED
+    return torch.where(answer, values, 0).sum(dim=1) / answer.sum(dim=1).clamp(min=1)
+
+
+def aligned(model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch in which the label at a position is what the model's logits there predict.
+
+    Rows of causal language models come with the labels of `transformers`, which stand at their own tokens; those move
+    one position to the left. Classes and the targets of a decoder stay as they are.
+    """
+    labels = batch["labels"]
+    decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    if labels.ndim < 2 or decoder:
+        return dict(batch)
+    return {**batch, "labels": F.pad(labels[:, 1:], (0, 1), value=IGNORED)}
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:

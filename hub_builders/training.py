@@ -21,7 +21,14 @@ from transformers.trainer_utils import SaveStrategy, TrainOutput
 
 from mubench.hub_builders.checkpoints import mark_complete, names_in_memory
 from mubench.hub_builders.plan import PlannedLoader, StepPlan
-from mubench.hub_builders.terms import NonFiniteError, Term, check_finite, model_inputs, per_example_loss
+from mubench.hub_builders.terms import (
+    NonFiniteError,
+    Term,
+    aligned,
+    check_finite,
+    model_inputs,
+    per_example_loss,
+)
 
 
 @dataclass
@@ -116,7 +123,7 @@ class TaskTrainer(Trainer):
         """Run right after the optimizer has moved the weights."""
 
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Run a forward pass and return its logits, shape ``(B, K)``."""
+        """Run a forward pass and return its logits, shape ``(B, K)`` or ``(B, T, V)``."""
         output: torch.Tensor = model(**model_inputs(batch)).logits
         return output
 
@@ -183,6 +190,11 @@ class TaskTrainer(Trainer):
             counts = self.accelerator.reduce(counts, "sum")
         forget, rows = (int(count) for count in counts)
         return batches, {"forget": forget, "retain": rows - forget, "all": rows, "micro_batches": len(batches)}
+
+    def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
+        """Move a batch to the device, its labels where the logits predict them."""
+        prepared = super()._prepare_inputs(inputs)
+        return aligned(self.accelerator.unwrap_model(self.model), prepared)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

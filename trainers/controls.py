@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mubench.hub_builders.outputs import Outputs
+from mubench.hub_builders.answers import Answers
 from mubench.trainers.metrics.case import Views
 
 # In the order of the tables; where each should come out on S.
@@ -27,35 +27,27 @@ def leave_one_out(retrained: Mapping[int, Views], seed: int) -> tuple[Views, dic
     return retrained[seed], {other: views for other, views in retrained.items() if other != seed}
 
 
-def flip_cheat(base: Views, retrained: Sequence[Views], *, seed: int) -> dict[str, Outputs]:
+def flip_cheat(base: Views, retrained: Sequence[Views], *, seed: int) -> dict[str, Answers]:
     """Return the base's outputs with random forget rows made wrong until the mean score is the retrained models'.
 
-    A flipped row's true class trades its logit with another class, so the model stays as sure as it was.
+    A flipped row's true answer trades its place with another, so the model stays as sure as it was.
 
     Args:
         base: Views of a base model.
         retrained: Views of the retrained models.
-        seed: Which rows and classes.
+        seed: Which rows and answers.
     """
     forget = base["forget"]
     target = float(np.mean([views["forget"].correct.mean() for views in retrained]))
     generator = np.random.default_rng(seed)
     right = generator.permutation(np.flatnonzero(forget.correct))
-    flipped = right[: max(0, round(len(right) - target * len(forget)))]
-    true = forget.labels[flipped]
-    wrong = (true + generator.integers(1, forget.logits.shape[1], size=len(flipped))) % forget.logits.shape[1]
-    logits = forget.logits.copy()
-    logits[flipped, true], logits[flipped, wrong] = logits[flipped, wrong], logits[flipped, true]
-    return {**base, "forget": Outputs(forget.ids, logits, forget.labels)}
+    lost = np.cumsum(np.concatenate([[0.0], forget.correct[right].astype(float)]))
+    excess = forget.correct.sum() - target * len(forget)
+    flipped = right[: int(np.abs(lost - excess).argmin())]
+    return {**base, "forget": forget.wronged(flipped, generator)}
 
 
-def constant(base: Views) -> dict[str, Outputs]:
-    """Return outputs that are sure of the retain rows' most frequent class everywhere."""
-    majority = int(np.bincount(base["retain"].labels).argmax())
-
-    def fixed(outputs: Outputs) -> Outputs:
-        logits = np.zeros_like(outputs.logits)
-        logits[:, majority] = 10.0
-        return Outputs(outputs.ids, logits, outputs.labels)
-
-    return {split: fixed(outputs) for split, outputs in base.items()}
+def constant(base: Views) -> dict[str, Answers]:
+    """Return outputs that are sure of the retain rows' most frequent class or token everywhere."""
+    answer = base["retain"].most_frequent()
+    return {split: outputs.fixed(answer) for split, outputs in base.items()}

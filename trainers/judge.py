@@ -18,12 +18,12 @@ from mubench.trainers.rows import Flag, Interval, References, Result, RunInfo, V
 
 def find_flags(model: Views, bases: Sequence[Views]) -> list[Flag]:
     """Return what disqualifies a model: NaN outputs, one class for every test row, or a base's very outputs."""
-    if not all(np.isfinite(outputs.logits).all() for outputs in model.values()):
+    if not all(outputs.is_finite() for outputs in model.values()):
         return ["nan"]
     flags: list[Flag] = []
-    if len(np.unique(model["test"].predictions)) == 1:
+    if model["test"].is_constant():
         flags.append("constant_class")
-    if any(all(np.array_equal(model[split].logits, base[split].logits) for split in model) for base in bases):
+    if any(all(model[split].equals(base[split]) for split in model) for base in bases):
         flags.append("equals_base")
     return flags
 

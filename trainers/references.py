@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.base_models import Workbench
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hints import target
-from mubench.hub_builders.outputs import Outputs, read_outputs, split_view
+from mubench.hub_builders.outputs import read_outputs, split_view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Group:
     retrained: dict[int, Path]
     unlearned: dict[Path, Run]
 
-    def views(self, folder: Path) -> dict[str, Outputs]:
+    def views(self, folder: Path) -> dict[str, Answers]:
         """Return a model's outputs on forget, retain and the other splits."""
         train = self.bench.rows["train"]
         ranks = train.data.column("deletion_rank").to_numpy()

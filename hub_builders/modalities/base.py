@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
+
+from mubench.hub_builders.outputs import Answers, Outputs
+from mubench.hub_builders.prediction import predict
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 KEPT_BYTES = 1 << 29
@@ -70,6 +74,21 @@ class Modality(ABC):
     @abstractmethod
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows; nothing is random."""
+
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
+        """Return what a model says about every row of a split: logits of the classes.
+
+        Args:
+            model: The model.
+            processor: Its processor.
+            rows: The rows, for their ids and labels.
+            encoded: The same rows, model-ready.
+        """
+        return Outputs(
+            ids=np.asarray(rows["example_id"], dtype=np.str_),
+            logits=predict(model, encoded, self.collator(processor)),
+            labels=np.asarray(rows["label"], dtype=np.int64),
+        )
 
     @abstractmethod
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

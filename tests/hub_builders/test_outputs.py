@@ -6,7 +6,8 @@ from scipy.special import log_softmax, logit, softmax
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from mubench.hub_builders.outputs import Outputs, predict, read_outputs, split_view, write_outputs
+from mubench.hub_builders.outputs import Outputs, read_outputs, split_view, write_outputs
+from mubench.hub_builders.prediction import predict
 
 
 def outputs(rows=7, classes=3, seed=0, prefix="row"):

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.hub_builders.outputs import Outputs
+from mubench.hub_builders.answers import Answers
 
-Views = Mapping[str, Outputs]
+Views = Mapping[str, Answers]
 Better = Literal["higher", "lower", "near retrained"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.answers import Answers
 from mubench.trainers.metrics.case import Case
 
 Array = npt.NDArray[np.float64]
@@ -20,32 +21,40 @@ def _kl(log_p: Array, log_q: Array) -> Array:
     return result
 
 
-def kl(log_u: Array, log_r: Array) -> float:
-    """Return the mean over rows of ``KL(p_R || p_u)``, in nats."""
-    return float(_kl(log_r, log_u).mean())
+def kl(log_u: Array, log_r: Array) -> Array:
+    """Return ``KL(p_R || p_u)`` of every line, in nats."""
+    return _kl(log_r, log_u)
 
 
-def js(log_u: Array, log_r: Array) -> float:
-    """Return the mean Jensen-Shannon divergence in nats, symmetric, at most ``ln 2``."""
+def js(log_u: Array, log_r: Array) -> Array:
+    """Return the Jensen-Shannon divergence of every line in nats, symmetric, at most ``ln 2``."""
     middle = np.logaddexp(log_u, log_r) - np.log(2)
-    return float((_kl(log_u, middle) + _kl(log_r, middle)).mean() / 2)
+    return (_kl(log_u, middle) + _kl(log_r, middle)) / 2
 
 
-def activation(log_u: Array, log_r: Array) -> float:
-    """Return the mean Euclidean distance of the probabilities, at most ``sqrt 2``."""
-    return float(np.linalg.norm(np.exp(log_u) - np.exp(log_r), axis=1).mean())
+def activation(log_u: Array, log_r: Array) -> Array:
+    """Return the Euclidean distance of the probabilities of every line."""
+    result: Array = np.linalg.norm(np.exp(log_u) - np.exp(log_r), axis=1)
+    return result
 
 
-def agreement(log_u: Array, log_r: Array) -> float:
-    """Return the share of rows with the same most likely class."""
-    return float((log_u.argmax(axis=1) == log_r.argmax(axis=1)).mean())
+def agreement(log_u: Array, log_r: Array) -> Array:
+    """Return for every line whether both have the same most likely event."""
+    return (log_u.argmax(axis=1) == log_r.argmax(axis=1)).astype(float)
 
 
-def to_retrained(distance: Callable[[Array, Array], float]) -> Callable[[Case], float]:
+def between(distance: Callable[[Array, Array], Array], own: Answers, other: Answers) -> float:
+    """Return the mean over rows of a distance; a row's is the mean over its lines, one per answer token."""
+    log_u, log_r, row = own.beside(other)
+    lines = np.bincount(row, minlength=len(own))
+    return float((np.bincount(row, weights=distance(log_u, log_r), minlength=len(own)) / lines).mean())
+
+
+def to_retrained(distance: Callable[[Array, Array], Array]) -> Callable[[Case], float]:
     """Return the metric that averages a distance on forget rows over the retrained models."""
 
     def compute(case: Case) -> float:
-        own = case.model["forget"].log_probabilities
-        return float(np.mean([distance(own, views["forget"].log_probabilities) for views in case.retrained]))
+        own = case.model["forget"]
+        return float(np.mean([between(distance, own, views["forget"]) for views in case.retrained]))
 
     return compute
