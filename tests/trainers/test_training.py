@@ -127,7 +127,7 @@ def test_settings_that_change_the_meaning_of_a_loss_are_refused(
 
 
 def test_losses_of_no_classifier_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected logits \(B, K\) and labels \(B,\), got \(2, 3, 4\), \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"expected logits \(B, K\) .*, got \(2, 3, 4\), \(2,\)$"):
         per_example_loss(torch.zeros(2, 3, 4), torch.zeros(2))
 
 
