@@ -18,13 +18,23 @@ from mubench.hub_builders.folders import Run
 from mubench.hub_builders.names import RATIOS, config_name, dataset_folder
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.readme import Manifest, example_config, percentages
-from mubench.hub_builders.tasks import BACKBONES, Task, get_task
+from mubench.hub_builders.tasks import BACKBONES, Kind, Task, get_task
 from mubench.trainers.base import Paper
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics import METRICS, Metric
 from mubench.trainers.rows import Result, Value
 
-_PIPELINES = {"image_classification": "image-classification", "text_classification": "text-classification"}
+# What the Hub calls what a model does; a statement about two pictures comes nearest to a question about one.
+_PIPELINES: dict[Kind, str] = {
+    "image_classification": "image-classification",
+    "text_classification": "text-classification",
+    "image_pair_classification": "visual-question-answering",
+    "audio_classification": "audio-classification",
+    "video_classification": "video-classification",
+    "summarization": "summarization",
+    "text_generation": "text-generation",
+    "text_to_image": "text-to-image",
+}
 _MANY_LABELS = 20
 
 

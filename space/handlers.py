@@ -19,6 +19,7 @@ from PIL import Image
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw
+from mubench.hub_builders import decode
 from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.folders import RUN_FILE, read_run
 from mubench.hub_builders.load import forget_retain, load_task, task_info
@@ -40,6 +41,7 @@ MEASURED = (
     "loss_mia", "kl_retrained",
 )  # fmt: skip
 SHOWN_ROWS = 12
+MANY_LABELS = 20
 PICTURE_SIDE = 128
 SEEDS = 2**31
 STEPS = 2
@@ -105,8 +107,9 @@ class Rows:
     Attributes:
         words: Which rows these are.
         counts: Split and number of rows, a line a split.
-        pictures: Some forget rows as pictures with their labels; empty for tasks without pictures.
-        texts: Some forget rows as label and text; empty for tasks without texts.
+        pictures: Some forget rows as pictures, or the middle frames of clips, with their labels; empty for tasks
+            without any.
+        texts: Some forget rows as label, if there is one, and texts; empty for tasks without texts.
         code: How to load the config.
     """
 
@@ -143,16 +146,26 @@ def config_rows(task: str, ratio: str) -> Rows:
     stored = _loaded(task, info.files)
     forget, retain = forget_retain(stored["train"], info.forget_size(check_ratio(ratio)))
     splits = {"forget": forget, "retain": retain, **{name: rows for name, rows in stored.items() if name != "train"}}
-    some = list(forget.select(range(min(SHOWN_ROWS, len(forget)))))
-    image = [name for name, kind in row.columns.items() if kind == "image"]
+    some = list(decode(forget.select(range(min(SHOWN_ROWS, len(forget))))))
     text = [name for name, kind in row.columns.items() if kind == "string"]
+    visual = [(name, kind) for name, kind in row.columns.items() if kind in ("image", "video")]
+    labels = [info.labels[one["label"]] if info.labels else "" for one in some]
+    classes = ", ".join(info.labels) if len(info.labels) <= MANY_LABELS else f"{len(info.labels)} classes"
     origin = f" ({row.mini})" if info.tier == "mini" else ""
     return Rows(
         words=f"**{row.title}**, {info.tier} tier{origin}. {info.family.capitalize()} deletion, seed "
-        f"{info.deletion_seed}, split `{info.split[:8]}`. Labels: {', '.join(info.labels)}.",
+        f"{info.deletion_seed}, split `{info.split[:8]}`.{f' Labels: {classes}.' if classes else ''}",
         counts=[[name, str(len(rows))] for name, rows in splits.items()],
-        pictures=[(_enlarged(one[name]), info.labels[one["label"]]) for one in some for name in image],
-        texts=[[info.labels[one["label"]], *(one[name] for name in text)] for one in some if text],
+        pictures=[
+            (_enlarged(one[name] if kind == "image" else Image.fromarray(one[name][len(one[name]) // 2])), label)
+            for one, label in zip(some, labels, strict=True)
+            for name, kind in visual
+        ],
+        texts=[
+            [label, " | ".join(str(one[name]) for name in text)]
+            for one, label in zip(some, labels, strict=True)
+            if text
+        ],
         code=f'from datasets import load_dataset\n\nds = load_dataset("{DATA}", "{config_name(task, int(ratio))}")',
     )
 

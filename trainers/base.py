@@ -22,9 +22,13 @@ from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter
 
-__all__ = ["CLASSIFICATION", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+__all__ = ["CLASSIFICATION", "WRITING", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
-CLASSIFICATION: tuple[Kind, ...] = ("image_classification", "text_classification")
+CLASSIFICATION: tuple[Kind, ...] = (
+    "image_classification", "text_classification", "image_pair_classification", "audio_classification",
+    "video_classification",
+)  # fmt: skip
+WRITING: tuple[Kind, ...] = ("summarization", "text_generation")
 
 
 @dataclass(frozen=True)

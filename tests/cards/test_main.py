@@ -47,18 +47,18 @@ def test_cards_of_models_and_results_are_written(walk, capsys):
 def test_dataset_card_keeps_the_yaml_of_build(walk):
     folder = walk / "mu-bench"
     manifest = {
-        "task": "cifar10", "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
+        "task": "imdb", "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
         "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
         "forget": dict.fromkeys(range(1, 11), 1),
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
     }  # fmt: skip
-    place = folder / "data" / "cifar10" / ("fe" * 4)
+    place = folder / "data" / "imdb" / ("fe" * 4)
     place.mkdir(parents=True)
     (place / MANIFEST).write_text(json.dumps(manifest))
     before = write_readme(folder, manifests=[manifest]).read_text().split("---\n")[1]
     assert main(["--data", "mu-bench"]) == 0
     _, head, body = (folder / "README.md").read_text().split("---\n", 2)
-    assert head == before and 'load_dataset("mu-bench", "cifar10_del5")' in body
+    assert head == before and 'load_dataset("mu-bench", "imdb_del5")' in body
 
 
 def test_leaderboard_is_printed(walk, capsys):

@@ -7,34 +7,36 @@ import math
 import pytest
 import torch
 
+from mubench.hub_builders.terms import IGNORED
 from mubench.trainers.losses import kd, kl
 
 STUDENT = torch.tensor([[0.3, -1.2, 2.0], [-4.0, 0.1, 0.2]])
 TEACHER = torch.tensor([[1.0, 0.5, -0.7], [-2.0, -3.0, -1.0]])
+LABELS = torch.tensor([0, 2])
 
 
 def test_kl_is_the_sum_over_classes_teacher_first() -> None:
     p, q = TEACHER.double().softmax(-1), STUDENT.double().softmax(-1)
     expected = [sum(a * math.log(a / b) for a, b in zip(*row, strict=True)) for row in zip(p, q, strict=True)]
-    torch.testing.assert_close(kl(STUDENT, TEACHER), torch.tensor([float(x) for x in expected]))
-    assert not torch.allclose(kl(STUDENT, TEACHER), kl(TEACHER, STUDENT))
+    torch.testing.assert_close(kl(STUDENT, TEACHER, LABELS), torch.tensor([float(x) for x in expected]))
+    assert not torch.allclose(kl(STUDENT, TEACHER, LABELS), kl(TEACHER, STUDENT, LABELS))
 
 
 def test_kl_ignores_a_shift_of_the_logits() -> None:
-    torch.testing.assert_close(kl(STUDENT + 3, TEACHER - 5), kl(STUDENT, TEACHER))
+    torch.testing.assert_close(kl(STUDENT + 3, TEACHER - 5, LABELS), kl(STUDENT, TEACHER, LABELS))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
 def test_t_grad_of_kd_is_t_times_the_difference_of_probabilities(temperature: float) -> None:
     student = STUDENT.clone().requires_grad_()
-    kd(student, TEACHER, temperature).sum().backward()
+    kd(student, TEACHER, LABELS, temperature).sum().backward()
     p = [(logits / temperature).softmax(-1) for logits in (STUDENT, TEACHER)]
     torch.testing.assert_close(student.grad, temperature * (p[0] - p[1]))
 
 
 def test_f01_distillation_is_finite_and_still_at_the_teacher() -> None:
     student = TEACHER.clone().requires_grad_()
-    for loss in (kl(student, TEACHER), kd(student, TEACHER, 2.0)):
+    for loss in (kl(student, TEACHER, LABELS), kd(student, TEACHER, LABELS, 2.0)):
         assert torch.isfinite(loss).all()
         torch.testing.assert_close(loss, torch.zeros(2), atol=1e-6, rtol=0)
         (gradient,) = torch.autograd.grad(loss.sum(), student)
@@ -42,10 +44,18 @@ def test_f01_distillation_is_finite_and_still_at_the_teacher() -> None:
 
 
 def test_half_precision_logits_are_compared_in_fp32() -> None:
-    assert kl(STUDENT.half(), TEACHER.half()).dtype == torch.float32
+    assert kl(STUDENT.half(), TEACHER.half(), LABELS).dtype == torch.float32
     extreme = torch.tensor([[60000.0, -60000.0]]).half()
-    assert torch.isfinite(kl(extreme, -extreme)).all()
+    assert torch.isfinite(kl(extreme, -extreme, LABELS[:1])).all()
 
 
 def test_no_rows_give_no_losses() -> None:
-    assert kd(STUDENT[:0], TEACHER[:0], 2.0).shape == (0,)
+    assert kd(STUDENT[:0], TEACHER[:0], LABELS[:0], 2.0).shape == (0,)
+
+
+def test_a_sequence_counts_the_mean_over_its_answer_tokens_alone() -> None:
+    student, teacher = (torch.stack([part, part.flip(0)]) for part in (STUDENT, TEACHER))  # (B, T, V)
+    labels = torch.tensor([[0, 1], [IGNORED, 2]])
+    each = kl(STUDENT, TEACHER, LABELS)
+    torch.testing.assert_close(kl(student, teacher, labels), torch.stack([each.mean(), each[0]]))
+    torch.testing.assert_close(kd(student, teacher, labels, 1.0), kl(student, teacher, labels))

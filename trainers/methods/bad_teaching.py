@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.teachers import frozen_copy, random_copy, teacher_logits
 
@@ -54,7 +54,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = CLASSIFICATION
+    kinds = (*CLASSIFICATION, *WRITING)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True
@@ -98,4 +98,4 @@ class BadTeachingTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of every row from its teacher."""
         logits = self.logits(model, batch)
-        return [Term("all", kl(logits, self.targets(batch, logits.detach()), self.args.temperature))]
+        return [Term("all", kl(logits, self.targets(batch, logits.detach()), batch["labels"], self.args.temperature))]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kd
 from mubench.trainers.teachers import frozen_copy, teacher_logits
 
@@ -56,7 +56,7 @@ class ScrubTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = CLASSIFICATION
+    kinds = (*CLASSIFICATION, *WRITING)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True
@@ -76,7 +76,7 @@ class ScrubTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the terms of the pass that the rows belong to."""
         logits = self.logits(model, batch)
-        distance = kd(logits, teacher_logits(self.teachers["original"], batch), self.args.temperature)
+        distance = kd(logits, teacher_logits(self.teachers["original"], batch), batch["labels"], self.args.temperature)
         forget = batch["forget"]
         return [
             Term("forget", distance[forget], weight=-1.0),
