@@ -57,7 +57,7 @@ n07920052 espresso, n09193705 alp, n09246464 cliff, n09256479 coral reef, n09332
 n12267677 acorn
 """
 # First word of each class by its WordNet id, in the order of the ids.
-TINY_IMAGENET = dict(entry.split(maxsplit=1) for entry in _TINY_IMAGENET.replace("\n", " ").split(","))
+TINY_IMAGENET = dict(entry.split(" ", 1) for entry in " ".join(_TINY_IMAGENET.split()).split(", "))
 
 # Mini cifar100: colour and shape of a sign.
 SIGNS = tuple(

@@ -262,7 +262,7 @@ TASKS: dict[str, Task] = {
         group="class",
         reported=("fid",),
         source=Source(
-            hub_id="zh-plus/tiny-imagenet", revision=None,
+            hub_id="zh-plus/tiny-imagenet", revision="b427d143d5e9bf39d5132c552063f3c5ba3facd6",
             files=("tiny-imagenet-200.tar.xz", "tiny-imagenet-200.zip", "tiny-imagenet-200"),
             id_rule="sha256 of split, label, caption and picture (pixels of a lossless file, bytes of a lossy one)"),
         licence="unknown", redistributable=False,

@@ -87,7 +87,8 @@ def test_the_ids_of_the_hub_stand_for_a_class_each():
     ours, theirs = set(tiny_imagenet.HUB_IDS), set(tiny_imagenet.HUB_IDS.values())
     assert ours < set(TASK.labels) and theirs.isdisjoint(TASK.labels)
     assert len(theirs) == len(ours) == 18 and len(TASK.labels) == 200 == len(set(TASK.labels))
-    assert len(set(tiny_imagenet.TINY_IMAGENET.values())) == 200
+    words = tiny_imagenet.TINY_IMAGENET.values()
+    assert len(set(words)) == 200 and all(word == " ".join(word.split()) for word in words)
 
 
 ROOT = "tiny-imagenet-200"
