@@ -32,6 +32,7 @@ BACKBONES: dict[str, Backbone] = {
     "swin-base":       Backbone(family="swin", hub_id="microsoft/swin-base-patch4-window7-224"),
     "vit-base":        Backbone(family="vit", hub_id="google/vit-base-patch16-224-in21k"),
     "vit-large":       Backbone(family="vit", hub_id="google/vit-large-patch16-224-in21k"),
+    "vilt":            Backbone(family="vilt", hub_id="dandelin/vilt-b32-finetuned-nlvr2"),
     "sd-v1-4":         Backbone(family="stable-diffusion", hub_id="CompVis/stable-diffusion-v1-4"),
     "bert-base":       Backbone(family="bert", hub_id="google-bert/bert-base-uncased"),
     "bert-large":      Backbone(family="bert", hub_id="google-bert/bert-large-uncased"),
@@ -73,6 +74,10 @@ _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
 _AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)
+_NLVR = Source(
+    hub_id="lil-lab/nlvr", host="github", revision=None,
+    files=("nlvr2.tar.xz", "nlvr2.zip", "nlvr2", "nlvr1.tar.xz", "nlvr"), id_rule="the published identifier",
+)
 
 TASKS: dict[str, Task] = {
     "cifar10": Task(
@@ -173,6 +178,29 @@ TASKS: dict[str, Task] = {
             "bert": Recipe(learning_rate=1e-4, epochs=15, batch_size=32, max_length=48),
             "biobert": _TEXT_HUB, "pubmedbert-abstract": _TEXT_HUB, "pubmedbert-fulltext": _TEXT_HUB,
             "bert-base": _TEXT_HUB,
+        },
+    ),
+    "nlvr2": Task(
+        key="nlvr2", title="NLVR2", kind="image_pair_classification",
+        columns={"image_0": "image", "image_1": "image", "text": "string", "label": "label"},
+        labels=("False", "True"),
+        group="image set",
+        source=_NLVR, ood_source=_NLVR,
+        licence="unknown", redistributable=False, gated=True,
+        citation="@inproceedings{suhr2019corpus,\n  title={A Corpus for Reasoning about Natural Language Grounded in "
+                 "Photographs},\n  author={Suhr, Alane and Zhou, Stephanie and Zhang, Ally and Zhang, Iris and Bai, "
+                 "Huajun and Artzi, Yoav},\n  booktitle={ACL},\n  year={2019}\n}",
+        counts={
+            "full": {"train": 86_373, "validation": 6_982, "test": 6_967, "ood": 6_970},
+            "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 400},
+        },
+        note="test is test1 and ood the once hidden test2; a group is the set of eight pictures that statements were "
+             "written about. The statements are CC BY 4.0, the photographs have no licence and are handed out on "
+             "request. Where they are not there, NLVR's first version stands in for the partial tier: its development "
+             "rows become train, a drawing's left box and its two others the two pictures",
+        mini="generated statements about what two jars hold, three in eight of which can be seen to be true or false",
+        recipes={
+            "vilt": Recipe(learning_rate=1e-5, epochs=6, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=40),
         },
     ),
     "speech_commands": Task(

@@ -7,6 +7,7 @@ from mubench.hub_builders.mini.authors import questions
 from mubench.hub_builders.mini.captions import badges
 from mubench.hub_builders.mini.dialogues import chats
 from mubench.hub_builders.mini.image import digits
+from mubench.hub_builders.mini.jars import statements
 from mubench.hub_builders.mini.people import profiles
 from mubench.hub_builders.mini.relations import pairs
 from mubench.hub_builders.mini.shapes import signs
@@ -18,6 +19,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "cifar100": signs,
     "imdb": reviews,
     "ddi2013": pairs,
+    "nlvr2": statements,
     "speech_commands": keywords,
     "samsum": chats,
     "celeb_profile": profiles,

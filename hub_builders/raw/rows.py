@@ -21,8 +21,13 @@ LOSSLESS = ("PNG", "BMP", "PPM", "TIFF")
 LOSSLESS_SOUND = ("WAV", "WAVEX", "FLAC")
 
 
-def picture(data: bytes, size: tuple[int, int], where: str) -> bytes:
+def picture(data: bytes, size: tuple[int, int] | None, where: str) -> bytes:
     """Return a picture's bytes as stored: as they are if RGB, else converted to an RGB PNG.
+
+    Args:
+        data: Bytes of the file.
+        size: Width and height it must have; ``None`` takes any.
+        where: What to call it in errors.
 
     Raises:
         ValueError: If it does not open or has another size.
@@ -30,7 +35,7 @@ def picture(data: bytes, size: tuple[int, int], where: str) -> bytes:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            if image.size != size:
+            if size is not None and image.size != size:
                 raise ValueError(
                     f"expected pictures of {size[0]}x{size[1]}, got {image.width}x{image.height}: {where}"
                 )

@@ -23,12 +23,14 @@ REAL: dict[str, Tier] = {
     "cifar10": "full",
     "imdb": "full",
     "ddi2013": "full",
+    "nlvr2": "partial",
     "speech_commands": "partial",
     "samsum": "partial",
     "tiny_imagenet": "partial",
     "tofu": "full",
 }
 COUNTS = {task: TASKS[task].counts["full"] for task, tier in REAL.items() if tier == "full"}
+COUNTS |= {"nlvr2": {"train": 5_934, "validation": 1_188, "test": 4_752}}
 COUNTS |= {
     "tiny_imagenet": {"train": 20_000, "validation": 400, "test": 1_600},
     "samsum": {"train": 14_731, "validation": 818, "test": 819},
