@@ -18,7 +18,7 @@ from mubench.hub_builders.folders import Run
 from mubench.hub_builders.names import RATIOS, config_name, dataset_folder
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.readme import Manifest, example_config, percentages
-from mubench.hub_builders.tasks import BACKBONES, Kind, Task, get_task
+from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.trainers.base import Paper
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics import METRICS, Metric
@@ -49,8 +49,7 @@ def _render(template: str, **facts: Any) -> str:
     return environment.get_template(template).render(**facts)
 
 
-def _labels(task: Task, tier: Any) -> str:
-    names = task.label_names(tier)
+def _labels(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= _MANY_LABELS else f"{len(names)} classes"
 
 
@@ -75,7 +74,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
     tiers = sorted({one["tier"] for one in ordered})
     family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
     for one in tasks:
-        one |= {"labels": _labels(one["task"], one["tier"]), "licence": one["task"].licence_of(one["tier"])}
+        one |= {"labels": _labels(one["labels"]), "licence": one["task"].licence_of(one["tier"])}
     return _render(
         "dataset.md.jinja",
         tasks=tasks,

@@ -27,7 +27,7 @@ from mubench.hub_builders.readme import (
 )
 from mubench.hub_builders.rules import deletion_rule
 from mubench.hub_builders.shards import files_fingerprint, split_fingerprint, write
-from mubench.hub_builders.sources import check_options, rows
+from mubench.hub_builders.sources import as_found, check_options, rows
 from mubench.hub_builders.tasks import Task, Tier, get_task
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def build(
     if keep_tier and replaced:
         _check_tier(folder, task, tier, replaced)
     delete = deletion_rule(task, wish)
+    task = as_found(task, tier, raw)
     splits = rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
     deletion = delete(splits)
     _rank(splits, deletion.ranks)
@@ -166,6 +167,7 @@ def _stage(
         "split": split_fingerprint(task, marks["tier"], splits, forget),
         "counts": {name: len(part) for name, part in splits.items()},
         "forget": forget,
+        "labels": list(task.label_names(marks["tier"])),
         "shards": shards,
         "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
         "command": repeat,

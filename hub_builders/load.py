@@ -39,7 +39,7 @@ class TaskInfo:
         split: Fingerprint of ids, ranks and contents: equal for equal rows and deletions.
         counts: Rows per split.
         forget: Training rows deleted, per ratio that there is.
-        labels: Class names.
+        labels: Class names; those of a stand-in are its own.
     """
 
     task: str
@@ -148,7 +148,7 @@ def forget_retain(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
 
 def _info(manifest: Manifest) -> TaskInfo:
     own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__ if name in manifest}
-    return TaskInfo(**own, labels=get_task(manifest["task"]).label_names(manifest["tier"]))
+    return TaskInfo(**{**own, "labels": tuple(manifest["labels"])})
 
 
 def _root(data: str | Path, family: str) -> str:

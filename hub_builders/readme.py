@@ -15,7 +15,8 @@ from mubench.hub_builders.tasks import get_task
 
 Manifest = dict[str, Any]
 FIELDS = (
-    "task", "tier", "family", "deletion_seed", "files", "split", "counts", "forget", "shards", "bytes", "command",
+    "task", "tier", "family", "deletion_seed", "files", "split", "counts", "forget", "labels", "shards", "bytes",
+    "command",
 )  # fmt: skip
 MANIFEST = "manifest.json"
 IDS = "ids-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from mubench.hub_builders.deletion import held_out_groups, stratified_ranks, validation_rows
 from mubench.hub_builders.mini import MINI
-from mubench.hub_builders.raw import HUB, RAW
+from mubench.hub_builders.raw import HUB, LABELS, RAW
 from mubench.hub_builders.raw.rows import Row, Splits
 from mubench.hub_builders.tasks import Task, Tier
 
@@ -35,6 +36,24 @@ def check_options(tier: Tier, raw: Path | None, allow_partial: bool, max_train_r
         raise ValueError(f"expected tier full or partial with raw, got tier mini and {raw}")
     if raw is not None and not raw.is_dir():
         raise FileNotFoundError(f"expected a folder of original files as raw, got {raw}")
+
+
+def as_found(task: Task, tier: Tier, raw: Path | None) -> Task:
+    """Return a task with the class names of its original files, if those name them: a stand-in has its own.
+
+    Raises:
+        ValueError: If they are not the task's, and the tier is full.
+        FileNotFoundError: If the original files are not there.
+    """
+    if raw is None or task.key not in LABELS:
+        return task
+    names = LABELS[task.key](raw)
+    if tier == "full" and names != task.labels:
+        raise ValueError(
+            f"expected the {len(task.labels)} classes of {task.title} in tier full, got {len(names)} others such as "
+            f"{names[0]}: build a stand-in with tier partial and allow_partial"
+        )
+    return replace(task, labels=names)
 
 
 def rows(

@@ -12,6 +12,7 @@ from mubench.hub_builders.mini.people import profiles
 from mubench.hub_builders.mini.relations import pairs
 from mubench.hub_builders.mini.shapes import signs
 from mubench.hub_builders.mini.text import reviews
+from mubench.hub_builders.mini.video import actions
 from mubench.hub_builders.raw.rows import Splits
 
 MINI: dict[str, Callable[[], Splits]] = {
@@ -21,6 +22,7 @@ MINI: dict[str, Callable[[], Splits]] = {
     "ddi2013": pairs,
     "nlvr2": statements,
     "speech_commands": keywords,
+    "ucf101": actions,
     "samsum": chats,
     "celeb_profile": profiles,
     "tiny_imagenet": badges,

@@ -13,6 +13,7 @@ from mubench.hub_builders.raw import (
     speech_commands,
     tiny_imagenet,
     tofu,
+    ucf101,
 )
 from mubench.hub_builders.raw.rows import Row, Splits
 
@@ -23,6 +24,7 @@ RAW: dict[str, Callable[[Path], Splits]] = {
     "ddi2013": ddi2013.from_files,
     "nlvr2": nlvr2.from_files,
     "speech_commands": speech_commands.from_files,
+    "ucf101": ucf101.from_files,
     "samsum": samsum.from_files,
     "celeb_profile": celeb_profile.from_files,
     "tiny_imagenet": tiny_imagenet.from_files,
@@ -35,10 +37,13 @@ HUB: dict[str, Callable[[], Splits]] = {
     "ddi2013": ddi2013.from_hub,
     "nlvr2": nlvr2.from_hub,
     "speech_commands": speech_commands.from_hub,
+    "ucf101": ucf101.from_hub,
     "samsum": samsum.from_hub,
     "celeb_profile": celeb_profile.from_hub,
     "tiny_imagenet": tiny_imagenet.from_hub,
     "tofu": tofu.from_hub,
 }
+# Where the original files name the classes, and those of a stand-in are not the task's.
+LABELS: dict[str, Callable[[Path], tuple[str, ...]]] = {"ucf101": ucf101.class_names}
 
-__all__ = ["HUB", "RAW", "Row", "Splits"]
+__all__ = ["HUB", "LABELS", "RAW", "Row", "Splits"]

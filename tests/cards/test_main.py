@@ -50,6 +50,7 @@ def test_dataset_card_keeps_the_yaml_of_build(walk):
         "task": "imdb", "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
         "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
         "forget": dict.fromkeys(range(1, 11), 1),
+        "labels": ["0", "1"],
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
     }  # fmt: skip
     place = folder / "data" / "imdb" / ("fe" * 4)

@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.hub_builders.paper_lists import PAPER_LISTS
+from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.base import Paper
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.rows import Value
@@ -21,6 +22,7 @@ def manifest(task="cifar10", tier="mini", **counts):
     return {
         "task": task, "tier": tier, "family": "canonical", "deletion_seed": 0, "files": "fe" * 32, "split": "0d" * 32,
         "counts": {"train": 1200, "validation": 200, "test": 397, **counts}, "shards": {}, "bytes": 1,
+        "labels": TASKS[task].label_names(tier),
         "forget": {ratio: 12 * ratio for ratio in range(1, 11)},
         "command": f"python -m mubench.hub_builders build {task} --tier {tier}",
     }  # fmt: skip

@@ -25,6 +25,7 @@ REAL: dict[str, Tier] = {
     "ddi2013": "full",
     "nlvr2": "partial",
     "speech_commands": "partial",
+    "ucf101": "partial",
     "samsum": "partial",
     "tiny_imagenet": "partial",
     "tofu": "full",
@@ -34,6 +35,7 @@ COUNTS |= {"nlvr2": {"train": 5_934, "validation": 1_188, "test": 4_752}}
 COUNTS |= {
     "tiny_imagenet": {"train": 20_000, "validation": 400, "test": 1_600},
     "samsum": {"train": 14_731, "validation": 818, "test": 819},
+    "ucf101": {"train": 204, "validation": 18, "test": 66},
     "speech_commands": {"train": 1_806, "validation": 228, "test": 266},
 }
 MEASURED = """

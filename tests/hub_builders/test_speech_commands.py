@@ -177,7 +177,6 @@ def test_the_id_is_the_sound_not_the_file(tmp_path):
     ("yes/0000beef_nohash_0.wav", wav(5, samples=0), "expected a whole recording, .* after 0 samples: .*beef"),
     ("yes/0000beef_nohash_0.wav", wav(5, rate=8_000), "expected one channel at 16000 Hz, got 1 at 8000 Hz: .*beef"),
     ("yes/0000beef_nohash_0.wav", wav(5, channels=2), "expected one channel at 16000 Hz, got 2 at 16000 Hz: .*beef"),
-    ("sub/validation_list.txt", b"yes/0000beef_nohash_0.wav\n", "expected every listed clip in .*, got 1 missing"),
     ("sub/validation_list.txt", official()["testing_list.txt"], "expected a clip in one list, got it in both: yes/"),
     ("sub/validation_list.txt", b"a.wav\n", "expected lines <word>/<file>.wav, each once, got another line: 'a.wav'"),
     ("sub/validation_list.txt", b"a/b.wav\na/b.wav\n", "got one twice: 'a/b.wav' in sub/validation_list.txt"),
