@@ -23,10 +23,11 @@ class Family:
     rule: str
 
 
-_KEPT = (
-    "Validation rows come from the original test rows where a task has no\n"
-    "validation split; training rows are never cut."
-)  # fmt: skip
+_VALIDATION = "Validation rows come from the original test rows where a task has no\nvalidation split."
+_HELD_OUT = (
+    f"{_VALIDATION} Training rows are cut only where it has no test split either: a tenth of its groups by hash\n"
+    "becomes test, and half as many validation, before any row is forgotten."
+)
 
 FAMILY: dict[str, Family] = {
     "canonical": Family(
@@ -34,26 +35,27 @@ FAMILY: dict[str, Family] = {
         rule='Within each label, rows are ordered by `sha256("{seed}:<task>:<example_id>")`; '
         "a row's key is (position + 0.5) / rows of\nthe label, and the r % with the smallest keys are forgotten. "
         "So the sets are nested, the labels keep their shares, and\nanybody can recompute them from the ids. "
-        f"{_KEPT}",
+        f"{_HELD_OUT}",
     ),
     "group": Family(
         words="Group family: whole groups of rows, so that no kin of a deleted row is left.",
         rule='Groups are ordered by `sha256("{seed}:<task>:<group>")` and forgotten whole until r % of the training\n'
         'rows is reached or passed; within a group rows follow `sha256("{seed}:<task>:<example_id>")`. So the sets\n'
         "are nested, they may be larger than r % and equal for neighbouring ratios, and anybody can recompute them.\n"
-        f"{_KEPT}",
+        f"{_HELD_OUT}",
     ),
     "paper": Family(
         words="Paper family: the sets published with the original benchmark, with their faults.",
         rule="The first r tenths of a published list are forgotten, in its order; the other rows follow in canonical\n"
         "order. A list is taken only if its SHA-256 is the published one and the rows are, by number and checksum,\n"
-        f"in the order it was made for. {_KEPT}",
+        f"in the order it was made for. {_VALIDATION} Training rows are never cut, so where there is no\n"
+        "test split there is none.",
     ),
     "custom": Family(
         words="Custom family: a user's own forget set.",
         rule="The rows whose `example_id` a list names are forgotten, whatever its order, as one ratio: the nearest\n"
         "whole percentage of the training rows, at least 1 and at most 99. Rows are ranked in canonical order, those\n"
-        f"listed before the others. {_KEPT}",
+        f"listed before the others. {_HELD_OUT}",
     ),
 }
 
