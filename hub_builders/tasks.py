@@ -370,7 +370,7 @@ TASKS: dict[str, Task] = {
             "mini": {"train": 1_200, "validation": 100, "test": 200, "ood": 200},
         },
         note="only the first and the last 400 of the 4,000 questions have an answer in other words and wrong answers, "
-             "and only those about real authors and the world (ood, told apart by group) have options; elsewhere these "
+             "only those about real authors and the world (ood, told apart by group) have options; elsewhere these "
              "columns hold an empty text or list",
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
         recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
