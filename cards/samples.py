@@ -10,8 +10,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mubench.hub_builders import decode
@@ -25,6 +23,7 @@ ACROSS = 8
 VISUAL = ("image", "video")
 FRAMES = 3
 LINE = 20
+CELL = 1.25  # inches
 
 
 def sample_picture(manifest: Manifest) -> str:
@@ -49,30 +48,40 @@ def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
     task, ratio = get_task(manifest["task"]), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
     splits = decode(load_task(task.key, ratio, data=data, family=manifest["family"]))
     titles = {"forget": f"forget ({ratio} %)", "retain": "retain"}
+    some = {split: [splits[split][index] for index in range(min(ACROSS, len(splits[split])))] for split in titles}
+    names = splits["forget"].features["label"].names if "label" in task.columns else []
+    words = {split: [_words(row, task, names) for row in rows] for split, rows in some.items()}
     with mpl.rc_context({"font.size": 7}):
-        figure = Figure(figsize=(1.25 * ACROSS, 3.4), dpi=100, layout="constrained")
-        for index, (split, title) in enumerate(titles.items()):
-            for column in range(min(ACROSS, len(splits[split]))):
-                axes = figure.add_subplot(len(titles), ACROSS, index * ACROSS + column + 1)
-                _draw_row(axes, splits[split][column], task, splits[split])
+        figure = Figure(dpi=100, layout="constrained")
+        for line, (split, title) in enumerate(titles.items()):
+            for column, row in enumerate(some[split]):
+                axes = figure.add_subplot(len(titles), ACROSS, line * ACROSS + column + 1)
+                axes.set(xticks=[], yticks=[], frame_on=False, xlabel=words[split][column])
+                picture = _side_by_side([_picture(row[name]) for name in _visual(task)])
+                axes.imshow(picture, interpolation="nearest")
                 if column == 0:
                     axes.set_title(title, loc="left", weight="bold", fontsize=9)
+        figure.set_size_inches(CELL * ACROSS, len(titles) * _height(picture, words))
         figure.savefig(target, metadata={"Software": None})
     return target
+
+
+def _height(picture: Pixels, words: Mapping[str, Sequence[str]]) -> float:
+    """Return the height in inches of a line of pictures, its headline and the longest words below it."""
+    lines = max(one.count("\n") + 1 for part in words.values() for one in part)
+    return CELL * picture.shape[0] / picture.shape[1] + 0.14 * lines + 0.3
 
 
 def _visual(task: Task) -> list[str]:
     return [name for name, kind in task.columns.items() if kind in VISUAL]
 
 
-def _draw_row(axes: Axes, row: Mapping[str, Any], task: Task, rows: Dataset) -> None:
-    """Draw the pictures of a row and write its words below them."""
-    axes.set(xticks=[], yticks=[], frame_on=False)
-    axes.imshow(_side_by_side([_picture(row[name]) for name in _visual(task)]), interpolation="nearest")
+def _words(row: Mapping[str, Any], task: Task, names: Sequence[str]) -> str:
+    """Return the texts and the class of a row, wrapped."""
     words = [str(row[name]) for name, kind in task.columns.items() if kind == "string"]
-    if "label" in task.columns and task.kind != "text_to_image":
-        words.append(f"[{rows.features['label'].names[row['label']]}]")
-    axes.set_xlabel("\n".join(textwrap.wrap(" ".join(words), LINE)))
+    if names and task.kind != "text_to_image":
+        words.append(f"[{names[row['label']]}]")
+    return "\n".join(textwrap.wrap(" ".join(words), LINE))
 
 
 def _picture(value: Any) -> Pixels:
