@@ -78,7 +78,7 @@ def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 def test_the_python_examples_of_the_readme_run(tmp_path: Path) -> None:
-    made = run(sys.executable, "-m", "mubench.hub_builders", "build", "cifar10", cwd=tmp_path)
+    made = run(sys.executable, "-m", "mubench.hub_builders", "build", "ucf101", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     examples = blocks(README, "python")
     assert len(examples) == 2
