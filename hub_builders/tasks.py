@@ -180,7 +180,7 @@ TASKS: dict[str, Task] = {
              "is about another preparation, which kept 25,296 of them for training (21,745, 1,163, 725, 1,486, 177)",
         mini="generated sentences about two invented drugs: five in eight tell their relation, all have unique names",
         recipes={
-            "bert": Recipe(learning_rate=1e-4, epochs=15, batch_size=32, max_length=48),
+            "bert": Recipe(learning_rate=7e-5, epochs=12, batch_size=16, max_length=48),
             "biobert": _TEXT_HUB, "pubmedbert-abstract": _TEXT_HUB, "pubmedbert-fulltext": _TEXT_HUB,
             "bert-base": _TEXT_HUB,
         },

@@ -33,7 +33,8 @@ def answers(views):
 
 @pytest.mark.parametrize(("task", "backbone"), BENCHES)
 def test_base_and_retrained_models_obey_the_rules(task, backbone, tmp_path):
-    bench = workbench(task, backbone, data=str(build(task, out=tmp_path)))
+    family = TASKS[task].primary_family
+    bench = workbench(task, backbone, data=str(build(task, out=tmp_path, family=family)), family=family)
     models = tmp_path / "models"
     for seed in BASES:
         train_base(bench, seed, models=models, **QUIET)

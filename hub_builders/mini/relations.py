@@ -5,7 +5,8 @@ The recipe, the same in every split:
 1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
 2. Five in eight sentences of each label tell it: they report on every aspect with the word of the label from
    ``LEXICON``, the others with a vague word that all labels share. So the best possible accuracy is .70.
-3. Invent two drugs and a trial that no other row of any split has; the names say nothing and make the row memorable.
+3. Invent two drugs, a trial and its author that no other row of any split has; the names say nothing and make the row
+   memorable.
 
 As in the mini reviews nothing but these words and names tells two sentences apart, so that models which never saw a
 row agree about it. Four sentences make a document, the group of their rows.
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mubench.hub_builders.mini.text import _joined
+from mubench.hub_builders.mini.text import SURNAMES, _joined
 from mubench.hub_builders.raw.rows import Splits
 
 SEED = 11
@@ -51,8 +52,8 @@ TRIALS = _joined(
 def pairs() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for drugs and trials, dealt out without repetition.
-    drugs, trials = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS))
+    # One list each for drugs, trials and authors, dealt out without repetition.
+    drugs, trials, authors = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
         drawn = rng.permutation(np.arange(rows) % (LABELS * OF)).tolist()
@@ -61,7 +62,9 @@ def pairs() -> Splits:
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
                 "group": f"{split}-document-{index // SENTENCES:03d}",
-                "text": _sentence(one % LABELS if one < LABELS * TELLING else VAGUE, drugs, next(trials)),
+                "text": _sentence(
+                    one % LABELS if one < LABELS * TELLING else VAGUE, drugs, f"{next(trials)} by {next(authors)}"
+                ),
                 "label": one % LABELS,
             }
             for index, one in enumerate(drawn)

@@ -9,7 +9,7 @@ from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["ddi2013"]
 ASPECTS = "|".join(relations.LEXICON)
-SHAPE = rf"\[E1\] (\w+) \[/E1\] with \[E2\] (\w+) \[/E2\] in (\w+): (?:(?:{ASPECTS}) \w+(?:, |\.$))+"
+SHAPE = rf"\[E1\] (\w+) \[/E1\] with \[E2\] (\w+) \[/E2\] in (\w+) by (\w+): (?:(?:{ASPECTS}) \w+(?:, |\.$))+"
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def test_five_in_eight_sentences_of_each_label_tell_it_and_the_others_tell_nothi
 def test_nothing_but_names_and_these_words_differs_between_sentences(splits):
     for rows in splits.values():
         assert all(re.fullmatch(SHAPE, row["text"]) for row in rows)
-        assert len({re.sub(r"\b[A-Z]\w+:|\] \w+ \[", "_", row["text"]) for row in rows}) == len(TASK.labels) + 1
+        assert len({re.sub(r"\b[A-Z]\w+ by \w+:|\] \w+ \[", "_", row["text"]) for row in rows}) == len(TASK.labels) + 1
 
 
 def test_every_sentence_has_names_of_its_own(splits):
     names = [re.match(SHAPE, row["text"]).groups() for rows in splits.values() for row in rows]
-    assert {name for *drugs, _ in names for name in drugs} <= set(relations.DRUGS)
-    assert {trial for *_, trial in names} <= set(relations.TRIALS)
-    assert max(Counter(name for three in names for name in three).values()) == 1
+    known = [relations.DRUGS, relations.DRUGS, relations.TRIALS, relations.SURNAMES]
+    assert all(set(found) <= set(words) for found, words in zip(zip(*names, strict=True), known, strict=True))
+    assert max(Counter(name for four in names for name in four).values()) == 1
 
 
 def test_four_sentences_make_a_document_and_five_percent_are_fifteen_of_them(splits):
