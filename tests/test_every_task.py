@@ -94,6 +94,16 @@ def test_a_mini_task_is_the_same_every_time(every, task, tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_ids_are_distinct_and_labels_balanced_in_every_split(every, task):
+    splits, classes = load_task(task, data=every), len(TASKS[task].label_names("mini"))
+    ids = [example for rows in splits.values() for example in rows["example_id"]]
+    assert len(set(ids)) == len(ids)
+    for rows in splits.values() if classes else ():
+        counts = np.bincount(rows["label"][:], minlength=classes)
+        assert counts.min() > 0 and counts.max() - counts.min() <= 0.1 * len(rows)
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_no_shard_is_empty_and_none_is_stored_twice(every, task):
     info = load_dataset_builder("mu-bench", task)
     files = list(itertools.chain.from_iterable(info.config.data_files.values()))

@@ -139,6 +139,7 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(
     st.sampled_from(sorted(READERS)),

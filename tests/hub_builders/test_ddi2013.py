@@ -312,6 +312,7 @@ def sensible(text, drugs, pairs):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(documents())
 def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
@@ -332,6 +333,7 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
             assert "".join(plain.split()) == "".join(drugs[drug][1].split())
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 500), st.integers(0, 60))
 def test_fuzzed_bytes_give_the_same_rows_or_an_error_of_ours(junk, place, less):

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mubench.hub_builders.mini import MINI, image, text
-from mubench.hub_builders.tasks import TASKS
+from tests.hub_builders.conftest import PAIR
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def pixels(row):
         return np.asarray(picture)
 
 
-@pytest.mark.parametrize("key", MINI)
+@pytest.mark.parametrize("key", PAIR)
 def test_a_mini_task_is_the_same_every_time(key, mini_rows):
     assert MINI[key]() == mini_rows(key)
 
@@ -109,18 +109,3 @@ def test_nothing_but_names_and_opinion_differs_between_reviews(reviews):
         start, aspects = text.BOOK if split == "ood" else text.FILM
         assert shapes == {f"{start.format('_', '_', '_')}: {', '.join(f'the {one} _' for one in aspects)}."}
         assert len({tuple(re.findall(rf"\b(?:{opinions})\b", row["text"])) for row in rows}) == 3
-
-
-@pytest.mark.parametrize("key", MINI)
-def test_ids_are_distinct(key, mini_rows):
-    ids = [row["example_id"] for rows in mini_rows(key).values() for row in rows]
-    assert len(set(ids)) == len(ids)
-
-
-@pytest.mark.parametrize("key", [key for key in MINI if "label" in TASKS[key].columns])
-def test_labels_are_balanced(key, mini_rows):
-    splits = mini_rows(key)
-    for rows in splits.values():
-        counts = Counter(row["label"] for row in rows)
-        assert len(counts) == len(TASKS[key].label_names("mini"))
-        assert max(counts.values()) - min(counts.values()) <= 0.1 * len(rows)

@@ -195,6 +195,7 @@ good = st.builds(lambda a, b: {**GOOD, "identifier": f"dev-0-{a}-0", "label": b}
 lines = st.one_of(objects.map(json.dumps), good.map(json.dumps), st.text(max_size=4), st.just("[" * 9))
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(lines, max_size=4))
 def test_any_statements_are_read_right_or_refused(lines):

@@ -284,6 +284,7 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_siz
 RECORDS = st.lists(st.fixed_dictionaries({"id": PLAIN, "dialogue": PLAIN, "summary": PLAIN}), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(RECORDS, st.booleans())
 def test_what_was_written_is_read_whatever_the_text(made, packed_as_json):
@@ -307,6 +308,7 @@ def outcome(read):
         return str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
@@ -320,6 +322,7 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
             assert all(row["summary"] and row["source_index"] is None for row in said)
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 @example(b"", 88, 30)

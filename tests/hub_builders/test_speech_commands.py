@@ -217,6 +217,7 @@ def test_wrong_counts_are_refused_as_full(raw):
 LINES = st.one_of(st.text(max_size=20), st.sampled_from(["yes/a.wav", "no/b_nohash_0.wav", "/x.wav", "a/b/c.wav", ""]))
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.lists(LINES, max_size=6).map(lambda lines: "\n".join(lines).encode())))
 def test_a_list_is_read_rightly_or_refused(data):

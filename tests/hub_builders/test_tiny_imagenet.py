@@ -137,6 +137,7 @@ fields = st.lists(st.one_of(names, st.sampled_from(TASK.labels[:3]), st.text(max
 good = st.builds("{}\t{}\t0\t1\t2\t3".format, names, st.sampled_from(TASK.labels))
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.one_of(good, fields), max_size=4), st.sampled_from(["\n", "\r\n"]))
 def test_any_annotations_are_read_right_or_refused(lines, end):
@@ -153,6 +154,7 @@ def test_any_annotations_are_read_right_or_refused(lines, end):
     assert said.startswith("expected ") and "a.txt line " in said and "\n" not in said
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(
     st.lists(

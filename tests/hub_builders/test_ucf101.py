@@ -258,6 +258,7 @@ def said(read_text, *arguments):
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS)
 def test_any_text_is_read_rightly_or_refused(data):
@@ -293,6 +294,7 @@ def test_mini_groups_are_in_one_split_and_hold_every_action_alike(rows):
     assert tuple(video.ACTIONS) == TASK.mini_labels
 
 
+@pytest.mark.slow
 def test_the_lens_is_covered_alike_in_every_split(rows):
     for split, part in rows.items():
         shown = pixels(part)
