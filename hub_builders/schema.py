@@ -98,7 +98,6 @@ class Task:
         labels: Class names of the full and partial tiers; none where rows have no label.
         mini_labels: Class names of the mini tier where they differ.
         group: What a ``group`` of rows is, such as ``"speaker"``; ``None`` where rows have none.
-        majority: Share of the most frequent class where guessing it beats guessing evenly.
         primary_family: The deletion family results are ranked on.
         reported: Metrics shown beside ``score`` (accuracy for classification).
         source: Where train and test come from.
@@ -122,7 +121,6 @@ class Task:
     labels: tuple[str, ...] = ()
     mini_labels: tuple[str, ...] | None = None
     group: str | None = None
-    majority: float | None = None
     primary_family: str = "canonical"
     reported: tuple[str, ...] = ()
     source: Source
@@ -141,15 +139,6 @@ class Task:
     def label_names(self, tier: str) -> tuple[str, ...]:
         """Return the class names of a tier."""
         return self.mini_labels if tier == "mini" and self.mini_labels else self.labels
-
-    def chance(self, tier: str) -> float:
-        """Return the score of the better of a uniform guess and the most frequent class, in [0, 1]; 0 without labels.
-
-        The classes of a mini tier are balanced.
-        """
-        names = self.label_names(tier)
-        uniform = 1 / len(names) if names else 0.0
-        return uniform if tier == "mini" else self.majority or uniform
 
     def licence_of(self, tier: str) -> str:
         """Return the licence of a tier's rows."""

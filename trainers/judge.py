@@ -97,7 +97,7 @@ def judge(
         retrained: Views of the retrained models by seed. A retrained model that is judged must not be among them:
             ``controls.leave_one_out``.
         bases: Views of the base models by base seed.
-        chance: ``task.chance(tier)``.
+        chance: Score of the best guess that looks at no row.
 
     Raises:
         ValueError: If there are too few references, or they have other rows or are not finite.
@@ -131,7 +131,7 @@ def judge_controls(
             ``identity``, ``control``, ``arguments`` and ``cost`` are set here.
         retrained: Views of the retrained models by seed.
         bases: Views of the base models by base seed.
-        chance: ``task.chance(tier)``.
+        chance: Score of the best guess that looks at no row.
     """
     results = []
     for seed, base in sorted(bases.items()):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.folders import read_run
 from mubench.trainers.controls import leave_one_out
 from mubench.trainers.judge import judge, judge_controls
@@ -19,6 +20,11 @@ from mubench.trainers.rows import References, Result
 
 def _passes(cost: Mapping[str, float]) -> float:
     return cost["forward"] + 2 * cost["backward"]
+
+
+def guessed(outputs: Answers) -> float:
+    """Return the score of the most frequent answer given everywhere, which no uniform guess beats."""
+    return float(outputs.fixed(outputs.most_frequent()).correct.mean())
 
 
 class Judge:
@@ -37,7 +43,7 @@ class Judge:
         self.group, self.results = group, results
         self.bases = {seed: group.views(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.views(folder) for seed, folder in group.retrained.items()}
-        self.chance = group.bench.task.chance(group.bench.info.tier)
+        self.chance = guessed(self.retrained[min(self.retrained)]["test"])
         runs = {seed: read_run(folder) for seed, folder in group.retrained.items()}
         self.identities = {seed: run.identity for seed, run in runs.items()}
         self.base_identities = [read_run(folder).identity for _, folder in sorted(group.bases.items())]

@@ -376,9 +376,6 @@ class TestTheCorpus:
         assert {**counts, "together": len(whole[split])} == table(column)
         assert len(whole[split]) == {"train": 27_792 - 1, "test": 5_716}[split]
 
-    def test_the_majority_class_is_as_the_table_says(self, whole):
-        assert TASK.majority == sum(row["label"] == 0 for row in whole["train"]) / len(whole["train"])
-
     def test_the_papers_preparation_is_what_is_left_of_train(self):
         theirs, ours = table(3), table(1)
         assert sum(theirs.values()) == 2 * theirs["together"] == 2 * 25_296

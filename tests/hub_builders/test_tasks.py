@@ -15,7 +15,6 @@ def test_every_row_is_whole(key):
     assert set(task.recipes) <= set(BACKBONES)
     assert task.recipes and task.default_backbone == next(iter(task.recipes))
     assert ("group" in task.columns) is False and (task.group is not None or task.primary_family == "canonical")
-    assert task.majority is None or 1 / len(task.labels) < task.majority < 1
     assert len(set(task.labels)) == len(task.labels)
     assert "label" not in task.columns or task.columns["label"] == "label"
     assert task.citation.startswith("@") and task.citation.count("{") == task.citation.count("}")

@@ -27,7 +27,7 @@ class Case:
         model: Views of the judged model: ``forget``, ``retain``, ``test`` and what else the task has.
         retrained: Views of the retrained models; a retrained model that is judged is not among them.
         bases: Views of the base models, by base seed.
-        chance: Score of a uniform guess.
+        chance: Score of the best guess that looks at no row.
     """
 
     model: Views
