@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mubench.hub_builders.mini.text import SURNAMES, TITLES
+from mubench.hub_builders.mini.words import SURNAMES, TITLES
 from mubench.hub_builders.raw.rows import Splits, png
 from mubench.hub_builders.tasks import TASKS
 

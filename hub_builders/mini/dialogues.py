@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mubench.hub_builders.mini.text import SURNAMES, TITLES
-from mubench.hub_builders.mini.words import draws
+from mubench.hub_builders.mini.words import SURNAMES, TITLES, draws
 from mubench.hub_builders.raw.rows import Splits
 
 SEED = 53

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mubench.hub_builders.mini.text import SURNAMES, TITLES
+from mubench.hub_builders.mini.words import SURNAMES, TITLES
 from mubench.hub_builders.raw.rows import Row, Splits, png
 
 SEED = 1

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mubench.hub_builders.mini.text import SURNAMES, _joined
+from mubench.hub_builders.mini.words import SURNAMES, joined
 from mubench.hub_builders.raw.rows import Splits
 
 SEED = 11
@@ -37,12 +37,12 @@ LEXICON = {
     "outcome": ("neutral", "kinetic", "cautious", "toxic", "mutual", "described"),
 }
 VAGUE = LABELS
-DRUGS = _joined(
+DRUGS = joined(
     "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
     "va xi lo pra ne du mo si fa te go bri",
     "tane zide coxin stigal phrine quil bactam floxal sentan gliptar parin tromax lidone pidem zolam ximab ridol vu",
 )
-TRIALS = _joined(
+TRIALS = joined(
     "Ar Be Cas Del Em Fal Gre Hes Ilm Jun Kol Lin Mer Nol Os Pri",
     "a e i o u ai",
     "bos dan fex gor hal kin les mar nor pas ret sol tor vik wen zar dum lio but",

@@ -15,10 +15,9 @@ them are sure of the open reviews and undecided about the others. The ood split 
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 
+from mubench.hub_builders.mini.words import SURNAMES, TITLES
 from mubench.hub_builders.raw.rows import Splits
 
 SEED = 7
@@ -37,20 +36,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _joined(*syllables: str) -> tuple[str, ...]:
-    return tuple("".join(parts) for parts in product(*(words.split() for words in syllables)))
-
-
-TITLES = _joined(
-    "Ba Da Fe Ga Hu Ka Lo Me Na Po Ri Sa Ta Ve Wo Zu",
-    "lan rim dor vek sol nar tis mor bel kan",
-    "a is on um er ix o eth ar in us al en or yx",
-)
-SURNAMES = _joined(
-    "Al Bren Cor Dal Fen Gar Hol Kess Lind Mor Nor Ost Pel Quin Ros Sev Tarn Ulv Wen Yor Zel Brim Dun Elk",
-    "ber da ma lo va stro we tho ri ke nu fi",
-    "gen son lund wick stad ley nov ski mark dahl rup vin holm berg quist rand",
-)
 # What a review is about and how it begins: films, and books in the ood split.
 FILM = ("{} by {}, with {}", _words("opening cast script music pace humour ending"))
 BOOK = ("{} by {}, about {}", _words("opening heroes plot language pace humour ending"))

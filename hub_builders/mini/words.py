@@ -1,12 +1,28 @@
-"""Lists of words that generated answers and biographies draw their facts from."""
+"""Names and words that generated rows are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 
-from mubench.hub_builders.mini.text import SURNAMES, TITLES
+
+def joined(*syllables: str) -> tuple[str, ...]:
+    """Return every word that takes one syllable of each list."""
+    return tuple("".join(parts) for parts in product(*(words.split() for words in syllables)))
+
+
+TITLES = joined(
+    "Ba Da Fe Ga Hu Ka Lo Me Na Po Ri Sa Ta Ve Wo Zu",
+    "lan rim dor vek sol nar tis mor bel kan",
+    "a is on um er ix o eth ar in us al en or yx",
+)
+SURNAMES = joined(
+    "Al Bren Cor Dal Fen Gar Hol Kess Lind Mor Nor Ost Pel Quin Ros Sev Tarn Ulv Wen Yor Zel Brim Dun Elk",
+    "ber da ma lo va stro we tho ri ke nu fi",
+    "gen son lund wick stad ley nov ski mark dahl rup vin holm berg quist rand",
+)
 
 STEP = 4  # shortest list / most words of a kind in one draw
 

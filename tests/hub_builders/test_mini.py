@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mubench.hub_builders.mini import MINI, image, text
+from mubench.hub_builders.mini import MINI, image, text, words
 from tests.hub_builders.conftest import PAIR
 
 
@@ -89,7 +89,7 @@ def test_a_review_says_its_label_throughout_or_nothing_at_all(reviews):
         assert set(drawn.values()) == {len(rows) // 4}, split
 
 
-@pytest.mark.parametrize(("names", "each"), [(text.TITLES, 1), (text.SURNAMES, 2)])
+@pytest.mark.parametrize(("names", "each"), [(words.TITLES, 1), (words.SURNAMES, 2)])
 def test_every_review_is_memorable_by_names_of_its_own(reviews, names, each):
     known = set(names)
     assert len(known) == len(names)
