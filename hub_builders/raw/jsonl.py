@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw.rows import Row
+from mubench.hub_builders.raw.rows import Row, unmarked
 
 Field = Literal["string", "strings"]
 Fields = Mapping[str, Field]
@@ -24,7 +24,7 @@ def json_lines(data: bytes, fields: Fields, where: str) -> list[Row]:
     Raises:
         ValueError: If the text is not UTF-8, has no line, or a line is not such an object.
     """
-    text = decoded(data, where)
+    text = unmarked(data, where)
     # Not splitlines: strings may hold other line separators.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
     if not lines:
@@ -32,18 +32,6 @@ def json_lines(data: bytes, fields: Fields, where: str) -> list[Row]:
     return [
         checked(parsed(line, f"{where} line {number}"), fields, f"{where} line {number}") for number, line in lines
     ]
-
-
-def decoded(data: bytes, where: str) -> str:
-    """Return a UTF-8 text without its byte order mark.
-
-    Raises:
-        ValueError: If it is in another encoding.
-    """
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
 
 
 def checked(found: object, fields: Fields, where: str) -> Row:

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from string import Formatter
 
 from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw.jsonl import decoded
-from mubench.hub_builders.raw.rows import Row
+from mubench.hub_builders.raw.rows import Row, unmarked
 
 NAME = "name"
 
@@ -32,8 +31,8 @@ def biographies(table: bytes, template: bytes, where: str, template_where: str) 
         ValueError: If the table is no such table, a fact that the template asks for is missing, or the template asks
             for a column that is not there.
     """
-    (_, columns), *people = _lines(decoded(table, where), where)
-    parts = _parts(decoded(template, template_where).strip(), columns, template_where)
+    (_, columns), *people = _lines(unmarked(table, where), where)
+    parts = _parts(unmarked(template, template_where).strip(), columns, template_where)
     return [
         _biography(dict(zip(columns, cells, strict=True)), parts, f"{where} line {line}") for line, cells in people
     ]

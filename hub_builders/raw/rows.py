@@ -70,6 +70,15 @@ def decoded(data: bytes, where: str, fallback: str | None = None) -> str:
         raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
 
 
+def unmarked(data: bytes, where: str) -> str:
+    """Return a UTF-8 text without its byte order mark.
+
+    Raises:
+        ValueError: If it is in another encoding.
+    """
+    return decoded(data, where).removeprefix("\ufeff")
+
+
 def content(row: Row, columns: Mapping[str, Column]) -> bytes:
     """Return what identifies a row: what its media show and its texts say, without label and id."""
     return b"\0".join(_content(row[name], kind) for name, kind in columns.items() if kind != "label")

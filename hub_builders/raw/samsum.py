@@ -20,7 +20,7 @@ from mubench.hub_builders.raw import xsum
 from mubench.hub_builders.raw.archive import find, members
 from mubench.hub_builders.raw.hub import hub_rows
 from mubench.hub_builders.raw.jsonl import Fields, checked, parsed
-from mubench.hub_builders.raw.rows import Row, Splits, decoded, identified
+from mubench.hub_builders.raw.rows import Row, Splits, identified, unmarked
 from mubench.hub_builders.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def from_csv(data: bytes, where: str) -> list[dict[str, str]]:
     Raises:
         ValueError: If it is not one, or has other columns.
     """
-    text = io.StringIO(decoded(data, where).removeprefix("\ufeff"), newline="")
+    text = io.StringIO(unmarked(data, where), newline="")
     try:
         lines = list(csv.reader(text, strict=True))
     except csv.Error as error:
@@ -88,7 +88,7 @@ def from_json(data: bytes, where: str) -> list[object]:
     Raises:
         ValueError: If it is not a list.
     """
-    found = parsed(decoded(data, where).removeprefix("\ufeff"), where)
+    found = parsed(unmarked(data, where), where)
     if not isinstance(found, list):
         raise ValueError(f"expected a list of objects, got other JSON: {where}")  # noqa: TRY004  (bad data, no bug)
     return found
