@@ -120,9 +120,9 @@ data: $(STAMP) ## build the dataset repository ./mu-bench, all tasks of it or TA
 	$(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(LISTS_FLAG) \
 		$(OUT_FLAG)
 
-bases: $(STAMP) ## train base models into ./models (TASK, BACKBONE, BASE_SEEDS)
-	@set -e; for seed in $(BASE_SEEDS); do \
-		$(PY) -m mubench.hub_builders base --task $(TASK) $(BACKBONE_FLAG) --base_seed $$seed $(READ_FLAGS); done
+bases: $(STAMP) ## base models of every task or TASK, a retrained one beside each, into ./models (RATIO, BACKBONE, SEED)
+	$(PY) -m mubench.trainers bases $(if $(ONE_TASK),--task $(ONE_TASK)) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds $(SEED) \
+		--workers $(WORKERS) $(READ_FLAGS)
 
 references: $(STAMP) ## base and retrained models with their outputs (TASK, RATIO, BACKBONE, SEEDS)
 	$(PY) -m mubench.trainers references --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds "$(SEEDS)" \

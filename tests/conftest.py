@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tests.walk import Walk
 
 
+# The two tasks that most tests of data are about.
+PAIR = ("cifar10", "imdb")
+
+
 def pytest_collection_finish() -> None:
     """Set aside what imports made: `Trainer` collects garbage as it starts, and all of torch takes .3 s to look at."""
     gc.collect()
@@ -38,6 +42,15 @@ def _set_aside() -> None:
     """Set aside what the tests of the modules before have imported."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
+    from mubench.hub_builders.build import build  # noqa: PLC0415  most tests need no data
+
+    out = tmp_path_factory.mktemp("mini")
+    return [build(task, out=out) for task in PAIR][-1]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
+from mubench.trainers.bases import Bases, make_bases, without_models
 from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.methods import METHODS
 from mubench.trainers.sweep import Place, Sweep, run_sweep
@@ -35,6 +36,28 @@ def _grid_parser(command: str) -> Parser:
     for name, default in (("data", DATASET), ("family", "canonical"), ("models", "models"), ("results", "results")):
         parser.add_argument(f"--{name}", default=default)
     return parser
+
+
+def _bases_parser() -> Parser:
+    parser = Parser(prog="python -m mubench.trainers bases", allow_abbrev=False)
+    parser.add_argument("--task", nargs="*", default=[], help="task keys; default: all that are built and have models")
+    parser.add_argument("--ratio", default="5", help="percentage that the retrained models go without")
+    parser.add_argument("--backbone", help="default: the first of each task")
+    parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of base and retrained models")
+    parser.add_argument("--workers", type=int, default=2)
+    for name, default in (("data", DATASET), ("family", "canonical"), ("models", "models")):
+        parser.add_argument(f"--{name}", default=default)
+    return parser
+
+
+def _run_bases(words: Sequence[str]) -> None:
+    options = _bases_parser().parse_args(words)
+    place = Place(data=options.data, family=options.family, models=Path(options.models))
+    ratio, seeds = check_ratio(options.ratio, options.family), _numbers(" ".join(options.seeds))
+    wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=ratio, seeds=seeds, place=place)
+    print("\n".join(make_bases(wanted, workers=options.workers)))
+    if not options.task and (left := without_models(Path(options.data))):
+        print(f"without models so far: {', '.join(left)}")
 
 
 def _run_grid(command: str, words: Sequence[str]) -> None:
@@ -63,13 +86,15 @@ def _place(options: argparse.Namespace) -> Place:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a method, a grid of runs, or a recorded row again."""
     words = underscored(sys.argv[1:] if arguments is None else arguments)
-    commands = (*METHODS, "references", "sweep", "rerun")
+    commands = (*METHODS, "bases", "references", "sweep", "rerun")
     command, rest = (words[0], words[1:]) if words else ("", [])
     if command in ("", "-h", "--help"):
         print(f"{__doc__}\n\nusage: python -m mubench.trainers {{{','.join(commands)}}} [options]")
         return 0 if command else 2
     if command in ("references", "sweep"):
         return guarded(lambda: _run_grid(command, rest))
+    if command == "bases":
+        return guarded(lambda: _run_bases(rest))
     if command == "rerun":
         return guarded(lambda: print("\n".join(rerun(rest))))
     return guarded(lambda: print("\n".join(run_method(command, rest))))

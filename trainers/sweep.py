@@ -86,9 +86,13 @@ class Sweep:
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
 
-    def references(self) -> list[_Base | _Method]:
-        """Return the jobs that make base, retrained and control models."""
-        scratch = [key for key, trainer in METHODS.items() if trainer.from_scratch]
+    def references(self, methods: Sequence[str] = ()) -> list[_Base | _Method]:
+        """Return the jobs that make base models and those that start from none: retrained ones and controls.
+
+        Args:
+            methods: Which of the latter; none is all.
+        """
+        scratch = methods or [key for key, trainer in METHODS.items() if trainer.from_scratch]
         jobs: list[_Base | _Method] = []
         for backbone in self.backbones:
             jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]

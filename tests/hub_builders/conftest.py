@@ -10,7 +10,6 @@ import datasets
 import huggingface_hub
 import pytest
 
-from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.tasks import TASKS
@@ -18,7 +17,6 @@ from mubench.hub_builders.tasks import TASKS
 if TYPE_CHECKING:
     from tests.hub_server import Hub
 
-PAIR = ("cifar10", "imdb")
 COUNTS = {"train": 60, "validation": 20, "test": 30, "ood": 10}
 
 
@@ -28,13 +26,6 @@ def arrow_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     cache = tmp_path_factory.mktemp("arrow")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(cache))
     return cache
-
-
-@pytest.fixture(scope="session")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
-    out = tmp_path_factory.mktemp("mini")
-    return [build(task, out=out) for task in PAIR][-1]
 
 
 @pytest.fixture(scope="session")

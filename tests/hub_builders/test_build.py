@@ -20,7 +20,7 @@ from mubench.hub_builders.deletion import deletion_ranks
 from mubench.hub_builders.load import load_task, task_info
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
-from tests.hub_builders.conftest import PAIR
+from tests.conftest import PAIR
 
 
 def configs(folder: Path) -> list[dict[str, Any]]:
@@ -323,7 +323,6 @@ import os, signal, sys
 from pathlib import Path
 from mubench.hub_builders import build, readme
 from mubench.hub_builders.mini import text
-from tests.hub_builders.conftest import PAIR
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 owner, name, seed, out = sys.argv[1:]

@@ -13,7 +13,7 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
 from mubench.hub_builders.load import forget_retain, load_task, task_info
 from mubench.hub_builders.tasks import TASKS
-from tests.hub_builders.conftest import PAIR
+from tests.conftest import PAIR
 
 
 @pytest.fixture

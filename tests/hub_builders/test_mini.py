@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mubench.hub_builders.mini import MINI, image, text, words
-from tests.hub_builders.conftest import PAIR
+from tests.conftest import PAIR
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from mubench.hub_builders.raw import RAW
 from mubench.hub_builders.readme import committed, write_readme
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.withheld import verify, write_ids
-from tests.hub_builders.conftest import PAIR, small_rows
+from tests.conftest import PAIR
+from tests.hub_builders.conftest import small_rows
 from tests.walk import COUNTS, few, files
 
 MINI = "mu-bench/mu-bench-mini"
