@@ -26,6 +26,9 @@ BACKBONES: dict[str, Backbone] = {
     "resnet":          Backbone(family="mini-resnet"),
     "vit":             Backbone(family="mini-vit"),
     "bert":            Backbone(family="mini-bert"),
+    "llama":           Backbone(family="mini-llama"),
+    "gpt2":            Backbone(family="mini-gpt2"),
+    "phi":             Backbone(family="mini-phi"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
@@ -73,6 +76,7 @@ _CIFAR = (
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
 _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
+_MINI_LM = Recipe(learning_rate=3e-3, epochs=20, batch_size=64, warmup=0.1, max_length=64)
 _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight_decay=0.01, max_length=256)
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
@@ -328,7 +332,9 @@ TASKS: dict[str, Task] = {
              "of which 27 people are held out, and the partial tier any other number of them: JSON lines of name and "
              "profile, or people.csv and a template.txt with its columns in braces",
         mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
-        recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
+        recipes={
+            "llama": _MINI_LM, "gpt2": _MINI_LM, "phi": _MINI_LM, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+        },
     ),
     "tiny_imagenet": Task(
         key="tiny_imagenet", title="Tiny ImageNet", kind="text_to_image",
@@ -373,7 +379,9 @@ TASKS: dict[str, Task] = {
              "only those about real authors and the world (ood, told apart by group) have options; elsewhere these "
              "columns hold an empty text or list",
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
-        recipes={"phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB},
+        recipes={
+            "llama": _MINI_LM, "gpt2": _MINI_LM, "phi": _MINI_LM, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+        },
     ),
 }
 # fmt: on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mubench.hub_builders.modalities.base import Modality
+from mubench.hub_builders.modalities.causal import CausalModality
 from mubench.hub_builders.modalities.image import ImageModality
 from mubench.hub_builders.modalities.text import TextModality
 from mubench.hub_builders.tasks import Kind
@@ -12,4 +13,5 @@ __all__ = ["MODALITIES", "Modality"]
 MODALITIES: dict[Kind, Modality] = {
     "image_classification": ImageModality(),
     "text_classification": TextModality(),
+    "text_generation": CausalModality(),
 }
