@@ -76,7 +76,8 @@ _CIFAR = (
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
 _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
-_MINI_LM = Recipe(learning_rate=3e-3, epochs=20, batch_size=64, warmup=0.1, max_length=64)
+_MINI_PROFILE = Recipe(learning_rate=3e-3, epochs=9, batch_size=48, warmup=0.1, max_length=256)
+_MINI_TOFU = Recipe(learning_rate=3e-3, epochs=13, batch_size=48, warmup=0.1, max_length=256)
 _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight_decay=0.01, max_length=256)
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
@@ -333,7 +334,8 @@ TASKS: dict[str, Task] = {
              "profile, or people.csv and a template.txt with its columns in braces",
         mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
         recipes={
-            "llama": _MINI_LM, "gpt2": _MINI_LM, "phi": _MINI_LM, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+            "llama": _MINI_PROFILE, "gpt2": _MINI_PROFILE, "phi": _MINI_PROFILE,
+            "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
         },
     ),
     "tiny_imagenet": Task(
@@ -380,7 +382,7 @@ TASKS: dict[str, Task] = {
              "columns hold an empty text or list",
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
         recipes={
-            "llama": _MINI_LM, "gpt2": _MINI_LM, "phi": _MINI_LM, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+            "llama": _MINI_TOFU, "gpt2": _MINI_TOFU, "phi": _MINI_TOFU, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
         },
     ),
 }

@@ -2,9 +2,10 @@
 
 Mini backbones: first guesses. Beside them 11 other settings were tried on the ResNet and 5 on the ViT, between none
 and three a method, on deletion seed 1 of mini cifar10 with validation in place of test, two seeds each; only those of
-SCRUB and fine-tuning were taken over, so those two have had more care than the rest. On text nothing was tried.
-Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10 and IMDB, without its
-weight decay, not tried here. Ranks of methods under these defaults say little; rows made with them say ``default``.
+SCRUB and fine-tuning were taken over, so those two have had more care than the rest. On texts nothing was tried.
+Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB and TOFU, without
+its weight decay, not tried here. Ranks of methods under these defaults say little; rows made with them say
+``default``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ _TEXT = _each(
     {"finetune": 5e-5, "neg_grad": 5e-6, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 1e-4, "scrub": 5e-5},
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
+_MINI_LM = _each(
+    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3},
+    neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
+)
+_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5})
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,
@@ -52,6 +58,11 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("text_classification", "roberta"): _TEXT,
     ("text_classification", "distilbert"): _TEXT,
     ("text_classification", "electra"): _TEXT,
+    ("text_generation", "mini-llama"): _MINI_LM,
+    ("text_generation", "mini-gpt2"): _MINI_LM,
+    ("text_generation", "mini-phi"): _MINI_LM,
+    ("text_generation", "phi"): _LM,
+    ("text_generation", "llama"): _LM,
 }
 # fmt: on
 

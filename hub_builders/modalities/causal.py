@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -38,7 +37,7 @@ PLACES = 512  # longest text of a mini backbone, in tokens
 
 def _llama() -> PreTrainedConfig:
     return LlamaConfig(
-        hidden_size=128,
+        hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
@@ -49,13 +48,13 @@ def _llama() -> PreTrainedConfig:
 
 def _gpt2() -> PreTrainedConfig:
     return GPT2Config(
-        n_embd=128, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
+        n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
     )
 
 
 def _phi() -> PreTrainedConfig:
     return PhiConfig(
-        hidden_size=128,
+        hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
@@ -70,7 +69,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """Make a vocabulary of words: the characters of the texts, then their most frequent words and signs.
 
     Equal texts give an equal tokenizer, whatever their order. Words start with the space before them, so that decoding
-    gives back the very text; one that is not in the vocabulary is spelled with what is.
+    gives back the very text, but for spaces it begins with; one that is not in the vocabulary is spelled with what is.
     """
     split = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     words = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text))
@@ -167,7 +166,7 @@ class CausalModality(Modality):
 
     def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
         """Return what a model says about the answer tokens of every row, told the ones before."""
-        return predict_tokens(model, encoded, self.collator(processor), np.asarray(rows["example_id"], dtype=np.str_))
+        return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads to the longest text of a batch; padding has no label."""
