@@ -31,6 +31,7 @@ from mubench.trainers.metrics import METRICS
 from mubench.trainers.references import Group, find_group
 from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result
+from mubench.trainers.run import methods_for
 
 Choice = tuple[str, ...]
 # Where the command line looks too: the server runs in the folder that holds them.
@@ -187,8 +188,7 @@ def _has_references(setting: Choice) -> bool:
 
 def methods(task: str) -> list[str]:
     """Return the methods that change a trained model and are made for a task's kind."""
-    kind = get_task(task).kind
-    return [key for key, trainer in METHODS.items() if not trainer.from_scratch and kind in trainer.kinds]
+    return [key for key in methods_for(get_task(task).kind) if not METHODS[key].from_scratch]
 
 
 def settings() -> list[Choice]:

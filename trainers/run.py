@@ -17,7 +17,7 @@ from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, s
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks import BACKBONES, Kind
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
@@ -34,6 +34,21 @@ def get_method(key: str) -> type[UnlearningTrainer]:
     if key not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {key!r}")
     return METHODS[key]
+
+
+def methods_for(kind: Kind) -> list[str]:
+    """Return the methods that are made for a kind of task."""
+    return [key for key, trainer in METHODS.items() if kind in trainer.kinds]
+
+
+def check_method(key: str, kind: Kind) -> None:
+    """Check that a method is made for a kind of task.
+
+    Raises:
+        ValueError: If it is not, or there is none; the message names those there are.
+    """
+    if kind not in get_method(key).kinds:
+        raise ValueError(f"method for {kind} must be one of {', '.join(methods_for(kind))}, got {key!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,8 +190,9 @@ def plan_run(request: Request) -> Run:
     Raises:
         FileNotFoundError: If the model to start from is not there.
         ValueError: If the data have no such ratio, the model to start from is another one, or an argument would change
-            the result without being recorded.
+            the result without being recorded, or the method is not made for the task.
     """
+    check_method(request.method, request.bench.task.kind)
     request.bench.info.forget_size(request.ratio)
     check_arguments(request.arguments, recorded_names(request.trainer))
     scratch = request.trainer.from_scratch

@@ -15,7 +15,7 @@ from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
-from mubench.trainers.run import Request, get_method, unlearn
+from mubench.trainers.run import Request, check_method, get_method, methods_for, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.workers import Workers
 
@@ -76,6 +76,7 @@ class Sweep:
             FileNotFoundError: If the data are not there.
         """
         for key in self.methods:
+            check_method(key, get_task(self.task).kind)
             if get_method(key).from_scratch:
                 raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
         for backbone in self.backbones:
@@ -92,7 +93,7 @@ class Sweep:
         Args:
             methods: Which of the latter; none is all.
         """
-        scratch = methods or [key for key, trainer in METHODS.items() if trainer.from_scratch]
+        scratch = methods or [key for key in methods_for(get_task(self.task).kind) if METHODS[key].from_scratch]
         jobs: list[_Base | _Method] = []
         for backbone in self.backbones:
             jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
@@ -105,7 +106,7 @@ class Sweep:
 
     def unlearning(self) -> list[_Method]:
         """Return the jobs that run methods."""
-        every = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+        every = [key for key in methods_for(get_task(self.task).kind) if not METHODS[key].from_scratch]
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones

@@ -16,7 +16,7 @@ from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import run as run_module
 from mubench.trainers.methods import METHODS
-from mubench.trainers.run import get_method, plan_run, sides
+from mubench.trainers.run import check_method, get_method, plan_run, sides
 from mubench.trainers.settings import RECORDED, recorded_arguments
 from tests.walk import COUNTS, FORGET, RATIO, files
 
@@ -86,6 +86,15 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     assert found.keys() == own - {field.name for field in dataclasses.fields(TaskArguments)} | set(RECORDED)
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
+
+
+def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, monkeypatch):
+    check_method("salun", "image_classification")
+    with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'salun'"):
+        check_method("salun", "text_generation")
+    monkeypatch.setattr(get_method("scrub"), "kinds", ("text_generation",))
+    with pytest.raises(ValueError, match=r"method for image_classification must be one of .*got 'scrub'"):
+        planned(walked, "scrub")
 
 
 def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):

@@ -65,6 +65,11 @@ def test_no_method_named_means_every_method_that_starts_from_a_base(sweep):
     assert {job.method for job in jobs} == {key for key, one in METHODS.items() if not one.from_scratch}
 
 
+def test_only_methods_made_for_the_kind_of_task_are_run(sweep):
+    jobs = replace(sweep, task="tofu", backbones=["llama"], methods=[]).unlearning()
+    assert {job.method for job in jobs} == {"finetune", "neg_grad", "bad_teaching", "scrub"}
+
+
 def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
     jobs = sweep.judging()
     assert [job.folder and job.folder.name for job in jobs] == [None, "cifar10-mini-resnet-del10-neg-grad-s0"]
