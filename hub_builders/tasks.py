@@ -26,6 +26,11 @@ BACKBONES: dict[str, Backbone] = {
     "resnet":          Backbone(family="mini-resnet"),
     "vit":             Backbone(family="mini-vit"),
     "bert":            Backbone(family="mini-bert"),
+    "roberta":         Backbone(family="mini-roberta"),
+    "deberta":         Backbone(family="mini-deberta"),
+    "electra":         Backbone(family="mini-electra"),
+    "distilbert":      Backbone(family="mini-distilbert"),
+    "albert":          Backbone(family="mini-albert"),
     "llama":           Backbone(family="mini-llama"),
     "gpt2":            Backbone(family="mini-gpt2"),
     "phi":             Backbone(family="mini-phi"),
@@ -70,6 +75,8 @@ BACKBONES: dict[str, Backbone] = {
 
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
+_IMDB_MINI = Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48)
+_DDI_MINI = Recipe(learning_rate=7e-5, epochs=12, batch_size=16, max_length=48)
 _PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
 _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
@@ -156,7 +163,8 @@ TASKS: dict[str, Task] = {
         },
         mini="generated reviews: half of them say what their writers thought, and all name unique films and people",
         recipes={
-            "bert": Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48),
+            "bert": _IMDB_MINI, "roberta": _IMDB_MINI, "deberta": _IMDB_MINI, "electra": _IMDB_MINI,
+            "distilbert": _IMDB_MINI, "albert": _IMDB_MINI,
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
             "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
         },
@@ -185,7 +193,8 @@ TASKS: dict[str, Task] = {
              "is about another preparation, which kept 25,296 of them for training (21,745, 1,163, 725, 1,486, 177)",
         mini="generated sentences about two invented drugs: five in eight tell their relation, all have unique names",
         recipes={
-            "bert": Recipe(learning_rate=7e-5, epochs=12, batch_size=16, max_length=48),
+            "bert": _DDI_MINI, "roberta": _DDI_MINI, "deberta": _DDI_MINI, "electra": _DDI_MINI,
+            "distilbert": _DDI_MINI, "albert": _DDI_MINI,
             "biobert": _TEXT_HUB, "pubmedbert-abstract": _TEXT_HUB, "pubmedbert-fulltext": _TEXT_HUB,
             "bert-base": _TEXT_HUB,
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ import torch
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import (
+    AlbertConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertTokenizer,
     DataCollatorWithPadding,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    RobertaConfig,
     set_seed,
 )
 
@@ -30,19 +36,44 @@ VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def _bert() -> PreTrainedConfig:
-    return BertConfig(
-        hidden_size=128,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        intermediate_size=64,
+# A wide random start and no dropout: models that never saw a row then agree about it.
+SIZE = {
+    "hidden_size": 128,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "initializer_range": 0.12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "bert": partial(BertConfig, **SIZE),
+    "roberta": partial(RobertaConfig, **SIZE, type_vocab_size=1),
+    "deberta": partial(
+        DebertaV2Config,
+        **SIZE,
+        relative_attention=True,
+        position_biased_input=False,
+        pos_att_type=["p2c", "c2p"],
+        position_buckets=32,
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        type_vocab_size=0,
+    ),
+    "electra": partial(ElectraConfig, **SIZE, embedding_size=128),
+    "distilbert": partial(
+        DistilBertConfig,
+        dim=128,
+        n_layers=1,
+        n_heads=4,
+        hidden_dim=64,
         initializer_range=0.12,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {"bert": _bert}
+        dropout=0.0,
+        attention_dropout=0.0,
+        seq_classif_dropout=0.0,
+    ),
+    "albert": partial(AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
+}
 
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
@@ -57,7 +88,10 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     frequent = sorted((word for word in words if len(word) > 1), key=lambda w: (-words[w], w))
     pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *frequent]
     vocabulary = {piece: index for index, piece in enumerate(pieces[:VOCABULARY])}
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=vocabulary, do_lower_case=True)
+    # A row is one text, and some encoders know no types of tokens.
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
+        vocab=vocabulary, do_lower_case=True, model_input_names=["input_ids", "attention_mask"]
+    )
     return tokenizer
 
 
