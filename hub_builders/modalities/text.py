@@ -37,7 +37,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 # A wide random start and no dropout: models that never saw a row then agree about it.
-SIZE = {
+SIZE: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 1,
     "num_attention_heads": 4,
@@ -46,20 +46,19 @@ SIZE = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+DEBERTA_V3: dict[str, Any] = {
+    "relative_attention": True,
+    "position_biased_input": False,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 32,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "type_vocab_size": 0,
+}
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "bert": partial(BertConfig, **SIZE),
     "roberta": partial(RobertaConfig, **SIZE, type_vocab_size=1),
-    "deberta": partial(
-        DebertaV2Config,
-        **SIZE,
-        relative_attention=True,
-        position_biased_input=False,
-        pos_att_type=["p2c", "c2p"],
-        position_buckets=32,
-        share_att_key=True,
-        norm_rel_ebd="layer_norm",
-        type_vocab_size=0,
-    ),
+    "deberta": partial(DebertaV2Config, **SIZE, **DEBERTA_V3),
     "electra": partial(ElectraConfig, **SIZE, embedding_size=128),
     "distilbert": partial(
         DistilBertConfig,
