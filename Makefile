@@ -117,7 +117,8 @@ nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
 data: $(STAMP) ## build the dataset repository ./mu-bench, all tasks of it or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
-	$(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw $(RAW)) $(FAMILY_FLAG) $(LISTS_FLAG) \
+	$(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw "$(RAW)") \
+		$(if $(filter partial,$(TIER)),--allow_partial) $(FAMILY_FLAG) $(LISTS_FLAG) \
 		$(OUT_FLAG)
 
 bases: $(STAMP) ## base models of every task or TASK, a retrained one beside each, into ./models (RATIO, BACKBONE, SEED)
@@ -143,10 +144,11 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
 
-push: $(STAMP) ## upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1); needs a token
+push: $(STAMP) ## write all cards, and upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1)
 	@test -z "$$(git status --porcelain 2>/dev/null)" || { \
 		echo "expected a tree without changes, so that what is pushed can be built again: commit them (git status)" >&2; \
 		exit 2; }
+	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 	$(PY) -m mubench.hub_builders push "$(or $(FOLDER),$(DATA),mu-bench)" $(if $(REPO),--repo "$(REPO)") \
 		$(if $(PRIVATE),--private)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -74,7 +75,10 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
     tiers = sorted({one["tier"] for one in ordered})
     family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
     for one in tasks:
-        one |= {"labels": _labels(one["labels"]), "licence": one["task"].licence_of(one["tier"])}
+        stands_in = one["tier"] == "partial" and "--raw" in one["command"]
+        licence = "that of the files given" if stands_in else one["task"].licence_of(one["tier"])
+        one |= {"labels": _labels(one["labels"]), "licence": licence, "stands_in": stands_in}
+        one["revision"] = _revision(one["task"].source.revision)
     return _render(
         "dataset.md.jinja",
         tasks=tasks,
@@ -94,6 +98,13 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         pictures=pictures or {},
         faults={one["task"].title: PAPER_LISTS[one["task"].key].fault for one in tasks} if family == "paper" else {},
     )
+
+
+def _revision(name: str | None) -> str:
+    """Return what a source is pinned to, in words; a branch pins nothing."""
+    if name is None:
+        return "default branch"
+    return f"revision `{name}`" if re.fullmatch("[0-9a-f]{40}", name) else f"branch `{name}`"
 
 
 def _reach(tasks: Sequence[Mapping[str, Any]]) -> str:

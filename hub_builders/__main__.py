@@ -66,7 +66,7 @@ def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
 def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
     """Build tasks one after the other and say what came of it."""
     wish = Wish(**{name: options[name] for name in Wish.__dataclass_fields__})
-    tasks = task or known_tasks(wish.family)
+    tasks = list(dict.fromkeys(task)) or known_tasks(wish.family)
     if wish.forget_ids and len(tasks) > 1:
         raise ValueError(f"expected one task with forget_ids, got {', '.join(tasks)}")
     for key in tasks:
@@ -99,11 +99,14 @@ def run_base(
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:
     """Push a folder, and say what changed."""
-    from mubench.hub_builders.publish import publish  # noqa: PLC0415  (building needs no client)
+    from mubench.hub_builders.publish import lacks_card, publish  # noqa: PLC0415  (building needs no client)
 
     pushed = publish(folder, repo, private=private)
     changed = f"{len(pushed.plan.add)} files written, {len(pushed.plan.delete)} removed"
     print(f"{pushed.target.url}: {changed if pushed.plan else 'nothing to change'}")
+    if lacks_card(folder):
+        told = "has no licences and citations yet; write it with: python -m mubench.cards --data"
+        print(f"mubench: the card of {folder} {told} {folder}", file=sys.stderr)
 
 
 def run_verify(task: str, **places: str) -> None:

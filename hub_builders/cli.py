@@ -30,7 +30,12 @@ def guarded(command: Callable[[], object]) -> int:
     """Run a command; a user's mistake, or a run that diverged, becomes one line on stderr and exit code 2."""
     try:
         command()
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        print(f"mubench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    except OSError as error:
+        # Ours have words; those of the system have a number.
+        told = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"
+    except (ValueError, FloatingPointError) as error:
+        told = str(error)
+    else:
+        return 0
+    print(f"mubench: {' '.join(told.split())}", file=sys.stderr)  # noqa: T201
+    return 2

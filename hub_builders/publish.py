@@ -13,11 +13,22 @@ import pyarrow.parquet as pq
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hub import Kind, Pushed, Target, push_folder, user_name
 from mubench.hub_builders.names import check_repository, published_dataset
-from mubench.hub_builders.readme import MANIFEST, Manifest, body_of, committed, data_folder, holds_ids, write_readme
+from mubench.hub_builders.readme import (
+    MANIFEST,
+    Manifest,
+    body_of,
+    committed,
+    data_folder,
+    holds_ids,
+    task_folders,
+    write_readme,
+)
 from mubench.hub_builders.shards import files_fingerprint
 from mubench.hub_builders.withheld import HARMLESS, is_withheld, located, write_ids
 
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md", ".parquet")
+# Headline of a card that every licence demands.
+LICENCES = "## Licences"
 PICTURE = re.compile(r"^!\[[^\]]*\]\((?P<path>[^):]+)\)\n", re.MULTILINE)
 
 
@@ -68,6 +79,12 @@ def publish(folder: Path, repository: str | None = None, *, private: bool = Fals
         else:
             stage_model(folder, stage, parcel.run, target.repository)
         return push_folder(stage, target, parcel.message)
+
+
+def lacks_card(folder: Path) -> bool:
+    """Whether a dataset folder's README is the paragraph of a build and not the card of `mubench.cards`."""
+    readme = folder / "README.md"
+    return bool(task_folders(readme)) and LICENCES not in body_of(readme) if (folder / "data").is_dir() else False
 
 
 def examined(folder: Path) -> Parcel:

@@ -81,6 +81,8 @@ def rows(
     """
     splits = _found(task, tier, raw)
     whole = "test" not in splits and not hold_out
+    if "test" not in splits and task.group is None:
+        raise ValueError(f"expected test rows of {task.key}, got none")
     if "test" not in splits and hold_out:
         splits |= _held_out(task, splits["train"])
     if "validation" not in splits and not whole:

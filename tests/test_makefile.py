@@ -57,6 +57,8 @@ def test_every_task_is_built_unless_one_is_named():
     assert commands("make data FAMILY=group TIER=full RAW=raw")[0] == [
         "hub_builders", "build", "--tier", "full", "--raw", "raw", "--family", "group",
     ]  # fmt: skip
+    partial = commands('make data TIER=partial RAW="my files"')[0]
+    assert partial[2:] == ["--tier", "partial", "--raw", "my files", "--allow_partial"]
     assert commands("make data TASK=imdb")[0][:3] == ["hub_builders", "build", "imdb"]
     assert commands("make demo")[0][:3] == ["hub_builders", "build", "cifar10"]
 
@@ -91,8 +93,8 @@ def test_the_demo_walks_in_the_folders_it_is_told():
 
 
 def test_a_push_is_told_what_goes_where():
-    assert commands("make push")[0] == ["hub_builders", "push", "mu-bench"]
-    (words,) = commands(target("push", folder="my models/x", repo="me/x", private=1))
+    assert commands("make push") == [["cards"], ["hub_builders", "push", "mu-bench"]]
+    _, words = commands(target("push", folder="my models/x", repo="me/x", private=1))
     assert words == ["hub_builders", "push", "my models/x", "--repo", "me/x", "--private"]
 
 

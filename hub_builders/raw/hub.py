@@ -55,5 +55,6 @@ def _load(source: Source, split: str, config: str | None, data_dir: str | None) 
         return load_dataset(source.hub_id, config, split=split, revision=source.revision, **folder)
     except (OSError, ValueError, DatasetsError) as error:
         raise FileNotFoundError(
-            f"expected {source.hub_id} from the Hub, got no answer: give the folder of {source.files[0]} as --raw DIR"
+            f"expected {source.hub_id} from the Hub, got: {str(error).splitlines()[0]}; or give the folder of "
+            f"{source.files[0]} as --raw DIR"
         ) from error

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from mubench.cards.leaderboard import tables
-from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.cards.render import _revision, dataset_body, model_card, results_card
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.base import Paper
@@ -118,6 +118,26 @@ def test_models_trained_from_the_start_say_on_which_rows(new_run):
     whole, half = (model_card("m", new_run(method=m, parent=None)) for m in ("retrain", "retrain_keep50"))
     assert "from the start without the deleted rows" in whole and "Unlearning is judged by" in whole
     assert "from the start without half of the deleted rows" in half and "Unlearning is judged by" not in half
+
+
+def test_rows_from_files_are_not_said_to_be_the_hubs():
+    from_files = {**manifest("ucf101", "partial"), "command": "build ucf101 --tier partial --raw DIR --allow_partial"}
+    text = dataset_body([from_files], repository="mu-bench")
+    assert "from files in the layout of UCF101" in text and "or other rows in its place" in text
+    assert "| UCF101 | that of the files given | unknown |" in text and "- Source" not in text
+    online = {**manifest("ucf101", "partial"), "command": "build ucf101 --tier partial --max_train_rows 9"}
+    assert "- Source: [" in dataset_body([online], repository="mu-bench")
+
+
+def test_what_pins_nothing_is_not_called_a_revision():
+    assert _revision("0" * 40) == f"revision `{'0' * 40}`"
+    assert _revision("refs/convert/parquet") == "branch `refs/convert/parquet`" and _revision(None) == "default branch"
+
+
+def test_mini_rows_are_numbered_and_ask_for_nothing():
+    text = dataset_body([manifest("nlvr2")], repository="mu-bench")
+    assert "| NLVR2 | apache-2.0 | unknown | no | yes |" in text
+    assert "- `example_id`: numbers of the recipe" in text and "To cite the original:" in text
 
 
 def test_flags_and_missing_signal_are_told(new_run, new_row):

@@ -32,6 +32,19 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(error, capsys):
     assert capsys.readouterr().err == "mubench: expected this, got that\n"
 
 
+def test_what_the_system_refuses_is_one_line_too(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["build", "imdb", "--out", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("mubench: expected files that can be read and written, got: ") and said.count("\n") == 1
+    assert str(tmp_path / "file") in said and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_task_named_twice_is_built_once(small, tmp_path, capsys):
+    assert main(["build", "imdb", "imdb", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("mini tier") == 1
+
+
 def test_our_own_mistakes_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         guarded(lambda: 1 / 0)

@@ -452,3 +452,12 @@ def test_a_wrong_token_is_one_line_that_does_not_show_it(hub, mini, capsys, monk
     assert main(["push", str(mini)]) == 2
     said = capsys.readouterr().err
     assert "HTTP 401" in said and "hf auth login" in said and "hf_wrong" not in said and said.count("\n") == 1
+
+
+def test_a_card_without_licences_is_told_and_a_whole_one_is_not(hub, copy, capsys):
+    assert main(["push", str(copy)]) == 0
+    advice = f"no licences and citations yet; write it with: python -m mubench.cards --data {copy}"
+    assert advice in capsys.readouterr().err
+    write_readme(copy, f"{BODY}\n## Licences\n")
+    assert main(["push", str(copy)]) == 0
+    assert "licences" not in capsys.readouterr().err
