@@ -111,8 +111,8 @@ TASKS: dict[str, Task] = {
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
             "mini": {"train": 1_200, "validation": 200, "test": 397},
         },
-        note="lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, are "
-             "not those of the lossless pictures, and scores on them are not those of CIFAR-10",
+        note="lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, "
+             "are not those of the lossless pictures, and scores on them are not those of CIFAR-10",
         mini="scikit-learn's digits (real 8x8 scans, labels \"0\" to \"9\"; E. Alpaydin and C. Kaynak, Optical "
              "Recognition of Handwritten Digits, UCI Machine Learning Repository) under sensor noise, as 32x32 RGB",
         recipes={
