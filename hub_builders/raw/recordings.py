@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def sound(data: bytes, rate: int, where: str) -> bytes:
@@ -54,3 +59,9 @@ def _cut(data: bytes) -> bool:
     """Return whether a RIFF file (WAV, AVI) is shorter than it says; one written to a pipe does not know its size."""
     size = int.from_bytes(data[4:8], "little")
     return data[:4] == b"RIFF" and size not in (0, 0xFFFFFFFF) and size + 8 > len(data)
+
+
+def tell_missing(names: Collection[str], path: Path) -> None:
+    """Say how many clips that the official lists name are not there; a full build stops at its counts."""
+    if names:
+        logger.warning("%s: %d clips of the lists are not there, such as %s", path, len(names), min(names))

@@ -48,7 +48,7 @@ def from_files(raw: Path) -> Splits:
     if xsum.is_there(raw):
         splits["ood"] = xsum.from_files(raw)
     else:
-        logger.info("samsum: no files of XSum in %s, so no ood split", raw)
+        logger.warning("samsum: no files of XSum in %s, so no ood split", raw)
     return _identified(splits)
 
 

@@ -16,7 +16,7 @@ from mubench.hub_builders.deletion import stratified_ranks
 from mubench.hub_builders.raw.archive import find, members
 from mubench.hub_builders.raw.blobs import Spool
 from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.recordings import sound
+from mubench.hub_builders.raw.recordings import sound, tell_missing
 from mubench.hub_builders.raw.rows import Row, Splits, identified, media
 from mubench.hub_builders.tasks import TASKS
 
@@ -106,6 +106,7 @@ def _listed(clips: Clips, lists: Mapping[str, str], path: Path) -> dict[str, Cli
     """Split by the official lists; what none of them names is for training."""
     if set(lists.values()) != set(LISTS.values()):
         raise ValueError(f"expected both {' and '.join(LISTS)} in {path}, got one of them")
+    tell_missing(lists.keys() - clips.keys(), path)
     parts: dict[str, Clips] = {"train": {}, "validation": {}, "test": {}}
     for name, row in clips.items():
         parts[lists.get(name, "train")][name] = row

@@ -14,12 +14,13 @@ from pathlib import Path
 from mubench.hub_builders.raw.archive import find, members
 from mubench.hub_builders.raw.blobs import Spool
 from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.recordings import video
+from mubench.hub_builders.raw.recordings import tell_missing, video
 from mubench.hub_builders.raw.rows import Row, Splits, identified, media
 from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["ucf101"]
 CLIP = re.compile(r"(?:^|/)(\w+)/(v_\w+_g(\d\d)_c\d\d\.avi)$")
+VIDEO = re.compile(r"\.avi$", re.IGNORECASE)
 LISTED = re.compile(r"(\w+)/(v_\w+_g\d\d_c\d\d\.avi)(?: (\d+))?")
 CLASSES = "classInd.txt"
 LISTS = {"train": "trainlist01.txt", "test": "testlist01.txt"}
@@ -41,13 +42,14 @@ def from_files(raw: Path) -> Splits:
         for index, (key, label) in enumerate(clips.items())
     }  # fmt: skip
     splits: Splits = {"train": [], "test": []}
-    for name, data in members(path, CLIP):
-        match = CLIP.search(name)
-        key = f"{match[1]}/{match[2]}".casefold() if match else ""
-        if key not in place:
+    for name, data in members(path, VIDEO):
+        if (match := CLIP.search(name)) is None:
+            raise ValueError(f"expected clips called <Class>/v_<Class>_gNN_cNN.avi in {path}, got {name}")
+        if (key := f"{match[1]}/{match[2]}".casefold()) not in place:
             raise ValueError(f"expected every clip of {path} once and in a list, got another: {name}")
         split, index, label = place.pop(key)
         splits[split].append(_row(data, label, index, name, spool))
+    tell_missing(place, path)
     return _identified(splits, labels)
 
 

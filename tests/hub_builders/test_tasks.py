@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,16 @@ def test_every_row_is_whole(key):
     for counts in task.counts.values():
         assert {"train", "validation", "test"} <= set(counts)
         assert ("ood" in counts) == (task.ood_source is not None)
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_source_is_pinned_or_known_not_to_be(key):
+    task = TASKS[key]
+    loose = {("nlvr2", None), ("speech_commands", "refs/convert/parquet"), ("samsum", None), ("celeb_profile", None)}
+    for source in filter(None, (task.source, task.ood_source)):
+        assert re.fullmatch("[0-9a-f]{40}", source.revision or "") or (key, source.revision) in loose
+        assert source.files and source.id_rule
+    assert task.title and task.mini and task.licence == task.licence.lower() and task.citation.startswith("@")
 
 
 @pytest.mark.parametrize("key", TASKS)

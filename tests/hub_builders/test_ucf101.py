@@ -87,6 +87,24 @@ def test_the_lists_decide_whatever_the_spelling(raw):
     assert stored == {data: name.split("/")[0] for name, data in clips().items()}
 
 
+def test_listed_clips_that_are_not_there_are_told(tmp_path, caplog):
+    some = files()
+    gone = next(name for name in some if name.endswith(".avi"))
+    del some[gone]
+    tar(tmp_path / "ucf101_layout_fir.tar", some)
+    splits = RAW["ucf101"](tmp_path)
+    assert sum(map(len, splits.values())) == 129
+    assert "1 clips of the lists are not there" in caplog.text and gone.split("/")[-1].casefold() in caplog.text
+
+
+def test_a_video_with_another_name_is_refused(tmp_path):
+    tar(tmp_path / "ucf101_layout_fir.tar", {**files(), "videos/Walk/v_Walk_g1_c01.avi": b"1"})
+    with pytest.raises(
+        ValueError, match=r"^expected clips called .*, got videos/Walk/v_Walk_g1"
+    ):
+        RAW["ucf101"](tmp_path)
+
+
 def test_the_order_is_that_of_the_lists(raw):
     names = {data: name for name, data in clips().items()}
     train = sorted(RAW["ucf101"](raw)["train"], key=lambda row: row["source_index"])
