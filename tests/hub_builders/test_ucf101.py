@@ -99,9 +99,7 @@ def test_listed_clips_that_are_not_there_are_told(tmp_path, caplog):
 
 def test_a_video_with_another_name_is_refused(tmp_path):
     tar(tmp_path / "ucf101_layout_fir.tar", {**files(), "videos/Walk/v_Walk_g1_c01.avi": b"1"})
-    with pytest.raises(
-        ValueError, match=r"^expected clips called .*, got videos/Walk/v_Walk_g1"
-    ):
+    with pytest.raises(ValueError, match=r"^expected clips called .*, got videos/Walk/v_Walk_g1"):
         RAW["ucf101"](tmp_path)
 
 
