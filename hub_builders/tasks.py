@@ -34,6 +34,9 @@ BACKBONES: dict[str, Backbone] = {
     "llama":           Backbone(family="mini-llama"),
     "gpt2":            Backbone(family="mini-gpt2"),
     "phi":             Backbone(family="mini-phi"),
+    "wav2vec2":        Backbone(family="mini-wav2vec2"),
+    "hubert":          Backbone(family="mini-hubert"),
+    "whisper":         Backbone(family="mini-whisper"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
@@ -90,6 +93,7 @@ _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
 _VIDEO_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, warmup=0.1)
+_AUDIO_MINI = Recipe(learning_rate=1e-3, epochs=20, batch_size=64, warmup=0.1, weight_decay=0.1)
 _AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)
 _NLVR = Source(
     hub_id="lil-lab/nlvr", host="github", revision=None,
@@ -252,6 +256,7 @@ TASKS: dict[str, Task] = {
         },
         mini="generated keywords as sine-wave speech by speakers of their own, some through a failing microphone",
         recipes={
+            "wav2vec2": _AUDIO_MINI, "hubert": _AUDIO_MINI, "whisper": _AUDIO_MINI,
             "wav2vec2-base": _AUDIO_HUB, "wav2vec2-large": _AUDIO_HUB, "hubert-base": _AUDIO_HUB,
             "hubert-large": _AUDIO_HUB, "hubert-xlarge": _AUDIO_HUB, "whisper-tiny": _AUDIO_HUB,
             "whisper-base": _AUDIO_HUB, "whisper-small": _AUDIO_HUB,

@@ -47,6 +47,11 @@ _MINI_LM = _each(
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
 _LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5})
+# Of MU-Bench's public code for Speech Commands.
+_AUDIO = _each(
+    5, 32,
+    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5},
+)
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,
@@ -68,6 +73,12 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("text_generation", "mini-phi"): _MINI_LM,
     ("text_generation", "phi"): _LM,
     ("text_generation", "llama"): _LM,
+    ("audio_classification", "mini-wav2vec2"): _MINI,
+    ("audio_classification", "mini-hubert"): _MINI,
+    ("audio_classification", "mini-whisper"): _MINI,
+    ("audio_classification", "wav2vec2"): _AUDIO,
+    ("audio_classification", "hubert"): _AUDIO,
+    ("audio_classification", "whisper"): _AUDIO,
 }
 # fmt: on
 

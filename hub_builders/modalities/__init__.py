@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mubench.hub_builders.modalities.audio import AudioModality
 from mubench.hub_builders.modalities.base import Modality
 from mubench.hub_builders.modalities.causal import CausalModality
 from mubench.hub_builders.modalities.image import ImageModality
@@ -14,4 +15,5 @@ MODALITIES: dict[Kind, Modality] = {
     "image_classification": ImageModality(),
     "text_classification": TextModality(),
     "text_generation": CausalModality(),
+    "audio_classification": AudioModality(),
 }
