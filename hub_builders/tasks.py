@@ -37,6 +37,8 @@ BACKBONES: dict[str, Backbone] = {
     "wav2vec2":        Backbone(family="mini-wav2vec2"),
     "hubert":          Backbone(family="mini-hubert"),
     "whisper":         Backbone(family="mini-whisper"),
+    "videomae":        Backbone(family="mini-videomae"),
+    "timesformer":     Backbone(family="mini-timesformer"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
@@ -92,6 +94,7 @@ _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
+_VIDEO_MINI = Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5)
 _VIDEO_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, warmup=0.1)
 _AUDIO_MINI = Recipe(learning_rate=1e-3, epochs=20, batch_size=64, warmup=0.1, weight_decay=0.1)
 _AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)
@@ -301,6 +304,7 @@ TASKS: dict[str, Task] = {
              "group family deletes about 5.6 % of the rows at once",
         mini="generated clips: a shape does one of ten things, before a camera whose lens is covered now and then",
         recipes={
+            "videomae": _VIDEO_MINI, "timesformer": _VIDEO_MINI,
             "videomae-base": _VIDEO_HUB, "videomae-small": _VIDEO_HUB, "videomae-large": _VIDEO_HUB,
             "videomae-huge": _VIDEO_HUB,
         },

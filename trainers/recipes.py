@@ -48,8 +48,13 @@ _MINI_LM = _each(
 )
 _LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5})
 # Of MU-Bench's public code for Speech Commands.
+# Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
+    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5},
+)
+_VIDEO = _each(
+    3, 32,
     {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5},
 )
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
@@ -79,6 +84,9 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("audio_classification", "wav2vec2"): _AUDIO,
     ("audio_classification", "hubert"): _AUDIO,
     ("audio_classification", "whisper"): _AUDIO,
+    ("video_classification", "mini-videomae"): _MINI,
+    ("video_classification", "mini-timesformer"): _MINI,
+    ("video_classification", "videomae"): _VIDEO,
 }
 # fmt: on
 

@@ -7,6 +7,7 @@ from mubench.hub_builders.modalities.base import Modality
 from mubench.hub_builders.modalities.causal import CausalModality
 from mubench.hub_builders.modalities.image import ImageModality
 from mubench.hub_builders.modalities.text import TextModality
+from mubench.hub_builders.modalities.video import VideoModality
 from mubench.hub_builders.tasks import Kind
 
 __all__ = ["MODALITIES", "Modality"]
@@ -16,4 +17,5 @@ MODALITIES: dict[Kind, Modality] = {
     "text_classification": TextModality(),
     "text_generation": CausalModality(),
     "audio_classification": AudioModality(),
+    "video_classification": VideoModality(),
 }

@@ -1,0 +1,120 @@
+"""Videos with one label each: read with PyAV, frames evenly apart, classified by any video backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+from transformers import (
+    AutoConfig,
+    AutoModelForVideoClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    TimesformerConfig,
+    VideoMAEConfig,
+    VideoMAEImageProcessorPil,
+    default_data_collator,
+    set_seed,
+)
+
+from mubench.hub_builders.decoding import decoded
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.tasks import BACKBONES
+
+SIZE, LENGTH = 32, 8
+
+
+def _videomae() -> PreTrainedConfig:
+    return VideoMAEConfig(
+        image_size=SIZE,
+        num_frames=LENGTH,
+        patch_size=16,
+        tubelet_size=2,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        initializer_range=0.08,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+def _timesformer() -> PreTrainedConfig:
+    return TimesformerConfig(
+        image_size=SIZE,
+        num_frames=LENGTH,
+        patch_size=16,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        initializer_range=0.08,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        drop_path_rate=0,
+    )
+
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {"videomae": _videomae, "timesformer": _timesformer}
+
+
+def sampled(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """Return ``count`` frames evenly apart, the first and the last among them; of a shorter video some repeat."""
+    return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
+
+
+class VideoModality(Modality):
+    """Video classification."""
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
+        hub_id = BACKBONES[backbone].hub_id
+        set_seed(seed)
+        if hub_id is None:
+            config = MINI[backbone]()
+            config.update(class_names(labels))
+            side = {"height": SIZE, "width": SIZE}
+            processor = VideoMAEImageProcessorPil(size=side, crop_size=side, num_frames=LENGTH)
+            return AutoModelForVideoClassification.from_config(config), processor
+        model = AutoModelForVideoClassification.from_pretrained(
+            hub_id, ignore_mismatched_sizes=True, **class_names(labels)
+        )
+        return model, _processor(hub_id)
+
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        """Load a video classifier and its processor."""
+        return AutoModelForVideoClassification.from_pretrained(folder), _processor(folder)
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return ``pixel_values`` (frames, 3, H, W) float32 and ``labels``."""
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            videos = [_pixels(video, processor) for video in batch["video"]]
+            return [{"pixel_values": v, "labels": y} for v, y in zip(videos, batch["label"], strict=True)]
+
+        seen = decoded(rows)
+        return EncodedRows(seen, encode, _pixels(seen[0]["video"], processor).nbytes)
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the plain collator: videos have one size and length."""
+        return default_data_collator
+
+
+def _processor(source: Path | str) -> VideoMAEImageProcessorPil:
+    """Return the processor of a folder or a Hub repository, which knows how many frames its model takes."""
+    frames = AutoConfig.from_pretrained(source).num_frames
+    processor: VideoMAEImageProcessorPil = VideoMAEImageProcessorPil.from_pretrained(source, num_frames=frames)
+    return processor
+
+
+def _pixels(video: npt.NDArray[np.uint8], processor: VideoMAEImageProcessorPil) -> Any:
+    """Return the sampled frames of a video as its model takes them."""
+    shown = list(sampled(video, processor.num_frames))
+    return processor(shown, return_tensors="pt")["pixel_values"][0]
