@@ -33,12 +33,13 @@ def _videomae() -> PreTrainedConfig:
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
-        tubelet_size=2,
-        hidden_size=64,
-        num_hidden_layers=2,
+        # A tube is as long as a clip, so that one layer sees what moves.
+        tubelet_size=LENGTH,
+        hidden_size=128,
+        num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=128,
-        initializer_range=0.08,
+        initializer_range=0.06,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
@@ -81,7 +82,7 @@ class VideoModality(Modality):
             config = MINI[backbone]()
             config.update(class_names(labels))
             side = {"height": SIZE, "width": SIZE}
-            processor = VideoMAEImageProcessorPil(size=side, crop_size=side, num_frames=LENGTH)
+            processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side, num_frames=LENGTH)
             return AutoModelForVideoClassification.from_config(config), processor
         model = AutoModelForVideoClassification.from_pretrained(
             hub_id, ignore_mismatched_sizes=True, **class_names(labels)
@@ -114,7 +115,7 @@ def _processor(source: Path | str) -> VideoMAEImageProcessorPil:
     return processor
 
 
-def _pixels(video: npt.NDArray[np.uint8], processor: VideoMAEImageProcessorPil) -> Any:
+def _pixels(video: npt.NDArray[np.uint8], processor: Any) -> Any:
     """Return the sampled frames of a video as its model takes them."""
     shown = list(sampled(video, processor.num_frames))
     return processor(shown, return_tensors="pt")["pixel_values"][0]
