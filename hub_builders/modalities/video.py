@@ -82,7 +82,8 @@ class VideoModality(Modality):
             config = MINI[backbone]()
             config.update(class_names(labels))
             side = {"height": SIZE, "width": SIZE}
-            processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side, num_frames=LENGTH)
+            processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side)
+            processor.num_frames = LENGTH
             return AutoModelForVideoClassification.from_config(config), processor
         model = AutoModelForVideoClassification.from_pretrained(
             hub_id, ignore_mismatched_sizes=True, **class_names(labels)
