@@ -17,8 +17,10 @@ from mubench.trainers.sweep import QUIET
 from tests.hub_builders.mini_rules import Answers, check
 
 pytestmark = pytest.mark.slow
+# One in continuous integration; the others, a minute or two each, at night.
+DAILY = "imdb"
 BENCHES = [
-    (key, task.default_backbone)
+    pytest.param(key, task.default_backbone, marks=[] if key == DAILY else [pytest.mark.nightly])
     for key, task in TASKS.items()
     if BACKBONES[task.default_backbone].hub_id is None and key != "cifar10"
 ]
