@@ -25,6 +25,9 @@ __all__ = [
 BACKBONES: dict[str, Backbone] = {
     "resnet":          Backbone(family="mini-resnet"),
     "vit":             Backbone(family="mini-vit"),
+    "convnext":        Backbone(family="mini-convnext"),
+    "swin":            Backbone(family="mini-swin"),
+    "mobilenet":       Backbone(family="mini-mobilenet"),
     "bert":            Backbone(family="mini-bert"),
     "roberta":         Backbone(family="mini-roberta"),
     "deberta":         Backbone(family="mini-deberta"),
@@ -39,13 +42,14 @@ BACKBONES: dict[str, Backbone] = {
     "whisper":         Backbone(family="mini-whisper"),
     "videomae":        Backbone(family="mini-videomae"),
     "timesformer":     Backbone(family="mini-timesformer"),
+    "vilt":            Backbone(family="mini-vilt"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
     "swin-base":       Backbone(family="swin", hub_id="microsoft/swin-base-patch4-window7-224"),
     "vit-base":        Backbone(family="vit", hub_id="google/vit-base-patch16-224-in21k"),
     "vit-large":       Backbone(family="vit", hub_id="google/vit-large-patch16-224-in21k"),
-    "vilt":            Backbone(family="vilt", hub_id="dandelin/vilt-b32-finetuned-nlvr2"),
+    "vilt-b32":        Backbone(family="vilt", hub_id="dandelin/vilt-b32-finetuned-nlvr2"),
     "sd-v1-4":         Backbone(family="stable-diffusion", hub_id="CompVis/stable-diffusion-v1-4"),
     "bert-base":       Backbone(family="bert", hub_id="google-bert/bert-base-uncased"),
     "bert-large":      Backbone(family="bert", hub_id="google-bert/bert-large-uncased"),
@@ -78,6 +82,7 @@ BACKBONES: dict[str, Backbone] = {
     "llama2-7b":       Backbone(family="llama", hub_id="NousResearch/Llama-2-7b-chat-hf"),
 }
 
+_IMAGE_MINI = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1)
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _IMDB_MINI = Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48)
@@ -125,6 +130,7 @@ TASKS: dict[str, Task] = {
         recipes={
             "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
             "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
+            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI, "mobilenet": _IMAGE_MINI,
             "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB,
             "vit-base": _IMAGE_HUB,
         },
@@ -147,6 +153,7 @@ TASKS: dict[str, Task] = {
         recipes={
             "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
             "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
+            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI, "mobilenet": _IMAGE_MINI,
             "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB, "vit-base": _IMAGE_HUB,
             "vit-large": _IMAGE_HUB,
         },
@@ -229,7 +236,9 @@ TASKS: dict[str, Task] = {
              "rows become train, a drawing's left box and its two others the two pictures",
         mini="generated statements about what two jars hold, three in eight of which can be seen to be true or false",
         recipes={
-            "vilt": Recipe(learning_rate=1e-5, epochs=6, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=40),
+            "vilt": Recipe(learning_rate=1.5e-4, epochs=12, batch_size=64, max_length=40),
+            "vilt-b32": Recipe(
+                learning_rate=1e-5, epochs=6, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=40),
         },
     ),
     "speech_commands": Task(

@@ -6,6 +6,7 @@ from mubench.hub_builders.modalities.audio import AudioModality
 from mubench.hub_builders.modalities.base import Modality
 from mubench.hub_builders.modalities.causal import CausalModality
 from mubench.hub_builders.modalities.image import ImageModality
+from mubench.hub_builders.modalities.image_pair import ImagePairModality
 from mubench.hub_builders.modalities.text import TextModality
 from mubench.hub_builders.modalities.video import VideoModality
 from mubench.hub_builders.tasks import Kind
@@ -18,4 +19,5 @@ MODALITIES: dict[Kind, Modality] = {
     "text_generation": CausalModality(),
     "audio_classification": AudioModality(),
     "video_classification": VideoModality(),
+    "image_pair_classification": ImagePairModality(),
 }

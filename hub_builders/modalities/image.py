@@ -10,9 +10,12 @@ import datasets
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
+    ConvNextConfig,
+    MobileNetV2Config,
     PreTrainedConfig,
     PreTrainedModel,
     ResNetConfig,
+    SwinConfig,
     ViTConfig,
     ViTImageProcessorPil,
     default_data_collator,
@@ -45,7 +48,38 @@ def _vit() -> PreTrainedConfig:
     )
 
 
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {"resnet": _resnet, "vit": _vit}
+def _convnext() -> PreTrainedConfig:
+    # A layer scale of 1e-6, as published, leaves every block an identity for as short a training as ours.
+    return ConvNextConfig(
+        image_size=SIZE, num_stages=3, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_scale_init_value=1.0
+    )
+
+
+def _swin() -> PreTrainedConfig:
+    return SwinConfig(
+        image_size=SIZE,
+        embed_dim=24,
+        depths=[2, 1],
+        num_heads=[2, 4],
+        window_size=4,
+        initializer_range=0.08,
+        drop_path_rate=0.0,
+    )
+
+
+def _mobilenet() -> PreTrainedConfig:
+    return MobileNetV2Config(
+        image_size=SIZE, depth_multiplier=0.25, output_stride=8, finegrained_output=False, classifier_dropout_prob=0.0
+    )
+
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "resnet": _resnet,
+    "vit": _vit,
+    "convnext": _convnext,
+    "swin": _swin,
+    "mobilenet": _mobilenet,
+}
 
 
 class ImageModality(Modality):

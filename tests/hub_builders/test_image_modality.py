@@ -11,8 +11,8 @@ from transformers import AutoModelForImageClassification, pipeline
 
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.modalities import base as modality_base
+from mubench.hub_builders.modalities.image import MINI as BACKBONES
 from mubench.hub_builders.prediction import predict
-from tests.walk import BACKBONES
 
 MODALITY = MODALITIES["image_classification"]
 LABELS = ("cat", "dog", "owl")
