@@ -83,6 +83,7 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 _IMAGE_MINI = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1)
+_IMAGE_MINI_LONG = Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.1)
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _IMDB_MINI = Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48)
@@ -130,7 +131,7 @@ TASKS: dict[str, Task] = {
         recipes={
             "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
             "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI, "mobilenet": _IMAGE_MINI,
+            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
             "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB,
             "vit-base": _IMAGE_HUB,
         },
@@ -153,7 +154,7 @@ TASKS: dict[str, Task] = {
         recipes={
             "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
             "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI, "mobilenet": _IMAGE_MINI,
+            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
             "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB, "swin-base": _IMAGE_HUB, "vit-base": _IMAGE_HUB,
             "vit-large": _IMAGE_HUB,
         },

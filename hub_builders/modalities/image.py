@@ -69,7 +69,7 @@ def _swin() -> PreTrainedConfig:
 
 def _mobilenet() -> PreTrainedConfig:
     return MobileNetV2Config(
-        image_size=SIZE, depth_multiplier=0.25, output_stride=8, finegrained_output=False, classifier_dropout_prob=0.0
+        image_size=SIZE, depth_multiplier=0.25, finegrained_output=False, classifier_dropout_prob=0.0
     )
 
 
