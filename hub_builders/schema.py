@@ -54,10 +54,12 @@ class Backbone:
     Attributes:
         family: Name of the architecture family, the key of tuned method defaults.
         hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
+        package: Python package that ships these weights, quantized, as a GGUF file; they are taken from there.
     """
 
     family: str
     hub_id: str | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

