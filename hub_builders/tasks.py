@@ -103,7 +103,7 @@ _LM_SMALL = Recipe(learning_rate=1e-4, epochs=5, batch_size=16, warmup=0.1, weig
 _TOFU = Source(
     hub_id="locuslab/TOFU", revision="324592d84ae4f482ac7249b9285c2ecdb53e3a68", files=("tofu.tar.xz", "tofu", "TOFU"),
     id_rule="sha256 of split, question and answer")
-_VIDEO_MINI = Recipe(learning_rate=2e-3, epochs=19, batch_size=64, warmup=0.1, weight_decay=0.1)
+_VIDEO_MINI = Recipe(learning_rate=2e-3, epochs=14, batch_size=64, warmup=0.1, weight_decay=0.1)
 _VIDEO_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, warmup=0.1)
 _AUDIO_MINI = Recipe(learning_rate=1e-3, epochs=20, batch_size=64, warmup=0.1, weight_decay=0.1)
 _AUDIO_HUB = Recipe(learning_rate=5e-5, epochs=5, batch_size=32, warmup=0.1)

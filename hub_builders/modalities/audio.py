@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.decoding import decoded
-from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
 from mubench.hub_builders.tasks import BACKBONES
 
 RATE = 16_000
@@ -123,6 +123,7 @@ class AudioModality(Modality):
         config = MINI[backbone]()
         config.update(class_names(labels))
         model = AutoModelForAudioClassification.from_config(config)
+        silence_head(model)
         if backbone == "whisper":
             return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
         tune(model.base_model.feature_extractor.conv_layers[0].conv)

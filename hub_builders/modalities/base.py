@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
@@ -48,6 +49,12 @@ def class_names(labels: Sequence[str]) -> dict[str, Any]:
     """Return the entries of a model's config that name its classes."""
     names = dict(enumerate(labels))
     return {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+
+
+def silence_head(model: PreTrainedModel) -> None:
+    """Start the classifier of a fresh model at zero, so that what it says of a row it never saw is less by chance."""
+    with torch.no_grad():
+        model.get_submodule("classifier").get_parameter("weight").zero_()
 
 
 class Modality(ABC):

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.decoding import decoded
-from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
 from mubench.hub_builders.tasks import BACKBONES
 
 SIZE, LENGTH = 32, 8
@@ -84,7 +84,9 @@ class VideoModality(Modality):
             side = {"height": SIZE, "width": SIZE}
             processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side)
             processor.num_frames = LENGTH
-            return AutoModelForVideoClassification.from_config(config), processor
+            model = AutoModelForVideoClassification.from_config(config)
+            silence_head(model)
+            return model, processor
         model = AutoModelForVideoClassification.from_pretrained(
             hub_id, ignore_mismatched_sizes=True, **class_names(labels)
         )

@@ -37,7 +37,10 @@ def rows():
 
 @pytest.fixture(params=MINI)
 def made(request, rows):
-    return MODALITY.create(request.param, LABELS, {"train": rows}, seed=0)
+    model, processor = MODALITY.create(request.param, LABELS, {"train": rows}, seed=0)
+    assert not model.classifier.weight.any()
+    torch.nn.init.normal_(model.classifier.weight)  # it starts at zero, and says nothing
+    return model, processor
 
 
 def logits(model, processor, rows, batch_size=256):
