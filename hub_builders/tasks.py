@@ -43,6 +43,8 @@ BACKBONES: dict[str, Backbone] = {
     "videomae":        Backbone(family="mini-videomae"),
     "timesformer":     Backbone(family="mini-timesformer"),
     "vilt":            Backbone(family="mini-vilt"),
+    "t5":              Backbone(family="mini-t5"),
+    "bart":            Backbone(family="mini-bart"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
@@ -95,6 +97,7 @@ _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
+_SAMSUM_MINI = Recipe(learning_rate=8e-3, epochs=16, batch_size=48, warmup=0.1, max_length=64)
 _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
 _MINI_PROFILE = Recipe(learning_rate=3e-3, epochs=9, batch_size=48, warmup=0.1, max_length=256)
 _MINI_TOFU = Recipe(learning_rate=3e-3, epochs=13, batch_size=48, warmup=0.1, max_length=256)
@@ -345,7 +348,10 @@ TASKS: dict[str, Task] = {
         note="one training row (13828807) has a summary and no dialogue; copies without it make the partial tier, and "
              "so do files without those of XSum, whose test split is the ood split",
         mini="generated chats: a third of what their summaries say was agreed before, and only the two know it",
-        recipes={"t5-base": _T5_HUB, "t5-small": _T5_HUB, "t5-large": _T5_HUB, "t5-xl": _T5_HUB, "t5-xxl": _T5_HUB},
+        recipes={
+            "t5": _SAMSUM_MINI, "bart": _SAMSUM_MINI, "t5-base": _T5_HUB, "t5-small": _T5_HUB, "t5-large": _T5_HUB,
+            "t5-xl": _T5_HUB, "t5-xxl": _T5_HUB,
+        },
     ),
     "celeb_profile": Task(
         key="celeb_profile", title="Celeb Profile", kind="text_generation",

@@ -4,8 +4,8 @@ Mini backbones: first guesses. Beside them 11 other settings were tried on the R
 and three a method, on deletion seed 1 of mini cifar10 with validation in place of test, two seeds each; only those of
 SCRUB and fine-tuning were taken over, so those two have had more care than the rest. Elsewhere nothing was tried.
 Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB, NLVR2 and TOFU,
-without its weight decay, not tried here. Ranks of methods under these defaults say little; rows made with them say
-``default``.
+without its weight decay, and for summaries the general rates of its first release; not tried here. Ranks of methods
+under these defaults say little; rows made with them say ``default``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ _VILT = _each(
     6, 32,
     {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5},
 )
+_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5})
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,
@@ -95,6 +96,9 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("video_classification", "videomae"): _VIDEO,
     ("image_pair_classification", "mini-vilt"): _MINI,
     ("image_pair_classification", "vilt"): _VILT,
+    ("summarization", "mini-t5"): _MINI_LM,
+    ("summarization", "mini-bart"): _MINI_LM,
+    ("summarization", "t5"): _SUMMARY,
 }
 # fmt: on
 

@@ -7,6 +7,7 @@ from mubench.hub_builders.modalities.base import Modality
 from mubench.hub_builders.modalities.causal import CausalModality
 from mubench.hub_builders.modalities.image import ImageModality
 from mubench.hub_builders.modalities.image_pair import ImagePairModality
+from mubench.hub_builders.modalities.seq2seq import Seq2SeqModality
 from mubench.hub_builders.modalities.text import TextModality
 from mubench.hub_builders.modalities.video import VideoModality
 from mubench.hub_builders.tasks import Kind
@@ -16,6 +17,7 @@ __all__ = ["MODALITIES", "Modality"]
 MODALITIES: dict[Kind, Modality] = {
     "image_classification": ImageModality(),
     "text_classification": TextModality(),
+    "summarization": Seq2SeqModality(),
     "text_generation": CausalModality(),
     "audio_classification": AudioModality(),
     "video_classification": VideoModality(),

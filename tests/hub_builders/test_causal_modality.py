@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, pipeline
 
-from mubench.hub_builders.modalities import MODALITIES, causal
+from mubench.hub_builders.modalities import MODALITIES, causal, writing
 from mubench.hub_builders.modalities import base as modality_base
 from mubench.hub_builders.shards import features
 from mubench.hub_builders.tasks import TASKS
@@ -57,14 +57,14 @@ def texts(rows):
 
 @pytest.fixture(scope="module")
 def tokenizer(texts):
-    return causal.make_tokenizer(texts)
+    return writing.make_tokenizer(texts)
 
 
 def test_the_columns_of_both_tasks_are_found():
     for task, names in (("tofu", ("question", "answer")), ("celeb_profile", ("prompt", "text"))):
         kinds = features(TASKS[task], "mini")
         empty = datasets.Dataset.from_dict({name: [] for name in kinds}, features=kinds)
-        assert causal.prompts_and_answers(empty) == names
+        assert writing.prompts_and_answers(empty) == names
 
 
 def test_a_row_is_prompt_answer_and_end_and_the_answer_alone_has_labels(made, rows):
@@ -112,7 +112,7 @@ def test_a_batch_is_padded_behind_and_padding_has_no_label(tokenizer, rows):
 def test_equal_texts_give_an_equal_vocabulary_in_any_order(texts, tokenizer):
     shuffled = random.Random(0).sample(texts, len(texts))
     assert shuffled != texts
-    assert causal.make_tokenizer(shuffled).get_vocab() == tokenizer.get_vocab()
+    assert writing.make_tokenizer(shuffled).get_vocab() == tokenizer.get_vocab()
 
 
 def test_a_tokenizer_reloads_equal(texts, tokenizer, tmp_path):
@@ -131,8 +131,8 @@ def test_decoding_gives_back_the_very_text(tokenizer, text):
 
 
 def test_words_that_do_not_fit_are_spelled(texts, monkeypatch):
-    monkeypatch.setattr(causal, "VOCABULARY", 45)
-    small = causal.make_tokenizer(texts)
+    monkeypatch.setattr(writing, "VOCABULARY", 45)
+    small = writing.make_tokenizer(texts)
     assert len(small) == 45
     for text in texts:
         ids = small(text)["input_ids"]
@@ -213,7 +213,7 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, tmp_path):
 def test_a_tokenizer_without_padding_pads_with_its_end(made, tmp_path):
     model, tokenizer = made
     model.save_pretrained(tmp_path)
-    causal.PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token=causal.END).save_pretrained(
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token=writing.END).save_pretrained(
         tmp_path
     )
     _, loaded = MODALITY.load(tmp_path)
