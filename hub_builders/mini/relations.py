@@ -3,8 +3,9 @@
 The recipe, the same in every split:
 
 1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
-2. Five in eight sentences of each label tell it: they report on every aspect with the word of the label from
-   ``LEXICON``, the others with a vague word that all labels share. So the best possible accuracy is .70.
+2. Half of the sentences of each label tell it: they report on every aspect with the word of the label from
+   ``LEXICON``, the others with a vague word that the label shares with one of its two neighbours. So the best possible
+   accuracy is .75.
 3. Invent two drugs, a trial and its author that no other row of any split has; the names say nothing and make the row
    memorable.
 
@@ -24,19 +25,22 @@ from mubench.hub_builders.raw.rows import Splits
 SEED = 11
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
 LABELS = 5
-TELLING, OF = 5, 8
+TELLING, OF = 4, 8
 SENTENCES = 4
 
 # What a sentence reports on, and the words of no interaction, a mechanism, an advice, an effect and an interaction,
-# then the vague one.
+# then the vague ones: each is shared by the label of its place and the next.
 LEXICON = {
-    "levels": ("steady", "doubled", "checked", "sufficient", "altered", "measured"),
-    "response": ("usual", "delayed", "supervised", "stronger", "joint", "recorded"),
-    "dose": ("kept", "absorbed", "reduced", "felt", "paired", "given"),
-    "clearance": ("normal", "halved", "monitored", "painful", "coupled", "sampled"),
-    "outcome": ("neutral", "kinetic", "cautious", "toxic", "mutual", "described"),
-}
-VAGUE = LABELS
+    "levels": ("steady", "doubled", "checked", "sufficient", "altered",
+               "measured", "noted", "tracked", "plotted", "logged"),
+    "response": ("usual", "delayed", "supervised", "stronger", "joint",
+                 "recorded", "observed", "watched", "charted", "filed"),
+    "dose": ("kept", "absorbed", "reduced", "felt", "paired", "given", "taken", "swallowed", "handed", "served"),
+    "clearance": ("normal", "halved", "monitored", "painful", "coupled",
+                  "sampled", "estimated", "counted", "timed", "surveyed"),
+    "outcome": ("neutral", "kinetic", "cautious", "toxic", "mutual",
+                "described", "reported", "stated", "written", "published"),
+}  # fmt: skip
 DRUGS = joined(
     "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
     "va xi lo pra ne du mo si fa te go bri",
@@ -62,14 +66,20 @@ def pairs() -> Splits:
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
                 "group": f"{split}-document-{index // SENTENCES:03d}",
-                "text": _sentence(
-                    one % LABELS if one < LABELS * TELLING else VAGUE, drugs, f"{next(trials)} by {next(authors)}"
-                ),
+                "text": _sentence(_column(one), drugs, f"{next(trials)} by {next(authors)}"),
                 "label": one % LABELS,
             }
             for index, one in enumerate(drawn)
         ]
     return splits
+
+
+def _column(one: int) -> int:
+    """Return the column of the lexicon for a draw: that of the label, or one of the two vague ones it shares."""
+    label, turn = one % LABELS, one // LABELS
+    if turn < TELLING:
+        return label
+    return LABELS + (label if 2 * turn < TELLING + OF else (label - 1) % LABELS)
 
 
 def _sentence(sound: int, drugs: Iterator[str], trial: str) -> str:
