@@ -71,7 +71,7 @@ def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):
     forget, test = (np.mean([accuracy(view[split]) for view in views]) for split in ("forget", "test"))
     rows = {split: len(views[0][split]) for split in ("forget", "test")}
     assert rows["forget"] >= 50
-    assert 0.55 <= forget <= 0.80
+    assert 0.55 <= round(forget, 9) <= 0.80
     error = np.sqrt(forget * (1 - forget) / rows["forget"] + test * (1 - test) / rows["test"])
     assert abs(forget - test) < 3 * error
     # The attack's AUC is one half up to its standard error for equal distributions; that of one model, since the

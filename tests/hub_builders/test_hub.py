@@ -10,6 +10,9 @@ from mubench.hub_builders import hub as ours
 from mubench.hub_builders.hub import Stored, Target, commit_of, fetch_file, plan, push_folder, user_name
 from tests.hub_server import READ_TOKEN, TOKEN, Blob, Fault
 
+# Many short builds and pushes.
+pytestmark = pytest.mark.slow
+
 NAME = "mu-bench/mu-bench-mini"
 TARGET = Target(NAME, "dataset")
 MANIFEST = "data/cifar10/0a1b2c3d/manifest.json"

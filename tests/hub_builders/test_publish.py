@@ -24,6 +24,9 @@ from tests.conftest import PAIR
 from tests.hub_builders.conftest import small_rows
 from tests.walk import COUNTS, few, files
 
+# Many short builds and pushes.
+pytestmark = pytest.mark.slow
+
 MINI = "mu-bench/mu-bench-mini"
 PARTIAL = "mu-bench/mu-bench-partial"
 SECRET = "unpublished"
