@@ -1,6 +1,7 @@
 """Mini builds that several tests read, and a small task that is quick to build again and again."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,18 @@ from mubench.hub_builders.tasks import TASKS
 if TYPE_CHECKING:
     from tests.hub_server import Hub
 
+# Tests of one data set or one kind of model: slow ones all, so that the fast tests stay a minute.
+OF_ONE = re.compile(
+    r"test_(mini_|relations|cifar|ddi2013|nlvr|samsum|speech|tiny|tofu|ucf101|celeb|jsonl|modalities|\w+_modality)"
+)
 COUNTS = {"train": 60, "validation": 20, "test": 30, "ood": 10}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of one data set or one kind of model as slow."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and OF_ONE.match(item.path.name):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
