@@ -35,7 +35,8 @@ for split in decode(load_dataset(folder, config, streaming=True)).values():
 print(rows, size, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
-pytestmark = pytest.mark.slow
+# At night: the peak of the same program differs by half between environments, for a reason not found yet.
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def streamed(folder, task):
