@@ -84,7 +84,7 @@ def publish(folder: Path, repository: str | None = None, *, private: bool = Fals
 def lacks_card(folder: Path) -> bool:
     """Whether a dataset folder's README is the paragraph of a build and not the card of `mubench.cards`."""
     readme = folder / "README.md"
-    return bool(task_folders(readme)) and LICENCES not in body_of(readme) if (folder / "data").is_dir() else False
+    return (folder / "data").is_dir() and bool(task_folders(readme)) and LICENCES not in body_of(readme)
 
 
 def examined(folder: Path) -> Parcel:

@@ -9,7 +9,9 @@ from huggingface_hub import DatasetCard, ModelCard
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import _revision, dataset_body, model_card, results_card
 from mubench.hub_builders.paper_lists import PAPER_LISTS
+from mubench.hub_builders.publish import LICENCES
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.withheld import READING
 from mubench.trainers.base import Paper
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.rows import Value
@@ -138,6 +140,11 @@ def test_mini_rows_are_numbered_and_ask_for_nothing():
     text = dataset_body([manifest("nlvr2")], repository="mu-bench")
     assert "| NLVR2 | apache-2.0 | unknown | no | yes |" in text
     assert "- `example_id`: numbers of the recipe" in text and "To cite the original:" in text
+
+
+def test_a_card_has_the_headlines_that_publishing_looks_for():
+    text = dataset_body([manifest()], repository="mu-bench")
+    assert f"\n{LICENCES}\n" in text and f"\n{READING}\n" in text
 
 
 def test_flags_and_missing_signal_are_told(new_run, new_row):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
@@ -35,8 +36,21 @@ for split in decode(load_dataset(folder, config, streaming=True)).values():
 print(rows, size, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
-# At night: the peak of the same program differs by half between environments, for a reason not found yet.
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = pytest.mark.slow
+# `datasets` imports torch as it reads a stream: about 225 MiB of the CPU build, and 500 of a CUDA build.
+IMPORTED = """
+import re, torch
+from pathlib import Path
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+BESIDE_TORCH_MIB = 300
+
+
+def check_peak(peak):
+    """The rows take little in any build of torch, and all of it stays within the limit where torch is not the bulk."""
+    run = subprocess.run([sys.executable, "-c", IMPORTED], check=True, capture_output=True, text=True)
+    assert peak - int(run.stdout) < BESIDE_TORCH_MIB
+    assert torch.version.cuda or peak < LIMIT_MIB
 
 
 def streamed(folder, task):
@@ -82,7 +96,7 @@ def test_a_stream_of_more_than_half_a_gibibyte_takes_less(tmp_path, monkeypatch)
     found, size, peak = streamed(folder, "speech_commands")
     sys.stdout.write(f", {stored:.0f} MiB stored")
     assert stored > LIMIT_MIB and size > 2 * LIMIT_MIB and found == sum(COUNTS.values())
-    assert peak < LIMIT_MIB
+    check_peak(peak)
 
 
 @pytest.mark.skipif(not RAW.is_dir(), reason=f"no original files in {RAW}: set MUBENCH_DATA")
@@ -90,4 +104,5 @@ def test_a_stream_of_more_than_half_a_gibibyte_takes_less(tmp_path, monkeypatch)
 def test_real_media_are_streamed_in_less_than_half_a_gibibyte(tmp_path, task):
     folder = build(task, tier="partial", raw=RAW, out=tmp_path, allow_partial=True)
     rows, _, peak = streamed(folder, task)
-    assert rows == {"speech_commands": 2_300, "ucf101": 288}[task] and peak < LIMIT_MIB
+    assert rows == {"speech_commands": 2_300, "ucf101": 288}[task]
+    check_peak(peak)
