@@ -22,6 +22,8 @@ SEEDS ?= 0 1 2
 BASE_SEEDS ?= 0 1
 RETRAIN_SEEDS ?= 0 1 2
 METHODS ?=
+# What a demo has time for on a laptop.
+DEMO_METHODS := finetune neg_grad random_label salun bad_teaching scrub
 
 # What is pushed and where to; by default ./mu-bench, to a repository of yours that is named after it and its tier.
 FOLDER =
@@ -155,7 +157,7 @@ push: $(STAMP) ## write all cards, and upload a dataset or model folder to the H
 demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	$(PY) -m mubench.hub_builders build cifar10 --keep_tier $(OUT_FLAG)
 	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 --backbones resnet vit --base_seeds 0 1 \
-		--retrain_seeds 0 1 2 --seeds 0 1 2 --workers $(WORKERS) \
+		--retrain_seeds 0 1 2 --seeds 0 1 2 --methods $(DEMO_METHODS) --workers $(WORKERS) \
 		$(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 	$(PY) -m mubench.cards leaderboard $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
