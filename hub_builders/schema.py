@@ -54,7 +54,7 @@ class Backbone:
     Attributes:
         family: Name of the architecture family, the key of tuned method defaults.
         hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
-        package: Python package that ships these weights, quantized, as a GGUF file; they are taken from there.
+        package: Python package that ships these weights, some of them quantized; they are taken from there.
     """
 
     family: str

