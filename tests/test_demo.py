@@ -14,7 +14,6 @@ import pytest
 from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.build import build
 from mubench.hub_builders.outputs import Outputs
-from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.references import find_group
@@ -23,7 +22,8 @@ from mubench.trainers.sweep import Place, Sweep, run_sweep
 
 pytestmark = pytest.mark.slow
 BACKBONES = ("resnet", "vit")
-TRIED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+(TRIED,) = (line.split()[2:] for line in MAKEFILE.read_text().splitlines() if line.startswith("DEMO_METHODS :="))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo")
     place = Place(data=str(build("cifar10", out=root)), models=root / "models", results=root / "results")
     seeds = {"base_seeds": (0, 1), "retrain_seeds": (0, 1, 2), "seeds": (0,)}
-    run_sweep(Sweep(task="cifar10", ratio=5, backbones=BACKBONES, place=place, **seeds), workers=2)
+    run_sweep(Sweep(task="cifar10", ratio=5, backbones=BACKBONES, methods=TRIED, place=place, **seeds), workers=2)
     return place
 
 
