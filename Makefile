@@ -118,10 +118,12 @@ test-all: $(STAMP) ## fast and slow tests
 nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
-data: $(STAMP) ## build the dataset repository ./mu-bench, all tasks of it or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
-	$(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw "$(RAW)") \
-		$(if $(filter partial,$(TIER)),--allow_partial) $(FAMILY_FLAG) $(LISTS_FLAG) \
-		$(OUT_FLAG)
+BUILD = $(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw "$(RAW)") \
+	$(if $(filter partial,$(TIER)),--allow_partial) $(LISTS_FLAG) $(OUT_FLAG)
+# With neither a task nor a family given, also whole groups, of the tasks that have them.
+data: $(STAMP) ## build ./mu-bench and ./mu-bench-group, all tasks or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
+	$(BUILD) $(FAMILY_FLAG)
+	$(if $(ONE_TASK)$(FAMILY),,$(BUILD) --family group)
 
 bases: $(STAMP) ## base models of every task or TASK, a retrained one beside each, into ./models (RATIO, BACKBONE, SEED)
 	$(PY) -m mubench.trainers bases $(if $(ONE_TASK),--task $(ONE_TASK)) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds $(SEED) \

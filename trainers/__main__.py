@@ -10,7 +10,7 @@ from pathlib import Path
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
-from mubench.trainers.bases import Bases, make_bases, without_models
+from mubench.trainers.bases import PRIMARY, Bases, make_bases, without_models
 from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.methods import METHODS
 from mubench.trainers.sweep import Place, Sweep, run_sweep
@@ -45,7 +45,10 @@ def _bases_parser() -> Parser:
     parser.add_argument("--backbone", help="default: the first of each task")
     parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of base and retrained models")
     parser.add_argument("--workers", type=int, default=2)
-    for name, default in (("data", DATASET), ("family", "canonical"), ("models", "models")):
+    parser.add_argument(
+        "--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: that which a task is ranked on"
+    )
+    for name, default in (("data", DATASET), ("models", "models")):
         parser.add_argument(f"--{name}", default=default)
     return parser
 
@@ -53,7 +56,8 @@ def _bases_parser() -> Parser:
 def _run_bases(words: Sequence[str]) -> None:
     options = _bases_parser().parse_args(words)
     place = Place(data=options.data, family=options.family, models=Path(options.models))
-    ratio, seeds = check_ratio(options.ratio, options.family), _numbers(" ".join(options.seeds))
+    ratio = check_ratio(options.ratio, "canonical" if options.family == PRIMARY else options.family)
+    seeds = _numbers(" ".join(options.seeds))
     wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=ratio, seeds=seeds, place=place)
     print("\n".join(make_bases(wanted, workers=options.workers)))
     if not options.task and (left := without_models(Path(options.data))):

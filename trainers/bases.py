@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from mubench.trainers.references import find_group
 from mubench.trainers.sweep import Place, Sweep
 from mubench.trainers.workers import Workers
 
+PRIMARY = "primary"
 HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "seconds")
 
 
@@ -32,7 +33,7 @@ class Bases:
         backbone: Backbone key; ``None`` takes the first of each task.
         ratio: Percentage that the retrained models go without.
         seeds: Seeds of base and retrained models.
-        place: Where to read and write.
+        place: Where to read and write; its family `PRIMARY` stands for the one that each task is ranked on.
     """
 
     tasks: Sequence[str] = ()
@@ -50,10 +51,15 @@ class Bases:
                 backbones=[self.backbone or get_task(key).default_backbone],
                 base_seeds=self.seeds,
                 retrain_seeds=self.seeds,
-                place=self.place,
+                place=self._place(key),
             )
             for key in self.tasks or _with_models(Path(self.place.data))
         ]
+
+    def _place(self, task: str) -> Place:
+        if self.place.family != PRIMARY:
+            return self.place
+        return replace(self.place, family=get_task(task).primary_family)
 
 
 def _with_models(data: Path) -> list[str]:

@@ -73,8 +73,9 @@ def check(bases: Sequence[Model], retrained: Sequence[Model], *, tokens: bool = 
         "retrained forget": forget,
         "retrained test": test,
         "loss-MIA AUC": area,
-        "spread": spread(bases, retrained),
     }
+    if len(retrained) > 2:
+        found["spread"] = spread(bases, retrained)
     said = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     assert sizes["forget"] >= 50, said
     assert found["base retain"] >= (0.9 if tokens else 0.99) and found["base forget"] >= (0.9 if tokens else 0.95), (
@@ -82,5 +83,5 @@ def check(bases: Sequence[Model], retrained: Sequence[Model], *, tokens: bool = 
     )
     assert 0.55 <= round(forget, 9) <= 0.80 and abs(forget - test) < 3 * error, said
     assert abs(area - 0.5) < 3 * area_error, said
-    assert found["spread"] <= 0.10, said
+    assert found.get("spread", 0.0) <= 0.10, said
     return found

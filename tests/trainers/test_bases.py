@@ -4,7 +4,7 @@ import pytest
 
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
-from mubench.trainers.bases import Bases, without_models
+from mubench.trainers.bases import PRIMARY, Bases, without_models
 from mubench.trainers.sweep import Place
 from tests.walk import files
 
@@ -31,6 +31,12 @@ def test_every_built_task_with_models_is_made_unless_one_is_named(mini):
     (one,) = Bases(tasks=["imdb"], place=place, seeds=[3]).sweeps()
     assert (one.task, one.base_seeds, one.retrain_seeds) == ("imdb", [3], [3])
     assert [job.method for job in one.references(methods=("retrain",)) if hasattr(job, "method")] == ["retrain"]
+
+
+def test_every_task_is_of_the_family_it_is_ranked_on_unless_one_is_named():
+    families = {family: Bases(tasks=["cifar10", "tofu"], place=Place(family=family)) for family in (PRIMARY, "group")}
+    assert [sweep.place.family for sweep in families[PRIMARY].sweeps()] == ["canonical", "group"]
+    assert [sweep.place.family for sweep in families["group"].sweeps()] == ["group", "group"]
 
 
 def test_tasks_without_models_are_named(mini, monkeypatch):
