@@ -78,9 +78,7 @@ def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(
-    "MUBENCH_BASES" not in os.environ, reason="MUBENCH_BASES names no folder where `make bases` has run"
-)
+@pytest.mark.skipif("MUBENCH_BASES" not in os.environ, reason="MUBENCH_BASES names no folder of `make bases`")
 @pytest.mark.parametrize("task", TASKS)
 def test_what_make_bases_has_made_obeys_the_rules(task):
     root, family = Path(os.environ["MUBENCH_BASES"]), TASKS[task].primary_family

@@ -45,9 +45,7 @@ def _bases_parser() -> Parser:
     parser.add_argument("--backbone", help="default: the first of each task")
     parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of base and retrained models")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
-        "--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: that which a task is ranked on"
-    )
+    parser.add_argument("--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: the one a task is ranked on")
     for name, default in (("data", DATASET), ("models", "models")):
         parser.add_argument(f"--{name}", default=default)
     return parser
