@@ -19,10 +19,12 @@ class StepPlan(Sampler[list[int]]):
     dealt out to processes and micro-batches. The rows of a step therefore depend neither on the number of processes
     nor on gradient accumulation. Where epochs differ in length the whole run is one long epoch (``flat``).
 
+    A phase may hold rows that stay together, such as pairs: an array ``(n, k)``, of which an item counts as one row.
+
     Args:
-        phases: Rows of every phase of an epoch.
+        phases: Rows of every phase of an epoch, ``(n,)`` or ``(n, k)``.
         epochs: Epochs of the run; whole where epochs differ in length.
-        rows_per_step: Rows an optimizer step holds at most, over all processes.
+        rows_per_step: Rows (of pairs: pairs) an optimizer step holds at most, over all processes.
         micro_batches: Micro-batches a step and process (gradient accumulation).
         rank: This process.
         world_size: Number of processes.
@@ -80,7 +82,7 @@ class StepPlan(Sampler[list[int]]):
                 order = np.random.default_rng((self.seed, epoch, number)).permutation(rows)
                 for step in np.array_split(order, math.ceil(len(rows) / self.rows_per_step)):
                     parts = np.array_split(step, self.micro_batches * self.world_size)
-                    yield from (part.tolist() for part in parts[self.rank :: self.world_size])
+                    yield from (part.ravel().tolist() for part in parts[self.rank :: self.world_size])
 
 
 class PlannedLoader(DataLoader[Any]):

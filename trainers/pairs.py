@@ -48,3 +48,26 @@ def collate_sides(
     """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator."""
     rows, indices, flags = zip(*items, strict=True)
     return {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
+
+
+def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Give every row of one side a partner of the other, so that each step has as many of both.
+
+    Partners are dealt out evenly: each of them comes again only after all others have come.
+
+    Args:
+        anchor: Rows that an epoch goes through once, shape ``(n,)``.
+        others: Rows of the other side, shape ``(m,)``.
+        generator: Draws the partners.
+
+    Returns:
+        Pairs, shape ``(n, 2)``, the anchor's row first; a phase of `mubench.hub_builders.plan.StepPlan`.
+
+    Raises:
+        ValueError: If there is nobody to pair with.
+    """
+    if not len(others):
+        raise ValueError(f"expected rows to pair {len(anchor)} others with, got none")
+    rounds = -(-len(anchor) // len(others))
+    dealt = np.concatenate([generator.permutation(others) for _ in range(rounds)])
+    return np.stack([anchor, dealt[: len(anchor)]], axis=1)

@@ -94,3 +94,11 @@ def test_an_empty_phase_is_refused(phases: list[np.ndarray]) -> None:
 def test_a_step_too_small_to_deal_out_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected at least 4 rows a step .* got 3"):
         plan(3, world_size=2, micro_batches=2)
+
+
+def test_pairs_stay_together_and_count_as_one() -> None:
+    pairs = np.stack([np.arange(9), np.arange(100, 109)], axis=1)
+    batches = list(StepPlan(lambda _: [pairs], epochs=1, rows_per_step=4, micro_batches=2))
+    assert [len(batch) for batch in batches] == [4, 2] * 3
+    assert all(batch[i + 1] == batch[i] + 100 for batch in batches for i in range(0, len(batch), 2))
+    assert flat(batches) == sorted(pairs.ravel())
