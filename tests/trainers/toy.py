@@ -1,4 +1,4 @@
-"""Tiny models with their rows, and short ways to train them; nothing here is random beyond its seed."""
+"""Tiny models of every kind with their rows, and short ways to train them; nothing is random beyond its seed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,41 @@ import torch
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     ResNetConfig,
     ResNetForImageClassification,
+    T5Config,
+    T5ForConditionalGeneration,
     TrainerCallback,
+    ViltConfig,
+    ViltForImagesAndTextClassification,
     ViTConfig,
     ViTForImageClassification,
     default_data_collator,
 )
 
 from mubench.hub_builders.checkpoints import last_checkpoint
+from mubench.hub_builders.modalities.seq2seq import shifted
+from mubench.hub_builders.modalities.writing import make_tokenizer
+from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.terms import IGNORED
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
 
 BACKBONES = ("resnet", "vit", "bert")
+WRITERS = ("gpt2", "t5")
+KINDS: dict[str, Kind] = {
+    "resnet": "image_classification",
+    "vit": "image_classification",
+    "bert": "text_classification",
+    "gpt2": "text_generation",
+    "t5": "summarization",
+    "vilt": "image_pair_classification",
+}
 CLASSES = 4
 FORGET = 6
 ROWS = 18
@@ -55,6 +75,12 @@ def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = Fal
             return ViTForImageClassification(ViTConfig(image_size=8, patch_size=4, **small))
         if name == "bert":
             return BertForSequenceClassification(BertConfig(vocab_size=30, max_position_embeddings=8, **small))
+        if name == "vilt":
+            places = {"max_position_embeddings": 8, "image_size": 8, "patch_size": 4, "modality_type_vocab_size": 3}
+            config = ViltConfig(vocab_size=30, num_images=2, **places, **small)
+            return ViltForImagesAndTextClassification(config).train()
+        if name in WRITERS:
+            return _writer(name, dropout)
         config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
         config.num_labels = CLASSES
         model = ResNetForImageClassification(config)
@@ -64,27 +90,92 @@ def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = Fal
     return model.train()
 
 
+def _writer(name: str, dropout: float) -> PreTrainedModel:
+    ends = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    if name == "t5":
+        size = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "dropout_rate": dropout}
+        config = T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0, **size, **ends)
+        return T5ForConditionalGeneration(config).train()
+    drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    width = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 24, "initializer_range": 0.2}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, **width, **drops, **ends)).train()
+
+
+def tokenizer() -> PreTrainedTokenizerBase:
+    """Return a tokenizer of letters and a few words, for models that write."""
+    return make_tokenizer(["I do not know that. abcdefghijklmnopqrstuvwxyz"])
+
+
+VOCABULARY = len(tokenizer())
+
+
+def collator(name: str) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Return what makes a batch of rows."""
+    return _padded if name in WRITERS else default_data_collator
+
+
+def _padded(items: list[dict[str, Any]]) -> dict[str, Any]:
+    parts = {
+        key: torch.nn.utils.rnn.pad_sequence(
+            [torch.as_tensor(row[key]) for row in items], True, IGNORED if key == "labels" else 0
+        )
+        for key in items[0]
+    }
+    if (parts["labels"][:, 0] != IGNORED).all():  # answers alone, which a decoder writes
+        parts["decoder_input_ids"] = shifted(parts["labels"], 0, 0)
+    return parts
+
+
 def rows(name: str, count: int = ROWS) -> list[dict[str, Any]]:
     """Return model-ready rows."""
-    made = []
-    for i in range(count):
-        random = torch.Generator().manual_seed(i)
-        if name == "bert":
-            mask = (torch.arange(6) < 3 + i % 4).long()
-            inputs = {"input_ids": torch.randint(1, 30, (6,), generator=random) * mask, "attention_mask": mask}
-        else:
-            inputs = {"pixel_values": torch.randn(3, 8, 8, generator=random)}
-        made.append({**inputs, "labels": (i * 7 + i // 3) % CLASSES})
-    return made
+    return [
+        _text(name, i) if name in WRITERS else {**_inputs(name, i), "labels": (i * 7 + i // 3) % CLASSES}
+        for i in range(count)
+    ]
+
+
+def _inputs(name: str, i: int) -> dict[str, Any]:
+    random = torch.Generator().manual_seed(i)
+    words = {}
+    if name in ("bert", "vilt"):
+        mask = (torch.arange(6) < 3 + i % 4).long()
+        words = {"input_ids": torch.randint(1, 30, (6,), generator=random) * mask, "attention_mask": mask}
+    if name == "bert":
+        return words
+    shape = (2, 3, 8, 8) if name == "vilt" else (3, 8, 8)
+    masks = {"pixel_mask": torch.ones(2, 8, 8, dtype=torch.long)} if name == "vilt" else {}
+    return {**words, "pixel_values": torch.randn(shape, generator=random), **masks}
+
+
+def _text(name: str, i: int) -> dict[str, Any]:
+    """Return a prompt and an answer, whose lengths differ from row to row."""
+    random = torch.Generator().manual_seed(i)
+    prompt, answer = (torch.randint(3, VOCABULARY, (n,), generator=random).tolist() for n in (3 + i % 2, 2 + i % 3))
+    answer = [*answer, 1]
+    if name == "t5":
+        return {"input_ids": [*prompt, 1], "attention_mask": [1] * (len(prompt) + 1), "labels": answer}
+    labels = [IGNORED] * len(prompt) + answer
+    return {"input_ids": prompt + answer, "attention_mask": [1] * len(labels), "labels": labels}
+
+
+def names_for(method: str) -> tuple[str, ...]:
+    """Return the tiny models that a method is tried on: those of `BACKBONES`, and others only where it takes none."""
+    fitting = [name for name, kind in KINDS.items() if kind in METHODS[method].kinds]
+    return tuple(name for name in fitting if name in BACKBONES) or tuple(fitting)
+
+
+def name_for(method: str) -> str:
+    """Return the one tiny model that will do: a ViT wherever a method takes one."""
+    return max(names_for(method), key=lambda name: name == "vit")
 
 
 def broken(name: str, which: Iterable[int] = range(ROWS)) -> list[dict[str, Any]]:
     """Return rows of which some are NaN; BERT gets embeddings, since no token is NaN."""
     made = rows(name)
-    key = "inputs_embeds" if name == "bert" else "pixel_values"
+    key = "pixel_values" if "pixel_values" in made[0] else "inputs_embeds"
     for i, row in enumerate(made):
-        if row.pop("input_ids", None) is not None:
-            row[key] = torch.eye(6, 16)
+        if key == "inputs_embeds":
+            row[key] = torch.eye(len(row.pop("input_ids")), 16)
         if i in which:
             row[key] = row[key] * float("nan")
     return made
@@ -118,7 +209,9 @@ def trainer(
     """Return a trainer of a method; ``given`` goes to the trainer, all else to its arguments."""
     kind = METHODS[method] if isinstance(method, str) else method
     args: UnlearningArguments = kind.arguments(**settings(folder, **changes))
-    return kind(model, args, train_dataset=data, **(given or {}))
+    writer = getattr(getattr(model, "config", None), "vocab_size", None) == VOCABULARY
+    words = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
+    return kind(model, args, train_dataset=data, **{**words, **(given or {})})
 
 
 def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **changes: Any) -> PreTrainedModel:
@@ -130,7 +223,7 @@ def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **ch
 
 def inputs(data: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Return a batch of rows without their labels."""
-    batch: dict[str, torch.Tensor] = default_data_collator(data)
+    batch: dict[str, torch.Tensor] = (_padded if isinstance(data[0]["labels"], list) else default_data_collator)(data)
     del batch["labels"]
     return batch
 
