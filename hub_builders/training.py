@@ -64,6 +64,10 @@ class _Bookkeeping(TrainerCallback):
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self.trainer.after_step()
 
+    def on_epoch_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        if self.trainer.after_epoch():
+            control.should_training_stop = True
+
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         # Where epochs differ in length, transformers sees one long epoch: its ends are ours to tell.
         if args.save_strategy == SaveStrategy.EPOCH and state.global_step in self.trainer.epoch_ends:
@@ -86,7 +90,7 @@ class TaskTrainer(Trainer):
     - checkpoints keep the parameter names that are in memory, since transformers restores renamed ones not at all;
     - a non-finite loss or weight raises `NonFiniteError`.
 
-    Subclasses may override `phases`, `terms`, `penalty`, `after_backward` and `after_step`.
+    Subclasses may override `phases`, `terms`, `penalty`, `after_backward`, `after_step` and `after_epoch`.
     """
 
     loss_is_scaled_for_ga = True
@@ -105,7 +109,10 @@ class TaskTrainer(Trainer):
     # What a method may say
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the rows of each phase of an epoch, in order; rows are shuffled within a phase."""
+        """Return the rows of each phase of an epoch, in order, shape ``(n,)``; they are shuffled within a phase.
+
+        Rows that belong together, such as pairs, come as ``(n, m)``, and a batch counts them as one.
+        """
         return [np.arange(len(self.train_dataset))]  # type: ignore[arg-type]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
@@ -113,7 +120,7 @@ class TaskTrainer(Trainer):
         return [Term("all", per_example_loss(self.logits(model, batch), batch["labels"]))]
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
-        """Return a term that depends on the weights alone; it counts once an optimizer step."""
+        """Return a term that depends on the weights alone; it is computed once an optimizer step."""
         return None
 
     def after_backward(self) -> None:
@@ -121,6 +128,10 @@ class TaskTrainer(Trainer):
 
     def after_step(self) -> None:
         """Run right after the optimizer has moved the weights."""
+
+    def after_epoch(self) -> bool:
+        """Run after an epoch, where all are of one length, and say whether training is to end."""
+        return False
 
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         """Run a forward pass and return its logits, shape ``(B, K)`` or ``(B, T, V)``."""
@@ -189,7 +200,7 @@ class TaskTrainer(Trainer):
         if self.args.world_size > 1:
             counts = self.accelerator.reduce(counts, "sum")
         forget, rows = (int(count) for count in counts)
-        return batches, {"forget": forget, "retain": rows - forget, "all": rows, "micro_batches": len(batches)}
+        return batches, {"forget": forget, "retain": rows - forget, "all": rows}
 
     def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
         """Move a batch to the device, its labels where the logits predict them."""
@@ -205,15 +216,16 @@ class TaskTrainer(Trainer):
             return per_example_loss(outputs.logits, inputs["labels"]).mean(), {"logits": outputs.logits}
         loss = torch.zeros((), device=self.args.device)
         for term in self.terms(model, inputs):
-            self._note(term)
+            self._note(term.stream, term.values)
             mean = term.values.sum() / max(num_items_in_batch[term.stream], 1)
             loss = loss + term.weight * self.args.world_size * mean
-        penalty = self.penalty(model)
-        return loss if penalty is None else loss + penalty / num_items_in_batch["micro_batches"]
+        return loss
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Run one micro-batch and stop the run if its loss is not finite."""
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients:
+            loss = loss + self._add_penalty(self.accelerator.unwrap_model(model))
         if not torch.isfinite(loss):
             raise NonFiniteError(f"expected a finite loss, got {loss.item()} at step {self.state.global_step + 1}")
         if self.accelerator.sync_gradients:
@@ -237,10 +249,26 @@ class TaskTrainer(Trainer):
         self._sums, self._rows = {}, {}
         super().log({**logs, **means}, *args, **kwargs)
 
-    def _note(self, term: Term) -> None:
-        total = term.values.detach().sum()
-        self._sums[term.stream] = self._sums.get(term.stream, torch.zeros_like(total)) + total
-        self._rows[term.stream] = self._rows.get(term.stream, 0) + len(term.values)
+    def _add_penalty(self, model: torch.nn.Module) -> torch.Tensor:
+        """Add the penalty's gradient to the step's, and return its value."""
+        penalty = self.penalty(model)
+        if penalty is None:
+            return torch.zeros((), device=self.args.device)
+        # Apart from the loss: a backward pass would reach weights that the forward pass does not use, which data
+        # parallelism does not wait for.
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
+        gradients = torch.autograd.grad(scale * penalty, weights, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        self._note("penalty", penalty.detach()[None])
+        return penalty.detach()
+
+    def _note(self, name: str, values: torch.Tensor) -> None:
+        total = values.detach().sum()
+        self._sums[name] = self._sums.get(name, torch.zeros_like(total)) + total
+        self._rows[name] = self._rows.get(name, 0) + len(values)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         check_finite(self.model)

@@ -6,12 +6,13 @@ Letters: ``B`` rows of a batch, ``K`` classes, ``T`` tokens, ``D`` features, ``N
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Subset
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
@@ -57,27 +58,30 @@ class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
 
     A method is a subclass with a ``paper``, the ``kinds`` of task it is made for, an ``arguments`` dataclass, the
-    ``streams`` it needs, ``from_scratch`` where it starts from a fresh model, ``is_control`` where it is
-    never ranked, and some of these hooks, nothing else:
-    `prepare` (once, at the original weights), `phases` (rows of an epoch), `terms` (the loss), `penalty`, `edit`
-    (one-shot weight edits instead of training), `after_backward` and `after_step`.
+    ``streams`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
+    starts from a fresh model, ``is_control`` where it is never ranked, and some of these hooks, nothing else:
+    `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
+    loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step` and
+    `after_epoch`. Weights that `prepare` freezes can be trained again afterwards.
 
     Args:
         model: The trained model; it is changed in place.
         args: Arguments of the method's own class.
         train_dataset: ``{"forget": rows, "retain": rows}``; rows are model-ready dicts with ``labels``.
-        eval_dataset: As in `transformers.Trainer`; evaluation reports the plain loss of the task.
+        eval_dataset: As in `transformers.Trainer`; evaluation reports the plain loss of the task. Methods that need
+            validation rows take those called ``"validation"``, or all of them if they have no names.
         teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
         data_collator: Collates rows; sees no column that the rows do not have.
         processing_class: Saved beside the model.
         **kwargs: Passed to `transformers.Trainer`.
 
     Raises:
-        ValueError: If a side the method needs is missing or empty.
+        ValueError: If a side or the validation rows that the method needs are missing or empty.
 
     Attributes:
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
         retain_rows: Positions of the retain rows, shape ``(n_r,)``.
+        validation: Validation rows, where the method needs them.
         counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
     """
@@ -87,6 +91,7 @@ class UnlearningTrainer(TaskTrainer):
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
     streams: ClassVar[tuple[str, ...]] = STREAMS
     uses_teacher: ClassVar[bool] = False
+    needs_validation: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
@@ -108,6 +113,9 @@ class UnlearningTrainer(TaskTrainer):
         if not all(sizes[stream] for stream in self.streams):
             got = ", ".join(f"{count} {side}" for side, count in sizes.items())
             raise ValueError(f"{type(self).__name__} needs {' and '.join(self.streams)} rows, got {got} rows")
+        validation = eval_dataset.get("validation") if isinstance(eval_dataset, Mapping) else eval_dataset
+        if self.needs_validation and not (validation is not None and len(validation)):
+            raise ValueError(f"{type(self).__name__} needs validation rows in eval_dataset, got none")
         if teacher is not None and not self.uses_teacher:
             raise ValueError(f"{type(self).__name__} has no teacher, got one")
         super().__init__(
@@ -122,7 +130,7 @@ class UnlearningTrainer(TaskTrainer):
         if not isinstance(self.args, self.arguments):
             raise ValueError(f"expected args of {self.arguments.__name__}, got {type(self.args).__name__}")  # noqa: TRY004
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
-        self.teacher = teacher
+        self.validation, self.teacher = validation, teacher
         self.teachers: dict[str, torch.nn.Module] = {}
         self.counter: Counter | None = None
 
@@ -141,6 +149,21 @@ class UnlearningTrainer(TaskTrainer):
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
         return np.random.default_rng((self.args.seed, zlib.crc32(purpose.encode())))
 
+    def batches(self, dataset: Any, rows: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
+        """Yield batches as `terms` gets them, in order; nothing random is touched.
+
+        Args:
+            dataset: Items of row, index and side, such as ``self.train_dataset``.
+            rows: Positions of those to go through; ``None`` takes all.
+        """
+        for batch in DataLoader(
+            dataset if rows is None else Subset(dataset, rows.tolist()),
+            batch_size=self.args.train_batch_size,
+            collate_fn=self.train_collator,
+            generator=torch.Generator(),  # its own, or iterating would move the global random state
+        ):
+            yield self._prepare_inputs(batch)
+
     def costs(self) -> dict[str, float]:
         """Return what this process has spent on the run: seconds, and examples where a counter is attached."""
         return {**super().costs(), **(self.counter.counts() if self.counter else {})}
@@ -152,9 +175,14 @@ class UnlearningTrainer(TaskTrainer):
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""
         self.start_clock()
-        self.prepare()
-        if type(self).edit is UnlearningTrainer.edit:
-            return super().train(*args, **kwargs)
-        self.edit(self.model)
-        check_finite(self.model)
-        return TrainOutput(global_step=0, training_loss=0.0, metrics={})
+        trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
+        try:
+            self.prepare()
+            if type(self).edit is UnlearningTrainer.edit:
+                return super().train(*args, **kwargs)
+            self.edit(self.model)
+            check_finite(self.model)
+            return TrainOutput(global_step=0, training_loss=0.0, metrics={})
+        finally:
+            for weight in trainable:
+                weight.requires_grad_(True)

@@ -71,3 +71,8 @@ def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Gener
     rounds = -(-len(anchor) // len(others))
     dealt = np.concatenate([generator.permutation(others) for _ in range(rounds)])
     return np.stack([anchor, dealt[: len(anchor)]], axis=1)
+
+
+def some(rows: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return a share of rows, at least one, in their order."""
+    return np.sort(generator.choice(rows, max(1, round(share * len(rows))), replace=False))

@@ -220,10 +220,12 @@ def unlearn(request: Request) -> Path:
     work = work_folder(folder, run)
     model, processor = start(request)
     bench = request.bench
+    validation = {"validation": bench.encode("validation", processor)} if request.trainer.needs_validation else None
     trainer = request.trainer(
         model,
         request.training_arguments(str(work)),
         train_dataset=sides(bench, request.ratio, processor),
+        eval_dataset=validation,
         data_collator=bench.modality.collator(processor),
     )
     with Counter(trainer) as trainer.counter:

@@ -72,6 +72,54 @@ def test_t_ga_accumulation_changes_nothing(name: str, kind: type[TaskTrainer], t
     assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-6
 
 
+class Unused(toy.Table):
+    """Has a weight that no forward pass reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = torch.nn.Parameter(torch.ones(2))
+
+
+def test_a_penalty_counts_once_a_step_for_every_weight_and_is_logged_apart(tmp_path: Path) -> None:
+    logged = {"logging_strategy": "steps", "logging_steps": 1, "num_train_epochs": 1, "learning_rate": 1.0}
+    sizes = {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 3}
+    model = Unused()
+    before = toy.snapshot(model)
+    trainer = Decayed(
+        model=model, args=TaskArguments(**toy.settings(tmp_path, **logged, **sizes)), train_dataset=toy.table_rows()
+    )
+    trainer.train()
+    one_hot = torch.nn.functional.one_hot(torch.arange(toy.ROWS) % toy.CLASSES, toy.CLASSES)
+    slope = (before["table"].softmax(-1) - one_hot) / toy.ROWS
+    torch.testing.assert_close(model.idle.data, before["idle"] * 0.8)
+    torch.testing.assert_close(model.table.data, before["table"] * 0.8 - slope)
+    log = trainer.state.log_history[0]
+    assert log["loss_penalty"] == pytest.approx(0.1 * float(before["table"].square().sum() + 2), rel=1e-5)
+    assert log["loss"] == pytest.approx(log["loss_all"] + log["loss_penalty"], abs=1e-3)
+
+
+class InfinitePenalty(TaskTrainer):
+    def penalty(self, model: torch.nn.Module) -> torch.Tensor:
+        return sum((weight.sum() / 0 for weight in model.parameters()), torch.zeros(()))
+
+
+def test_t_nan_a_penalty_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    args = TaskArguments(**toy.settings(tmp_path))
+    with pytest.raises(NonFiniteError, match="expected a finite loss"):
+        InfinitePenalty(model=toy.Table(), args=args, train_dataset=toy.table_rows()).train()
+
+
+class OneEpoch(TaskTrainer):
+    def after_epoch(self) -> bool:
+        return True
+
+
+def test_after_epoch_can_end_the_training(tmp_path: Path) -> None:
+    trainer = OneEpoch(model=toy.Table(), args=TaskArguments(**toy.settings(tmp_path)), train_dataset=toy.table_rows())
+    trainer.train()
+    assert trainer.state.global_step == 3
+
+
 def test_a_step_follows_the_mean_gradient_of_its_rows(tmp_path: Path) -> None:
     model = toy.Table(7)
     before = model.table.detach().clone()

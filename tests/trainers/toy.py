@@ -210,8 +210,10 @@ def trainer(
     kind = METHODS[method] if isinstance(method, str) else method
     args: UnlearningArguments = kind.arguments(**settings(folder, **changes))
     writer = getattr(getattr(model, "config", None), "vocab_size", None) == VOCABULARY
-    words = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
-    return kind(model, args, train_dataset=data, **{**words, **(given or {})})
+    extra: dict[str, Any] = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
+    if kind.needs_validation:
+        extra["eval_dataset"] = {"validation": data["retain"][:4]}
+    return kind(model, args, train_dataset=data, **{**extra, **(given or {})})
 
 
 def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **changes: Any) -> PreTrainedModel:
@@ -299,6 +301,18 @@ class Table(torch.nn.Module):
 
     def forward(self, row: torch.Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=self.table[row])
+
+
+class Stack(torch.nn.Module):
+    """A table in a list of blocks, after one that is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([Table(seed=1), Table()])
+
+    def forward(self, row: torch.Tensor) -> SimpleNamespace:
+        output: SimpleNamespace = self.blocks[1](row)
+        return output
 
 
 def table_rows(count: int = ROWS, classes: int = CLASSES) -> list[dict[str, int]]:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
+from mubench.trainers.pairs import some
 from mubench.trainers.teachers import frozen_copy, random_copy, teacher_logits
 
 
@@ -83,9 +84,8 @@ class BadTeachingTrainer(UnlearningTrainer):
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows and the retain subset."""
-        size = max(1, round(self.args.retain_share * len(self.retain_rows)))
-        subset = self.generator("retain subset").choice(self.retain_rows, size, replace=False)
-        return [np.concatenate([self.forget_rows, np.sort(subset)])]
+        subset = some(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
+        return [np.concatenate([self.forget_rows, subset])]
 
     def targets(self, batch: Mapping[str, Any], like: torch.Tensor) -> torch.Tensor:
         """Return the logits of each row's own teacher, in the shape of ``like``, ``(B, K)``."""

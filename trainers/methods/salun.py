@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import torch
-from torch.utils.data import DataLoader, Subset
 
 from mubench.hub_builders.terms import NonFiniteError, per_example_loss
 from mubench.trainers.base import Paper
@@ -92,16 +91,9 @@ class SalunTrainer(RandomLabelTrainer):
 
     def saliency(self) -> list[torch.Tensor]:
         """Return ``|sum over forget rows of grad CE|`` for every trainable weight; no gradient is left behind."""
-        loader = DataLoader(
-            Subset(self.train_dataset, self.forget_rows.tolist()),  # type: ignore[arg-type]
-            batch_size=self.args.train_batch_size,
-            collate_fn=self.train_collator,
-            generator=torch.Generator(),  # its own, or iterating would move the global random state
-        )
         self.model.eval()
         self.model.zero_grad()
-        for raw in loader:
-            batch = self._prepare_inputs(raw)
+        for batch in self.batches(self.train_dataset, self.forget_rows):
             per_example_loss(self.logits(self.model, batch), batch["labels"]).sum().backward()
         values = [torch.zeros_like(w) if w.grad is None else w.grad.abs() for w in self.weights]
         self.model.zero_grad()

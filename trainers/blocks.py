@@ -1,0 +1,101 @@
+"""The blocks a model is made of: which weights come before the last few, and how to hold those still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Split:
+    """A model cut in two before one of its blocks.
+
+    Attributes:
+        before: Modules before the cut, and those that hold parts of both sides.
+        frozen: Weights before the cut by name; one that both sides share, such as a tied embedding, is among them.
+        last: Weights after the cut by name.
+        buffers: Names of the buffers after the cut.
+    """
+
+    before: list[torch.nn.Module]
+    frozen: dict[str, torch.nn.Parameter]
+    last: dict[str, torch.nn.Parameter]
+    buffers: list[str]
+
+    def freeze(self) -> None:
+        """Keep the weights before the cut out of training."""
+        for weight in self.frozen.values():
+            weight.requires_grad_(False)
+
+    def hold(self) -> None:
+        """Put the modules before the cut in eval mode, in which no statistics move and nothing is dropped."""
+        for module in self.before:
+            module.training = False
+
+
+def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, list[str]]:
+    """Return the name of a model's list of blocks, and the names of the blocks that have weights.
+
+    Args:
+        model: Any model; those of `transformers` and `diffusers` keep their blocks in a `torch.nn.ModuleList`.
+        name: Name of the list; by default it is the last `torch.nn.ModuleList` that is in no other, or, where there is
+            none, the last such `torch.nn.Sequential`.
+
+    Raises:
+        ValueError: If there is no such list.
+    """
+    kinds = (torch.nn.Sequential, torch.nn.ModuleList)
+    lists = [[key for key, module in model.named_modules() if _is_list(module, kind)] for kind in kinds]
+    outer = [
+        key for found in lists for key in found if not any(key != other and _within(key, other) for other in found)
+    ]
+    wanted = outer[-1] if name is None and outer else name
+    if wanted is None or wanted not in (*lists[0], *lists[1]):
+        called = f" called {name}" if name is not None else ""
+        raise ValueError(
+            f"expected a list of blocks (torch.nn.ModuleList or torch.nn.Sequential){called} in "
+            f"{type(model).__name__}, got none"
+        )
+    children = model.get_submodule(wanted).named_children()
+    return wanted, [f"{wanted}.{key}".removeprefix(".") for key, block in children if _has_weights(block)]
+
+
+def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Split:
+    """Cut a model before its last ``k`` blocks; all that is registered after the blocks counts as after the cut.
+
+    Args:
+        model: The model.
+        k: Blocks after the cut; 0 leaves what follows the blocks: final norm and head.
+        name: Name of the list of blocks, as in `block_list`.
+
+    Raises:
+        ValueError: If the model has no list of blocks, or fewer than ``k`` of them.
+    """
+    listed, blocks = block_list(model, name)
+    if not 0 <= k <= len(blocks):
+        raise ValueError(f"k must be 0 to {len(blocks)}, the blocks of {listed or type(model).__name__}, got {k}")
+    # Modules come in the order in which they were registered, each before what it holds.
+    names = [key for key, _ in model.named_modules()]
+    inside = [place for place, key in enumerate(names) if _within(key, listed)]
+    cut = names.index(blocks[-k]) if k else inside[-1] + 1
+    before, after = set(names[:cut]), set(names[cut:])
+    weights = dict(model.named_parameters())
+    return Split(
+        before=[module for key, module in model.named_modules() if key in before],
+        frozen={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in before},
+        last={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in after},
+        buffers=[key for key, _ in model.named_buffers() if key.rpartition(".")[0] in after],
+    )
+
+
+def _has_weights(module: torch.nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+def _is_list(module: torch.nn.Module, kind: type[torch.nn.Module]) -> bool:
+    return isinstance(module, kind) and _has_weights(module)
+
+
+def _within(name: str, other: str) -> bool:
+    return name == other or not other or name.startswith(f"{other}.")
