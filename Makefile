@@ -62,7 +62,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install format lint types typecheck test test-slow test-all nightly data bases references unlearn results \
-	cards space push demo ci clean distclean
+	matrix cards space push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
@@ -141,6 +141,11 @@ results: $(STAMP) ## the grid: every method, seed and base; finished runs are sk
 	$(PY) -m mubench.trainers sweep --task $(TASK) --ratio $(RATIO) $(BACKBONES_FLAG) --base_seeds $(BASE_SEEDS) \
 		--retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS) $(METHODS_FLAG) --workers $(WORKERS) \
 		$(READ_FLAGS) $(RESULTS_FLAG)
+
+matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
+	$(PY) -m mubench.trainers matrix $(if $(ONE_TASK),--task $(ONE_TASK)) --ratio $(RATIO) $(METHODS_FLAG) \
+		$(if $(filter file,$(origin SEEDS)),,--seeds $(SEEDS)) --workers $(WORKERS) $(READ_FLAGS) $(RESULTS_FLAG)
+	$(PY) -m mubench.cards matrix $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
 
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
 	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)

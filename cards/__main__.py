@@ -1,4 +1,4 @@
-"""Front door of room 3: ``python -m mubench.cards`` writes all cards, ``... leaderboard`` prints the tables."""
+"""Front door of room 3: ``python -m mubench.cards`` writes all cards; ``leaderboard`` and ``matrix`` print tables."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mubench.cards.formats import as_text
-from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard import Table, tables
+from mubench.cards.matrix import as_matrix
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.names import DATASET
 from mubench.trainers.results import read_results
 
+SHOWN: dict[str, Callable[[Sequence[Table]], str]] = {"leaderboard": as_text, "matrix": as_matrix}
+
 
 def parser() -> Parser:
     """Return the parser."""
     one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
-    one.add_argument("what", nargs="?", choices=("all", "leaderboard"), default="all", help="what to make")
+    one.add_argument("what", nargs="?", choices=("all", *SHOWN), default="all", help="what to make")
     one.add_argument("--data", type=Path, default=Path("mu-bench"), help="dataset folder")
     one.add_argument("--models", type=Path, default=Path("models"), help="folder of model folders")
     one.add_argument("--results", type=Path, default=Path("results"), help="folder of result rows")
@@ -51,9 +54,9 @@ def write_all(data: Path, models: Path, results: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
     options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
-    if options.what == "leaderboard":
+    if options.what in SHOWN:
         place = {"data": options.data, "models": options.models, "results": options.results}
-        return guarded(lambda: print(as_text(tables(read_results(options.results), **place)), end=""))
+        return guarded(lambda: print(SHOWN[options.what](tables(read_results(options.results), **place)), end=""))
     return guarded(lambda: write_all(options.data, options.models, options.results))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
+from mubench.hub_builders.columns import aligned
 
 HEAD = ("rank", "method", "runs", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes")
 LEGEND = (
@@ -20,7 +21,8 @@ LEGEND = (
 _MISSING = "-"
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number as text, and a dash for none."""
     # Adding 0 turns -0.00 into 0.00.
     return _MISSING if value is None else f"{round(value, digits) + 0:.{digits}f}"
 
@@ -29,30 +31,19 @@ def cells(entry: Entry) -> tuple[str, ...]:
     """Return one line of the table as strings, in the order of ``HEAD``."""
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
     name = f"{entry.name} [{', '.join(entry.flags)}]" if entry.flags and not entry.rows[0].control else entry.name
-    span = _MISSING if entry.low is None else f"{_number(entry.low)} to {_number(entry.high)}"
-    parts = [_number(value) for value in entry.metrics.values()]
+    span = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
+    parts = [number(value) for value in entry.metrics.values()]
     return (
-        *(rank, name, str(len(entry.rows)), _number(entry.score), span, *parts),
-        *(_number(entry.seconds), _number(entry.passes)),
+        *(rank, name, str(len(entry.rows)), number(entry.score), span, *parts),
+        *(number(entry.seconds), number(entry.passes)),
     )
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 1 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
 
 
 def as_text(tables: Iterable[Table]) -> str:
     """Return the tables for a terminal."""
     blocks = []
     for table in tables:
-        head, *lines = _aligned([HEAD, *map(cells, (*table.entries, *table.controls))])
+        head, *lines = aligned([HEAD, *map(cells, (*table.entries, *table.controls))], left=(1,))
         ranked, controls = lines[: len(table.entries)], lines[len(table.entries) :]
         rule = "-" * max(map(len, (head, *lines)))
         block = [table.title, table.standing, rule, head, rule, *ranked]

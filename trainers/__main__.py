@@ -12,8 +12,9 @@ from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases, without_models
 from mubench.trainers.commands import rerun, run_method
+from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
-from mubench.trainers.sweep import Place, Sweep, run_sweep
+from mubench.trainers.sweep import Place, Sweep, run_sweep, run_sweeps
 
 
 def _numbers(text: str) -> list[int]:
@@ -38,12 +39,11 @@ def _grid_parser(command: str) -> Parser:
     return parser
 
 
-def _bases_parser() -> Parser:
-    parser = Parser(prog="python -m mubench.trainers bases", allow_abbrev=False)
+def _many_parser(command: str) -> Parser:
+    parser = Parser(prog=f"python -m mubench.trainers {command}", allow_abbrev=False)
     parser.add_argument("--task", nargs="*", default=[], help="task keys; default: all that are built and have models")
     parser.add_argument("--ratio", default="5", help="percentage that the retrained models go without")
-    parser.add_argument("--backbone", help="default: the first of each task")
-    parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of base and retrained models")
+    parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of the runs (bases: of the models)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: the one a task is ranked on")
     for name, default in (("data", DATASET), ("models", "models")):
@@ -52,9 +52,11 @@ def _bases_parser() -> Parser:
 
 
 def _run_bases(words: Sequence[str]) -> None:
-    options = _bases_parser().parse_args(words)
+    parser = _many_parser("bases")
+    parser.add_argument("--backbone", help="default: the first of each task")
+    options = parser.parse_args(words)
     place = Place(data=options.data, family=options.family, models=Path(options.models))
-    ratio = check_ratio(options.ratio, "canonical" if options.family == PRIMARY else options.family)
+    ratio = _ratio(options)
     seeds = _numbers(" ".join(options.seeds))
     wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=ratio, seeds=seeds, place=place)
     print("\n".join(make_bases(wanted, workers=options.workers)))
@@ -81,6 +83,23 @@ def _run_grid(command: str, words: Sequence[str]) -> None:
     run_sweep(sweep, workers=options.workers)
 
 
+def _run_matrix(words: Sequence[str]) -> None:
+    parser = _many_parser("matrix")
+    parser.add_argument("--methods", nargs="+", default=[], help="default: all that a task has")
+    parser.add_argument("--base_seeds", nargs="+", default=["0"], help="seeds of the base models")
+    parser.add_argument("--retrain_seeds", nargs="+", default=["0 1 2"], help="seeds of the retrained models")
+    parser.add_argument("--results", default="results")
+    options = parser.parse_args(words)
+    seeds = {name: _numbers(" ".join(getattr(options, name))) for name in ("base_seeds", "retrain_seeds", "seeds")}
+    ratio = _ratio(options)
+    wanted = Matrix(tasks=options.task, methods=options.methods, ratio=ratio, place=_place(options), **seeds)
+    run_sweeps(wanted.sweeps(), workers=options.workers)
+
+
+def _ratio(options: argparse.Namespace) -> int:
+    return check_ratio(options.ratio, "canonical" if options.family == PRIMARY else options.family)
+
+
 def _place(options: argparse.Namespace) -> Place:
     return Place(data=options.data, family=options.family, models=Path(options.models), results=Path(options.results))
 
@@ -88,7 +107,7 @@ def _place(options: argparse.Namespace) -> Place:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a method, a grid of runs, or a recorded row again."""
     words = underscored(sys.argv[1:] if arguments is None else arguments)
-    commands = (*METHODS, "bases", "references", "sweep", "rerun")
+    commands = (*METHODS, "bases", "references", "sweep", "matrix", "rerun")
     command, rest = (words[0], words[1:]) if words else ("", [])
     if command in ("", "-h", "--help"):
         print(f"{__doc__}\n\nusage: python -m mubench.trainers {{{','.join(commands)}}} [options]")
@@ -97,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return guarded(lambda: _run_grid(command, rest))
     if command == "bases":
         return guarded(lambda: _run_bases(rest))
+    if command == "matrix":
+        return guarded(lambda: _run_matrix(rest))
     if command == "rerun":
         return guarded(lambda: print("\n".join(rerun(rest))))
     return guarded(lambda: print("\n".join(run_method(command, rest))))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from mubench.hub_builders.columns import aligned
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.readme import committed
@@ -96,7 +95,7 @@ def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
         diverged = pool.run(jobs, "base models")
     if diverged:
         raise NonFiniteError(f"{len(diverged)} models diverged: {'; '.join(sorted(diverged))}")
-    return _aligned([HEAD, *(line for sweep in sweeps for line in _lines(sweep))])
+    return aligned([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
 
 
 def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
@@ -114,15 +113,3 @@ def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
 def _numbers(views: Views) -> list[str]:
     scores = [accuracy(views, split) for split in ("forget", "retain", "test")]
     return [f"{value:.3f}" for value in (*scores, auc(views["forget"].log_odds, views["test"].log_odds))]
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines whose columns stand below each other, numbers to the right."""
-    widths = np.array([[len(word) for word in line] for line in lines]).max(axis=0)
-    return [
-        "  ".join(
-            word.ljust(width) if column < 3 else word.rjust(width)
-            for column, (word, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]

@@ -186,11 +186,22 @@ def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
     Raises:
         NonFiniteError: If runs diverged; all others are done and judged.
     """
-    sweep.check()
+    run_sweeps([sweep], workers=workers)
+
+
+def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
+    """Do what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
+
+    Raises:
+        NonFiniteError: If runs diverged; all others are done and judged.
+    """
+    for sweep in sweeps:
+        sweep.check()
     with Workers(workers) as pool:
-        diverged = pool.run(sweep.references(), "references")
-        if sweep.seeds and not diverged:
-            diverged = pool.run(sweep.unlearning(), "unlearning")
-            pool.run(sweep.judging(), "judging")
+        diverged = pool.run([job for sweep in sweeps for job in sweep.references()], "references")
+        judged = [sweep for sweep in sweeps if sweep.seeds]
+        if judged and not diverged:
+            diverged = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
+            pool.run([job for sweep in judged for job in sweep.judging()], "judging")
     if diverged:
         raise NonFiniteError(f"{len(diverged)} runs diverged and have no row: {'; '.join(sorted(diverged))}")

@@ -1,0 +1,61 @@
+"""Methods against tasks: one number a cell, S, with the controls below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mubench.cards.entries import Entry
+from mubench.cards.formats import LEGEND, number
+from mubench.cards.leaderboard import Table
+from mubench.hub_builders.columns import aligned
+from mubench.trainers.controls import CONTROLS
+
+HALF = "retrain_keep50"
+
+
+def as_matrix(tables: Sequence[Table]) -> str:
+    """Return S of every method (lines) on every task (columns), and above how many tasks' keep-50 control it lies.
+
+    A cell is the mean over the runs with default arguments; ``-`` is no run, ``!`` a run that is flagged or has no
+    score. Below stand the controls, the leave-one-out retrained models first: the noise floor.
+
+    Args:
+        tables: Leaderboards, one a task, tier, family, ratio and backbone.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not tables:
+        raise ValueError("expected rows of results, got none")
+    columns = [{entry.name: entry for entry in (*table.entries, *table.controls)} for table in tables]
+    methods = sorted({key for column in columns for key in column} - set(CONTROLS), key=lambda m: -_mean(m, columns))
+    lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
+    heads = [f"{chr(ord('A') + place)}" for place in range(len(tables))]
+    names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
+    return "\n".join([*names, "", *aligned([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
+
+
+def _mean(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:
+    scores = [column[method].score or 0.0 for column in columns if method in column]
+    return float(np.mean(scores))
+
+
+def _line(method: str, columns: Sequence[Mapping[str, Entry]]) -> tuple[str, ...]:
+    cells = ["-" if method not in column else _cell(column[method]) for column in columns]
+    above = sum(_above(column, method) for column in columns)
+    return (method, *cells, str(above) if method not in CONTROLS else "")
+
+
+def _cell(entry: Entry) -> str:
+    control = entry.rows[0].control
+    return "!" if entry.score is None or (entry.flags and not control) else number(entry.score)
+
+
+def _above(column: Mapping[str, Entry], method: str) -> bool:
+    """Whether a method's S lies above that of the control which kept half of the forget rows."""
+    if method not in column or HALF not in column:
+        return False
+    score, half = column[method].score, column[HALF].score
+    return not column[method].flags and score is not None and half is not None and score > half

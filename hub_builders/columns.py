@@ -1,0 +1,25 @@
+"""Lines of a plain table, with their columns below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Return a line of text for every line of cells.
+
+    Args:
+        lines: Cells, equally many in each line.
+        left: Columns that stand to the left, such as names; all others, such as numbers, stand to the right.
+
+    Raises:
+        ValueError: If the lines are of different length.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,59 @@
+"""Every method on every task that it is made for: a sweep a task, all with one pool of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from mubench.hub_builders.tasks import get_task
+from mubench.trainers.bases import PRIMARY, Bases
+from mubench.trainers.run import get_method, methods_for
+from mubench.trainers.sweep import Place, Sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Which tasks, methods and seeds.
+
+    Attributes:
+        tasks: Task keys; none is every task that is built and has models.
+        methods: Method keys; none is all. A method is left out of the tasks that it is not made for.
+        ratio: Percentage to delete.
+        base_seeds: Seeds of the base models.
+        retrain_seeds: Seeds of the retrained models.
+        seeds: Seeds of the runs.
+        place: Where to read and write; its family may be `PRIMARY`.
+    """
+
+    tasks: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    ratio: int = 5
+    base_seeds: Sequence[int] = (0,)
+    retrain_seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[int] = (0,)
+    place: Place = field(default_factory=lambda: Place(family=PRIMARY))
+
+    def sweeps(self) -> list[Sweep]:
+        """Return a sweep for every task, with its default backbone.
+
+        Raises:
+            ValueError: If a task or method is unknown, or the methods are made for none of the tasks.
+        """
+        for key in self.methods:
+            get_method(key)
+        grids = Bases(tasks=self.tasks, ratio=self.ratio, place=self.place).sweeps()
+        found = [replace(grid, methods=self._made_for(grid.task)) for grid in grids]
+        if not any(grid.methods for grid in found):
+            raise ValueError(
+                f"expected methods made for {', '.join(g.task for g in grids)}, got {', '.join(self.methods)}"
+            )
+        return [
+            replace(grid, base_seeds=self.base_seeds, retrain_seeds=self.retrain_seeds, seeds=self.seeds)
+            for grid in found
+            if grid.methods
+        ]
+
+    def _made_for(self, task: str) -> list[str]:
+        """Return those of the methods that a task has; references and controls come by themselves."""
+        known = [key for key in methods_for(get_task(task).kind) if not get_method(key).from_scratch]
+        return [key for key in known if not self.methods or key in self.methods]
