@@ -29,7 +29,7 @@ def test_a_method_is_left_out_of_the_tasks_that_it_is_not_made_for():
 
 def test_runs_are_made_and_judged(own_walk):
     words = ["--methods", "neg_grad", "--ratio", "10", "--workers", "1", "--retrain_seeds", "0 1", "--seeds", "5"]
-    assert main(["matrix", "--task", "cifar10", *words, *own_walk.flags("results")]) == 0
+    assert main(["matrix", "--task", "cifar10", *words, *own_walk.flags(), f"--results={own_walk.results}"]) == 0
     assert ("neg_grad", 5) in {(row.method, row.seed) for row in read_results(own_walk.results)}
 
 
@@ -42,7 +42,7 @@ def test_runs_are_made_and_judged(own_walk):
 )
 def test_mistakes_are_one_line(own_walk, capsys, words, line):
     before = files(own_walk.root)
-    assert main(["matrix", *own_walk.flags("results"), *words]) == 2
+    assert main(["matrix", *own_walk.flags(), f"--results={own_walk.results}", *words]) == 2
     said = capsys.readouterr().err
     assert said.startswith("mubench: ") and line in said and said.count("\n") == 1
     assert files(own_walk.root) == before
