@@ -140,11 +140,11 @@ def run_followed(copy: Path, *command: str) -> str:
 
 @pytest.mark.slow
 def test_an_added_method_passes_its_test_and_the_architecture(followed: Path) -> None:
-    tests = ("tests/test_architecture.py", "tests/trainers", "-k", "architecture or neg_grad_plus")
+    tests = ("tests/test_architecture.py", "tests/trainers", "-k", "architecture or satimp")
     assert re.search(r"\d+ passed", run_followed(followed, "-m", "pytest", "-p", "no:cacheprovider", *tests))
     code = "from mubench.trainers import methods; print(*methods.METHODS); print(methods.__file__)"
     names, file = run_followed(followed, "-c", code).splitlines()
-    assert "neg_grad_plus" in names.split()
+    assert "satimp" in names.split()
     assert Path(file).is_relative_to(followed)
 
 

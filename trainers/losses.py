@@ -42,3 +42,35 @@ def kd(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, tempe
         Losses in nats, fp32, shape ``(B,)``.
     """
     return temperature**2 * kl(student, teacher, labels, temperature)
+
+
+def soft_cross_entropy(
+    target: torch.Tensor, student: torch.Tensor, labels: torch.Tensor, *, less_entropy: bool = False
+) -> torch.Tensor:
+    """Return ``-sum q log softmax(student)`` of every example, averaged over its answer tokens.
+
+    Args:
+        target: Probabilities ``q``, some of which may be 0, shape ``(B, K)`` or ``(B, T, V)``.
+        student: Logits that are trained, in the same shape.
+        labels: Labels of the batch, which say what tokens are answers.
+        less_entropy: Whether to take off the entropy of ``q``, which makes it ``KL(q || softmax(student))``.
+
+    Returns:
+        Losses in nats, fp32, shape ``(B,)``.
+    """
+    values = -(target * F.log_softmax(student.float(), dim=-1)).sum(dim=-1)
+    if less_entropy:
+        values = values - torch.special.entr(target).sum(dim=-1)
+    return over_tokens(values, labels) if values.ndim == 2 else values
+
+
+def lowered(logits: torch.Tensor, labels: torch.Tensor, amount: float) -> torch.Tensor:
+    """Return logits, in fp32, of which that of the label is lowered; at positions without a label they mean nothing.
+
+    Args:
+        logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
+        labels: Labels, shape ``(B,)`` or ``(B, T)``.
+        amount: How far; infinity takes the label out.
+    """
+    place = labels.clamp(min=0).unsqueeze(-1)  # a position without a label would name a class from behind
+    return logits.float().scatter_add(-1, place, torch.full(place.shape, -amount, device=logits.device))

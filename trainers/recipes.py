@@ -18,49 +18,65 @@ from mubench.hub_builders.tasks import Kind
 Arguments = Mapping[str, Mapping[str, Any]]
 
 
+# A method without a rate of its own takes the settings of the one it resembles.
+LIKE = {
+    "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
+    "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
+}  # fmt: skip
+
+
 def _each(epochs: int, batch: int, rates: Mapping[str, float], **special: Mapping[str, Any]) -> Arguments:
     shared = {"num_train_epochs": epochs, "per_device_train_batch_size": batch}
-    return {method: {**shared, "learning_rate": rate, **special.get(method, {})} for method, rate in rates.items()}
+    own = {method: {**shared, "learning_rate": rate, **special.get(method, {})} for method, rate in rates.items()}
+    alike = {method: {**own[other], **special.get(method, {})} for method, other in LIKE.items() if other in own}
+    return {**alike, **own}
 
 
 # fmt: off
 _MINI = _each(
     4, 64,
-    {"finetune": 3e-3, "neg_grad": 5e-4, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 1e-3, "scrub": 2e-3},
+    {"finetune": 3e-3, "neg_grad": 5e-4, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 1e-3, "scrub": 2e-3,
+     "eu_k": 3e-3},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
 _RESNET = _each(
     20, 128,
-    {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 8e-4, "scrub": 1e-5},
+    {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 8e-4, "scrub": 1e-5,
+     "eu_k": 1e-4},
 )
 _TRANSFORMER = _each(
     20, 128,
-    {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 5e-5, "salun": 1e-4, "bad_teaching": 5e-4, "scrub": 1e-5},
+    {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 5e-5, "salun": 1e-4, "bad_teaching": 5e-4, "scrub": 1e-5,
+     "eu_k": 1e-4},
 )
 _TEXT = _each(
     6, 32,
-    {"finetune": 5e-5, "neg_grad": 5e-6, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 1e-4, "scrub": 5e-5},
+    {"finetune": 5e-5, "neg_grad": 5e-6, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 1e-4, "scrub": 5e-5,
+     "eu_k": 5e-4},
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
 _MINI_LM = _each(
-    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3},
+    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
-_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5})
+_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4})
 # Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
-    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5},
+    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,
+     "eu_k": 5e-4},
 )
 _VIDEO = _each(
     3, 32,
-    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5},
+    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,
+     "eu_k": 5e-4},
 )
 _VILT = _each(
     6, 32,
-    {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5},
+    {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
+     "eu_k": 1e-4},
 )
-_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5})
+_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4})
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,

@@ -21,6 +21,16 @@ CLOSED = {
     "random_label": ((E * (F + R), E * (F + R)), {}),
     "salun": ((F + E * (F + R), F + E * (F + R)), {}),
     "bad_teaching": ((E * (F + SUBSET), E * (F + SUBSET)), {"bad": E * F, "good": E * SUBSET}),
+    "neg_grad_plus": ((E * 2 * R, E * 2 * R), {}),
+    "l1_sparse": ((E * R, E * R), {}),
+    "cf_k": ((E * R, E * R), {}),
+    "eu_k": ((E * R, E * R), {}),
+    "noise_ft": ((E * R, E * R), {}),
+    "delete": ((E * F, E * F), {"original": E * F}),
+    "undial": ((E * F, E * F), {"original": E * F}),
+    "ce_u": ((E * F, E * F), {}),
+    "kl_min": ((E * 2 * F, E * 2 * F), {"original": E * F}),
+    "lotus": ((E * (F + SUBSET) + E * F, E * (F + SUBSET)), {"original": 4 + E * (F + SUBSET)}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": MSTEPS * F + (E + 1) * R}),
 }
 

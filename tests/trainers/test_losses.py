@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.terms import IGNORED
-from mubench.trainers.losses import kd, kl
+from mubench.trainers.losses import kd, kl, lowered, soft_cross_entropy
 
 STUDENT = torch.tensor([[0.3, -1.2, 2.0], [-4.0, 0.1, 0.2]])
 TEACHER = torch.tensor([[1.0, 0.5, -0.7], [-2.0, -3.0, -1.0]])
@@ -59,3 +59,30 @@ def test_a_sequence_counts_the_mean_over_its_answer_tokens_alone() -> None:
     each = kl(STUDENT, TEACHER, LABELS)
     torch.testing.assert_close(kl(student, teacher, labels), torch.stack([each.mean(), each[0]]))
     torch.testing.assert_close(kd(student, teacher, labels, 1.0), kl(student, teacher, labels))
+
+
+def test_soft_cross_entropy_takes_probabilities_that_may_be_zero() -> None:
+    target = torch.tensor([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])
+    log_p = STUDENT.double().log_softmax(-1)
+    expected = [-float(log_p[0, 1]), -float((target[1] * log_p[1]).sum())]
+    torch.testing.assert_close(soft_cross_entropy(target, STUDENT, LABELS), torch.tensor(expected))
+    entropy = [0.0, -sum(q * math.log(q) for q in (0.2, 0.3, 0.5))]
+    less = [value - own for value, own in zip(expected, entropy, strict=True)]
+    torch.testing.assert_close(soft_cross_entropy(target, STUDENT, LABELS, less_entropy=True), torch.tensor(less))
+    q = TEACHER.softmax(-1)
+    torch.testing.assert_close(
+        soft_cross_entropy(q, STUDENT, LABELS, less_entropy=True), kl(STUDENT, TEACHER, LABELS), atol=1e-6, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("amount", [0.0, 3.0, math.inf])
+def test_the_logit_of_the_label_is_lowered_and_no_other(amount: float) -> None:
+    labels = torch.tensor([[0, 2], [IGNORED, 1]])
+    logits = torch.stack([STUDENT, TEACHER])
+    found = lowered(logits.half(), labels, amount)
+    expected = logits.half().float()
+    for row, token, label in ((0, 0, 0), (0, 1, 2), (1, 1, 1)):
+        expected[row, token, label] -= amount
+    answers = labels != IGNORED
+    assert found.dtype == torch.float32 and torch.equal(found[answers], expected[answers])
+    torch.testing.assert_close(lowered(STUDENT, LABELS, amount).softmax(-1).sum(-1), torch.ones(2))

@@ -28,6 +28,14 @@ SEEN = {
     "random_label": [2] * F + [2] * R,
     "salun": [3] * F + [2] * R,
     "scrub": [2] * F + [3] * R,
+    "neg_grad_plus": [2 * R // F] * F + [2] * R,
+    "l1_sparse": [0] * F + [2] * R,
+    "cf_k": [0] * F + [2] * R,
+    "eu_k": [0] * F + [2] * R,
+    "noise_ft": [0] * F + [2] * R,
+    "delete": [2] * F + [0] * R,
+    "undial": [2] * F + [0] * R,
+    "ce_u": [2] * F + [0] * R,
 }
 # Every method on every tiny model that it is tried on, and on one of them in turn.
 CASES = [(method, name) for method in METHODS for name in toy.names_for(method)]
@@ -60,7 +68,8 @@ def plain(method: str) -> torch.nn.Module:
 
 def given(method: str) -> dict[str, Any]:
     """Return what a method needs for a model without a config."""
-    return {"bad_teacher": toy.Table(seed=9)} if method == "bad_teaching" else {}
+    fresh = {"bad_teaching": {"bad_teacher": toy.Table(seed=9)}, "eu_k": {"fresh": toy.Stack()}}
+    return fresh.get(method, {})
 
 
 def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> None:
@@ -76,9 +85,10 @@ def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> Non
 
 @pytest.mark.parametrize(("method", "name"), CASES)
 def test_t_ga_accumulation_changes_nothing(method: str, name: str, tmp_path: Path) -> None:
-    one = toy.trained(method, name, tmp_path, num_train_epochs=1)
+    options = {"num_train_epochs": 1, **toy.smooth(method)}
+    one = toy.trained(method, name, tmp_path, **options)
     four = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-    other = toy.trained(method, name, tmp_path, num_train_epochs=1, **four)
+    other = toy.trained(method, name, tmp_path, **options, **four)
     assert toy.distance(one, toy.snapshot(toy.build(name))) > 1e-4
     assert toy.distance(one, toy.snapshot(other)) < 1e-6
 

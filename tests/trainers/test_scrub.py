@@ -15,14 +15,6 @@ from mubench.trainers.methods.scrub import ScrubArguments, ScrubTrainer
 from tests.trainers import toy
 
 
-def step(trainer: Any, rows: Any) -> torch.Tensor:
-    """Return the loss of one optimizer step on these rows."""
-    batch = trainer.train_collator([trainer.train_dataset[int(i)] for i in rows])
-    (batch,), count = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
-    loss: torch.Tensor = trainer.compute_loss(trainer.model, batch, num_items_in_batch=count)
-    return loss
-
-
 def table(folder: Path, **changes: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
     """Return a prepared trainer whose student has moved, and the logits of teacher and student."""
     trainer = toy.trainer("scrub", toy.Table(), toy.sides(toy.table_rows()), folder, **changes)
@@ -37,7 +29,7 @@ def table(folder: Path, **changes: Any) -> tuple[Any, torch.Tensor, torch.Tensor
 def test_t_init_the_distance_and_its_gradient_are_zero_at_the_original_weights(name: str, tmp_path: Path) -> None:
     trainer = toy.trainer("scrub", toy.build(name), toy.sides(toy.rows(name)), tmp_path)
     trainer.prepare()
-    loss = step(trainer, trainer.forget_rows)
+    loss = toy.step(trainer, trainer.forget_rows)
     loss.backward()
     assert abs(loss.item()) < 1e-6
     assert max(float(weight.grad.abs().max()) for weight in trainer.model.parameters()) < 1e-6
@@ -46,7 +38,7 @@ def test_t_init_the_distance_and_its_gradient_are_zero_at_the_original_weights(n
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
 def test_t_grad_of_the_max_pass(temperature: float, tmp_path: Path) -> None:
     trainer, teacher, student = table(tmp_path, temperature=temperature)
-    step(trainer, trainer.forget_rows).backward()
+    toy.step(trainer, trainer.forget_rows).backward()
     gradient = trainer.model.table.grad
     p = [(logits / temperature).softmax(-1) for logits in (student, teacher)]
     torch.testing.assert_close(gradient[: toy.FORGET], (-temperature * (p[0] - p[1]) / toy.FORGET)[: toy.FORGET])
@@ -55,7 +47,7 @@ def test_t_grad_of_the_max_pass(temperature: float, tmp_path: Path) -> None:
 
 def test_t_grad_of_the_min_pass(tmp_path: Path) -> None:
     trainer, teacher, student = table(tmp_path, gamma=0.7, alpha=0.2, temperature=2.0)
-    step(trainer, trainer.retain_rows).backward()
+    toy.step(trainer, trainer.retain_rows).backward()
     gradient = trainer.model.table.grad
     one_hot = torch.nn.functional.one_hot(torch.arange(toy.ROWS) % toy.CLASSES, toy.CLASSES)
     distil = 2.0 * ((student / 2).softmax(-1) - (teacher / 2).softmax(-1))
@@ -80,7 +72,7 @@ def test_t_grad_of_a_pass_reaches_all_weights(side: str, name: str, tmp_path: Pa
     wrong = student.softmax(-1) - torch.eye(toy.CLASSES)[[data[i]["labels"] for i in rows]]
     slopes = -distil if side == "max" else 0.7 * wrong + 0.2 * distil
     expected = toy.gradients(logits, trainer.model, slopes / len(rows))
-    step(trainer, rows).backward()
+    toy.step(trainer, rows).backward()
     for weight, gradient in zip(trainer.model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.grad, gradient, atol=1e-6, rtol=1e-4)
 

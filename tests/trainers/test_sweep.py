@@ -67,7 +67,10 @@ def test_no_method_named_means_every_method_that_starts_from_a_base(sweep):
 
 def test_only_methods_made_for_the_kind_of_task_are_run(sweep):
     jobs = replace(sweep, task="tofu", backbones=["llama"], methods=[]).unlearning()
-    assert {job.method for job in jobs} == {"finetune", "neg_grad", "bad_teaching", "scrub"}
+    assert {job.method for job in jobs} == {
+        key for key, one in METHODS.items() if "text_generation" in one.kinds and not one.from_scratch
+    }
+    assert "salun" not in {job.method for job in jobs}
 
 
 def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):

@@ -33,7 +33,7 @@ from mubench.hub_builders.checkpoints import last_checkpoint
 from mubench.hub_builders.modalities.seq2seq import shifted
 from mubench.hub_builders.modalities.writing import make_tokenizer
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.terms import IGNORED
+from mubench.hub_builders.terms import IGNORED, aligned
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
@@ -208,12 +208,19 @@ def trainer(
 ) -> Any:
     """Return a trainer of a method; ``given`` goes to the trainer, all else to its arguments."""
     kind = METHODS[method] if isinstance(method, str) else method
+    if kind.needs_validation:
+        changes = {"stop_below": -2.0, **changes}  # never
     args: UnlearningArguments = kind.arguments(**settings(folder, **changes))
     writer = getattr(getattr(model, "config", None), "vocab_size", None) == VOCABULARY
     extra: dict[str, Any] = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
     if kind.needs_validation:
-        extra["eval_dataset"] = {"validation": data["retain"][:4]}
+        extra["eval_dataset"] = {"validation": data.get("retain", [])[:4]}
     return kind(model, args, train_dataset=data, **{**extra, **(given or {})})
+
+
+def smooth(method: str) -> dict[str, Any]:
+    """Return what keeps rounding from being blown up: after a step the sign of a weight that was 0 is noise."""
+    return {"max_steps": 1} if method == "l1_sparse" else {}
 
 
 def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **changes: Any) -> PreTrainedModel:
@@ -221,6 +228,15 @@ def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **ch
     model = build(name)
     trainer(method, model, sides(rows(name)), folder, **changes).train()
     return model
+
+
+def step(trainer: Any, rows: Any) -> torch.Tensor:
+    """Return the loss of one optimizer step on these rows."""
+    batch = trainer.train_collator([trainer.train_dataset[int(i)] for i in rows])
+    (batch,), count = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
+    batch = aligned(trainer.model, batch)
+    loss: torch.Tensor = trainer.compute_loss(trainer.model, batch, num_items_in_batch=count)
+    return loss
 
 
 def inputs(data: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -2,24 +2,44 @@
 
 from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.methods.bad_teaching import BadTeachingTrainer
+from mubench.trainers.methods.ce_u import CeUTrainer
+from mubench.trainers.methods.cf_k import CfKTrainer
+from mubench.trainers.methods.delete import DeleteTrainer
+from mubench.trainers.methods.eu_k import EuKTrainer
 from mubench.trainers.methods.finetune import FinetuneTrainer
+from mubench.trainers.methods.kl_min import KlMinTrainer
+from mubench.trainers.methods.l1_sparse import L1SparseTrainer
+from mubench.trainers.methods.lotus import LotusTrainer
 from mubench.trainers.methods.neg_grad import NegGradTrainer
+from mubench.trainers.methods.neg_grad_plus import NegGradPlusTrainer
+from mubench.trainers.methods.noise_ft import NoiseFtTrainer
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.methods.retrain import RetrainTrainer
 from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
 from mubench.trainers.methods.salun import SalunTrainer
 from mubench.trainers.methods.scrub import ScrubTrainer
+from mubench.trainers.methods.undial import UndialTrainer
 
 __all__ = [
     "METHODS",
     "BadTeachingTrainer",
+    "CeUTrainer",
+    "CfKTrainer",
+    "DeleteTrainer",
+    "EuKTrainer",
     "FinetuneTrainer",
+    "KlMinTrainer",
+    "L1SparseTrainer",
+    "LotusTrainer",
+    "NegGradPlusTrainer",
     "NegGradTrainer",
+    "NoiseFtTrainer",
     "RandomLabelTrainer",
     "RetrainKeep50Trainer",
     "RetrainTrainer",
     "SalunTrainer",
     "ScrubTrainer",
+    "UndialTrainer",
 ]
 
 METHODS: dict[str, type[UnlearningTrainer]] = {
@@ -31,4 +51,14 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "salun": SalunTrainer,
     "bad_teaching": BadTeachingTrainer,
     "scrub": ScrubTrainer,
+    "neg_grad_plus": NegGradPlusTrainer,
+    "l1_sparse": L1SparseTrainer,
+    "cf_k": CfKTrainer,
+    "eu_k": EuKTrainer,
+    "noise_ft": NoiseFtTrainer,
+    "delete": DeleteTrainer,
+    "lotus": LotusTrainer,
+    "undial": UndialTrainer,
+    "ce_u": CeUTrainer,
+    "kl_min": KlMinTrainer,
 }

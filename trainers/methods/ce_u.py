@@ -1,0 +1,69 @@
+"""CE-U: what the model says of a forget row, with the true class taken out, as its own target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mubench.hub_builders.terms import IGNORED
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import lowered, soft_cross_entropy
+
+
+@dataclass
+class CeUArguments(UnlearningArguments):
+    """Arguments of `CeUTrainer`."""
+
+    ignore_first_n: int = field(
+        default=1, metadata={"help": "Answer tokens at the start that have no target; of models that write."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a number of tokens that is none."""
+        super().__post_init__()
+        if self.ignore_first_n < 0:
+            raise ValueError(f"ignore_first_n must be 0 or more, got {self.ignore_first_n}")
+
+
+def without_first(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Return token labels, ``(B, T)``, without the first answer tokens of every row; class labels as they are."""
+    if labels.ndim == 1:
+        return labels
+    answer = labels != IGNORED
+    return labels.masked_fill(answer & (answer.cumsum(dim=1) <= count), IGNORED)
+
+
+class CeUTrainer(UnlearningTrainer):
+    """Trains, on the forget rows, towards the model's own outputs without its logit of the true class.
+
+    ``L = mean_forget CE(q, p)`` with ``p = softmax(z)`` and ``q = softmax(z, where z[y] = -inf)``, through which no
+    gradient flows; of models that write, the mean over the answer tokens but the first ``ignore_first_n``.
+
+    Args:
+        model: The base model.
+        args: `CeUArguments`.
+
+    Requirements:
+        Forget rows; retain rows are not read. An answer of no more than ``ignore_first_n`` tokens has no loss, and
+        if all are as short, nothing is trained.
+
+    Relations:
+        `DeleteTrainer` is this with a target that stays that of the base model, for one more model in memory.
+        Unlike that of `NegGradTrainer` the gradient, ``p - q``, is bounded.
+    """
+
+    paper = Paper("CE-U: Cross Entropy Unlearning", "arXiv 2025", "2503.01224", "Yang")
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = CeUArguments
+    args: CeUArguments
+    streams = ("forget",)
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the cross-entropy of the forget rows with their targets."""
+        logits, labels = self.logits(model, batch), without_first(batch["labels"], self.args.ignore_first_n)
+        target = lowered(logits.detach(), labels, math.inf).softmax(dim=-1)
+        return [Term("forget", soft_cross_entropy(target, logits, labels)[batch["forget"]])]

@@ -1,0 +1,60 @@
+"""DELETE: what the base model says of a forget row, with the true class taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import lowered, soft_cross_entropy
+from mubench.trainers.teachers import frozen_copy, teacher_logits
+
+
+@dataclass
+class DeleteArguments(UnlearningArguments):
+    """DELETE has no arguments of its own."""
+
+
+class DeleteTrainer(UnlearningTrainer):
+    """Distils, on the forget rows, from the base model without its logit of the true class.
+
+    ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; of models
+    that write, the mean over the answer tokens. The other classes keep the odds they have in the base model.
+
+    Args:
+        model: The base model.
+        args: Training arguments.
+        teacher: Takes the place of the frozen base model.
+
+    Requirements:
+        Forget rows; retain rows are not read. Of two classes the other one is left, so that the target is a flipped
+        label, which pushes the forget rows below what a retrained model would say of them.
+
+    Relations:
+        `CeUTrainer` takes the true class out of the model as it is now; `UndialTrainer` lowers its logit instead.
+    """
+
+    paper = Paper(
+        "Decoupled Distillation to Erase: A General Unlearning Method for Any Class-centric Tasks",
+        "CVPR 2025", "2503.23751", "Zhou et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = DeleteArguments
+    streams = ("forget",)
+    uses_teacher = True
+
+    def prepare(self) -> None:
+        """Keep the base model as the teacher."""
+        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
+        self.teachers = {"original": teacher.to(self.args.device)}
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the divergence of the forget rows from their targets."""
+        logits, labels = self.logits(model, batch), batch["labels"]
+        target = lowered(teacher_logits(self.teachers["original"], batch), labels, math.inf).softmax(dim=-1)
+        values = soft_cross_entropy(target, logits, labels, less_entropy=True)
+        return [Term("forget", values[batch["forget"]])]

@@ -1,0 +1,64 @@
+"""EU-k: the last k blocks initialised afresh and trained on the retain rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from mubench.trainers.methods.cf_k import CfKArguments, CfKTrainer
+from mubench.trainers.teachers import random_copy
+
+
+@dataclass
+class EuKArguments(CfKArguments):
+    """Arguments of `EuKTrainer`."""
+
+
+class EuKTrainer(CfKTrainer):
+    """Forgets the last ``k`` blocks and what follows them, and learns them again from the retain rows.
+
+    ``L = mean_retain CE(z, y)`` over the weights after the cut, which start from a fresh initialisation of the model's
+    config; their buffers, such as the statistics of a BatchNorm, start afresh as well.
+
+    Args:
+        model: The base model.
+        args: `EuKArguments`; about as many epochs as the base model was trained for.
+        fresh: A freshly initialised model; required where ``model`` is not a `transformers.PreTrainedModel`.
+
+    Requirements:
+        As `CfKTrainer`.
+
+    Relations:
+        Exact for the last k blocks alone, hence the name exact unlearning (EU-k); what the others remember stays.
+        `RetrainTrainer` starts all of them afresh.
+    """
+
+    arguments = EuKArguments
+    args: EuKArguments
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: EuKArguments | None = None,
+        *,
+        fresh: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if fresh is None and not isinstance(model, PreTrainedModel):
+            raise ValueError(f"expected fresh= for a plain {type(model).__name__}, which has no config, got none")
+        super().__init__(model, args, **kwargs)
+        self.fresh = fresh
+
+    def prepare(self) -> None:
+        """Cut the model, freeze what comes before the cut and initialise what comes after it."""
+        super().prepare()
+        seed = int(self.generator("fresh blocks").integers(2**31))
+        fresh = random_copy(self.model, seed) if self.fresh is None else self.fresh
+        state, new = self.model.state_dict(), fresh.state_dict()
+        with torch.no_grad():
+            for name in (*self.split.last, *self.split.buffers):
+                if name in state:  # buffers that are not kept with the weights hold nothing that was learned
+                    state[name].copy_(new[name])

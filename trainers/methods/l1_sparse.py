@@ -1,0 +1,72 @@
+"""L1-sparse: fine-tuning on the retain rows under a penalty that makes weights small, and less so every epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from mubench.trainers.base import Paper
+from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
+
+
+@dataclass
+class L1SparseArguments(FinetuneArguments):
+    """Arguments of `L1SparseTrainer`; ``gamma`` is the weight that later work takes over from the paper's code."""
+
+    gamma: float = field(default=5e-4, metadata={"help": "Weight of the L1 norm in the first epoch (gamma)."})
+    no_l1_epochs: int = field(default=0, metadata={"help": "Epochs at the end that have no penalty (E_0)."})
+
+    def __post_init__(self) -> None:
+        """Refuse a weight or a schedule that is none."""
+        super().__post_init__()
+        if self.gamma < 0:
+            raise ValueError(f"gamma must be 0 or more, got {self.gamma}")
+        if self.no_l1_epochs < 0:
+            raise ValueError(f"no_l1_epochs must be 0 or more, got {self.no_l1_epochs}")
+
+
+def l1_weight(gamma: float, epoch: int, epochs: int, tail: int) -> float:
+    """Return the weight of the penalty in an epoch: ``gamma (1 - e / (E - E_0))``, and 0 in the last ``E_0`` epochs.
+
+    Args:
+        gamma: Weight in the first epoch.
+        epoch: Epoch ``e``, from 0.
+        epochs: Epochs ``E`` of the run.
+        tail: Epochs ``E_0`` without penalty.
+    """
+    return gamma * (1 - epoch / (epochs - tail)) if epoch < epochs - tail else 0.0
+
+
+class L1SparseTrainer(FinetuneTrainer):
+    """Fine-tunes on the retain rows while the L1 norm of the weights is held down.
+
+    ``L = mean_retain CE(z, y) + gamma_e ||theta||_1`` with ``gamma_e = gamma (1 - e / (E - E_0))`` in epoch ``e`` of
+    ``E``, and 0 in the last ``E_0`` ones. The norm is that of all weights that are trained, biases and norms included;
+    its gradient at 0 is 0. Logs hold it as ``loss_penalty``, apart from the loss of the rows.
+
+    Args:
+        model: The base model.
+        args: `L1SparseArguments`.
+
+    Requirements:
+        Retain rows; forget rows are not read. An optimizer that rescales gradients, such as Adam, rescales the
+        penalty's as well: a weight of one optimizer says nothing about another's.
+
+    Relations:
+        ``gamma = 0`` is `FinetuneTrainer`. Published as the l1-sparse method of "prune first, then unlearn".
+    """
+
+    paper = Paper("Model Sparsity Can Simplify Machine Unlearning", "NeurIPS 2023", "2304.04934", "Jia et al.")
+    arguments = L1SparseArguments
+    args: L1SparseArguments
+
+    def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
+        """Return the L1 norm with the weight of this epoch."""
+        epochs = self.state.num_train_epochs or math.ceil(self.args.num_train_epochs)
+        weight = l1_weight(self.args.gamma, int(self.state.epoch or 0), epochs, self.args.no_l1_epochs)
+        if not weight:
+            return None
+        norms = [part.abs().sum() for part in model.parameters() if part.requires_grad]
+        return weight * torch.stack(norms).sum()

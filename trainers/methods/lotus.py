@@ -1,0 +1,131 @@
+"""LoTUS: labels as smooth as it takes for the forget rows to look like rows never seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import soft_cross_entropy
+from mubench.trainers.pairs import ForgetRetain, some
+from mubench.trainers.teachers import frozen_copy, teacher_logits
+
+
+@dataclass
+class LotusArguments(UnlearningArguments):
+    """Arguments of `LotusTrainer`; the defaults are those of the paper's code."""
+
+    alpha: float = field(default=1.0, metadata={"help": "How fast the temperature follows the accuracy (alpha)."})
+    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain rows to train on (the paper's)."})
+    stop_below: float = field(
+        default=-0.01, metadata={"help": "Training ends once accuracy on forget is this far from that on validation."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none."""
+        super().__post_init__()
+        if not 0 < self.retain_share <= 1:
+            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
+
+
+def gumbel_targets(logits: torch.Tensor, noise: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    """Return ``softmax((z + g) / tau)``, and one class drawn from ``softmax(z)`` where ``tau`` is 0.
+
+    Args:
+        logits: Logits of the base model, shape ``(B, K)``.
+        noise: Gumbel noise ``g``, shape ``(B, K)``.
+        tau: Temperature of every row, 0 or more, shape ``(B,)``.
+    """
+    scores = logits.float() + noise
+    drawn = F.one_hot(scores.argmax(dim=-1), scores.shape[-1]).float()
+    soft = (scores / tau.clamp(min=torch.finfo(torch.float32).tiny).unsqueeze(-1)).softmax(dim=-1)
+    return torch.where(tau.unsqueeze(-1) > 0, soft, drawn)
+
+
+class LotusTrainer(UnlearningTrainer):
+    """Trains on what the base model says, drawn as labels on retain rows and smoothed on forget rows.
+
+    ``L = -mean_all sum_k t_k log p_k``, where ``t`` is one class drawn from the base model's ``softmax(z_0)`` on a
+    subset of the retain rows, and ``softmax((z_0 + g) / tau)`` on forget rows, ``g`` Gumbel noise that is drawn anew
+    every epoch. ``tau = exp(alpha (acc(theta, forget) - acc(theta_0, validation)))`` at the start of every epoch;
+    training ends after the epoch in which that difference comes down to ``stop_below``.
+
+    Args:
+        model: The base model.
+        args: `LotusArguments`.
+        eval_dataset: Validation rows, on which the base model's accuracy is the goal for the forget rows.
+        teacher: Takes the place of the frozen base model.
+
+    Requirements:
+        Forget and retain rows, and validation rows.
+
+    Relations:
+        `BadTeachingTrainer` smooths by a second teacher and knows no goal.
+    """
+
+    paper = Paper("LoTUS: Large-Scale Machine Unlearning with a Taste of Uncertainty", "CVPR 2025", "2503.18314",
+                  "Spartalis et al.")  # fmt: skip
+    kinds = CLASSIFICATION
+    arguments = LotusArguments
+    args: LotusArguments
+    uses_teacher = True
+    needs_validation = True
+
+    def prepare(self) -> None:
+        """Keep the base model as the teacher and measure the goal."""
+        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
+        self.teachers = {"original": teacher.to(self.args.device)}
+        self.goal = self.accuracy(self.teachers["original"], ForgetRetain({"retain": self.validation}))
+        self.drawn = (-1, torch.empty(0))
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: the forget rows and the retain subset."""
+        subset = some(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
+        return [np.concatenate([self.forget_rows, subset])]
+
+    def accuracy(self, model: torch.nn.Module, dataset: Any, rows: np.ndarray | None = None) -> float:
+        """Return the accuracy of a model in eval mode."""
+        model.eval()
+        hits = [
+            (teacher_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
+            for batch in self.batches(dataset, rows)
+        ]
+        return float(torch.cat(hits).mean())
+
+    def gap(self) -> float:
+        """Return accuracy on forget minus the goal as it was at the start of this epoch; logs keep it for a resume."""
+        epoch = int(self.state.epoch or 0)
+        for entry in reversed(self.state.log_history):
+            if entry.get("gap_epoch") == epoch:
+                return entry["gap"]
+        was_training = self.model.training
+        gap = self.accuracy(self.model, self.train_dataset, self.forget_rows) - self.goal
+        self.model.train(was_training)
+        self.state.log_history.append({"gap_epoch": epoch, "gap": gap, "step": self.state.global_step})
+        return gap
+
+    def noise(self, rows: torch.Tensor, classes: int) -> torch.Tensor:
+        """Return this epoch's Gumbel noise for some rows, shape ``(b, K)``: a pure function of seed and epoch."""
+        epoch = int(self.state.epoch or 0)
+        if self.drawn[0] != epoch:
+            table = self.generator(f"gumbel {epoch}").gumbel(size=(len(self.train_dataset), classes))  # type: ignore[arg-type]
+            self.drawn = (epoch, torch.from_numpy(table.astype(np.float32)))
+        return self.drawn[1][rows.cpu()].to(rows.device)
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the cross-entropy of every row with its target."""
+        tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
+        logits = self.logits(model, batch)
+        noise = self.noise(batch["index"], logits.shape[-1])
+        target = gumbel_targets(teacher_logits(self.teachers["original"], batch), noise, tau)
+        return [Term("all", soft_cross_entropy(target, logits, batch["labels"]))]
+
+    def after_epoch(self) -> bool:
+        """Say whether the forget rows have come down to the goal."""
+        return (self.state.epoch or 0) < self.state.num_train_epochs and self.gap() <= self.args.stop_below

@@ -1,0 +1,72 @@
+"""NegGrad+ and GradDiff: descend on retain rows while ascending on forget rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.pairs import pair_rows
+
+
+@dataclass
+class NegGradPlusArguments(UnlearningArguments):
+    """Arguments of `NegGradPlusTrainer`; the defaults are the paper's small setting."""
+
+    alpha: float = field(default=0.95, metadata={"help": "Weight of the retain loss; 1 - alpha is the forget loss's."})
+    anchor: str = field(
+        default="retain",
+        metadata={"help": "Side that an epoch goes through once: retain (NegGrad+) or forget (GradDiff)."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a weight or a side that is none."""
+        super().__post_init__()
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
+        if self.anchor not in ("retain", "forget"):
+            raise ValueError(f"anchor must be retain or forget, got {self.anchor!r}")
+
+
+class NegGradPlusTrainer(UnlearningTrainer):
+    """Raises the loss of the forget rows and keeps that of as many retain rows low.
+
+    ``L = alpha mean_retain CE(z, y) - (1 - alpha) mean_forget CE(z, y)``
+
+    A batch holds pairs of a forget and a retain row. Anchored at retain, an epoch goes through the retain rows and
+    comes to every forget row equally often; anchored at forget, it goes through the forget rows and draws retain rows.
+
+    Args:
+        model: The base model.
+        args: `NegGradPlusArguments`; a batch size counts pairs.
+
+    Requirements:
+        Forget and retain rows. The loss is unbounded: a small ``alpha`` ruins a model as `NegGradTrainer` does.
+
+    Relations:
+        ``alpha = 1`` anchored at retain is `FinetuneTrainer`, ``alpha = 0`` anchored at forget `NegGradTrainer`.
+        Anchored at forget with ``alpha = 0.5`` it is GradDiff (Liu et al., CoLLAs 2022, 2203.12817), whose loss
+        ``mean_retain CE - mean_forget CE`` is twice this one. `KlMinTrainer` keeps outputs in place of labels.
+    """
+
+    paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = NegGradPlusArguments
+    args: NegGradPlusArguments
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: a pair for every row of the anchor."""
+        sides = [self.forget_rows, self.retain_rows]
+        anchor, other = sides if self.args.anchor == "forget" else sides[::-1]
+        return [pair_rows(anchor, other, self.generator(f"pairs {epoch}"))]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the cross-entropy of both sides."""
+        values = per_example_loss(self.logits(model, batch), batch["labels"])
+        forget = batch["forget"]
+        return [Term("retain", values[~forget], self.args.alpha), Term("forget", values[forget], self.args.alpha - 1)]

@@ -1,0 +1,85 @@
+"""UNDIAL: what the base model says of a forget row, with the logit of the true class turned down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import lowered, soft_cross_entropy
+from mubench.trainers.pairs import pair_rows
+from mubench.trainers.teachers import frozen_copy, teacher_logits
+
+
+@dataclass
+class UndialArguments(UnlearningArguments):
+    """Arguments of `UndialTrainer`; the defaults are those in use for TOFU."""
+
+    beta: float = field(default=10.0, metadata={"help": "How far the logit of the true class is turned down (beta)."})
+    alpha: float = field(default=0.0, metadata={"help": "Weight of the cross-entropy of paired retain rows; 0: none."})
+
+    def __post_init__(self) -> None:
+        """Refuse what turns nothing down, or a weight that is none."""
+        super().__post_init__()
+        for name in ("beta", "alpha"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+
+
+class UndialTrainer(UnlearningTrainer):
+    """Distils, on the forget rows, from the base model with its logit of the true class lowered.
+
+    ``L = mean_forget CE(q, p) + alpha mean_retain CE(z, y)`` with ``q = softmax(z_0 - beta onehot(y))`` and
+    ``p = softmax(z)``; of models that write, the mean over the answer tokens, each with its own target.
+
+    Args:
+        model: The base model.
+        args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain row.
+        teacher: Takes the place of the frozen base model.
+
+    Requirements:
+        Forget rows, and with ``alpha`` retain rows. The target is bounded, so that training longer does no more.
+
+    Relations:
+        ``beta = 0`` distils the model from itself; without end it is `DeleteTrainer`, but for the entropy of the
+        target, which is constant. `CeUTrainer` has no teacher.
+    """
+
+    paper = Paper(
+        "UNDIAL: Self-Distillation with Adjusted Logits for Robust Unlearning in Large Language Models",
+        "NAACL 2025", "2402.10052", "Dong et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = UndialArguments
+    args: UndialArguments
+    streams = ("forget",)
+    uses_teacher = True
+
+    def prepare(self) -> None:
+        """Keep the base model as the teacher."""
+        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
+        self.teachers = {"original": teacher.to(self.args.device)}
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: the forget rows, paired with retain rows where those have a weight."""
+        if not self.args.alpha:
+            return [self.forget_rows]
+        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the cross-entropy with the targets, and that of the retain rows where it has a weight."""
+        logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
+        values = logits.new_zeros(0)
+        if forget.any():
+            original = teacher_logits(self.teachers["original"], batch, forget)
+            target = lowered(original, labels[forget], self.args.beta).softmax(dim=-1)
+            values = soft_cross_entropy(target, logits[forget], labels[forget])
+        return [
+            Term("forget", values),
+            Term("retain", per_example_loss(logits, labels)[~forget], weight=self.args.alpha),
+        ]
