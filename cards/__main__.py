@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mubench.cards.formats import as_text
@@ -11,7 +12,7 @@ from mubench.cards.leaderboard import Table, tables
 from mubench.cards.matrix import as_matrix
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.hints import target
-from mubench.hub_builders.names import DATASET
+from mubench.hub_builders.names import DATASET, is_dataset_folder
 from mubench.trainers.results import read_results
 
 SHOWN: dict[str, Callable[[Sequence[Table]], str]] = {"leaderboard": as_text, "matrix": as_matrix}
@@ -21,10 +22,20 @@ def parser() -> Parser:
     """Return the parser."""
     one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
     one.add_argument("what", nargs="?", choices=("all", *SHOWN), default="all", help="what to make")
-    one.add_argument("--data", type=Path, default=Path("mu-bench"), help="dataset folder")
+    one.add_argument("--data", type=Path, default=Path(DATASET), help="dataset folder; mu-bench: and its sisters")
     one.add_argument("--models", type=Path, default=Path("models"), help="folder of model folders")
     one.add_argument("--results", type=Path, default=Path("results"), help="folder of result rows")
     return one
+
+
+def _dataset_folders(data: Path) -> list[Path]:
+    """Return a dataset folder and, if it is the one that stands for all families, those built beside it."""
+    if data.name != DATASET:
+        return [data]
+    built = sorted(
+        one.parent for one in data.parent.glob(f"{DATASET}-*/README.md") if is_dataset_folder(one.parent.name)
+    )
+    return [data, *built]
 
 
 def write_all(data: Path, models: Path, results: Path) -> None:
@@ -36,10 +47,13 @@ def write_all(data: Path, models: Path, results: Path) -> None:
     # The table needs no torch; the cards do, for the papers that the methods carry.
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
 
+    def card(folder: Path) -> int:
+        return len([write_dataset_card(folder)])
+
     judged = any(results.glob("*.json"))
     rows = read_results(results) if judged else []
     jobs: list[tuple[Path, bool, Callable[[], int]]] = [
-        (data, data.is_dir(), lambda: len([write_dataset_card(data)])),
+        *((folder, folder.is_dir(), partial(card, folder)) for folder in _dataset_folders(data)),
         (models, models.is_dir(), lambda: len(write_model_cards(models, rows))),
         (results, judged, lambda: len([write_results_card(results, data=data, models=models)])),
     ]

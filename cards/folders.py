@@ -41,6 +41,9 @@ def write_dataset_card(folder: Path) -> Path:
 def _sample_pictures(folder: Path, manifests: Sequence[Manifest]) -> dict[str, str]:
     """Draw sample rows of every task whose rows can be looked at and shown; return where, by task."""
     shown = [one for one in manifests if may_be_shown(one)]
+    for one in manifests:
+        if one not in shown:  # what a build of another tier may have left
+            (folder / sample_picture(one)).unlink(missing_ok=True)
     for one in shown:
         draw_samples(one, folder, folder / sample_picture(one))
     return {one["task"]: sample_picture(one) for one in shown}

@@ -16,10 +16,11 @@ from mubench.cards.leaderboard import Table
 from mubench.cards.usage import usage
 from mubench.hub_builders.families import FAMILY
 from mubench.hub_builders.folders import Run
-from mubench.hub_builders.names import RATIOS, config_name, dataset_folder
+from mubench.hub_builders.names import RATIOS, config_name, dataset_folder, published_dataset
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.readme import Manifest, example_config, percentages
-from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
+from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, get_task
+from mubench.hub_builders.withheld import NAMESPACE
 from mubench.trainers.base import Paper
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics import METRICS, Metric
@@ -78,6 +79,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         stands_in = one["tier"] == "partial" and "--raw" in one["command"]
         licence = "that of the files given" if stands_in else one["task"].licence_of(one["tier"])
         one |= {"labels": _labels(one["labels"]), "licence": licence, "stands_in": stands_in}
+        one["primary"] = one["task"].family_of(one["tier"])
         one["revision"] = _revision(one["task"].source.revision)
     return _render(
         "dataset.md.jinja",
@@ -88,7 +90,8 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),
         family=family,
-        families={dataset_folder(name): one.words.partition(": ")[2] for name, one in FAMILY.items()},
+        families=[_sisters(name) for name in FAMILY],
+        namespace=NAMESPACE,
         family_words=FAMILY[family].words,
         reach=_reach(tasks),
         rule=FAMILY[family].rule.format(seed=seed),
@@ -98,6 +101,16 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         pictures=pictures or {},
         faults={one["task"].title: PAPER_LISTS[one["task"].key].fault for one in tasks} if family == "paper" else {},
     )
+
+
+def _sisters(family: str) -> dict[str, Any]:
+    """Return what a deletion family does, its folder, and what its repositories are called, one a tier."""
+    tiers = ("full",) if family == "paper" else TIERS
+    return {
+        "folder": dataset_folder(family),
+        "published": [published_dataset(family, 0, tier) for tier in tiers],
+        "words": FAMILY[family].words.partition(": ")[2],
+    }
 
 
 def _revision(name: str | None) -> str:

@@ -15,6 +15,7 @@ from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.families import Wish, check_wish, known_tasks
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
+from mubench.hub_builders.sources import check_options
 from mubench.hub_builders.tasks import Tier, get_task
 
 
@@ -23,7 +24,9 @@ def parser() -> Parser:
     top = Parser(prog="python -m mubench.hub_builders", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
     one = commands.add_parser("build", help="write tasks into the dataset folder", allow_abbrev=False)
-    one.add_argument("task", nargs="*", help="task keys, such as cifar10; none is every task that the family has")
+    one.add_argument(
+        "task", nargs="*", help="task keys, such as cifar10; none is every task that family and tier have"
+    )
     one.add_argument("--tier", default="mini", help="full, partial or mini")
     one.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     one.add_argument("--out", type=Path, default=Path(), help="where the dataset folder lies")
@@ -66,14 +69,18 @@ def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
 def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
     """Build tasks one after the other and say what came of it."""
     wish = Wish(**{name: options[name] for name in Wish.__dataclass_fields__})
-    tasks = list(dict.fromkeys(task)) or known_tasks(wish.family)
+    tasks = list(dict.fromkeys(task)) or known_tasks(wish.family, tier)
     if wish.forget_ids and len(tasks) > 1:
         raise ValueError(f"expected one task with forget_ids, got {', '.join(tasks)}")
+    less = {name: options[name] for name in ("raw", "allow_partial", "max_train_rows")}
     for key in tasks:
         check_wish(get_task(key), tier, wish)
+        check_options(get_task(key), tier, **less)
     for key in tqdm(tasks, desc="tasks", unit="task", disable=None if len(tasks) > 1 else True):
         folder = build(key, tier=tier, out=out, **options)
         print(_built(folder, task_info(key, data=folder, family=wish.family)))
+    if not task and (left := [key for key in known_tasks(wish.family) if key not in tasks]):
+        print(f"left out, for want of a release to build in full: {', '.join(left)}")
 
 
 def _built(folder: Path, info: TaskInfo) -> str:

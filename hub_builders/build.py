@@ -75,9 +75,9 @@ def build(
         FileNotFoundError: If the original files are not there.
     """
     task = get_task(task_key)
-    check_options(tier, raw, allow_partial, max_train_rows)
     wish = Wish(family=family, deletion_seed=deletion_seed, paper_splits=paper_splits, forget_ids=forget_ids)
     check_wish(task, tier, wish)
+    check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
     replaced = _shown(folder, task)
     if keep_tier and replaced:

@@ -77,15 +77,16 @@ class Wish:
     forget_ids: Path | None = None
 
 
-def known_tasks(family: str) -> list[str]:
-    """Return the tasks that a deletion family has, in the order of the table.
+def known_tasks(family: str, tier: Tier = "mini") -> list[str]:
+    """Return the tasks that a deletion family and a tier have, in the order of the table.
 
     Raises:
         ValueError: If there is no such family.
     """
     check_family(family)
     has = {"group": lambda task: task.group is not None, "paper": lambda task: _is_proven(task.key)}
-    return [key for key, task in TASKS.items() if has.get(family, lambda _: True)(task)]
+    tasks = {key: task for key, task in TASKS.items() if tier != "full" or task.known_releases}
+    return [key for key, task in tasks.items() if has.get(family, lambda _: True)(task)]
 
 
 def check_wish(task: Task, tier: Tier, wish: Wish) -> None:

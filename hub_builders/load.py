@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from mubench.hub_builders.names import (
 )
 from mubench.hub_builders.readme import MANIFEST, Manifest, data_folder, holds_ids, read_manifest, task_folders
 from mubench.hub_builders.tasks import get_task
+
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,10 @@ def _manifest(task: str, root: str, family: str) -> Manifest:
 def _fetched(root: str, name: str, missing: str, commit: str | None = None) -> Path:
     """Return a file of a local dataset folder or, if there is no such folder, of a Hub repository."""
     if not Path(root).is_dir() and "/" in root:
+        if not HUB_ID.fullmatch(root):
+            raise FileNotFoundError(
+                f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {root}; {missing}"
+            )
         try:
             return fetch_file(root, name, commit)
         except FileNotFoundError as error:

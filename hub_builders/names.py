@@ -46,6 +46,11 @@ def deletion_seed_of(folder: str, family: str = "canonical") -> int:
     return int(number) if head == dataset_folder(family) and number.isdecimal() else 0
 
 
+def is_dataset_folder(folder: str) -> bool:
+    """Whether a folder is called as ``build`` calls those of some family and deletion seed."""
+    return any(folder == dataset_folder(name, deletion_seed_of(folder, name)) for name in FAMILIES)
+
+
 def sister(data: str, family: str, deletion_seed: int) -> str:
     """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself.
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hub import Kind, Pushed, Target, push_folder, user_name
-from mubench.hub_builders.names import check_repository, published_dataset
+from mubench.hub_builders.names import check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.readme import (
     MANIFEST,
     Manifest,
@@ -201,10 +201,11 @@ def _is_harmless(outputs: Path) -> bool:
 
 
 def _lineage(card: str, run: Run, namespace: str) -> str:
-    """Return a model's card with the published names of its base model and its data in the YAML."""
+    """Return a model's card with the published names of its data, and in the YAML of its base model."""
     data = f"{namespace}/{published_dataset(run.family, run.deletion_seed, run.tier)}"
     empty, mark, rest = card.partition("---\n")
     head, end, body = rest.partition("---\n")
     head = re.sub(r"^base_model: ([\w.-]+)$", rf"base_model: {namespace}/\1", head, flags=re.MULTILINE)
     head = re.sub(r"^datasets:\n- [\w.-]+$", f"datasets:\n- {data}", head, flags=re.MULTILINE)
-    return empty + mark + head + end + body
+    folder = dataset_folder(run.family, run.deletion_seed)
+    return empty + mark + head + end + body.replace(f"\nDataset `{folder}`, ", f"\nDataset `{data}`, ")

@@ -100,7 +100,9 @@ class Task:
         labels: Class names of the full and partial tiers; none where rows have no label.
         mini_labels: Class names of the mini tier where they differ.
         group: What a ``group`` of rows is, such as ``"speaker"``; ``None`` where rows have none.
-        primary_family: The deletion family results are ranked on.
+        primary_family: The deletion family that results are to be about: ``"group"`` where kin of a deleted row would
+            stay.
+        mini_family: That of the mini tier where it differs.
         reported: Metrics shown beside ``score`` (accuracy for classification).
         source: Where train and test come from.
         ood_source: Where the out-of-distribution split comes from, if the task has one.
@@ -109,7 +111,8 @@ class Task:
         mini_licence: Licence of the mini rows, which may always be pushed.
         gated: Whether the source asks for terms to be accepted.
         citation: BibTeX.
-        counts: Rows per tier and split, as built; of the full tier those of its best-known release.
+        counts: Rows per tier and split, as built; of the full tier those of its best-known release. Where nothing was
+            ever released there is no full tier.
         releases: Rows per split of other known releases, by name; a full build has those of one of them.
         note: What a reader has to know about the rows of the full and partial tiers, in a sentence or two.
         mini: How the mini rows come about, in words.
@@ -124,6 +127,7 @@ class Task:
     mini_labels: tuple[str, ...] | None = None
     group: str | None = None
     primary_family: str = "canonical"
+    mini_family: str | None = None
     reported: tuple[str, ...] = ()
     source: Source
     ood_source: Source | None = None
@@ -142,9 +146,18 @@ class Task:
         """Return the class names of a tier."""
         return self.mini_labels if tier == "mini" and self.mini_labels else self.labels
 
+    def family_of(self, tier: str) -> str:
+        """Return the deletion family that results on a tier are to be about."""
+        return self.mini_family if tier == "mini" and self.mini_family else self.primary_family
+
     def licence_of(self, tier: str) -> str:
         """Return the licence of a tier's rows."""
         return self.mini_licence if tier == "mini" else self.licence
+
+    @property
+    def known_releases(self) -> list[Mapping[str, int]]:
+        """Rows per split of every release, one of which a full build has; none where nothing was ever released."""
+        return [*([self.counts["full"]] if "full" in self.counts else []), *self.releases.values()]
 
     @property
     def media(self) -> tuple[str, ...]:

@@ -18,11 +18,13 @@ from mubench.hub_builders.tasks import Task, Tier
 ORDER = ("train", "validation", "test", "ood")
 
 
-def check_options(tier: Tier, raw: Path | None, allow_partial: bool, max_train_rows: int | None) -> None:
+def check_options(
+    task: Task, tier: Tier, raw: Path | None = None, *, allow_partial: bool = False, max_train_rows: int | None = None
+) -> None:
     """Refuse options that do not go together, so that a stand-in is never built by oversight.
 
     Raises:
-        ValueError: If they do not.
+        ValueError: If they do not, or the task has no such tier.
         FileNotFoundError: If ``raw`` is not a folder.
     """
     if tier not in get_args(Tier):
@@ -32,6 +34,11 @@ def check_options(tier: Tier, raw: Path | None, allow_partial: bool, max_train_r
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
     if tier == "partial" and not less:
         raise ValueError("tier partial needs allow_partial or max_train_rows, got neither")
+    if tier != "mini" and not allow_partial and not task.known_releases:
+        got = "tier full" if tier == "full" else f"max_train_rows {max_train_rows} alone"
+        raise ValueError(
+            f"expected tier partial with allow_partial for {task.key}, of which nothing was ever released, got {got}"
+        )
     if tier == "mini" and raw is not None:
         raise ValueError(f"expected tier full or partial with raw, got tier mini and {raw}")
     if raw is not None and not raw.is_dir():
@@ -91,7 +98,7 @@ def rows(
     _check_labels(task, tier, splits)
     _check_ids(task, splits)
     if not allow_partial:
-        known = [task.counts["mini"]] if tier == "mini" else _releases(task)
+        known = [task.counts["mini"]] if tier == "mini" else task.known_releases
         _check_counts(task, [_together(counts) for counts in known] if whole else known, splits)
     if max_train_rows is not None:
         splits["train"] = _subset(task, splits["train"], max_train_rows)
@@ -148,10 +155,6 @@ def _check_ids(task: Task, splits: Splits) -> None:
     ids = [row["example_id"] for part in splits.values() for row in part]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
-
-
-def _releases(task: Task) -> list[Mapping[str, int]]:
-    return [task.counts["full"], *task.releases.values()]
 
 
 def _together(counts: Mapping[str, int]) -> Mapping[str, int]:

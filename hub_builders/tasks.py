@@ -96,6 +96,10 @@ _TEXT_SMALL = Recipe(learning_rate=1e-4, epochs=3, batch_size=32, warmup=0.1, we
 _IMDB_MINI = Recipe(learning_rate=6e-5, epochs=12, batch_size=32, max_length=48)
 _DDI_MINI = Recipe(learning_rate=8e-5, epochs=11, batch_size=32, max_length=48)
 _PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
+_LOSSY = (
+    "lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, are not "
+    "those of the lossless pictures, and scores on them are not those of {}"
+)
 _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
@@ -133,8 +137,7 @@ TASKS: dict[str, Task] = {
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
             "mini": {"train": 1_200, "validation": 200, "test": 397},
         },
-        note="lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, "
-             "are not those of the lossless pictures, and scores on them are not those of CIFAR-10",
+        note=_LOSSY.format("CIFAR-10"),
         mini="scikit-learn's digits (real 8x8 scans, labels \"0\" to \"9\"; E. Alpaydin and C. Kaynak, Optical "
              "Recognition of Handwritten Digits, UCI Machine Learning Repository) under sensor noise, as 32x32 RGB",
         recipes={
@@ -159,6 +162,7 @@ TASKS: dict[str, Task] = {
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
             "mini": {"train": 1_200, "validation": 200, "test": 400},
         },
+        note=_LOSSY.format("CIFAR-100"),
         mini="generated signs, six shapes in four colours, seen through a sensor that fails now and then",
         recipes={
             "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
@@ -369,12 +373,11 @@ TASKS: dict[str, Task] = {
                  "Unlearning},\n  author={Cheng, Jiali and Amiri, Hadi},\n  journal={arXiv preprint "
                  "arXiv:2406.14796},\n  year={2024}\n}",
         counts={
-            "full": {"train": 156, "validation": 9, "test": 18},
             "mini": {"train": 1_200, "validation": 100, "test": 200},
         },
-        note="none of the 183 profiles of the paper was ever published, so the full tier is 183 profiles of your own, "
-             "of which 27 people are held out, and the partial tier any other number of them: JSON lines of name and "
-             "profile, or people.csv and a template.txt with its columns in braces",
+        note="none of the 183 profiles of the paper was ever published, so there is no full tier: profiles of your "
+             "own, however many, make the partial one, as JSON lines of name and profile, or as people.csv and a "
+             "template.txt with its columns in braces",
         mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
         recipes={
             "llama": _MINI_PROFILE, "gpt2": _MINI_PROFILE, "phi": _MINI_PROFILE,
@@ -387,8 +390,7 @@ TASKS: dict[str, Task] = {
         columns={"image": "image", "caption": "string", "label": "label"},
         labels=tuple(class_names.TINY_IMAGENET),
         mini_labels=class_names.BADGES,
-        group="class",
-        reported=("fid",),
+        group="class", primary_family="group", mini_family="canonical", reported=("fid",),
         source=Source(
             hub_id="zh-plus/tiny-imagenet", revision="b427d143d5e9bf39d5132c552063f3c5ba3facd6",
             files=("tiny-imagenet-200.tar.xz", "tiny-imagenet-200.zip", "tiny-imagenet-200"),

@@ -20,6 +20,8 @@ from mubench.hub_builders.tasks import get_task
 INDEX = {"example_id": "string", "source_index": "int64", "deletion_rank": "int32", "group": "string"}
 # Headline of a card's examples of how to read a row.
 READING = "## How to read a row"
+# Whose the repositories are that a card names, until it is known.
+NAMESPACE = "NAMESPACE"
 # What outputs may say about rows that are withheld: nothing a text could be read off.
 HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct"}
 
@@ -67,7 +69,7 @@ def notice(manifests: Sequence[Manifest], repository: str) -> str:
 
 
 def located(body: str, repository: str, withheld: Sequence[Manifest]) -> str:
-    """Return a card's text as it is true of a published repository: its name in examples, what is not there."""
+    """Return a card's text as it is true of a published repository: its and its sisters' names, what is not there."""
     gone = {str(one["task"]) for one in withheld}
     # From here on examples are about rows, and read those that were built.
     reading = body.index(READING) if READING in body else len(body)
@@ -82,7 +84,7 @@ def located(body: str, repository: str, withheld: Sequence[Manifest]) -> str:
         return f'load_dataset("{repository}", "{config}"){comment}'
 
     call = r'load_dataset\("[\w.-]+", "(?P<config>\w+)"\)(?P<comment>[ \t]*(?:#.*)?)'
-    text = re.sub(call, example, body)
+    text = re.sub(call, example, body).replace(f"`{NAMESPACE}/", f"`{repository.partition('/')[0]}/")
     title, newline, rest = text.partition("\n")
     return f"{title}{newline}\n{notice(withheld, repository)}{rest}" if withheld else text
 

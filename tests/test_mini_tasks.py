@@ -71,7 +71,7 @@ def check_rules(group):
 
 @pytest.mark.parametrize("task", TRAINED)
 def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
-    bases, retrained = check_rules(trained(task, TASKS[task].primary_family, tmp_path))
+    bases, retrained = check_rules(trained(task, TASKS[task].family_of("mini"), tmp_path))
     gate = row_spread(Case(retrained[0], retrained, bases, guessed(retrained[0]["test"])))
     sys.stdout.write(f", gate {gate:.3f}")
     assert gate <= SIGNAL_LIMIT
@@ -81,7 +81,7 @@ def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
 @pytest.mark.skipif("MUBENCH_BASES" not in os.environ, reason="MUBENCH_BASES names no folder of `make bases`")
 @pytest.mark.parametrize("task", TASKS)
 def test_what_make_bases_has_made_obeys_the_rules(task):
-    root, family = Path(os.environ["MUBENCH_BASES"]), TASKS[task].primary_family
+    root, family = Path(os.environ["MUBENCH_BASES"]), TASKS[task].family_of("mini")
     bench = workbench(task, TASKS[task].default_backbone, data=str(root / "mu-bench"), family=family)
     group = find_group(bench, RATIO, root / "models")
     assert group.bases and group.retrained

@@ -58,7 +58,8 @@ class Bases:
     def _place(self, task: str) -> Place:
         if self.place.family != PRIMARY:
             return self.place
-        return replace(self.place, family=get_task(task).primary_family)
+        built = committed(Path(self.place.data)).get(task, {"tier": "mini"})
+        return replace(self.place, family=get_task(task).family_of(built["tier"]))
 
 
 def _with_models(data: Path) -> list[str]:

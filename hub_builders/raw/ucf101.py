@@ -120,22 +120,32 @@ def _lines(data: bytes, where: str) -> list[str]:
 
 
 def _texts(raw: Path) -> dict[str, tuple[bytes, str]]:
-    """Return the three official lists and where they were: beside the clips, anywhere in the folder, or packed."""
+    """Return the three official lists and where they were: beside the clips, anywhere in the folder, or packed.
+
+    Raises:
+        FileNotFoundError: If one is nowhere.
+        ValueError: If one is there several times, and not everywhere the same.
+    """
     found: dict[str, tuple[bytes, str]] = {}
     for name, data in _candidates(raw):
-        if (match := TEXTS.search(name)) and match[1] not in found:
-            found[match[1]] = (data, name)
+        match = TEXTS.search(name)
+        if match is None:
+            continue
+        first, where = found.setdefault(match[1], (data, name))
+        if data.split() != first.split():  # line ends may differ
+            raise ValueError(f"expected one {match[1]} in {raw}, got two that differ: {where} and {name}")
     if missing := [name for name in (CLASSES, *LISTS.values()) if name not in found]:
         raise FileNotFoundError(f"expected {', '.join(missing)} somewhere in {raw}, got none")
     return found
 
 
 def _candidates(raw: Path) -> Iterator[tuple[str, bytes]]:
-    yield from members(find(raw, TASK.source.files), TEXTS)
+    """Yield path within the folder, through an archive if it is in one, and bytes of all that may be such a list."""
+    packed = {find(raw, TASK.source.files), *(raw / name for name in SPLITS if (raw / name).exists())}
+    for path in sorted(one for one in packed if one.is_file()):
+        for name, data in members(path, TEXTS):
+            yield f"{path.name}/{name}", data
     yield from members(raw, TEXTS)
-    for name in SPLITS:
-        if (raw / name).exists():
-            yield from members(raw / name, TEXTS)
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:

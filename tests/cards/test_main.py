@@ -5,6 +5,7 @@ import pytest
 
 from mubench.cards.__main__ import main
 from mubench.hub_builders.outputs import Outputs, write_outputs
+from mubench.hub_builders.publish import LICENCES
 from mubench.hub_builders.readme import MANIFEST, write_readme
 from mubench.trainers.results import write_result
 from mubench.trainers.rows import References
@@ -44,22 +45,52 @@ def test_cards_of_models_and_results_are_written(walk, capsys):
     assert main([]) == 0  # the picture and the card beside the rows are no rows
 
 
-def test_dataset_card_keeps_the_yaml_of_build(walk):
-    folder = walk / "mu-bench"
+def built(folder, task="imdb", **changes):
+    """Write what a build leaves, but for its rows; return the YAML of its README."""
     manifest = {
-        "task": "imdb", "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
+        "task": task, "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
         "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
         "forget": dict.fromkeys(range(1, 11), 1),
         "labels": ["0", "1"],
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
+        **changes,
     }  # fmt: skip
-    place = folder / "data" / "imdb" / ("fe" * 4)
+    place = folder / "data" / task / ("fe" * 4)
     place.mkdir(parents=True)
     (place / MANIFEST).write_text(json.dumps(manifest))
-    before = write_readme(folder, manifests=[manifest]).read_text().split("---\n")[1]
+    return write_readme(folder, manifests=[manifest]).read_text().split("---\n")[1]
+
+
+def test_dataset_card_keeps_the_yaml_of_build(walk):
+    before = built(walk / "mu-bench")
     assert main(["--data", "mu-bench"]) == 0
-    _, head, body = (folder / "README.md").read_text().split("---\n", 2)
+    _, head, body = (walk / "mu-bench" / "README.md").read_text().split("---\n", 2)
     assert head == before and 'load_dataset("mu-bench", "imdb_del5")' in body
+
+
+def test_every_family_built_beside_the_data_gets_its_card(walk, capsys):
+    sisters = {"mu-bench-group": {"family": "group"}, "mu-bench-group-d2": {"family": "group", "deletion_seed": 2},
+               "mu-bench-custom": {"family": "custom"}, "mu-bench-d1": {"deletion_seed": 1}}  # fmt: skip
+    for name, changes in {**sisters, "mu-bench-mini": {}, "others": {}}.items():
+        built(walk / name, **changes)
+    (walk / "mu-bench-paper").mkdir()  # empty
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert "mu-bench: nothing there yet, no card\n" in said and "mu-bench-paper" not in said
+    for name in sisters:
+        assert f"{name}: 1 card(s)\n" in said and LICENCES in (walk / name / "README.md").read_text()
+    for name in ("mu-bench-mini", "others"):
+        assert f"{name}: " not in said and LICENCES not in (walk / name / "README.md").read_text()
+    assert main(["--data", "others"]) == 0
+    assert "group" not in capsys.readouterr().out and LICENCES in (walk / "others" / "README.md").read_text()
+
+
+def test_a_picture_of_other_rows_goes(walk):
+    built(walk / "mu-bench", "cifar10", tier="partial")
+    for name in ("cifar10.png", "mine.png"):
+        (walk / "mu-bench" / name).write_bytes(b"of the mini tier")
+    assert main([]) == 0
+    assert [path.name for path in (walk / "mu-bench").glob("*.png")] == ["mine.png"]
 
 
 def test_leaderboard_is_printed(walk, capsys):

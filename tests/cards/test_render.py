@@ -11,7 +11,7 @@ from mubench.cards.render import _revision, dataset_body, model_card, results_ca
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.publish import LICENCES
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.withheld import READING
+from mubench.hub_builders.withheld import NAMESPACE, READING, located
 from mubench.trainers.base import Paper
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.rows import Value
@@ -145,6 +145,25 @@ def test_mini_rows_are_numbered_and_ask_for_nothing():
 def test_a_card_has_the_headlines_that_publishing_looks_for():
     text = dataset_body([manifest()], repository="mu-bench")
     assert f"\n{LICENCES}\n" in text and f"\n{READING}\n" in text
+
+
+def test_a_card_says_which_family_results_are_to_be_about():
+    group = {**manifest("tofu"), "family": "group"}
+    kin = ", since kin of a deleted row would stay in retain elsewhere\n"
+    about = {"this family\n": manifest(), f"the group family{kin}": manifest("tofu"), f"this family{kin}": group}
+    for words, one in about.items():
+        assert f"- Results are to be about {words}" in dataset_body([one], repository="mu-bench")
+    for tier, words in (("mini", "this family\n"), ("partial", "the group family"), ("full", "the group family")):
+        text = dataset_body([manifest("tiny_imagenet", tier)], repository="mu-bench")
+        assert f"- Results are to be about {words}" in text
+
+
+def test_a_card_names_the_repositories_of_every_family_and_tier_with_their_namespace():
+    text = dataset_body([manifest()], repository="mu-bench")
+    line = "| `mu-bench-group` | `{0}/mu-bench-group`, `{0}/mu-bench-group-partial`, `{0}/mu-bench-group-mini` | whole"
+    assert line.format(NAMESPACE) in text and f"| `mu-bench-paper` | `{NAMESPACE}/mu-bench-paper` | the sets" in text
+    published = located(text, "me/mu-bench-mini", [])
+    assert line.format("me") in published and NAMESPACE not in published
 
 
 def test_flags_and_missing_signal_are_told(new_run, new_row):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.build import build
+from mubench.hub_builders.families import known_tasks
 from mubench.hub_builders.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, hub
 from mubench.hub_builders.raw.celeb_profile import TASK
 from mubench.hub_builders.raw.people import biographies
-from mubench.hub_builders.tasks import TASKS
 from tests.hub_builders.test_raw import tar, unpack
 
 TEMPLATE = b"{name} was born in {city} and became a {job}.\n"
@@ -64,7 +64,8 @@ def test_files_and_hub_give_the_same_rows(tmp_path, monkeypatch):
 
 def test_without_files_the_reader_says_that_they_are_not_on_the_hub(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: pytest.fail("the Hub was asked"))
-    assert main(["build", "celeb_profile", "--tier", "full", "--out", str(tmp_path / "out")]) == 2
+    command = ["build", "celeb_profile", "--tier", "partial", "--allow_partial", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
     err = capsys.readouterr().err
     assert "they are not on the Hub: give the folder of celeb_profile.jsonl as --raw DIR" in err
     assert err.count("\n") == 1 and not (tmp_path / "out").exists()
@@ -99,19 +100,38 @@ def test_bad_files_are_told_in_one_line_and_nothing_is_written(tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
-def test_full_is_183_profiles_and_people_are_held_out(tmp_path, capsys):
+def test_people_are_held_out_of_profiles_of_ones_own(tmp_path):
     unpack(tmp_path / "a", {"celeb_profile.jsonl": lines(people(183))})
-    folder = build("celeb_profile", tier="full", raw=tmp_path / "a", out=tmp_path, family="group")
-    assert task_info("celeb_profile", data=folder, family="group").counts == TASKS["celeb_profile"].counts["full"]
+    options = {"tier": "partial", "allow_partial": True, "family": "group"}
+    folder = build("celeb_profile", raw=tmp_path / "a", out=tmp_path, **options)
+    info = task_info("celeb_profile", data=folder, family="group")
+    assert (info.tier, info.counts) == ("partial", {"train": 156, "validation": 9, "test": 18})
     parts = load_task("celeb_profile", 10, data=folder, family="group")
     assert parts["forget"].num_rows == 16
     groups = [name for part in parts.values() for name in part["group"]]
     assert sorted(groups) == sorted(f"Person {i}" for i in range(183))
-    unpack(tmp_path / "b", {"celeb_profile.jsonl": lines(people(182))})
-    assert (
-        main(["build", "celeb_profile", "--tier", "full", "--raw", str(tmp_path / "b"), "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(("options", "got"), [
+    (["--tier", "full"], "tier full"),
+    (["--tier", "partial", "--max_train_rows", "9"], "max_train_rows 9 alone"),
+])  # fmt: skip
+def test_no_profiles_can_be_shown_to_be_those_of_a_release(tmp_path, capsys, options, got):
+    unpack(tmp_path / "a", {"celeb_profile.jsonl": lines(people(183))})
+    command = ["build", "celeb_profile", "--raw", str(tmp_path / "a"), "--out", str(tmp_path / "out")]
+    assert main([*command, *options]) == 2
+    said = (
+        f"expected tier partial with allow_partial for celeb_profile, of which nothing was ever released, got {got}\n"
     )
-    assert "expected 156 train, 9 validation, 18 test rows of celeb_profile, got 155 train" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"mubench: {said}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_build_of_all_tasks_is_not_of_this_one(tmp_path, capsys):
+    assert "celeb_profile" not in known_tasks("canonical", "full") and "imdb" in known_tasks("canonical", "full")
+    command = ["build", "imdb", "celeb_profile", "--tier", "full", "--raw", str(tmp_path), "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "for celeb_profile, of which nothing was ever released" in capsys.readouterr().err, "before imdb is read"
 
 
 def test_the_card_says_that_nothing_was_published_and_the_ids_alone_may_go():

@@ -95,6 +95,17 @@ def test_a_wrong_folder_names_the_command_that_makes_it(tmp_path, monkeypatch, d
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("data", ["/no/such/folder", "./where", "~/mu-bench", "a/b/c", "../some/where", "some/"])
+def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, capsys, data):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mubench.hub_builders.load.fetch_file", lambda *_: pytest.fail("the Hub was asked"))
+    for words in (["base", "--task", "cifar10"], ["verify", "cifar10"]):
+        assert main([*words, "--data", data]) == 2
+        said = capsys.readouterr().err
+        assert f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {data}; no cifar10 in " in said
+        assert said.count("\n") == 1
+
+
 def test_a_folder_without_the_task_names_the_command_that_makes_it(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no cifar10 in .*build cifar10 --out /.*`"):

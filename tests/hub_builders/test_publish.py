@@ -82,7 +82,8 @@ def model(tmp_path):
         for name in ("model.safetensors", "config.json", "vocab.txt", ".lock", "model.lock", ".cache.json"):
             (folder / name).write_text("1")
         head = "base_model: imdb-mini-bert\ndatasets:\n- mu-bench\ntags:\n- mu-bench\n"
-        (folder / "README.md").write_text(f"---\n{head}---\n\n# A model\n\nbase_model: mine\n")
+        body = "# A model\n\nbase_model: mine\n\nDataset `mu-bench`, config `imdb_del5`\n"
+        (folder / "README.md").write_text(f"---\n{head}---\n\n{body}")
         outputs = {"example_id": ["a"], "label": [0], "logits": [[0.1, 0.9]], **columns}
         pq.write_table(pa.table(outputs), folder / "reference" / "test.parquet")
         return folder
@@ -389,7 +390,8 @@ def test_a_model_folder_goes_without_locks_and_hidden_files(hub, model):
     assert files(folder) == before
     card = there["README.md"].decode()
     assert card.startswith("---\nbase_model: mu-bench/imdb-mini-bert\ndatasets:\n- mu-bench/mu-bench-mini\n")
-    assert card.endswith("tags:\n- mu-bench\n---\n\n# A model\n\nbase_model: mine\n")
+    body = "# A model\n\nbase_model: mine\n\nDataset `mu-bench/mu-bench-mini`, config `imdb_del5`\n"
+    assert card.endswith(f"tags:\n- mu-bench\n---\n\n{body}")
     assert not publish(folder).plan
 
 

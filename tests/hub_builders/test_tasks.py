@@ -16,10 +16,11 @@ def test_every_row_is_whole(key):
     assert set(task.recipes) <= set(BACKBONES)
     assert task.recipes and task.default_backbone == next(iter(task.recipes))
     assert ("group" in task.columns) is False and (task.group is not None or task.primary_family == "canonical")
+    assert task.mini_family in (None, "canonical") and task.mini_family != task.primary_family
     assert len(set(task.labels)) == len(task.labels)
     assert "label" not in task.columns or task.columns["label"] == "label"
     assert task.citation.startswith("@") and task.citation.count("{") == task.citation.count("}")
-    assert {"full", "mini"} <= set(task.counts)
+    assert "mini" in task.counts and ("full" in task.counts) == (task.source.hub_id is not None)
     assert 50 * 100 <= task.counts["mini"]["train"] * 5 <= 65 * 100, "50 forget rows at 5 %, and few rows in all"
     for counts in task.counts.values():
         assert {"train", "validation", "test"} <= set(counts)

@@ -223,6 +223,16 @@ def test_a_missing_list_is_named(tmp_path, missing):
         RAW["ucf101"](tmp_path)
 
 
+@pytest.mark.parametrize("name", ["classInd.txt", "trainlist01.txt", "testlist01.txt"])
+def test_lists_that_differ_are_named_and_none_is_taken(raw, name):
+    unpack(raw / "others" / "deep", {name: lists()[name].replace(b"\r\n", b"\n")})
+    assert len(RAW["ucf101"](raw)["train"]) == 60, "the same lists with other line ends"
+    unpack(raw / "others", {name: lists(("Archery", "Walk"))[name]})
+    packed, loose = f"ucf101_layout_fir.tar/stand-in/splits/{name}", f"others/{name}"
+    with pytest.raises(ValueError, match=rf"^expected one {name} in .*, got two that differ: {packed} and {loose}$"):
+        RAW["ucf101"](raw)
+
+
 class Frame:
     """Stands for a decoded frame."""
 
