@@ -44,18 +44,28 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_DATASETS_CACHE ?= $(CURDIR)/.cache/datasets
 demo test test-slow test-all nightly: export HF_HUB_OFFLINE := 1
 
-BACKBONE_FLAG = $(if $(BACKBONE),--backbone $(BACKBONE))
-BACKBONES_FLAG = $(if $(BACKBONE),--backbones $(BACKBONE))
-METHODS_FLAG = $(if $(METHODS),--methods $(METHODS))
-FAMILY_FLAG = $(if $(FAMILY),--family $(FAMILY))
-LISTS_FLAG = $(if $(PAPER_SPLITS),--paper_splits "$(PAPER_SPLITS)") $(if $(FORGET_IDS),--forget_ids "$(FORGET_IDS)")
-DATA_FLAG = $(if $(DATA),--data "$(DATA)")
-MODELS_FLAG = $(if $(MODELS),--models "$(MODELS)")
-RESULTS_FLAG = $(if $(RESULTS),--results "$(RESULTS)")
-READ_FLAGS = $(DATA_FLAG) $(FAMILY_FLAG) $(MODELS_FLAG)
+# A flag that is given brings its space, so that commands are echoed as people write them.
+TASK_FLAG = $(if $(ONE_TASK), --task $(ONE_TASK))
+BACKBONE_FLAG = $(if $(BACKBONE), --backbone $(BACKBONE))
+BACKBONES_FLAG = $(if $(BACKBONE), --backbones $(BACKBONE))
+METHODS_FLAG = $(if $(METHODS), --methods $(METHODS))
+FAMILY_FLAG = $(if $(FAMILY), --family $(FAMILY))
+RAW_FLAG = $(if $(RAW), --raw "$(RAW)")$(if $(filter partial,$(TIER)), --allow_partial)
+LISTS_FLAG = $(if $(PAPER_SPLITS), --paper_splits "$(PAPER_SPLITS)")$(if $(FORGET_IDS), --forget_ids "$(FORGET_IDS)")
+DATA_FLAG = $(if $(DATA), --data "$(DATA)")
+MODELS_FLAG = $(if $(MODELS), --models "$(MODELS)")
+RESULTS_FLAG = $(if $(RESULTS), --results "$(RESULTS)")
+READ_FLAGS = $(DATA_FLAG)$(FAMILY_FLAG)$(MODELS_FLAG)
+ALL_FLAGS = $(DATA_FLAG)$(MODELS_FLAG)$(RESULTS_FLAG)
+PUSH_FLAGS = $(if $(REPO), --repo "$(REPO)")$(if $(PRIVATE), --private)
+WORKERS_FLAG = $(if $(WORKERS), --workers $(WORKERS))
+GIVEN_SEEDS = $(if $(filter file,$(origin SEEDS)),, --seeds $(SEEDS))
+SEEDS_FLAGS = --base_seeds $(BASE_SEEDS) --retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS)
+DEMO_FLAGS = --backbones resnet vit --base_seeds 0 1 --retrain_seeds 0 1 2 --seeds 0 1 2 --methods $(DEMO_METHODS)$(WORKERS_FLAG)
+ON_TASK = --task $(TASK) --ratio $(RATIO)
 GIVEN = $(if $(DATA), DATA=$(DATA))$(if $(MODELS), MODELS=$(MODELS))$(if $(RESULTS), RESULTS=$(RESULTS))
 # A build names its folder itself, and is told where it lies.
-OUT_FLAG = $(if $(DATA),$(if $(filter mu-bench,$(notdir $(DATA))),--out "$(dir $(DATA))",\
+OUT_FLAG = $(if $(DATA),$(if $(filter mu-bench,$(notdir $(DATA))), --out "$(dir $(DATA))",\
 	$(error expected DATA to be a folder called mu-bench, got $(DATA))))
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
@@ -118,37 +128,30 @@ test-all: $(STAMP) ## fast and slow tests
 nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
 
-BUILD = $(PY) -m mubench.hub_builders build $(ONE_TASK) --tier $(TIER) $(if $(RAW),--raw "$(RAW)") \
-	$(if $(filter partial,$(TIER)),--allow_partial) $(LISTS_FLAG) $(OUT_FLAG)
+BUILD = $(PY) -m mubench.hub_builders build$(if $(ONE_TASK), $(ONE_TASK)) --tier $(TIER)$(RAW_FLAG)$(LISTS_FLAG)$(OUT_FLAG)
 # With neither a task nor a family given, also whole groups, of the tasks that have them.
 data: $(STAMP) ## build ./mu-bench and ./mu-bench-group, all tasks or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
-	$(BUILD) $(FAMILY_FLAG)
+	$(BUILD)$(FAMILY_FLAG)
 	$(if $(ONE_TASK)$(FAMILY),,$(BUILD) --family group)
 
 bases: $(STAMP) ## base models of every task or TASK, a retrained one beside each, into ./models (RATIO, BACKBONE, SEED)
-	$(PY) -m mubench.trainers bases $(if $(ONE_TASK),--task $(ONE_TASK)) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds $(SEED) \
-		--workers $(WORKERS) $(READ_FLAGS)
+	$(PY) -m mubench.trainers bases$(TASK_FLAG) --ratio $(RATIO)$(BACKBONE_FLAG) --seeds $(SEED)$(WORKERS_FLAG)$(READ_FLAGS)
 
 references: $(STAMP) ## base and retrained models with their outputs (TASK, RATIO, BACKBONE, SEEDS)
-	$(PY) -m mubench.trainers references --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seeds "$(SEEDS)" \
-		$(READ_FLAGS)
+	$(PY) -m mubench.trainers references $(ON_TASK)$(BACKBONE_FLAG) --seeds "$(SEEDS)"$(READ_FLAGS)
 
 unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
-	$(PY) -m mubench.trainers $(METHOD) --task $(TASK) --ratio $(RATIO) $(BACKBONE_FLAG) --seed $(SEED) \
-		$(READ_FLAGS) $(RESULTS_FLAG)
+	$(PY) -m mubench.trainers $(METHOD) $(ON_TASK)$(BACKBONE_FLAG) --seed $(SEED)$(READ_FLAGS)$(RESULTS_FLAG)
 
 results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
-	$(PY) -m mubench.trainers sweep --task $(TASK) --ratio $(RATIO) $(BACKBONES_FLAG) --base_seeds $(BASE_SEEDS) \
-		--retrain_seeds $(RETRAIN_SEEDS) --seeds $(SEEDS) $(METHODS_FLAG) --workers $(WORKERS) \
-		$(READ_FLAGS) $(RESULTS_FLAG)
+	$(PY) -m mubench.trainers sweep $(ON_TASK)$(BACKBONES_FLAG) $(SEEDS_FLAGS)$(METHODS_FLAG)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG)
 
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
-	$(PY) -m mubench.trainers matrix $(if $(ONE_TASK),--task $(ONE_TASK)) --ratio $(RATIO) $(METHODS_FLAG) \
-		$(if $(filter file,$(origin SEEDS)),,--seeds $(SEEDS)) --workers $(WORKERS) $(READ_FLAGS) $(RESULTS_FLAG)
-	$(PY) -m mubench.cards matrix $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
+	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG)
+	$(PY) -m mubench.cards matrix$(ALL_FLAGS)
 
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
-	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
+	$(PY) -m mubench.cards$(ALL_FLAGS)
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
@@ -157,17 +160,14 @@ push: $(STAMP) ## write all cards, and upload a dataset or model folder to the H
 	@test -z "$$(git status --porcelain 2>/dev/null)" || { \
 		echo "expected a tree without changes, so that what is pushed can be built again: commit them (git status)" >&2; \
 		exit 2; }
-	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
-	$(PY) -m mubench.hub_builders push "$(or $(FOLDER),$(DATA),mu-bench)" $(if $(REPO),--repo "$(REPO)") \
-		$(if $(PRIVATE),--private)
+	$(PY) -m mubench.cards$(ALL_FLAGS)
+	$(PY) -m mubench.hub_builders push "$(or $(FOLDER),$(DATA),mu-bench)"$(PUSH_FLAGS)
 
 demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
-	$(PY) -m mubench.hub_builders build cifar10 --keep_tier $(OUT_FLAG)
-	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 --backbones resnet vit --base_seeds 0 1 \
-		--retrain_seeds 0 1 2 --seeds 0 1 2 --methods $(DEMO_METHODS) --workers $(WORKERS) \
-		$(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
-	$(PY) -m mubench.cards $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
-	$(PY) -m mubench.cards leaderboard $(DATA_FLAG) $(MODELS_FLAG) $(RESULTS_FLAG)
+	$(PY) -m mubench.hub_builders build cifar10 --keep_tier$(OUT_FLAG)
+	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 $(DEMO_FLAGS)$(ALL_FLAGS)
+	$(PY) -m mubench.cards$(ALL_FLAGS)
+	$(PY) -m mubench.cards leaderboard$(ALL_FLAGS)
 	@echo
 	@echo "Where everything lies:"
 	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del5\")"

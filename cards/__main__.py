@@ -38,6 +38,24 @@ def _dataset_folders(data: Path) -> list[Path]:
     return [data, *built]
 
 
+def _making(data: Path, models: Path, results: Path) -> str:
+    """Return the one command that makes all of it; a build names its folder itself."""
+    return target("demo", data=data if data.name == DATASET else None, models=models, results=results)
+
+
+def print_tables(data: Path, models: Path, results: Path, show: Callable[[Sequence[Table]], str] = as_text) -> None:
+    """Print what ``show`` makes of all tables.
+
+    Raises:
+        FileNotFoundError: If there are no rows.
+        ValueError: If rows do not go together.
+    """
+    if not any(results.glob("*.json")):
+        made = _making(data, models, results)
+        raise FileNotFoundError(f"expected result rows in {results}, got none; make some with: {made}")
+    print(show(tables(read_results(results), data=data, models=models, results=results)), end="")
+
+
 def write_all(data: Path, models: Path, results: Path) -> None:
     """Write every card whose folder is there, and name the folders that are not.
 
@@ -58,9 +76,8 @@ def write_all(data: Path, models: Path, results: Path) -> None:
         (results, judged, lambda: len([write_results_card(results, data=data, models=models)])),
     ]
     if not any(there for _, there, _ in jobs):
-        # A build names its folder itself.
-        making = target("demo", data=data if data.name == DATASET else None, models=models, results=results)
-        raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: {making}")
+        made = _making(data, models, results)
+        raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: {made}")
     for folder, there, job in jobs:
         print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
 
@@ -68,10 +85,10 @@ def write_all(data: Path, models: Path, results: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
     options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
+    place = options.data, options.models, options.results
     if options.what in SHOWN:
-        place = {"data": options.data, "models": options.models, "results": options.results}
-        return guarded(lambda: print(SHOWN[options.what](tables(read_results(options.results), **place)), end=""))
-    return guarded(lambda: write_all(options.data, options.models, options.results))
+        return guarded(lambda: print_tables(*place, SHOWN[options.what]))
+    return guarded(lambda: write_all(*place))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"mubench: {message}\n")
 
 
+def known_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Return the words for a parser without subcommands, which complains about flags that it does not know.
+
+    By itself it would first complain about what is missing, and a mistyped ``--task`` would not be named.
+    """
+    known = parser._option_string_actions
+    if unknown := [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return list(words)
+
+
 def underscored(words: Sequence[str]) -> list[str]:
     """Return command line words with the dashes inside option names turned into underscores."""
     result = []

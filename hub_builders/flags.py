@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
+from mubench.hub_builders.cli import known_flags
+
 
 class FlagParser(HfArgumentParser):
     """The transformers parser, which makes a flag of every field of its dataclasses."""
@@ -20,7 +22,7 @@ class FlagParser(HfArgumentParser):
         """Return the flags that are among the words; a default that was typed out counts as given."""
         absent = object()
         names = {action.dest: absent for action in self._actions if action.dest != "help"}
-        values = vars(self.parse_args(list(words), argparse.Namespace(**names)))
+        values = vars(self.parse_args(known_flags(self, words), argparse.Namespace(**names)))
         return {name: value for name, value in values.items() if value is not absent}
 
 

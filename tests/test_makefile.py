@@ -52,6 +52,14 @@ def test_a_build_is_told_where_its_folder_lies(name):
     assert build[build.index("--out") + 1] == "elsewhere/"
 
 
+@pytest.mark.parametrize("name", [*READS, "data", "demo", "push"])
+def test_commands_are_echoed_as_people_write_them(name):
+    given = {} if name == "data" else {"methods": "scrub", "backbone": "vit"}
+    for line in (f"make {name}", target(name, task="imdb", data="a/mu-bench", **given)):
+        ours = [one for one in dry(line).stdout.splitlines() if "-m mubench." in one and "echo" not in one]
+        assert ours and not [one for one in ours if "\\" in one or "  " in one or one != one.rstrip()]
+
+
 def test_every_task_is_built_unless_one_is_named():
     every, groups = commands("make data")
     assert every[:3] == ["hub_builders", "build", "--tier"] and groups == [*every, "--family", "group"]

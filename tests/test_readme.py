@@ -17,7 +17,8 @@ UNLISTED = ("__init__.py", "py.typed", "__pycache__")
 
 
 def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for tongue, block in found if tongue == language]
 
 
 def map_entries() -> dict[Path, set[str]]:

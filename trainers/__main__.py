@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mubench.hub_builders.cli import Parser, guarded, underscored
+from mubench.hub_builders.cli import Parser, guarded, known_flags, underscored
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases, without_models
@@ -15,6 +15,24 @@ from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
 from mubench.trainers.sweep import Place, Sweep, run_sweep, run_sweeps
+
+# What is no method, in a line each.
+COMMANDS = {
+    "bases": "base models of every task that is built, a retrained one beside each, and what they know",
+    "references": "what runs are judged against: base and retrained models, and the control retrain_keep50",
+    "sweep": "references, every method on every seed, and their rows; what is done is not done again",
+    "matrix": "every method on many tasks, beside their references",
+    "rerun": "a run again from its row, and the same result",
+}
+
+
+def _help() -> str:
+    """Return a line for every method, its summary, and for every other command."""
+    methods = {key: (method.__doc__ or "").partition("\n")[0].replace("`", "") for key, method in METHODS.items()}
+    lines = [__doc__ or "", "", "usage: python -m mubench.trainers METHOD|COMMAND [options], --help for the options"]
+    for title, table in (("methods", methods), ("other commands", COMMANDS)):
+        lines += ["", f"{title}:", *(f"  {key:<16}{words}" for key, words in table.items())]
+    return "\n".join(lines)
 
 
 def _numbers(text: str) -> list[int]:
@@ -25,7 +43,8 @@ def _numbers(text: str) -> list[int]:
 
 
 def _grid_parser(command: str) -> Parser:
-    parser = Parser(prog=f"python -m mubench.trainers {command}", allow_abbrev=False)
+    prog = f"python -m mubench.trainers {command}"
+    parser = Parser(prog=prog, description=f"Makes {COMMANDS[command]}.", allow_abbrev=False)
     parser.add_argument("--task", required=True)
     parser.add_argument("--ratio", default="5", help="percentage to delete, 1 to 10")
     parser.add_argument("--backbones", "--backbone", nargs="+", help="default: the task's first")
@@ -54,7 +73,7 @@ def _many_parser(command: str) -> Parser:
 def _run_bases(words: Sequence[str]) -> None:
     parser = _many_parser("bases")
     parser.add_argument("--backbone", help="default: the first of each task")
-    options = parser.parse_args(words)
+    options = parser.parse_args(known_flags(parser, words))
     place = Place(data=options.data, family=options.family, models=Path(options.models))
     ratio = _ratio(options)
     seeds = _numbers(" ".join(options.seeds))
@@ -65,7 +84,8 @@ def _run_bases(words: Sequence[str]) -> None:
 
 
 def _run_grid(command: str, words: Sequence[str]) -> None:
-    options = _grid_parser(command).parse_args(words)
+    parser = _grid_parser(command)
+    options = parser.parse_args(known_flags(parser, words))
     seeds = _numbers(" ".join(options.seeds))
     bases = _numbers(" ".join(options.base_seeds)) if options.base_seeds else seeds
     retrained = _numbers(" ".join(options.retrain_seeds)) if options.retrain_seeds else seeds
@@ -89,7 +109,7 @@ def _run_matrix(words: Sequence[str]) -> None:
     parser.add_argument("--base_seeds", nargs="+", default=["0"], help="seeds of the base models")
     parser.add_argument("--retrain_seeds", nargs="+", default=["0 1 2"], help="seeds of the retrained models")
     parser.add_argument("--results", default="results")
-    options = parser.parse_args(words)
+    options = parser.parse_args(known_flags(parser, words))
     seeds = {name: _numbers(" ".join(getattr(options, name))) for name in ("base_seeds", "retrain_seeds", "seeds")}
     ratio = _ratio(options)
     wanted = Matrix(tasks=options.task, methods=options.methods, ratio=ratio, place=_place(options), **seeds)
@@ -107,10 +127,9 @@ def _place(options: argparse.Namespace) -> Place:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a method, a grid of runs, or a recorded row again."""
     words = underscored(sys.argv[1:] if arguments is None else arguments)
-    commands = (*METHODS, "bases", "references", "sweep", "matrix", "rerun")
     command, rest = (words[0], words[1:]) if words else ("", [])
     if command in ("", "-h", "--help"):
-        print(f"{__doc__}\n\nusage: python -m mubench.trainers {{{','.join(commands)}}} [options]")
+        print(_help())
         return 0 if command else 2
     if command in ("references", "sweep"):
         return guarded(lambda: _run_grid(command, rest))

@@ -105,7 +105,8 @@ def test_leaderboard_is_printed(walk, capsys):
         (["leaderboard", "--results", "nowhere"], "expected result rows in nowhere, got none"),
         (["--data", "no", "--models", "no", "--results", "no"], "make demo MODELS=no RESULTS=no\n"),
         (["--data", "no/mu-bench", "--models", "no"], "make demo DATA=no/mu-bench MODELS=no\n"),
-        (["leaderboard", "--results", "no"], "make results RESULTS=no\n"),
+        (["leaderboard", "--results", "no"], "make demo RESULTS=no\n"),
+        (["leaderboard", "--data", "a/mu-bench"], "make demo DATA=a/mu-bench\n"),
         (["leaderbord"], "invalid choice"),
     ],
 )

@@ -46,6 +46,21 @@ def test_help_says_what_a_run_needs(method, capsys):
     assert "percentage to delete, 1 to 10 (default: 5)" in capsys.readouterr().out
 
 
+def test_an_unknown_flag_is_named_before_what_is_missing(capsys):
+    for words in (["scrub", "--tsk", "x"], ["references", "--tsk=x"], ["bases", "--tsk"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2 and capsys.readouterr().err.startswith("mubench: unrecognized arguments: --tsk")
+
+
+def test_help_has_a_line_for_every_method_and_command(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name in (*METHODS, "bases", "references", "sweep", "matrix", "rerun"):
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line) < 120 and len(line.split()) > 4
+
+
 def test_flags_reach_the_request(walked):
     words = [
         "--task",
