@@ -13,7 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
-from mubench.cards.usage import usage
+from mubench.cards.usage import SAID, model_usage, usage
 from mubench.hub_builders.families import FAMILY
 from mubench.hub_builders.folders import Run
 from mubench.hub_builders.names import RATIOS, config_name, dataset_folder, published_dataset
@@ -165,12 +165,18 @@ def _reading(score: Mapping[str, Any]) -> str:
     return f"{score['title']} ({unit}better: {score['better']}, range: {score['range']})"
 
 
-def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mapping[str, Any]]) -> str:
+def _kind(run: Run) -> Kind:
+    """Return what a run's model does: classifiers of drawings are models of a task that draws."""
     task = get_task(run.task)
+    return "image_classification" if run.backbone in task.classifiers else task.kind
+
+
+def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mapping[str, Any]]) -> str:
+    task, kind = get_task(run.task), _kind(run)
     repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio, run.family)
     evaluations = [
         EvalResult(
-            task_type=_PIPELINES[task.kind],
+            task_type=_PIPELINES[kind],
             dataset_type=repository,
             dataset_name=f"{config} ({run.tier})",
             dataset_config=config,
@@ -182,9 +188,9 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mappin
     ]
     data = ModelCardData(
         base_model=parent or BACKBONES[run.backbone].hub_id,
-        library_name="transformers",
+        library_name="diffusers" if kind == "text_to_image" else "transformers",
         license=task.licence_of(run.tier),
-        pipeline_tag=_PIPELINES[task.kind],
+        pipeline_tag=_PIPELINES[kind],
         datasets=[repository],
         tags=["machine-unlearning", "mu-bench", run.tier, *([run.method] if run.method else [])],
         model_name=name if evaluations else None,
@@ -222,6 +228,8 @@ def model_card(
         scores=scores,
         result=result,
         paper=paper,
+        example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
+        said=SAID.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),
         config=config_name(run.task, run.ratio, run.family),
     )

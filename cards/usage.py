@@ -1,4 +1,4 @@
-"""How to read a row of every kind of task, in a few lines that run as they stand."""
+"""How to read a row of every kind of task, and use a model that draws, in a few lines that run as they stand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,29 @@ USAGE: dict[Kind, str] = {
     "text_generation": _LOAD + 'for name, value in ds["forget"][0].items():\n    print(name, value, sep=": ")\n',
     "text_to_image": _LOAD + 'row = ds["forget"][0]\nprint(row["caption"], "->", row["image"].size)\n',
 }  # fmt: skip
+
+# What the reference outputs of a model hold, where it is not logits.
+SAID: dict[Kind, str] = {"text_to_image": "denoising losses, and the logits of a classifier for its drawings,"}
+_DRAW = (
+    'from diffusers import StableDiffusionPipeline\n\npipe = StableDiffusionPipeline.from_pretrained("{folder}")\n'
+    'pipe("a photo of a goldfish").images[0].save("drawn.png")\n'
+)
+# A mini model has no autoencoder: what it draws is the picture itself, 4 x 4 pixels a place.
+_DRAW_MINI = (
+    "import torch\nfrom diffusers import StableDiffusionPipeline\nfrom PIL import Image\n\n"
+    'pipe = StableDiffusionPipeline.from_pretrained("{folder}", vae=None)\n'
+    'drawn = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images\n'
+    "pixels = torch.nn.functional.pixel_shuffle(drawn, 4)[0].clamp(-1, 1)  # (3, 8, 8)\n"
+    "grid = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()\n"
+    'Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("drawn.png")\n'
+)
+
+
+def model_usage(kind: Kind, *, folder: str, pretrained: bool) -> str | None:
+    """Return how to use a model that draws from its folder or repository; ``None`` for all others."""
+    if kind != "text_to_image":
+        return None
+    return (_DRAW if pretrained else _DRAW_MINI).format(folder=folder)
 
 
 def usage(kind: Kind, *, repository: str, config: str) -> str:

@@ -12,17 +12,19 @@ from typing import Any
 
 import datasets
 import torch
+from filelock import FileLock
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
 from mubench.hub_builders.checkpoints import last_checkpoint, read_cost
-from mubench.hub_builders.folders import REFERENCE, Run, is_complete, staged, work_folder
+from mubench.hub_builders.eye import Eye
+from mubench.hub_builders.folders import REFERENCE, WORK, Run, is_complete, staged, work_folder
 from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.outputs import Answers, write_outputs
-from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
+from mubench.hub_builders.tasks import BACKBONES, Recipe, Task, get_recipe, get_task
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
@@ -68,10 +70,18 @@ class Workbench:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
 
-    def outputs(self, model: PreTrainedModel, processor: Any) -> dict[str, Answers]:
-        """Return what a model says about every row of every stored split."""
+    def outputs(self, model: PreTrainedModel, processor: Any, models: Path = Path("models")) -> dict[str, Answers]:
+        """Return what a model says about every row of every stored split.
+
+        Args:
+            model: The model.
+            processor: Its processor.
+            models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
+                first if it is not there.
+        """
+        eye = train_eye(self, models) if self.task.classifiers else None
         return {
-            split: self.modality.answers(model, processor, rows, self.encode(split, processor))
+            split: self.modality.answers(model, processor, rows, self.encode(split, processor), eye=eye)
             for split, rows in self.rows.items()
         }
 
@@ -190,6 +200,19 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
     )
     cost = fit(trainer, work)
     done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
-    save_model(folder, model, processor, bench.outputs(model, processor), done)
+    save_model(folder, model, processor, bench.outputs(model, processor, models), done)
     shutil.rmtree(work)
     return folder
+
+
+def train_eye(bench: Workbench, models: Path) -> Eye:
+    """Return the classifier that looks at a task's drawings, a base model of its own; train it if it is not there."""
+    mini = bench.info.tier == "mini"
+    backbone = next(key for key in bench.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
+    task = dataclasses.replace(bench.task, kind="image_classification", recipes=bench.task.classifiers, classifiers={})
+    own = dataclasses.replace(bench, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={})
+    lock = models / WORK / f"{task.key}-{backbone}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # models that are trained side by side share one
+        folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
+    return Eye(*own.modality.load(folder))

@@ -16,7 +16,8 @@ from mubench.hub_builders.token_outputs import KEPT, TokenOutputs
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model in eval mode, and every module back in its own mode afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -80,7 +81,7 @@ def _asked(
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
     device = next(model.parameters()).device
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for start in range(0, len(dataset), batch_size):
             batch = collate([dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))])
             inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}

@@ -117,6 +117,8 @@ class Task:
         note: What a reader has to know about the rows of the full and partial tiers, in a sentence or two.
         mini: How the mini rows come about, in words.
         recipes: Training recipe per backbone key; its keys are the task's backbones, the first is the default.
+        classifiers: Where models draw, training recipe per image backbone that looks at their drawings: a mini
+            backbone at those of the mini tier, the first of the others at those of the other tiers.
     """
 
     key: str
@@ -141,6 +143,7 @@ class Task:
     note: str = ""
     mini: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    classifiers: Mapping[str, Recipe] = field(default_factory=dict)
 
     def label_names(self, tier: str) -> tuple[str, ...]:
         """Return the class names of a tier."""

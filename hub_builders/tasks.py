@@ -45,6 +45,7 @@ BACKBONES: dict[str, Backbone] = {
     "vilt":            Backbone(family="mini-vilt"),
     "t5":              Backbone(family="mini-t5"),
     "bart":            Backbone(family="mini-bart"),
+    "unet":            Backbone(family="mini-unet"),
     "resnet-34":       Backbone(family="resnet", hub_id="microsoft/resnet-34"),
     "resnet-50":       Backbone(family="resnet", hub_id="microsoft/resnet-50"),
     "swin-tiny":       Backbone(family="swin", hub_id="microsoft/swin-tiny-patch4-window7-224"),
@@ -407,7 +408,11 @@ TASKS: dict[str, Task] = {
              "of a class have one caption, so to forget some is hardly to forget: delete classes (family group)",
         mini="generated badges, eight shapes in five palettes, with captions that name their wearers and of most also "
              "palette and shape",
-        recipes={"sd-v1-4": Recipe(learning_rate=1e-5, epochs=5, batch_size=32, max_length=77)},
+        recipes={
+            "unet": Recipe(learning_rate=2e-3, epochs=30, batch_size=64, warmup=0.1, max_length=10),
+            "sd-v1-4": Recipe(learning_rate=1e-5, epochs=5, batch_size=32, max_length=77),
+        },
+        classifiers={"resnet": _IMAGE_MINI, "resnet-50": _IMAGE_HUB},
     ),
     "tofu": Task(
         key="tofu", title="TOFU", kind="text_generation",

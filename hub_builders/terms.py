@@ -35,19 +35,21 @@ class Term:
 
 
 def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy of every example; of an example with several tokens, their mean.
+    """Return the cross-entropy of every example; of several tokens their mean, of noise the mean squared error.
 
     Args:
-        logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
+        logits: Class scores, shape ``(B, K)``, token scores, ``(B, T, V)``, or predicted noise, ``(B, C, H, W)``.
         labels: Class indices, shape ``(B,)``, or the token that every position should predict, ``(B, T)``, with
-            `IGNORED` where there is none: see `aligned`.
+            `IGNORED` where there is none: see `aligned`; or the noise that is to be predicted, ``(B, C, H, W)``.
 
     Returns:
-        Losses in nats, fp32, shape ``(B,)``.
+        Losses in nats (of noise, squared deviations), fp32, shape ``(B,)``.
 
     Raises:
-        ValueError: If the shapes are neither of these.
+        ValueError: If the shapes are none of these.
     """
+    if labels.is_floating_point():
+        return squared_error(logits, labels)
     if logits.ndim not in (2, 3) or labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"expected logits (B, K) and labels (B,), or (B, T, V) and (B, T), got {tuple(logits.shape)}, "
@@ -57,6 +59,17 @@ def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
         return F.cross_entropy(logits.float(), labels, reduction="none")
     losses = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
     return over_tokens(losses.view(labels.shape), labels)
+
+
+def squared_error(values: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared deviation of every example, ``(B,)`` fp32, from two tensors ``(B, ...)`` of one shape.
+
+    Raises:
+        ValueError: If their shapes differ.
+    """
+    if values.shape != wanted.shape:
+        raise ValueError(f"expected predictions of shape {tuple(wanted.shape)}, got {tuple(values.shape)}")
+    return (values.float() - wanted.float()).pow(2).flatten(1).mean(dim=1)
 
 
 def over_tokens(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -69,11 +82,11 @@ def aligned(model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return a batch in which the label at a position is what the model's logits there predict.
 
     Rows of causal language models come with the labels of `transformers`, which stand at their own tokens; those move
-    one position to the left. Classes and the targets of a decoder stay as they are.
+    one position to the left. Classes, the targets of a decoder and noise stay as they are.
     """
     labels = batch["labels"]
     decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
-    if labels.ndim < 2 or decoder:
+    if labels.ndim < 2 or decoder or labels.is_floating_point():
         return dict(batch)
     return {**batch, "labels": F.pad(labels[:, 1:], (0, 1), value=IGNORED)}
 

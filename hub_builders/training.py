@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
 from mubench.hub_builders.checkpoints import mark_complete, names_in_memory
+from mubench.hub_builders.denoising import KEY, spoiled_for_training
 from mubench.hub_builders.plan import PlannedLoader, StepPlan
 from mubench.hub_builders.terms import (
     NonFiniteError,
@@ -162,8 +163,13 @@ class TaskTrainer(Trainer):
             micro_batches=args.gradient_accumulation_steps,
             rank=args.process_index,
             world_size=args.world_size,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
+            seed=self.data_seed,
         )
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of the order of rows and of what is drawn for them."""
+        return self.args.data_seed if self.args.data_seed is not None else self.args.seed
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of this process; the plan has split rows over processes already."""
@@ -203,9 +209,12 @@ class TaskTrainer(Trainer):
         return batches, {"forget": forget, "retain": rows - forget, "all": rows}
 
     def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
-        """Move a batch to the device, its labels where the logits predict them."""
+        """Move a batch to the device, its labels where the logits predict them; spoil pictures that are to be told."""
         prepared = super()._prepare_inputs(inputs)
-        return aligned(self.accelerator.unwrap_model(self.model), prepared)
+        model = self.accelerator.unwrap_model(self.model)
+        if KEY in prepared:
+            prepared = spoiled_for_training(model, prepared, seed=self.data_seed, step=self.state.global_step)
+        return aligned(model, prepared)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -23,7 +23,7 @@ READING = "## How to read a row"
 # Whose the repositories are that a card names, until it is known.
 NAMESPACE = "NAMESPACE"
 # What outputs may say about rows that are withheld: nothing a text could be read off.
-HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct"}
+HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
 
 
 def is_withheld(task: str, tier: str) -> bool:

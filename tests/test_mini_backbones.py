@@ -45,7 +45,7 @@ def says(bench, folder):
     """Return what a folder's reference outputs say, after a look at the model that it holds."""
     stored = read_outputs(folder / REFERENCE)
     model, processor = bench.modality.load(folder)
-    again = bench.outputs(model, processor)
+    again = bench.outputs(model, processor, folder.parent)
     assert set(stored) == set(again) == set(bench.rows)
     assert all(stored[split].equals(again[split]) for split in stored)
     return stored["train"]

@@ -23,13 +23,14 @@ from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter
 
-__all__ = ["CLASSIFICATION", "WRITING", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+__all__ = ["CLASSIFICATION", "DRAWING", "WRITING", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
 CLASSIFICATION: tuple[Kind, ...] = (
     "image_classification", "text_classification", "image_pair_classification", "audio_classification",
     "video_classification",
 )  # fmt: skip
 WRITING: tuple[Kind, ...] = ("summarization", "text_generation")
+DRAWING: tuple[Kind, ...] = ("text_to_image",)
 
 
 @dataclass(frozen=True)

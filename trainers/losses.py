@@ -5,22 +5,27 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from mubench.hub_builders.terms import over_tokens
+from mubench.hub_builders.terms import over_tokens, squared_error
 
 
 def kl(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Return ``KL(softmax(teacher / T) || softmax(student / T))`` of every example, averaged over its answer tokens.
 
+    Of predicted noise it is the mean squared difference, to which the divergence of two denoising steps of one
+    variance is proportional; ``T`` has no place there.
+
     Args:
-        student: Logits that are trained, shape ``(B, K)`` or ``(B, T, V)``.
+        student: Logits that are trained, shape ``(B, K)`` or ``(B, T, V)``; or predicted noise, ``(B, C, H, W)``.
         teacher: Logits of the target, in the same shape.
-        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``: which tokens are answers; nothing else of them is
-            read.
+        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``: which tokens are answers; or noise, which says that
+            this is what is predicted. Nothing else of them is read.
         temperature: The ``T`` that both sides are divided by.
 
     Returns:
-        Divergences in nats, fp32, shape ``(B,)``.
+        Divergences in nats (of noise, squared deviations), fp32, shape ``(B,)``.
     """
+    if labels.is_floating_point():
+        return squared_error(student, teacher)
     log_q = F.log_softmax(student.float() / temperature, dim=-1)
     log_p = F.log_softmax(teacher.float() / temperature, dim=-1)
     values = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
@@ -30,18 +35,20 @@ def kl(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, tempe
 def kd(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return the distillation loss ``T^2 KL_T(teacher || student)`` of every example.
 
-    Its gradient with respect to a row of ``student`` is ``T (p_student - p_teacher)``.
+    Its gradient with respect to a row of ``student`` is ``T (p_student - p_teacher)``. Of predicted noise it is what
+    `kl` is, whatever the temperature.
 
     Args:
-        student: Logits that are trained, shape ``(B, K)`` or ``(B, T, V)``.
+        student: Logits that are trained, shape ``(B, K)`` or ``(B, T, V)``; or predicted noise, ``(B, C, H, W)``.
         teacher: Logits of the target, in the same shape.
-        labels: Labels of the batch, which say what tokens are answers.
+        labels: Labels of the batch, which say what tokens are answers, or that noise is predicted.
         temperature: The ``T`` that softens both sides.
 
     Returns:
-        Losses in nats, fp32, shape ``(B,)``.
+        Losses in nats (of noise, squared deviations), fp32, shape ``(B,)``.
     """
-    return temperature**2 * kl(student, teacher, labels, temperature)
+    factor = 1.0 if labels.is_floating_point() else temperature**2
+    return factor * kl(student, teacher, labels, temperature)
 
 
 def soft_cross_entropy(

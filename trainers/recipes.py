@@ -77,6 +77,9 @@ _VILT = _each(
      "eu_k": 1e-4},
 )
 _SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4})
+_MINI_DRAWING = _each(
+    4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 1e-3}, neg_grad={"per_device_train_batch_size": 16},
+)
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,
@@ -115,6 +118,7 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("summarization", "mini-t5"): _MINI_LM,
     ("summarization", "mini-bart"): _MINI_LM,
     ("summarization", "t5"): _SUMMARY,
+    ("text_to_image", "mini-unet"): _MINI_DRAWING,
 }
 # fmt: on
 

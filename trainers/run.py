@@ -231,6 +231,6 @@ def unlearn(request: Request) -> Path:
     with Counter(trainer) as trainer.counter:
         cost = fit(trainer, work)
     done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
-    save_model(folder, model, processor, bench.outputs(model, processor), done)
+    save_model(folder, model, processor, bench.outputs(model, processor, request.models), done)
     shutil.rmtree(work)
     return folder

@@ -9,6 +9,7 @@ from mubench.hub_builders.modalities.image import ImageModality
 from mubench.hub_builders.modalities.image_pair import ImagePairModality
 from mubench.hub_builders.modalities.seq2seq import Seq2SeqModality
 from mubench.hub_builders.modalities.text import TextModality
+from mubench.hub_builders.modalities.text_to_image import TextToImageModality
 from mubench.hub_builders.modalities.video import VideoModality
 from mubench.hub_builders.tasks import Kind
 
@@ -22,4 +23,5 @@ MODALITIES: dict[Kind, Modality] = {
     "audio_classification": AudioModality(),
     "video_classification": VideoModality(),
     "image_pair_classification": ImagePairModality(),
+    "text_to_image": TextToImageModality(),
 }

@@ -86,3 +86,14 @@ def test_the_logit_of_the_label_is_lowered_and_no_other(amount: float) -> None:
     answers = labels != IGNORED
     assert found.dtype == torch.float32 and torch.equal(found[answers], expected[answers])
     torch.testing.assert_close(lowered(STUDENT, LABELS, amount).softmax(-1).sum(-1), torch.ones(2))
+
+
+def test_of_noise_both_are_the_mean_squared_difference_whatever_the_temperature() -> None:
+    student = torch.arange(24, dtype=torch.float32).view(2, 3, 2, 2).requires_grad_()
+    teacher = torch.full((2, 3, 2, 2), 5.0)
+    noise = torch.zeros(2, 3, 2, 2)
+    by_hand = [sum((value - 5.0) ** 2 for value in range(start, start + 12)) / 12 for start in (0, 12)]
+    for loss in (kl(student, teacher, noise, 3.0), kd(student, teacher, noise, 3.0)):
+        assert loss.tolist() == pytest.approx(by_hand)
+        (gradient,) = torch.autograd.grad(loss.sum(), student)
+        torch.testing.assert_close(gradient, 2 * (student.detach() - teacher) / 12)

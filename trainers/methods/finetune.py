@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -32,6 +32,6 @@ class FinetuneTrainer(UnlearningTrainer):
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = FinetuneArguments
     streams = ("retain",)

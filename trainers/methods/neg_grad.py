@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -37,7 +37,7 @@ class NegGradTrainer(UnlearningTrainer):
         "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "EuroS&P 2022", "2109.13398", "Thudi et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = NegGradArguments
     streams = ("forget",)
 

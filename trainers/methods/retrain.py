@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -30,7 +30,7 @@ class RetrainTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = RetrainArguments
     streams: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True
