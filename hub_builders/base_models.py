@@ -79,9 +79,10 @@ class Workbench:
             models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
                 first if it is not there.
         """
-        eye = train_eye(self, models) if self.task.classifiers else None
+        if self.task.classifiers:
+            processor = dataclasses.replace(processor, eye=train_eye(self, models))
         return {
-            split: self.modality.answers(model, processor, rows, self.encode(split, processor), eye=eye)
+            split: self.modality.answers(model, processor, rows, self.encode(split, processor))
             for split, rows in self.rows.items()
         }
 

@@ -19,6 +19,7 @@ REGISTRIES = {
     "MODALITIES": "hub_builders/modalities",
 }
 METHOD_LINES = 150
+IMPORTS = (ast.Import, ast.ImportFrom)
 # Who may know of a hub: one module talks to it, one writes the YAML of cards, two load data sets by name.
 CLIENTS = {
     "huggingface_hub": {"hub_builders/hub.py", "cards/render.py"},
@@ -174,16 +175,26 @@ def test_every_sub_package_is_shipped() -> None:
     assert all((folder / "__init__.py").exists() for folder in folders)
 
 
-def test_everything_imported_is_a_declared_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
+def foreign(room: str, *, top: bool) -> set[str]:
+    """Distributions that a room imports: at the top of its files, or inside their functions as well."""
     called = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-    beside = {"space": modules("space")}  # a script imports what lies beside it
-    foreign = set()
-    for room in ROOMS:
-        names = {name.split(".")[0] for path in sources(room) for name in imported(ast.parse(path.read_text()))}
-        foreign |= names - set(sys.stdlib_module_names) - {"mubench"} - beside.get(room, set())
-    assert {called.get(name, name) for name in foreign} <= declared
+    beside = modules("space") if room == "space" else set()  # a script imports what lies beside it
+    trees = [ast.parse(path.read_text()) for path in sources(room)]
+    if top:
+        trees = [ast.Module([node for node in tree.body if isinstance(node, IMPORTS)], []) for tree in trees]
+    names = {name.split(".")[0] for tree in trees for name in imported(tree)}
+    return {called.get(name, name) for name in names - set(sys.stdlib_module_names) - {"mubench"} - beside}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_everything_imported_is_a_declared_dependency_and_extras_only_where_they_are_needed(room: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines]
+    declared, optional = (
+        {re.split(r"[<>=]", line)[0] for line in lines} for lines in (project["dependencies"], extras)
+    )
+    assert foreign(room, top=True) <= declared
+    assert foreign(room, top=False) <= declared | optional
 
 
 def test_the_task_table_needs_no_torch() -> None:

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.outputs import Answers, Outputs
 from mubench.hub_builders.prediction import predict
 
@@ -83,15 +82,7 @@ class Modality(ABC):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows; nothing is random."""
 
-    def answers(
-        self,
-        model: PreTrainedModel,
-        processor: Any,
-        rows: datasets.Dataset,
-        encoded: EncodedRows,
-        *,
-        eye: Eye | None = None,
-    ) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
         """Return what a model says about every row of a split: logits of the classes.
 
         Args:
@@ -99,7 +90,6 @@ class Modality(ABC):
             processor: Its processor.
             rows: The rows, for their ids and labels.
             encoded: The same rows, model-ready.
-            eye: Looks at pictures that a model draws; other kinds of tasks have none.
         """
         return Outputs(
             ids=np.asarray(rows["example_id"], dtype=np.str_),

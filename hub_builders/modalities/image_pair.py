@@ -21,7 +21,6 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
 from mubench.hub_builders.modalities.text import make_tokenizer, silence
 from mubench.hub_builders.outputs import Answers
@@ -119,15 +118,7 @@ class ImagePairModality(Modality):
         first = encode(rows[:1])[0]
         return EncodedRows(rows, encode, first["pixel_values"].nbytes + first["pixel_mask"].nbytes)
 
-    def answers(
-        self,
-        model: PreTrainedModel,
-        processor: Any,
-        rows: datasets.Dataset,
-        encoded: EncodedRows,
-        *,
-        eye: Eye | None = None,
-    ) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
         """Return the logits of every row: ViLT draws the order of its patches, which must not change the last bits."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

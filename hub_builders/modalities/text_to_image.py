@@ -14,7 +14,6 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, default_data_collator, set_seed
 
 from mubench.hub_builders.denoising import KEY, row_key
-from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.modalities.base import EncodedRows, Modality
 from mubench.hub_builders.modalities.diffusion import DiffusionModel, DiffusionProcessor, require_diffusers
 from mubench.hub_builders.modalities.writing import make_tokenizer, silence
@@ -124,14 +123,13 @@ class TextToImageModality(Modality):
 
         return EncodedRows(rows, encode, 8 * places + 4 * 3 * processor.size**2)
 
-    def answers(
-        self, model: Any, processor: Any, rows: datasets.Dataset, encoded: EncodedRows, *, eye: Eye | None = None
-    ) -> PictureOutputs:
+    def answers(self, model: Any, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> PictureOutputs:
         """Return how well a model tells noise from every picture, and what its own pictures show.
 
         Raises:
-            ValueError: If nothing is there to look at its pictures.
+            ValueError: If the processor has no classifier to look at them.
         """
+        eye = processor.eye
         if eye is None:
             raise ValueError("expected a classifier to look at what is drawn, got none")
         side = rows[0]["image"].width

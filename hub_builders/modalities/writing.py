@@ -19,7 +19,6 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.modalities.base import EncodedRows, Modality
 from mubench.hub_builders.outputs import Answers
 from mubench.hub_builders.prediction import predict_tokens
@@ -104,14 +103,6 @@ class WritingModality(Modality):
         """Return the entries of a mini backbone's config that name special tokens."""
         return {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id", "bos_token_id")}
 
-    def answers(
-        self,
-        model: PreTrainedModel,
-        processor: Any,
-        rows: datasets.Dataset,
-        encoded: EncodedRows,
-        *,
-        eye: Eye | None = None,
-    ) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
         """Return what a model says about the answer tokens of every row, told the ones before."""
         return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])

@@ -1,5 +1,6 @@
 """Pictures drawn to captions: what is read, draws that repeat, folders that plain diffusers reads."""
 
+import dataclasses
 import importlib.util
 
 import datasets
@@ -54,6 +55,13 @@ def eye(pictures):
     return np.stack([red, 1 - red], axis=1)
 
 
+def says(made, rows):
+    """Return what a model says of the rows, its drawings looked at by the eye above."""
+    model, processor = made
+    encoded = MODALITY.encode(rows["train"], processor)
+    return MODALITY.answers(model, dataclasses.replace(processor, eye=eye), rows["train"], encoded)
+
+
 def test_rows_hold_caption_picture_class_and_key(made, rows):
     _, processor = made
     encoded = MODALITY.encode(rows["train"], processor, TOKENS)
@@ -101,8 +109,7 @@ def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
 
 def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, rows):
     model, processor = made
-    encoded = MODALITY.encode(rows["train"], processor)
-    said = MODALITY.answers(model.train(), processor, rows["train"], encoded, eye=eye)
+    said = says((model.train(), processor), rows)
     assert model.training and said.ids.tolist() == ["x", "y", "z"] and said.shown.labels.tolist() == [0, 0, 1]
     batch = batch_of(made, rows)
     asked = spoiled_on_grid(model, batch, 5)
@@ -112,7 +119,7 @@ def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, row
     pictures = [resized(Image.fromarray(one), 4 * SIZE, True) for one in drawn(model, batch)]
     np.testing.assert_allclose(said.shown.logits, eye(pictures), rtol=1e-5)
     with pytest.raises(ValueError, match=r"^expected a classifier to look at what is drawn, got none$"):
-        MODALITY.answers(model, processor, rows["train"], encoded)
+        MODALITY.answers(model, processor, rows["train"], MODALITY.encode(rows["train"], processor))
 
 
 def test_drawings_depend_on_their_seed_and_row_alone(made, rows):
@@ -128,10 +135,7 @@ def test_a_saved_folder_loads_with_equal_outputs(made, rows, tmp_path):
     for part in made:
         part.save_pretrained(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".ckpt")]
-    said = [
-        MODALITY.answers(model, processor, rows["train"], MODALITY.encode(rows["train"], processor), eye=eye)
-        for model, processor in (made, MODALITY.load(tmp_path))
-    ]
+    said = [says(pair, rows) for pair in (made, MODALITY.load(tmp_path))]
     assert said[0].equals(said[1])
 
 
