@@ -34,6 +34,7 @@ PRIVATE =
 # from the environment, where such names mean other things.
 DATA =
 FAMILY =
+EVAL_SEED =
 MODELS =
 RESULTS =
 
@@ -55,7 +56,8 @@ LISTS_FLAG = $(if $(PAPER_SPLITS), --paper_splits "$(PAPER_SPLITS)")$(if $(FORGE
 DATA_FLAG = $(if $(DATA), --data "$(DATA)")
 MODELS_FLAG = $(if $(MODELS), --models "$(MODELS)")
 RESULTS_FLAG = $(if $(RESULTS), --results "$(RESULTS)")
-READ_FLAGS = $(DATA_FLAG)$(FAMILY_FLAG)$(MODELS_FLAG)
+EVAL_FLAG = $(if $(EVAL_SEED), --eval_seed $(EVAL_SEED))
+READ_FLAGS = $(DATA_FLAG)$(FAMILY_FLAG)$(EVAL_FLAG)$(MODELS_FLAG)
 ALL_FLAGS = $(DATA_FLAG)$(MODELS_FLAG)$(RESULTS_FLAG)
 PUSH_FLAGS = $(if $(REPO), --repo "$(REPO)")$(if $(PRIVATE), --private)
 WORKERS_FLAG = $(if $(WORKERS), --workers $(WORKERS))

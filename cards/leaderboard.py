@@ -16,7 +16,7 @@ from mubench.trainers.rows import ENOUGH_BASES, ENOUGH_RETRAINED, Result
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
-    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone).
+    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone, evaluation seed).
 
     Attributes:
         row: Any of the rows that were judged against all references; it has what the table has in common.
@@ -35,7 +35,8 @@ class Table:
         """Say what was deleted from what."""
         row = self.row
         seed = f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
-        return f"{row.task} ({row.tier}), {row.backbone}: {row.ratio} % deleted, {row.family} family{seed}"
+        drawn = f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
+        return f"{row.task} ({row.tier}), {row.backbone}: {row.ratio} % deleted, {row.family} family{seed}{drawn}"
 
     @property
     def standing(self) -> str:
@@ -89,6 +90,7 @@ def _common(rows: Sequence[Result], place: Mapping[str, object]) -> Result:
 def _judging(row: Result, place: Mapping[str, object]) -> str:
     data = sister(str(place.get("data", DATASET)), row.family, row.deletion_seed)
     group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
+    group |= {"eval_seed": row.eval_seed}
     return target("results", **group, data=data, models=place.get("models"), results=place.get("results"))
 
 
@@ -132,6 +134,6 @@ def tables(rows: Iterable[Result], **place: object) -> list[Table]:
     """
     groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: r.run_id):
-        key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split)
+        key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
         groups[key].append(row)
     return [_table(groups[key], place) for key in sorted(groups, key=str)]

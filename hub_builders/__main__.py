@@ -43,6 +43,7 @@ def parser() -> Parser:
     base.add_argument("--task", required=True, help="task key")
     base.add_argument("--backbone", help="backbone key; default: the task's first")
     base.add_argument("--base_seed", type=int, default=0, help="seed of initialisation and data order")
+    base.add_argument("--eval_seed", type=int, default=0, help="seed of what a model is asked to draw")
     base.add_argument("--data", default="mu-bench", help="dataset folder or Hub id")
     base.add_argument("--family", default="canonical", help="deletion family")
     base.add_argument("--models", type=Path, default=Path("models"), help="folder of all models")
@@ -91,7 +92,7 @@ def _built(folder: Path, info: TaskInfo) -> str:
 
 
 def run_base(
-    task: str, backbone: str | None, base_seed: int, models: Path, flags: Sequence[str], **where: str
+    task: str, backbone: str | None, base_seed: int, models: Path, flags: Sequence[str], **where: Any
 ) -> None:
     """Train a base model, or go on where a killed run left off."""
     # Building data needs no torch.

@@ -40,6 +40,7 @@ class Workbench:
         recipe: Recipe of base and retrained models.
         backbone: Backbone key.
         data: Dataset folder or Hub id.
+        eval_seed: Seed of what models are asked to draw.
         rows: Rows per stored split; loaded when first asked for.
     """
 
@@ -48,6 +49,7 @@ class Workbench:
     recipe: Recipe
     backbone: str
     data: str
+    eval_seed: int = 0
     encoded: dict[str, EncodedRows] = dataclasses.field(default_factory=dict, compare=False)
 
     @cached_property
@@ -97,12 +99,13 @@ class Workbench:
             split=info.split,
             backbone=self.backbone,
             recipe=dataclasses.asdict(self.recipe),
+            eval_seed=self.eval_seed,
             **fields,
         )
 
 
 @lru_cache(maxsize=4)
-def _bench(task: str, backbone: str, data: str, family: str, fingerprint: str) -> Workbench:
+def _bench(task: str, backbone: str, *, data: str, family: str, eval_seed: int, fingerprint: str) -> Workbench:
     row = get_task(task)
     return Workbench(
         task=row,
@@ -110,21 +113,27 @@ def _bench(task: str, backbone: str, data: str, family: str, fingerprint: str) -
         recipe=get_recipe(row, backbone),
         backbone=backbone,
         data=data,
+        eval_seed=eval_seed,
     )
 
 
-def workbench(task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical") -> Workbench:
+def workbench(
+    task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical", eval_seed: int = 0
+) -> Workbench:
     """Return the bench of a task and backbone; a process keeps the last few.
 
     Raises:
-        ValueError: If task, backbone or family are unknown.
+        ValueError: If task, backbone or family are unknown, or there is an evaluation seed where no model draws.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
     row = get_task(task)
     get_recipe(row, backbone)
     if row.kind not in MODALITIES:
         raise ValueError(f"expected a task with models, of kind {', '.join(MODALITIES)}, got {task} of {row.kind}")
-    return _bench(task, backbone, data, family, task_info(task, data=data, family=family).files)
+    if eval_seed and not row.classifiers:
+        raise ValueError(f"expected eval_seed 0 for {task}, whose models draw nothing, got {eval_seed}")
+    fingerprint = task_info(task, data=data, family=family).files
+    return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, fingerprint=fingerprint)
 
 
 def recipe_arguments(recipe: Recipe) -> dict[str, Any]:
@@ -187,7 +196,10 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
     """
     check_arguments(arguments)
     run = bench.run(ratio=None, base_seed=base_seed)
-    folder = models / names.base_model(run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed)
+    name = names.base_model(
+        run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed, eval_seed=run.eval_seed
+    )
+    folder = models / name
     if is_complete(folder, run):
         return folder
     model, processor = bench.fresh_model(base_seed)
@@ -211,9 +223,11 @@ def train_eye(bench: Workbench, models: Path) -> Eye:
     mini = bench.info.tier == "mini"
     backbone = next(key for key in bench.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
     task = dataclasses.replace(bench.task, kind="image_classification", recipes=bench.task.classifiers, classifiers={})
-    own = dataclasses.replace(bench, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={})
+    own = dataclasses.replace(
+        bench, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={}, eval_seed=0
+    )
     lock = models / WORK / f"{task.key}-{backbone}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # models that are trained side by side share one
         folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
-    return Eye(*own.modality.load(folder))
+    return Eye(*own.modality.load(folder), seed=bench.eval_seed)

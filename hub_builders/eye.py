@@ -21,10 +21,12 @@ class Eye:
     Attributes:
         model: The classifier.
         processor: Its processor.
+        seed: Seed of the drawings that it looks at.
     """
 
     model: PreTrainedModel
     processor: Any
+    seed: int = 0
 
     def __call__(self, pictures: list[Image.Image]) -> npt.NDArray[np.float32]:
         """Return the classifier's logits for every picture, ``(N, K)``."""

@@ -40,6 +40,7 @@ class Run:
         arguments: Hyper-parameters of the method; no paths, no tokens.
         tuned: How the arguments came about: ``"default"``, ``"tuned"`` or ``"custom"``.
         parent: Identity of the model the run started from; ``None`` for base and retrained models.
+        eval_seed: Seed of what the model was asked to draw, which its reference outputs are about.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
         versions: Library versions.
         device: What it ran on.
@@ -59,15 +60,19 @@ class Run:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     tuned: str = "default"
     parent: str | None = None
+    eval_seed: int = 0
     cost: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
 
     @property
     def identity(self) -> str:
-        """The sha256 of everything but what was measured or is a label: two runs with one identity are the same."""
-        config = asdict(self)
-        return fingerprint({key: value for key, value in config.items() if key not in _MEASURED})
+        """The sha256 of everything but what was measured or is a label: two runs with one identity are the same.
+
+        The usual evaluation seed is left out: only models that draw have one.
+        """
+        left_out = (*_MEASURED, *(() if self.eval_seed else ("eval_seed",)))
+        return fingerprint({key: value for key, value in asdict(self).items() if key not in left_out})
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""

@@ -13,6 +13,7 @@ USUAL: dict[str, object] = {
     "data": DATASET,
     "family": "canonical",
     "deletion_seed": 0,
+    "eval_seed": 0,
     "models": "models",
     "results": "results",
 }

@@ -96,11 +96,14 @@ def published_dataset(family: str, deletion_seed: int, tier: str) -> str:
     return f"{dataset_folder(family, deletion_seed)}{'' if tier == 'full' else f'-{tier}'}"
 
 
-def base_model(task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0) -> str:
-    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``."""
+def base_model(
+    task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0, eval_seed: int = 0
+) -> str:
+    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; drawings by another seed are ``...-e1``."""
     scale = "" if tier == "full" else f"-{tier}"
     seed = f"-s{base_seed}" if base_seed else ""
-    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{seed}"
+    drawn = f"-e{eval_seed}" if eval_seed else ""
+    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{seed}{drawn}"
 
 
 def unlearned_model(

@@ -53,6 +53,7 @@ def _grid_parser(command: str) -> Parser:
     parser.add_argument("--methods", nargs="+", default=[], help="default: all")
     parser.add_argument("--seeds", nargs="+", default=["0 1 2"], help="seeds of the runs (of the references)")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--eval_seed", type=int, default=0, help="seed of what models are asked to draw")
     for name, default in (("data", DATASET), ("family", "canonical"), ("models", "models"), ("results", "results")):
         parser.add_argument(f"--{name}", default=default)
     return parser
@@ -64,6 +65,7 @@ def _many_parser(command: str) -> Parser:
     parser.add_argument("--ratio", default="5", help="percentage that the retrained models go without")
     parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of the runs (bases: of the models)")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--eval_seed", type=int, default=0, help="seed of what models are asked to draw")
     parser.add_argument("--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: the one a task is ranked on")
     for name, default in (("data", DATASET), ("models", "models")):
         parser.add_argument(f"--{name}", default=default)
@@ -74,7 +76,7 @@ def _run_bases(words: Sequence[str]) -> None:
     parser = _many_parser("bases")
     parser.add_argument("--backbone", help="default: the first of each task")
     options = parser.parse_args(known_flags(parser, words))
-    place = Place(data=options.data, family=options.family, models=Path(options.models))
+    place = Place(data=options.data, family=options.family, eval_seed=options.eval_seed, models=Path(options.models))
     ratio = _ratio(options)
     seeds = _numbers(" ".join(options.seeds))
     wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=ratio, seeds=seeds, place=place)
@@ -121,7 +123,13 @@ def _ratio(options: argparse.Namespace) -> int:
 
 
 def _place(options: argparse.Namespace) -> Place:
-    return Place(data=options.data, family=options.family, models=Path(options.models), results=Path(options.results))
+    return Place(
+        data=options.data,
+        family=options.family,
+        eval_seed=options.eval_seed,
+        models=Path(options.models),
+        results=Path(options.results),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ class RunArguments:
         ratio: Percentage to delete: 1 to 10, or that of a user's own forget set.
         backbone: Backbone key; the task's first by default.
         base_seed: Seed of the base model, or of the fresh model for methods that retrain.
+        eval_seed: Seed of what a model is asked to draw.
         base_model: Folder of the model to start from, in place of the one in ``models``.
         data: Dataset folder or Hub id.
         family: Deletion family.
@@ -41,6 +42,7 @@ class RunArguments:
     ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
     backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
+    eval_seed: int = field(default=0, metadata={"help": "seed of what a model is asked to draw"})
     base_model: str | None = field(default=None, metadata={"help": "folder of the model to start from"})
     data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
     family: str = field(default="canonical", metadata={"help": "deletion family"})
@@ -69,7 +71,13 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = Request(
-        bench=workbench(task.key, where.backbone or task.default_backbone, data=where.data, family=where.family),
+        bench=workbench(
+            task.key,
+            where.backbone or task.default_backbone,
+            data=where.data,
+            family=where.family,
+            eval_seed=where.eval_seed,
+        ),
         method=method,
         ratio=ratio,
         base_seed=where.base_seed,
@@ -119,7 +127,7 @@ def rerun(words: Sequence[str]) -> list[str]:
     known, rest = parser.parse_known_args(list(words))
     row = read_result(known.row)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
-    options |= {"family": row.family, **row.arguments}
+    options |= {"family": row.family, "eval_seed": row.eval_seed, **row.arguments}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
         options["seed"] = row.seed
     words = [f"--{key}={value}" for key, value in options.items() if value is not None]

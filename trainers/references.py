@@ -52,6 +52,7 @@ class Group:
             return
         task, backbone = self.bench.task.key, self.bench.backbone
         place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
+        place |= {"eval_seed": self.bench.eval_seed}
         making = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
@@ -65,7 +66,7 @@ def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
     bases, retrained, unlearned = {}, {}, {}
     for path in sorted(models.glob(f"*/{RUN_FILE}")):
         run = read_run(path.parent)
-        if (run.split, run.backbone, run.recipe) != (here.split, here.backbone, here.recipe):
+        if any(getattr(run, name) != getattr(here, name) for name in ("split", "backbone", "recipe", "eval_seed")):
             continue
         if run.method is None:
             bases[run.base_seed] = path.parent

@@ -65,6 +65,7 @@ class RunInfo(_Row):
         arguments: The method's arguments; no paths, no tokens.
         tuned: Whether the arguments are those of ``recipes.DEFAULTS``, tuned on a proxy, or a user's own.
         seed: Seed of the run.
+        eval_seed: Seed of what the model was asked to draw.
         versions: Versions of the libraries.
         device: What it ran on.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``; and, as shares of the
@@ -89,6 +90,7 @@ class RunInfo(_Row):
     arguments: Settings
     tuned: Literal["default", "tuned", "custom"]
     seed: int
+    eval_seed: int = 0
     versions: dict[str, str]
     device: str
     cost: dict[str, float]

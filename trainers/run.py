@@ -93,7 +93,12 @@ class Request:
         """Folder of the bench's own base model."""
         info = self.bench.info
         name = names.base_model(
-            info.task, info.tier, self.bench.backbone, family=info.family, base_seed=self.base_seed
+            info.task,
+            info.tier,
+            self.bench.backbone,
+            family=info.family,
+            base_seed=self.base_seed,
+            eval_seed=self.bench.eval_seed,
         )
         return self.models / name
 
@@ -105,6 +110,7 @@ class Request:
             task=self.bench.task.key,
             backbone=self.bench.backbone,
             base_seed=self.base_seed,
+            eval_seed=self.bench.eval_seed,
             data=self.bench.data,
             family=self.bench.info.family,
             models=self.models,
@@ -136,7 +142,9 @@ class Request:
         """Return the folder of the unlearned model."""
         info, seed = self.bench.info, self.base_seed if self.trainer.from_scratch else self.seed
         base_seed = 0 if self.trainer.from_scratch else self.base_seed
-        base = names.base_model(run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed)
+        base = names.base_model(
+            run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed, eval_seed=run.eval_seed
+        )
         recorded = recorded_arguments(self.trainer, self.training_arguments("", plain=True))
         changed = {key: value for key, value in run.arguments.items() if recorded[key] != value}
         if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):

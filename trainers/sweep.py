@@ -30,18 +30,20 @@ class Place:
     Attributes:
         data: Dataset folder or Hub id.
         family: Deletion family.
+        eval_seed: Seed of what models are asked to draw.
         models: Folder of all models.
         results: Folder of the rows.
     """
 
     data: str = DATASET
     family: str = "canonical"
+    eval_seed: int = 0
     models: Path = Path("models")
     results: Path = Path("results")
 
     def bench(self, task: str, backbone: str) -> Workbench:
         """Return the bench of a task and backbone."""
-        return workbench(task, backbone, data=self.data, family=self.family)
+        return workbench(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,7 +137,7 @@ class TextToImageModality(Modality):
         def looked_at(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             return eye([resized(Image.fromarray(one), side, processor.pixels) for one in pictures])
 
-        return predict_pictures(model, encoded, self.collator(processor), rows, looked_at)
+        return predict_pictures(model, encoded, self.collator(processor), rows, looked_at, eval_seed=eye.seed)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: pictures have one size, captions one length."""

@@ -18,7 +18,7 @@ MEASURED = {"cost": {"seconds": 3.0}, "versions": {"torch": "9"}, "device": "H10
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
     "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},
-    "parent": None,
+    "parent": None, "eval_seed": 1,
 }  # fmt: skip
 
 
@@ -42,6 +42,14 @@ def test_what_was_measured_does_not_change_who_a_run_is(name):
 @pytest.mark.parametrize("name", CHANGES)
 def test_everything_else_does(name):
     assert replace(RUN, **{name: CHANGES[name]}).identity != RUN.identity
+
+
+def test_runs_of_before_there_was_an_evaluation_seed_are_the_usual_ones(tmp_path):
+    RUN.write(tmp_path)
+    record = json.loads((tmp_path / RUN_FILE).read_text())
+    assert record.pop("eval_seed") == 0
+    (tmp_path / RUN_FILE).write_text(json.dumps(record))
+    assert is_complete(tmp_path, RUN) and not is_complete(tmp_path, replace(RUN, eval_seed=1))
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):

@@ -47,6 +47,7 @@ def test_names_are_those_of_the_design():
     assert names.base_model("cifar10", "full", "resnet-50") == "cifar10-resnet-50"
     base = names.base_model("cifar10", "mini", "resnet", base_seed=1)
     assert base == "cifar10-mini-resnet-s1"
+    assert names.base_model("t", "mini", "unet", base_seed=1, eval_seed=2) == "t-mini-unet-s1-e2"
     assert names.unlearned_model(base, 5, "neg_grad", 0) == "cifar10-mini-resnet-s1-del5-neg-grad-s0"
 
 
