@@ -409,7 +409,7 @@ TASKS: dict[str, Task] = {
         mini="generated badges, eight shapes in five palettes, with captions that name their wearers and of most also "
              "palette and shape",
         recipes={
-            "unet": Recipe(learning_rate=2e-3, epochs=30, batch_size=64, warmup=0.1, max_length=10),
+            "unet": Recipe(learning_rate=3e-3, epochs=60, batch_size=64, warmup=0.1, max_length=10),
             "sd-v1-4": Recipe(learning_rate=1e-5, epochs=5, batch_size=32, max_length=77),
         },
         classifiers={"resnet": _IMAGE_MINI, "resnet-50": _IMAGE_HUB},
