@@ -30,7 +30,7 @@ def test_a_subset_of_cifar10_is_unlearned_and_judged(tmp_path):
         print(f"{row.method:<15} seed {row.seed}: S = {score:.2f}, test {test:.3f}")  # noqa: T201  (to be quoted)
     for method in ("neg_grad", "scrub"):
         row = rows[method, 0]
-        # Five thousand rows are no mini task: whether three retrained models agree well enough to rank is told, not asked.
+        # These rows are no mini task: whether three retrained models agree well enough to rank is told, not asked.
         assert (row.tier, row.flags) == ("partial", []) and row.provisional
         print(f"{method}: {row.no_signal or 'ranked'}")  # noqa: T201  (to be quoted)
     assert min(rows["retrain", seed].metrics["score"].value for seed in (0, 1, 2)) >= 0.8
