@@ -63,7 +63,8 @@ class DiffusionModel(torch.nn.Module):
         super().__init__()
         if schedule.config.prediction_type not in ("epsilon", "v_prediction"):
             raise ValueError(f"expected a model of noise or velocity, got one of {schedule.config.prediction_type}")
-        self.unet, self.text_encoder, self.vae, self.schedule = unet, text_encoder, vae, schedule
+        # The U-Net comes last, so that its blocks are the last ones of the model.
+        self.vae, self.text_encoder, self.unet, self.schedule = vae, text_encoder, unet, schedule
         if vae is not None:
             vae.requires_grad_(False)
             text_encoder.requires_grad_(False)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from mubench.trainers.base import CLASSIFICATION, WRITING
 from mubench.trainers.methods.cf_k import CfKArguments, CfKTrainer
 from mubench.trainers.teachers import random_copy
 
@@ -36,6 +37,7 @@ class EuKTrainer(CfKTrainer):
         `RetrainTrainer` starts all of them afresh.
     """
 
+    kinds = (*CLASSIFICATION, *WRITING)  # models that draw have no config to start blocks afresh from
     arguments = EuKArguments
     args: EuKArguments
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.pairs import pair_rows
 
 
@@ -55,7 +55,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = NegGradPlusArguments
     args: NegGradPlusArguments
 

@@ -1,0 +1,78 @@
+"""Methods on a model that draws: all that say they are made for it run, and student and teacher see one draw."""
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Subset
+
+from mubench.hub_builders.modalities import MODALITIES
+from mubench.hub_builders.modalities.text_to_image import SIZE
+from mubench.hub_builders.terms import model_inputs
+from mubench.trainers.blocks import split_before
+from mubench.trainers.methods import METHODS
+from mubench.trainers.run import methods_for
+
+pytestmark = pytest.mark.slow
+MODALITY = MODALITIES["text_to_image"]
+ROWS, FORGET = 6, 2
+
+
+@pytest.fixture(scope="module")
+def rows():
+    features = datasets.Features({
+        "example_id": datasets.Value("string"), "image": datasets.Image(), "caption": datasets.Value("string"),
+        "label": datasets.ClassLabel(names=["ring", "moon"]),
+    })  # fmt: skip
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)) for _ in range(ROWS)]
+    captions = [f"a {'ring' if i % 2 == 0 else 'moon'} of {name}" for i, name in enumerate("ABCDEF")]
+    columns = {"example_id": list("uvwxyz"), "image": pictures, "caption": captions, "label": [0, 1] * (ROWS // 2)}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def made(method, rows, folder, **changes):
+    model, processor = MODALITY.create("unet", ("ring", "moon"), {"train": rows}, seed=0)
+    encoded = MODALITY.encode(rows, processor)
+    sides = {"forget": Subset(encoded, range(FORGET)), "retain": Subset(encoded, range(FORGET, ROWS))}
+    trainer = METHODS[method]
+    settings = {"max_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 1e-3, **changes}
+    args = trainer.arguments(
+        output_dir=str(folder), report_to="none", use_cpu=True, save_strategy="no", disable_tqdm=True, **settings
+    )
+    return trainer(model, args, train_dataset=sides, data_collator=MODALITY.collator(processor))
+
+
+def test_the_methods_are_these():
+    assert {"retrain", "retrain_keep50", "finetune", "neg_grad", "scrub"} <= set(methods_for("text_to_image"))
+    assert not {"random_label", "salun", "bad_teaching"} & set(methods_for("text_to_image"))
+
+
+@pytest.mark.parametrize("method", methods_for("text_to_image"))
+def test_a_method_that_is_made_for_drawing_moves_a_model_that_draws(method, rows, tmp_path):
+    trainer = made(method, rows, tmp_path)
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    assert any(not torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
+
+
+def test_a_teacher_is_asked_about_the_students_own_draw(rows, tmp_path, monkeypatch):
+    trainer = made("scrub", rows, tmp_path)
+    trainer.prepare()
+    shown = {}
+    for name, model in (("student", trainer.model), ("teacher", trainer.teachers["original"])):
+        model.register_forward_pre_hook(lambda _, __, given, name=name: shown.update({name: given}), with_kwargs=True)
+    batch = trainer.train_collator([trainer.train_dataset[i] for i in (0, 1)])
+    prepared = trainer._prepare_inputs(batch)
+    first, *_ = trainer.terms(trainer.model, prepared)
+    assert set(shown["student"]) == set(shown["teacher"]) == set(model_inputs(prepared))
+    assert all(torch.equal(shown["student"][name], shown["teacher"][name]) for name in shown["student"])
+    assert first.values.abs().max() < 1e-10  # at the original weights nothing tells the two apart
+
+
+def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path):
+    split = split_before(made("finetune", rows, tmp_path).model, 1)
+    assert {name.split(".")[0] for name in split.last} == {"unet"}
+    assert any("up_blocks" in name for name in split.last) and "unet.conv_out.weight" in split.last
+    assert all("up_blocks" not in name for name in split.frozen)
