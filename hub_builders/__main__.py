@@ -16,7 +16,7 @@ from mubench.hub_builders.families import Wish, check_wish, known_tasks
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
 from mubench.hub_builders.sources import check_options
-from mubench.hub_builders.tasks import Tier, get_task
+from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
 
 
 def parser() -> Parser:
@@ -38,18 +38,27 @@ def parser() -> Parser:
     one.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     one.add_argument("--keep_tier", action="store_true", help="refuse to take the place of a build of another tier")
     one.set_defaults(run=run_build)
+    _add_training(commands)
+    _add_publishing(commands)
+    return top
+
+
+def _add_training(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommands about base models."""
     rest = "Any other flag is an argument of transformers.TrainingArguments that the recipe leaves open."
     base = commands.add_parser("base", help="train a base model", epilog=rest, allow_abbrev=False)
     base.add_argument("--task", required=True, help="task key")
-    base.add_argument("--backbone", help="backbone key; default: the task's first")
+    listing = "python -m mubench.hub_builders backbones TASK"
+    base.add_argument("--backbone", help=f"backbone key, see `{listing}`; default: the task's first")
     base.add_argument("--base_seed", type=int, default=0, help="seed of initialisation and data order")
     base.add_argument("--eval_seed", type=int, default=0, help="seed of what a model is asked to draw")
     base.add_argument("--data", default="mu-bench", help="dataset folder or Hub id")
     base.add_argument("--family", default="canonical", help="deletion family")
     base.add_argument("--models", type=Path, default=Path("models"), help="folder of all models")
     base.set_defaults(run=run_base)
-    _add_publishing(commands)
-    return top
+    every = commands.add_parser("backbones", help="list what base models can start from", allow_abbrev=False)
+    every.add_argument("task", nargs="?", help="task key; none is every task")
+    every.set_defaults(run=run_backbones)
 
 
 def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -103,6 +112,18 @@ def run_base(
     given = training_flags(FlagParser(TaskArguments, allow_abbrev=False).given(flags))  # type: ignore[arg-type]
     bench = workbench(task, backbone or get_task(task).default_backbone, **where)
     print(train_base(bench, base_seed, models=models, **given))
+
+
+def run_backbones(task: str | None) -> None:
+    """Print the backbones of a task or of all, with the sizes that their authors give."""
+    table = [("task", "backbone", "Hub id", "parameters")]
+    for row in [get_task(task)] if task else TASKS.values():
+        for key in row.recipes:
+            one = BACKBONES[key]
+            table.append((row.key, key, one.hub_id or "-", f"{one.millions:,g} M" if one.millions else "-"))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:

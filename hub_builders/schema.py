@@ -54,11 +54,15 @@ class Backbone:
     Attributes:
         family: Name of the architecture family, the key of tuned method defaults.
         hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
+        revision: Pinned commit of that repository; ``None`` means the default branch, where no commit is known.
+        millions: How many million parameters its authors say it has; ``None`` for mini backbones.
         package: Python package that ships these weights, some of them quantized; they are taken from there.
     """
 
     family: str
     hub_id: str | None = None
+    revision: str | None = None
+    millions: float | None = None
     package: str | None = None
 
 

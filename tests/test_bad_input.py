@@ -5,17 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders import base_models
+from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.raw import HUB
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers import __main__ as trainers
 from mubench.trainers.methods import METHODS
-from tests.walk import Walk, files, quick
+from tests.walk import COUNTS, few, files, quick
 
 ROOMS = {"hub_builders": builders.main, "trainers": trainers.main}
 NEW = ["--seed=5"]  # a run that is not there yet
@@ -196,35 +200,75 @@ def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(compl
     assert said == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
 
 
-def wrong_base(walk: Walk, kind: str) -> Path:
-    """Return a folder that is no base model of this bench."""
-    folder = walk.root / "given"
-    if kind == "nothing":
-        return folder
-    if kind == "no run.json":
-        folder.mkdir()
-        return folder
-    shutil.copytree(walk.models / MODEL, folder)
-    if kind == "no weights":
-        (folder / "model.safetensors").unlink()
-    elif kind == "half the weights":
-        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
-    elif kind == "edited":
-        record = json.loads((folder / "run.json").read_text())
-        (folder / "run.json").write_text(json.dumps({**record, "base_seed": 0, "split": "1" * 64}))
-    else:
-        run = read_run(folder)
-        type(run)(**{**vars(run), "task": "imdb", "backbone": "bert"}).write(folder)
-    return folder
+def weights(folder: Path) -> Path:
+    return folder / "model.safetensors"
 
 
-@pytest.mark.parametrize(
-    "kind", ["nothing", "no run.json", "edited", "another task", "no weights", "half the weights"]
-)
-def test_a_wrong_folder_as_base_model_is_named(complains, own_walk, kind):
-    folder = wrong_base(own_walk, kind)
+def edit(path: Path, **entries: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+def without_head(folder: Path) -> None:
+    """Leave one weight out of a model's file."""
+    left = load_file(weights(folder))
+    del left["classifier.1.weight"]
+    save_file(left, weights(folder), metadata={"format": "pt"})
+
+
+def another_run(folder: Path, **fields: object) -> None:
+    run = read_run(folder)
+    type(run)(**{**vars(run), **fields}).write(folder)
+
+
+def named(*labels: str) -> dict[str, object]:
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+
+
+# What a base model's folder may have gone through, and what is said of it.
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (shutil.rmtree, "expected a base model in"),
+    "no run.json": (lambda folder: (folder / "run.json").unlink(), "expected a model folder with a run.json"),
+    "edited": (lambda folder: edit(folder / "run.json", split="1" * 64), "run.json as it was written"),
+    "another task": (lambda folder: another_run(folder, task="imdb", backbone="bert"), "bert on imdb"),
+    "full rows": (lambda folder: another_run(folder, tier="full", split="1" * 64), "cifar10 (full tier, split 1111"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "expected a whole model in"),
+    "half a config": (lambda folder: (folder / "config.json").write_text('{"model_type": "res'), "a whole model in"),
+    "no processor": (lambda folder: (folder / "preprocessor_config.json").unlink(), "image processor"),
+    "no weights": (lambda folder: weights(folder).unlink(), "expected a whole model in"),
+    "half the weights": (lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:5000]), "a whole"),
+    "noise for weights": (
+        lambda folder: weights(folder).write_bytes(bytes(range(256)) * 100),
+        "expected a whole model",
+    ),
+    "no head": (without_head, "none that fit classifier.1.weight"),
+    "classes of others": (
+        lambda folder: edit(folder / "config.json", **named(*"abcdefghij")),
+        "expected a model of 10 classes (0, 1, 2, ...) in",
+    ),
+    "fewer classes": (
+        lambda folder: edit(folder / "config.json", **named("a", "b", "c")),
+        "expected all weights of the model that its config names, got none that fit classifier.1.bias",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_wrong_folder_as_base_model_is_named(complains, own_walk, damage):
+    do, expected = DAMAGES[damage]
+    shutil.copytree(own_walk.models / MODEL, folder := own_walk.root / "given")
+    do(folder)
     said = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, f"--base_model={folder}")
-    assert str(folder) in said and "expected" in said
+    assert str(folder) in said and expected in said
+
+
+def test_a_mini_model_is_no_base_on_the_full_rows(complains, own_walk, monkeypatch):
+    monkeypatch.setitem(HUB, "cifar10", lambda: few(COUNTS))
+    monkeypatch.setitem(TASKS["cifar10"].counts, "full", COUNTS)
+    build("cifar10", tier="full", out=own_walk.root / "full")
+    given = [f"--base_model={own_walk.models / MODEL}", "--data=full/mu-bench"]
+    said = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, *given)
+    assert "expected a resnet trained on cifar10 (full tier, split" in said
+    assert f"got {own_walk.models / MODEL}: resnet on cifar10 (mini tier, split" in said
 
 
 def test_damaged_reference_outputs_are_named(complains, own_walk):

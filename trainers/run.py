@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.tasks import BACKBONES, Kind
-from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
@@ -121,7 +121,7 @@ class Request:
 
         Raises:
             FileNotFoundError: If it is not there; the message names the command that makes it.
-            ValueError: If it holds a model of another task, backbone or base seed.
+            ValueError: If it holds a model of another task, tier, split, backbone or base seed.
         """
         bench, info = self.bench, self.bench.info
         folder = self.base or self.own_base
@@ -129,12 +129,12 @@ class Request:
             making = "" if self.base else f"; make it with: {self._base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
         run = read_run(folder)
-        wanted = (bench.task.key, info.split, bench.backbone, self.base_seed)
-        if (run.task, run.split, run.backbone, run.base_seed) != wanted:
+        wanted = (bench.task.key, info.tier, info.split, bench.backbone, self.base_seed)
+        if (run.task, run.tier, run.split, run.backbone, run.base_seed) != wanted:
             raise ValueError(
-                f"expected a {bench.backbone} trained on {bench.task.key} (split {info.split[:12]}) with base seed "
-                f"{self.base_seed}, got {folder}: {run.backbone} on {run.task} (split {run.split[:12]}) with base "
-                f"seed {run.base_seed}"
+                f"expected a {bench.backbone} trained on {bench.task.key} ({info.tier} tier, split {info.split[:12]}) "
+                f"with base seed {self.base_seed}, got {folder}: {run.backbone} on {run.task} ({run.tier} tier, split "
+                f"{run.split[:12]}) with base seed {run.base_seed}"
             )
         return folder
 
@@ -181,15 +181,26 @@ def start(request: Request) -> tuple[PreTrainedModel, Any]:
     """Return the model to change, and its processor.
 
     Raises:
-        ValueError: If the model's folder is damaged.
+        ValueError: If the model's folder is damaged, or the model tells other classes apart than those of the split.
     """
+    bench = request.bench
     if request.trainer.from_scratch:
-        return request.bench.fresh_model(request.base_seed)
+        return bench.fresh_model(request.base_seed)
     folder = request.base_folder()
     try:
-        return request.bench.modality.load(folder)
-    except (OSError, SafetensorError) as error:
+        model, processor = bench.modality.load(folder)
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}") from error
+    if bench.task.kind in CLASSIFICATION:
+        named, wanted = tuple((model.config.id2label or {}).values()), bench.info.labels
+        if named != wanted:
+            raise ValueError(f"expected a model of {_listed(wanted)} in {folder}, got one of {_listed(named)}")
+    return model, processor
+
+
+def _listed(labels: Sequence[str]) -> str:
+    """Return how many classes there are, and the first few."""
+    return f"{len(labels)} classes ({', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''})"
 
 
 def plan_run(request: Request) -> Run:

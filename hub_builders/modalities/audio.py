@@ -24,6 +24,7 @@ from transformers import (
 
 from mubench.hub_builders.decoding import decoded
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
 
 RATE = 16_000
@@ -115,11 +116,10 @@ class AudioModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        hub_id = BACKBONES[backbone].hub_id
         set_seed(seed)
-        if hub_id is not None:
-            model = AutoModelForAudioClassification.from_pretrained(hub_id, **class_names(labels))
-            return model, AutoFeatureExtractor.from_pretrained(hub_id)
+        if BACKBONES[backbone].hub_id is not None:
+            model = published(AutoModelForAudioClassification, backbone, **class_names(labels))
+            return model, AutoFeatureExtractor.from_pretrained(**origin(backbone))
         config = MINI[backbone]()
         config.update(class_names(labels))
         model = AutoModelForAudioClassification.from_config(config)
@@ -131,10 +131,7 @@ class AudioModality(Modality):
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load an audio classifier and its feature extractor."""
-        return (
-            AutoModelForAudioClassification.from_pretrained(folder),
-            AutoFeatureExtractor.from_pretrained(folder),
-        )
+        return whole(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return what the processor makes of at most a second of each recording, and ``labels``.

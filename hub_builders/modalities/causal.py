@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
@@ -88,12 +87,12 @@ class CausalModality(WritingModality):
         package = BACKBONES[backbone].package
         return packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load a causal language model and its tokenizer; one without padding pads with its end token."""
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
-        if tokenizer.pad_token_id is None:
+    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model beside its tokenizer; one without padding that the model knows pads with its end token."""
+        tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="right")
+        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.config.vocab_size:
             tokenizer.pad_token = tokenizer.eos_token
-        return AutoModelForCausalLM.from_pretrained(folder), tokenizer
+        return model, tokenizer
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` of prompt, answer and end token.

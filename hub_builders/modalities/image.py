@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
 
 SIZE = 32
@@ -89,21 +90,18 @@ class ImageModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        hub_id = BACKBONES[backbone].hub_id
         set_seed(seed)
-        if hub_id is None:
+        if BACKBONES[backbone].hub_id is None:
             config = MINI[backbone]()
             config.update(class_names(labels))
             processor = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
             return AutoModelForImageClassification.from_config(config), processor
-        model = AutoModelForImageClassification.from_pretrained(
-            hub_id, ignore_mismatched_sizes=True, **class_names(labels)
-        )
-        return model, AutoImageProcessor.from_pretrained(hub_id, backend="pil")
+        model = published(AutoModelForImageClassification, backbone, **class_names(labels))
+        return model, AutoImageProcessor.from_pretrained(**origin(backbone), backend="pil")
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load an image classifier and its processor."""
-        model = AutoModelForImageClassification.from_pretrained(folder)
+        model = whole(AutoModelForImageClassification, folder)
         return model, AutoImageProcessor.from_pretrained(folder, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:

@@ -23,6 +23,7 @@ from transformers import (
 
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
 from mubench.hub_builders.modalities.text import make_tokenizer, silence
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.outputs import Answers
 from mubench.hub_builders.tasks import BACKBONES
 
@@ -81,11 +82,10 @@ class ImagePairModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights."""
-        hub_id = BACKBONES[backbone].hub_id
-        if hub_id is not None:
+        if BACKBONES[backbone].hub_id is not None:
             set_seed(seed)
-            model = ViltForImagesAndTextClassification.from_pretrained(hub_id, **class_names(labels))
-            return model, ViltProcessor.from_pretrained(hub_id, backend="pil")
+            model = published(ViltForImagesAndTextClassification, backbone, **class_names(labels))
+            return model, ViltProcessor.from_pretrained(**origin(backbone), backend="pil")
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
         pictures = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
         config = MINI[backbone]()
@@ -97,7 +97,7 @@ class ImagePairModality(Modality):
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a model and its processor."""
-        model = ViltForImagesAndTextClassification.from_pretrained(folder)
+        model = whole(ViltForImagesAndTextClassification, folder)
         return model, ViltProcessor.from_pretrained(folder, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:

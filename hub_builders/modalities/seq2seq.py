@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
@@ -68,14 +67,13 @@ class Seq2SeqModality(WritingModality):
             "forced_eos_token_id": None,
         }
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Load an encoder-decoder and its tokenizer.
+    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model beside its tokenizer.
 
         Raises:
             ValueError: If its decoder starts with another token than padding.
         """
-        model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
         start = model.config.decoder_start_token_id
         if start != tokenizer.pad_token_id:
             raise ValueError(f"expected a decoder that starts with padding ({tokenizer.pad_token_id}), got {start}")

@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
-from mubench.hub_builders.modalities.packages import package_file
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
 
 VOCABULARY = 8_000
@@ -113,8 +113,7 @@ class TextModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
-        made = BACKBONES[backbone]
-        if made.hub_id is None:
+        if BACKBONES[backbone].hub_id is None:
             tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
             config.update(
@@ -125,13 +124,12 @@ class TextModality(Modality):
             silence(model, tokenizer, rows["train"]["text"])
             return model, tokenizer
         set_seed(seed)
-        weights = package_file(made.package, "model/config.json").parent if made.package else made.hub_id
-        model = AutoModelForSequenceClassification.from_pretrained(weights, **class_names(labels))
-        return model, AutoTokenizer.from_pretrained(weights)
+        model = published(AutoModelForSequenceClassification, backbone, **class_names(labels))
+        return model, AutoTokenizer.from_pretrained(**origin(backbone))
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a text classifier and its tokenizer."""
-        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        model = whole(AutoModelForSequenceClassification, folder)
         return model, AutoTokenizer.from_pretrained(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:

@@ -23,6 +23,7 @@ from transformers import (
 
 from mubench.hub_builders.decoding import decoded
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
 
 SIZE, LENGTH = 32, 8
@@ -76,9 +77,8 @@ class VideoModality(Modality):
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        hub_id = BACKBONES[backbone].hub_id
         set_seed(seed)
-        if hub_id is None:
+        if BACKBONES[backbone].hub_id is None:
             config = MINI[backbone]()
             config.update(class_names(labels))
             side = {"height": SIZE, "width": SIZE}
@@ -87,14 +87,12 @@ class VideoModality(Modality):
             model = AutoModelForVideoClassification.from_config(config)
             silence_head(model)
             return model, processor
-        model = AutoModelForVideoClassification.from_pretrained(
-            hub_id, ignore_mismatched_sizes=True, **class_names(labels)
-        )
-        return model, _processor(hub_id)
+        model = published(AutoModelForVideoClassification, backbone, **class_names(labels))
+        return model, _processor(**origin(backbone))
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a video classifier and its processor."""
-        return AutoModelForVideoClassification.from_pretrained(folder), _processor(folder)
+        return whole(AutoModelForVideoClassification, folder), _processor(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (frames, 3, H, W) float32 and ``labels``."""
@@ -111,10 +109,12 @@ class VideoModality(Modality):
         return default_data_collator
 
 
-def _processor(source: Path | str) -> VideoMAEImageProcessorPil:
+def _processor(pretrained_model_name_or_path: Path | str, revision: str = "main") -> Any:
     """Return the processor of a folder or a Hub repository, which knows how many frames its model takes."""
-    frames = AutoConfig.from_pretrained(source).num_frames
-    processor: VideoMAEImageProcessorPil = VideoMAEImageProcessorPil.from_pretrained(source, num_frames=frames)
+    source: dict[str, Any] = {"pretrained_model_name_or_path": pretrained_model_name_or_path, "revision": revision}
+    frames = AutoConfig.from_pretrained(**source).num_frames
+    processor: Any = VideoMAEImageProcessorPil.from_pretrained(**source)
+    processor.num_frames = frames  # files of others do not hold it, and so no argument would set it
     return processor
 
 

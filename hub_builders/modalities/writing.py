@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.modalities.base import EncodedRows, Modality
+from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.outputs import Answers
 from mubench.hub_builders.prediction import predict_tokens
 from mubench.hub_builders.tasks import BACKBONES
@@ -75,17 +76,20 @@ class WritingModality(Modality):
     auto: ClassVar[Any]
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
-    @abstractmethod
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Load a model and its tokenizer from a folder or the Hub."""
+        """Load a model and its tokenizer from a folder."""
+        return self.joined(whole(self.auto, folder), pretrained_model_name_or_path=folder)
+
+    @abstractmethod
+    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model beside its tokenizer; ``source`` is where both lie, as ``from_pretrained`` takes it."""
 
     def create(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
-        hub_id = BACKBONES[backbone].hub_id
-        if hub_id is not None:
-            return self.load(hub_id)
+        if BACKBONES[backbone].hub_id is not None:
+            return self.joined(published(self.auto, backbone), **origin(backbone))
         train = rows["train"]
         names = prompts_and_answers(train)
         tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
