@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.cli import Parser, guarded, underscored
+from mubench.hub_builders.columns import aligned
 from mubench.hub_builders.families import Wish, check_wish, known_tasks
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
@@ -121,9 +122,7 @@ def run_backbones(task: str | None) -> None:
         for key in row.recipes:
             one = BACKBONES[key]
             table.append((row.key, key, one.hub_id or "-", f"{one.millions:,g} M" if one.millions else "-"))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print("\n".join(aligned(table, left=(0, 1, 2))))
 
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:

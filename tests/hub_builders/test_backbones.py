@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from tests.hub_builders.published import PUBLISHED
 
@@ -113,3 +114,17 @@ def test_a_published_backbone_exists_in_the_class_that_is_trained(backbone):
         assert head.out_features == len(task.labels)
     else:
         assert model.get_output_embeddings().out_features == PUBLISHED[backbone].config["vocab_size"]
+
+
+def test_backbones_are_listed_by_task(capsys):
+    assert main(["backbones", "imdb"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["task", "backbone", "Hub", "id", "parameters"]
+    assert [line.split()[:2] for line in lines] == [["imdb", backbone] for backbone in TASKS["imdb"].recipes]
+    assert lines[0].split()[2:] == ["-", "-"]
+    assert [line.split()[2:] for line in lines if " bert-base " in line] == [
+        ["google-bert/bert-base-uncased", "110", "M"]
+    ]
+    assert main(["backbones"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + sum(len(task.recipes) for task in TASKS.values())
+    assert main(["backbones", "nope"]) == 2
