@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-EXTRAS = ("index", "forget")
+EXTRAS = ("index", "forget", "print")
 # What `transformers` writes where a position has no label.
 IGNORED = -100
 

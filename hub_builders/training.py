@@ -77,6 +77,7 @@ class _Bookkeeping(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: Any, *_: Any, **__: Any) -> None:
         if state.is_world_process_zero:
             folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
+            self.trainer.keep(folder)
             mark_complete(folder, self.trainer.spent())
 
 
@@ -133,6 +134,9 @@ class TaskTrainer(Trainer):
     def after_epoch(self) -> bool:
         """Run after an epoch, where all are of one length, and say whether training is to end."""
         return False
+
+    def keep(self, checkpoint: Path) -> None:
+        """Write what else a resumed run needs into a checkpoint."""
 
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         """Run a forward pass and return its logits, shape ``(B, K)`` or ``(B, T, V)``."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
+from mubench.trainers.teachers import Memory
 
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter
@@ -54,6 +56,10 @@ class Paper:
 class UnlearningArguments(TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
+    remember: bool = field(
+        default=True, metadata={"help": "Ask frozen teachers about a row once; turn off if the collator is random."}
+    )
+
 
 class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
@@ -85,6 +91,7 @@ class UnlearningTrainer(TaskTrainer):
         validation: Validation rows, where the method needs them.
         counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
+        memory: What the teachers have said, see `ask`.
     """
 
     paper: ClassVar[Paper]
@@ -96,6 +103,7 @@ class UnlearningTrainer(TaskTrainer):
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
+    args: UnlearningArguments
 
     def __init__(
         self,
@@ -133,6 +141,7 @@ class UnlearningTrainer(TaskTrainer):
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
         self.validation, self.teacher = validation, teacher
         self.teachers: dict[str, torch.nn.Module] = {}
+        self.memory = Memory(on=self.args.remember)
         self.counter: Counter | None = None
 
     def prepare(self) -> None:
@@ -170,8 +179,30 @@ class UnlearningTrainer(TaskTrainer):
         return {**super().costs(), **(self.counter.counts() if self.counter else {})}
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Collate rows and add their index and side."""
-        return collate_sides(items, self.data_collator)
+        """Collate rows and add their index and side, and their prints where teachers are asked about them."""
+        return collate_sides(items, self.data_collator, prints=self.uses_teacher and self.args.remember)
+
+    def ask(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return a teacher's logits for a batch, or for some of its rows, asking about a row once a run.
+
+        Args:
+            teacher: Key of ``self.teachers``.
+            batch: A collated batch of ``B`` rows.
+            rows: Which rows, bool, shape ``(B,)``; ``None`` for all.
+
+        Returns:
+            Logits, shape ``(b, K)`` or ``(b, T, V)``; of the latter those at answer tokens are meant.
+        """
+        with self.accelerator.autocast():
+            return self.memory.logits(self.teachers[teacher], batch, rows)
+
+    def keep(self, checkpoint: Path) -> None:
+        """Keep what teachers have said beside a checkpoint."""
+        self.memory.save(checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
+        self.memory.load(Path(resume_from_checkpoint))
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""

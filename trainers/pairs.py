@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 STREAMS = ("forget", "retain")
+SAMPLED = 1024
 
 
 class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
@@ -42,12 +44,38 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
         return self.retain[index - len(self.forget_rows)], index, False
 
 
+def content_print(values: Mapping[str, Any]) -> int:
+    """Return a print of a row, or of a model's weights, taken from up to about `SAMPLED` values of each entry."""
+    found = 0
+    for key in sorted(values):
+        found = zlib.crc32(_sample(values[key]), zlib.crc32(f"{key} {tuple(np.shape(values[key]))}".encode(), found))
+    return found
+
+
+def _sample(value: Any) -> bytes:
+    if not torch.is_tensor(value):
+        flat = np.asarray(value).ravel()
+        return flat[:: max(1, len(flat) // SAMPLED)].tobytes()
+    line = value.detach().flatten()
+    return line[:: max(1, len(line) // SAMPLED)].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+
+
 def collate_sides(
-    items: Sequence[tuple[dict[str, Any], int, bool]], collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    items: Sequence[tuple[dict[str, Any], int, bool]],
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    *,
+    prints: bool = False,
 ) -> dict[str, Any]:
-    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator."""
+    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator.
+
+    Args:
+        items: Items of `ForgetRetain`.
+        collator: The user's collator.
+        prints: Whether to add ``print`` (B,) int64 as well, by which a changed row is noticed.
+    """
     rows, indices, flags = zip(*items, strict=True)
-    return {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
+    batch = {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
+    return {**batch, "print": torch.tensor([content_print(row) for row in rows])} if prints else batch
 
 
 def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 
@@ -18,7 +19,7 @@ RECORDED = (
 
 def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
     """Return the names of the arguments that a method's runs record."""
-    shared = {field.name for field in dataclasses.fields(TaskArguments)}
+    shared = {field.name for field in dataclasses.fields(TaskArguments)} | MANNERS
     return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
 
 

@@ -13,14 +13,14 @@ from tests.trainers import toy
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 3
 SUBSET = round(0.3 * R)
 MSTEPS = 2
-# (forward, backward) of the student, and forward of each teacher.
+# (forward, backward) of the student, and forward of each teacher, who is asked about a row once.
 CLOSED = {
     "retrain": ((E * R, E * R), {}),
     "finetune": ((E * R, E * R), {}),
     "neg_grad": ((E * F, E * F), {}),
     "random_label": ((E * (F + R), E * (F + R)), {}),
     "salun": ((F + E * (F + R), F + E * (F + R)), {}),
-    "bad_teaching": ((E * (F + SUBSET), E * (F + SUBSET)), {"bad": E * F, "good": E * SUBSET}),
+    "bad_teaching": ((E * (F + SUBSET), E * (F + SUBSET)), {"bad": F, "good": SUBSET}),
     "neg_grad_plus": ((E * 2 * R, E * 2 * R), {}),
     "l1_sparse": ((E * R, E * R), {}),
     "cf_k": ((E * R, E * R), {}),
@@ -31,7 +31,7 @@ CLOSED = {
     "ce_u": ((E * F, E * F), {}),
     "kl_min": ((E * 2 * F, E * 2 * F), {"original": E * F}),
     "lotus": ((E * (F + SUBSET) + E * F, E * (F + SUBSET)), {"original": 4 + E * (F + SUBSET)}),
-    "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": MSTEPS * F + (E + 1) * R}),
+    "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
 }
 
 

@@ -122,6 +122,7 @@ def test_t_split_the_sides_are_disjoint_and_cover_all_rows(method: str, name: st
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
     assert batch.pop("forget").tolist() == [True] * F + [False] * R
     assert batch.pop("index").tolist() == list(range(toy.ROWS))
+    assert len(set(batch.pop("print", torch.arange(toy.ROWS)).tolist())) == toy.ROWS
     given = toy.collator(name)(toy.rows(name))
     assert batch.keys() == given.keys() and all(torch.equal(batch[key], given[key]) for key in given)
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.pairs import some
-from mubench.trainers.teachers import frozen_copy, random_copy, teacher_logits
+from mubench.trainers.teachers import frozen_copy, random_copy
 
 
 @dataclass
@@ -92,7 +92,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         logits = torch.empty_like(like, requires_grad=False)
         for name, rows in (("bad", batch["forget"]), ("good", ~batch["forget"])):
             if rows.any():
-                logits[rows] = teacher_logits(self.teachers[name], batch, rows).to(logits.dtype)
+                logits[rows] = self.ask(name, batch, rows).to(logits.dtype)
         return logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:

@@ -12,7 +12,7 @@ import torch
 from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kd
-from mubench.trainers.teachers import frozen_copy, teacher_logits
+from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -76,7 +76,7 @@ class ScrubTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the terms of the pass that the rows belong to."""
         logits = self.logits(model, batch)
-        distance = kd(logits, teacher_logits(self.teachers["original"], batch), batch["labels"], self.args.temperature)
+        distance = kd(logits, self.ask("original", batch), batch["labels"], self.args.temperature)
         forget = batch["forget"]
         return [
             Term("forget", distance[forget], weight=-1.0),
