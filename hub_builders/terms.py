@@ -50,15 +50,22 @@ def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     """
     if labels.is_floating_point():
         return squared_error(logits, labels)
+    losses = unreduced_loss(logits, labels)
+    return losses if losses.ndim == 1 else over_tokens(losses, labels)
+
+
+def unreduced_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of every example, ``(B,)``, or of every token, ``(B, T)``; 0 where there is no label.
+
+    Arguments and errors are those of `per_example_loss`.
+    """
     if logits.ndim not in (2, 3) or labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"expected logits (B, K) and labels (B,), or (B, T, V) and (B, T), got {tuple(logits.shape)}, "
             f"{tuple(labels.shape)}"
         )
-    if logits.ndim == 2:
-        return F.cross_entropy(logits.float(), labels, reduction="none")
-    losses = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return over_tokens(losses.view(labels.shape), labels)
+    losses = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED)
+    return losses.view(labels.shape)
 
 
 def squared_error(values: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

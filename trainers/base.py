@@ -68,8 +68,8 @@ class UnlearningTrainer(TaskTrainer):
     ``streams`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
     starts from a fresh model, ``is_control`` where it is never ranked, and some of these hooks, nothing else:
     `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
-    loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step` and
-    `after_epoch`. Weights that `prepare` freezes can be trained again afterwards.
+    loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step`,
+    `after_epoch` and `finish` (after training). Weights that `prepare` freezes can be trained again afterwards.
 
     Args:
         model: The trained model; it is changed in place.
@@ -147,6 +147,9 @@ class UnlearningTrainer(TaskTrainer):
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
 
+    def finish(self, model: torch.nn.Module) -> None:
+        """Change the weights once more, in place, after they have been trained."""
+
     def edit(self, model: torch.nn.Module) -> None:
         """Edit the weights once, in place; a method that overrides this is not trained."""
 
@@ -196,6 +199,11 @@ class UnlearningTrainer(TaskTrainer):
         with self.accelerator.autocast():
             return self.memory.logits(self.teachers[teacher], batch, rows)
 
+    def ask_nll(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``-log p(y)`` of whole answers under a teacher, shape ``(b,)``, asking as `ask` does."""
+        with self.accelerator.autocast():
+            return self.memory.nll(self.teachers[teacher], batch, rows)
+
     def keep(self, checkpoint: Path) -> None:
         """Keep what teachers have said beside a checkpoint."""
         self.memory.save(checkpoint)
@@ -208,13 +216,16 @@ class UnlearningTrainer(TaskTrainer):
         """Prepare at the original weights, then train, or edit the weights once."""
         self.start_clock()
         trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
+        output = TrainOutput(global_step=0, training_loss=0.0, metrics={})
         try:
             self.prepare()
             if type(self).edit is UnlearningTrainer.edit:
-                return super().train(*args, **kwargs)
-            self.edit(self.model)
-            check_finite(self.model)
-            return TrainOutput(global_step=0, training_loss=0.0, metrics={})
+                output = super().train(*args, **kwargs)
+                self.finish(self.model)
+            else:
+                self.edit(self.model)
         finally:
             for weight in trainable:
                 weight.requires_grad_(True)
+        check_finite(self.model)
+        return output

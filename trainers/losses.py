@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from mubench.hub_builders.terms import over_tokens, squared_error
+from mubench.hub_builders.terms import IGNORED, over_tokens, per_example_loss, squared_error
 
 
 def kl(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -81,3 +81,32 @@ def lowered(logits: torch.Tensor, labels: torch.Tensor, amount: float) -> torch.
     """
     place = labels.clamp(min=0).unsqueeze(-1)  # a position without a label would name a class from behind
     return logits.float().scatter_add(-1, place, torch.full(place.shape, -amount, device=logits.device))
+
+
+def answer_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return ``-log p(y)`` of every example's whole answer: the sum over its tokens, where it has several.
+
+    Args:
+        logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
+        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``.
+
+    Returns:
+        Losses in nats, fp32, shape ``(B,)``.
+    """
+    values = per_example_loss(logits, labels)
+    return values if labels.ndim == 1 else values * (labels != IGNORED).sum(dim=1)
+
+
+def preference(margin: torch.Tensor, beta: float) -> torch.Tensor:
+    """Return ``-(2 / beta) log sigmoid(beta margin)``, which falls as the margin rises.
+
+    Its slope is -1 at a margin of 0, lies between -2 and 0, and goes to 0 as the margin rises.
+
+    Args:
+        margin: By how much what is wanted leads, shape ``(B,)``.
+        beta: How soon a lead is enough.
+
+    Returns:
+        Losses, shape ``(B,)``.
+    """
+    return -2 / beta * F.logsigmoid(beta * margin)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mubench.hub_builders.terms import IGNORED, model_inputs
+from mubench.trainers.losses import answer_nll
 from mubench.trainers.pairs import content_print
 
 # What a memory holds at most; answers beyond that are asked for anew.
@@ -72,8 +73,8 @@ class Memory:
 
     A row is known by its index and the print of its content that `collate_sides` takes: one that has changed (random
     augmentation) is asked about anew, and a teacher is known by the print of its weights. So a remembered answer is
-    the one that the teacher would give now. Batches without prints are never remembered. Only a collator that is
-    random in itself goes unnoticed: leave the memory off then.
+    the one that the teacher would give now. Batches without prints are never remembered, nor is predicted noise, whose
+    inputs are drawn anew. Only a collator that is random in itself goes unnoticed: leave the memory off then.
 
     Args:
         on: Whether to remember at all.
@@ -105,7 +106,7 @@ class Memory:
 
     def recall_each(self, teacher: torch.nn.Module, what: str, batch: Batch, ask: Ask) -> list[torch.Tensor]:
         """Return what `recall` does, for answers of different shapes: one tensor a row, on any device."""
-        if not self.on or "print" not in batch:
+        if not self.on or "print" not in batch or batch["labels"].is_floating_point():
             return list(ask(batch))
         keys = [(f"{self._print(teacher)} {what}", index) for index in batch["index"].tolist()]
         prints = batch["print"].tolist()
@@ -143,7 +144,7 @@ class Memory:
         as with a soft cap, the teacher is asked each time.
         """
         part = select(batch, rows)
-        if part["labels"].ndim == 1:
+        if part["labels"].ndim != 2:
             return self.recall(teacher, "logits", part, lambda rest: teacher_logits(teacher, rest))
         head = getattr(teacher, "get_output_embeddings", lambda: None)()
         if not self.on or head is None or self._print(teacher) in self._headless:
@@ -157,6 +158,15 @@ class Memory:
         logits = said.new_zeros(*answer.shape, said.shape[-1])
         logits[answer] = said
         return logits
+
+    def nll(self, teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``-log p(y)`` of every whole answer under a teacher, shape ``(b,)``: one number a row to remember."""
+        part = select(batch, rows)
+        if not len(part["labels"]):
+            return torch.zeros(0, device=part["labels"].device)
+        return self.recall(
+            teacher, "nll", part, lambda rest: answer_nll(teacher_logits(teacher, rest), rest["labels"])
+        )
 
     def _states(self, teacher: torch.nn.Module, head: torch.nn.Module, batch: Batch) -> list[torch.Tensor]:
         """Return what the head was given at the answer tokens of every row, ``(n_i, D)`` each."""

@@ -31,6 +31,10 @@ CLOSED = {
     "ce_u": ((E * F, E * F), {}),
     "kl_min": ((E * 2 * F, E * 2 * F), {"original": E * F}),
     "lotus": ((E * (F + SUBSET) + E * F, E * (F + SUBSET)), {"original": 4 + E * (F + SUBSET)}),
+    "npo": ((E * 2 * F, E * 2 * F), {"original": F}),
+    "simnpo": ((E * 2 * F, E * 2 * F), {}),
+    "wga": ((E * 2 * F, E * 2 * F), {}),
+    "task_vector": ((E * F, E * F), {}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
 }
 

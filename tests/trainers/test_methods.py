@@ -36,6 +36,7 @@ SEEN = {
     "delete": [2] * F + [0] * R,
     "undial": [2] * F + [0] * R,
     "ce_u": [2] * F + [0] * R,
+    "task_vector": [2] * F + [0] * R,
 }
 # Every method on every tiny model that it is tried on, and on one of them in turn.
 CASES = [(method, name) for method in METHODS for name in toy.names_for(method)]

@@ -13,12 +13,16 @@ from mubench.trainers.methods.lotus import LotusTrainer
 from mubench.trainers.methods.neg_grad import NegGradTrainer
 from mubench.trainers.methods.neg_grad_plus import NegGradPlusTrainer
 from mubench.trainers.methods.noise_ft import NoiseFtTrainer
+from mubench.trainers.methods.npo import NpoTrainer
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.methods.retrain import RetrainTrainer
 from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
 from mubench.trainers.methods.salun import SalunTrainer
 from mubench.trainers.methods.scrub import ScrubTrainer
+from mubench.trainers.methods.simnpo import SimnpoTrainer
+from mubench.trainers.methods.task_vector import TaskVectorTrainer
 from mubench.trainers.methods.undial import UndialTrainer
+from mubench.trainers.methods.wga import WgaTrainer
 
 __all__ = [
     "METHODS",
@@ -34,12 +38,16 @@ __all__ = [
     "NegGradPlusTrainer",
     "NegGradTrainer",
     "NoiseFtTrainer",
+    "NpoTrainer",
     "RandomLabelTrainer",
     "RetrainKeep50Trainer",
     "RetrainTrainer",
     "SalunTrainer",
     "ScrubTrainer",
+    "SimnpoTrainer",
+    "TaskVectorTrainer",
     "UndialTrainer",
+    "WgaTrainer",
 ]
 
 METHODS: dict[str, type[UnlearningTrainer]] = {
@@ -61,4 +69,8 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "undial": UndialTrainer,
     "ce_u": CeUTrainer,
     "kl_min": KlMinTrainer,
+    "npo": NpoTrainer,
+    "simnpo": SimnpoTrainer,
+    "wga": WgaTrainer,
+    "task_vector": TaskVectorTrainer,
 }

@@ -1,0 +1,216 @@
+"""NPO, SimNPO and WGA: ascent that ends by itself, against closed forms."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mubench.hub_builders.terms import IGNORED, per_example_loss
+from mubench.trainers.counter import Counter
+from mubench.trainers.losses import answer_nll, kl, preference
+from mubench.trainers.methods import METHODS
+from mubench.trainers.methods.wga import weighted_loss
+from tests.trainers import toy
+
+F, E = toy.FORGET, 2
+
+
+def prepared(method: str, name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a trainer at the original weights, and all rows as a batch."""
+    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    trainer.prepare()
+    trainer.model.eval()
+    return trainer, batch(trainer, range(toy.ROWS))
+
+
+def batch(trainer: Any, rows: Any) -> dict[str, Any]:
+    made = trainer.train_collator([trainer.train_dataset[int(i)] for i in rows])
+    return dict(trainer._prepare_inputs(made))
+
+
+def gradients(trainer: Any, loss: torch.Tensor) -> list[torch.Tensor]:
+    weights = list(trainer.model.parameters())
+    return list(torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True, retain_graph=True))
+
+
+def assert_same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    assert max(float(gradient.abs().max()) for gradient in expected) > 1e-3
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_whole_answer_is_the_sum_over_its_tokens_and_a_class_is_one() -> None:
+    logits = torch.tensor([[[2.0, 0.0], [0.0, 1.0], [5.0, 5.0]], [[0.0, 3.0], [1.0, 1.0], [0.0, 0.0]]])
+    labels = torch.tensor([[0, 1, IGNORED], [1, 1, 0]])
+    p = logits.softmax(-1)
+    expected = [-(p[0, 0, 0] * p[0, 1, 1]).log(), -(p[1, 0, 1] * p[1, 1, 1] * p[1, 2, 0]).log()]
+    torch.testing.assert_close(answer_nll(logits, labels), torch.stack(expected))
+    torch.testing.assert_close(answer_nll(logits[:, 0], labels[:, 0]), per_example_loss(logits[:, 0], labels[:, 0]))
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0, 4.5])
+def test_t_grad_of_the_preference(beta: float) -> None:
+    margin = torch.linspace(-3, 8, 12, requires_grad=True)
+    values = preference(margin, beta)
+    (slopes,) = torch.autograd.grad(values.sum(), margin)
+    torch.testing.assert_close(slopes, -2 * torch.sigmoid(-beta * margin.detach()))
+    torch.testing.assert_close(preference(torch.zeros(1), beta).item(), 2 / beta * math.log(2))
+    assert (slopes.diff() > 0).all() and slopes.min() > -2 and slopes.max() < 0
+
+
+def test_a_small_beta_is_ascent() -> None:
+    margin = torch.tensor([0.3, -2.0, 5.0], dtype=torch.float64)
+    beta = 1e-6
+    torch.testing.assert_close(preference(margin, beta) - 2 / beta * math.log(2), -margin, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
+def test_t_init_npo_starts_at_two_over_beta_log_two(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared("npo", name, tmp_path)
+    term = trainer.terms(trainer.model, rows)[0]
+    assert (term.stream, term.weight, len(term.values)) == ("forget", 1.0, F)
+    torch.testing.assert_close(term.values, torch.full((F,), 13.862944), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
+def test_t_grad_f15_npo_starts_as_ascent_on_whole_answers(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared("npo", name, tmp_path)
+    forget, _ = trainer.terms(trainer.model, rows)
+    whole = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F]
+    assert_same(gradients(trainer, forget.values.sum()), gradients(trainer, -whole.sum()))
+
+
+def test_the_weight_of_a_row_falls_as_it_is_forgotten(tmp_path: Path) -> None:
+    trainer = toy.trainer("npo", toy.Table(), toy.sides(toy.table_rows()), tmp_path, beta=0.7, alpha=0.0)
+    trainer.prepare()
+    start = trainer.model.table.detach().clone()
+    with torch.no_grad():
+        trainer.model.table.copy_(toy.Table(seed=1).table)
+    rows = batch(trainer, range(toy.ROWS))
+    forget, retain = trainer.terms(trainer.model, rows)
+    (forget.values.sum() + retain.weight * retain.values.sum()).backward()
+    labels, now = rows["labels"][:F], trainer.model.table.detach()[:F]
+    p, p0 = (logits.softmax(-1).gather(1, labels[:, None]).squeeze(1) for logits in (now, start[:F]))
+    weight = 2 * p**0.7 / (p**0.7 + p0**0.7)
+    one_hot = torch.nn.functional.one_hot(labels, toy.CLASSES)
+    torch.testing.assert_close(trainer.model.table.grad[:F], -weight[:, None] * (now.softmax(-1) - one_hot))
+    assert not trainer.model.table.grad[F:].any()
+
+
+def test_npo_keeps_the_retain_rows_by_label_or_by_output(tmp_path: Path) -> None:
+    for name in ("vit", "gpt2"):
+        for retain_loss in ("nll", "kl"):
+            trainer, rows = prepared("npo", name, tmp_path, retain_loss=retain_loss, alpha=0.3)
+            start = trainer.logits(trainer.model, rows).detach()
+            trainer.model.load_state_dict(toy.build(name, seed=1).state_dict())
+            term = trainer.terms(trainer.model, rows)[1]
+            now, labels = trainer.logits(trainer.model, rows)[F:], rows["labels"][F:]
+            expected = per_example_loss(now, labels) if retain_loss == "nll" else kl(now, start[F:], labels)
+            assert (term.stream, term.weight) == ("retain", 0.3)
+            torch.testing.assert_close(term.values, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2"])
+def test_t_grad_of_simnpo(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared("simnpo", name, tmp_path, beta=2.0, delta=0.5)
+    assert not trainer.teachers
+    forget, retain = trainer.terms(trainer.model, rows)
+    assert [(term.stream, term.weight) for term in (forget, retain)] == [("forget", 0.125), ("retain", 1.0)]
+    losses = per_example_loss(trainer.logits(trainer.model, rows), rows["labels"])
+    slopes = -2 * torch.sigmoid(-2.0 * (losses[:F].detach() - 0.5))
+    assert_same(gradients(trainer, forget.values.sum()), gradients(trainer, (slopes * losses[:F]).sum()))
+    torch.testing.assert_close(retain.values, losses[F:])
+
+
+def test_simnpo_weighs_long_and_short_answers_alike() -> None:
+    logits = torch.tensor([[[1.0, 0.0]] * 4] * 2, requires_grad=True)
+    labels = torch.tensor([[0, IGNORED, IGNORED, IGNORED], [0, 0, 0, 0]])
+    values = preference(per_example_loss(logits, labels), 4.5)
+    (slopes,) = torch.autograd.grad(values.sum(), logits)
+    assert values[0] == values[1]
+    torch.testing.assert_close(slopes[0].sum(0), slopes[1].sum(0))
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2"])
+def test_t_grad_of_wga_weighs_every_token_by_its_probability(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared("wga", name, tmp_path, beta=1.5, gamma=0.4)
+    forget, retain = trainer.terms(trainer.model, rows)
+    assert [(term.stream, term.weight) for term in (forget, retain)] == [("forget", -0.4), ("retain", 1.0)]
+    logits, labels = trainer.logits(trainer.model, rows)[:F], rows["labels"][:F]
+    answer = labels != IGNORED
+    log_p = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
+    weights = log_p.detach().exp() ** 1.5 * answer / (answer.sum(-1, keepdim=True) if labels.ndim == 2 else 1)
+    assert_same(gradients(trainer, forget.values.sum()), gradients(trainer, -(weights * log_p).sum()))
+
+
+def test_wga_without_power_is_ascent_and_its_weights_carry_no_gradient() -> None:
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([0, 3, 1, 1, 2])
+    torch.testing.assert_close(weighted_loss(logits, labels, 0.0), per_example_loss(logits, labels))
+    (slopes,) = torch.autograd.grad(weighted_loss(logits, labels, 1.0).sum(), logits)
+    p = logits.detach().softmax(-1)
+    own = p.gather(1, labels[:, None])
+    torch.testing.assert_close(slopes, own * (p - torch.nn.functional.one_hot(labels, 4)))
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_id_wga_without_power_and_retain_term_is_neg_grad(name: str, tmp_path: Path) -> None:
+    # Steps of 3 pairs and of 3 rows go through the forget rows in the same order.
+    models = []
+    for method, changes in (("neg_grad", {}), ("wga", {"beta": 0.0, "alpha": 0.0})):
+        models.append(toy.trained(method, name, tmp_path, per_device_train_batch_size=3, **changes))
+    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["npo", "simnpo", "wga"])
+def test_each_step_has_as_many_of_both_sides_and_an_epoch_all_forget_rows(method: str, tmp_path: Path) -> None:
+    options = {"num_train_epochs": 1, "per_device_train_batch_size": 3}
+    trainer = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    batches = list(trainer.get_train_dataloader())
+    assert [(int(rows["forget"].sum()), len(rows["forget"])) for rows in batches] == [(3, 6), (3, 6)]
+    seen = torch.cat([rows["index"] for rows in batches]).tolist()
+    assert sorted(row for row in seen if row < F) == list(range(F))
+    assert len({row for row in seen if row >= F}) == F
+
+
+# Examples forward through teachers: asked live and remembered; the student sees 2 F rows an epoch.
+ASKED = {"nll": (E * F, F), "kl": (2 * E * F, None)}
+
+
+@pytest.mark.parametrize("retain_loss", ASKED)
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_t_cache_npo_asks_about_a_row_once(name: str, retain_loss: str, tmp_path: Path) -> None:
+    models, drawn = [], set()
+    for remember in (False, True):
+        data = toy.sides(toy.rows(name))
+        options = {"remember": remember, "retain_loss": retain_loss, "num_train_epochs": E, "learning_rate": 0.3}
+        trainer = toy.trainer("npo", toy.build(name), data, tmp_path, **options)
+        drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
+        with Counter(trainer) as cost:
+            trainer.train()
+        live, once = ASKED[retain_loss]
+        assert cost.forward["original"] == ((once or F + len(drawn)) if remember else live)
+        assert cost.forward["student"] == cost.backward["student"] == 2 * E * F
+        models.append(trainer.model)
+    assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
+    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "message"),
+    [
+        ("npo", {"beta": 0.0}, r"beta must be positive, got 0\.0"),
+        ("npo", {"alpha": -1.0}, r"alpha must be 0 or more, got -1\.0"),
+        ("npo", {"retain_loss": "ce"}, "retain_loss must be nll or kl, got 'ce'"),
+        ("simnpo", {"beta": -1.0}, r"beta must be positive, got -1\.0"),
+        ("simnpo", {"gamma": -1.0}, r"gamma and alpha must be 0 or more, got -1\.0 and 1\.0"),
+        ("wga", {"beta": -1.0}, r"beta, gamma and alpha must be 0 or more, got -1\.0, 1\.0 and 1\.0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(method: str, option: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        METHODS[method].arguments(**toy.settings(tmp_path, **option))

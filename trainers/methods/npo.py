@@ -1,0 +1,94 @@
+"""Negative preference optimisation: an answer to forget is one that is not preferred over what the base model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import answer_nll, kl, preference
+from mubench.trainers.pairs import pair_rows
+from mubench.trainers.teachers import frozen_copy
+
+
+@dataclass
+class NpoArguments(UnlearningArguments):
+    """Arguments of `NpoTrainer`."""
+
+    beta: float = field(default=0.1, metadata={"help": "How soon an answer counts as forgotten (beta)."})
+    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
+    retain_loss: str = field(
+        default="nll", metadata={"help": "Retain term: nll (labels), or kl (outputs of the base model)."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what is no temperature, no weight or no retain term."""
+        super().__post_init__()
+        if self.beta <= 0:
+            raise ValueError(f"beta must be positive, got {self.beta}")
+        if self.alpha < 0:
+            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
+        if self.retain_loss not in ("nll", "kl"):
+            raise ValueError(f"retain_loss must be nll or kl, got {self.retain_loss!r}")
+
+
+class NpoTrainer(UnlearningTrainer):
+    """Lowers the probability of forget answers below the base model's, ever less the lower it is already.
+
+    ``L = -(2 / beta) mean_forget log sigmoid(beta (S - S_0)) + alpha mean_retain R``, where ``S = -log p(y)`` of a
+    whole answer (the sum over its tokens), ``S_0`` is that of the base model, and ``R`` the cross-entropy or
+    ``KL(p_0 || p)``.
+
+    An epoch goes through the forget rows, each with a retain row that is drawn for it.
+
+    Args:
+        model: The base model.
+        args: `NpoArguments`; a batch size counts pairs.
+        teacher: Takes the place of the frozen base model.
+
+    Requirements:
+        Forget and retain rows. The base model is asked about a forget row once, and one number is kept of it.
+
+    Relations:
+        ``beta -> 0`` is `NegGradTrainer` on the forget rows, and so is the first step; `SimnpoTrainer` needs no base
+        model, `DpoTrainer` has another answer to prefer.
+    """
+
+    paper = Paper(
+        "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning",
+        "COLM 2024", "2404.05868", "Zhang et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = NpoArguments
+    args: NpoArguments
+    uses_teacher = True
+
+    def prepare(self) -> None:
+        """Keep the base model as the teacher."""
+        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
+        self.teachers = {"original": teacher.to(self.args.device)}
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: the forget rows, each with a retain row."""
+        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the preference on the forget rows and the retain term."""
+        logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
+        margin = answer_nll(logits[forget], labels[forget]) - self.ask_nll("original", batch, forget)
+        return [
+            Term("forget", preference(margin, self.args.beta)),
+            Term("retain", self.retain_values(logits, batch), self.args.alpha),
+        ]
+
+    def retain_values(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return what keeps the retain rows of a batch as they were, shape ``(b,)``."""
+        labels, retain = batch["labels"], ~batch["forget"]
+        if self.args.retain_loss == "nll" or not retain.any():
+            return per_example_loss(logits[retain], labels[retain])
+        return kl(logits[retain], self.ask("original", batch, retain), labels[retain])

@@ -1,0 +1,73 @@
+"""SimNPO: negative preference optimisation without a base model to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import preference
+from mubench.trainers.pairs import pair_rows
+
+
+@dataclass
+class SimnpoArguments(UnlearningArguments):
+    """Arguments of `SimnpoTrainer`."""
+
+    beta: float = field(default=4.5, metadata={"help": "How soon an answer counts as forgotten (beta)."})
+    delta: float = field(default=0.0, metadata={"help": "Loss a token that forgetting aims beyond, in nats (delta)."})
+    gamma: float = field(default=0.125, metadata={"help": "Weight of the forget term."})
+    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
+
+    def __post_init__(self) -> None:
+        """Refuse what is no temperature or no weight."""
+        super().__post_init__()
+        if self.beta <= 0:
+            raise ValueError(f"beta must be positive, got {self.beta}")
+        if self.gamma < 0 or self.alpha < 0:
+            raise ValueError(f"gamma and alpha must be 0 or more, got {self.gamma} and {self.alpha}")
+
+
+class SimnpoTrainer(UnlearningTrainer):
+    """Raises the loss a token of forget answers, ever less the higher it is already.
+
+    ``L = -gamma (2 / beta) mean_forget log sigmoid(beta (l - delta)) + alpha mean_retain CE(z, y)``, where ``l`` is
+    the cross-entropy, of an answer with several tokens their mean: long and short answers count alike.
+
+    An epoch goes through the forget rows, each with a retain row that is drawn for it.
+
+    Args:
+        model: The base model.
+        args: `SimnpoArguments`; a batch size counts pairs.
+
+    Requirements:
+        Forget and retain rows; no second model is made.
+
+    Relations:
+        `NpoTrainer` compares with the base model instead of with ``delta``.
+    """
+
+    paper = Paper(
+        "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning",
+        "NeurIPS 2025", "2410.07163", "Fan et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = SimnpoArguments
+    args: SimnpoArguments
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase: the forget rows, each with a retain row."""
+        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the preference on the forget rows and the cross-entropy of the retain rows."""
+        values, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
+        return [
+            Term("forget", preference(values[forget] - self.args.delta, self.args.beta), self.args.gamma),
+            Term("retain", values[~forget], self.args.alpha),
+        ]
