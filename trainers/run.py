@@ -246,6 +246,7 @@ def unlearn(request: Request) -> Path:
         train_dataset=sides(bench, request.ratio, processor),
         eval_dataset=validation,
         data_collator=bench.modality.collator(processor),
+        processing_class=processor,
     )
     with Counter(trainer) as trainer.counter:
         cost = fit(trainer, work)

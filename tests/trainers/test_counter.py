@@ -33,14 +33,14 @@ CLOSED = {
     "lotus": ((E * (F + SUBSET) + E * F, E * (F + SUBSET)), {"original": 4 + E * (F + SUBSET)}),
     "npo": ((E * 2 * F, E * 2 * F), {"original": F}),
     "simnpo": ((E * 2 * F, E * 2 * F), {}),
+    "dpo": ((E * 3 * F, E * 3 * F), {"original": 2 * F}),
     "wga": ((E * 2 * F, E * 2 * F), {}),
     "task_vector": ((E * F, E * F), {}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
 }
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-@pytest.mark.parametrize("method", CLOSED)
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method in CLOSED for name in toy.names_for(method)])
 def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> None:
     changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
     changes |= {"msteps": MSTEPS} if method == "scrub" else {}

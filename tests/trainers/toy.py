@@ -331,5 +331,17 @@ class Stack(torch.nn.Module):
         return output
 
 
+class Words(torch.nn.Module):
+    """A model that writes, whose next word depends on the last one alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(0)
+        self.table = torch.nn.Parameter(torch.randn(VOCABULARY, VOCABULARY, generator=random))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
 def table_rows(count: int = ROWS, classes: int = CLASSES) -> list[dict[str, int]]:
     return [{"row": i, "labels": i % classes} for i in range(count)]

@@ -5,6 +5,7 @@ from mubench.trainers.methods.bad_teaching import BadTeachingTrainer
 from mubench.trainers.methods.ce_u import CeUTrainer
 from mubench.trainers.methods.cf_k import CfKTrainer
 from mubench.trainers.methods.delete import DeleteTrainer
+from mubench.trainers.methods.dpo import DpoTrainer
 from mubench.trainers.methods.eu_k import EuKTrainer
 from mubench.trainers.methods.finetune import FinetuneTrainer
 from mubench.trainers.methods.kl_min import KlMinTrainer
@@ -30,6 +31,7 @@ __all__ = [
     "CeUTrainer",
     "CfKTrainer",
     "DeleteTrainer",
+    "DpoTrainer",
     "EuKTrainer",
     "FinetuneTrainer",
     "KlMinTrainer",
@@ -71,6 +73,7 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "kl_min": KlMinTrainer,
     "npo": NpoTrainer,
     "simnpo": SimnpoTrainer,
+    "dpo": DpoTrainer,
     "wga": WgaTrainer,
     "task_vector": TaskVectorTrainer,
 }
