@@ -27,16 +27,22 @@ class Counter:
     Attributes:
         forward: Examples forward by model: ``"student"`` and the keys of ``trainer.teachers``.
         backward: Examples backward by model.
+        whole: Forward passes that end at a block count as the share of the blocks that they come through.
     """
 
     def __init__(self, trainer: UnlearningTrainer) -> None:
         self.trainer = trainer
         self.forward: dict[str, int] = defaultdict(int)
         self.backward: dict[str, int] = defaultdict(int)
+        self.whole: dict[str, float] = defaultdict(float)
 
-    def counts(self) -> dict[str, int]:
-        """Return the examples ``forward`` and ``backward`` over all models."""
-        return {"forward": sum(self.forward.values()), "backward": sum(self.backward.values())}
+    def counts(self) -> dict[str, float]:
+        """Return the examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were cut."""
+        counts: dict[str, float] = {
+            "forward": sum(self.forward.values()), "backward": sum(self.backward.values())
+        }  # fmt: skip
+        whole = sum(self.whole.values())
+        return counts if whole == counts["forward"] else {**counts, "whole": whole}
 
     def __enter__(self) -> Counter:
         """Start counting."""
@@ -58,6 +64,7 @@ class Counter:
             return
         rows = len(output.logits)
         self.forward[name] += rows
+        self.whole[name] += rows * getattr(output, "depth", 1)
         if output.logits.requires_grad:
             output.logits.register_hook(lambda _: self._count_backward(name, rows))
 

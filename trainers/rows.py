@@ -68,7 +68,8 @@ class RunInfo(_Row):
         eval_seed: Seed of what the model was asked to draw.
         versions: Versions of the libraries.
         device: What it ran on.
-        cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``; and, as shares of the
+        cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
+            end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty where no
             training stands behind a row.
     """

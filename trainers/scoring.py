@@ -19,7 +19,8 @@ from mubench.trainers.rows import References, Result
 
 
 def _passes(cost: Mapping[str, float]) -> float:
-    return cost["forward"] + 2 * cost["backward"]
+    share = cost["whole"] / cost["forward"] if "whole" in cost else 1.0  # of the depth that passes come through
+    return share * (cost["forward"] + 2 * cost["backward"])
 
 
 def guessed(outputs: Answers) -> float:

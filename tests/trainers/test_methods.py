@@ -66,7 +66,8 @@ def plain(method: str) -> tuple[torch.nn.Module, list[dict[str, Any]]]:
     """Return a model without a config that a method can take, and its rows; with blocks where a method needs them."""
     if method == "dpo":
         return toy.Words(), toy.rows("gpt2")
-    return toy.Stack() if method in ("cf_k", "eu_k") else toy.Table(), toy.table_rows()
+    blocks = {"cf_k": toy.Stack, "eu_k": toy.Stack, "rmu": toy.Layers}
+    return blocks.get(method, toy.Table)(), toy.table_rows()
 
 
 def given(method: str) -> dict[str, Any]:

@@ -331,6 +331,20 @@ class Stack(torch.nn.Module):
         return output
 
 
+class Layers(torch.nn.Module):
+    """A table whose entries go through a list of blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.blocks = torch.nn.ModuleList([torch.nn.Linear(CLASSES, CLASSES) for _ in range(2)])
+
+    def forward(self, row: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.blocks[1](self.blocks[0](self.table(row).logits).relu()))
+
+
 class Words(torch.nn.Module):
     """A model that writes, whose next word depends on the last one alone."""
 

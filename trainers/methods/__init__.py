@@ -18,6 +18,7 @@ from mubench.trainers.methods.npo import NpoTrainer
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.methods.retrain import RetrainTrainer
 from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
+from mubench.trainers.methods.rmu import RmuTrainer
 from mubench.trainers.methods.salun import SalunTrainer
 from mubench.trainers.methods.scrub import ScrubTrainer
 from mubench.trainers.methods.simnpo import SimnpoTrainer
@@ -44,6 +45,7 @@ __all__ = [
     "RandomLabelTrainer",
     "RetrainKeep50Trainer",
     "RetrainTrainer",
+    "RmuTrainer",
     "SalunTrainer",
     "ScrubTrainer",
     "SimnpoTrainer",
@@ -75,5 +77,6 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "simnpo": SimnpoTrainer,
     "dpo": DpoTrainer,
     "wga": WgaTrainer,
+    "rmu": RmuTrainer,
     "task_vector": TaskVectorTrainer,
 }
