@@ -22,6 +22,7 @@ Arguments = Mapping[str, Mapping[str, Any]]
 LIKE = {
     "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
     "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
+    "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
 }  # fmt: skip
 
 
@@ -56,10 +57,13 @@ _TEXT = _each(
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
 _MINI_LM = _each(
-    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3},
+    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3, "dpo": 3e-4},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
-_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4})
+_LM = _each(
+    5, 16,
+    {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4, "dpo": 1e-5},
+)
 # Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
@@ -76,7 +80,10 @@ _VILT = _each(
     {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
      "eu_k": 1e-4},
 )
-_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4})
+_SUMMARY = _each(
+    3, 32,
+    {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4, "dpo": 1e-5},
+)
 _MINI_DRAWING = _each(
     4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 1e-3}, neg_grad={"per_device_train_batch_size": 16},
 )

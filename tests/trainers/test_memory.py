@@ -21,6 +21,8 @@ F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
 ASKED = {
     "scrub": (E * F + (E + 1) * R, F + R),
     "bad_teaching": (E * (F + round(0.3 * R)), F + round(0.3 * R)),
+    "delete": (E * F, F),
+    "undial": (E * F, F),
 }
 
 
@@ -35,7 +37,15 @@ def run(method: str, model: torch.nn.Module, data: Any, folder: Path, **changes:
 
 @pytest.mark.parametrize(
     ("method", "name"),
-    [("scrub", "resnet"), ("scrub", "bert"), ("scrub", "t5"), ("bad_teaching", "vit"), ("bad_teaching", "gpt2")],
+    [
+        ("scrub", "resnet"),
+        ("scrub", "bert"),
+        ("scrub", "t5"),
+        ("bad_teaching", "vit"),
+        ("bad_teaching", "gpt2"),
+        ("delete", "vit"),
+        ("undial", "t5"),
+    ],
 )
 def test_t_cache_the_weights_are_those_of_asking_live(method: str, name: str, tmp_path: Path) -> None:
     models = []

@@ -72,10 +72,9 @@ def plain(method: str) -> tuple[torch.nn.Module, list[dict[str, Any]]]:
 
 def given(method: str) -> dict[str, Any]:
     """Return what a method needs for a model without a config."""
-    fresh = {"bad_teaching": {"bad_teacher": toy.Table(seed=9)}, "eu_k": {"fresh": toy.Stack()}}
-    return fresh.get(method, {})
     words = {"data_collator": toy.collator("gpt2"), "processing_class": toy.tokenizer()}
-    return {"bad_teaching": {"bad_teacher": toy.Table(seed=9)}, "dpo": words}.get(method, {})
+    fresh = {"bad_teaching": {"bad_teacher": toy.Table(seed=9)}, "eu_k": {"fresh": toy.Stack()}}
+    return {**fresh, "dpo": words}.get(method, {})
 
 
 def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> None:

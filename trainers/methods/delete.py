@@ -11,7 +11,7 @@ import torch
 
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import lowered, soft_cross_entropy
-from mubench.trainers.teachers import frozen_copy, teacher_logits
+from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -55,6 +55,6 @@ class DeleteTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget rows from their targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
-        target = lowered(teacher_logits(self.teachers["original"], batch), labels, math.inf).softmax(dim=-1)
+        target = lowered(self.ask("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)
         return [Term("forget", values[batch["forget"]])]

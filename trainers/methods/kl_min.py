@@ -13,7 +13,7 @@ from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.pairs import pair_rows
-from mubench.trainers.teachers import frozen_copy, teacher_logits
+from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -72,7 +72,7 @@ class KlMinTrainer(UnlearningTrainer):
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if not forget.all():
-            original = teacher_logits(self.teachers["original"], batch, ~forget)
+            original = self.ask("original", batch, ~forget)
             values = kl(logits[~forget], original, labels[~forget])
         return [
             Term("forget", per_example_loss(logits, labels)[forget], weight=-1.0),

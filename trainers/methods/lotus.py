@@ -123,7 +123,7 @@ class LotusTrainer(UnlearningTrainer):
         tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
         logits = self.logits(model, batch)
         noise = self.noise(batch["index"], logits.shape[-1])
-        target = gumbel_targets(teacher_logits(self.teachers["original"], batch), noise, tau)
+        target = gumbel_targets(self.ask("original", batch), noise, tau)
         return [Term("all", soft_cross_entropy(target, logits, batch["labels"]))]
 
     def after_epoch(self) -> bool:

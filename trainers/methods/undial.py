@@ -13,7 +13,7 @@ from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import lowered, soft_cross_entropy
 from mubench.trainers.pairs import pair_rows
-from mubench.trainers.teachers import frozen_copy, teacher_logits
+from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -76,7 +76,7 @@ class UndialTrainer(UnlearningTrainer):
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if forget.any():
-            original = teacher_logits(self.teachers["original"], batch, forget)
+            original = self.ask("original", batch, forget)
             target = lowered(original, labels[forget], self.args.beta).softmax(dim=-1)
             values = soft_cross_entropy(target, logits[forget], labels[forget])
         return [
