@@ -20,7 +20,7 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
-from mubench.trainers.teachers import Memory
+from mubench.trainers.teachers import Memory, frozen_copy
 
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter
@@ -92,6 +92,7 @@ class UnlearningTrainer(TaskTrainer):
         counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
         memory: What the teachers have said, see `ask`.
+        inner: A trainer of another method that `prepare` sets to work on the same model; its teachers are counted too.
     """
 
     paper: ClassVar[Paper]
@@ -142,10 +143,15 @@ class UnlearningTrainer(TaskTrainer):
         self.validation, self.teacher = validation, teacher
         self.teachers: dict[str, torch.nn.Module] = {}
         self.memory = Memory(on=self.args.remember)
+        self.inner: UnlearningTrainer | None = None
         self.counter: Counter | None = None
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
+
+    def frozen_original(self) -> torch.nn.Module:
+        """Return a frozen copy of the model as it is now, or of the teacher that was given, on the run's device."""
+        return frozen_copy(self.model if self.teacher is None else self.teacher).to(self.args.device)
 
     def finish(self, model: torch.nn.Module) -> None:
         """Change the weights once more, in place, after they have been trained."""
@@ -183,7 +189,7 @@ class UnlearningTrainer(TaskTrainer):
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and side, and their prints where teachers are asked about them."""
-        return collate_sides(items, self.data_collator, prints=self.uses_teacher and self.args.remember)
+        return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.args.remember)
 
     def ask(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
         """Return a teacher's logits for a batch, or for some of its rows, asking about a row once a run.

@@ -56,7 +56,9 @@ class Counter:
     def _name(self, module: torch.nn.Module) -> str | None:
         if module is self.trainer.model:
             return STUDENT
-        return next((name for name, teacher in self.trainer.teachers.items() if module is teacher), None)
+        inner = self.trainer.inner
+        teachers = {**(inner.teachers if inner else {}), **self.trainer.teachers}
+        return next((name for name, teacher in teachers.items() if module is teacher), None)
 
     def _count(self, module: torch.nn.Module, _: Any, output: Any) -> None:
         name = self._name(module)

@@ -1,8 +1,8 @@
-"""Forward passes that end at a block: what comes after it is not computed."""
+"""Forward passes that are looked into: those that end at a block, and what modules say on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ from mubench.hub_builders.terms import IGNORED
 
 @dataclass(frozen=True)
 class Cut:
-    """What a model that stops at a block returns in place of its output.
+    """What a model that stops at a block, or before its head, returns in place of its output.
 
     Attributes:
-        states: Output of the block, shape ``(B, T, D)``; a picture's places count as tokens.
+        states: Output of the block, shape ``(B, T, D)``; a picture's places count as tokens. Or input of the head.
         depth: Share of the model's blocks that was computed.
     """
 
@@ -52,7 +52,7 @@ def states_at(
     Raises:
         ValueError: If the model does not come to the block.
     """
-    forward, own = inner.forward, inner.__dict__.get("forward")
+    forward = inner.forward
 
     def cut(*args: Any, **kwargs: Any) -> Cut:
         try:
@@ -65,11 +65,21 @@ def states_at(
         raise _Reached(output)
 
     handle = inner.get_submodule(block).register_forward_hook(stop)
-    inner.forward = cut  # within the model, so that data parallelism sees a pass that returns
+    try:
+        return _returning(cut, model, inner, inputs)
+    finally:
+        handle.remove()
+
+
+def _returning(
+    forward: Callable[..., Cut], model: torch.nn.Module, inner: torch.nn.Module, inputs: Mapping[str, Any]
+) -> torch.Tensor:
+    """Run a model with another forward function in it, so that data parallelism sees a pass that returns."""
+    own = inner.__dict__.get("forward")
+    inner.forward = forward
     try:
         states: torch.Tensor = model(**inputs).states
     finally:
-        handle.remove()
         del inner.forward
         if own is not None:
             inner.forward = own
@@ -98,3 +108,61 @@ def token_mask(states: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         if mask is not None and mask.shape == states.shape[:2]:
             return mask.bool()
     return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+
+
+def watched(
+    model: torch.nn.Module, inner: torch.nn.Module, names: Sequence[str], head: str, inputs: Mapping[str, Any]
+) -> tuple[dict[str, list[torch.Tensor]], torch.Tensor]:
+    """Run a model and return what some of its modules said on the way; gradients reach it by what the head is given.
+
+    Args:
+        model: The model, or what data parallelism makes of it.
+        inner: The model itself.
+        names: Names of modules in ``inner``, whose outputs are wanted.
+        head: Name of a module whose input is wanted.
+        inputs: What the model takes.
+
+    Returns:
+        The outputs of every module, one for each time it was called, and what the head was given.
+    """
+    said: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    given: list[torch.Tensor] = []
+    handles = [
+        inner.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: said[name].append(output))
+        for name in names
+    ]
+    handles.append(inner.get_submodule(head).register_forward_pre_hook(lambda _, args: given.append(args[0])))
+    forward = inner.forward
+
+    def whole(*args: Any, **kwargs: Any) -> Cut:
+        forward(*args, **kwargs)
+        return Cut(given[-1])
+
+    try:
+        return said, _returning(whole, model, inner, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def mean_words(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean of states, ``(B, T, D)``, over the tokens of a mask, ``(B, T)``: shape ``(B, D)``, fp32."""
+    weights = mask[:, :, None].float()
+    return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def mean_places(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> torch.Tensor:
+    """Return the mean of a picture's states over its places, without padding: shape ``(B, D)``, fp32.
+
+    Args:
+        states: Shape ``(B, D, h, w)``, or ``(B, T, D)`` without a mask.
+        mask: Pixels that are no padding, shape ``(B, H, W)``, or of several pictures ``(B, n, H, W)``.
+        at: Which of several pictures it is.
+    """
+    if states.ndim == 3:
+        return states.float().mean(dim=1)
+    if mask is None:
+        return states.float().flatten(2).mean(dim=2)
+    pixels = (mask[:, at] if mask.ndim == 4 else mask)[:, None].float()
+    places = torch.nn.functional.interpolate(pixels, size=states.shape[2:])
+    return mean_words(states.flatten(2).transpose(1, 2), places.flatten(1))

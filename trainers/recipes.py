@@ -23,6 +23,7 @@ LIKE = {
     "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
     "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
     "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
+    "undo": "finetune",
 }  # fmt: skip
 
 
@@ -120,8 +121,8 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("video_classification", "mini-videomae"): _MINI,
     ("video_classification", "mini-timesformer"): _MINI,
     ("video_classification", "videomae"): _VIDEO,
-    ("image_pair_classification", "mini-vilt"): _MINI,
-    ("image_pair_classification", "vilt"): _VILT,
+    ("image_pair_classification", "mini-vilt"): {**_MINI, **_each(10, 16, {"multi_delete": 5e-4})},
+    ("image_pair_classification", "vilt"): {**_VILT, **_each(6, 32, {"multi_delete": 1e-5})},
     ("summarization", "mini-t5"): _MINI_LM,
     ("summarization", "mini-bart"): _MINI_LM,
     ("summarization", "t5"): _SUMMARY,

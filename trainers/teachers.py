@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -51,8 +52,16 @@ def select(batch: Batch, rows: torch.Tensor | None) -> dict[str, Any]:
     return {key: value[rows] if torch.is_tensor(value) else value for key, value in batch.items()}
 
 
+@contextmanager
+def asking(teacher: torch.nn.Module) -> Iterator[None]:
+    """Ask a teacher without gradients; the global random state is left alone."""
+    device = next(teacher.parameters()).device
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
 def teacher_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
-    """Return a teacher's logits for a batch, or for some of its rows only; the global random state is left alone.
+    """Return a teacher's logits for a batch, or for some of its rows only.
 
     Args:
         teacher: A frozen model.
@@ -62,8 +71,7 @@ def teacher_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | 
     Returns:
         Logits, shape ``(b, K)`` or ``(b, T, V)`` with ``b <= B``.
     """
-    device = next(teacher.parameters()).device
-    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with asking(teacher):
         logits: torch.Tensor = teacher(**model_inputs(select(batch, rows))).logits
     return logits
 

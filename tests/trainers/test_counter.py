@@ -36,6 +36,8 @@ CLOSED = {
     "simnpo": ((E * 2 * F, E * 2 * F), {}),
     "dpo": ((E * 3 * F, E * 3 * F), {"original": 2 * F}),
     "wga": ((E * 2 * F, E * 2 * F), {}),
+    "undo": ((5 * 2 * F + E * R, 5 * 2 * F + E * R), {"original": F, "suppressed": R}),
+    "multi_delete": ((E * 2 * F, E * 2 * F), {"original": None}),
     "task_vector": ((E * F, E * F), {}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
 }
@@ -50,6 +52,7 @@ def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> N
         trainer.train()
     (forward, backward), teachers = CLOSED[method]
     pairs = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F}
+    pairs |= {(side, row) for side in range(2) for row in range(F)} if method == "multi_delete" else set()
     teachers = {name: len(pairs) if asked is None else asked for name, asked in teachers.items()}
     assert cost.forward == {"student": forward, **teachers}
     assert cost.backward == {"student": backward}

@@ -345,6 +345,28 @@ class Layers(torch.nn.Module):
         return SimpleNamespace(logits=self.blocks[1](self.blocks[0](self.table(row).logits).relu()))
 
 
+class Pair(torch.nn.Module):
+    """A model with an encoder for words and one for pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.words, self.pictures = torch.nn.Embedding(30, 4), torch.nn.Linear(4, 4)
+            self.head = torch.nn.Linear(8, CLASSES)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pixel_values: torch.Tensor
+    ) -> SimpleNamespace:
+        told, seen = self.words(input_ids).mean(1), self.pictures(pixel_values).mean(1)
+        return SimpleNamespace(logits=self.head(torch.cat([told, seen], 1).tanh()))
+
+
+def pair_rows() -> list[dict[str, Any]]:
+    return [{**row, "pixel_values": torch.randn(3, 4, generator=torch.Generator().manual_seed(i))}
+            for i, row in enumerate(rows("bert"))]  # fmt: skip
+
+
 class Words(torch.nn.Module):
     """A model that writes, whose next word depends on the last one alone."""
 

@@ -11,6 +11,7 @@ from mubench.trainers.methods.finetune import FinetuneTrainer
 from mubench.trainers.methods.kl_min import KlMinTrainer
 from mubench.trainers.methods.l1_sparse import L1SparseTrainer
 from mubench.trainers.methods.lotus import LotusTrainer
+from mubench.trainers.methods.multi_delete import MultiDeleteTrainer
 from mubench.trainers.methods.neg_grad import NegGradTrainer
 from mubench.trainers.methods.neg_grad_plus import NegGradPlusTrainer
 from mubench.trainers.methods.noise_ft import NoiseFtTrainer
@@ -24,6 +25,7 @@ from mubench.trainers.methods.scrub import ScrubTrainer
 from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.task_vector import TaskVectorTrainer
 from mubench.trainers.methods.undial import UndialTrainer
+from mubench.trainers.methods.undo import UndoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "KlMinTrainer",
     "L1SparseTrainer",
     "LotusTrainer",
+    "MultiDeleteTrainer",
     "NegGradPlusTrainer",
     "NegGradTrainer",
     "NoiseFtTrainer",
@@ -51,6 +54,7 @@ __all__ = [
     "SimnpoTrainer",
     "TaskVectorTrainer",
     "UndialTrainer",
+    "UndoTrainer",
     "WgaTrainer",
 ]
 
@@ -78,5 +82,7 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "dpo": DpoTrainer,
     "wga": WgaTrainer,
     "rmu": RmuTrainer,
+    "multi_delete": MultiDeleteTrainer,
     "task_vector": TaskVectorTrainer,
+    "undo": UndoTrainer,
 }

@@ -79,8 +79,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         """Make both teachers and draw the retain subset."""
         seed = int(self.generator("bad teacher").integers(2**31))
         bad = random_copy(self.model, seed) if self.bad_teacher is None else frozen_copy(self.bad_teacher)
-        good = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"good": good.to(self.args.device), "bad": bad.to(self.args.device)}
+        self.teachers = {"good": self.frozen_original(), "bad": bad.to(self.args.device)}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows and the retain subset."""

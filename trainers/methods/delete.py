@@ -11,7 +11,6 @@ import torch
 
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import lowered, soft_cross_entropy
-from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -49,8 +48,7 @@ class DeleteTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget rows from their targets."""

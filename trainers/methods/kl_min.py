@@ -13,7 +13,6 @@ from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.pairs import pair_rows
-from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -60,8 +59,7 @@ class KlMinTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows, each with a retain row."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import soft_cross_entropy
 from mubench.trainers.pairs import ForgetRetain, some
-from mubench.trainers.teachers import frozen_copy, teacher_logits
+from mubench.trainers.teachers import teacher_logits
 
 
 @dataclass
@@ -79,8 +79,7 @@ class LotusTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher and measure the goal."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
         self.goal = self.accuracy(self.teachers["original"], ForgetRetain({"retain": self.validation}))
         self.drawn = (-1, torch.empty(0))
 

@@ -13,7 +13,6 @@ from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import answer_nll, kl, preference
 from mubench.trainers.pairs import pair_rows
-from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -70,8 +69,7 @@ class NpoTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows, each with a retain row."""
@@ -79,12 +77,16 @@ class NpoTrainer(UnlearningTrainer):
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the preference on the forget rows and the retain term."""
-        logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
-        margin = answer_nll(logits[forget], labels[forget]) - self.ask_nll("original", batch, forget)
+        logits = self.logits(model, batch)
         return [
-            Term("forget", preference(margin, self.args.beta)),
+            Term("forget", preference(self.margins(model, logits, batch), self.args.beta)),
             Term("retain", self.retain_values(logits, batch), self.args.alpha),
         ]
+
+    def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return by how much the forget answers of a batch are less likely than under the base model, ``(b,)``."""
+        forget = batch["forget"]
+        return answer_nll(logits[forget], batch["labels"][forget]) - self.ask_nll("original", batch, forget)
 
     def retain_values(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return what keeps the retain rows of a batch as they were, shape ``(b,)``."""

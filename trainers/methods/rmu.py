@@ -15,7 +15,7 @@ from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, Unlearni
 from mubench.trainers.blocks import block_list
 from mubench.trainers.pairs import pair_rows
 from mubench.trainers.passes import states_at, token_mask
-from mubench.trainers.teachers import frozen_copy, select
+from mubench.trainers.teachers import asking, select
 
 
 @dataclass
@@ -89,8 +89,7 @@ class RmuTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model, choose block and weights, and freeze all others."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
         listed, blocks = block_list(self.model)
         layer = (len(blocks) - 1) // 4 if self.args.layer is None else self.args.layer
         if not 0 <= layer < len(blocks):
@@ -137,7 +136,7 @@ class RmuTrainer(UnlearningTrainer):
         teacher = self.teachers["original"]
 
         def ask(rest: Mapping[str, Any]) -> list[torch.Tensor]:
-            with torch.no_grad(), self.accelerator.autocast():
+            with asking(teacher), self.accelerator.autocast():
                 states = states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
             return [one[kept] for one, kept in zip(states, token_mask(states, rest), strict=True)]
 

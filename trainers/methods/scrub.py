@@ -12,7 +12,6 @@ import torch
 from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kd
-from mubench.trainers.teachers import frozen_copy
 
 
 @dataclass
@@ -63,8 +62,7 @@ class ScrubTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the original model as the teacher."""
-        teacher = frozen_copy(self.model if self.teacher is None else self.teacher)
-        self.teachers = {"original": teacher.to(self.args.device)}
+        self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return the passes of an epoch."""

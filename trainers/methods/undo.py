@@ -1,0 +1,133 @@
+"""UNDO: unlearn with another method, damage the weights, and distil what was unlearned back into them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mubench.hub_builders.training import TaskArguments
+from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.losses import kl
+from mubench.trainers.methods.neg_grad import NegGradTrainer
+from mubench.trainers.methods.npo import NpoTrainer
+from mubench.trainers.methods.rmu import RmuTrainer
+from mubench.trainers.methods.simnpo import SimnpoTrainer
+from mubench.trainers.methods.wga import WgaTrainer
+
+FIRST: dict[str, type[UnlearningTrainer]] = {
+    "neg_grad": NegGradTrainer,
+    "npo": NpoTrainer,
+    "simnpo": SimnpoTrainer,
+    "wga": WgaTrainer,
+    "rmu": RmuTrainer,
+}
+
+
+@dataclass
+class UndoArguments(UnlearningArguments):
+    """Arguments of `UndoTrainer`; learning rate and epochs are those of the distillation."""
+
+    first: str = field(default="npo", metadata={"help": f"Method that unlearns first: {', '.join(FIRST)}."})
+    first_rate: float = field(default=1e-5, metadata={"help": "Learning rate of that method."})
+    first_epochs: float = field(default=5.0, metadata={"help": "Epochs of that method, whose own defaults hold else."})
+    alpha: float = field(
+        default=0.3, metadata={"help": "Share of every matrix that noise takes the place of (alpha)."}
+    )
+    beta: float = field(default=0.1, metadata={"help": "Size of the noise, 1 for a fresh model's (beta)."})
+    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
+
+    def __post_init__(self) -> None:
+        """Refuse a method that is not there, a share that is none, and sizes that are none."""
+        super().__post_init__()
+        if self.first not in FIRST:
+            raise ValueError(f"first must be one of {', '.join(FIRST)}, got {self.first!r}")
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
+        if self.first_rate < 0 or self.first_epochs <= 0 or self.beta < 0 or self.temperature <= 0:
+            raise ValueError(
+                "first_rate and beta must be 0 or more, first_epochs and temperature positive, got "
+                f"{self.first_rate}, {self.beta}, {self.first_epochs} and {self.temperature}"
+            )
+
+
+def damage(model: torch.nn.Module, alpha: float, beta: float, draw: torch.Generator) -> None:
+    """Blend every trained matrix with Xavier noise: ``theta <- (1 - alpha) theta + alpha beta N``.
+
+    Args:
+        model: Changed in place; weights of one dimension, such as those of norms, stay.
+        alpha: Share of the noise.
+        beta: Size of the noise.
+        draw: Draws it, in main memory.
+    """
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad and weight.ndim > 1:
+                noise = torch.empty(weight.shape)
+                torch.nn.init.xavier_normal_(noise, generator=draw)
+                weight.mul_(1 - alpha).add_(alpha * beta * noise.to(weight))
+
+
+class UndoTrainer(UnlearningTrainer):
+    """Lets another method unlearn, blurs the weights, and learns that model's outputs again, on retain rows alone.
+
+    ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every matrix, with ``N`` Xavier
+    noise; then ``L = mean_retain KL(p_s || p)``.
+
+    What is only hidden in ``theta_s`` is lost in the noise; what is distilled back is what it shows on retain rows.
+
+    Args:
+        model: The base model.
+        args: `UndoArguments`; the other method takes batch, optimizer and seed from them.
+
+    Requirements:
+        Forget and retain rows. A run that is resumed unlearns anew first, which comes out the same.
+
+    Relations:
+        ``alpha = 0`` is the other method. `NoiseFtTrainer` damages the base model and learns labels.
+    """
+
+    paper = Paper("Distillation Robustifies Unlearning", "NeurIPS 2025", "2506.06278", "Lee et al.")
+    kinds = (*CLASSIFICATION, *WRITING)
+    arguments = UndoArguments
+    args: UndoArguments
+
+    def prepare(self) -> None:
+        """Unlearn with the other method, keep the result as the teacher, and damage the weights."""
+        self.inner = self.first_trainer()
+        self.inner.train()
+        self.inner.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self.teachers = {"suppressed": self.frozen_original()}
+        seed = int(self.generator("noise").integers(2**31))
+        damage(self.model, self.args.alpha, self.args.beta, torch.Generator().manual_seed(seed))
+
+    def first_trainer(self) -> UnlearningTrainer:
+        """Return the trainer of the other method, on the same model and rows."""
+        kind = FIRST[self.args.first]
+        shared = {item.name: getattr(self.args, item.name) for item in dataclasses.fields(TaskArguments) if item.init}
+        own = {"learning_rate": self.args.first_rate, "num_train_epochs": self.args.first_epochs, "max_steps": -1}
+        args = kind.arguments(**{**shared, **own, "save_strategy": "no", "remember": self.args.remember})
+        rows = self.train_dataset
+        return kind(
+            self.model,
+            args,
+            train_dataset={"forget": rows.forget, "retain": rows.retain},  # type: ignore[union-attr]
+            data_collator=self.data_collator,
+            processing_class=self.processing_class,
+        )
+
+    def phases(self, epoch: int) -> list[Any]:
+        """Return one phase: the retain rows."""
+        return [self.retain_rows]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the divergence of the retain rows from the unlearned model."""
+        logits, retain = self.logits(model, batch), ~batch["forget"]
+        values = logits.flatten(1).sum(dim=1)[:0]
+        if retain.any():
+            labels = batch["labels"][retain]
+            values = kl(logits[retain], self.ask("suppressed", batch, retain), labels, self.args.temperature)
+        return [Term("retain", values)]
