@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mubench.hub_builders.tasks import Kind
+from mubench.trainers.methods import METHODS
 
 Arguments = Mapping[str, Mapping[str, Any]]
 
@@ -23,7 +24,7 @@ LIKE = {
     "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
     "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
     "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
-    "undo": "finetune",
+    "dpo": "neg_grad", "multi_delete": "neg_grad", "undo": "finetune",
 }  # fmt: skip
 
 
@@ -58,13 +59,10 @@ _TEXT = _each(
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
 _MINI_LM = _each(
-    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3, "dpo": 3e-4},
+    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
-_LM = _each(
-    5, 16,
-    {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4, "dpo": 1e-5},
-)
+_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4})
 # Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
@@ -81,20 +79,20 @@ _VILT = _each(
     {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
      "eu_k": 1e-4},
 )
-_SUMMARY = _each(
-    3, 32,
-    {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4, "dpo": 1e-5},
-)
+_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4})
+_DRAWING = _each(5, 8, {"finetune": 1e-5, "neg_grad": 1e-5, "scrub": 1e-5})
 _MINI_DRAWING = _each(
     4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 1e-3}, neg_grad={"per_device_train_batch_size": 16},
 )
-DEFAULTS: dict[tuple[Kind, str], Arguments] = {
+_TABLES: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
     ("image_classification", "mini-vit"): _MINI,
     ("image_classification", "mini-convnext"): _MINI,
     ("image_classification", "mini-swin"): _MINI,
     ("image_classification", "mini-mobilenet"): _MINI,
     ("image_classification", "resnet"): _RESNET,
+    ("image_classification", "mobilenet"): _RESNET,
+    ("image_classification", "convnext"): _TRANSFORMER,
     ("image_classification", "swin"): _TRANSFORMER,
     ("image_classification", "vit"): _TRANSFORMER,
     ("text_classification", "mini-bert"): _MINI,
@@ -107,6 +105,8 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("text_classification", "roberta"): _TEXT,
     ("text_classification", "distilbert"): _TEXT,
     ("text_classification", "electra"): _TEXT,
+    ("text_classification", "deberta"): _TEXT,
+    ("text_classification", "albert"): _TEXT,
     ("text_generation", "mini-llama"): _MINI_LM,
     ("text_generation", "mini-gpt2"): _MINI_LM,
     ("text_generation", "mini-phi"): _MINI_LM,
@@ -121,14 +121,20 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     ("video_classification", "mini-videomae"): _MINI,
     ("video_classification", "mini-timesformer"): _MINI,
     ("video_classification", "videomae"): _VIDEO,
-    ("image_pair_classification", "mini-vilt"): {**_MINI, **_each(10, 16, {"multi_delete": 5e-4})},
-    ("image_pair_classification", "vilt"): {**_VILT, **_each(6, 32, {"multi_delete": 1e-5})},
+    ("image_pair_classification", "mini-vilt"): _MINI,
+    ("image_pair_classification", "vilt"): _VILT,
     ("summarization", "mini-t5"): _MINI_LM,
     ("summarization", "mini-bart"): _MINI_LM,
     ("summarization", "t5"): _SUMMARY,
     ("text_to_image", "mini-unet"): _MINI_DRAWING,
+    ("text_to_image", "stable-diffusion"): _DRAWING,
 }
 # fmt: on
+# A table may be shared by kinds of task of which a method is not made for all.
+DEFAULTS: dict[tuple[Kind, str], Arguments] = {
+    (kind, family): {method: given for method, given in table.items() if kind in METHODS[method].kinds}
+    for (kind, family), table in _TABLES.items()
+}
 
 
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:

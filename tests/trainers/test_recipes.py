@@ -25,4 +25,5 @@ def test_no_defaults_are_kept_for_what_is_not_there():
     families = {(kind, BACKBONES[backbone].family) for kind, backbone in BENCHES}
     assert set(DEFAULTS) == families
     for (kind, _), arguments in DEFAULTS.items():
+        assert arguments
         assert all(kind in METHODS[method].kinds for method in arguments)
