@@ -86,14 +86,19 @@ def lowered(logits: torch.Tensor, labels: torch.Tensor, amount: float) -> torch.
 def answer_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return ``-log p(y)`` of every example's whole answer: the sum over its tokens, where it has several.
 
+    Of noise it is that of a normal distribution around the prediction, up to a constant: half the sum of squared
+    deviations.
+
     Args:
-        logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
-        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``.
+        logits: Class scores, shape ``(B, K)``, token scores, ``(B, T, V)``, or predicted noise, ``(B, C, H, W)``.
+        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``, or noise.
 
     Returns:
         Losses in nats, fp32, shape ``(B,)``.
     """
     values = per_example_loss(logits, labels)
+    if labels.is_floating_point():
+        return values * labels[0].numel() / 2 if len(labels) else values
     return values if labels.ndim == 1 else values * (labels != IGNORED).sum(dim=1)
 
 

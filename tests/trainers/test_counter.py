@@ -38,6 +38,7 @@ CLOSED = {
     "wga": ((E * 2 * F, E * 2 * F), {}),
     "undo": ((5 * 2 * F + E * R, 5 * 2 * F + E * R), {"original": F, "suppressed": R}),
     "multi_delete": ((E * 2 * F, E * 2 * F), {"original": None}),
+    "esd": ((E * F, E * F), {"original": 2 * E * F}),
     "task_vector": ((E * F, E * F), {}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
 }

@@ -41,11 +41,15 @@ def made(method, rows, folder, **changes):
     args = trainer.arguments(
         output_dir=str(folder), report_to="none", use_cpu=True, save_strategy="no", disable_tqdm=True, **settings
     )
-    return trainer(model, args, train_dataset=sides, data_collator=MODALITY.collator(processor))
+    return trainer(
+        model, args, train_dataset=sides, data_collator=MODALITY.collator(processor), processing_class=processor
+    )
 
 
 def test_the_methods_are_these():
-    assert {"retrain", "retrain_keep50", "finetune", "neg_grad", "scrub"} <= set(methods_for("text_to_image"))
+    assert {"retrain", "retrain_keep50", "finetune", "neg_grad", "scrub", "npo", "rmu", "esd", "task_vector"} <= set(
+        methods_for("text_to_image")
+    )
     assert not {"random_label", "salun", "bad_teaching"} & set(methods_for("text_to_image"))
 
 

@@ -47,8 +47,10 @@ KINDS: dict[str, Kind] = {
     "gpt2": "text_generation",
     "t5": "summarization",
     "vilt": "image_pair_classification",
+    "painter": "text_to_image",
 }
 CLASSES = 4
+EMPTY = (1, 0, 0)  # what a caption without words is
 FORGET = 6
 ROWS = 18
 
@@ -60,7 +62,7 @@ class EvalBatchNorm(torch.nn.BatchNorm2d):
         return super().train(False)
 
 
-def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = False) -> PreTrainedModel:
+def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = False) -> Any:
     """Return a tiny model; ``coupled`` leaves BatchNorm as it is."""
     small: dict[str, Any] = {
         "hidden_size": 16,
@@ -79,6 +81,8 @@ def build(name: str, *, seed: int = 0, dropout: float = 0.0, coupled: bool = Fal
             places = {"max_position_embeddings": 8, "image_size": 8, "patch_size": 4, "modality_type_vocab_size": 3}
             config = ViltConfig(vocab_size=30, num_images=2, **places, **small)
             return ViltForImagesAndTextClassification(config).train()
+        if name == "painter":
+            return Painter().train()
         if name in WRITERS:
             return _writer(name, dropout)
         config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
@@ -128,6 +132,8 @@ def _padded(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 def rows(name: str, count: int = ROWS) -> list[dict[str, Any]]:
     """Return model-ready rows."""
+    if name == "painter":
+        return [_spoiled(i) for i in range(count)]
     return [
         _text(name, i) if name in WRITERS else {**_inputs(name, i), "labels": (i * 7 + i // 3) % CLASSES}
         for i in range(count)
@@ -145,6 +151,14 @@ def _inputs(name: str, i: int) -> dict[str, Any]:
     shape = (2, 3, 8, 8) if name == "vilt" else (3, 8, 8)
     masks = {"pixel_mask": torch.ones(2, 8, 8, dtype=torch.long)} if name == "vilt" else {}
     return {**words, "pixel_values": torch.randn(shape, generator=random), **masks}
+
+
+def _spoiled(i: int) -> dict[str, Any]:
+    """Return a spoiled picture, its caption, and the noise."""
+    random = torch.Generator().manual_seed(i)
+    caption = torch.randint(2, 9, (3,), generator=random)
+    sample, noise = torch.randn(2, 2, 3, 3, generator=random)
+    return {"sample": sample, "timestep": i % 5, "input_ids": caption, "labels": noise}
 
 
 def _text(name: str, i: int) -> dict[str, Any]:
@@ -172,7 +186,7 @@ def name_for(method: str) -> str:
 def broken(name: str, which: Iterable[int] = range(ROWS)) -> list[dict[str, Any]]:
     """Return rows of which some are NaN; BERT gets embeddings, since no token is NaN."""
     made = rows(name)
-    key = "pixel_values" if "pixel_values" in made[0] else "inputs_embeds"
+    key = next((name for name in ("pixel_values", "sample") if name in made[0]), "inputs_embeds")
     for i, row in enumerate(made):
         if key == "inputs_embeds":
             row[key] = torch.eye(len(row.pop("input_ids")), 16)
@@ -215,6 +229,8 @@ def trainer(
     extra: dict[str, Any] = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
     if kind.needs_validation:
         extra["eval_dataset"] = {"validation": data.get("retain", [])[:4]}
+    if method == "esd":
+        extra["empty"] = EMPTY
     return kind(model, args, train_dataset=data, **{**extra, **(given or {})})
 
 
@@ -365,6 +381,24 @@ class Pair(torch.nn.Module):
 def pair_rows() -> list[dict[str, Any]]:
     return [{**row, "pixel_values": torch.randn(3, 4, generator=torch.Generator().manual_seed(i))}
             for i, row in enumerate(rows("bert"))]  # fmt: skip
+
+
+class Painter(torch.nn.Module):
+    """Tells noise from a picture, with attention to the caption as `diffusers` calls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text_encoder = torch.nn.Embedding(9, 4)
+        self.conv = torch.nn.Conv2d(2, 4, 1)
+        self.attn2 = torch.nn.ModuleDict({"to_q": torch.nn.Linear(4, 4), "to_k": torch.nn.Linear(4, 4)})
+        self.out = torch.nn.Conv2d(4, 2, 1)
+
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> SimpleNamespace:
+        told = self.text_encoder(input_ids)
+        places = self.conv(sample).flatten(2).transpose(1, 2) + 0.1 * timestep[:, None, None]
+        weights = (self.attn2["to_q"](places) @ self.attn2["to_k"](told).transpose(1, 2)).softmax(-1)
+        seen = (places + weights @ told).transpose(1, 2).unflatten(2, sample.shape[2:])
+        return SimpleNamespace(logits=self.out(seen.tanh()))
 
 
 class Words(torch.nn.Module):

@@ -6,6 +6,7 @@ from mubench.trainers.methods.ce_u import CeUTrainer
 from mubench.trainers.methods.cf_k import CfKTrainer
 from mubench.trainers.methods.delete import DeleteTrainer
 from mubench.trainers.methods.dpo import DpoTrainer
+from mubench.trainers.methods.esd import EsdTrainer
 from mubench.trainers.methods.eu_k import EuKTrainer
 from mubench.trainers.methods.finetune import FinetuneTrainer
 from mubench.trainers.methods.kl_min import KlMinTrainer
@@ -35,6 +36,7 @@ __all__ = [
     "CfKTrainer",
     "DeleteTrainer",
     "DpoTrainer",
+    "EsdTrainer",
     "EuKTrainer",
     "FinetuneTrainer",
     "KlMinTrainer",
@@ -83,6 +85,7 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "wga": WgaTrainer,
     "rmu": RmuTrainer,
     "multi_delete": MultiDeleteTrainer,
+    "esd": EsdTrainer,
     "task_vector": TaskVectorTrainer,
     "undo": UndoTrainer,
 }

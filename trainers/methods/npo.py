@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import answer_nll, kl, preference
 from mubench.trainers.pairs import pair_rows
 
@@ -62,7 +62,7 @@ class NpoTrainer(UnlearningTrainer):
         "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning",
         "COLM 2024", "2404.05868", "Zhang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = NpoArguments
     args: NpoArguments
     uses_teacher = True

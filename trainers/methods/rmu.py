@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.terms import model_inputs
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.blocks import block_list
 from mubench.trainers.pairs import pair_rows
 from mubench.trainers.passes import states_at, token_mask
@@ -82,7 +82,7 @@ class RmuTrainer(UnlearningTrainer):
         "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = RmuArguments
     args: RmuArguments
     uses_teacher = True

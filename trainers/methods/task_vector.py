@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -36,7 +36,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Editing Models with Task Arithmetic", "ICLR 2023", "2212.04089", "Ilharco et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = TaskVectorArguments
     args: TaskVectorArguments
     streams = ("forget",)
