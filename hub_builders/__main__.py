@@ -46,17 +46,7 @@ def parser() -> Parser:
 
 def _add_training(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommands about base models."""
-    rest = "Any other flag is an argument of transformers.TrainingArguments that the recipe leaves open."
-    base = commands.add_parser("base", help="train a base model", epilog=rest, allow_abbrev=False)
-    base.add_argument("--task", required=True, help="task key")
-    listing = "python -m mubench.hub_builders backbones TASK"
-    base.add_argument("--backbone", help=f"backbone key, see `{listing}`; default: the task's first")
-    base.add_argument("--base_seed", type=int, default=0, help="seed of initialisation and data order")
-    base.add_argument("--eval_seed", type=int, default=0, help="seed of what a model is asked to draw")
-    base.add_argument("--data", default="mu-bench", help="dataset folder or Hub id")
-    base.add_argument("--family", default="canonical", help="deletion family")
-    base.add_argument("--models", type=Path, default=Path("models"), help="folder of all models")
-    base.set_defaults(run=run_base)
+    commands.add_parser("base", help="train a base model (base --help)", add_help=False)
     every = commands.add_parser("backbones", help="list what base models can start from", allow_abbrev=False)
     every.add_argument("task", nargs="?", help="task key; none is every task")
     every.set_defaults(run=run_backbones)
@@ -101,20 +91,6 @@ def _built(folder: Path, info: TaskInfo) -> str:
     return f"{folder}: {info.task} ({info.tier} tier, split {info.split[:8]}): {counts}{listed}"
 
 
-def run_base(
-    task: str, backbone: str | None, base_seed: int, models: Path, flags: Sequence[str], **where: Any
-) -> None:
-    """Train a base model, or go on where a killed run left off."""
-    # Building data needs no torch.
-    from mubench.hub_builders.base_models import train_base, workbench  # noqa: PLC0415
-    from mubench.hub_builders.flags import FlagParser, training_flags  # noqa: PLC0415
-    from mubench.hub_builders.training import TaskArguments  # noqa: PLC0415
-
-    given = training_flags(FlagParser(TaskArguments, allow_abbrev=False).given(flags))  # type: ignore[arg-type]
-    bench = workbench(task, backbone or get_task(task).default_backbone, **where)
-    print(train_base(bench, base_seed, models=models, **given))
-
-
 def run_backbones(task: str | None) -> None:
     """Print the backbones of a task or of all, with the sizes that their authors give."""
     table = [("task", "backbone", "Hub id", "parameters")]
@@ -145,15 +121,19 @@ def run_verify(task: str, **places: str) -> None:
     print(f"{places['built']}: {task} has the rows and deletions of {places['data']} (split {split[:8]})")
 
 
+def _run_base(words: Sequence[str]) -> None:
+    from mubench.hub_builders.base_command import run_base  # noqa: PLC0415  (building data needs no torch)
+
+    run_base(words)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one line and exit code 2."""
-    top = parser()
-    known, rest = top.parse_known_args(underscored(sys.argv[1:] if arguments is None else arguments))
-    options = vars(known)
-    if options.pop("command") == "base":
-        options["flags"] = rest
-    elif rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    words = underscored(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["base"]:
+        return guarded(lambda: _run_base(words[1:]))
+    options = vars(parser().parse_args(words))
+    options.pop("command")
     return guarded(lambda: options.pop("run")(**options))
 
 

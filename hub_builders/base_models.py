@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,24 @@ from filelock import FileLock
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
+from mubench.hub_builders.batch_norm import has_batch_norm
 from mubench.hub_builders.checkpoints import last_checkpoint, read_cost
 from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.folders import REFERENCE, WORK, Run, is_complete, staged, work_folder
 from mubench.hub_builders.load import TaskInfo, load_task, task_info
+from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import check_arguments
+from mubench.hub_builders.memory import EVALUATION, TRAINING, memory_told
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.outputs import Answers, write_outputs
+from mubench.hub_builders.prediction import batches_of
+from mubench.hub_builders.processes import STEP, by_first, step_arguments, world_size
 from mubench.hub_builders.tasks import BACKBONES, Recipe, Task, get_recipe, get_task
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 
+# Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
+SPEED = ("bf16", "fp16", "torch_compile")
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
@@ -72,7 +80,14 @@ class Workbench:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
 
-    def outputs(self, model: PreTrainedModel, processor: Any, models: Path = Path("models")) -> dict[str, Answers]:
+    def outputs(
+        self,
+        model: PreTrainedModel,
+        processor: Any,
+        models: Path = Path("models"),
+        *,
+        batch_size: int | None = None,
+    ) -> dict[str, Answers]:
         """Return what a model says about every row of every stored split.
 
         Args:
@@ -80,13 +95,15 @@ class Workbench:
             processor: Its processor.
             models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
                 first if it is not there.
+            batch_size: Rows a forward pass; ``None`` leaves it to the modality.
         """
         if self.task.classifiers:
             processor = dataclasses.replace(processor, eye=train_eye(self, models))
-        return {
-            split: self.modality.answers(model, processor, rows, self.encode(split, processor))
-            for split, rows in self.rows.items()
-        }
+        with batches_of(batch_size):
+            return {
+                split: self.modality.answers(model, processor, rows, self.encode(split, processor))
+                for split, rows in self.rows.items()
+            }
 
     def run(self, **fields: Any) -> Run:
         """Return a run on this bench; ``fields`` are those the bench does not know."""
@@ -136,12 +153,17 @@ def workbench(
     return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, fingerprint=fingerprint)
 
 
-def recipe_arguments(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as `TaskArguments` fields, for one process."""
+def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a recipe as `TaskArguments` fields for each of the processes there are.
+
+    Args:
+        recipe: The recipe.
+        given: Arguments that say how its steps are cut, see `step_arguments`.
+    """
     return {
+        **step_arguments(recipe.batch_size, given or {}),
         "learning_rate": recipe.learning_rate,
         "num_train_epochs": recipe.epochs,
-        "per_device_train_batch_size": recipe.batch_size,
         "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay,
         "optim": recipe.optim,
@@ -149,14 +171,19 @@ def recipe_arguments(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
-    """Train, going on from the newest finished checkpoint in ``work``, and return what all of it cost.
+def _check_devices(args: TaskArguments) -> None:
+    """Check that every process has one device, and that all that were started are in this run."""
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"expected one GPU a process (set CUDA_VISIBLE_DEVICES, or start one process a GPU with torchrun), got "
+            f"{args.n_gpu} GPUs"
+        )
+    if args.world_size != world_size():
+        raise ValueError(f"expected a run of {world_size()} processes, got one of {args.world_size}")
 
-    Raises:
-        ValueError: If there is more than one process or device: recipes and folders are those of one.
-    """
-    if (count := trainer.args.world_size * max(trainer.args.n_gpu, 1)) > 1:
-        raise ValueError(f"expected one process with at most one GPU (set CUDA_VISIBLE_DEVICES), got {count}")
+
+def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
+    """Train, going on from the newest finished checkpoint in ``work``, and return what all of it cost."""
     found = last_checkpoint(work)
     if found is not None:
         trainer.spent_before = read_cost(found)
@@ -165,9 +192,10 @@ def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:
-    """Return the library versions and the device, for ``run.json``."""
+    """Return the library versions and the device of every process, for ``run.json``."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": name}
+    many = f"{world_size()} x " if world_size() > 1 else ""
+    return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": f"{many}{name}"}
 
 
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Answers], run: Run) -> None:
@@ -179,6 +207,63 @@ def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Ma
         run.write(stage)
 
 
+def train_into(
+    folder: Path, run: Run, trainer: TaskTrainer, bench: Workbench, processor: Any, *, batch_size: int | None = None
+) -> None:
+    """Train, ask the model about every row, and write its folder, whole or not at all.
+
+    Of several processes the first asks and writes, and the others wait.
+
+    Args:
+        folder: Where the model goes.
+        run: What is run.
+        trainer: The trainer, whose ``output_dir`` is the run's scratch folder; that is removed at the end.
+        bench: Task and backbone.
+        processor: The model's processor.
+        batch_size: Rows the model is asked about at once; ``None`` leaves it to the modality.
+
+    Raises:
+        TooLittleMemoryError: If memory runs out.
+        ValueError: If a process has several devices.
+    """
+    _check_devices(trainer.args)  # type: ignore[arg-type]
+    work = Path(str(trainer.args.output_dir))
+    with memory_told("a step of training", TRAINING):
+        cost = fit(trainer, work)
+    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
+
+    if bench.task.classifiers:
+        train_eye(bench, folder.parent)  # by all processes, before one of them asks it
+
+    def write() -> None:
+        model: Any = trainer.model
+        with memory_told("a look at every row", EVALUATION):
+            outputs = bench.outputs(model, processor, folder.parent, batch_size=batch_size)
+        save_model(folder, model, processor, outputs, done)
+        shutil.rmtree(work)
+
+    by_first(write)
+
+
+def check_cut(model: torch.nn.Module, args: TaskArguments) -> None:
+    """Check that a recipe's steps are not cut where the cut would show.
+
+    Raises:
+        ValueError: If they are cut for a model with BatchNorm.
+    """
+    if args.gradient_accumulation_steps > 1 and has_batch_norm(model):
+        raise ValueError(
+            f"expected gradient_accumulation_steps 1, since the BatchNorm of {type(model).__name__} has to see "
+            f"a whole step of its recipe; got {args.gradient_accumulation_steps}"
+        )
+
+
+def recorded_options(args: TaskArguments) -> dict[str, Any]:
+    """Return what a base model records beside its recipe: LoRA, where it is trained so, and how numbers are kept."""
+    lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
+    return {**lora, **{name: True for name in SPEED if getattr(args, name)}}
+
+
 def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"), **arguments: Any) -> Path:
     """Train a base model by its recipe, unless it is there already.
 
@@ -186,7 +271,8 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         bench: Task and backbone.
         base_seed: Seed of initialisation and data order.
         models: Folder of all models.
-        **arguments: `TaskArguments` that change no result (checkpoints, logging); all others are the recipe's.
+        **arguments: `TaskArguments` that change no result (checkpoints, logging, how a step is cut into batches, of
+            which there may be more), LoRA's, and those of `SPEED`; all others are the recipe's.
 
     Returns:
         The model's folder.
@@ -194,27 +280,36 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
     Raises:
         ValueError: If an argument could change the result.
     """
-    check_arguments(arguments)
-    run = bench.run(ratio=None, base_seed=base_seed)
+    check_arguments(arguments, (*STEP, *LORA, *SPEED))
+    settings = {**arguments, **recipe_arguments(bench.recipe, arguments)}
+    if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != bench.recipe.batch_size:
+        raise ValueError(f"expected the recipe's {bench.recipe.batch_size} rows a step, got {rows}")
+    options = recorded_options(TaskArguments(**{**settings, "output_dir": ""}))
+    run = bench.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(
-        run.task, run.tier, run.backbone, family=run.family, base_seed=base_seed, eval_seed=run.eval_seed
+        run.task,
+        run.tier,
+        run.backbone,
+        family=run.family,
+        base_seed=base_seed,
+        eval_seed=run.eval_seed,
+        arguments=options,
     )
     folder = models / name
     if is_complete(folder, run):
         return folder
     model, processor = bench.fresh_model(base_seed)
     work = work_folder(folder, run)
-    settings = {**recipe_arguments(bench.recipe), **arguments, "seed": base_seed, "output_dir": str(work)}
+    args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": str(work)})
+    check_cut(model, args)
     trainer = TaskTrainer(
         model=model,
-        args=TaskArguments(**settings),
+        args=args,
         train_dataset=bench.encode("train", processor),
         data_collator=bench.modality.collator(processor),
     )
-    cost = fit(trainer, work)
-    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
-    save_model(folder, model, processor, bench.outputs(model, processor, models), done)
-    shutil.rmtree(work)
+    asked = arguments.get("per_device_eval_batch_size")
+    train_into(folder, run, trainer, bench, processor, batch_size=asked)
     return folder
 
 
@@ -228,6 +323,7 @@ def train_eye(bench: Workbench, models: Path) -> Eye:
     )
     lock = models / WORK / f"{task.key}-{backbone}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # models that are trained side by side share one
+    # Runs side by side share one; the processes of one run train it together.
+    with FileLock(lock) if world_size() == 1 else nullcontext():
         folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
     return Eye(*own.modality.load(folder), seed=bench.eval_seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -38,15 +39,25 @@ def underscored(words: Sequence[str]) -> list[str]:
 
 
 def guarded(command: Callable[[], object]) -> int:
-    """Run a command; a user's mistake, or a run that diverged, becomes one line on stderr and exit code 2."""
+    """Run a command; a user's mistake, a run that diverged or too little memory is one line on stderr and exit code 2.
+
+    Any other error is ours, and is raised.
+    """
     try:
         command()
     except OSError as error:
         # Ours have words; those of the system have a number.
         told = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"
-    except (ValueError, FloatingPointError) as error:
-        told = str(error)
+    except (ValueError, FloatingPointError, MemoryError) as error:
+        told = str(error) or f"expected enough memory, got {type(error).__name__}"
     else:
         return 0
-    print(f"mubench: {' '.join(told.split())}", file=sys.stderr)  # noqa: T201
+    complain(told)
     return 2
+
+
+def complain(told: str) -> None:
+    """Print one line on stderr; of several processes, all but the first say which they are."""
+    rank = os.environ.get("RANK", "0")
+    who = "" if rank == "0" else f" (process {rank})"
+    print(f"mubench{who}: {' '.join(told.split())}", file=sys.stderr)  # noqa: T201

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
@@ -17,6 +17,24 @@ class FlagParser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with exit code 2."""
         self.exit(2, f"mubench: {message}\n")
+
+    def show(self, groups: Mapping[str, Iterable[str]]) -> None:
+        """Show these arguments under their titles, in this order, and hide all others.
+
+        Args:
+            groups: Names of arguments by title.
+        """
+        self.usage = "%(prog)s [-h] --task TASK [--ARGUMENT VALUE ...]"
+        left = [action for action in self._actions if action.dest != "help"]
+        self._optionals._group_actions = [action for action in self._actions if action.dest == "help"]
+        for title, names in groups.items():
+            group = self.add_argument_group(title)
+            for name in names:
+                group._group_actions += [action for action in left if action.dest == name]
+        shown = {id(action) for group in self._action_groups for action in group._group_actions}
+        for action in left:
+            if id(action) not in shown:
+                action.help = argparse.SUPPRESS
 
     def given(self, words: Sequence[str]) -> dict[str, Any]:
         """Return the flags that are among the words; a default that was typed out counts as given."""
@@ -33,5 +51,8 @@ def training_flags(given: dict[str, Any]) -> dict[str, Any]:
         ValueError: If a folder is given: it follows from what is run.
     """
     if "output_dir" in given:
-        raise ValueError(f"expected no output_dir, its name follows from the run; got {given['output_dir']!r}")
+        raise ValueError(
+            f"expected no output_dir, since a folder's name follows from its run, and --models says where it lies; "
+            f"got {given['output_dir']!r}"
+        )
     return {"save_strategy": "steps" if "save_steps" in given else "epoch", **given}

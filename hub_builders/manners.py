@@ -8,7 +8,8 @@ MANNERS = frozenset({
     "save_strategy", "save_steps", "save_total_limit", "save_only_model", "logging_strategy", "logging_steps",
     "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
-    "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps", "remember",
+    "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps", "remember", "ddp_backend",
+    "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size",
 })  # fmt: skip
 
 

@@ -97,13 +97,23 @@ def published_dataset(family: str, deletion_seed: int, tier: str) -> str:
 
 
 def base_model(
-    task: str, tier: str, backbone: str, *, family: str = "canonical", base_seed: int = 0, eval_seed: int = 0
+    task: str,
+    tier: str,
+    backbone: str,
+    *,
+    family: str = "canonical",
+    base_seed: int = 0,
+    eval_seed: int = 0,
+    arguments: Mapping[str, Any] | None = None,
 ) -> str:
-    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; drawings by another seed are ``...-e1``."""
+    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; drawings by another seed are ``...-e1``.
+
+    One with arguments has a hash of them behind its backbone.
+    """
     scale = "" if tier == "full" else f"-{tier}"
     seed = f"-s{base_seed}" if base_seed else ""
     drawn = f"-e{eval_seed}" if eval_seed else ""
-    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{seed}{drawn}"
+    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{_variant(arguments)}{seed}{drawn}"
 
 
 def unlearned_model(
@@ -120,9 +130,12 @@ def unlearned_model(
 
     What was deleted by another deletion seed is ``...-del5-d1-...``.
     """
-    variant = f"-{fingerprint(changed_arguments)[:6]}" if changed_arguments else ""
     deleted = f"del{check_ratio(ratio, family)}{_draw(deletion_seed)}"
-    return f"{base}-{deleted}-{method.replace('_', '-')}{variant}-s{seed}"
+    return f"{base}-{deleted}-{method.replace('_', '-')}{_variant(changed_arguments)}-s{seed}"
+
+
+def _variant(arguments: Mapping[str, Any] | None) -> str:
+    return f"-{fingerprint(arguments)[:6]}" if arguments else ""
 
 
 def _draw(deletion_seed: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,19 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+_asked_for: ContextVar[int | None] = ContextVar("rows per forward pass", default=None)
+
+
+@contextmanager
+def batches_of(rows: int | None) -> Iterator[None]:
+    """Let every forward pass within the block take so many rows; ``None`` changes nothing."""
+    before = _asked_for.set(rows)
+    try:
+        yield
+    finally:
+        _asked_for.reset(before)
 
 
 Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
@@ -80,6 +94,7 @@ def _asked(
     """Yield logits and batch, a batch at a time."""
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
+    batch_size = _asked_for.get() or batch_size
     device = next(model.parameters()).device
     with evaluating(model), torch.no_grad():
         for start in range(0, len(dataset), batch_size):

@@ -15,13 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
+from mubench.hub_builders.batch_norm import synchronized
 from mubench.hub_builders.checkpoints import mark_complete, names_in_memory
 from mubench.hub_builders.denoising import KEY, spoiled_for_training
+from mubench.hub_builders.lora import LoraArguments, adapted, bare, merged
 from mubench.hub_builders.plan import PlannedLoader, StepPlan
+from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.terms import (
     NonFiniteError,
     Term,
@@ -31,9 +35,12 @@ from mubench.hub_builders.terms import (
     per_example_loss,
 )
 
+# Of a checkpoint under LoRA: what is no parameter.
+BUFFERS = "buffers.safetensors"
+
 
 @dataclass
-class TaskArguments(TrainingArguments):
+class TaskArguments(LoraArguments, TrainingArguments):
     """`transformers.TrainingArguments` with defaults that fit custom losses.
 
     Changed defaults: no column removal (batches carry more than the model's inputs), no NaN filter in the logs (it
@@ -49,9 +56,17 @@ class TaskArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         """Refuse the settings under which losses would silently mean something else."""
+        if world_size() > 1 and not torch.cuda.is_available():
+            self.use_cpu = True  # unless told so, every process would train by itself
         super().__post_init__()
+        self.check_lora()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
+        if (asked := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
+            raise ValueError(
+                f"expected the precision as an argument of the run (bf16, fp16), where it is recorded; got a launcher "
+                f"that says {self.mixed_precision} and arguments that say {asked}"
+            )
         if self.remove_unused_columns or self.logging_nan_inf_filter:
             raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
 
@@ -75,10 +90,11 @@ class _Bookkeeping(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: Any, *_: Any, **__: Any) -> None:
+        spent = self.trainer.spent()  # asks all processes, so that the mark comes after what each of them writes
         if state.is_world_process_zero:
             folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
             self.trainer.keep(folder)
-            mark_complete(folder, self.trainer.spent())
+            mark_complete(folder, spent)
 
 
 class TaskTrainer(Trainer):
@@ -98,8 +114,14 @@ class TaskTrainer(Trainer):
     loss_is_scaled_for_ga = True
     model: torch.nn.Module
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, model: torch.nn.Module, args: TrainingArguments | None = None, **kwargs: Any) -> None:
+        args = TaskArguments() if args is None else args
+        model = synchronized(model, args)
+        self._adapts = isinstance(args, TaskArguments) and args.lora_rank is not None
+        if isinstance(args, TaskArguments) and args.lora_rank is not None:
+            self.check_adaptable()
+            model = adapted(model, args, args.seed)
+        super().__init__(model=model, args=args, **kwargs)
         self.remove_callback(PrinterCallback)  # it prints raw log lines where progress bars are off
         self.add_callback(_Bookkeeping(self))
         self.spent_before: dict[str, float] = {}
@@ -138,6 +160,9 @@ class TaskTrainer(Trainer):
     def keep(self, checkpoint: Path) -> None:
         """Write what else a resumed run needs into a checkpoint."""
 
+    def check_adaptable(self) -> None:
+        """Raise ``ValueError`` if it makes no sense to train adapters in place of weights."""
+
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         """Run a forward pass and return its logits, shape ``(B, K)`` or ``(B, T, V)``."""
         output: torch.Tensor = model(**model_inputs(batch)).logits
@@ -152,8 +177,19 @@ class TaskTrainer(Trainer):
         self._started = time.perf_counter() if self._started is None else self._started
 
     def spent(self) -> dict[str, float]:
-        """Return what the run has cost, with what it had cost before it was resumed."""
-        return {name: value + self.spent_before.get(name, 0) for name, value in self.costs().items()}
+        """Return what the run has cost in all processes, with what it had cost before it was resumed.
+
+        Every process has to ask. Counts are summed; seconds are those of the slowest process.
+        """
+        costs = self.costs()
+        if self.args.world_size > 1:
+            own = torch.tensor([list(costs.values())], dtype=torch.float64, device=self.args.device)
+            everyone = self.accelerator.gather(own)  # (processes, costs)
+            costs = {
+                name: float(values.max()) if name == "seconds" else int(values.sum())
+                for name, values in zip(costs, everyone.unbind(1), strict=True)
+            }
+        return {name: value + self.spent_before.get(name, 0) for name, value in costs.items()}
 
     # How it is computed
 
@@ -254,6 +290,8 @@ class TaskTrainer(Trainer):
         self.start_clock()
         output = super().train(*args, **kwargs)
         check_finite(self.model)
+        if self._adapts:
+            self.model = self.model_wrapped = merged(self.model)
         return output
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -287,3 +325,12 @@ class TaskTrainer(Trainer):
         check_finite(self.model)
         with names_in_memory(self.accelerator.unwrap_model(self.model)):
             super()._save(output_dir, state_dict)
+        if self._adapts and self.args.should_save:  # a checkpoint of adapters holds no statistics of BatchNorm
+            save_file(dict(bare(self.model).named_buffers()), Path(output_dir or ".", BUFFERS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._adapts:
+            kept = load_file(Path(resume_from_checkpoint, BUFFERS))
+            for name, buffer in bare(self.model).named_buffers():
+                buffer.copy_(kept[name])

@@ -1,51 +1,22 @@
 """Every mini backbone on a few rows of a task: trained, saved and reloaded, retrained, and unlearned with SCRUB."""
 
-import dataclasses
-import functools
-
 import pytest
 
-from mubench.hub_builders.base_models import train_base, workbench
-from mubench.hub_builders.build import build
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import REFERENCE
-from mubench.hub_builders.mini import MINI
-from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.outputs import read_outputs
-from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.run import Request, unlearn
 from mubench.trainers.sweep import QUIET
+from tests.few import RATIO, TASK_OF, few_rows
 
 pytestmark = pytest.mark.slow
-ROWS = {"train": 96, "validation": 16, "test": 32, "ood": 16}
-RATIO = 10
-# A backbone is looked at on the first task that has it.
-TASK_OF = {
-    backbone: key
-    for key, task in reversed(TASKS.items())
-    for backbone in task.recipes
-    if BACKBONES[backbone].hub_id is None and task.kind in MODALITIES
-}
-rows_of = functools.cache(lambda key: MINI[key]())
-
-
-def some(rows, count):
-    """Return so many rows: the first of every label, then the others in their order."""
-    first = {row.get("label"): place for place, row in reversed(list(enumerate(rows)))}
-    order = sorted(range(len(rows)), key=lambda place: place != first[rows[place].get("label")])
-    return [rows[place] for place in order[:count]]
 
 
 @pytest.fixture
 def bench(request, tmp_path, monkeypatch):
     """Return the bench of a backbone, on a few rows of its task and with a recipe of two passes."""
-    key = TASK_OF[request.param]
-    few = {split: [dict(row) for row in some(rows, ROWS[split])] for split, rows in rows_of(key).items()}
-    recipe = dataclasses.replace(TASKS[key].recipes[request.param], epochs=2, batch_size=32, warmup=0.0)
-    monkeypatch.setitem(MINI, key, lambda: few)
-    monkeypatch.setitem(TASKS[key].counts, "mini", {split: len(rows) for split, rows in few.items()})
-    monkeypatch.setitem(TASKS[key].recipes, request.param, recipe)
-    return workbench(key, request.param, data=str(build(key, out=tmp_path)))
+    return few_rows(monkeypatch, request.param, tmp_path)
 
 
 def says(bench, folder):

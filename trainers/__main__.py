@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mubench.hub_builders.cli import Parser, guarded, known_flags, underscored
 from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases, without_models
 from mubench.trainers.commands import rerun, run_method
@@ -122,6 +124,25 @@ def _ratio(options: argparse.Namespace) -> int:
     return check_ratio(options.ratio, "canonical" if options.family == PRIMARY else options.family)
 
 
+MANY: dict[str, Callable[[Sequence[str]], None]] = {
+    "references": partial(_run_grid, "references"),
+    "sweep": partial(_run_grid, "sweep"),
+    "bases": _run_bases,
+    "matrix": _run_matrix,
+}
+
+
+def _run_many(command: str, words: Sequence[str]) -> None:
+    if world_size() > 1:
+        raise ValueError(f"expected one process, since {command} starts workers of its own, got {world_size()}")
+    MANY[command](words)
+
+
+def _say(lines: Sequence[str]) -> None:
+    if lines:
+        print("\n".join(lines))
+
+
 def _place(options: argparse.Namespace) -> Place:
     return Place(
         data=options.data,
@@ -139,15 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("", "-h", "--help"):
         print(_help())
         return 0 if command else 2
-    if command in ("references", "sweep"):
-        return guarded(lambda: _run_grid(command, rest))
-    if command == "bases":
-        return guarded(lambda: _run_bases(rest))
-    if command == "matrix":
-        return guarded(lambda: _run_matrix(rest))
+    if command in MANY:
+        return guarded(lambda: _run_many(command, rest))
     if command == "rerun":
-        return guarded(lambda: print("\n".join(rerun(rest))))
-    return guarded(lambda: print("\n".join(run_method(command, rest))))
+        return guarded(lambda: _say(rerun(rest)))
+    return guarded(lambda: _say(run_method(command, rest)))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ class UnlearningTrainer(TaskTrainer):
 
     A method is a subclass with a ``paper``, the ``kinds`` of task it is made for, an ``arguments`` dataclass, the
     ``streams`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
-    starts from a fresh model, ``is_control`` where it is never ranked, and some of these hooks, nothing else:
+    starts from a fresh model, ``is_control`` where it is never ranked, ``per_weight`` where it works on
+    weights or blocks themselves and LoRA has no place, and some of these hooks, nothing else:
     `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
     loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step`,
     `after_epoch` and `finish` (after training). Weights that `prepare` freezes can be trained again afterwards.
@@ -105,6 +106,7 @@ class UnlearningTrainer(TaskTrainer):
     is_control: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
     args: UnlearningArguments
+    per_weight: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -163,6 +165,17 @@ class UnlearningTrainer(TaskTrainer):
         """Return one phase with the rows of every side the method needs."""
         sides = {"forget": self.forget_rows, "retain": self.retain_rows}
         return [np.concatenate([sides[stream] for stream in self.streams])]
+
+    def check_adaptable(self) -> None:
+        """Refuse LoRA where the method works on weights or blocks themselves.
+
+        Raises:
+            ValueError: If it does.
+        """
+        if self.per_weight or type(self).edit is not UnlearningTrainer.edit:
+            raise ValueError(
+                f"expected no lora_rank, since {type(self).__name__} works on weights or blocks themselves; got one"
+            )
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""

@@ -10,7 +10,10 @@ from typing import Any
 from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
+from mubench.hub_builders.lora import LORA
+from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.processes import is_first, quiet_others, world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
@@ -18,6 +21,7 @@ from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
 from mubench.trainers.run import Request, get_method, plan_run, unlearn
 from mubench.trainers.scoring import Judge
+from mubench.trainers.settings import RECORDED, for_one_of, recorded_names
 
 
 @dataclass
@@ -56,6 +60,17 @@ def method_parser(method: str) -> FlagParser:
     both: Any = [RunArguments, get_method(method).arguments]
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.set_defaults(seed=0, save_strategy="epoch")
+    own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
+    training = [name for name in RECORDED if name not in LORA]
+    parser.show(
+        {
+            "where to run": (*RunArguments.__dataclass_fields__, "seed"),
+            f"arguments of {method}": own,
+            "LoRA": LORA,
+            "arguments of transformers.TrainingArguments, recorded with the run": training,
+            "arguments of transformers.TrainingArguments that change no result": sorted(MANNERS - {"output_dir"}),
+        }
+    )
     return parser
 
 
@@ -90,13 +105,19 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
 
 
 def run_method(method: str, words: Sequence[str]) -> list[str]:
-    """Run a method and judge the result; say where both lie and how it came out."""
+    """Run a method and judge the result; say where both lie and how it came out.
+
+    Of several processes the first judges and has something to say.
+    """
+    quiet_others()
     request, where = request_of(method, words)
     plan_run(request)  # a missing base model is found out before anything is trained
     judged = where.judge and not request.trainer.from_scratch
     if judged:
         find_group(request.bench, request.ratio, request.models).require()
     folder = unlearn(request)
+    if not is_first():
+        return []
     if not judged:
         return [f"model: {folder}"]
     group = find_group(request.bench, request.ratio, request.models)
@@ -116,6 +137,11 @@ def _summary(row: Result) -> list[str]:
     return [f"S = {score:.2f} (95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}): {parts}"]
 
 
+def _flag(name: str, value: Any) -> list[str]:
+    """Return the words that give an argument its value."""
+    return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
+
+
 def rerun(words: Sequence[str]) -> list[str]:
     """Make the run of a result row, with its arguments and seeds, where it is not there; judge it again.
 
@@ -127,10 +153,10 @@ def rerun(words: Sequence[str]) -> list[str]:
     known, rest = parser.parse_known_args(list(words))
     row = read_result(known.row)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
-    options |= {"family": row.family, "eval_seed": row.eval_seed, **row.arguments}
+    options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
         options["seed"] = row.seed
-    words = [f"--{key}={value}" for key, value in options.items() if value is not None]
+    words = [word for key, value in options.items() if value is not None for word in _flag(key, value)]
     request, _ = request_of(row.method, [*words, *rest])
     if (found := plan_run(request).identity) != row.identity:
         raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")

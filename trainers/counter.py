@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from types import TracebackType
 from typing import Any
@@ -46,12 +47,17 @@ class Counter:
 
     def __enter__(self) -> Counter:
         """Start counting."""
+        self._quiet = warnings.catch_warnings()
+        self._quiet.__enter__()
+        # A compiled model calls the hook once more, for a wrapper that is none of ours.
+        warnings.filterwarnings("ignore", message="Using `torch.compile")
         self._handle = register_module_forward_hook(self._count)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Stop counting."""
         self._handle.remove()
+        self._quiet.__exit__(kind, error, None)
 
     def _name(self, module: torch.nn.Module) -> str | None:
         if module is self.trainer.model:

@@ -61,17 +61,20 @@ class Group:
 
 
 def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
-    """Collect the finished runs on a bench at one ratio; runs on other data or another recipe do not belong."""
+    """Collect the finished runs on a bench at one ratio; runs on other data or another recipe do not belong.
+
+    Base and retrained models with options of their own, such as LoRA, are nothing to judge against.
+    """
     here = bench.run(ratio=None, base_seed=0)
     bases, retrained, unlearned = {}, {}, {}
     for path in sorted(models.glob(f"*/{RUN_FILE}")):
         run = read_run(path.parent)
         if any(getattr(run, name) != getattr(here, name) for name in ("split", "backbone", "recipe", "eval_seed")):
             continue
-        if run.method is None:
+        if run.method is None and not run.arguments:
             bases[run.base_seed] = path.parent
         elif run.ratio == ratio and run.method == "retrain" and run.tuned == "default":
             retrained[run.base_seed] = path.parent
-        elif run.ratio == ratio:
+        elif run.method is not None and run.ratio == ratio:
             unlearned[path.parent] = run
     return Group(bench=bench, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)

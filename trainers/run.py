@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,17 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
-from mubench.hub_builders.base_models import Workbench, fit, recipe_arguments, save_model, surroundings
+from mubench.hub_builders.base_models import Workbench, check_cut, recipe_arguments, train_into
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
+from mubench.hub_builders.processes import STEP, step_arguments, world_size
 from mubench.hub_builders.tasks import BACKBONES, Kind
 from mubench.trainers.base import CLASSIFICATION, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
-from mubench.trainers.settings import recorded_arguments, recorded_names
+from mubench.trainers.settings import for_one_of, recorded_arguments, recorded_names
 
 
 def get_method(key: str) -> type[UnlearningTrainer]:
@@ -86,7 +86,8 @@ class Request:
         if self.trainer.from_scratch:
             return recipe_arguments(self.bench.recipe)
         family = BACKBONES[self.bench.backbone].family
-        return dict(default_arguments(self.bench.task.kind, family, self.method))
+        found = default_arguments(self.bench.task.kind, family, self.method)
+        return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found})
 
     @property
     def own_base(self) -> Path:
@@ -146,7 +147,7 @@ class Request:
             run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed, eval_seed=run.eval_seed
         )
         recorded = recorded_arguments(self.trainer, self.training_arguments("", plain=True))
-        changed = {key: value for key, value in run.arguments.items() if recorded[key] != value}
+        changed = {key: value for key, value in run.arguments.items() if recorded.get(key) != value}
         if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):
             changed["base_model"] = run.parent
         return self.models / names.unlearned_model(
@@ -162,7 +163,9 @@ class Request:
     def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
         """Return the method's arguments; ``plain`` leaves out what the request changes."""
         seed = self.base_seed if self.trainer.from_scratch else self.seed
-        changes = {} if plain else self.arguments
+        changes = {} if plain else dict(self.arguments)
+        if changes and self.trainer.from_scratch:
+            changes |= step_arguments(self.bench.recipe.batch_size, changes)
         return self.trainer.arguments(**{**self.defaults, **changes, "seed": seed, "output_dir": output})
 
 
@@ -240,17 +243,18 @@ def unlearn(request: Request) -> Path:
     model, processor = start(request)
     bench = request.bench
     validation = {"validation": bench.encode("validation", processor)} if request.trainer.needs_validation else None
+    args = request.training_arguments(str(work))
+    if request.trainer.from_scratch:
+        check_cut(model, args)
     trainer = request.trainer(
         model,
-        request.training_arguments(str(work)),
+        args,
         train_dataset=sides(bench, request.ratio, processor),
         eval_dataset=validation,
         data_collator=bench.modality.collator(processor),
         processing_class=processor,
     )
     with Counter(trainer) as trainer.counter:
-        cost = fit(trainer, work)
-    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
-    save_model(folder, model, processor, bench.outputs(model, processor, request.models), done)
-    shutil.rmtree(work)
+        asked = request.arguments.get("per_device_eval_batch_size")
+        train_into(folder, run, trainer, bench, processor, batch_size=asked)
     return folder

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
+from mubench.hub_builders.processes import STEP
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 
@@ -13,7 +16,7 @@ from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 RECORDED = (
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", *LORA,
 )  # fmt: skip
 
 
@@ -24,8 +27,32 @@ def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
 
 
 def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
-    """Return what a run records of its arguments."""
-    return {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer)}
+    """Return what a run records of its arguments: those of the same run in one process.
+
+    A recipe's steps are recorded whole, since it does not matter how they are cut.
+    """
+    values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer)}
+    if arguments.lora_rank is None:
+        values = {name: value for name, value in values.items() if name not in LORA}
+    size, parts = STEP
+    values[size] *= arguments.world_size
+    if trainer.from_scratch:
+        values |= {size: values[size] * values[parts], parts: 1}
+    return values
+
+
+def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded arguments as each of several processes takes them.
+
+    Raises:
+        ValueError: If the rows of a batch cannot be shared out evenly.
+    """
+    if processes == 1:
+        return dict(recorded)
+    size, left = divmod(recorded[STEP[0]], processes)
+    if left:
+        raise ValueError(f"expected processes that share out {recorded[STEP[0]]} rows evenly, got {processes}")
+    return {**recorded, STEP[0]: size}
 
 
 def _canonical(value: Any) -> Any:

@@ -10,8 +10,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
+from mubench.hub_builders.batch_norm import has_batch_norm
+from mubench.hub_builders.lora import bare, starts_at_zero
+from mubench.hub_builders.prediction import evaluating
 from mubench.hub_builders.terms import IGNORED, model_inputs
 from mubench.trainers.losses import answer_nll
 from mubench.trainers.pairs import content_print
@@ -24,8 +28,42 @@ Batch = Mapping[str, Any]
 Ask = Callable[[Batch], Sequence[torch.Tensor] | torch.Tensor]
 
 
+class WithoutAdapters(torch.nn.Module):
+    """A model under LoRA as it was before: asked in eval mode, without gradients, with its adapters off.
+
+    Args:
+        model: The model, which stays out of this module's tree.
+    """
+
+    def __init__(self, model: PeftModel) -> None:
+        super().__init__()
+        self.models = (model,)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the weights that speak: those of the model but for its adapters and its trained head."""
+        state = bare(self.models[0]).state_dict()
+        return {name: part for name, part in state.items() if "lora_" not in name and ".modules_to_save." not in name}
+
+    def get_output_embeddings(self) -> torch.nn.Module | None:
+        """Return the head of a token model, which has no adapter."""
+        head: torch.nn.Module | None = getattr(bare(self.models[0]), "get_output_embeddings", lambda: None)()
+        return head
+
+    def forward(self, **inputs: Any) -> Any:
+        """Return what the model would say without its adapters."""
+        (model,) = self.models
+        with evaluating(model), torch.no_grad(), model.disable_adapter():
+            return bare(model)(**inputs)
+
+
 def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy that shares no tensor with the model, in eval mode and without gradients."""
+    """Return the model as it is now, in eval mode and without gradients.
+
+    Under LoRA it is the model itself without its adapters, as long as these change nothing yet; not with BatchNorm,
+    whose statistics move. All other models are copied, and no tensor is shared.
+    """
+    if isinstance(model, PeftModel) and starts_at_zero(model) and not has_batch_norm(model):
+        return WithoutAdapters(model).eval()
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
@@ -38,6 +76,7 @@ def random_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
         model: A model with a config.
         seed: Seed of the initialisation.
     """
+    model = bare(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         fresh = type(model)(copy.deepcopy(model.config))
@@ -52,10 +91,14 @@ def select(batch: Batch, rows: torch.Tensor | None) -> dict[str, Any]:
     return {key: value[rows] if torch.is_tensor(value) else value for key, value in batch.items()}
 
 
+def _state(teacher: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return teacher.state() if isinstance(teacher, WithoutAdapters) else teacher.state_dict()
+
+
 @contextmanager
 def asking(teacher: torch.nn.Module) -> Iterator[None]:
     """Ask a teacher without gradients; the global random state is left alone."""
-    device = next(teacher.parameters()).device
+    device = next(iter(_state(teacher).values())).device
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
@@ -141,7 +184,7 @@ class Memory:
 
     def _print(self, teacher: torch.nn.Module) -> str:
         if teacher not in self._prints:
-            self._prints[teacher] = f"{content_print(teacher.state_dict()):08x}"
+            self._prints[teacher] = f"{content_print(_state(teacher)):08x}"
         return self._prints[teacher]
 
     def logits(self, teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:

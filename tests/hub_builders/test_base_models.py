@@ -11,8 +11,10 @@ from mubench.hub_builders import base_models
 from mubench.hub_builders.base_models import recipe_arguments, surroundings, train_base, workbench
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import read_outputs
+from mubench.hub_builders.processes import step_arguments
 from mubench.hub_builders.tasks import TASKS, Recipe
 from mubench.hub_builders.training import TaskArguments
+from mubench.trainers.sweep import QUIET
 from tests.walk import BACKBONES, COUNTS, files, quick
 
 RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")
@@ -87,7 +89,7 @@ def test_training_moves_every_weight(walked):
 
 
 @pytest.mark.parametrize(
-    "name", ["learning_rate", "seed", "bf16", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"]
+    "name", ["learning_rate", "seed", "bf16_full_eval", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"]
 )
 def test_what_could_change_the_result_is_refused(own_walk, name):
     before = files(own_walk.models)
@@ -104,6 +106,37 @@ def test_recipe_arguments_say_the_whole_recipe(tmp_path):
     assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
     assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
     assert (made.optim.value, made.lr_scheduler_type.value) == ("sgd", "linear")
+
+
+@pytest.mark.parametrize(
+    ("processes", "given", "expected"),
+    [(1, {}, (64, 1)), (2, {}, (32, 1)), (2, {"gradient_accumulation_steps": 4}, (8, 4)),
+     (2, {"per_device_train_batch_size": 8}, (8, 4)),
+     (2, {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 3}, (5, 3))],
+)  # fmt: skip
+def test_a_step_is_cut_as_it_is_said_and_the_rest_follows(processes, given, expected, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert tuple(step_arguments(64, given).values()) == expected
+
+
+@pytest.mark.parametrize("given", [{}, {"per_device_train_batch_size": 7}, {"gradient_accumulation_steps": 128}])
+def test_a_step_that_cannot_be_shared_out_is_refused(given, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="expected a divisor of the recipe's 64 rows a step, got"):
+        step_arguments(64, given)
+
+
+def test_how_a_step_is_cut_changes_neither_folder_nor_identity_of_a_base(own_walk):
+    base = own_walk.base(7, "vit", **QUIET, per_device_train_batch_size=8)
+    assert base.name == "cifar10-mini-vit-s7"
+    changed = files(base).keys()
+    assert files(own_walk.base(7, "vit")).keys() == changed
+    with pytest.raises(ValueError, match="expected the recipe's 32 rows a step, got 8"):
+        own_walk.base(8, "vit", per_device_train_batch_size=8, gradient_accumulation_steps=1)
+    with pytest.raises(
+        ValueError, match="since the BatchNorm of ResNetForImageClassification has to see a whole step"
+    ):
+        own_walk.base(8, per_device_train_batch_size=8)
 
 
 def test_the_warm_up_is_a_share_of_the_steps(tmp_path):

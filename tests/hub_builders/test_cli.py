@@ -101,7 +101,7 @@ def test_base_says_that_other_training_arguments_are_welcome(capsys):
         (["build", "cifar10", "--save_steps", "3"], "unrecognized arguments: --save_steps 3"),
         (["base"], "the following arguments are required: --task"),
         (["base", "--task", "cifar10", "--nope"], "unrecognized arguments: --nope"),
-        (["base", "--task", "cifar10", "--base_seed", "x"], "argument --base_seed: invalid int value: 'x'"),
+        (["base", "--task", "cifar10", "--base_seed", "x"], "argument --base_seed/--base-seed: invalid int value"),
         (["base", "--task", "cifar10", "--save_steps", "x"], "argument --save_steps/--save-steps: invalid"),
         ([], "the following arguments are required: command"),
         (["bake"], "argument command: invalid choice: 'bake'"),

@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import fields
 
 import pytest
 
 from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.manners import MANNERS
 from mubench.trainers.__main__ import main
 from mubench.trainers.commands import RunArguments, method_parser, request_of, run_method
 from mubench.trainers.methods import METHODS
 from mubench.trainers.results import read_result
 from mubench.trainers.run import plan_run
+from mubench.trainers.settings import RECORDED, recorded_names
 from tests.walk import files
 
 QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
@@ -39,11 +42,21 @@ def test_every_argument_of_a_method_is_a_flag_with_help(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_help_says_what_a_run_needs(method, capsys):
+def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_accepted(method, capsys):
     with pytest.raises(SystemExit) as left:
         main([method, "--help"])
     assert left.value.code == 0
-    assert "percentage to delete, 1 to 10 (default: 5)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "percentage to delete, 1 to 10 (default: 5)" in said
+    accepted = {*recorded_names(METHODS[method]), *MANNERS, *RunArguments.__dataclass_fields__, "seed"} - {
+        "output_dir"
+    }
+    shown = re.findall(r"^  --(\w+)", said, re.MULTILINE)
+    assert accepted <= set(shown)
+    assert not {"output_dir", "label_smoothing_factor"} & set(shown)
+    own = [name for name in recorded_names(METHODS[method]) if name not in RECORDED]
+    places = [shown.index(name) for name in ("ratio", *own, "lora_rank", "learning_rate", "save_steps")]
+    assert places == sorted(places)
 
 
 def test_an_unknown_flag_is_named_before_what_is_missing(capsys):

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from mubench.hub_builders import __main__ as builders
+from mubench.hub_builders import processes
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.load import load_task
+from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.names import fingerprint
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import run as run_module
+from mubench.trainers.base import UnlearningArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.run import check_method, get_method, plan_run, sides
 from mubench.trainers.settings import RECORDED, recorded_arguments
@@ -48,6 +51,19 @@ def test_what_another_deletion_seed_deletes_is_unlearned_in_a_folder_of_its_own(
     other = dataclasses.replace(run, deletion_seed=1)
     assert request.folder(run).name == f"cifar10-mini-resnet-del10-{method}-s0"
     assert request.folder(other).name == f"cifar10-mini-resnet-del10-d1-{method}-s0"
+
+
+def test_a_run_is_recorded_as_one_process_would_do_it(walked, monkeypatch):
+    alone, name = planned(walked, "scrub", arguments={"per_device_train_batch_size": 6})
+    cut = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8}
+    parts, whole = (planned(walked, "retrain", arguments=given) for given in (cut, {}))
+    assert parts == whole and whole[0].tuned == "default"
+    assert planned(walked, "scrub", arguments=cut)[0].tuned == "custom"
+    monkeypatch.setattr(UnlearningArguments, "world_size", 2)
+    for module in (run_module, processes):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
+    assert planned(walked, "scrub", arguments={"per_device_train_batch_size": 3}) == (alone, name)
+    assert planned(walked, "retrain") == whole
 
 
 def test_a_changed_argument_is_another_run_in_another_folder(walked):
@@ -84,7 +100,7 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
     own = {field.name for field in dataclasses.fields(trainer.arguments)}
     shared = {field.name for field in dataclasses.fields(TaskArguments)}
-    assert found.keys() == own - shared - {"remember"} | set(RECORDED)
+    assert found.keys() == own - shared - {"remember"} | set(RECORDED) - set(LORA)
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 
@@ -153,7 +169,7 @@ def test_a_run_writes_a_model_folder_with_outputs_run_and_cost(own_walk):
 
 def test_a_finished_run_is_not_done_again(own_walk, monkeypatch):
     before = files(own_walk.models)
-    monkeypatch.setattr(run_module, "fit", None)
+    monkeypatch.setattr(run_module, "train_into", None)
     own_walk.unlearn("neg_grad")
     own_walk.unlearn("retrain", base_seed=1)
     assert files(own_walk.models) == before

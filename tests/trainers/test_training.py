@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from mubench.hub_builders.batch_norm import synchronized
 from mubench.hub_builders.checkpoints import COMPLETE, last_checkpoint
 from mubench.hub_builders.terms import NonFiniteError, Term, per_example_loss
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
@@ -174,9 +176,24 @@ def test_settings_that_change_the_meaning_of_a_loss_are_refused(
         TaskArguments(**toy.settings(tmp_path, **option))
 
 
+def test_a_precision_that_only_the_launcher_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert TaskArguments(**toy.settings(tmp_path, bf16=True)).bf16
+    with pytest.raises(ValueError, match="a launcher that says bf16 and arguments that say no"):
+        TaskArguments(**toy.settings(tmp_path))
+
+
+def test_batch_norm_over_processes_needs_cuda() -> None:
+    args = SimpleNamespace(world_size=2, device=torch.device("cpu"))
+    model = toy.build("vit")
+    assert synchronized(model, args) is model  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected one process on cpu, where the BatchNorm of ResNetFor"):
+        synchronized(toy.build("resnet", coupled=True), args)  # type: ignore[arg-type]
+
+
 def test_losses_of_no_classifier_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected logits \(B, K\) .*, got \(2, 3, 4\), \(2,\)$"):
-        per_example_loss(torch.zeros(2, 3, 4), torch.zeros(2))
+        per_example_loss(torch.zeros(2, 3, 4), torch.zeros(2, dtype=torch.int64))
 
 
 # Non-finite

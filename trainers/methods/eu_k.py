@@ -40,6 +40,7 @@ class EuKTrainer(CfKTrainer):
     kinds = (*CLASSIFICATION, *WRITING)  # models that draw have no config to start blocks afresh from
     arguments = EuKArguments
     args: EuKArguments
+    per_weight = True
 
     def __init__(
         self,

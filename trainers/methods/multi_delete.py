@@ -85,6 +85,7 @@ class MultiDeleteTrainer(UnlearningTrainer):
     kinds = ("image_pair_classification",)
     arguments = MultiDeleteArguments
     args: MultiDeleteArguments
+    per_weight = True
     uses_teacher = True
 
     def prepare(self) -> None:

@@ -85,6 +85,7 @@ class RmuTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = RmuArguments
     args: RmuArguments
+    per_weight = True
     uses_teacher = True
 
     def prepare(self) -> None:

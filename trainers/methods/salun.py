@@ -80,6 +80,7 @@ class SalunTrainer(RandomLabelTrainer):
     )  # fmt: skip
     arguments = SalunArguments
     args: SalunArguments
+    per_weight = True
 
     def prepare(self) -> None:
         """Compute the mask and keep the weights that are to stay."""

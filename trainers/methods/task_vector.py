@@ -39,6 +39,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = TaskVectorArguments
     args: TaskVectorArguments
+    per_weight = True
     streams = ("forget",)
 
     def prepare(self) -> None:

@@ -72,7 +72,7 @@ def damage(model: torch.nn.Module, alpha: float, beta: float, draw: torch.Genera
 
 
 class UndoTrainer(UnlearningTrainer):
-    """Lets another method unlearn, blurs the weights, and learns that model's outputs again, on retain rows alone.
+    """Lets another method unlearn, blurs the weights, and distils its outputs back on retain rows alone.
 
     ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every matrix, with ``N`` Xavier
     noise; then ``L = mean_retain KL(p_s || p)``.
@@ -94,6 +94,7 @@ class UndoTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *WRITING)
     arguments = UndoArguments
     args: UndoArguments
+    per_weight = True
 
     def prepare(self) -> None:
         """Unlearn with the other method, keep the result as the teacher, and damage the weights."""

@@ -1,0 +1,141 @@
+"""LoRA: low-rank adapters beside frozen weights, merged into them at the end, so that folders stay plain models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import peft
+import torch
+from peft import LoraConfig, PeftModel
+from transformers.pytorch_utils import Conv1D
+
+# What makes answers of features is trained as it is: a fresh classifier has nothing to adapt.
+HEADS = ("classifier", "pre_classifier", "projector", "fc_norm", "score")
+ADAPTED = (torch.nn.Linear, Conv1D)
+# Attributes of a convolution that models read off their layers.
+SHAPE = ("stride", "kernel_size", "dilation", "padding", "groups")
+
+
+@dataclass
+class LoraArguments:
+    """Arguments of LoRA; without a rank every weight is trained."""
+
+    lora_rank: int | None = field(
+        default=None, metadata={"help": "Train adapters of this rank (r) beside frozen weights, and the head."}
+    )
+    lora_alpha: float = field(default=16.0, metadata={"help": "Scale of the adapters: alpha / r times their output."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of what the adapters see."})
+    lora_targets: list[str] | None = field(
+        default=None,
+        metadata={"help": "Layers to adapt, by the end of their names; default: every linear one, else convolutions."},
+    )
+
+    def check_lora(self) -> None:
+        """Refuse a rank or a dropout that is none, and what has no meaning without a rank.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be 1 or more, got {self.lora_rank}")
+        self.lora_alpha = float(self.lora_alpha)
+        given = [name for name in LORA if getattr(self, name) != LoraArguments.__dataclass_fields__[name].default]
+        if self.lora_rank is None and given:
+            raise ValueError(f"expected lora_rank beside {', '.join(given)}, got none")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must lie in [0, 1), got {self.lora_dropout}")
+
+
+LORA = tuple(LoraArguments.__dataclass_fields__)
+
+
+def _ends(name: str, targets: Sequence[str]) -> bool:
+    return any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None) -> list[str]:
+    """Return the names of the layers that get an adapter.
+
+    Args:
+        model: The model.
+        targets: Ends of names; ``None`` takes every linear layer outside the head, or, where there is none (ResNet,
+            MobileNet), every convolution that is not depthwise.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+    heads = (*HEADS, "lm_head", "embed_out")
+    body = {name: layer for name, layer in model.named_modules() if name.split(".")[0] not in heads}
+    linear = [name for name, layer in body.items() if isinstance(layer, ADAPTED)]
+    plain = [
+        name
+        for name, layer in body.items()
+        if isinstance(layer, torch.nn.Conv2d) and layer.groups == 1 and set(layer.dilation) == {1}
+    ]
+    named = [name for name in (*linear, *plain) if _ends(name, targets or ())]
+    found = named if targets else linear or plain
+    if not found:
+        wanted = ", ".join(targets) if targets else "a linear layer or a convolution"
+        raise ValueError(f"expected lora_targets among the layers of {type(model).__name__}, got none for {wanted}")
+    return found
+
+
+def adapted(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
+    """Return a model whose weights are frozen, with adapters beside them; the head is trained as it is.
+
+    Args:
+        model: The model; its layers are replaced in place, until `merged`.
+        args: Rank, scale, dropout and targets.
+        seed: Seed of the adapters; the global random state is left alone.
+
+    Raises:
+        ValueError: If there is no layer to adapt.
+    """
+    heads = [name for name, _ in model.named_children() if name in HEADS]
+    frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+    config = LoraConfig(
+        r=args.lora_rank or 0,
+        lora_alpha=args.lora_alpha,  # type: ignore[arg-type]
+        lora_dropout=args.lora_dropout,
+        target_modules=layers_to_adapt(model, args.lora_targets),
+        modules_to_save=heads or None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        made: Any = peft.get_peft_model(model, config)
+    for layer in made.modules():
+        if isinstance(base := getattr(layer, "base_layer", None), torch.nn.Conv2d):
+            for name in SHAPE:
+                setattr(layer, name, getattr(base, name))
+    made.frozen_before = frozen
+    wrapped: torch.nn.Module = made
+    return wrapped
+
+
+def merged(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the plain model of `adapted`, with the adapters added to its weights."""
+    frozen: list[str] = getattr(model, "frozen_before")  # noqa: B009  of a module, mypy takes any attribute for a tensor
+    plain: Any = cast(PeftModel, model).merge_and_unload()
+    for name, weight in plain.named_parameters():
+        weight.requires_grad_(name not in frozen)
+    merged: torch.nn.Module = plain
+    return merged
+
+
+def bare(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the model within its adapters, if it has any."""
+    within: torch.nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
+    return within
+
+
+def starts_at_zero(model: PeftModel) -> bool:
+    """Whether the adapters change nothing so far."""
+    state = dict(model.named_parameters())
+    silent = all(not weight.any() for name, weight in state.items() if ".lora_B." in name)
+    return silent and all(
+        torch.equal(weight, state[name.replace(".modules_to_save.default.", ".original_module.")])
+        for name, weight in state.items()
+        if ".modules_to_save." in name
+    )

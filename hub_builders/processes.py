@@ -1,0 +1,81 @@
+"""The processes of one run, as ``torchrun`` and ``accelerate launch`` start them: which is which, who writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import datasets
+import torch.distributed as dist
+import transformers
+
+# Others wait while the first process looks at a large model's every row.
+PATIENCE = timedelta(days=7)
+# The arguments that cut a step into the batches of one process.
+STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
+
+
+def world_size() -> int:
+    """Return how many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def quiet_others() -> None:
+    """Leave all progress bars to the first process."""
+    if not is_first():
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
+
+
+def by_first(action: Callable[[], object]) -> None:
+    """Let the first process do something while the others wait.
+
+    Raises:
+        ChildProcessError: In the others, if the first one failed.
+    """
+    if not dist.is_initialized():
+        action()
+        return
+    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    told: list[str | None] = ["it was interrupted" if is_first() else None]
+    try:
+        if is_first():
+            action()
+            told[0] = None
+    except Exception as error:
+        told[0] = str(error)
+        raise
+    finally:
+        dist.broadcast_object_list(told, src=0, group=group)
+    if told[0] is not None:
+        raise ChildProcessError(f"expected the first process to finish, got: {told[0]}")
+
+
+def step_arguments(rows: int, given: Mapping[str, Any]) -> dict[str, int]:
+    """Return how optimizer steps of so many rows are cut: what is given stands, the rest follows.
+
+    Args:
+        rows: Rows of a step, over all processes.
+        given: Arguments; ``per_device_train_batch_size`` and ``gradient_accumulation_steps`` matter.
+
+    Raises:
+        ValueError: If the rows cannot be shared out evenly.
+    """
+    size, parts = (given.get(name) for name in STEP)
+    if size is None or parts is None:
+        shares = world_size() * (size or parts or 1)
+        other, left = divmod(rows, shares)
+        if left or not other:
+            raise ValueError(
+                f"expected a divisor of the recipe's {rows} rows a step, got {shares}: {world_size()} processes, "
+                f"{'batches' if size else 'accumulation'} of {size or parts or 1}"
+            )
+        size, parts = (size, other) if size else (other, parts or 1)
+    return dict(zip(STEP, (size, parts), strict=True))
