@@ -1,0 +1,166 @@
+"""The front doors under ``torchrun`` and ``accelerate launch``: two processes do what one does, and one writes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from mubench.hub_builders import base_models
+from mubench.hub_builders.__main__ import main as room_one
+from mubench.hub_builders.folders import WORK
+from mubench.hub_builders.training import TaskTrainer
+from mubench.trainers import results, scoring
+from mubench.trainers.__main__ import main as room_two
+from tests.few import RATIO, few_rows, shrink
+from tests.trainers.toy import KillAt, Killed
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+BACKBONES = ("vit", "llama")
+# Adam makes steps of the rounding noise in gradients that are zero; plain descent does not.
+PLAIN = {"optim": "sgd", "learning_rate": 0.05}
+SCRUB = [
+    "--optim=sgd",
+    "--learning_rate=0.05",
+    "--num_train_epochs=2",
+    "--msteps=1",
+    "--max_grad_norm=0",
+    "--remember=False",
+]
+
+SCRIPT = """
+import sys
+from tests.test_processes import walk
+walk(sys.argv[1])
+"""
+
+
+def words(backbone: str, task: str, models: str) -> list[str]:
+    return [f"--task={task}", f"--backbone={backbone}", f"--models={models}"]
+
+
+def walk(models: str) -> None:
+    """Run base, retrain and scrub of every backbone in the current folder, where the data are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("RANK", "0") != "0":
+            for module, name in ((base_models, "save_model"), (results, "write_result"), (scoring, "write_result")):
+                patch.setattr(module, name, forbidden)
+        for backbone in BACKBONES:
+            where = words(backbone, shrink(patch, backbone, **PLAIN), models)
+            base = ["base", *where, "--save_strategy=steps", "--save_steps=2", "--logging_steps=1"]
+            if models == "two" and backbone == "vit":
+                kill(patch, lambda command=base: room_one(command))
+            assert room_one(base) == 0
+            judged = backbone == "vit"
+            for seed in range(1 + judged):
+                assert room_two(["retrain", *where, f"--ratio={RATIO}", f"--base_seed={seed}"]) == 0
+            assert (
+                room_two(["scrub", *where, *SCRUB, f"--ratio={RATIO}", f"--judge={judged}", "--results", models]) == 0
+            )
+
+
+def forbidden(*_: object, **__: object) -> None:
+    raise AssertionError("a process that is not the first writes")
+
+
+def kill(patch: pytest.MonkeyPatch, run: Callable[[], int]) -> None:
+    """Kill a run after its third step, which is after its first checkpoint."""
+    with patch.context() as inner:
+        start = TaskTrainer.__init__
+
+        def doomed(self: TaskTrainer, *args: object, **kwargs: object) -> None:
+            start(self, *args, **kwargs)
+            callback: TrainerCallback = KillAt(3)
+            self.add_callback(callback)
+
+        inner.setattr(TaskTrainer, "__init__", doomed)
+        with pytest.raises(Killed):
+            run()
+
+
+def launch(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which one process and two have done the same."""
+    folder = tmp_path_factory.mktemp("processes")
+    with pytest.MonkeyPatch.context() as patch:
+        for backbone in BACKBONES:
+            few_rows(patch, backbone, folder)
+        patch.chdir(folder)
+        walk("one")
+    (folder / "script.py").write_text(SCRIPT)
+    split = ("--log-dir", "logs", "--redirects", "3")
+    launch(folder, "torch.distributed.run", "--standalone", "--nproc_per_node=2", *split, "script.py", "two")
+    return folder
+
+
+def folders(root: Path, models: str) -> list[str]:
+    return sorted(path.name for path in (root / models).iterdir() if path.is_dir() and path.name != WORK)
+
+
+def test_two_processes_make_the_models_of_one(root):
+    made = folders(root, "one")
+    assert made == folders(root, "two")
+    assert len(made) == 7
+    for name in made:
+        one, two = (load_file(root / models / name / "model.safetensors") for models in ("one", "two"))
+        assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5, name
+        runs = [json.loads((root / models / name / "run.json").read_text()) for models in ("one", "two")]
+        assert runs[0]["identity"] == runs[1]["identity"]
+        assert runs[1]["device"] == "2 x cpu"
+        for count in ("forward", "backward"):
+            assert runs[0]["cost"].get(count) == runs[1]["cost"].get(count)
+            assert isinstance(runs[1]["cost"].get(count, 0), int)
+
+
+def test_only_the_first_process_writes_and_talks(root):
+    assert not list((root / "two" / WORK).iterdir())
+    rows = [sorted(path.name for path in (root / models).glob("*.json")) for models in ("one", "two")]
+    assert rows[0] == rows[1] != []
+    first, other = (next((root / "logs").glob(f"*/attempt_0/{rank}")) for rank in (0, 1))
+    said = (first / "stdout.log").read_text()
+    assert said.count("model: two/") == 5
+    assert said.count("row:   two/") == 1
+    assert "it/s" in (first / "stderr.log").read_text()
+    assert (other / "stdout.log").read_text() == ""
+    assert "it/s" not in (other / "stderr.log").read_text()
+
+
+def test_accelerate_starts_the_front_door_too(root):
+    command = ["scrub", *words("vit", "cifar10", "one"), *SCRUB, f"--ratio={RATIO}", "--judge=False"]
+    base = root / "one" / "cifar10-mini-vit"
+    options = ["--num_processes=2", "--multi_gpu", "--mixed_precision=no", "--dynamo_backend=no", "--num_machines=1"]
+    halves = ["--per_device_train_batch_size=8", "--models=three", f"--base_model={base}"]
+    said = launch(root, "accelerate.commands.launch", *options, "-m", "mubench.trainers", *command, *halves).stdout
+    (made,) = folders(root, "three")
+    assert said.splitlines()[-1] == f"model: three/{made}"
+    assert said.count("model: ") == 1
+    alone = ["--per_device_train_batch_size=16", "--models=four", f"--base_model={base}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        shrink(patch, "vit", **PLAIN)
+        assert room_two([*command, *alone]) == 0
+    assert folders(root, "four") == [made]
+    one, two = (load_file(root / models / made / "model.safetensors") for models in ("four", "three"))
+    assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
+
+
+def test_grids_refuse_to_be_started_twice(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert room_two(["sweep", "--task=cifar10"]) == 2
+    assert capsys.readouterr().err == "mubench: expected one process, since sweep starts workers of its own, got 2\n"
