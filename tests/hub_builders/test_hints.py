@@ -6,6 +6,7 @@ import pytest
 
 from mubench.cards.__main__ import parser as cards_parser
 from mubench.hub_builders.__main__ import parser
+from mubench.hub_builders.base_command import BaseArguments
 from mubench.hub_builders.hints import USUAL, command, extended, target
 from mubench.trainers.__main__ import _grid_parser
 from mubench.trainers.commands import RunArguments
@@ -34,7 +35,7 @@ def test_a_shell_reads_a_value_as_it_was_given(path):
 def test_what_is_usual_is_what_the_front_doors_take_by_default():
     found = [
         vars(parser().parse_args(["build", "imdb"])),
-        vars(parser().parse_args(["base", "--task=imdb"])),
+        vars(BaseArguments(task="imdb")),
         vars(cards_parser().parse_args([])),
         vars(_grid_parser("sweep").parse_args(["--task=imdb"])),
         vars(RunArguments(task="imdb")),

@@ -38,7 +38,7 @@ def test_t_init_retain_rows_are_content_and_forget_rows_are_not(name: str, tmp_p
     torch.testing.assert_close(loss[toy.FORGET :], torch.zeros(toy.ROWS - toy.FORGET), atol=1e-6, rtol=0)
     bad = teacher_logits(trainer.teachers["bad"], collated(trainer, range(toy.FORGET)))
     now = teacher_logits(trainer.teachers["good"], collated(trainer, range(toy.FORGET)))
-    torch.testing.assert_close(loss[: toy.FORGET], kl(now, bad, torch.zeros(toy.FORGET)))
+    torch.testing.assert_close(loss[: toy.FORGET], kl(now, bad, torch.zeros(toy.FORGET, dtype=torch.int64)))
     assert loss[: toy.FORGET].sum() > 1e-4
 
 
