@@ -80,7 +80,8 @@ def lowered(logits: torch.Tensor, labels: torch.Tensor, amount: float) -> torch.
         amount: How far; infinity takes the label out.
     """
     place = labels.clamp(min=0).unsqueeze(-1)  # a position without a label would name a class from behind
-    return logits.float().scatter_add(-1, place, torch.full(place.shape, -amount, device=logits.device))
+    change = torch.full(place.shape, -amount, dtype=torch.float32, device=logits.device)
+    return logits.float().scatter_add(-1, place, change)
 
 
 def answer_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
