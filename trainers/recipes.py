@@ -27,6 +27,7 @@ LIKE = {
     "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
     "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
     "dpo": "neg_grad", "multi_delete": "neg_grad", "esd": "neg_grad", "undo": "finetune",
+    "jensun": "neg_grad",
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ CLOSED = {
     "lotus": ((E * (F + SUBSET) + E * F, E * (F + SUBSET)), {"original": 4 + F + SUBSET}),
     "npo": ((E * 2 * F, E * 2 * F), {"original": F}),
     "simnpo": ((E * 2 * F, E * 2 * F), {}),
+    "jensun": ((E * 2 * F, E * 2 * F), {"original": None}),
     "dpo": ((E * 3 * F, E * 3 * F), {"original": 2 * F}),
     "wga": ((E * 2 * F, E * 2 * F), {}),
     "undo": ((5 * 2 * F + E * R, 5 * 2 * F + E * R), {"original": F, "suppressed": R}),

@@ -64,7 +64,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def plain(method: str) -> tuple[torch.nn.Module, list[dict[str, Any]]]:
     """Return a model without a config that a method can take, and its rows; with blocks where a method needs them."""
-    if method == "dpo":
+    if method in ("dpo", "jensun"):
         return toy.Words(), toy.rows("gpt2")
     if method == "multi_delete":
         return toy.Pair(), toy.pair_rows()
@@ -78,7 +78,7 @@ def given(method: str) -> dict[str, Any]:
     """Return what a method needs for a model without a config."""
     words = {"data_collator": toy.collator("gpt2"), "processing_class": toy.tokenizer()}
     fresh = {"bad_teaching": {"bad_teacher": toy.Table(seed=9)}, "eu_k": {"fresh": toy.Stack()}}
-    return {**fresh, "dpo": words}.get(method, {})
+    return {**fresh, "dpo": words, "jensun": words}.get(method, {})
 
 
 def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> None:

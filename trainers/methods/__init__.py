@@ -9,6 +9,7 @@ from mubench.trainers.methods.dpo import DpoTrainer
 from mubench.trainers.methods.esd import EsdTrainer
 from mubench.trainers.methods.eu_k import EuKTrainer
 from mubench.trainers.methods.finetune import FinetuneTrainer
+from mubench.trainers.methods.jensun import JensunTrainer
 from mubench.trainers.methods.kl_min import KlMinTrainer
 from mubench.trainers.methods.l1_sparse import L1SparseTrainer
 from mubench.trainers.methods.lotus import LotusTrainer
@@ -39,6 +40,7 @@ __all__ = [
     "EsdTrainer",
     "EuKTrainer",
     "FinetuneTrainer",
+    "JensunTrainer",
     "KlMinTrainer",
     "L1SparseTrainer",
     "LotusTrainer",
@@ -82,6 +84,7 @@ METHODS: dict[str, type[UnlearningTrainer]] = {
     "npo": NpoTrainer,
     "simnpo": SimnpoTrainer,
     "dpo": DpoTrainer,
+    "jensun": JensunTrainer,
     "wga": WgaTrainer,
     "rmu": RmuTrainer,
     "multi_delete": MultiDeleteTrainer,
