@@ -40,7 +40,7 @@ class CfKTrainer(FinetuneTrainer):
 
     Args:
         model: The base model; a block is one of the last `torch.nn.ModuleList` that is in no other: a layer of a
-            transformer or a decoder, a stage of a ResNet.
+            transformer or a decoder, a stage of a ResNet, an up block of a UNet, whose middle is trained as well.
         args: `CfKArguments`.
 
     Requirements:
