@@ -26,12 +26,12 @@ from mubench.hub_builders.load import forget_retain, load_task, task_info
 from mubench.hub_builders.names import DATASET, check_ratio, config_name
 from mubench.hub_builders.readme import committed
 from mubench.hub_builders.tasks import get_task
+from mubench.trainers.applicability import methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.references import Group, find_group
 from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result
-from mubench.trainers.run import methods_for
 
 Choice = tuple[str, ...]
 # Where the command line looks too: the server runs in the folder that holds them.
@@ -186,9 +186,10 @@ def _has_references(setting: Choice) -> bool:
     return True
 
 
-def methods(task: str) -> list[str]:
-    """Return the methods that change a trained model and are made for a task's kind."""
-    return [key for key in methods_for(get_task(task).kind) if not METHODS[key].from_scratch]
+def methods(task: str, backbone: str, ratio: str) -> list[str]:
+    """Return the methods that change a trained model and are made for the rows to forget, on a backbone."""
+    keys = methods_on(workbench(task, backbone), check_ratio(ratio))
+    return [key for key in keys if not METHODS[key].from_scratch]
 
 
 def settings() -> list[Choice]:
@@ -200,7 +201,7 @@ def settings() -> list[Choice]:
     runs = [read_run(path.parent) for path in sorted(MODELS.glob(f"*/{RUN_FILE}"))]
     found = sorted({(run.task, run.backbone, run.ratio or 0) for run in runs if run.method == "retrain"})
     ready = [setting for task, backbone, ratio in found if _has_references(setting := (task, backbone, str(ratio)))]
-    return [(*setting, method) for setting in ready for method in methods(setting[0])]
+    return [(*setting, method) for setting in ready for method in methods(*setting)]
 
 
 def command_words(task: str, backbone: str, ratio: str, method: str, seed: float) -> list[str]:
@@ -212,8 +213,8 @@ def command_words(task: str, backbone: str, ratio: str, method: str, seed: float
     """
     group = _group(task, backbone, ratio)
     group.require()
-    if method not in methods(task):
-        raise ValueError(f"method must be one of {', '.join(methods(task))}, got {method!r}")
+    if method not in (known := methods(task, backbone, ratio)):
+        raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}")
     if not isinstance(seed, int | float) or not 0 <= seed < SEEDS or seed != int(seed):
         raise ValueError(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed!r}")
     return [

@@ -70,7 +70,9 @@ class UnlearningTrainer(TaskTrainer):
     weights or blocks themselves and LoRA has no place, and some of these hooks, nothing else:
     `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
     loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step`,
-    `after_epoch` and `finish` (after training). Weights that `prepare` freezes can be trained again afterwards.
+    `after_epoch` and `finish` (after training). Weights that `prepare` freezes can be trained again afterwards. Where
+    a kind of task is not all it takes, ``families`` names the backbone families that a method is made for, and
+    ``whole_classes`` says that it forgets whole classes only.
 
     Args:
         model: The trained model; it is changed in place.
@@ -80,7 +82,7 @@ class UnlearningTrainer(TaskTrainer):
             validation rows take those called ``"validation"``, or all of them if they have no names.
         teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
         data_collator: Collates rows; sees no column that the rows do not have.
-        processing_class: Saved beside the model.
+        processing_class: Saved beside the model; tells methods that perturb pixels how those were normalised.
         **kwargs: Passed to `transformers.Trainer`.
 
     Raises:
@@ -105,8 +107,11 @@ class UnlearningTrainer(TaskTrainer):
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
+    families: ClassVar[tuple[str, ...] | None] = None
+    whole_classes: ClassVar[bool] = False
     args: UnlearningArguments
     per_weight: ClassVar[bool] = False
+    train_dataset: ForgetRetain
 
     def __init__(
         self,
@@ -181,16 +186,19 @@ class UnlearningTrainer(TaskTrainer):
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
         return np.random.default_rng((self.args.seed, zlib.crc32(purpose.encode())))
 
-    def batches(self, dataset: Any, rows: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
+    def batches(
+        self, dataset: Any, rows: np.ndarray | None = None, size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield batches as `terms` gets them, in order; nothing random is touched.
 
         Args:
             dataset: Items of row, index and side, such as ``self.train_dataset``.
             rows: Positions of those to go through; ``None`` takes all.
+            size: Rows of a batch; ``None`` takes training's.
         """
         for batch in DataLoader(
             dataset if rows is None else Subset(dataset, rows.tolist()),
-            batch_size=self.args.train_batch_size,
+            batch_size=size or self.args.train_batch_size,
             collate_fn=self.train_collator,
             generator=torch.Generator(),  # its own, or iterating would move the global random state
         ):

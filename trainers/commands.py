@@ -15,11 +15,12 @@ from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.processes import is_first, quiet_others, world_size
 from mubench.hub_builders.tasks import get_task
+from mubench.trainers.applicability import get_method
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
-from mubench.trainers.run import Request, get_method, plan_run, unlearn
+from mubench.trainers.run import Request, plan_run, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.settings import RECORDED, for_one_of, recorded_names
 

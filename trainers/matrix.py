@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mubench.hub_builders.tasks import get_task
+from mubench.trainers.applicability import get_method
 from mubench.trainers.bases import PRIMARY, Bases
-from mubench.trainers.run import get_method, methods_for
 from mubench.trainers.sweep import Place, Sweep
 
 
@@ -42,7 +41,7 @@ class Matrix:
         for key in self.methods:
             get_method(key)
         grids = Bases(tasks=self.tasks, ratio=self.ratio, place=self.place).sweeps()
-        found = [replace(grid, methods=self._made_for(grid.task)) for grid in grids]
+        found = [replace(grid, methods=grid.made_for(grid.backbones[0], self.methods)) for grid in grids]
         if not any(grid.methods for grid in found):
             raise ValueError(
                 f"expected methods made for {', '.join(g.task for g in grids)}, got {', '.join(self.methods)}"
@@ -52,8 +51,3 @@ class Matrix:
             for grid in found
             if grid.methods
         ]
-
-    def _made_for(self, task: str) -> list[str]:
-        """Return those of the methods that a task has; references and controls come by themselves."""
-        known = [key for key in methods_for(get_task(task).kind) if not get_method(key).from_scratch]
-        return [key for key in known if not self.methods or key in self.methods]

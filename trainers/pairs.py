@@ -43,6 +43,16 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
             return self.forget[index], index, True
         return self.retain[index - len(self.forget_rows)], index, False
 
+    def classes(self, rows: np.ndarray) -> np.ndarray:
+        """Return the classes of some rows, shape ``(n,)``; of rows with more than one label none, shape ``(0,)``."""
+        labels = []
+        for row in rows.tolist():
+            label = self[row][0]["labels"]
+            if np.ndim(label):
+                return np.empty(0, dtype=np.int64)
+            labels.append(int(label))
+        return np.array(labels, dtype=np.int64)
+
 
 def content_print(values: Mapping[str, Any]) -> int:
     """Return a print of a row, or of a model's weights, taken from up to about `SAMPLED` values of each entry."""

@@ -28,6 +28,8 @@ LIKE = {
     "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
     "dpo": "neg_grad", "multi_delete": "neg_grad", "esd": "neg_grad", "undo": "finetune",
     "jensun": "neg_grad",
+    "msg": "finetune", "ct": "finetune", "unsir": "finetune", "amun": "random_label", "boundary_shrink": "neg_grad",
+    "boundary_expand": "neg_grad",
 }  # fmt: skip
 
 
@@ -35,58 +37,64 @@ def _each(epochs: int, batch: int, rates: Mapping[str, float], **special: Mappin
     shared = {"num_train_epochs": epochs, "per_device_train_batch_size": batch}
     own = {method: {**shared, "learning_rate": rate, **special.get(method, {})} for method, rate in rates.items()}
     alike = {method: {**own[other], **special.get(method, {})} for method, other in LIKE.items() if other in own}
-    return {**alike, **own}
+    edits = {method: given for method, given in special.items() if method not in alike}
+    return {**edits, **alike, **own}
 
 
 # fmt: off
 _MINI = _each(
     4, 64,
     {"finetune": 3e-3, "neg_grad": 5e-4, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 1e-3, "scrub": 2e-3,
-     "eu_k": 3e-3, "lotus": 3e-3},
+     "eu_k": 3e-3, "lotus": 3e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1}, l1_sparse={"gamma": 3e-3},
-    noise_ft={"sigma": 0.08}, neg_grad_plus={"alpha": 0.97}, lotus={"alpha": 4.0},
+    noise_ft={"sigma": 0.08}, neg_grad_plus={"alpha": 0.97}, lotus={"alpha": 4.0}, unsir={"num_train_epochs": 1},
 )
 _RESNET = _each(
     20, 128,
     {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 8e-4, "scrub": 1e-5,
-     "eu_k": 1e-4},
+     "eu_k": 1e-4, "sfron": 1e-2},
 )
 _TRANSFORMER = _each(
     20, 128,
     {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 5e-5, "salun": 1e-4, "bad_teaching": 5e-4, "scrub": 1e-5,
-     "eu_k": 1e-4},
+     "eu_k": 1e-4, "sfron": 1e-2},
 )
 _TEXT = _each(
     6, 32,
     {"finetune": 5e-5, "neg_grad": 5e-6, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 1e-4, "scrub": 5e-5,
-     "eu_k": 5e-4},
+     "eu_k": 5e-4, "sfron": 1e-2},
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
 _MINI_LM = _each(
-    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3},
+    3, 48, {"finetune": 2e-3, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
 )
-_LM = _each(5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4})
+_LM = _each(
+    5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4, "sfron": 1e-3},
+)
 # Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
     {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,
-     "eu_k": 5e-4},
+     "eu_k": 5e-4, "sfron": 1e-2},
 )
 _VIDEO = _each(
     3, 32,
     {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,
-     "eu_k": 5e-4},
+     "eu_k": 5e-4, "sfron": 1e-2},
 )
 _VILT = _each(
     6, 32,
     {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
-     "eu_k": 1e-4},
+     "eu_k": 1e-4, "sfron": 1e-2},
 )
-_SUMMARY = _each(3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4})
-_DRAWING = _each(5, 8, {"finetune": 1e-5, "neg_grad": 1e-5, "scrub": 1e-5})
+_SUMMARY = _each(
+    3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4, "sfron": 1e-3},
+)
+_DRAWING = _each(5, 8, {"finetune": 1e-5, "neg_grad": 1e-5, "scrub": 1e-5, "sfron": 1e-3})
 _MINI_DRAWING = _each(
-    4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 1e-3}, neg_grad={"per_device_train_batch_size": 16},
+    4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 1e-3, "sfron": 3e-2},
+    neg_grad={"per_device_train_batch_size": 16},
 )
 _TABLES: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,

@@ -17,38 +17,12 @@ from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.processes import STEP, step_arguments, world_size
-from mubench.hub_builders.tasks import BACKBONES, Kind
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.applicability import check_request, get_method
 from mubench.trainers.base import CLASSIFICATION, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
-from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.settings import for_one_of, recorded_arguments, recorded_names
-
-
-def get_method(key: str) -> type[UnlearningTrainer]:
-    """Return a method's trainer.
-
-    Raises:
-        ValueError: If there is no such method; the message names those there are.
-    """
-    if key not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {key!r}")
-    return METHODS[key]
-
-
-def methods_for(kind: Kind) -> list[str]:
-    """Return the methods that are made for a kind of task."""
-    return [key for key, trainer in METHODS.items() if kind in trainer.kinds]
-
-
-def check_method(key: str, kind: Kind) -> None:
-    """Check that a method is made for a kind of task.
-
-    Raises:
-        ValueError: If it is not, or there is none; the message names those there are.
-    """
-    if kind not in get_method(key).kinds:
-        raise ValueError(f"method for {kind} must be one of {', '.join(methods_for(kind))}, got {key!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,10 +186,10 @@ def plan_run(request: Request) -> Run:
     Raises:
         FileNotFoundError: If the model to start from is not there.
         ValueError: If the data have no such ratio, the model to start from is another one, or an argument would change
-            the result without being recorded, or the method is not made for the task.
+            the result without being recorded, or the method is not made for the task, backbone or forget rows.
     """
-    check_method(request.method, request.bench.task.kind)
     request.bench.info.forget_size(request.ratio)
+    check_request(request.method, request.bench, request.ratio)
     check_arguments(request.arguments, recorded_names(request.trainer))
     scratch = request.trainer.from_scratch
     if scratch and request.base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,9 +14,10 @@ from mubench.hub_builders.load import task_info
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.terms import NonFiniteError
+from mubench.trainers.applicability import check_request, get_method, methods_for, methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
-from mubench.trainers.run import Request, check_method, get_method, methods_for, unlearn
+from mubench.trainers.run import Request, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.workers import Workers
 
@@ -74,17 +76,19 @@ class Sweep:
         """Find out what cannot work before anything is trained.
 
         Raises:
-            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control.
+            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control, or
+                not made for what there is to forget.
             FileNotFoundError: If the data are not there.
         """
         for key in self.methods:
-            check_method(key, get_task(self.task).kind)
             if get_method(key).from_scratch:
                 raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
         for backbone in self.backbones:
             get_recipe(get_task(self.task), backbone)
         info = task_info(self.task, data=self.place.data, family=self.place.family)
         info.forget_size(self.ratio)
+        for key, backbone in itertools.product(self.methods, self.backbones):
+            check_request(key, self.place.bench(self.task, backbone), self.ratio)
         for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
@@ -108,14 +112,27 @@ class Sweep:
 
     def unlearning(self) -> list[_Method]:
         """Return the jobs that run methods."""
-        every = [key for key in methods_for(get_task(self.task).kind) if not METHODS[key].from_scratch]
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
-            for key in self.methods or every
+            for key in self.methods or self.made_for(b)
             for base in self.base_seeds
             for seed in self.seeds
         ]
+
+    def made_for(self, backbone: str, wanted: Sequence[str] = ()) -> list[str]:
+        """Return the methods that change a trained model and are made for the task, a backbone and the rows to forget.
+
+        Args:
+            backbone: Backbone key.
+            wanted: Method keys; none is all.
+        """
+        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
+        keys = [key for key in known if not wanted or key in wanted]
+        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be looked at
+            return keys
+        there = methods_on(self.place.bench(self.task, backbone), self.ratio)
+        return [key for key in keys if key in there]
 
     def judging(self) -> list[_Judge]:
         """Return the jobs that turn finished runs into rows."""

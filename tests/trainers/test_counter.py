@@ -17,6 +17,7 @@ MSTEPS = 2
 # as many as there are retain rows among the pairs of all epochs.
 CLOSED = {
     "retrain": ((E * R, E * R), {}),
+    "retrain_keep50": ((E * (F // 2 + R), E * (F // 2 + R)), {}),
     "finetune": ((E * R, E * R), {}),
     "neg_grad": ((E * F, E * F), {}),
     "random_label": ((E * (F + R), E * (F + R)), {}),
@@ -42,6 +43,15 @@ CLOSED = {
     "esd": ((E * F, E * F), {"original": 2 * E * F}),
     "task_vector": ((E * F, E * F), {}),
     "scrub": ((MSTEPS * F + (E + 1) * R,) * 2, {"original": F + R}),
+    "ssd": ((F + R, F + R), {}),
+    "fisher": ((R, toy.CLASSES * R), {}),
+    "influence": ((F + 2 * R, F + 2 * R), {}),
+    "sfron": ((F + R + E * (F + R),) * 2, {}),
+    "msg": ((F + R + E * R, F + R + E * R), {}),
+    "ct": ((E * R, E * R), {}),
+    "boundary_shrink": ((2 * F + E * F, F + E * F), {}),
+    "boundary_expand": ((E * F, E * F), {}),
+    "unsir": ((3 * F + E * (F + 2 * R),) * 2, {}),
 }
 
 
@@ -49,7 +59,7 @@ CLOSED = {
 def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> None:
     changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
     changes |= {"msteps": MSTEPS} if method == "scrub" else {}
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, **changes)
+    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, **changes)
     with Counter(trainer) as cost:
         trainer.train()
     (forward, backward), teachers = CLOSED[method]

@@ -10,9 +10,10 @@ from torch.utils.data import Subset
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.modalities.text_to_image import SIZE
 from mubench.hub_builders.terms import model_inputs
+from mubench.trainers.applicability import methods_for
 from mubench.trainers.blocks import split_before
 from mubench.trainers.methods import METHODS
-from mubench.trainers.run import methods_for
+from tests.trainers.toy import HERE
 
 pytestmark = pytest.mark.slow
 MODALITY = MODALITIES["text_to_image"]
@@ -55,7 +56,7 @@ def test_the_methods_are_these():
 
 @pytest.mark.parametrize("method", methods_for("text_to_image"))
 def test_a_method_that_is_made_for_drawing_moves_a_model_that_draws(method, rows, tmp_path):
-    trainer = made(method, rows, tmp_path)
+    trainer = made(method, rows, tmp_path, **HERE.get(method, {}))
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     assert any(not torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())

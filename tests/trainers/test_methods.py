@@ -38,8 +38,11 @@ SEEN = {
     "ce_u": [2] * F + [0] * R,
     "task_vector": [2] * F + [0] * R,
 }
+# Methods whose result no seed changes.
+SEEDLESS = {"ssd", "influence"}
 # Every method on every tiny model that it is tried on, and on one of them in turn.
 CASES = [(method, name) for method in METHODS for name in toy.names_for(method)]
+ALONE = [(method, name) for method, name in CASES if not METHODS[method].coupled]
 TURNS = [(method, toy.names_for(method)[i % len(toy.names_for(method))]) for i, method in enumerate(METHODS)]
 
 
@@ -70,6 +73,8 @@ def plain(method: str) -> tuple[torch.nn.Module, list[dict[str, Any]]]:
         return toy.Pair(), toy.pair_rows()
     if method == "esd":
         return toy.Painter(), toy.rows("painter")
+    if method in toy.NO_TABLE:
+        return toy.Plain(), toy.plain_rows()
     blocks = {"cf_k": toy.Stack, "eu_k": toy.Stack, "rmu": toy.Layers}
     return blocks.get(method, toy.Table)(), toy.table_rows()
 
@@ -92,7 +97,7 @@ def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> Non
     assert "``" in (kind.__doc__ or "")
 
 
-@pytest.mark.parametrize(("method", "name"), CASES)
+@pytest.mark.parametrize(("method", "name"), ALONE)
 def test_t_ga_accumulation_changes_nothing(method: str, name: str, tmp_path: Path) -> None:
     options = {"num_train_epochs": 1, **toy.smooth(method)}
     one = toy.trained(method, name, tmp_path, **options)
@@ -108,11 +113,11 @@ def test_t_seed_a_run_is_a_function_of_its_seed(method: str, tmp_path: Path) -> 
     np.random.seed(7)  # noqa: NPY002  the global state is what must not matter
     torch.manual_seed(7)
     assert toy.same(toy.trained(method, name, tmp_path, per_device_train_batch_size=4, seed=1), toy.snapshot(first))
-    assert not toy.same(
-        toy.trained(method, name, tmp_path, per_device_train_batch_size=4, seed=2), toy.snapshot(first)
-    )
+    other = toy.trained(method, name, tmp_path, per_device_train_batch_size=4, seed=2)
+    assert toy.same(other, toy.snapshot(first)) == (method in SEEDLESS)
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if not toy.edits(method)])
 def test_a_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
     options = {"save_strategy": "steps", "save_steps": 1, "num_train_epochs": 3, "lr_scheduler_type": "linear"}
@@ -120,21 +125,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path) -> 
 
     def run(folder: Path) -> Any:
         model = toy.build(name, dropout=0.2)
-        return toy.trainer(method, model, toy.sides(toy.rows(name)), folder, **options)
+        return toy.trainer(method, model, toy.sides_for(method, toy.rows(name)), folder, **options)
 
     toy.check_resume(run, tmp_path, lambda steps: steps // 2 + 1)
 
 
 @pytest.mark.parametrize(("method", "name"), TURNS)
 def test_t_split_the_sides_are_disjoint_and_cover_all_rows(method: str, name: str, tmp_path: Path) -> None:
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path)
+    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path)
     assert np.concatenate([trainer.forget_rows, trainer.retain_rows]).tolist() == list(range(toy.ROWS))
     assert len(trainer.forget_rows) == F
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
     assert batch.pop("forget").tolist() == [True] * F + [False] * R
     assert batch.pop("index").tolist() == list(range(toy.ROWS))
     assert len(set(batch.pop("print", torch.arange(toy.ROWS)).tolist())) == toy.ROWS
-    given = toy.collator(name)(toy.rows(name))
+    given = toy.collator(name)([row for side in toy.sides_for(method, toy.rows(name)).values() for row in side])
     assert batch.keys() == given.keys() and all(torch.equal(batch[key], given[key]) for key in given)
 
 
@@ -142,7 +147,7 @@ def test_f02_a_method_trains_on_its_own_rows_and_no_others(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, seen = toy.name_for(method), watched(monkeypatch)
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, num_train_epochs=2)
+    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, num_train_epochs=2)
     trainer.train()
     counts = np.bincount(seen, minlength=toy.ROWS).tolist()
     assert counts == SEEN.get(method, counts)
@@ -156,7 +161,7 @@ def test_f03_plain_models_and_lists_need_nothing_but_forget_and_retain(method: s
     changes: dict[str, Any] = {"learning_rate": 1.0, "num_train_epochs": 3}
     changes |= {name: name for name in ("words", "pictures", "head") if method == "multi_delete"}
     options = {**given(method), "eval_dataset": {"forget": data[:F], "retain": data[F:], "validation": data[F:]}}
-    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given=options, **changes)
+    trainer = toy.trainer(method, model, toy.sides_for(method, data), tmp_path, given=options, **changes)
     trainer.train()
     assert toy.distance(model, before) > 1e-3
     assert {"eval_forget_loss", "eval_retain_loss"} <= set(trainer.evaluate())
@@ -171,10 +176,11 @@ def test_f08_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "name"), TURNS)
 def test_t_split_f09_evaluation_sees_the_rows_as_they_were(method: str, name: str, tmp_path: Path) -> None:
-    data = toy.rows(name)
+    given = toy.sides_for(method, toy.rows(name))
+    data = given["forget"] + given["retain"]
     untouched = copy.deepcopy(data)
     options = {"given": {"eval_dataset": data[:F]}, "num_train_epochs": 1}
-    trainer = toy.trainer(method, toy.build(name), toy.sides(data), tmp_path, **options)
+    trainer = toy.trainer(method, toy.build(name), given, tmp_path, **options)
     trainer.train()
     other = toy.task_trainer(trainer.model, untouched, tmp_path)
     other.data_collator = toy.collator(name)
@@ -189,12 +195,12 @@ def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(
     method: str, name: str, tmp_path: Path
 ) -> None:
     name = "t5" if name == "gpt2" else name  # whose answers are words, none of which is NaN
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.broken(name)), tmp_path)
-    start = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path)
-    if method != "undo":  # which trains before it changes weights by itself
-        start.prepare()
+    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.broken(name)), tmp_path)
     with pytest.raises(NonFiniteError):
         trainer.train()
+    start = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path)
+    if trainer.state.max_steps and method != "undo":  # it came as far as training; UNDO trains first
+        start.prepare()
     assert toy.same(trainer.model, toy.snapshot(start.model))
 
 
@@ -202,7 +208,7 @@ def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(
 def test_t_empty_steps_without_forget_or_without_retain_rows_are_finite(
     method: str, name: str, tmp_path: Path
 ) -> None:
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path)
+    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path)
     trainer.prepare()
     for rows in (trainer.forget_rows, trainer.retain_rows):
         batch = trainer.train_collator([trainer.train_dataset[i] for i in rows])
@@ -220,7 +226,7 @@ def test_a_missing_side_is_an_error_that_says_so(method: str, tmp_path: Path) ->
     data = toy.rows(name)
     for side in METHODS[method].streams:
         with pytest.raises(ValueError, match=rf"Trainer needs .*{side}.* rows, got .*0 {side}"):
-            toy.trainer(method, toy.build(name), {**toy.sides(data), side: []}, tmp_path)
+            toy.trainer(method, toy.build(name), {**toy.sides_for(method, data), side: []}, tmp_path)
     with pytest.raises(ValueError, match="train_dataset must hold forget and retain, got test"):
         toy.trainer(method, toy.build(name), {"test": data}, tmp_path)
 
@@ -229,11 +235,13 @@ def test_a_teacher_is_refused_where_there_is_none(method: str, tmp_path: Path) -
     name = toy.name_for(method)
     options = {"teacher": toy.build(name)}
     if METHODS[method].uses_teacher:
-        teacher = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, given=options).teacher
+        teacher = toy.trainer(
+            method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, given=options
+        ).teacher
         assert teacher is options["teacher"]
     else:
         with pytest.raises(ValueError, match="has no teacher, got one"):
-            toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, given=options)
+            toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, given=options)
 
 
 def test_arguments_of_another_method_are_refused(tmp_path: Path) -> None:

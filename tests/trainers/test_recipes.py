@@ -4,6 +4,7 @@ import pytest
 
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import DEFAULTS, default_arguments
 
@@ -17,7 +18,8 @@ def test_every_backbone_of_every_task_has_defaults_for_every_method(kind, backbo
         if kind not in trainer.kinds:
             continue
         arguments = default_arguments(kind, family, method)
-        assert trainer.from_scratch or arguments["learning_rate"] > 0, method
+        trained = trainer.edit is UnlearningTrainer.edit and not trainer.from_scratch
+        assert not trained or arguments["learning_rate"] > 0, method
         assert set(arguments) <= {field.name for field in dataclasses.fields(trainer.arguments)}
 
 

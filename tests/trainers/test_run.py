@@ -17,9 +17,10 @@ from mubench.hub_builders.names import fingerprint
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import run as run_module
+from mubench.trainers.applicability import check_method, get_method
 from mubench.trainers.base import UnlearningArguments
 from mubench.trainers.methods import METHODS
-from mubench.trainers.run import check_method, get_method, plan_run, sides
+from mubench.trainers.run import plan_run, sides
 from mubench.trainers.settings import RECORDED, recorded_arguments
 from tests.walk import COUNTS, FORGET, RATIO, files
 

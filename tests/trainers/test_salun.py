@@ -10,7 +10,8 @@ import torch
 from transformers import default_data_collator
 
 from mubench.hub_builders.terms import NonFiniteError, per_example_loss
-from mubench.trainers.methods.salun import SalunArguments, top_share
+from mubench.trainers.importance import top_share
+from mubench.trainers.methods.salun import SalunArguments
 from tests.trainers import toy
 
 ADAMW = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01, "max_grad_norm": 1.0}

@@ -49,6 +49,10 @@ KINDS: dict[str, Kind] = {
     "vilt": "image_pair_classification",
     "painter": "text_to_image",
 }
+# What makes a method quick here, or move something.
+HERE: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.0}, "amun": {"steps": 5}, "unsir": {"noise_steps": 3}}
+# Methods for models that read numbers, or whose logits come from a linear layer: a table is neither.
+NO_TABLE = ("boundary_shrink", "boundary_expand", "amun", "unsir", "msg", "ct")
 CLASSES = 4
 EMPTY = (1, 0, 0)  # what a caption without words is
 FORGET = 6
@@ -174,13 +178,19 @@ def _text(name: str, i: int) -> dict[str, Any]:
 
 def names_for(method: str) -> tuple[str, ...]:
     """Return the tiny models that a method is tried on: those of `BACKBONES`, and others only where it takes none."""
-    fitting = [name for name, kind in KINDS.items() if kind in METHODS[method].kinds]
+    families = METHODS[method].families or tuple(KINDS)
+    fitting = [name for name, kind in KINDS.items() if kind in METHODS[method].kinds and name in families]
     return tuple(name for name in fitting if name in BACKBONES) or tuple(fitting)
 
 
 def name_for(method: str) -> str:
     """Return the one tiny model that will do: a ViT wherever a method takes one."""
     return max(names_for(method), key=lambda name: name == "vit")
+
+
+def edits(method: str) -> bool:
+    """Say whether a method edits the weights once in place of training."""
+    return METHODS[method].edit is not UnlearningTrainer.edit
 
 
 def broken(name: str, which: Iterable[int] = range(ROWS)) -> list[dict[str, Any]]:
@@ -197,6 +207,15 @@ def broken(name: str, which: Iterable[int] = range(ROWS)) -> list[dict[str, Any]
 
 def sides(everything: list[dict[str, Any]], forget: int = FORGET) -> dict[str, list[dict[str, Any]]]:
     return {"forget": everything[:forget], "retain": everything[forget:]}
+
+
+def sides_for(method: str | type[UnlearningTrainer], everything: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return both sides; where a method forgets whole classes, the forget rows are one."""
+    kind = METHODS[method] if isinstance(method, str) else method
+    if kind.whole_classes:
+        labels = [0 if i < FORGET else 1 + row["labels"] % (CLASSES - 1) for i, row in enumerate(everything)]
+        everything = [{**row, "labels": label} for row, label in zip(everything, labels, strict=True)]
+    return sides(everything)
 
 
 def settings(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -222,9 +241,10 @@ def trainer(
 ) -> Any:
     """Return a trainer of a method; ``given`` goes to the trainer, all else to its arguments."""
     kind = METHODS[method] if isinstance(method, str) else method
+    here = HERE.get(method, {}) if isinstance(method, str) else {}
     if kind.needs_validation:
-        changes = {"stop_below": -2.0, **changes}  # never
-    args: UnlearningArguments = kind.arguments(**settings(folder, **changes))
+        here = {"stop_below": -2.0}  # never
+    args: UnlearningArguments = kind.arguments(**settings(folder, **{**here, **changes}))
     writer = getattr(getattr(model, "config", None), "vocab_size", None) == VOCABULARY
     extra: dict[str, Any] = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
     if kind.needs_validation:
@@ -242,7 +262,7 @@ def smooth(method: str) -> dict[str, Any]:
 def trained(method: str | type[UnlearningTrainer], name: str, folder: Path, **changes: Any) -> PreTrainedModel:
     """Return a tiny model after a method."""
     model = build(name)
-    trainer(method, model, sides(rows(name)), folder, **changes).train()
+    trainer(method, model, sides_for(method, rows(name)), folder, **changes).train()
     return model
 
 
@@ -322,6 +342,25 @@ def check_resume(run: Callable[[Path], Any], folder: Path, kill: Callable[[int],
     resumed.train(resume_from_checkpoint=str(found))
     assert resumed.state.global_step == steps
     assert same(resumed.model, snapshot(whole.model))
+
+
+class Plain(torch.nn.Module):
+    """A model without a config that reads pictures: two convolutions and a linear layer."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Conv2d(4, 4, 3))
+            self.head = torch.nn.Linear(4, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.head(self.body(x).tanh().mean(dim=(2, 3))))
+
+
+def plain_rows(count: int = ROWS) -> list[dict[str, Any]]:
+    x = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return [{"x": one, "labels": i % CLASSES} for i, one in enumerate(x)]
 
 
 class Table(torch.nn.Module):

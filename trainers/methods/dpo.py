@@ -101,5 +101,5 @@ class DpoTrainer(NpoTrainer):
 
     def preferred_batch(self, rows: list[int]) -> dict[str, Any]:
         """Return a batch of these forget rows with the answers to prefer; they count as rows behind all others."""
-        behind = len(self.train_dataset)  # type: ignore[arg-type]
+        behind = len(self.train_dataset)
         return self._prepare_inputs(self.train_collator([(self.preferred[row], behind + row, True) for row in rows]))

@@ -113,7 +113,7 @@ class LotusTrainer(UnlearningTrainer):
         """Return this epoch's Gumbel noise for some rows, shape ``(b, K)``: a pure function of seed and epoch."""
         epoch = int(self.state.epoch or 0)
         if self.drawn[0] != epoch:
-            table = self.generator(f"gumbel {epoch}").gumbel(size=(len(self.train_dataset), classes))  # type: ignore[arg-type]
+            table = self.generator(f"gumbel {epoch}").gumbel(size=(len(self.train_dataset), classes))
             self.drawn = (epoch, torch.from_numpy(table.astype(np.float32)))
         return self.drawn[1][rows.cpu()].to(rows.device)
 

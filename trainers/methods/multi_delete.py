@@ -123,7 +123,7 @@ class MultiDeleteTrainer(UnlearningTrainer):
 
     def exchanged_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the forget rows of a batch with other words; they count as rows behind all others."""
-        behind = len(self.train_dataset)  # type: ignore[arg-type]
+        behind = len(self.train_dataset)
         rows = batch["index"][batch["forget"]].tolist()
         return self._prepare_inputs(self.train_collator([(self.exchanged[row], behind + row, True) for row in rows]))
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import torch
 
-from mubench.hub_builders.terms import NonFiniteError, per_example_loss
 from mubench.trainers.base import Paper
+from mubench.trainers.importance import gradient_sum, top_share, trainable
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 
 
@@ -26,32 +23,6 @@ class SalunArguments(RandomLabelArguments):
         super().__post_init__()
         if not 0 <= self.rho <= 1:
             raise ValueError(f"rho must lie in [0, 1], got {self.rho}")
-
-
-def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor]:
-    """Mark the largest ``floor(share * P)`` of ``P`` values over all tensors; ties go to the first.
-
-    Args:
-        values: Tensors of any shapes, ``P`` elements in all.
-        share: Share to mark, in [0, 1].
-
-    Returns:
-        Bool tensors of the same shapes.
-
-    Raises:
-        NonFiniteError: If a value is NaN or infinite.
-    """
-    flat = torch.cat([value.flatten() for value in values])
-    if not torch.isfinite(flat).all():
-        raise NonFiniteError("expected finite saliency, got NaN or infinity")
-    count = math.floor(Fraction(str(share)) * len(flat))  # .29 of 100 is 29, in floating point it is 28
-    chosen = torch.zeros_like(flat, dtype=torch.bool)
-    if count:
-        threshold = flat.kthvalue(len(flat) - count + 1).values
-        chosen = flat > threshold
-        chosen[(flat == threshold).nonzero()[: count - int(chosen.sum()), 0]] = True
-    parts = chosen.split([value.numel() for value in values])
-    return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
 
 
 class SalunTrainer(RandomLabelTrainer):
@@ -85,20 +56,14 @@ class SalunTrainer(RandomLabelTrainer):
     def prepare(self) -> None:
         """Compute the mask and keep the weights that are to stay."""
         super().prepare()
-        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.weights = trainable(self.model)
         moving = top_share(self.saliency(), self.args.rho)
         self.staying = [~mask for mask in moving]
         self.kept = [weight.detach()[mask] for weight, mask in zip(self.weights, self.staying, strict=True)]
 
     def saliency(self) -> list[torch.Tensor]:
         """Return ``|sum over forget rows of grad CE|`` for every trainable weight; no gradient is left behind."""
-        self.model.eval()
-        self.model.zero_grad()
-        for batch in self.batches(self.train_dataset, self.forget_rows):
-            per_example_loss(self.logits(self.model, batch), batch["labels"]).sum().backward()
-        values = [torch.zeros_like(w) if w.grad is None else w.grad.abs() for w in self.weights]
-        self.model.zero_grad()
-        return values
+        return [value.abs() for value in gradient_sum(self, self.forget_rows)]
 
     def after_backward(self) -> None:
         """Drop the gradients of the weights that stay."""

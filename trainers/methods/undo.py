@@ -115,7 +115,7 @@ class UndoTrainer(UnlearningTrainer):
         return kind(
             self.model,
             args,
-            train_dataset={"forget": rows.forget, "retain": rows.retain},  # type: ignore[union-attr]
+            train_dataset={"forget": rows.forget, "retain": rows.retain},
             data_collator=self.data_collator,
             processing_class=self.processing_class,
         )

@@ -1,0 +1,65 @@
+"""CT: swap the axes of every convolution kernel, then learn the retain rows again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mubench.trainers.base import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.convolutions import is_convolutional, kernels
+
+
+@dataclass
+class CtArguments(UnlearningArguments):
+    """Swapping axes has no arguments of its own."""
+
+
+def swap_axes(kernel: torch.Tensor) -> None:
+    """Swap the two spatial axes of a kernel ``(out, in, H, W)`` in place.
+
+    Raises:
+        ValueError: If it is not square.
+    """
+    if kernel.shape[-1] != kernel.shape[-2]:
+        raise ValueError(f"expected square convolution kernels, got one of {tuple(kernel.shape[-2:])}")
+    with torch.no_grad():
+        kernel.copy_(kernel.transpose(-1, -2).clone())
+
+
+class CtTrainer(UnlearningTrainer):
+    """Swaps the two spatial axes of all convolution kernels, then trains on the retain rows.
+
+    ``W_ohw <- W_owh`` once, then ``L = mean_retain CE(z, y)``
+
+    Args:
+        model: The base model.
+        args: Training arguments.
+
+    Requirements:
+        Retain rows, and a convolutional network with square kernels; forget rows are not read.
+
+    Relations:
+        `FinetuneTrainer` trains alike from weights that still know the forget rows; `MsgTrainer` damages weights by
+        what they matter.
+    """
+
+    paper = Paper(
+        "Deep Unlearn: Benchmarking Machine Unlearning for Image Classification", "2024", "2410.01276", "Cadet et al."
+    )
+    kinds = ("image_classification",)
+    families = ("resnet", "convnext", "mobilenet")
+    arguments = CtArguments
+    per_weight = True
+    streams = ("retain",)
+
+    def prepare(self) -> None:
+        """Swap the axes.
+
+        Raises:
+            ValueError: If the model is no convolutional network.
+        """
+        if not is_convolutional(self.model):
+            raise ValueError(f"ct needs a convolutional network, got {type(self.model).__name__}")
+        for kernel in kernels(self.model):
+            swap_axes(kernel)

@@ -1,0 +1,101 @@
+"""Fisher forgetting: noise on every weight, the more the less it matters to the retain rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.importance import fisher_diagonal, trainable
+
+# The original's: the smallest information that counts, the largest variances it may stand for (final layer: the
+# second), the factor of final layer and vectors, and the variance that takes the place of a forgotten class.
+FLOOR, LARGEST, LARGEST_FINAL, FACTOR, CLASS_VARIANCE = 1e-8, 1e3, 1e2, 10.0, 1e-4
+
+
+@dataclass
+class FisherArguments(UnlearningArguments):
+    """Arguments of `FisherTrainer`."""
+
+    alpha: float = field(default=1e-6, metadata={"help": "Scale of the variance of the noise (alpha)."})
+
+    def __post_init__(self) -> None:
+        """Refuse a variance below zero."""
+        super().__post_init__()
+        if self.alpha < 0:
+            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
+
+
+def noise_variance(information: torch.Tensor, alpha: float, *, final: bool) -> torch.Tensor:
+    """Return the variance of the noise on a weight: ``alpha min(1 / (F + 1e-8), 1e3)``, smoothed as in the original.
+
+    Args:
+        information: Diagonal of the Fisher matrix, in the shape of the weight.
+        alpha: Scale.
+        final: Whether the weight is of the final layer: at most ``1e2`` in place of ``1e3``.
+
+    Returns:
+        Variances in the same shape; a matrix or kernel has one over its second axis, their mean. Those of the final
+        layer and of vectors are ten times as large.
+    """
+    variance = alpha * (1 / (information + FLOOR)).clamp(max=LARGEST_FINAL if final else LARGEST)
+    if variance.ndim > 1:
+        variance = variance.mean(dim=1, keepdim=True).expand_as(information)
+    return variance * (FACTOR if final or information.ndim == 1 else 1.0)
+
+
+class FisherTrainer(UnlearningTrainer):
+    """Adds noise to the weights, once and without training.
+
+    ``theta <- theta + sqrt(v) xi`` with ``v`` from ``1 / F`` (`noise_variance`), ``xi`` standard normal, and ``F =
+    mean_{i in retain} E_{y ~ p_i} (d log p_i(y) / d theta)^2``, exact up to 20 classes and with one drawn answer a row
+    beyond. Where whole classes are forgotten, their rows of the final layer start from zero, with variance ``1e-4``.
+
+    Args:
+        model: The base model. Weights whose first axis is as long as its logits are the final layer.
+        args: `FisherArguments`.
+
+    Requirements:
+        Retain rows; ``K`` backward passes of each up to 20 classes, else one. Of forget rows the labels are read, if
+        there are any.
+
+    Relations:
+        `SsdTrainer` compares the importance to both sides and adds no noise.
+    """
+
+    paper = Paper(
+        "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
+        "CVPR 2020", "1911.04933", "Golatkar et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    arguments = FisherArguments
+    args: FisherArguments
+    per_weight = True
+    streams = ("retain",)
+
+    def edit(self, model: torch.nn.Module) -> None:
+        """Measure the information of the retain rows, then add the noise."""
+        information, classes = fisher_diagonal(self, self.retain_rows)
+        gone = self._gone() if self.args.alpha else np.empty(0)
+        generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
+        with torch.no_grad():
+            for weight, one in zip(trainable(model), information, strict=True):
+                final = weight.shape[0] == classes
+                variance = noise_variance(one, self.args.alpha, final=final)
+                if final and len(gone):
+                    variance = self._clear(weight, variance, gone)
+                weight.add_(variance.sqrt() * torch.randn(weight.shape, generator=generator).to(weight))
+
+    def _gone(self) -> np.ndarray:
+        """Return the classes that only forget rows have."""
+        forgotten, staying = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
+        return np.setdiff1d(forgotten, staying)
+
+    @staticmethod
+    def _clear(weight: torch.Tensor, variance: torch.Tensor, gone: np.ndarray) -> torch.Tensor:
+        """Set the rows of classes to zero, and return the variances with theirs."""
+        rows = torch.from_numpy(gone).to(weight.device)
+        weight[rows] = 0
+        return variance.clone().index_fill_(0, rows, CLASS_VARIANCE * FACTOR)

@@ -1,0 +1,106 @@
+"""Influence unlearning: one Newton step away from what the forget rows have done to the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.importance import example_gradients, gradient_sum, trainable
+
+LARGEST_BYTES = 4 << 30
+
+
+@dataclass
+class InfluenceArguments(UnlearningArguments):
+    """Arguments of `InfluenceTrainer`."""
+
+    alpha: float = field(default=1.0, metadata={"help": "Length of the step (alpha); 1 is Newton's."})
+    samples: int = field(default=1000, metadata={"help": "Retain rows that the curvature is measured on (M)."})
+    damping: float = field(default=1.0, metadata={"help": "Added to the curvature's diagonal (lambda)."})
+
+    def __post_init__(self) -> None:
+        """Refuse a curvature that cannot be inverted."""
+        super().__post_init__()
+        if self.samples < 1:
+            raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        if self.damping <= 0:
+            raise ValueError(f"damping must be positive, got {self.damping}")
+
+
+def solve(rows: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Tensor:
+    """Return ``(damping I + G^T G / M)^-1 v`` by a system of ``M`` equations (Woodbury), never one of ``P``.
+
+    Args:
+        rows: Gradients ``G``, shape ``(M, P)``.
+        vector: ``v``, shape ``(P,)``.
+        damping: Added to the diagonal; positive.
+
+    Returns:
+        The solution, shape ``(P,)``, in the type of ``vector``.
+    """
+    gram = (rows @ rows.T).double()
+    gram.diagonal().add_(damping * len(rows))
+    inner = torch.linalg.solve(gram, (rows @ vector).double())
+    return (vector - rows.T @ inner.to(rows.dtype)) / damping
+
+
+class InfluenceTrainer(UnlearningTrainer):
+    """Takes one step along the curvature-corrected difference of both sides' gradients, without training.
+
+    ``theta <- theta + alpha H^-1 (n_F / n) (mean_forget grad CE - mean_retain grad CE)`` with ``H = lambda I + (1 / M)
+    sum g_i g_i^T`` over the gradients of ``M`` retain rows, drawn by the run's seed. At the minimum of the training
+    loss the vector is that of Newton's step for leaving the forget rows out.
+
+    The inverse is exact. The recursion of WoodFisher, as commonly run, moves along its first gradient alone.
+
+    Args:
+        model: The base model.
+        args: `InfluenceArguments`.
+
+    Requirements:
+        Forget and retain rows; one pass of all of them and of ``M`` single rows; memory for ``M`` times the weights,
+        and at most 4 GiB of it: larger models need fewer ``samples``.
+
+    Relations:
+        With a large ``damping`` this is one step of `NegGradTrainer` and `FinetuneTrainer` at once.
+    """
+
+    paper = Paper(
+        "Understanding Black-box Predictions via Influence Functions", "ICML 2017", "1703.04730", "Koh and Liang"
+    )
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    arguments = InfluenceArguments
+    args: InfluenceArguments
+    per_weight = True
+
+    def edit(self, model: torch.nn.Module) -> None:
+        """Take the step."""
+        rows = self._gradients(model)
+        forget, retain = (
+            torch.cat([one.flatten() for one in gradient_sum(self, side)]) / len(side)
+            for side in (self.forget_rows, self.retain_rows)
+        )
+        share = len(self.forget_rows) / len(self.train_dataset)
+        step = self.args.alpha * solve(rows, share * (forget - retain), self.args.damping)
+        weights = trainable(model)
+        with torch.no_grad():
+            for weight, part in zip(weights, step.split([weight.numel() for weight in weights]), strict=True):
+                weight.add_(part.view_as(weight))
+
+    def _gradients(self, model: torch.nn.Module) -> torch.Tensor:
+        """Return the gradients of the retain rows that were drawn, shape ``(M, P)``."""
+        size = sum(weight.numel() for weight in trainable(model))
+        count = min(self.args.samples, len(self.retain_rows))
+        if 4 * size * count > LARGEST_BYTES:
+            raise ValueError(
+                f"influence keeps a gradient of {size} weights for every sample, in at most 4 GiB: expected samples "
+                f"of {LARGEST_BYTES // (4 * size)} or less, got {count}"
+            )
+        drawn = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
+        found = torch.empty(count, size, device=self.args.device)
+        for row, gradients in zip(found, example_gradients(self, drawn), strict=True):
+            torch.cat([one.flatten() for one in gradients], out=row)
+        return found

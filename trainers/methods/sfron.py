@@ -1,0 +1,118 @@
+"""SFRon: rare ascent on the forget rows within their own weights, between steps of descent on the retain rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.importance import mean_squares, trainable
+
+# The smallest loss a weight is computed from: a row that is learned perfectly would outweigh all others.
+LEAST_LOSS = 1e-6
+
+
+@dataclass
+class SfronArguments(UnlearningArguments):
+    """Arguments of `SfronTrainer`; plain descent by default, since Adam would undo the scale of the forget steps."""
+
+    alpha: float = field(default=25.0, metadata={"help": "Scale of the forget loss at the start (alpha)."})
+    gamma: float = field(default=1.0, metadata={"help": "How many times as important a weight must be (gamma)."})
+    power: float = field(default=0.5, metadata={"help": "Rows with a small loss weigh more by this power (lambda)."})
+    period: int = field(default=5, metadata={"help": "Retain steps after each forget step."})
+    clip: float = field(default=7.0, metadata={"help": "Largest gradient norm of a forget step."})
+    optim: str = field(default="sgd", metadata={"help": "The optimizer to use."})
+    max_grad_norm: float = field(default=0.0, metadata={"help": "Largest gradient norm of any step; 0 is no limit."})
+
+    def __post_init__(self) -> None:
+        """Refuse what is no schedule."""
+        super().__post_init__()
+        if self.period < 1:
+            raise ValueError(f"period must be 1 or more, got {self.period}")
+        if self.gamma < 0 or self.power < 0 or self.clip <= 0:
+            raise ValueError(
+                f"gamma and power must be 0 or more and clip positive, got {self.gamma}, {self.power} and {self.clip}"
+            )
+
+
+def row_weights(losses: torch.Tensor, power: float) -> torch.Tensor:
+    """Return ``w_i`` proportional to ``loss_i^-power`` with mean 1, without a gradient.
+
+    Args:
+        losses: Losses of the rows, shape ``(B,)``; may be empty.
+        power: 0 gives every row the same weight.
+    """
+    weights = losses.detach().clamp(min=LEAST_LOSS) ** -power
+    return weights / weights.mean() if len(weights) else weights
+
+
+class SfronTrainer(UnlearningTrainer):
+    """Descends on the retain rows, with a step of ascent on forget rows before every few of those.
+
+    Forget step: ``L = -alpha_t mean_forget w_i CE_i`` with ``w_i`` proportional to ``CE_i^-lambda`` and of mean 1 over
+    the micro-batch, ``alpha_t = alpha (1 + cos(pi t / T)) / 2``; its gradient is kept where ``F_forget >= gamma
+    F_retain`` (diagonals of the empirical Fisher matrix, at the original weights) and clipped. Then ``period`` retain
+    steps: ``L = mean_retain CE``.
+
+    Args:
+        model: The base model.
+        args: `SfronArguments`.
+
+    Requirements:
+        Forget and retain rows; memory for twice the weights while the mask is made. Rows of a micro-batch interact.
+
+    Relations:
+        `SsdTrainer` dampens by the same importances; ``alpha = 0`` is `FinetuneTrainer` with pauses.
+    """
+
+    paper = Paper(
+        "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
+        "NeurIPS 2024", "2409.19732", "Huang et al.",
+    )  # fmt: skip
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    arguments = SfronArguments
+    args: SfronArguments
+    per_weight = True
+    coupled = True
+
+    def prepare(self) -> None:
+        """Mark the weights that matter at least ``gamma`` times as much to the forget rows."""
+        forget, retain = (mean_squares(self, rows) for rows in (self.forget_rows, self.retain_rows))
+        self.masks = [f >= self.args.gamma * r for f, r in zip(forget, retain, strict=True)]
+        self.forgetting = False
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return a step of forget rows before every ``period`` steps of retain rows."""
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        generator = self.generator(f"order {epoch}")
+        retain, forget = (generator.permutation(rows) for rows in (self.retain_rows, self.forget_rows))
+        parts = np.array_split(retain, math.ceil(len(retain) / (size * self.args.period)))
+        steps = np.array_split(forget, math.ceil(len(forget) / size))
+        return [rows for i, part in enumerate(parts) for rows in (steps[i % len(steps)], part)]
+
+    def alpha(self) -> float:
+        """Return the scale of the forget loss at this step."""
+        return self.args.alpha * (1 + math.cos(math.pi * self.state.global_step / max(self.state.max_steps, 1))) / 2
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the weighted forget losses, and the retain losses."""
+        losses, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
+        self.forgetting = bool(forget.any())
+        weighted = row_weights(losses[forget], self.args.power) * losses[forget]
+        return [Term("forget", weighted, weight=-self.alpha()), Term("retain", losses[~forget])]
+
+    def after_backward(self) -> None:
+        """Keep a forget step's gradients within the mask, and clip them."""
+        if not self.forgetting:
+            return
+        weights = trainable(self.model)
+        for weight, mask in zip(weights, self.masks, strict=True):
+            if weight.grad is not None:
+                weight.grad.mul_(mask)
+        torch.nn.utils.clip_grad_norm_(weights, self.args.clip)

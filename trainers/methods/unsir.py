@@ -1,0 +1,100 @@
+"""UNSIR: noise that stands for the forgotten classes, learned with their labels; then a repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.hub_builders.terms import per_example_loss
+from mubench.trainers.adversarial import CONTINUOUS, Target, replaced, targets
+from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
+
+
+@dataclass
+class UnsirArguments(UnlearningArguments):
+    """Arguments of `UnsirTrainer`; the defaults are the original's."""
+
+    noise_steps: int = field(default=40, metadata={"help": "Steps that the noise is trained for."})
+    noise_rate: float = field(default=0.1, metadata={"help": "Learning rate of the noise (Adam)."})
+    noise_decay: float = field(default=0.1, metadata={"help": "Weight of the noise's squared norm."})
+    per_class: int = field(default=500, metadata={"help": "Retain rows of a class to train on, at most."})
+
+    def __post_init__(self) -> None:
+        """Refuse what trains nothing."""
+        super().__post_init__()
+        for name in ("noise_steps", "per_class"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+
+
+class UnsirTrainer(UnlearningTrainer):
+    """Impairs the model with noise that it is most wrong about, and repairs it on retain rows.
+
+    Noise ``N``, one input for each forget row: ``min -mean CE(f_0(N), y) + .1 mean |N|^2``. An epoch is two phases,
+    impair on ``N`` with the labels of the forget rows and a retain subset, and repair on the subset alone: ``L = mean
+    CE(z, y)``.
+
+    Args:
+        model: The base model.
+        args: `UnsirArguments`; the original trains for one epoch.
+
+    Requirements:
+        Forget rows that are whole classes, which no retain row is of, and one continuous input; memory for a second
+        copy of the forget rows. Of the forget rows only labels and shapes are read.
+
+    Relations:
+        `AmunTrainer` is for forget rows of any classes.
+    """
+
+    paper = Paper("Fast Yet Effective Machine Unlearning", "IEEE TNNLS 2023", "2111.08947", "Tarun et al.")
+    kinds = CONTINUOUS
+    arguments = UnsirArguments
+    args: UnsirArguments
+    whole_classes = True
+
+    def prepare(self) -> None:
+        """Train the noise.
+
+        Raises:
+            ValueError: If a forget row's class stays.
+        """
+        forgotten, labels = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
+        if len(staying := np.intersect1d(forgotten, labels)):
+            raise ValueError(
+                f"unsir forgets whole classes: expected none of theirs among the retain rows, got {len(staying)}, "
+                f"{staying[0]} the first"
+            )
+        order = self.generator("retain subset").permutation(len(labels))
+        kept = [order[labels[order] == label][: self.args.per_class] for label in np.unique(labels)]
+        self.subset = self.retain_rows[np.sort(np.concatenate(kept))]
+        self.noise: dict[int, torch.Tensor] = {}
+        seed = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
+        for target in targets(self, self.forget_rows):
+            noise = self.trained(target, torch.randn(target.batch[target.name].shape, generator=seed))
+            self.noise |= dict(zip(target.batch["index"].tolist(), noise.cpu(), strict=True))
+
+    def trained(self, target: Target, noise: torch.Tensor) -> torch.Tensor:
+        """Return noise, shape ``(B, ...)``, after its training against the model as it is."""
+        noise = noise.to(target.batch[target.name]).requires_grad_(True)
+        optimizer = torch.optim.Adam([noise], lr=self.args.noise_rate)
+        for _ in range(self.args.noise_steps):
+            logits = self.logits(self.model, {**target.batch, target.name: noise})
+            error = per_example_loss(logits, target.batch["labels"])
+            decay = noise.flatten(1).square().sum(dim=1)
+            optimizer.zero_grad()
+            (self.args.noise_decay * decay - error).mean().backward()
+            optimizer.step()
+        return noise.detach()
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return the two phases."""
+        return [np.concatenate([self.forget_rows, self.subset]), self.subset]
+
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        """Return the cross-entropy of all rows, the forget rows' inputs being noise."""
+        logits = self.logits(model, replaced(batch, self.noise))
+        return [Term("all", per_example_loss(logits, batch["labels"]))]
