@@ -188,7 +188,7 @@ def test_targets_that_are_not_there_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "backbone",
     ["resnet", "mobilenet", "vit", "bert", "deberta", "vilt", "wav2vec2", "whisper", "videomae", "t5", "bart",
-     "llama", "gpt2"],
+     "llama", "gpt2", pytest.param("unet", marks=pytest.mark.nightly)],
 )  # fmt: skip
 def test_every_kind_of_model_is_trained_and_unlearned_with_lora(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
