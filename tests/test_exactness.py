@@ -26,8 +26,10 @@ PLAIN = {"optim": "sgd", "learning_rate": 0.05}
 
 
 def weights(folder):
-    (file,) = folder.glob("*.safetensors")
-    return load_file(file)
+    """Return the weights of a folder, of all parts of a model that draws."""
+    files = sorted(folder.rglob("*.safetensors"))
+    assert files
+    return {f"{file.relative_to(folder)} {name}": part for file in files for name, part in load_file(file).items()}
 
 
 def equal(one, two):
