@@ -4,7 +4,9 @@ Mini backbones: first guesses. Beside them 11 other settings were tried on the R
 and three a method, on deletion seed 1 of mini cifar10 with validation in place of test, two seeds each; only those of
 SCRUB and fine-tuning were taken over, so those two have had more care than the rest. In the same way, on the ResNet
 with model seeds 20 and 21, one setting was tried beside the first guess of `l1_sparse`, `lotus`, `neg_grad_plus` (all
-taken over), `kl_min`, `delete` and `eu_k` (none), and two of `noise_ft` (one of them). Elsewhere nothing was tried.
+taken over), `kl_min`, `delete` and `eu_k` (none), and two of `noise_ft` (one of them); and 20 settings of `npo`,
+`simnpo`, `wga`, `rmu`, `task_vector` and `undo` together, one of each taken over and held against the ViT. Elsewhere
+nothing was tried.
 Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB, NLVR2 and TOFU,
 without its weight decay, and for summaries the general rates of its first release; not tried here. Ranks of methods
 under these defaults say little; rows made with them say ``default``.
@@ -48,6 +50,10 @@ _MINI = _each(
      "eu_k": 3e-3, "lotus": 3e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1}, l1_sparse={"gamma": 3e-3},
     noise_ft={"sigma": 0.08}, neg_grad_plus={"alpha": 0.97}, lotus={"alpha": 4.0}, unsir={"num_train_epochs": 1},
+    npo={"num_train_epochs": 8, "beta": 1.0}, wga={"num_train_epochs": 8},
+    simnpo={"num_train_epochs": 8, "learning_rate": 1e-3, "gamma": 1.0},
+    rmu={"num_train_epochs": 8, "learning_rate": 2e-3, "alpha": 10.0, "layer": -1},
+    task_vector={"alpha": 2.0}, undo={"first_rate": 1e-3},
 )
 _RESNET = _each(
     20, 128,

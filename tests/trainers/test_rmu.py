@@ -107,6 +107,7 @@ def test_a_pattern_narrows_the_matrices_and_a_layer_can_be_given(tmp_path: Path)
     trained = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
     assert trained == [f"transformer.h.{block}.mlp.c_proj.weight" for block in (4, 5)]
     assert (trainer.block, trainer.depth) == ("transformer.h.5", 6 / LAYERS)
+    assert prepared("deep", tmp_path, layer=-3)[0].block == "transformer.h.5"
 
 
 def test_tokens_that_count_are_those_of_answers_then_those_that_are_no_padding_then_all() -> None:
@@ -159,7 +160,7 @@ def test_t_cache_counts_and_depth(name: str, tmp_path: Path) -> None:
         ({"trained": 0}, "trained must be 1 or more, got 0"),
         ({"c": 0.0}, r"c must be positive and alpha 0 or more, got 0\.0 and 1200\.0"),
         ({"alpha": -1.0}, r"c must be positive and alpha 0 or more, got 6\.5 and -1\.0"),
-        ({"layer": 8}, r"layer must be 0 to 7, the blocks of transformer\.h, got 8"),
+        ({"layer": 8}, r"layer must be -8 to 7 for transformer\.h, got 8"),
         ({"weights": "nothing"}, r"weights must name matrices of transformer\.h\.0\., transformer\.h\.1\., got 'noth"),
     ],
 )

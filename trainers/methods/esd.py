@@ -13,7 +13,7 @@ from mubench.trainers.base import DRAWING, Paper, Term, UnlearningArguments, Unl
 
 # What `diffusers` calls attention to the caption, and the parts of a model that are not its U-Net.
 CROSS = "attn2"
-BESIDE = ("text_encoder.", "vae.")
+BESIDE = (".text_encoder.", ".vae.")
 
 
 @dataclass
@@ -83,7 +83,8 @@ class EsdTrainer(UnlearningTrainer):
         self.teachers = {"original": self.frozen_original()}
         chosen = {"xattn": (True,), "noxattn": (False,), "all": (True, False)}[self.args.trained]
         weights = dict(self.model.named_parameters())
-        names = {name for name in weights if not name.startswith(BESIDE) and (f"{CROSS}." in name) in chosen}
+        unet = (name for name in weights if not any(part in f".{name}" for part in BESIDE))
+        names = {name for name in unet if (f"{CROSS}." in name) in chosen}
         if not any(weights[name].requires_grad for name in names):
             raise ValueError(f"expected a U-Net with weights for {self.args.trained!r}, got none")
         for name, weight in weights.items():

@@ -23,7 +23,8 @@ class RmuArguments(UnlearningArguments):
     """Arguments of `RmuTrainer`; the defaults are those of the paper's Zephyr-7B."""
 
     layer: int | None = field(
-        default=None, metadata={"help": "Block that is steered, from 0 (l); default: a quarter of the way in."}
+        default=None,
+        metadata={"help": "Block that is steered (l), from 0, or from the last, -1; default: a quarter in."},
     )
     trained: int = field(default=3, metadata={"help": "Blocks that are trained: this one and those before it."})
     weights: str = field(
@@ -93,8 +94,9 @@ class RmuTrainer(UnlearningTrainer):
         self.teachers = {"original": self.frozen_original()}
         listed, blocks = block_list(self.model)
         layer = (len(blocks) - 1) // 4 if self.args.layer is None else self.args.layer
-        if not 0 <= layer < len(blocks):
-            raise ValueError(f"layer must be 0 to {len(blocks) - 1}, the blocks of {listed}, got {layer}")
+        if not -len(blocks) <= layer < len(blocks):
+            raise ValueError(f"layer must be {-len(blocks)} to {len(blocks) - 1} for {listed}, got {layer}")
+        layer %= len(blocks)
         self.block, self.depth = blocks[layer], (layer + 1) / len(blocks)
         inside = tuple(f"{name}." for name in blocks[max(0, layer + 1 - self.args.trained) : layer + 1])
         chosen = {
