@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -208,6 +207,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def _pieces(folder: Path, kind: str, texts: list[str]) -> dict[str, Any]:
+    import sentencepiece  # noqa: PLC0415  most repositories need none
+
     target = folder / MODEL_FILE[kind]
     with target.open("wb") as file:
         sentencepiece.SentencePieceTrainer.train(

@@ -40,7 +40,7 @@ def says(model, kind):
 def test_a_published_backbone_is_the_same_when_it_is_read_again(backbone, tmp_path, monkeypatch):
     task, auto = TASK_OF[backbone], getattr(transformers, CLASSES[TASK_OF[backbone].kind])
     checkpoint(tmp_path, backbone, PUBLISHED[backbone].config)
-    row = dataclasses.replace(BACKBONES[backbone], hub_id=str(tmp_path), revision=None)
+    row = dataclasses.replace(BACKBONES[backbone], hub_id=str(tmp_path), revision=None, package=None)
     monkeypatch.setitem(BACKBONES, backbone, row)
     model = published(auto, backbone, **({"num_labels": len(task.labels)} if task.labels else {}))
     logits = says(model, task.kind)
