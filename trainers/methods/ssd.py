@@ -42,7 +42,7 @@ def dampened(
 
 
 class SsdTrainer(UnlearningTrainer):
-    """Multiplies weights by how much less they matter to all rows than to the forget rows, once and without training.
+    """Multiplies weights by how much less they matter to all rows than to forget rows, without training.
 
     ``theta_j <- min(lambda I_D,j / I_F,j, 1) theta_j`` where ``I_F,j > alpha I_D,j``, with ``I_S,j = mean_{i in S} (d
     CE_i / d theta_j)^2`` and ``D`` all rows, forget rows included.
