@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class TaskArguments(LoraArguments, TrainingArguments):
             self.use_cpu = True  # unless told so, every process would train by itself
         super().__post_init__()
         self.check_lora()
+        self.check_length()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
         if (asked := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
@@ -69,6 +71,14 @@ class TaskArguments(LoraArguments, TrainingArguments):
             )
         if self.remove_unused_columns or self.logging_nan_inf_filter:
             raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
+
+    def check_length(self) -> None:
+        """Refuse runs without an end, a step or a row."""
+        for name in ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be more than 0 and finite, got {getattr(self, name)}")
+        if self.max_steps == 0:
+            raise ValueError("max_steps must be more than 0, or -1 for whole epochs, got 0")
 
 
 class _Bookkeeping(TrainerCallback):

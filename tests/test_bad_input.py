@@ -118,7 +118,8 @@ def test_seeds_are_whole_numbers(complains, seeds):
 
 
 @pytest.mark.parametrize(
-    "flag", ["--gamma=warm", "--nope=1", "--learning_rate=fast", "--msteps=-1", "--temperature=0"]
+    "flag",
+    ["--gamma=warm", "--nope=1", "--learning_rate=fast", "--msteps=-1", "--temperature=0", "--num_train_epochs=0"],
 )
 def test_a_flag_that_makes_no_sense_is_named(complains, flag):
     assert flag[2:].split("=")[0] in complains("trainers", "scrub", "--task=cifar10", *NEW, flag)

@@ -48,6 +48,8 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"workers must be 1 or more, got {count}")
         # Forked workers have torch imported already; CUDA does not survive a fork.
         method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
         context = multiprocessing.get_context(method)

@@ -132,6 +132,11 @@ def test_the_first_failure_is_raised_and_the_rest_is_not_begun(later):
     assert 1 <= len(list(folder.iterdir())) < 10
 
 
+def test_no_workers_are_refused():
+    with pytest.raises(ValueError, match=r"^workers must be 1 or more, got 0$"):
+        Workers(0)
+
+
 def test_all_jobs_are_done_when_none_fails(later):
     folder, jobs = later
     with Workers(2) as pool:

@@ -167,6 +167,12 @@ def test_logs_hold_the_value_of_each_stream_before_its_sign(tmp_path: Path) -> N
         ({"label_smoothing_factor": 0.1}, r"label_smoothing_factor must be 0 here, got 0\.1"),
         ({"remove_unused_columns": True}, "must be off, got one that is on"),
         ({"logging_nan_inf_filter": True}, "must be off, got one that is on"),
+        ({"num_train_epochs": 0}, "num_train_epochs must be more than 0 and finite, got 0"),
+        ({"num_train_epochs": float("inf")}, "num_train_epochs must be more than 0 and finite, got inf"),
+        ({"num_train_epochs": float("nan")}, "num_train_epochs must be more than 0 and finite, got nan"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size must be more than 0"),
+        ({"gradient_accumulation_steps": -1}, "gradient_accumulation_steps must be more than 0"),
+        ({"max_steps": 0}, "max_steps must be more than 0, or -1 for whole epochs, got 0"),
     ],
 )
 def test_settings_that_change_the_meaning_of_a_loss_are_refused(
