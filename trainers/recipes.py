@@ -24,7 +24,7 @@ Arguments = Mapping[str, Mapping[str, Any]]
 
 
 # A method without a rate of its own takes the settings of the one it resembles.
-LIKE = {
+LIKE: dict[str, str] = {
     "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
     "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
     "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",

@@ -108,7 +108,7 @@ def random_label(world):
 
 
 # Best first.
-ORDERS = {
+ORDERS: dict[str, list[str]] = {
     "score": ["retrained", "half", "base", "collapsed", "random_label"],
     "row": ["retrained", "half", "base", "collapsed"],
     "mean": ["retrained", "half", "base", "collapsed"],
