@@ -51,7 +51,7 @@ def matrices(model: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class MsgTrainer(UnlearningTrainer):
-    """Starts anew the weights with the smallest gradients, then trains on the retain rows, the other weights slowly.
+    """Starts the weights of the smallest gradients anew and trains on retain rows, other weights slowly.
 
     ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights of all convolutions together; the smallest ``share``
     of them go back to an initial value. Then ``L = mean_retain CE(z, y)``, where the other weights move ``rest`` times
