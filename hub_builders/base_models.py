@@ -278,8 +278,9 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         The model's folder.
 
     Raises:
-        ValueError: If an argument could change the result.
+        ValueError: If an argument could change the result, or the seed is none.
     """
+    names.check_seed("base_seed", base_seed)
     check_arguments(arguments, (*STEP, *LORA, *SPEED))
     settings = {**arguments, **recipe_arguments(bench.recipe, arguments)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != bench.recipe.batch_size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mubench.hub_builders.names import check_family
+from mubench.hub_builders.names import check_family, check_seed
 from mubench.hub_builders.paper_lists import PAPER_LISTS
 from mubench.hub_builders.tasks import TASKS, Task, Tier
 
@@ -97,8 +97,7 @@ def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
         FileNotFoundError: If ``paper_splits`` is not a folder.
     """
     family, seed = check_family(wish.family), wish.deletion_seed
-    if seed < 0:
-        raise ValueError(f"expected a deletion seed of 0 or more, got {seed}")
+    check_seed("deletion_seed", seed)
     if seed and family in ("paper", "custom"):
         raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
     for name, value, own in (("paper_splits", wish.paper_splits, "paper"), ("forget_ids", wish.forget_ids, "custom")):

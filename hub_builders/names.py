@@ -35,6 +35,13 @@ def check_ratio(ratio: int | float | str, family: str = "canonical") -> int:
     return int(text)
 
 
+def check_seed(name: str, seed: int) -> int:
+    """Return a seed if random generators take it, else raise ``ValueError`` with the name it was given under."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"{name} must be a whole number from 0 to {2**32 - 1}, got {seed}")
+    return seed
+
+
 def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
     """Name the local dataset folder of a deletion family."""
     return f"{DATASET}{FAMILIES[check_family(family)]}{_draw(deletion_seed)}"

@@ -29,6 +29,8 @@ def check_options(
     """
     if tier not in get_args(Tier):
         raise ValueError(f"tier must be one of {', '.join(get_args(Tier))}, got {tier!r}")
+    if max_train_rows is not None and max_train_rows < 1:
+        raise ValueError(f"expected max_train_rows of 1 or more, got {max_train_rows}")
     less = allow_partial or max_train_rows is not None
     if less and tier != "partial":
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")

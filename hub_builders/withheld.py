@@ -102,9 +102,11 @@ def verify(task: str, *, data: str, built: str | Path = DATASET, family: str = "
         The split fingerprint that both have.
 
     Raises:
-        ValueError: If they differ; the message says in what.
+        ValueError: If they are the same folder, or differ; the message says in what.
         FileNotFoundError: If one of them is not there.
     """
+    if Path(data).resolve() == Path(built).resolve():
+        raise ValueError(f"expected two places to compare, got {data} for both data and built")
     theirs, ours = (
         {split: _index(paths) for split, paths in task_shards(task, data=place, family=family).items()}
         for place in (data, built)

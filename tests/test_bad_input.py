@@ -117,6 +117,15 @@ def test_seeds_are_whole_numbers(complains, seeds):
     assert "seeds must be whole numbers from 0" in complains("trainers", "sweep", "--task=cifar10", f"--seeds={seeds}")
 
 
+@pytest.mark.parametrize(("name", "seed"), [("seed", -1), ("base_seed", -1), ("seed", 2**32)])
+def test_a_seed_is_one_that_generators_take(complains, name, seed):
+    said = complains("trainers", "scrub", "--task=cifar10", f"--{name}={seed}")
+    told = f"mubench: {name} must be a whole number from 0 to 4294967295, got {seed}\n"
+    assert said == told
+    if name == "base_seed":
+        assert complains("hub_builders", "base", "--task=cifar10", f"--{name}={seed}") == told
+
+
 @pytest.mark.parametrize(
     "flag",
     ["--gamma=warm", "--nope=1", "--learning_rate=fast", "--msteps=-1", "--temperature=0", "--num_train_epochs=0"],

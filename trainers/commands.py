@@ -12,7 +12,7 @@ from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
-from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.names import DATASET, check_ratio, check_seed
 from mubench.hub_builders.processes import is_first, quiet_others, world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.applicability import get_method
@@ -79,11 +79,13 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     """Parse a command line into a request.
 
     Raises:
-        ValueError: If a task, backbone, method or ratio is unknown.
+        ValueError: If a task, backbone, method or ratio is unknown, or a seed is none.
     """
     given = method_parser(method).given(words)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
     task, ratio = get_task(where.task), check_ratio(where.ratio, where.family)
+    for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):
+        check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = Request(

@@ -440,7 +440,7 @@ def test_a_task_that_has_no_published_list_is_refused(tmp_path, monkeypatch):
     ("imdb --paper_splits x", "expected family paper with paper_splits, got family canonical and x"),
     ("imdb --family custom --forget_ids x --paper_splits y", "expected family paper with paper_splits"),
     ("imdb --family odd", "family must be one of canonical, group, paper, custom, got 'odd'"),
-    ("imdb --deletion_seed -1", "expected a deletion seed of 0 or more, got -1"),
+    ("imdb --deletion_seed -1", "deletion_seed must be a whole number from 0 to 4294967295, got -1"),
 ])  # fmt: skip
 def test_options_that_make_no_sense_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -282,6 +282,8 @@ def test_a_rebuild_from_the_original_files_is_verified(hub, held, partial, monke
     publish(held)
     monkeypatch.chdir(partial(where="again").parent)
     assert verify("imdb", data=PARTIAL) == task_info("imdb").split
+    with pytest.raises(ValueError, match="expected two places to compare, got mu-bench for both"):
+        verify("imdb", data="mu-bench")
     assert main(["verify", "imdb", "--data", PARTIAL]) == 0
     said = capsys.readouterr().out
     assert said == f"mu-bench: imdb has the rows and deletions of {PARTIAL} (split {task_info('imdb').split[:8]})\n"
