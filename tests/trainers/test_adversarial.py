@@ -121,14 +121,26 @@ def test_on_a_plane_the_nearest_input_is_just_beyond_it(radius: float, tmp_path:
     assert ((far >= gap - 1e-6) & (far <= gap + step)).all()
 
 
-def test_a_class_that_nothing_leaves_is_an_error(tmp_path: Path) -> None:
+def test_rows_whose_class_nothing_leaves_stay_and_are_left_out_or_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = toy.build("vit")
     with torch.no_grad():
         model.classifier.weight.zero_()
         model.classifier.bias.copy_(torch.tensor([9.0, 0.0, 0.0, 0.0]))
     target = shown("vit", tmp_path, model=model)
-    with pytest.raises(ValueError, match=r"expected inputs of another class within .*, got none for 2 rows"):
-        nearest(target, 1.0, 2)
+    unit, classes = nearest(target, 1.0, 2)
+    assert not classes.any()  # 0 is what the model says of all, right or wrong
+    assert torch.equal(unit, target.start)
+    rows = toy.rows("vit")
+    trainer = toy.trainer("amun", model, toy.sides(rows), tmp_path, num_train_epochs=1)
+    trainer.prepare()
+    stuck = [i for i, row in enumerate(rows[:F]) if row["labels"] == 0]
+    assert 0 < len(stuck) < F and f"for {len(stuck)} of {F} forget rows: left out" in caplog.text
+    assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
+    same = [{**row, "labels": 0} for row in rows]
+    with pytest.raises(ValueError, match=f"got none for all {F}"):
+        toy.trainer("amun", model, toy.sides(same), tmp_path).train()
 
 
 @pytest.mark.parametrize("attack", [lambda t: signed_step(t, 0.1), lambda t: nearest(t, 0.1, 3)])

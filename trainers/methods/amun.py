@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
 from mubench.trainers.adversarial import CONTINUOUS, nearest, replaced, targets
 from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,7 +47,8 @@ class AmunTrainer(UnlearningTrainer):
 
     Requirements:
         Forget and retain rows with one continuous input; memory for a second copy of the forget rows. At least
-        ``steps`` passes of them for every radius that is tried; the largest holds every input.
+        ``steps`` passes of them for every radius that is tried; the largest holds every input. Rows that even that
+        leaves in their class are left out, with a warning.
 
     Relations:
         Without forget rows this would be `FinetuneTrainer`; `BoundaryShrinkTrainer` moves the label and keeps the
@@ -56,14 +61,33 @@ class AmunTrainer(UnlearningTrainer):
     args: AmunArguments
 
     def prepare(self) -> None:
-        """Look for the nearest inputs of another class."""
+        """Look for the nearest inputs of another class.
+
+        Raises:
+            ValueError: If no row has one.
+        """
         self.inputs: dict[int, torch.Tensor] = {}
+        found: list[int] = []
         self.classes = torch.empty(len(self.forget_rows), dtype=torch.long)
         for target in targets(self, self.forget_rows):
             unit, classes = nearest(target, self.args.radius, self.args.steps)
             index = target.batch["index"].cpu()
             self.inputs |= dict(zip(index.tolist(), target.scale.inputs(unit).cpu(), strict=True))
             self.classes[index] = classes.cpu()
+            found += index[(classes != target.batch["labels"]).cpu()].tolist()
+        if not found:
+            raise ValueError(
+                f"expected inputs of another class near the forget rows, got none for all {len(self.classes)}"
+            )
+        if missing := len(self.classes) - len(found):
+            logger.warning(
+                "no input is of another class for %d of %d forget rows: left out", missing, len(self.classes)
+            )
+        self.found = np.sort(np.array(found))
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return the retain rows, and the forget rows that another input was found for."""
+        return [np.concatenate([self.found, self.retain_rows])]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the cross-entropy of all rows, the forget rows as they were found nearby."""
