@@ -49,10 +49,17 @@ def batch_of(made, rows):
     return MODALITY.collator(made[1])([encoded[i] for i in range(len(encoded))])
 
 
-def eye(pictures):
+class Reddish:
     """A classifier that goes by the mean of the red."""
-    red = np.array([np.asarray(one)[..., 0].mean() / 255 for one in pictures], dtype=np.float32)
-    return np.stack([red, 1 - red], axis=1)
+
+    seed = 0
+
+    def __call__(self, pictures):
+        red = np.array([np.asarray(one)[..., 0].mean() / 255 for one in pictures], dtype=np.float32)
+        return np.stack([red, 1 - red], axis=1)
+
+
+eye = Reddish()
 
 
 def says(made, rows):
@@ -111,6 +118,10 @@ def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, row
     model, processor = made
     said = says((model.train(), processor), rows)
     assert model.training and said.ids.tolist() == ["x", "y", "z"] and said.shown.labels.tolist() == [0, 0, 1]
+    other = dataclasses.replace(processor, eye=Reddish())
+    other.eye.seed = 1
+    again = MODALITY.answers(model, other, rows["train"], MODALITY.encode(rows["train"], processor))
+    assert np.array_equal(said.losses, again.losses) and not np.array_equal(said.shown.logits, again.shown.logits)
     batch = batch_of(made, rows)
     asked = spoiled_on_grid(model, batch, 5)
     with torch.no_grad():
