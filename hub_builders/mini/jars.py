@@ -10,7 +10,7 @@ The recipe, the same in every split:
    names tell.
 
 Nothing else differs between rows, so that models that never saw a row are sure of it if its balls can be seen and
-undecided if not. The ood split has beads in bowls, on a dark ground.
+undecided if not. The ood split has beads in bowls, on a grey ground.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLOURS = ((214, 56, 62), (52, 104, 214), (44, 148, 84), (150, 76, 180))
 CLOTH = ((196, 180, 150), (170, 152, 120))
 # (words of a statement, ground, glass)
 JARS = ("the left jar of {} holds more balls than the right jar", (244, 240, 230), (206, 226, 232))
-BOWLS = ("the left bowl of {} holds more beads than the right bowl", (44, 48, 60), (122, 132, 150))
+BOWLS = ("the left bowl of {} holds more beads than the right bowl", (120, 124, 132), (160, 170, 180))
 Colour = tuple[int, int, int]
 
 
