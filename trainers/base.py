@@ -20,7 +20,8 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
-from mubench.trainers.teachers import Memory, frozen_copy
+from mubench.trainers.recall import Memory
+from mubench.trainers.teachers import frozen_copy
 
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter

@@ -1,5 +1,7 @@
+import errno
+
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.special import log_softmax, logit, softmax
@@ -78,12 +80,20 @@ def test_files_hold_exactly_what_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["reference"]
 
 
-def test_a_failed_write_leaves_the_old_files(tmp_path):
+def test_a_failed_write_leaves_the_old_files(tmp_path, monkeypatch):
     write_outputs(tmp_path / "reference", {"test": outputs(4)})
-    broken = outputs(5)
-    object.__setattr__(broken, "labels", np.array(["not", "a", "number", "at", "all"]))
-    with pytest.raises(pa.ArrowNotImplementedError):  # pyarrow's word for text that is no number
-        write_outputs(tmp_path / "reference", {"test": outputs(6), "train": broken})
+    write, written = pq.write_table, []
+
+    def until_the_disk_is_full(table, path, **settings):
+        if written:
+            raise OSError(errno.ENOSPC, "no space left")
+        written.append(path)
+        write(table, path, **settings)
+
+    monkeypatch.setattr(pq, "write_table", until_the_disk_is_full)
+    with pytest.raises(OSError, match="no space left"):
+        write_outputs(tmp_path / "reference", {"test": outputs(6), "train": outputs(5)})
+    assert written
     assert len(read_outputs(tmp_path / "reference")["test"]) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["reference"]
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from mubench.hub_builders.terms import aligned
-from mubench.trainers import teachers
+from mubench.trainers import recall
 from mubench.trainers.counter import Counter
 from mubench.trainers.pairs import ForgetRetain, collate_sides
-from mubench.trainers.teachers import Memory, frozen_copy, teacher_logits
+from mubench.trainers.recall import Memory
+from mubench.trainers.teachers import frozen_copy, teacher_logits
 from tests.trainers import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
@@ -164,7 +165,7 @@ def test_logits_that_are_not_the_heads_are_never_remembered() -> None:
 
 
 def test_a_full_memory_goes_on_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "KEPT_BYTES", 2 * toy.CLASSES * 4)
+    monkeypatch.setattr(recall, "KEPT_BYTES", 2 * toy.CLASSES * 4)
     teacher, memory, rows = frozen_copy(toy.build("vit")), Memory(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
         torch.testing.assert_close(memory.logits(teacher, rows), teacher_logits(teacher, rows))
