@@ -7,11 +7,9 @@ import importlib.metadata
 import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 from filelock import FileLock
 from transformers import PreTrainedModel
@@ -21,136 +19,19 @@ from mubench.hub_builders.batch_norm import has_batch_norm
 from mubench.hub_builders.checkpoints import last_checkpoint, read_cost
 from mubench.hub_builders.eye import Eye
 from mubench.hub_builders.folders import REFERENCE, WORK, Run, is_complete, staged, work_folder
-from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.memory import EVALUATION, TRAINING, memory_told
-from mubench.hub_builders.modalities import MODALITIES, Modality
-from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.outputs import Answers, write_outputs
 from mubench.hub_builders.prediction import batches_of
 from mubench.hub_builders.processes import STEP, by_first, step_arguments, world_size
-from mubench.hub_builders.tasks import BACKBONES, Recipe, Task, get_recipe, get_task
+from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.workbench import Workbench
 
 # Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
 SPEED = ("bf16", "fp16", "torch_compile")
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Workbench:
-    """A task's rows, ready for one backbone: what base training, methods and judging share.
-
-    Attributes:
-        task: The task's row of the table.
-        info: Tier, family and fingerprints of the data.
-        recipe: Recipe of base and retrained models.
-        backbone: Backbone key.
-        data: Dataset folder or Hub id.
-        eval_seed: Seed of what models are asked to draw.
-        rows: Rows per stored split; loaded when first asked for.
-    """
-
-    task: Task
-    info: TaskInfo
-    recipe: Recipe
-    backbone: str
-    data: str
-    eval_seed: int = 0
-    encoded: dict[str, EncodedRows] = dataclasses.field(default_factory=dict, compare=False)
-
-    @cached_property
-    def rows(self) -> Mapping[str, datasets.Dataset]:
-        rows: Mapping[str, datasets.Dataset] = load_task(self.task.key, data=self.data, family=self.info.family)
-        return rows
-
-    @property
-    def modality(self) -> Modality:
-        """The modality of the task's kind."""
-        return MODALITIES[self.task.kind]
-
-    def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
-        """Return a model at its initialisation, and its processor."""
-        return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
-
-    def encode(self, split: str, processor: Any) -> EncodedRows:
-        """Return the model-ready rows of a stored split; kept, since every processor of a backbone is the same."""
-        if split not in self.encoded:
-            self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
-        return self.encoded[split]
-
-    def outputs(
-        self,
-        model: PreTrainedModel,
-        processor: Any,
-        models: Path = Path("models"),
-        *,
-        batch_size: int | None = None,
-    ) -> dict[str, Answers]:
-        """Return what a model says about every row of every stored split.
-
-        Args:
-            model: The model.
-            processor: Its processor.
-            models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
-                first if it is not there.
-            batch_size: Rows a forward pass; ``None`` leaves it to the modality.
-        """
-        if self.task.classifiers:
-            processor = dataclasses.replace(processor, eye=train_eye(self, models))
-        with batches_of(batch_size):
-            return {
-                split: self.modality.answers(model, processor, rows, self.encode(split, processor))
-                for split, rows in self.rows.items()
-            }
-
-    def run(self, **fields: Any) -> Run:
-        """Return a run on this bench; ``fields`` are those the bench does not know."""
-        info = self.info
-        return Run(
-            task=self.task.key,
-            tier=info.tier,
-            family=info.family,
-            deletion_seed=info.deletion_seed,
-            split=info.split,
-            backbone=self.backbone,
-            recipe=dataclasses.asdict(self.recipe),
-            eval_seed=self.eval_seed,
-            **fields,
-        )
-
-
-@lru_cache(maxsize=4)
-def _bench(task: str, backbone: str, *, data: str, family: str, eval_seed: int, fingerprint: str) -> Workbench:
-    row = get_task(task)
-    return Workbench(
-        task=row,
-        info=task_info(task, data=data, family=family),
-        recipe=get_recipe(row, backbone),
-        backbone=backbone,
-        data=data,
-        eval_seed=eval_seed,
-    )
-
-
-def workbench(
-    task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical", eval_seed: int = 0
-) -> Workbench:
-    """Return the bench of a task and backbone; a process keeps the last few.
-
-    Raises:
-        ValueError: If task, backbone or family are unknown, or there is an evaluation seed where no model draws.
-        FileNotFoundError: If the data are not there; the message names the command that builds them.
-    """
-    row = get_task(task)
-    get_recipe(row, backbone)
-    if row.kind not in MODALITIES:
-        raise ValueError(f"expected a task with models, of kind {', '.join(MODALITIES)}, got {task} of {row.kind}")
-    if eval_seed and not row.classifiers:
-        raise ValueError(f"expected eval_seed 0 for {task}, whose models draw nothing, got {eval_seed}")
-    fingerprint = task_info(task, data=data, family=family).files
-    return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, fingerprint=fingerprint)
 
 
 def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -198,6 +79,33 @@ def surroundings(device: torch.device) -> dict[str, Any]:
     return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": f"{many}{name}"}
 
 
+def outputs_of(
+    bench: Workbench,
+    model: PreTrainedModel,
+    processor: Any,
+    models: Path = Path("models"),
+    *,
+    batch_size: int | None = None,
+) -> dict[str, Answers]:
+    """Return what a model says about every row of every stored split.
+
+    Args:
+        bench: Task and backbone.
+        model: The model.
+        processor: Its processor.
+        models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
+            first if it is not there.
+        batch_size: Rows a forward pass; ``None`` leaves it to the modality.
+    """
+    if bench.task.classifiers:
+        processor = dataclasses.replace(processor, eye=train_eye(bench, models))
+    with batches_of(batch_size):
+        return {
+            split: bench.modality.answers(model, processor, rows, bench.encode(split, processor))
+            for split, rows in bench.rows.items()
+        }
+
+
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Answers], run: Run) -> None:
     """Write a model folder, whole or not at all."""
     with staged(folder) as stage:
@@ -238,7 +146,7 @@ def train_into(
     def write() -> None:
         model: Any = trainer.model
         with memory_told("a look at every row", EVALUATION):
-            outputs = bench.outputs(model, processor, folder.parent, batch_size=batch_size)
+            outputs = outputs_of(bench, model, processor, folder.parent, batch_size=batch_size)
         save_model(folder, model, processor, outputs, done)
         shutil.rmtree(work)
 

@@ -20,12 +20,12 @@ from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw
 from mubench.hub_builders import decode
-from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.folders import RUN_FILE, read_run
 from mubench.hub_builders.load import forget_retain, load_task, task_info
 from mubench.hub_builders.names import DATASET, check_ratio, config_name
 from mubench.hub_builders.readme import committed
 from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import METRICS

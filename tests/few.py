@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mubench.hub_builders.base_models import Workbench, workbench
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.raw.rows import Row
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.workbench import Workbench, workbench
 
 ROWS = {"train": 96, "validation": 16, "test": 32, "ood": 16}
 RATIO = 10

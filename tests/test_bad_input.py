@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mubench.hub_builders import __main__ as builders
-from mubench.hub_builders import base_models
+from mubench.hub_builders import workbench
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.raw import HUB
@@ -205,7 +205,7 @@ def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(compl
     path = next(own_data.root.glob("mu-bench/data/cifar10/*/manifest.json"))
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "forget": {"5": 8, "10": 16}}))
-    base_models._bench.cache_clear()  # a process keeps a bench while its data have one fingerprint
+    workbench._bench.cache_clear()  # a process keeps a bench while its data have one fingerprint
     said = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
     assert said == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.build import build
 from mubench.hub_builders.outputs import Outputs
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.references import find_group

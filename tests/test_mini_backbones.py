@@ -2,7 +2,7 @@
 
 import pytest
 
-from mubench.hub_builders.base_models import train_base
+from mubench.hub_builders.base_models import outputs_of, train_base
 from mubench.hub_builders.folders import REFERENCE
 from mubench.hub_builders.outputs import read_outputs
 from mubench.trainers.methods import METHODS
@@ -23,7 +23,7 @@ def says(bench, folder):
     """Return what a folder's reference outputs say, after a look at the model that it holds."""
     stored = read_outputs(folder / REFERENCE)
     model, processor = bench.modality.load(folder)
-    again = bench.outputs(model, processor, folder.parent)
+    again = outputs_of(bench, model, processor, folder.parent)
     assert set(stored) == set(again) == set(bench.rows)
     assert all(stored[split].equals(again[split]) for split in stored)
     return stored["train"]

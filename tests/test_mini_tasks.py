@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.base_models import train_base, workbench
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.base import DRAWING, WRITING
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.base_models import train_base, workbench
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, unlearn

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import transformers
 
-from mubench.hub_builders.base_models import Workbench, train_base, workbench
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw.rows import Splits
 from mubench.hub_builders.tasks import BACKBONES as TASK_BACKBONES
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.workbench import Workbench, workbench
 from mubench.trainers.recipes import DEFAULTS
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, unlearn

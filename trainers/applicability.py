@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mubench.hub_builders.base_models import Workbench
 from mubench.hub_builders.tasks import BACKBONES, Kind
+from mubench.hub_builders.workbench import Workbench
 from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.methods import METHODS
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.base_models import workbench
 from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.lora import LORA
@@ -15,6 +14,7 @@ from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio, check_seed
 from mubench.hub_builders.processes import is_first, quiet_others, world_size
 from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import get_method
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mubench.hub_builders.answers import Answers
-from mubench.hub_builders.base_models import Workbench
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.outputs import read_outputs, split_view
+from mubench.hub_builders.workbench import Workbench
 
 
 @dataclass(frozen=True, kw_only=True)

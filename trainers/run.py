@@ -12,12 +12,13 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
-from mubench.hub_builders.base_models import Workbench, check_cut, recipe_arguments, train_into
+from mubench.hub_builders.base_models import check_cut, recipe_arguments, train_into
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
 from mubench.hub_builders.processes import STEP, step_arguments, world_size
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.workbench import Workbench
 from mubench.trainers.applicability import check_request, get_method
 from mubench.trainers.base import CLASSIFICATION, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter

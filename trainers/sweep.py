@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.base_models import Workbench, train_base, workbench
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.terms import NonFiniteError
+from mubench.hub_builders.workbench import Workbench, workbench
 from mubench.trainers.applicability import check_request, get_method, methods_for, methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group

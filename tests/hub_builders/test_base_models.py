@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from mubench.hub_builders import base_models
-from mubench.hub_builders.base_models import recipe_arguments, surroundings, train_base, workbench
+from mubench.hub_builders import workbench as bench_module
+from mubench.hub_builders.base_models import outputs_of, recipe_arguments, surroundings, train_base
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.processes import step_arguments
 from mubench.hub_builders.tasks import TASKS, Recipe
 from mubench.hub_builders.training import TaskArguments
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.sweep import QUIET
 from tests.walk import BACKBONES, COUNTS, files, quick
 
@@ -32,7 +34,7 @@ def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked)
 
 def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
     bench, folder = walked.bench(), walked.base()
-    stored, fresh = read_outputs(folder / "reference"), bench.outputs(*bench.modality.load(folder))
+    stored, fresh = read_outputs(folder / "reference"), outputs_of(bench, *bench.modality.load(folder))
     for split, rows in bench.rows.items():
         assert len(stored[split]) == COUNTS[split]
         assert stored[split].ids.tolist() == rows["example_id"]
@@ -63,11 +65,11 @@ def test_another_recipe_is_another_run_and_replaces_the_folder(own_walk, monkeyp
     before = read_run(folder).identity
     recipes = TASKS["cifar10"].recipes
     monkeypatch.setitem(recipes, "resnet", replace(recipes["resnet"], epochs=1))
-    base_models._bench.cache_clear()
+    bench_module._bench.cache_clear()
     try:
         assert own_walk.base() == folder
     finally:
-        base_models._bench.cache_clear()
+        bench_module._bench.cache_clear()
     assert read_run(folder).recipe["epochs"] == 1 and read_run(folder).identity != before
 
 

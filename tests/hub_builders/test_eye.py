@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.hub_builders.base_models import train_eye, workbench
+from mubench.hub_builders.base_models import train_eye
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.workbench import workbench
 
 pytestmark = pytest.mark.slow
 COUNTS = {"train": 240, "validation": 20, "test": 40}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from mubench.hub_builders.base_models import train_base, workbench
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import check_method, check_request, forgets_whole_classes, methods_for, methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.run import Request, plan_run, unlearn
