@@ -18,8 +18,9 @@ HALF = "retrain_keep50"
 def as_matrix(tables: Sequence[Table]) -> str:
     """Return S of every method (lines) on every task (columns), and above how many tasks' keep-50 control it lies.
 
-    A cell is the mean over the runs with default arguments; ``-`` is no run, ``!`` a run that is flagged or has no
-    score. Below stand the controls, the leave-one-out retrained models first: the noise floor.
+    A line is a method, with the arguments that tell it from others of it; a cell is the mean over its runs, ``-`` no
+    run, ``!`` one that is flagged or has no score. Below stand the controls, the leave-one-out retrained models first:
+    the noise floor.
 
     Args:
         tables: Leaderboards, one a task, tier, family, ratio and backbone.

@@ -11,7 +11,6 @@ import pytest
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.mini import MINI
-from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.raw.rows import Row
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.workbench import Workbench, workbench
@@ -23,7 +22,7 @@ TASK_OF = {
     backbone: key
     for key, task in reversed(TASKS.items())
     for backbone in task.recipes
-    if BACKBONES[backbone].hub_id is None and task.kind in MODALITIES
+    if BACKBONES[backbone].hub_id is None
 }
 _rows_of = functools.cache(lambda key: MINI[key]())
 

@@ -12,7 +12,7 @@ from mubench.hub_builders.cli import Parser, guarded, known_flags, underscored
 from mubench.hub_builders.names import DATASET, check_ratio
 from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.tasks import get_task
-from mubench.trainers.bases import PRIMARY, Bases, make_bases, without_models
+from mubench.trainers.bases import PRIMARY, Bases, make_bases
 from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
@@ -63,7 +63,7 @@ def _grid_parser(command: str) -> Parser:
 
 def _many_parser(command: str) -> Parser:
     parser = Parser(prog=f"python -m mubench.trainers {command}", allow_abbrev=False)
-    parser.add_argument("--task", nargs="*", default=[], help="task keys; default: all that are built and have models")
+    parser.add_argument("--task", nargs="*", default=[], help="task keys; default: all that are built")
     parser.add_argument("--ratio", default="5", help="percentage that the retrained models go without")
     parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of the runs (bases: of the models)")
     parser.add_argument("--workers", type=int, default=2)
@@ -83,8 +83,6 @@ def _run_bases(words: Sequence[str]) -> None:
     seeds = _numbers(" ".join(options.seeds))
     wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=ratio, seeds=seeds, place=place)
     print("\n".join(make_bases(wanted, workers=options.workers)))
-    if not options.task and (left := without_models(Path(options.data))):
-        print(f"without models so far: {', '.join(left)}")
 
 
 def _run_grid(command: str, words: Sequence[str]) -> None:

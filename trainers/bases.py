@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mubench.hub_builders.columns import aligned
 from mubench.hub_builders.folders import read_run
-from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.readme import committed
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.terms import NonFiniteError
@@ -28,7 +27,7 @@ class Bases:
     """Which base models to make.
 
     Attributes:
-        tasks: Task keys; none is every task that is built and has models.
+        tasks: Task keys; none is every task that is built.
         backbone: Backbone key; ``None`` takes the first of each task.
         ratio: Percentage that the retrained models go without.
         seeds: Seeds of base and retrained models.
@@ -52,7 +51,7 @@ class Bases:
                 retrain_seeds=self.seeds,
                 place=self._place(key),
             )
-            for key in self.tasks or _with_models(Path(self.place.data))
+            for key in self.tasks or _built(Path(self.place.data))
         ]
 
     def _place(self, task: str) -> Place:
@@ -62,22 +61,16 @@ class Bases:
         return replace(self.place, family=get_task(task).family_of(built["tier"]))
 
 
-def _with_models(data: Path) -> list[str]:
-    """Return the built tasks that have models, in the order of the table.
+def _built(data: Path) -> list[str]:
+    """Return the built tasks, in the order of the table.
 
     Raises:
         FileNotFoundError: If there are none.
     """
-    built = [key for key in TASKS if key in committed(data)]
-    found = [key for key in built if TASKS[key].kind in MODALITIES]
+    found = [key for key in TASKS if key in committed(data)]
     if not found:
-        raise FileNotFoundError(f"expected tasks with models in {data}, got {', '.join(built) or 'none'}: make data")
+        raise FileNotFoundError(f"expected tasks in {data}, got none; build them with: make data")
     return found
-
-
-def without_models(data: Path) -> list[str]:
-    """Return the built tasks whose kind has no models."""
-    return [key for key in committed(data) if get_task(key).kind not in MODALITIES]
 
 
 def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:

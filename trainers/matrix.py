@@ -15,7 +15,7 @@ class Matrix:
     """Which tasks, methods and seeds.
 
     Attributes:
-        tasks: Task keys; none is every task that is built and has models.
+        tasks: Task keys; none is every task that is built.
         methods: Method keys; none is all. A method is left out of the tasks that it is not made for.
         ratio: Percentage to delete.
         base_seeds: Seeds of the base models.

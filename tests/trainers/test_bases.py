@@ -4,7 +4,7 @@ import pytest
 
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
-from mubench.trainers.bases import PRIMARY, Bases, without_models
+from mubench.trainers.bases import PRIMARY, Bases
 from mubench.trainers.sweep import Place
 from tests.walk import files
 
@@ -24,7 +24,7 @@ def test_what_is_there_is_kept_and_told(own_walk, capsys):
     assert files(own_walk.models) == before
 
 
-def test_every_built_task_with_models_is_made_unless_one_is_named(mini):
+def test_every_built_task_is_made_unless_one_is_named(mini):
     place = Place(data=str(mini))
     assert [sweep.task for sweep in Bases(place=place).sweeps()] == ["cifar10", "imdb"]
     assert [sweep.backbones for sweep in Bases(place=place).sweeps()] == [["resnet"], ["bert"]]
@@ -37,13 +37,6 @@ def test_every_task_is_of_the_family_it_is_ranked_on_unless_one_is_named():
     families = {family: Bases(tasks=["cifar10", "tofu"], place=Place(family=family)) for family in (PRIMARY, "group")}
     assert [sweep.place.family for sweep in families[PRIMARY].sweeps()] == ["canonical", "group"]
     assert [sweep.place.family for sweep in families["group"].sweeps()] == ["group", "group"]
-
-
-def test_tasks_without_models_are_named(mini, monkeypatch):
-    assert without_models(mini) == []
-    monkeypatch.setattr("mubench.trainers.bases.MODALITIES", {"image_classification": None})
-    assert without_models(mini) == ["imdb"]
-    assert [sweep.task for sweep in Bases(place=Place(data=str(mini))).sweeps()] == ["cifar10"]
 
 
 @pytest.mark.parametrize(
