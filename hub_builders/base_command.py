@@ -12,7 +12,7 @@ from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET
-from mubench.hub_builders.processes import STEP, is_first, quiet_others
+from mubench.hub_builders.processes import STEP, is_first, take_part
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.training import TaskArguments
 from mubench.hub_builders.workbench import workbench
@@ -69,7 +69,7 @@ def base_parser() -> FlagParser:
 
 def run_base(words: Sequence[str]) -> None:
     """Train a base model, or go on where a killed run left off."""
-    quiet_others()
+    take_part()
     given = base_parser().given(words)
     where = BaseArguments(**{name: given.pop(name) for name in BaseArguments.__dataclass_fields__ if name in given})
     backbone = where.backbone or get_task(where.task).default_backbone

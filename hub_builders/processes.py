@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -27,11 +28,23 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def quiet_others() -> None:
-    """Leave all progress bars to the first process."""
+def take_part() -> None:
+    """Begin a front door's run as one of several processes: the first shows progress, all part at the end.
+
+    The group is left when the interpreter ends and no sooner, since a process may go through several front doors.
+    Threads that still serve it then would abort the process.
+    """
+    atexit.unregister(part)
+    atexit.register(part)
     if not is_first():
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
+
+
+def part() -> None:
+    """Leave the group of processes, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def by_first(action: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio, check_seed
-from mubench.hub_builders.processes import is_first, quiet_others, world_size
+from mubench.hub_builders.processes import is_first, take_part, world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import get_method
@@ -112,7 +112,7 @@ def run_method(method: str, words: Sequence[str]) -> list[str]:
 
     Of several processes the first judges and has something to say.
     """
-    quiet_others()
+    take_part()
     request, where = request_of(method, words)
     plan_run(request)  # a missing base model is found out before anything is trained
     judged = where.judge and not request.trainer.from_scratch
