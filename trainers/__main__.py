@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from mubench.hub_builders.cli import Parser, guarded, known_flags, underscored
-from mubench.hub_builders.names import DATASET, check_ratio
+from mubench.hub_builders.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases
@@ -17,6 +18,7 @@ from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
 from mubench.trainers.sweep import Place, Sweep, run_sweep, run_sweeps
+from mubench.trainers.tuning import Tuning, tune
 
 # What is no method, in a line each.
 COMMANDS = {
@@ -24,6 +26,7 @@ COMMANDS = {
     "references": "what runs are judged against: base and retrained models, and the control retrain_keep50",
     "sweep": "references, every method on every seed, and their rows; what is done is not done again",
     "matrix": "every method on many tasks, beside their references",
+    "tune": "arguments of methods, on rows and models that no result is about",
     "rerun": "a run again from its row, and the same result",
 }
 
@@ -85,6 +88,24 @@ def _run_bases(words: Sequence[str]) -> None:
     print("\n".join(make_bases(wanted, workers=options.workers)))
 
 
+def _run_tune(words: Sequence[str]) -> None:
+    parser = _many_parser("tune")
+    parser.add_argument("--methods", nargs="+", default=[], help="default: all that a task has")
+    parser.add_argument("--backbone", help="default: the first of each task")
+    parser.add_argument("--trials", type=int, default=16, help="settings a method, the default among them")
+    parser.add_argument("--out", type=Path, default=Path("tuning"), help="folder of the trials")
+    parser.set_defaults(data=dataset_folder(deletion_seed=1), family="canonical", models="tuning/models")
+    options = parser.parse_args(known_flags(parser, words))
+    seeds = _numbers(" ".join(options.seeds))
+    wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=_ratio(options), place=_place(options))
+    sweeps = [
+        replace(grid, base_seeds=seeds[:1], retrain_seeds=(0, 1), seeds=seeds[:1], methods=options.methods)
+        for grid in wanted.sweeps()
+    ]
+    tunings = [Tuning(sweep=sweep, trials=options.trials, out=options.out) for sweep in sweeps]
+    print("\n".join(tune(tunings, workers=options.workers)))
+
+
 def _run_grid(command: str, words: Sequence[str]) -> None:
     parser = _grid_parser(command)
     options = parser.parse_args(known_flags(parser, words))
@@ -127,6 +148,7 @@ MANY: dict[str, Callable[[Sequence[str]], None]] = {
     "sweep": partial(_run_grid, "sweep"),
     "bases": _run_bases,
     "matrix": _run_matrix,
+    "tune": _run_tune,
 }
 
 
@@ -147,7 +169,7 @@ def _place(options: argparse.Namespace) -> Place:
         family=options.family,
         eval_seed=options.eval_seed,
         models=Path(options.models),
-        results=Path(options.results),
+        results=Path(getattr(options, "results", "results")),
     )
 
 

@@ -18,7 +18,8 @@ from mubench.trainers.results import RunInfo, read_result, write_result
 from mubench.trainers.rows import References, Result
 
 
-def _passes(cost: Mapping[str, float]) -> float:
+def passes(cost: Mapping[str, float]) -> float:
+    """Return what a run cost: forward passes plus two for each backward one, those cut short by their depth."""
     share = cost["whole"] / cost["forward"] if "whole" in cost else 1.0  # of the depth that passes come through
     return share * (cost["forward"] + 2 * cost["backward"])
 
@@ -50,7 +51,7 @@ class Judge:
         self.base_identities = [read_run(folder).identity for _, folder in sorted(group.bases.items())]
         costs = [run.cost for run in runs.values()]
         self.seconds = float(np.mean([cost["seconds"] for cost in costs]))
-        self.passes = float(np.mean([_passes(cost) for cost in costs]))
+        self.passes = float(np.mean([passes(cost) for cost in costs]))
 
     def _info(self, folder: Path) -> RunInfo:
         run = read_run(folder)
@@ -58,7 +59,7 @@ class Judge:
         info = RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
         shares = {
             "seconds_share": info.cost["seconds"] / self.seconds,
-            "passes_share": _passes(info.cost) / self.passes,
+            "passes_share": passes(info.cost) / self.passes,
         }
         return info.model_copy(update={"cost": {**info.cost, **shares}})
 

@@ -1,0 +1,70 @@
+"""What tuning may change of each method: at most four arguments, as factors of their defaults or as choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Times:
+    """A range of factors of a default, drawn evenly on a logarithmic scale."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+
+Space = dict[str, Times | OneOf]
+
+_RATE = Times(0.1, 10.0)
+_SHORT = OneOf((1, 2, 4, 8))
+_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": _SHORT}
+_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((2, 4, 8, 16))}
+
+# fmt: off
+SPACES: dict[str, Space] = {
+    "finetune":        _TRAINED,
+    "neg_grad":        _FORGETTING,
+    "random_label":    _TRAINED,
+    "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
+    "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
+    "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
+    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.5, 0.8, 0.9, 0.95, 0.98))},
+    "l1_sparse":       {**_TRAINED, "gamma": _RATE},
+    "cf_k":            {**_TRAINED, "k": OneOf((0, 1))},
+    "eu_k":            {**_TRAINED, "k": OneOf((0, 1))},
+    "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
+    "delete":          _FORGETTING,
+    "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},
+    "undial":          {**_FORGETTING, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
+    "ce_u":            _FORGETTING,
+    "kl_min":          {**_FORGETTING, "alpha": Times(0.3, 30.0)},
+    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.3, 10.0)},
+    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 2.0)},
+    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.3, 10.0)},
+    "jensun":          {**_FORGETTING, "alpha": Times(0.3, 10.0)},
+    "wga":             {**_FORGETTING, "beta": Times(0.1, 2.0), "alpha": Times(0.3, 10.0)},
+    "rmu":             {**_FORGETTING, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
+    "multi_delete":    {**_TRAINED, "alpha": Times(0.2, 5.0), "beta": Times(0.2, 5.0)},
+    "esd":             {**_FORGETTING, "eta": Times(0.3, 3.0)},
+    "task_vector":     {**_TRAINED, "alpha": Times(0.2, 5.0)},
+    "undo":            {**_TRAINED, "alpha": Times(0.2, 2.0), "first_rate": _RATE},
+    "ssd":             {"alpha": Times(0.05, 5.0), "dampening": Times(0.1, 1.0)},
+    "fisher":          {"alpha": Times(0.1, 100.0)},
+    "influence":       {"alpha": Times(0.01, 10.0), "damping": Times(0.01, 10.0)},
+    "sfron":           {**_TRAINED, "alpha": Times(0.1, 10.0), "gamma": Times(0.3, 3.0)},
+    "msg":             {**_TRAINED, "share": OneOf((0.1, 0.3, 0.5)), "rest": OneOf((0.03, 0.1, 0.3))},
+    "ct":              _TRAINED,
+    "boundary_shrink": {**_TRAINED, "epsilon": Times(0.1, 3.0)},
+    "boundary_expand": _TRAINED,
+    "unsir":           {**_TRAINED, "noise_rate": _RATE},
+    "amun":            {**_TRAINED, "radius": Times(0.3, 10.0)},
+}
+# fmt: on
