@@ -1,4 +1,4 @@
-"""What tuning may change of each method: at most four arguments, as factors of their defaults or as choices."""
+"""What tuning may change of a method: at most four arguments, as factors of their defaults or as choices."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ _FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((2, 4, 8
 
 # fmt: off
 SPACES: dict[str, Space] = {
-    "finetune":        _TRAINED,
     "neg_grad":        _FORGETTING,
-    "random_label":    _TRAINED,
     "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
     "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
     "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
@@ -61,10 +59,13 @@ SPACES: dict[str, Space] = {
     "influence":       {"alpha": Times(0.01, 10.0), "damping": Times(0.01, 10.0)},
     "sfron":           {**_TRAINED, "alpha": Times(0.1, 10.0), "gamma": Times(0.3, 3.0)},
     "msg":             {**_TRAINED, "share": OneOf((0.1, 0.3, 0.5)), "rest": OneOf((0.03, 0.1, 0.3))},
-    "ct":              _TRAINED,
     "boundary_shrink": {**_TRAINED, "epsilon": Times(0.1, 3.0)},
-    "boundary_expand": _TRAINED,
     "unsir":           {**_TRAINED, "noise_rate": _RATE},
     "amun":            {**_TRAINED, "radius": Times(0.3, 10.0)},
 }
 # fmt: on
+
+
+def space_of(method: str) -> Space:
+    """Return what tuning may change of a method: rate and epochs where nothing else is said."""
+    return SPACES.get(method, _TRAINED)

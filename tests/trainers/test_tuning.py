@@ -1,0 +1,104 @@
+"""Tuning: equal trials a method, on nothing that a result is about."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.trainers import tuning as module
+from mubench.trainers.__main__ import main
+from mubench.trainers.controls import constant
+from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import default_arguments
+from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
+from mubench.trainers.sweep import Place, Sweep
+from mubench.trainers.trials import Study, Trial, read_trials, write_trials
+from mubench.trainers.tuning import TuneMethod, Tuning, proxy
+from tests.walk import RATIO
+
+TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
+
+
+def test_spaces_are_of_methods_that_change_a_model():
+    assert set(SPACES) <= set(TUNED)
+
+
+@pytest.mark.parametrize("key", TUNED)
+def test_a_space_is_about_a_few_arguments_that_the_method_has(key):
+    space = space_of(key)
+    fields = {field.name: field.default for field in dataclasses.fields(METHODS[key].arguments)}
+    assert 1 <= len(space) <= 4
+    assert set(space) <= set(fields)
+    for task in TASKS.values():
+        given = default_arguments(task.kind, BACKBONES[task.default_backbone].family, key)
+        for name, one in space.items():
+            value = given.get(name, fields[name])
+            assert not isinstance(one, Times) or value > 0
+            assert not isinstance(one, OneOf) or isinstance(value, type(one.values[0]) | int | float)
+
+
+def validated(model):
+    """Return a model's views under the names that tuning looks at, and no others."""
+    return {"forget": model["forget"], "retain": model["retain"], "validation": model["test"]}
+
+
+def test_what_is_maximised_looks_at_no_test_row_and_knows_good_from_bad(world):
+    retrained, bases = ([validated(m) for m in side.values()] for side in (world.retrained(), world.bases()))
+    models = world.views(saw=0.0, seed=9), world.views(saw=0.5, seed=9), world.views(saw=1.0, seed=9)
+    good, half, base = (proxy(validated(model), retrained, bases) for model in models)
+    destroyed = proxy(constant(bases[0]), retrained, bases)
+    assert 1 >= good > 0.8 > half > 0.3
+    assert 0.1 > base >= destroyed >= -1
+
+
+def sweep(walk, **changes):
+    place = Place(data=str(walk.data), models=walk.models, results=walk.results)
+    kwargs = {"task": "cifar10", "ratio": RATIO, "backbones": ["resnet"], "base_seeds": (0,), "seeds": (5,)}
+    return Sweep(**kwargs, retrain_seeds=(0, 1), methods=["neg_grad"], place=place, **changes)
+
+
+def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, monkeypatch):
+    before = sorted(path.name for path in own_walk.models.iterdir())
+    job = TuneMethod(Tuning(sweep=sweep(own_walk), trials=1, out=own_walk.root / "tuning"), "neg_grad")
+    (trial,) = read_trials(job())
+    assert trial.arguments == {} and 0 < trial.passes < 1 and -1 <= trial.value <= 1
+    assert sorted(path.name for path in own_walk.models.iterdir()) == before
+    monkeypatch.setattr(module, "unlearn", None)
+    assert read_trials(job()) == [trial]
+
+
+def test_the_published_deletion_is_refused(own_walk, capsys):
+    words = ["tune", "--task", "cifar10", f"--data={own_walk.data}", f"--out={own_walk.root}"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("mubench: expected another draw of the rows to forget") and said.count("\n") == 1
+
+
+def test_trials_are_read_as_they_were_written(tmp_path):
+    trials = [Trial({}, 0.25, 0.1), Trial({"alpha": 0.5}, -1.0, note="diverged")]
+    write_trials(tmp_path / "in" / "a.json", trials)
+    assert read_trials(tmp_path / "in" / "a.json") == trials
+    assert read_trials(tmp_path / "other.json") == []
+    (tmp_path / "a.json").write_text(json.dumps([{"value": 1}]))
+    with pytest.raises(ValueError, match="expected a file of trials"):
+        read_trials(tmp_path / "a.json")
+
+
+def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    space = {"alpha": Times(0.01, 100.0), "k": OneOf((0, 1, 2))}
+    usual = {"alpha": 1.0, "k": 1}
+
+    def value(arguments):
+        return 1 - abs(np.log10(arguments.get("alpha", 1.0)) - 1.2) / 4 - 0.2 * (arguments.get("k", 1) != 2)
+
+    done = [Trial({}, value({}))]
+    while len(done) < 30:
+        study = Study(space, usual, done)  # as after a restart
+        given = study.next()
+        assert 0.01 <= given["alpha"] <= 100 and given["k"] in (0, 1, 2)
+        done.append(Trial(given, value(given)))
+    assert len({trial.arguments.get("alpha") for trial in done}) > 20
+    assert max(trial.value for trial in done[15:]) > max(0.9, done[0].value)

@@ -1,0 +1,107 @@
+"""Trials of a method's arguments: what was tried, how it came out, and what to try next."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mubench.trainers.spaces import OneOf, Space, Times
+
+AT_RANDOM = 4  # trials before the sampler has enough to go by
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One setting and how it came out.
+
+    Attributes:
+        arguments: What differs from the defaults.
+        value: S, or where that is 0 how far the worst of its parts lies beyond 1: 0 down to -1.
+        passes: Forward and backward passes, as a share of retraining.
+        note: Why the value is -1: ``diverged``, ``too dear``, a flag of the model, or nothing.
+    """
+
+    arguments: dict[str, Any]
+    value: float
+    passes: float = 0.0
+    note: str = ""
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Return the trials of a file, none if it is not there.
+
+    Raises:
+        ValueError: If it is no file of trials.
+    """
+    try:
+        return [Trial(**one) for one in json.loads(path.read_text())] if path.is_file() else []
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"expected a file of trials, got {path} ({error})") from error
+
+
+def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    """Write trials, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stage = path.with_suffix(f".{os.getpid()}")
+    stage.write_text(json.dumps([dataclasses.asdict(one) for one in trials], indent=1) + "\n")
+    stage.replace(path)
+
+
+class Study:
+    """Chooses what to try next: TPE (Bergstra et al., 2011), by optuna.
+
+    Args:
+        space: What may be changed.
+        usual: The defaults of it.
+        done: Finished trials, which it goes by.
+
+    Raises:
+        ModuleNotFoundError: If optuna is not there.
+    """
+
+    def __init__(self, space: Space, usual: Mapping[str, Any], done: Sequence[Trial]) -> None:
+        self.optuna = _optuna()
+        self.usual, self.choices = usual, space
+        self.space = {name: self._distribution(name, one) for name, one in space.items()}
+        sampler = self.optuna.samplers.TPESampler(seed=len(done), n_startup_trials=AT_RANDOM)
+        self.study = self.optuna.create_study(direction="maximize", sampler=sampler)
+        for trial in done:
+            self.tell(trial)
+
+    def _distribution(self, name: str, one: Times | OneOf) -> Any:
+        if isinstance(one, OneOf):
+            return self.optuna.distributions.CategoricalDistribution(one.values)
+        low, high = (self.usual[name] * factor for factor in (one.low, one.high))
+        return self.optuna.distributions.FloatDistribution(low, high, log=True)
+
+    def tell(self, trial: Trial) -> None:
+        """Learn how a trial came out; defaults that are none of the choices say nothing."""
+        values = {name: trial.arguments.get(name, self.usual[name]) for name in self.space}
+        if all(values[name] in one.values for name, one in self.choices.items() if isinstance(one, OneOf)):
+            made = self.optuna.trial.create_trial(params=values, distributions=self.space, value=trial.value)
+            self.study.add_trial(made)
+
+    def next(self) -> dict[str, Any]:
+        """Return what to try next."""
+        return {name: self._rounded(name, value) for name, value in self.study.ask(self.space).params.items()}
+
+    def _rounded(self, name: str, value: Any) -> Any:
+        """Return a number with two digits, which is what a table of defaults shows, within its range."""
+        if not isinstance(value, float) or isinstance(self.choices[name], OneOf):
+            return value
+        space = self.space[name]
+        return min(max(float(f"{value:.2g}"), space.low), space.high)
+
+
+def _optuna() -> Any:
+    try:
+        optuna = import_module("optuna")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("expected optuna, got none; install it with: pip install optuna") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
