@@ -71,6 +71,15 @@ def by_first(action: Callable[[], object]) -> None:
         raise ChildProcessError(f"expected the first process to finish, got: {told[0]}")
 
 
+def of_all(own: list[Any]) -> list[Any]:
+    """Return the lists of all processes as one, in their order; every process has to ask."""
+    if not dist.is_initialized():
+        return own
+    found: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(found, own)
+    return [item for part in found for item in part]
+
+
 def step_arguments(rows: int, given: Mapping[str, Any]) -> dict[str, int]:
     """Return how optimizer steps of so many rows are cut: what is given stands, the rest follows.
 

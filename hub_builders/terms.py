@@ -103,6 +103,11 @@ def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in batch.items() if key != "labels" and key not in EXTRAS}
 
 
+def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return the weights that training would move; tied ones come once."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
 def check_finite(model: torch.nn.Module) -> None:
     """Raise `NonFiniteError` if a weight of the model is NaN or infinite."""
     bad = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]

@@ -34,6 +34,7 @@ from mubench.hub_builders.terms import (
     check_finite,
     model_inputs,
     per_example_loss,
+    trainable,
 )
 
 # Of a checkpoint under LoRA: what is no parameter.
@@ -274,15 +275,24 @@ class TaskTrainer(Trainer):
             outputs = model(**model_inputs(inputs))
             return per_example_loss(outputs.logits, inputs["labels"]).mean(), {"logits": outputs.logits}
         loss = torch.zeros((), device=self.args.device)
-        for term in self.terms(model, inputs):
+        for place, term in enumerate(self.terms(model, inputs)):
             self._note(term.stream, term.values)
-            mean = term.values.sum() / max(num_items_in_batch[term.stream], 1)
+            mean = self.weighed(place, term).sum() / max(num_items_in_batch[term.stream], 1)
             loss = loss + term.weight * self.args.world_size * mean
+        return loss
+
+    def weighed(self, place: int, term: Term) -> torch.Tensor:
+        """Return the values of one of the terms, ``(b,)``, as they count in the loss."""
+        return term.values
+
+    def forward_backward(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
+        """Run one micro-batch forward and backward, and return its loss."""
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Run one micro-batch and stop the run if its loss is not finite."""
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        loss = self.forward_backward(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
             loss = loss + self._add_penalty(self.accelerator.unwrap_model(model))
         if not torch.isfinite(loss):
@@ -317,7 +327,7 @@ class TaskTrainer(Trainer):
             return torch.zeros((), device=self.args.device)
         # Apart from the loss: a backward pass would reach weights that the forward pass does not use, which data
         # parallelism does not wait for.
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = trainable(model)
         scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
         gradients = torch.autograd.grad(scale * penalty, weights, allow_unused=True)
         for weight, gradient in zip(weights, gradients, strict=True):

@@ -14,6 +14,7 @@ ROOMS = ("hub_builders", "trainers", "cards", "space")
 REGISTRIES = {
     "METHODS": "trainers/methods",
     "METRICS": "trainers/metrics",
+    "WRAPPERS": "trainers/wrappers",
     "RAW": "hub_builders/raw",
     "MINI": "hub_builders/mini",
     "MODALITIES": "hub_builders/modalities",

@@ -15,13 +15,19 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 from transformers.trainer_utils import TrainOutput
+from transformers.training_args import OptimizerNames
 
+from mubench.hub_builders.processes import of_all
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
+from mubench.trainers.papers import Paper
 from mubench.trainers.recall import Memory
+from mubench.trainers.sides import Sides
 from mubench.trainers.teachers import frozen_copy
+from mubench.trainers.wrappers import WrapperArguments, sophia, wrappers_on
+from mubench.trainers.wrappers.superloss import SuperLoss
 
 if TYPE_CHECKING:
     from mubench.trainers.counter import Counter
@@ -36,30 +42,21 @@ WRITING: tuple[Kind, ...] = ("summarization", "text_generation")
 DRAWING: tuple[Kind, ...] = ("text_to_image",)
 
 
-@dataclass(frozen=True)
-class Paper:
-    """Where a method comes from.
-
-    Attributes:
-        title: Title of the paper.
-        venue: Venue and year.
-        arxiv: arXiv identifier, or ``None``.
-        authors: First author and others.
-    """
-
-    title: str
-    venue: str
-    arxiv: str | None
-    authors: str
-
-
 @dataclass
-class UnlearningArguments(TaskArguments):
+class UnlearningArguments(WrapperArguments, TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
     remember: bool = field(
         default=True, metadata={"help": "Ask frozen teachers about a row once; turn off if the collator is random."}
     )
+
+    def __post_init__(self) -> None:
+        """Refuse options without a meaning."""
+        ours = self.optim == sophia.NAME
+        self.optim = OptimizerNames.SGD if ours else self.optim  # transformers knows no Sophia
+        super().__post_init__()
+        self.optim = sophia.NAME if ours else self.optim
+        self.check_wrappers()
 
 
 class UnlearningTrainer(TaskTrainer):
@@ -136,9 +133,12 @@ class UnlearningTrainer(TaskTrainer):
             raise ValueError(f"{type(self).__name__} needs validation rows in eval_dataset, got none")
         if teacher is not None and not self.uses_teacher:
             raise ValueError(f"{type(self).__name__} has no teacher, got one")
+        args = args if args is not None else self.arguments()
+        if getattr(args, "optim", None) == sophia.NAME:
+            kwargs["optimizer_cls_and_kwargs"] = sophia.sophia(args)
         super().__init__(
             model=model,
-            args=args if args is not None else self.arguments(),
+            args=args,
             train_dataset=rows,
             eval_dataset=eval_dataset,
             data_collator=data_collator,
@@ -153,6 +153,10 @@ class UnlearningTrainer(TaskTrainer):
         self.memory = Memory(on=self.args.remember)
         self.inner: UnlearningTrainer | None = None
         self.counter: Counter | None = None
+        self.check_wrappable()
+        self.curriculum = SuperLoss(self.args.curriculum_lambda) if self.args.curriculum else None
+        apart = any(wrapper.sides for wrapper in wrappers_on(self.args))
+        self.sides = Sides(self, super().forward_backward) if apart else None
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
@@ -182,6 +186,18 @@ class UnlearningTrainer(TaskTrainer):
             raise ValueError(
                 f"expected no lora_rank, since {type(self).__name__} works on weights or blocks themselves; got one"
             )
+
+    def check_wrappable(self) -> None:
+        """Refuse wrappers where there is no training, and weights of rows where rows interact.
+
+        Raises:
+            ValueError: If that is so.
+        """
+        names, kind = ", ".join(wrapper.switch for wrapper in wrappers_on(self.args)), type(self)
+        if names and kind.edit is not UnlearningTrainer.edit:
+            raise ValueError(f"expected no {names}, since {kind.__name__} edits weights and trains none; got it")
+        if self.args.curriculum and self.coupled:
+            raise ValueError(f"expected no curriculum, since the rows of {kind.__name__} weigh each other; got one")
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
@@ -232,13 +248,44 @@ class UnlearningTrainer(TaskTrainer):
         with self.accelerator.autocast():
             return self.memory.nll(self.teachers[teacher], batch, rows)
 
+    def weighed(self, place: int, term: Term) -> torch.Tensor:
+        """Return the values of one of the terms, ``(b,)``, weighed by the curriculum if there is one."""
+        if self.curriculum is None:
+            return term.values
+        return self.curriculum.weigh(place, term, note=self.sides is None or not self.sides.repeating)
+
+    def forward_backward(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
+        """Run one micro-batch forward and backward, its two sides apart where a wrapper asks for it."""
+        if self.sides is None:
+            loss = super().forward_backward(model, inputs, num_items_in_batch)
+        else:
+            loss = self.sides.add(model, inputs, num_items_in_batch)
+        if wrappers_on(self.args) and self.accelerator.sync_gradients and torch.isfinite(loss):
+            if self.sides is not None:
+                self.sides.finish(model, num_items_in_batch)
+            if self.curriculum is not None:
+                self.curriculum.advance(of_all)
+        return loss
+
+    def _note(self, name: str, values: torch.Tensor) -> None:
+        if self.sides is None or not self.sides.repeating:
+            super()._note(name, values)
+
     def keep(self, checkpoint: Path) -> None:
-        """Keep what teachers have said beside a checkpoint."""
+        """Keep what teachers have said beside a checkpoint, and what wrappers remember."""
         self.memory.save(checkpoint)
+        if self.curriculum is not None:
+            self.curriculum.save(checkpoint)
+        if self.sides is not None and self.args.dual_optim:
+            self.sides.dual.save(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         self.memory.load(Path(resume_from_checkpoint))
+        if self.curriculum is not None:
+            self.curriculum.load(Path(resume_from_checkpoint))
+        if self.sides is not None and self.args.dual_optim:
+            self.sides.dual.load(Path(resume_from_checkpoint))
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""
@@ -247,6 +294,8 @@ class UnlearningTrainer(TaskTrainer):
         output = TrainOutput(global_step=0, training_loss=0.0, metrics={})
         try:
             self.prepare()
+            if self.sides is not None:
+                self.sides.check()
             if type(self).edit is UnlearningTrainer.edit:
                 output = super().train(*args, **kwargs)
                 self.finish(self.model)

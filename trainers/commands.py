@@ -23,6 +23,7 @@ from mubench.trainers.rows import Result
 from mubench.trainers.run import Request, plan_run, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.settings import RECORDED, for_one_of, recorded_names
+from mubench.trainers.wrappers import WRAPPED
 
 
 @dataclass
@@ -62,12 +63,13 @@ def method_parser(method: str) -> FlagParser:
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.set_defaults(seed=0, save_strategy="epoch")
     own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
-    training = [name for name in RECORDED if name not in LORA]
+    training = [name for name in RECORDED if name not in (*LORA, *WRAPPED)]
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
             f"arguments of {method}": own,
             "LoRA": LORA,
+            "wrappers, for every method": WRAPPED,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
             "arguments of transformers.TrainingArguments that change no result": sorted(MANNERS - {"output_dir"}),
         }

@@ -14,16 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import IGNORED, NonFiniteError, per_example_loss
+from mubench.hub_builders.terms import IGNORED, NonFiniteError, per_example_loss, trainable
 from mubench.trainers.base import UnlearningTrainer
 
 # Up to here the expectation over the labels is a sum over all of them.
 EXACT_CLASSES = 20
-
-
-def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Return the weights that training would move; tied ones come once."""
-    return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:

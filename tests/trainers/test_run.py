@@ -22,6 +22,7 @@ from mubench.trainers.base import UnlearningArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.run import plan_run, sides
 from mubench.trainers.settings import RECORDED, recorded_arguments
+from mubench.trainers.wrappers import WRAPPED
 from tests.walk import COUNTS, FORGET, RATIO, files
 
 # What changes how a run is done, never what comes out.
@@ -86,12 +87,30 @@ def test_how_a_run_is_done_is_no_part_of_it(walked, manner):
     assert planned(walked, arguments={manner: MANNERS[manner]}) == planned(walked)
 
 
-@pytest.mark.parametrize("change", [{"weight_decay": 0.3}, {"data_seed": 4}, {"max_steps": 2}, {"optim": "sgd"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"weight_decay": 0.3}, {"data_seed": 4}, {"max_steps": 2}, {"optim": "sgd"}, {"curriculum": "superloss"},
+     {"optim": "sophia"}, {"harmonise": "munba"}, {"dual_optim": "sgd"}, {"sam_rho": 0.0}],
+)  # fmt: skip
 def test_every_hyper_parameter_is_part_of_it(walked, change):
     run, name = planned(walked, arguments=change)
     plain, plain_name = planned(walked)
     assert run.tuned == "custom"
     assert run.identity != plain.identity and name != plain_name
+
+
+@pytest.mark.parametrize(
+    ("on", "recorded"),
+    [({"curriculum": "superloss"}, {"curriculum": "superloss", "curriculum_lambda": 10}),
+     ({"optim": "sophia"}, {"sophia_rho": 0.04, "sophia_beta1": 0.9, "sophia_beta2": 0.95}),
+     ({"dual_optim": "sgd"}, {"dual_optim": "sgd", "dual_learning_rate": None}),
+     ({"harmonise": "munba"}, {"harmonise": "munba"}), ({"sam_rho": 0.1}, {"sam_rho": 0.1})],
+)  # fmt: skip
+def test_a_wrapper_is_recorded_where_it_is_on_and_nowhere_else(walked, on, recorded):
+    plain, _ = planned(walked)
+    assert not plain.arguments.keys() & set(WRAPPED)
+    run, _ = planned(walked, arguments=on)
+    assert run.arguments == {**plain.arguments, **on, **recorded}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -100,8 +119,8 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     secret = {"hub_token": "hf_secret", "run_name": str(tmp_path), "logging_strategy": "no"}
     found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
     own = {field.name for field in dataclasses.fields(trainer.arguments)}
-    shared = {field.name for field in dataclasses.fields(TaskArguments)}
-    assert found.keys() == own - shared - {"remember"} | set(RECORDED) - set(LORA)
+    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember"}
+    assert found.keys() == own - shared | set(RECORDED) - {*LORA, *WRAPPED}
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 

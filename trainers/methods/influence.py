@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import example_gradients, gradient_sum, trainable
+from mubench.trainers.importance import example_gradients, gradient_sum
 
 LARGEST_BYTES = 4 << 30
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.convolutions import is_convolutional, kernels
-from mubench.trainers.importance import gradient_sum, top_share, trainable
+from mubench.trainers.importance import gradient_sum, top_share
 from mubench.trainers.teachers import random_copy
 
 

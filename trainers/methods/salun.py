@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import Paper
-from mubench.trainers.importance import gradient_sum, top_share, trainable
+from mubench.trainers.importance import gradient_sum, top_share
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
+from mubench.hub_builders.terms import per_example_loss, trainable
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import mean_squares, trainable
+from mubench.trainers.importance import mean_squares
 
 # The smallest loss a weight is computed from: a row that is learned perfectly would outweigh all others.
 LEAST_LOSS = 1e-6

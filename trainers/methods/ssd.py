@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import mean_squares, trainable
+from mubench.trainers.importance import mean_squares
 
 
 @dataclass

@@ -17,6 +17,7 @@ from mubench.trainers.methods.npo import NpoTrainer
 from mubench.trainers.methods.rmu import RmuTrainer
 from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
+from mubench.trainers.wrappers.sophia import SophiaArguments
 
 FIRST: dict[str, type[UnlearningTrainer]] = {
     "neg_grad": NegGradTrainer,
@@ -108,7 +109,8 @@ class UndoTrainer(UnlearningTrainer):
     def first_trainer(self) -> UnlearningTrainer:
         """Return the trainer of the other method, on the same model and rows."""
         kind = FIRST[self.args.first]
-        shared = {item.name: getattr(self.args, item.name) for item in dataclasses.fields(TaskArguments) if item.init}
+        fields = (*dataclasses.fields(TaskArguments), *dataclasses.fields(SophiaArguments))
+        shared = {item.name: getattr(self.args, item.name) for item in fields if item.init}
         own = {"learning_rate": self.args.first_rate, "num_train_epochs": self.args.first_epochs, "max_steps": -1}
         args = kind.arguments(**{**shared, **own, "save_strategy": "no", "remember": self.args.remember})
         rows = self.train_dataset
