@@ -46,6 +46,10 @@ DRAWING: tuple[Kind, ...] = ("text_to_image",)
 class UnlearningArguments(WrapperArguments, TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
+    # A plain word: of transformers' own type the command line would take none but its own optimizers.
+    optim: str = field(
+        default=str(TaskArguments.optim), metadata={"help": "Optimizer: one that transformers knows, or sophia."}
+    )
     remember: bool = field(
         default=True, metadata={"help": "Ask frozen teachers about a row once; turn off if the collator is random."}
     )
