@@ -138,7 +138,8 @@ def train_into(
     work = Path(str(trainer.args.output_dir))
     with memory_told("a step of training", TRAINING):
         cost = fit(trainer, work)
-    done = dataclasses.replace(run, cost=cost, **surroundings(trainer.args.device))
+    history = trainer.history()
+    done = dataclasses.replace(run, cost=cost, history=history, **surroundings(trainer.args.device))
 
     if bench.task.classifiers:
         train_eye(bench, folder.parent)  # by all processes, before one of them asks it

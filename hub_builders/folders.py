@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ RUN_FILE = "run.json"
 REFERENCE = "reference"
 WORK = ".work"
 _STAGE = ".stage-"
-_MEASURED = ("cost", "versions", "device", "tuned")
+_MEASURED = ("cost", "history", "versions", "device", "tuned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Run:
         parent: Identity of the model the run started from; ``None`` for base and retrained models.
         eval_seed: Seed of what the model was asked to draw, which its reference outputs are about.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
+        history: What was found after every epoch, where anybody looked.
         versions: Library versions.
         device: What it ran on.
     """
@@ -62,6 +63,7 @@ class Run:
     parent: str | None = None
     eval_seed: int = 0
     cost: Mapping[str, float] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
 

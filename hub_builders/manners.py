@@ -9,7 +9,7 @@ MANNERS = frozenset({
     "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
     "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps", "remember", "ddp_backend",
-    "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size",
+    "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size", "eval_each_epoch",
 })  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Letters: ``B`` rows of a batch, ``K`` classes, ``N`` rows of a dataset.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import math
@@ -138,6 +139,7 @@ class TaskTrainer(Trainer):
         self.spent_before: dict[str, float] = {}
         self.epoch_ends: frozenset[int] = frozenset()
         self._started: float | None = None
+        self._aside = 0.0
         self._sums: dict[str, torch.Tensor] = {}
         self._rows: dict[str, int] = {}
 
@@ -181,7 +183,21 @@ class TaskTrainer(Trainer):
 
     def costs(self) -> dict[str, float]:
         """Return what this process has spent on the run."""
-        return {"seconds": time.perf_counter() - self._started if self._started is not None else 0.0}
+        running = time.perf_counter() - self._started if self._started is not None else 0.0
+        return {"seconds": max(running - self._aside, 0.0)}
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave what is done within the block out of what the run costs."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._aside += time.perf_counter() - began
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return what a run tells of its epochs beside the result."""
+        return []
 
     def start_clock(self) -> None:
         """Start counting seconds, unless they are counted already."""

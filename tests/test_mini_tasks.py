@@ -16,11 +16,11 @@ from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.base import DRAWING, WRITING
+from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, unlearn
-from mubench.trainers.scoring import guessed
 from mubench.trainers.sweep import QUIET
 from tests.hub_builders.mini_rules import Answers, check
 

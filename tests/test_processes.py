@@ -15,8 +15,9 @@ from mubench.hub_builders import base_models
 from mubench.hub_builders.__main__ import main as room_one
 from mubench.hub_builders.folders import WORK
 from mubench.hub_builders.training import TaskTrainer
-from mubench.trainers import results, scoring
+from mubench.trainers import epochs, results, scoring
 from mubench.trainers.__main__ import main as room_two
+from mubench.trainers.metrics import Views
 from tests.few import RATIO, few_rows, shrink
 from tests.trainers.toy import KillAt, Killed
 
@@ -48,9 +49,12 @@ def words(backbone: str, task: str, models: str) -> list[str]:
 def walk(models: str) -> None:
     """Run base, retrain and scrub of every backbone in the current folder, where the data are."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epochs, "proxy", doubt)
         if os.environ.get("RANK", "0") != "0":
-            for module, name in ((base_models, "save_model"), (results, "write_result"), (scoring, "write_result")):
-                patch.setattr(module, name, forbidden)
+            for module in (base_models, epochs):
+                patch.setattr(module, "save_model", forbidden)
+            for module in (results, scoring):
+                patch.setattr(module, "write_result", forbidden)
         for backbone in BACKBONES:
             where = words(backbone, shrink(patch, backbone, **PLAIN), models)
             base = ["base", *where, "--save_strategy=steps", "--save_steps=2", "--logging_steps=1"]
@@ -60,9 +64,14 @@ def walk(models: str) -> None:
             judged = backbone == "vit"
             for seed in range(1 + judged):
                 assert room_two(["retrain", *where, f"--ratio={RATIO}", f"--base_seed={seed}"]) == 0
-            assert (
-                room_two(["scrub", *where, *SCRUB, f"--ratio={RATIO}", f"--judge={judged}", "--results", models]) == 0
-            )
+            scrub = ["scrub", *where, *SCRUB, f"--ratio={RATIO}"]
+            assert room_two([*scrub, f"--judge={judged}", "--results", models]) == 0
+            assert room_two([*scrub, "--judge=False", "--keep=best"]) == 0
+
+
+def doubt(model: Views, _: Views) -> float:
+    """Stand in for P, of which base models of two epochs know too little."""
+    return -float(model["forget"].true_probability.mean())
 
 
 def forbidden(*_: object, **__: object) -> None:
@@ -116,16 +125,24 @@ def folders(root: Path, models: str) -> list[str]:
 def test_two_processes_make_the_models_of_one(root):
     made = folders(root, "one")
     assert made == folders(root, "two")
-    assert len(made) == 7
+    assert len(made) == 9
     for name in made:
         one, two = (load_file(root / models / name / "model.safetensors") for models in ("one", "two"))
         assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5, name
         runs = [json.loads((root / models / name / "run.json").read_text()) for models in ("one", "two")]
         assert runs[0]["identity"] == runs[1]["identity"]
         assert runs[1]["device"] == "2 x cpu"
+        assert_same_history(*(run["history"] for run in runs), length=2 if "keep" in runs[0]["arguments"] else 0)
         for count in ("forward", "backward"):
             assert runs[0]["cost"].get(count) == runs[1]["cost"].get(count)
             assert isinstance(runs[1]["cost"].get(count, 0), int)
+
+
+def assert_same_history(one: list[dict[str, float]], two: list[dict[str, float]], *, length: int) -> None:
+    assert len(one) == len(two) == length
+    for first, second in zip(one, two, strict=True):
+        assert first.keys() == second.keys()
+        assert list(first.values()) == pytest.approx(list(second.values()), abs=1e-5)
 
 
 def test_only_the_first_process_writes_and_talks(root):
@@ -134,7 +151,8 @@ def test_only_the_first_process_writes_and_talks(root):
     assert rows[0] == rows[1] != []
     first, other = (next((root / "logs").glob(f"*/attempt_0/{rank}")) for rank in (0, 1))
     said = (first / "stdout.log").read_text()
-    assert said.count("model: two/") == 5
+    assert said.count("model: two/") == 7
+    assert said.count("epoch ") == 4
     assert said.count("row:   two/") == 1
     assert "it/s" in (first / "stderr.log").read_text()
     assert (other / "stdout.log").read_text() == ""

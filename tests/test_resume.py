@@ -66,8 +66,9 @@ def check(root: Path, name: str, *words: str, folder: str) -> None:
     finish(root, killed, *words)
     assert_equal_models(root / whole / folder, root / killed / folder)
     assert not list((root / killed / WORK).iterdir())
-    costs = [json.loads((root / models / folder / "run.json").read_text())["cost"] for models in (whole, killed)]
-    assert costs[0].get("forward") == costs[1].get("forward")
+    runs = [json.loads((root / models / folder / "run.json").read_text()) for models in (whole, killed)]
+    assert runs[0]["cost"].get("forward") == runs[1]["cost"].get("forward")
+    assert runs[0]["history"] == runs[1]["history"]
 
 
 @pytest.mark.parametrize("backbone", ["resnet", "vit"])
@@ -76,8 +77,9 @@ def test_a_killed_base_training_goes_on_exactly(root, backbone):
     check(root, backbone, *words, folder=f"cifar10-mini-{backbone}")
 
 
-def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases(root):
+def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases_and_keeps_its_best_epoch(root):
     words = ["mubench.trainers", "scrub", "--backbone=vit", "--ratio=5", "--judge=False", "--num_train_epochs=9"]
+    words += ["--keep=best"]
     finish(root, "name", "mubench.hub_builders", "base", "--backbone=vit")
     for models in ("whole-scrub", "killed-scrub"):
         shutil.copytree(root / "name", root / models)

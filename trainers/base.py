@@ -5,6 +5,7 @@ Letters: ``B`` rows of a batch, ``K`` classes, ``T`` tokens, ``D`` features, ``N
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,13 @@ from mubench.hub_builders.processes import of_all
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
 from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.trainers.epochs import EpochArguments, Epochs, check_epochs
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 from mubench.trainers.papers import Paper
 from mubench.trainers.recall import Memory
 from mubench.trainers.sides import Sides
 from mubench.trainers.teachers import frozen_copy
+from mubench.trainers.views import Look, plain_look
 from mubench.trainers.wrappers import WrapperArguments, sophia, wrappers_on
 from mubench.trainers.wrappers.superloss import SuperLoss
 
@@ -43,7 +46,7 @@ DRAWING: tuple[Kind, ...] = ("text_to_image",)
 
 
 @dataclass
-class UnlearningArguments(WrapperArguments, TaskArguments):
+class UnlearningArguments(WrapperArguments, EpochArguments, TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
     # A plain word: of transformers' own type the command line would take none but its own optimizers.
@@ -61,6 +64,7 @@ class UnlearningArguments(WrapperArguments, TaskArguments):
         super().__post_init__()
         self.optim = sophia.NAME if ours else self.optim
         self.check_wrappers()
+        self.check_keep()
 
 
 class UnlearningTrainer(TaskTrainer):
@@ -97,6 +101,7 @@ class UnlearningTrainer(TaskTrainer):
         counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
         memory: What the teachers have said, see `ask`.
+        look: What is looked at after every epoch; ``None`` for the trainer's own rows, of classes or tokens.
         inner: A trainer of another method that `prepare` sets to work on the same model; its teachers are counted too.
     """
 
@@ -151,6 +156,7 @@ class UnlearningTrainer(TaskTrainer):
         )
         if not isinstance(self.args, self.arguments):
             raise ValueError(f"expected args of {self.arguments.__name__}, got {type(self.args).__name__}")  # noqa: TRY004
+        check_epochs(type(self), self.args)
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
         self.validation, self.teacher = validation, teacher
         self.teachers: dict[str, torch.nn.Module] = {}
@@ -161,6 +167,13 @@ class UnlearningTrainer(TaskTrainer):
         self.curriculum = SuperLoss(self.args.curriculum_lambda) if self.args.curriculum else None
         apart = any(wrapper.sides for wrapper in wrappers_on(self.args))
         self.sides = Sides(self, super().forward_backward) if apart else None
+        self.look: Look | None = None
+        self.epochs: Epochs | None = None
+
+    @classmethod
+    def changes_once(cls) -> bool:
+        """Whether weights are changed outside training, so that no epoch's model is the result."""
+        return cls.edit is not UnlearningTrainer.edit or cls.finish is not UnlearningTrainer.finish
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
@@ -229,6 +242,16 @@ class UnlearningTrainer(TaskTrainer):
         """Return what this process has spent on the run: seconds, and examples where a counter is attached."""
         return {**super().costs(), **(self.counter.counts() if self.counter else {})}
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave what is done within the block out of the costs: its seconds and its examples."""
+        with super().aside(), self.counter.paused() if self.counter else contextlib.nullcontext():
+            yield
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return what was found after every epoch, if anybody looked."""
+        return self.epochs.history() if self.epochs else []
+
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and side, and their prints where teachers are asked about them."""
         return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.args.remember)
@@ -294,6 +317,9 @@ class UnlearningTrainer(TaskTrainer):
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """Prepare at the original weights, then train, or edit the weights once."""
         self.start_clock()
+        if self.args.watches and self.epochs is None:
+            self.epochs = Epochs(self, self.look or plain_look(self))
+            self.add_callback(self.epochs)
         trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
         output = TrainOutput(global_step=0, training_loss=0.0, metrics={})
         try:

@@ -16,6 +16,7 @@ from mubench.hub_builders.processes import is_first, take_part, world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import get_method
+from mubench.trainers.epochs import EpochArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import find_group
 from mubench.trainers.results import read_result
@@ -63,15 +64,18 @@ def method_parser(method: str) -> FlagParser:
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.set_defaults(seed=0, save_strategy="epoch")
     own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
-    training = [name for name in RECORDED if name not in (*LORA, *WRAPPED)]
+    between = tuple(EpochArguments.__dataclass_fields__)
+    training = [name for name in RECORDED if name not in (*LORA, *WRAPPED, *between)]
+    manners = sorted(MANNERS - {"output_dir", *between})
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
             f"arguments of {method}": own,
+            "between epochs": between,
             "LoRA": LORA,
             "wrappers, for every method": WRAPPED,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
-            "arguments of transformers.TrainingArguments that change no result": sorted(MANNERS - {"output_dir"}),
+            "arguments of transformers.TrainingArguments that change no result": manners,
         }
     )
     return parser

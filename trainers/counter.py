@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +22,7 @@ class Counter:
 
     An example counts forward when a model returns its logits, and backward when a gradient reaches them. Teachers are
     looked up at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
-    the block counts too.
+    the block counts too, unless it is within `paused`.
 
     Args:
         trainer: The trainer whose models are watched.
@@ -36,6 +38,7 @@ class Counter:
         self.forward: dict[str, int] = defaultdict(int)
         self.backward: dict[str, int] = defaultdict(int)
         self.whole: dict[str, float] = defaultdict(float)
+        self._on = True
 
     def counts(self) -> dict[str, float]:
         """Return the examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were cut."""
@@ -44,6 +47,15 @@ class Counter:
         }  # fmt: skip
         whole = sum(self.whole.values())
         return counts if whole == counts["forward"] else {**counts, "whole": whole}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count nothing within the block."""
+        before, self._on = self._on, False
+        try:
+            yield
+        finally:
+            self._on = before
 
     def __enter__(self) -> Counter:
         """Start counting."""
@@ -67,7 +79,7 @@ class Counter:
         return next((name for name, teacher in teachers.items() if module is teacher), None)
 
     def _count(self, module: torch.nn.Module, _: Any, output: Any) -> None:
-        name = self._name(module)
+        name = self._name(module) if self._on else None
         if name is None:
             return
         rows = len(output.logits)

@@ -110,7 +110,8 @@ class RunInfo(_Row):
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        return cls(**asdict(run), run_id=run_id, identity=run.identity, control=control)
+        fields = {name: value for name, value in asdict(run).items() if name != "history"}
+        return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
 class Value(_Row):

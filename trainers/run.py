@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
 from mubench.hub_builders import names
-from mubench.hub_builders.base_models import check_cut, recipe_arguments, train_into
+from mubench.hub_builders.base_models import check_cut, recipe_arguments, train_eye, train_into
 from mubench.hub_builders.folders import Run, is_complete, read_run, work_folder
 from mubench.hub_builders.hints import command
 from mubench.hub_builders.manners import check_arguments
@@ -22,8 +22,10 @@ from mubench.hub_builders.workbench import Workbench
 from mubench.trainers.applicability import check_request, get_method
 from mubench.trainers.base import CLASSIFICATION, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
+from mubench.trainers.epochs import check_epochs
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.settings import for_one_of, recorded_arguments, recorded_names
+from mubench.trainers.views import bench_look
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,7 +197,9 @@ def plan_run(request: Request) -> Run:
     scratch = request.trainer.from_scratch
     if scratch and request.base:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
-    arguments = recorded_arguments(request.trainer, request.training_arguments(""))
+    given = request.training_arguments("")
+    check_epochs(request.trainer, given)
+    arguments = recorded_arguments(request.trainer, given)
     plain = recorded_arguments(request.trainer, request.training_arguments("", plain=True))
     return request.bench.run(
         ratio=request.ratio,
@@ -219,6 +223,9 @@ def unlearn(request: Request) -> Path:
     bench = request.bench
     validation = {"validation": bench.encode("validation", processor)} if request.trainer.needs_validation else None
     args = request.training_arguments(str(work))
+    seeing = processor
+    if args.watches and bench.task.classifiers:
+        seeing = dataclasses.replace(processor, eye=train_eye(bench, request.models))
     if request.trainer.from_scratch:
         check_cut(model, args)
     trainer = request.trainer(
@@ -229,7 +236,9 @@ def unlearn(request: Request) -> Path:
         data_collator=bench.modality.collator(processor),
         processing_class=processor,
     )
+    asked = request.arguments.get("per_device_eval_batch_size")
+    if args.watches:
+        trainer.look = bench_look(bench, request.ratio, seeing, batch_size=asked)
     with Counter(trainer) as trainer.counter:
-        asked = request.arguments.get("per_device_eval_batch_size")
         train_into(folder, run, trainer, bench, processor, batch_size=asked)
     return folder

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.folders import read_run
 from mubench.trainers.controls import leave_one_out
 from mubench.trainers.judge import judge, judge_controls
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import Views
+from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.references import Group
 from mubench.trainers.results import RunInfo, read_result, write_result
 from mubench.trainers.rows import References, Result
@@ -22,11 +22,6 @@ def passes(cost: Mapping[str, float]) -> float:
     """Return what a run cost: forward passes plus two for each backward one, those cut short by their depth."""
     share = cost["whole"] / cost["forward"] if "whole" in cost else 1.0  # of the depth that passes come through
     return share * (cost["forward"] + 2 * cost["backward"])
-
-
-def guessed(outputs: Answers) -> float:
-    """Return the score of the most frequent answer given everywhere, which no uniform guess beats."""
-    return float(outputs.fixed(outputs.most_frequent()).correct.mean())
 
 
 class Judge:

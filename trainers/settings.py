@@ -11,19 +11,21 @@ from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.processes import STEP
 from mubench.hub_builders.training import TaskArguments
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
+from mubench.trainers.epochs import EpochArguments
 from mubench.trainers.wrappers import WRAPPED, WRAPPERS, WrapperArguments
 
 # Of `TrainingArguments`; every field of a method's own dataclass is recorded as well. No paths and no tokens.
 RECORDED = (
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", *LORA, *WRAPPED,
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", *LORA, *WRAPPED, "keep",
 )  # fmt: skip
 
 
 def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
     """Return the names of the arguments that a method's runs record."""
-    shared = {f.name for base in (TaskArguments, WrapperArguments) for f in dataclasses.fields(base)} | MANNERS
+    elsewhere = (TaskArguments, WrapperArguments, EpochArguments)
+    shared = {field.name for base in elsewhere for field in dataclasses.fields(base)} | MANNERS
     return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
 
 
@@ -35,6 +37,8 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     off = {name for wrapper in WRAPPERS.values() if not wrapper.on(arguments) for name in wrapper.arguments}
     if arguments.lora_rank is None:
         off |= set(LORA)
+    if arguments.keep == "last":  # what a run does unless it is told otherwise is not recorded
+        off.add("keep")
     values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
     size, parts = STEP
     values[size] *= arguments.world_size

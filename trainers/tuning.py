@@ -21,10 +21,11 @@ from mubench.hub_builders.load import task_info
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.judge import find_flags
 from mubench.trainers.metrics import Case, Views
+from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.score import parts
 from mubench.trainers.references import Group, find_group
 from mubench.trainers.run import Request, unlearn
-from mubench.trainers.scoring import guessed, passes
+from mubench.trainers.scoring import passes
 from mubench.trainers.spaces import space_of
 from mubench.trainers.sweep import QUIET, Place, Sweep
 from mubench.trainers.trials import Study, Trial, read_trials, write_trials

@@ -14,7 +14,10 @@ RUN = Run(
     task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=5, split="0123", backbone="resnet",
     base_seed=0, method="scrub", seed=1, recipe={"epochs": 12}, arguments={"gamma": 0.9}, parent="abcd",
 )  # fmt: skip
-MEASURED = {"cost": {"seconds": 3.0}, "versions": {"torch": "9"}, "device": "H100", "tuned": "custom"}
+MEASURED = {
+    "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
+    "tuned": "custom",
+}  # fmt: skip
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
     "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},

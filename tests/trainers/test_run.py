@@ -119,8 +119,8 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     secret = {"hub_token": "hf_secret", "run_name": str(tmp_path), "logging_strategy": "no"}
     found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
     own = {field.name for field in dataclasses.fields(trainer.arguments)}
-    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember"}
-    assert found.keys() == own - shared | set(RECORDED) - {*LORA, *WRAPPED}
+    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember", "eval_each_epoch"}
+    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *WRAPPED, "keep"}
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 

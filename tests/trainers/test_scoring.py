@@ -9,6 +9,7 @@ import pytest
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import Outputs, TokenOutputs
 from mubench.trainers import scoring
+from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.results import read_result, read_results
 from tests.walk import BASES, RATIO, RETRAINED, files
 
@@ -121,9 +122,9 @@ def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
 def test_chance_is_what_the_most_frequent_answer_scores():
     labels = np.array([0, 0, 0, 1, 2])
     uneven = Outputs(np.array(list("abcde")), np.zeros((5, 3), dtype=np.float32), labels)
-    assert scoring.guessed(uneven) == 0.6
+    assert guessed(uneven) == 0.6
     tokens = TokenOutputs(
         np.array(["a", "b"]), np.array([1, 3]), np.array([7, 7, 8, 9], dtype=np.int32), np.zeros(4, dtype=np.float32),
         np.ones(4, dtype=bool), np.zeros((4, 2), dtype=np.int32), np.zeros((4, 2), dtype=np.float32),
     )  # fmt: skip
-    assert scoring.guessed(tokens) == (1 + 1 / 3) / 2
+    assert guessed(tokens) == (1 + 1 / 3) / 2

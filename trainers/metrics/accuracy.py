@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mubench.hub_builders.answers import Answers
 from mubench.trainers.metrics.case import Case, Views
 
 
@@ -15,3 +16,8 @@ def accuracy(views: Views, split: str) -> float:
 def accuracy_on(split: str) -> Callable[[Case], float]:
     """Return the metric that scores the judged model on one split."""
     return lambda case: accuracy(case.model, split)
+
+
+def guessed(outputs: Answers) -> float:
+    """Return the score of the most frequent answer given everywhere, which no uniform guess beats."""
+    return float(outputs.fixed(outputs.most_frequent()).correct.mean())
