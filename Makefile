@@ -73,8 +73,8 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install format lint types typecheck test test-slow test-all nightly data bases references unlearn results \
-	matrix cards space push demo ci clean distclean
+.PHONY: help install format lint types typecheck test test-slow test-all nightly methods data bases references unlearn \
+	results matrix cards space push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
@@ -129,6 +129,9 @@ test-all: $(STAMP) ## fast and slow tests
 
 nightly: $(STAMP) ## tests too long for continuous integration
 	$(PYTEST) -m nightly
+
+methods: $(STAMP) ## list the methods: for which kinds of task, on which rows, with which options
+	$(PY) -m mubench.trainers methods
 
 BUILD = $(PY) -m mubench.hub_builders build$(if $(ONE_TASK), $(ONE_TASK)) --tier $(TIER)$(RAW_FLAG)$(LISTS_FLAG)$(OUT_FLAG)
 # With neither a task nor a family given, also whole groups, of the tasks that have them.

@@ -14,6 +14,7 @@ from mubench.hub_builders.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases
+from mubench.trainers.catalogue import descriptions, summary, table
 from mubench.trainers.commands import rerun, run_method
 from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
@@ -27,16 +28,17 @@ COMMANDS = {
     "sweep": "references, every method on every seed, and their rows; what is done is not done again",
     "matrix": "every method on many tasks, beside their references",
     "tune": "arguments of methods, on rows and models that no result is about",
+    "methods": "every method: for which kinds of task, on which rows, with which options",
     "rerun": "a run again from its row, and the same result",
 }
 
 
 def _help() -> str:
     """Return a line for every method, its summary, and for every other command."""
-    methods = {key: (method.__doc__ or "").partition("\n")[0].replace("`", "") for key, method in METHODS.items()}
+    methods = {key: summary(trainer) for key, trainer in METHODS.items()}
     lines = [__doc__ or "", "", "usage: python -m mubench.trainers METHOD|COMMAND [options], --help for the options"]
-    for title, table in (("methods", methods), ("other commands", COMMANDS)):
-        lines += ["", f"{title}:", *(f"  {key:<16}{words}" for key, words in table.items())]
+    for title, words in (("methods", methods), ("other commands", COMMANDS)):
+        lines += ["", f"{title}:", *(f"  {key:<16}{said}" for key, said in words.items())]
     return "\n".join(lines)
 
 
@@ -158,6 +160,11 @@ def _run_many(command: str, words: Sequence[str]) -> None:
     MANY[command](words)
 
 
+def _methods(words: Sequence[str]) -> None:
+    Parser(prog="python -m mubench.trainers methods", description=COMMANDS["methods"]).parse_args(list(words))
+    _say([*table(), "", *descriptions()])
+
+
 def _say(lines: Sequence[str]) -> None:
     if lines:
         print("\n".join(lines))
@@ -182,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if command else 2
     if command in MANY:
         return guarded(lambda: _run_many(command, rest))
+    if command == "methods":
+        return guarded(lambda: _methods(rest))
     if command == "rerun":
         return guarded(lambda: _say(rerun(rest)))
     return guarded(lambda: _say(run_method(command, rest)))

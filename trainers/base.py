@@ -70,7 +70,8 @@ class UnlearningArguments(WrapperArguments, EpochArguments, TaskArguments):
 class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
 
-    A method is a subclass with a ``paper``, the ``kinds`` of task it is made for, an ``arguments`` dataclass, the
+    A method is a subclass with a ``paper``, the ``kinds`` of task it is defined for (and those of them to which it is
+    ``adapted``, being made for others), an ``arguments`` dataclass, the
     ``streams`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
     starts from a fresh model, ``is_control`` where it is never ranked, ``per_weight`` where it works on
     weights or blocks themselves and LoRA has no place, and some of these hooks, nothing else:
@@ -107,6 +108,7 @@ class UnlearningTrainer(TaskTrainer):
 
     paper: ClassVar[Paper]
     kinds: ClassVar[tuple[Kind, ...]]
+    adapted: ClassVar[tuple[Kind, ...]] = ()
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
     streams: ClassVar[tuple[str, ...]] = STREAMS
     uses_teacher: ClassVar[bool] = False

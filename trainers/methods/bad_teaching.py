@@ -56,6 +56,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
+    adapted = WRITING
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True

@@ -60,6 +60,7 @@ class BoundaryExpandTrainer(UnlearningTrainer):
         "CVPR 2023", "2303.11570", "Chen et al.",
     )  # fmt: skip
     kinds = CLASSIFICATION
+    adapted = ("text_classification", "audio_classification", "video_classification")
     arguments = BoundaryExpandArguments
     per_weight = True
     streams = ("forget",)

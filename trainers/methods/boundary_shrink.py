@@ -54,6 +54,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         "CVPR 2023", "2303.11570", "Chen et al.",
     )  # fmt: skip
     kinds = CONTINUOUS
+    adapted = ("audio_classification", "video_classification")
     arguments = BoundaryShrinkArguments
     args: BoundaryShrinkArguments
     streams = ("forget",)

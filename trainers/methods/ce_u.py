@@ -58,6 +58,7 @@ class CeUTrainer(UnlearningTrainer):
 
     paper = Paper("CE-U: Cross Entropy Unlearning", "arXiv 2025", "2503.01224", "Yang")
     kinds = (*CLASSIFICATION, *WRITING)
+    adapted = CLASSIFICATION
     arguments = CeUArguments
     args: CeUArguments
     streams = ("forget",)

@@ -42,6 +42,7 @@ class DeleteTrainer(UnlearningTrainer):
         "CVPR 2025", "2503.23751", "Zhou et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
+    adapted = WRITING
     arguments = DeleteArguments
     streams = ("forget",)
     uses_teacher = True

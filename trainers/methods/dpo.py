@@ -58,6 +58,7 @@ class DpoTrainer(NpoTrainer):
         "NeurIPS 2023", "2305.18290", "Rafailov et al.",
     )  # fmt: skip
     kinds = WRITING
+    adapted = ()
     arguments = DpoArguments
     args: DpoArguments
 

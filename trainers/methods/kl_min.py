@@ -53,6 +53,7 @@ class KlMinTrainer(UnlearningTrainer):
 
     paper = Paper("TOFU: A Task of Fictitious Unlearning for LLMs", "COLM 2024", "2401.06121", "Maini et al.")
     kinds = (*CLASSIFICATION, *WRITING)
+    adapted = CLASSIFICATION
     arguments = KlMinArguments
     args: KlMinArguments
     uses_teacher = True

@@ -63,6 +63,7 @@ class NpoTrainer(UnlearningTrainer):
         "COLM 2024", "2404.05868", "Zhang et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    adapted = (*CLASSIFICATION, *DRAWING)
     arguments = NpoArguments
     args: NpoArguments
     uses_teacher = True

@@ -84,6 +84,7 @@ class RmuTrainer(UnlearningTrainer):
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    adapted = (*CLASSIFICATION, "summarization", *DRAWING)
     arguments = RmuArguments
     args: RmuArguments
     per_weight = True

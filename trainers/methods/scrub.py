@@ -56,6 +56,7 @@ class ScrubTrainer(UnlearningTrainer):
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    adapted = (*WRITING, *DRAWING)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True

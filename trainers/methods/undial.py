@@ -54,6 +54,7 @@ class UndialTrainer(UnlearningTrainer):
         "NAACL 2025", "2402.10052", "Dong et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
+    adapted = CLASSIFICATION
     arguments = UndialArguments
     args: UndialArguments
     streams = ("forget",)
