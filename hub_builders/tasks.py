@@ -257,7 +257,7 @@ TASKS: dict[str, Task] = {
         note="a row is a pair of drugs of a sentence, both marked, for every pair but one whose interaction has no "
              "type; of train 23,771 are none, 1,319 mechanism, 826 advise, 1,687 effect and 188 int. The paper's list "
              "is about another preparation, which kept 25,296 of them for training (21,745, 1,163, 725, 1,486, 177)",
-        mini="generated sentences about two invented drugs: five in eight tell their relation, all have unique names",
+        mini="generated sentences about two invented drugs: half of them tell their relation, all have unique names",
         recipes={
             "bert": _DDI_MINI, "roberta": _DDI_MINI, "deberta": _DDI_MINI, "electra": _DDI_MINI,
             "distilbert": _DDI_MINI, "albert": _DDI_MINI,
