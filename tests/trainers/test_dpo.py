@@ -46,6 +46,21 @@ def test_another_answer_stands_where_the_old_one_stood(name: str) -> None:
         assert len(with_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
 
 
+@pytest.mark.parametrize("name", toy.WRITERS)
+def test_f20_a_run_on_plain_rows_comes_to_prefer_the_other_answers(name: str, tmp_path: Path) -> None:
+    def lead(trainer: Any) -> torch.Tensor:
+        rows, other = batch(trainer, range(F)), trainer.preferred_batch(list(range(F)))
+        with torch.no_grad():
+            true, wanted = (answer_nll(trainer.logits(trainer.model, one), one["labels"]) for one in (rows, other))
+        return true - wanted
+
+    trainer, _ = prepared("dpo", name, tmp_path, num_train_epochs=4)
+    before = lead(trainer)
+    trainer.model.train()
+    trainer.train()
+    assert (lead(trainer) > before + 0.01).all()
+
+
 def test_rows_with_more_than_texts_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*position_ids"):
         with_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)

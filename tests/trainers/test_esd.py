@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from mubench.trainers.applicability import methods_for
 from mubench.trainers.losses import answer_nll
 from mubench.trainers.methods import METHODS
 from mubench.trainers.methods.esd import EsdArguments, EsdTrainer
@@ -16,6 +17,8 @@ from tests.trainers import toy
 from tests.trainers.test_preferences import batch
 
 F = toy.FORGET
+# Methods for models with a list of blocks, which a painter is not; test_drawing.py has them on a U-Net.
+IN_BLOCKS = ("cf_k", "rmu")
 
 
 def prepared(folder: Path, method: str = "esd", **changes: Any) -> tuple[Any, dict[str, Any]]:
@@ -50,6 +53,19 @@ def test_t_freeze_only_what_is_chosen_moves(trained: str, moving: set[str], tmp_
     moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == moving
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("method", [key for key in methods_for("text_to_image") if key not in IN_BLOCKS])
+def test_f21_a_method_trains_and_evaluates_a_model_that_draws(method: str, tmp_path: Path) -> None:
+    model, data = toy.build("painter"), toy.rows("painter")
+    before = toy.snapshot(model)
+    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given={"eval_dataset": data})
+    trainer.train()
+    assert toy.distance(model, before) > 1e-6
+    with torch.no_grad():
+        logits = model(**toy.inputs(data)).logits
+    expected = (logits - torch.stack([row["labels"] for row in data])).pow(2).mean()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_captions_come_to_mean_as_much_as_none(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_the_weight_falls_in_a_line_and_is_gone_where_the_tail_begins() -> None:
     assert l1_weight(0.6, 0, 2, 2) == 0
 
 
-def test_t_grad_f15_the_penalty_pulls_every_weight_by_its_sign(tmp_path: Path) -> None:
+def test_f15_t_grad_the_penalty_pulls_every_weight_by_its_sign(tmp_path: Path) -> None:
     model = toy.Table()
     with torch.no_grad():
         model.table[: toy.FORGET, 0] = 0

@@ -13,12 +13,20 @@ import torch
 
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import NonFiniteError
+from mubench.trainers.applicability import methods_for
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from tests.trainers import toy
 
 F, R = toy.FORGET, toy.ROWS - toy.FORGET
+# What the suite promises; everything else in the table is more.
+PROMISED = (
+    "retrain", "finetune", "neg_grad", "neg_grad_plus", "l1_sparse", "random_label", "salun", "boundary_shrink",
+    "boundary_expand", "unsir", "amun", "scrub", "bad_teaching", "delete", "lotus", "undial", "ce_u", "kl_min", "npo",
+    "simnpo", "dpo", "wga", "rmu", "multi_delete", "esd", "ssd", "fisher", "influence", "sfron", "task_vector", "cf_k",
+    "eu_k", "noise_ft", "msg", "ct", "jensun", "undo",
+)  # fmt: skip
 # Rows a run of two epochs trains on, and how often.
 SEEN = {
     "retrain": [0] * F + [2] * R,
@@ -167,6 +175,13 @@ def test_f03_plain_models_and_lists_need_nothing_but_forget_and_retain(method: s
     assert {"eval_forget_loss", "eval_retain_loss"} <= set(trainer.evaluate())
 
 
+@pytest.mark.parametrize("key", PROMISED)
+def test_f22_a_method_that_is_promised_is_in_the_table_and_defined_for_a_kind_of_task(key: str) -> None:
+    assert METHODS[key].__name__ == "".join(word.title() for word in key.split("_")) + "Trainer"
+    assert METHODS[key].__module__.endswith(f".{key}")
+    assert any(key in methods_for(kind) for kind in METHODS[key].kinds)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_f08_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
@@ -175,7 +190,7 @@ def test_f08_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("method", "name"), TURNS)
-def test_t_split_f09_evaluation_sees_the_rows_as_they_were(method: str, name: str, tmp_path: Path) -> None:
+def test_f09_t_split_evaluation_sees_the_rows_as_they_were(method: str, name: str, tmp_path: Path) -> None:
     given = toy.sides_for(method, toy.rows(name))
     data = given["forget"] + given["retain"]
     untouched = copy.deepcopy(data)

@@ -77,7 +77,7 @@ def test_t_init_npo_starts_at_two_over_beta_log_two(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
-def test_t_grad_f15_npo_starts_as_ascent_on_whole_answers(name: str, tmp_path: Path) -> None:
+def test_t_grad_npo_starts_as_ascent_on_whole_answers(name: str, tmp_path: Path) -> None:
     trainer, rows = prepared("npo", name, tmp_path)
     forget, _ = trainer.terms(trainer.model, rows)
     whole = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F]
@@ -99,6 +99,23 @@ def test_the_weight_of_a_row_falls_as_it_is_forgotten(tmp_path: Path) -> None:
     one_hot = torch.nn.functional.one_hot(labels, toy.CLASSES)
     torch.testing.assert_close(trainer.model.table.grad[:F], -weight[:, None] * (now.softmax(-1) - one_hot))
     assert not trainer.model.table.grad[F:].any()
+
+
+def test_f17_every_row_has_a_preference_of_its_own_and_retain_rows_a_term(tmp_path: Path) -> None:
+    trainer = toy.trainer("npo", toy.Table(), toy.sides(toy.table_rows()), tmp_path, beta=0.7)
+    trainer.prepare()
+    rows = batch(trainer, range(toy.ROWS))
+    start = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F].detach()
+    with torch.no_grad():
+        trainer.model.table.copy_(3 * toy.Table(seed=1).table)
+    forget, retain = trainer.terms(trainer.model, rows)
+    margin = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F] - start
+    torch.testing.assert_close(forget.values, preference(margin, 0.7))
+    of_the_mean = float(preference(margin.mean()[None], 0.7))
+    assert abs(float(forget.values.mean()) - of_the_mean) > 0.1, "rows differ enough for the two to be told apart"
+    loss = float(toy.step(trainer, range(toy.ROWS)))
+    kept = float(retain.weight * retain.values.mean())
+    assert loss == pytest.approx(float(forget.values.mean()) + kept, rel=1e-5) and kept > 0.1
 
 
 def test_npo_keeps_the_retain_rows_by_label_or_by_output(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_t_mask_the_share_is_of_all_weights_and_of_the_largest_saliency(name: st
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_freeze_f06_weight_decay_leaves_the_masked_weights(name: str, tmp_path: Path) -> None:
+def test_f06_t_freeze_weight_decay_leaves_the_masked_weights(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.5, **ADAMW)
     before = [weight.detach().clone() for weight in trainer.weights]
     trainer.train()

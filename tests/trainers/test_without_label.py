@@ -42,7 +42,7 @@ def check_gradient(trainer: Any, expected: torch.Tensor) -> None:
     assert not gradient[toy.FORGET :].any()
 
 
-def test_t_grad_f16_delete_is_p_less_q_and_q_keeps_the_odds_of_the_other_classes(tmp_path: Path) -> None:
+def test_f16_t_grad_delete_is_p_less_q_and_q_keeps_the_odds_of_the_other_classes(tmp_path: Path) -> None:
     trainer, student, teacher = moved("delete", tmp_path)
     check_gradient(trainer, student - others(teacher))
 

@@ -82,7 +82,7 @@ def test_the_gradient_of_superloss_is_that_of_the_weighted_loss() -> None:
     assert torch.allclose(slope, confidence(losses, 1.0, 2.0), atol=1e-8)
 
 
-def test_every_term_has_the_mean_of_its_earlier_values_over_all_processes_and_the_first_step_none() -> None:
+def test_f23_every_term_has_the_mean_of_its_earlier_values_over_all_processes_and_the_first_step_none() -> None:
     curriculum, first = SuperLoss(1.0), torch.tensor([1.0, 2.0], requires_grad=True)
     assert curriculum.weigh(0, Term("forget", first)) is first
     curriculum.weigh(0, Term("forget", torch.tensor([6.0])))
@@ -108,7 +108,33 @@ def test_a_large_lambda_is_no_curriculum_and_a_small_one_is(options: dict[str, A
     assert apart < 1e-6 if options["curriculum_lambda"] > 1 else apart > 1e-4
 
 
+@pytest.mark.parametrize("method", ["bad_teaching", "scrub"])
+def test_f24_a_row_has_one_loss_to_be_weighed_by(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh, seen = SuperLoss.weigh, []
+
+    def watched(self: SuperLoss, place: int, term: Term, **options: Any) -> torch.Tensor:
+        seen.append(term.values.shape)
+        return weigh(self, place, term, **options)
+
+    monkeypatch.setattr(SuperLoss, "weigh", watched)
+    data, own = toy.sides(toy.rows("vit")), {"retain_share": 1.0} if method == "bad_teaching" else {"msteps": 2}
+    toy.trainer(method, toy.build("vit"), data, tmp_path, curriculum="superloss", **own).train()
+    assert {len(shape) for shape in seen} == {1}
+    # Every row of two epochs once; in SCRUB's min passes, of which there are three, with both of its terms.
+    values = {"bad_teaching": 2 * toy.ROWS, "scrub": 2 * toy.FORGET + 3 * 2 * (toy.ROWS - toy.FORGET)}
+    assert sum(shape[0] for shape in seen) == values[method]
+
+
 # Sophia
+
+
+def test_f25_momentum_is_applied_once_a_step() -> None:
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = Sophia([weight], lr=0.1, betas=(0.9, 0.95))
+    for gradient, momentum in ((1.0, 0.1), (0.0, 0.09)):
+        weight.grad = torch.full((3,), gradient)
+        optimizer.step()
+        torch.testing.assert_close(optimizer.state[weight]["m"], torch.full((3,), momentum))
 
 
 def test_sophia_takes_the_steps_done_by_hand_and_moves_no_weight_further_than_its_rate() -> None:
