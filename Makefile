@@ -158,7 +158,7 @@ matrix: $(STAMP) ## every method on every task that it is made for (after make d
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 
-space: $(STAMP) ## try methods and read the leaderboard in the browser (after a demo)
+space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
 
 push: $(STAMP) ## write all cards, and upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1)
@@ -188,7 +188,7 @@ ci: lint typecheck test demo ## what every change must pass: style, types, tests
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)
 
 clean: ## remove everything that was built (the environment stays)
-	rm -rf mu-bench mu-bench-* models results build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mu-bench mu-bench-* models results runs build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info
 	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders import names
 from mubench.hub_builders.batch_norm import has_batch_norm
@@ -173,13 +173,21 @@ def recorded_options(args: TaskArguments) -> dict[str, Any]:
     return {**lora, **{name: True for name in SPEED if getattr(args, name)}}
 
 
-def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"), **arguments: Any) -> Path:
+def train_base(
+    bench: Workbench,
+    base_seed: int,
+    *,
+    models: Path = Path("models"),
+    callbacks: Sequence[TrainerCallback] = (),
+    **arguments: Any,
+) -> Path:
     """Train a base model by its recipe, unless it is there already.
 
     Args:
         bench: Task and backbone.
         base_seed: Seed of initialisation and data order.
         models: Folder of all models.
+        callbacks: Told how it gets on; they change nothing.
         **arguments: `TaskArguments` that change no result (checkpoints, logging, how a step is cut into batches, of
             which there may be more), LoRA's, and those of `SPEED`; all others are the recipe's.
 
@@ -217,6 +225,7 @@ def train_base(bench: Workbench, base_seed: int, *, models: Path = Path("models"
         args=args,
         train_dataset=bench.encode("train", processor),
         data_collator=bench.modality.collator(processor),
+        callbacks=list(callbacks),
     )
     asked = arguments.get("per_device_eval_batch_size")
     train_into(folder, run, trainer, bench, processor, batch_size=asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,11 +34,15 @@ def task_folders(readme: Path) -> dict[str, str]:
     if not readme.exists():
         return {}
     try:
-        head = readme.read_text(encoding="utf-8").split("---\n", 2)[1]
-        configs = yaml.load(head, Loader=LOADER)["configs"]
-        paths = [PurePosixPath(config["data_files"][0]["path"][0]) for config in configs]
+        return dict(_shown(readme.read_text(encoding="utf-8").split("---\n", 2)[1]))
     except (IndexError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}") from error
+
+
+@lru_cache(maxsize=16)  # half a second for all tasks, and every question about one asks it
+def _shown(head: str) -> dict[str, str]:
+    configs = yaml.load(head, Loader=LOADER)["configs"]
+    paths = [PurePosixPath(config["data_files"][0]["path"][0]) for config in configs]
     return {path.parts[1]: path.parent.as_posix() for path in paths}
 
 

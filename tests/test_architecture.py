@@ -179,7 +179,8 @@ def test_every_sub_package_is_shipped() -> None:
 def foreign(room: str, *, top: bool) -> set[str]:
     """Distributions that a room imports: at the top of its files, or inside their functions as well."""
     called = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-    beside = modules("space") if room == "space" else set()  # a script imports what lies beside it
+    # A script imports what lies beside it.
+    beside = modules("space") | {path.parent.name for path in sources("space")} if room == "space" else set()
     trees = [ast.parse(path.read_text()) for path in sources(room)]
     if top:
         trees = [ast.Module([node for node in tree.body if isinstance(node, IMPORTS)], []) for tree in trees]

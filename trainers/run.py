@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch.utils.data import Subset
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders import names
 from mubench.hub_builders.base_models import check_cut, recipe_arguments, train_eye, train_into
@@ -26,6 +26,7 @@ from mubench.trainers.epochs import check_epochs
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.settings import for_one_of, recorded_arguments, recorded_names
 from mubench.trainers.views import bench_look
+from mubench.trainers.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,8 +213,13 @@ def plan_run(request: Request) -> Run:
     )
 
 
-def unlearn(request: Request) -> Path:
-    """Run a method, unless its result is there already, and return the model's folder."""
+def unlearn(request: Request, callbacks: Sequence[TrainerCallback] = ()) -> Path:
+    """Run a method, unless its result is there already, and return the model's folder.
+
+    Args:
+        request: What to unlearn, with which method.
+        callbacks: Told how it gets on; they change nothing.
+    """
     run = plan_run(request)
     folder = request.folder(run)
     if is_complete(folder, run):
@@ -235,10 +241,14 @@ def unlearn(request: Request) -> Path:
         eval_dataset=validation,
         data_collator=bench.modality.collator(processor),
         processing_class=processor,
+        callbacks=list(callbacks),
     )
     asked = request.arguments.get("per_device_eval_batch_size")
     if args.watches:
         trainer.look = bench_look(bench, request.ratio, seeing, batch_size=asked)
+    for callback in callbacks:
+        if isinstance(callback, Watch):
+            callback.trainer = trainer
     with Counter(trainer) as trainer.counter:
         train_into(folder, run, trainer, bench, processor, batch_size=asked)
     return folder

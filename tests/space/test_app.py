@@ -1,106 +1,168 @@
-"""The layout builds from what is there, and the served Space answers a client on the loopback."""
+"""The page builds from what is there, and the served Space answers clients on the loopback."""
 
-import os
+import asyncio
+import json
 import re
-import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from mubench.trainers.results import read_results, write_result
 from tests.cards.conftest import make_row
+from tests.space.conftest import SPACE, Import
+from tests.space.serving import Served, serving
 from tests.walk import RATIO, Walk, files
 
-ROOT = Path(__file__).resolve().parents[2]
-SPACE = ROOT / "space"
-# The served process and its worker know the small task of the tests.
-SERVE = """
-from tests.walk import quick
-small = quick()
-small.__enter__()
-import app
-if __name__ == "__main__":
-    app.main()
-"""
+ROOT = SPACE.parent
+BIG = "x" * 50_000_000
 
 
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    monkeypatch.syspath_prepend(SPACE)
+def test_nothing_to_show_names_the_command(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    import app  # noqa: PLC0415
-
-    return app
-
-
-def tabs(page: Any) -> list[str]:
-    return [block.label for block in page.blocks.values() if type(block).__name__ == "Tab"]
+    with pytest.raises(FileNotFoundError, match="make data bases"):
+        space("page").build()
 
 
-def test_nothing_to_show_names_the_command(app: ModuleType) -> None:
-    with pytest.raises(FileNotFoundError, match="make demo"):
-        app.build()
-
-
-def test_a_tab_is_there_if_what_it_shows_is(app: ModuleType, tmp_path: Path) -> None:
-    write_result(make_row("scrub"), tmp_path / "results")
+def test_the_page_has_its_tabs_and_asks_nobody_outside(space: Import, place: Path) -> None:
+    app = space("page")
     page = app.build()
-    assert tabs(page) == ["Leaderboard"]
+    tabs = [block.label for block in page.blocks.values() if type(block).__name__ == "Tab"]
+    assert tabs == ["Try out", "Compare", "Leaderboard", "Data explorer"]
     assert not page.analytics_enabled
     assert "fonts.googleapis" not in app.THEME._get_theme_css()
     assert not app.THEME._stylesheets
+    assert "http" not in (SPACE / "style.css").read_text()
+
+
+def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
+    page, api = space("page").build(), space("api")
+    public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
+    assert public == {function.__name__ for function in (*api.PLAIN, *api.STREAMS)}
+    told = set(re.findall(r"^\| `/(\w+)`", (SPACE / "README.md").read_text(), re.MULTILINE))
+    assert told == public
 
 
 def test_the_space_says_what_it_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert (SPACE / "requirements.txt").read_text().splitlines() == project["dependencies"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["text-to-image"]]
+    assert (SPACE / "requirements.txt").read_text().splitlines() == needed
     facts = yaml.safe_load((SPACE / "README.md").read_text().split("---\n")[1])
     assert f"gradio=={facts['sdk_version']}" in (ROOT / "requirements.lock").read_text().splitlines()
     assert (SPACE / facts["app_file"]).is_file()
     assert facts["license"] == project["license"].lower()
 
 
+@pytest.mark.parametrize("said", [None, b"10", b"2000001", b"many"])
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, said: bytes | None) -> None:
+    limits, sent, got = space("limits"), [], []
+    pieces = [{"type": "http.request", "body": b"x" * 600_000, "more_body": True}] * 3
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in pieces:
+            got.append((await receive())["type"])
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    left = iter(pieces)
+
+    async def receive() -> Any:
+        return next(left)
+
+    headers = [] if said is None else [(b"content-length", said)]
+    asyncio.run(limits.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
+    if said in (None, b"10"):
+        assert got == ["http.request", "http.disconnect", "http.disconnect"]
+    else:
+        assert not got and sent[0]["status"] == 413
+        assert "at most 1,000,000 bytes" in json.loads(sent[1]["body"])["detail"]
+
+
 @pytest.fixture
-def url(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Any:
     own_walk.judge().controls()
-    script = tmp_path_factory.mktemp("serve") / "serve.py"
-    script.write_text(SERVE)
-    path = os.pathsep.join([str(SPACE), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    words = [sys.executable, "-u", str(script)]
-    env = {**os.environ, "PYTHONPATH": path, "GRADIO_ANALYTICS_ENABLED": "False"}
-    with subprocess.Popen(words, cwd=own_walk.root, env=env, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        found = next((m for line in server.stdout if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
-        assert found, "the server ended"
-        yield found[0]
-        server.terminate()
+    with serving(own_walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+        yield server
 
 
 @pytest.mark.slow
-def test_a_client_reads_the_leaderboard_and_tries_a_method_out(own_walk: Walk, url: str) -> None:
-    from gradio_client import Client  # noqa: PLC0415
+def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served: Served) -> None:
+    before = files(own_walk.root / "mu-bench") | files(own_walk.models) | files(own_walk.results)
+    client = served.client()
+    assert client.predict(api_name="/settings")["chosen"]["task"] == "cifar10"
+    form = client.predict("cifar10", "resnet", "scrub", api_name="/arguments")
+    assert {"gamma", "alpha"} <= {field["name"] for field in form}
+    told = list(client.submit("cifar10", "resnet", str(RATIO), "scrub", 5, {"gamma": 0.9}, api_name="/try_out"))
+    last = told[-1]
+    assert last["state"] == "finished" and {each["run"] for each in told} == {last["run"]}
+    assert last["wish"]["seed"] == 5 and last["row"]["method"] == "scrub"
+    run = last["run"]
+    assert client.predict(run, api_name="/result")["command"].endswith("--seed 5 --gamma=0.9")
+    assert 0 <= client.predict(run, 0.5, api_name="/attack")["base"]["forget"] <= 1
+    assert json.loads(client.predict(run, api_name="/row"))["seed"] == 5
+    assert client.predict(run, api_name="/download").startswith("UEsDB")  # "PK", the head of a zip file
+    assert client.predict([run, run], api_name="/compare")["S"][0]
+    lines = client.predict({}, [run], api_name="/leaderboard")
+    assert {"yours", "control"} == {line["origin"] for line in lines}
+    assert client.predict("canonical", "cifar10", str(RATIO), api_name="/data")["counts"]["forget"] == 16
+    row = json.dumps(make_row("scrub").model_dump(mode="json"))
+    assert client.predict(row, api_name="/submit")["method"] == "scrub"
+    trained = list(client.submit("cifar10", "resnet", "5", api_name="/train_references"))
+    assert trained[-1]["state"] == "finished"
+    assert client.predict("cifar10", "resnet", api_name="/settings")["ratios"]["5"] is True
+    after = files(own_walk.root / "mu-bench") | files(own_walk.models) | files(own_walk.results)
+    assert before.items() <= after.items()
 
-    before = files(own_walk.root / "mu-bench")
-    client = Client(url, verbose=False)
-    *_, table, picture = client.predict(api_name="/leaderboard")
-    assert {row[1] for row in table["data"]} >= {"retrain (control)", "base (control)"}
-    assert Path(picture).stat().st_size > 1000
-    words, lines, command = client.predict("cifar10", "resnet", str(RATIO), "scrub", 5, api_name="/try_out")
-    assert words.startswith(("### S = ", "### No score"))
-    assert {line[0] for line in lines["data"]} >= {"forget_score", "test_score"}
-    assert command.endswith("--seed 5")
-    rows = [row for row in read_results(own_walk.results) if row.method == "scrub"]
-    assert [row.seed for row in rows] == [5]
-    *_, table, _ = client.predict(api_name="/leaderboard")
-    assert "scrub" in {row[1].split()[0] for row in table["data"]}
-    with pytest.raises(Exception, match=r"make references TASK=cifar10 BACKBONE=vit") as caught:
-        client.predict("cifar10", "vit", str(RATIO), "scrub", 5, api_name="/try_out")
-    assert "\n" not in str(caught.value)
-    assert files(own_walk.root / "mu-bench") == before
-    assert {path.name for path in own_walk.root.iterdir()} == {"mu-bench", "models", "results"}
+
+@pytest.mark.slow
+def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, served: Served) -> None:
+    client = served.client()
+    evil = "<script>alert(1)</script>"
+    calls: list[tuple[str, list[Any]]] = [
+        ("/try_out", ["nope", "resnet", "10", "scrub", 0]),
+        ("/try_out", ["../../etc/passwd", "resnet", "10", "scrub", 0]),
+        ("/try_out", ["cifar10", "resnet", "10", evil, 0]),
+        ("/try_out", ["cifar10", "resnet", "10", "scrub", 10**30]),
+        ("/try_out", ["cifar10", "resnet", "10", "scrub", 0, {"num_train_epochs": 1e30}]),
+        ("/try_out", ["cifar10", "resnet", "10", "scrub", 0, {"output_dir": "/tmp/x"}]),
+        ("/train_references", ["cifar10", evil, "10"]),
+        ("/result", ["../../../etc/passwd"]),
+        ("/download", ["../models"]),
+        ("/row", [evil]),
+        ("/attack", ["0" * 24, 1e999]),
+        ("/compare", [["x"] * 1000]),
+        ("/leaderboard", [{"path": ["/etc"]}]),
+        ("/submit", ["{" * 5000]),
+        ("/submit", [json.dumps({"run_id": evil})]),
+        ("/data", ["canonical", "../..", "5"]),
+        ("/cancel", [evil]),
+        ("/arguments", ["cifar10", "resnet", "__class__"]),
+        ("/settings", [evil]),
+    ]
+    for name, sent in calls:
+        with pytest.raises(Exception, match=r"must be|expected") as caught:
+            client.predict(*sent, api_name=name)
+        assert "\n" not in str(caught.value) and str(own_walk.root) not in str(caught.value), name
+    for name in ("/submit", "/result"):
+        with pytest.raises(Exception, match=r"413|at most"):
+            client.predict(BIG, api_name=name)
+    for path in ("/etc/passwd", f"{own_walk.root}/models", "models", "../models/run.json"):
+        assert served.get(f"gradio_api/file={path}") in (403, 404)
+    assert client.predict("cifar10", api_name="/settings")["chosen"]["task"] == "cifar10"
+
+
+@pytest.mark.slow
+def test_a_finished_run_outlives_a_killed_server(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("serve")
+    with serving(own_walk.root, folder, small=True) as server:
+        client = server.client()
+        *_, last = client.submit("cifar10", "resnet", str(RATIO), "finetune", 1, api_name="/try_out")
+        assert last["state"] == "finished"
+        job = client.submit("cifar10", "resnet", str(RATIO), "scrub", 1, {"num_train_epochs": 50}, api_name="/try_out")
+        next(iter(job))
+        server.kill()
+    with serving(own_walk.root, folder, small=True) as server:
+        assert server.client().predict(last["run"], api_name="/result")["row"] == last["row"]
+        assert [path.name for path in (own_walk.root / "runs").iterdir()] == [last["run"]]

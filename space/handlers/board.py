@@ -1,0 +1,209 @@
+"""The leaderboard: the rows of ``./results``, a visitor's own runs, and rows that somebody sent in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.places import RESULTS
+from pydantic import ValidationError
+
+from handlers.charts import Mark, scatter, table
+from handlers.checks import shown
+from handlers.runs import known
+from mubench.cards.entries import Entry, make_entry
+from mubench.cards.formats import cells
+from mubench.cards.leaderboard import Table, tables
+from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.trainers.results import read_results
+from mubench.trainers.rows import Result
+
+LARGEST_ROW = 200_000
+PARTS = ("tier", "task", "backbone", "ratio", "method")
+SHIPPED, CONTROL, YOURS, SUBMITTED = "shipped", "control", "yours", "submitted"
+STYLE = {SHIPPED: "mu-run", CONTROL: "mu-retrained", YOURS: "mu-forget", SUBMITTED: "mu-test"}
+MEANING = {
+    "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
+    "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
+    "submitted rows are never ranked.",
+    "method": "The method, and the arguments that tell it from others of the same method.",
+    "setting": "Tier, task, backbone and the percentage that was deleted.",
+    "origin": "Shipped with this Space, a control, a run of yours, or submitted by you and not checked by anybody.",
+    "runs": "Runs that the line is the mean of.",
+    "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
+    "95 % interval": "Two-level bootstrap over base seeds, retrained models and forget rows.",
+    "row": "How far the confidence in each forget row is from the retrained models'; 0 = retrained, 1 = base.",
+    "mean": "How far the mean score on forget rows is from the retrained models'; lower is better.",
+    "memb.": "Advantage of the strongest membership attack over that on retrained models; lower is better.",
+    "util.": "Share of the retrained score lost on retain, test or ood rows; lower is better.",
+    "gap": "Mean distance of averages to retrained; can be cheated, for comparison only.",
+    "KL": "KL divergence to retrained on forget rows, in nats; lower is better.",
+    "time": "Training seconds as a share of retraining's; lower is better.",
+    "passes": "Forward and twice backward examples as a share of retraining's; lower is better.",
+}
+HEAD = tuple(MEANING)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Line:
+    """A line of the leaderboard."""
+
+    entry: Entry
+    origin: str
+    tied: bool = False
+
+    @property
+    def row(self) -> Result:
+        """Any of its runs."""
+        return self.entry.rows[0]
+
+    def words(self) -> list[str]:
+        """Return its cells, as in ``HEAD``."""
+        rank, name, *rest = cells(self.entry)
+        rank = {SHIPPED: f"={rank}" if self.tied else rank}.get(self.origin, self.origin)
+        row = self.row
+        place = f"{row.task} ({row.tier}), {row.backbone}, {row.ratio} %"
+        place += "" if row.family == "canonical" else f", {row.family}"
+        return [rank, name, place, self.origin, *rest]
+
+
+def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
+    """Return every line: of each setting the ranked ones, then a visitor's, then controls.
+
+    Args:
+        own: Names of a visitor's runs.
+        submitted: Rows that were sent in.
+
+    Raises:
+        ValueError: If a shipped row is damaged, or rows of one table were judged against different models.
+    """
+    rows = read_results(RESULTS) if any(RESULTS.glob("*.json")) else []
+    found = [line for each in tables(rows) for line in _lines(each)]
+    theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
+    found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
+    found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
+    order = {SHIPPED: 0, YOURS: 1, SUBMITTED: 2, CONTROL: 3}
+
+    def place(line: Line) -> tuple[Any, ...]:
+        row = line.row
+        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, order[line.origin])
+
+    return sorted(found, key=place)  # a stable sort: ranks stay in order
+
+
+def _lines(each: Table) -> list[Line]:
+    ranks = [entry.rank for entry in each.entries]
+    ranked = [Line(e, SHIPPED, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
+    return [*ranked, *(Line(entry, CONTROL) for entry in each.controls)]
+
+
+def part(line: Line, name: str) -> str:
+    """Return what a line is filtered by."""
+    return str(getattr(line.row, name))
+
+
+def filters(every: Sequence[Line]) -> dict[str, list[str]]:
+    """Return what there is to filter by."""
+    found = {name: sorted({part(line, name) for line in every}) for name in PARTS}
+    return {**found, "ratio": sorted(found["ratio"], key=int)}
+
+
+def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
+    """Return the lines that have, of every part, one of the chosen values; an empty choice leaves all.
+
+    Raises:
+        ValueError: If the choice is none, or names a part that there is not.
+    """
+    if not isinstance(chosen, dict):
+        raise ValueError(f"filters must be lists of values by name, got {shown(chosen)}")  # noqa: TRY004
+    for name, values in chosen.items():
+        if name not in PARTS or not isinstance(values, list):
+            raise ValueError(f"filters must be lists of values of {', '.join(PARTS)}, got {shown({name: values})}")
+    wanted = {name: set(map(str, values)) for name, values in chosen.items() if values}
+    return [line for line in every if all(part(line, name) in values for name, values in wanted.items())]
+
+
+def board_shown(chosen: Sequence[Line]) -> str:
+    """Return lines as a table."""
+    if not chosen:
+        return '<p class="mu-note">No rows yet. Run a method in Try out, or make some with: make demo</p>'
+    return table(list(MEANING.items()), [line.words() for line in chosen], label="Leaderboard")
+
+
+def cost_chart(chosen: Sequence[Line]) -> str:
+    """Return S against cost."""
+    marks = [
+        Mark(
+            e.passes, e.score, f"{e.name}, {line.row.task}", STYLE[line.origin], e.low, e.high, label=len(chosen) < 14
+        )
+        for line in chosen
+        if (e := line.entry).score is not None and e.passes and e.passes > 0
+    ]
+    names = ("cost as a share of retraining's", "S")
+    return scatter(marks, names, log=True, y=(0, 1.02), key={k: STYLE[k] for k in STYLE if _has(chosen, k)})
+
+
+def parts_chart(chosen: Sequence[Line]) -> str:
+    """Return what was forgotten against what was kept: the two halves of S."""
+    marks = []
+    for line in chosen:
+        parts = [line.entry.metrics[name] for name in ("row", "mean", "membership", "utility")]
+        if line.entry.score is None or None in parts:
+            continue
+        far, lost = max(*(float(p or 0) for p in parts[:3]), 0.0), float(parts[3] or 0)
+        name = f"{line.entry.name}, {line.row.task}"
+        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), name, STYLE[line.origin], label=len(chosen) < 14))
+    return scatter(marks, ("forgotten (1 = as retrained)", "kept (1 = as retrained)"), y=(0, 1.02))
+
+
+def _has(chosen: Sequence[Line], origin: str) -> bool:
+    return any(line.origin == origin for line in chosen)
+
+
+def checked_row(text: Any) -> Result:
+    """Return a row that a stranger sends in, if it is one.
+
+    Raises:
+        ValueError: If it is too long, is not a row, is about something the suite does not have, or cannot be placed.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"a row must be the text of a JSON file, got {shown(text)}")  # noqa: TRY004
+    if len(text) > LARGEST_ROW:
+        raise ValueError(f"a row must have at most {LARGEST_ROW:,} characters, got {len(text):,}")
+    try:
+        row = Result.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:80] or "row"
+        raise ValueError(f"expected a result row, got {place}: {first['msg'][:200]}") from error
+    except RecursionError as error:
+        raise ValueError("expected a result row, got JSON nested too deeply") from error
+    if row.task not in TASKS or row.backbone not in BACKBONES:
+        raise ValueError(
+            f"expected a task and a backbone of the suite, got {shown(row.task)} and {shown(row.backbone)}"
+        )
+    for name, value in (("method", row.method), ("run_id", row.run_id), ("family", row.family)):
+        if not value.replace("_", "").replace("-", "").replace(".", "").isalnum() or len(value) > 120:
+            raise ValueError(f"{name} must be a plain name, got {shown(value)}")
+    cells(make_entry(row.method, [row]))
+    return row
+
+
+def row_summary(row: Result) -> dict[str, Any]:
+    """Return what a row says, for a client."""
+    score = row.metrics["score"].value if "score" in row.metrics else None
+    span = [row.interval.low, row.interval.high] if row.interval else None
+    place = {name: getattr(row, name) for name in ("run_id", *PARTS, "seed", "base_seed")}
+    return {**place, "score": score, "interval": span, "provisional": row.provisional, "flags": list(row.flags)}
+
+
+def submitted_rows(texts: Any) -> list[Result]:
+    """Return the rows of a session that were checked before."""
+    return [Result.model_validate_json(text) for text in texts or []]
+
+
+def as_text(row: Result) -> str:
+    """Return a row as JSON."""
+    return json.dumps(row.model_dump(mode="json"))

@@ -1,0 +1,184 @@
+"""Trying a method out: a choice becomes a job, a job tells how far it is, and ends as a finished run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.entry import POOL
+from jobs.pool import ENDED, Job
+from jobs.wish import Wish
+
+from handlers.arguments import checked, fields
+from handlers.checks import SEEDS, one_of, whole
+from handlers.choices import group_of, methods
+from handlers.runs import Finished, tidy
+from mubench.trainers.run import Request, plan_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far a job is.
+
+    Attributes:
+        run: Its name.
+        state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
+        before: How many run or wait before it.
+        point: The last it has told.
+        points: All it has told.
+        error: Why it failed or ended.
+    """
+
+    run: str
+    state: str
+    before: int
+    point: dict[str, Any]
+    points: list[dict[str, Any]]
+    error: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a visitor has chosen; nothing of it has been checked."""
+
+    task: Any
+    backbone: Any
+    ratio: Any
+    method: Any = None
+    seed: Any = 0
+    arguments: Any = None
+
+
+def wish_of(choice: Choice) -> Wish:
+    """Return a choice as something to do, after checking all of it.
+
+    Raises:
+        ValueError: If a choice does not exist, or an argument is out of place.
+        FileNotFoundError: If the setting has no base or no retrained model.
+    """
+    group = group_of(choice.task, choice.backbone, choice.ratio)
+    bench = group.bench
+    key = one_of("method", choice.method, methods(choice.task, choice.backbone, choice.ratio))
+    if not group.bases or not group.retrained:
+        raise FileNotFoundError(
+            f"expected a base and a retrained model of {bench.task.key} {bench.backbone} at {group.ratio} %, got "
+            f"{len(group.bases)} and {len(group.retrained)}; train them first"
+        )
+    wish = Wish(
+        task=bench.task.key,
+        family=bench.info.family,
+        backbone=bench.backbone,
+        ratio=group.ratio,
+        method=key,
+        base_seed=min(group.bases),
+        seed=whole("seed", choice.seed, 0, SEEDS - 1),
+        arguments=checked(fields(bench.task.key, bench.backbone, key), choice.arguments),
+    )
+    plan_run(request_of(wish, group))
+    return wish
+
+
+def request_of(wish: Wish, group: Any) -> Request:
+    """Return the request that the library is given."""
+    fields_ = {name: getattr(wish, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
+    return Request(bench=group.bench, models=group.models, **fields_)
+
+
+def start(owner: str, choice: Choice) -> Job:
+    """Queue a run.
+
+    Raises:
+        ValueError: If a choice does not exist, or there are too many runs.
+        FileNotFoundError: If there is nothing to set it beside.
+    """
+    return _submit(wish_of(choice), owner)
+
+
+def start_references(owner: str, choice: Choice) -> Job:
+    """Queue the training of a setting's base model and three retrained ones.
+
+    Raises:
+        ValueError: If the setting does not exist, or there are too many runs.
+    """
+    group = group_of(choice.task, choice.backbone, choice.ratio)
+    place = {"task": group.bench.task.key, "family": group.bench.info.family, "backbone": group.bench.backbone}
+    return _submit(Wish(kind="references", ratio=group.ratio, **place), owner)
+
+
+def _submit(wish: Wish, owner: str) -> Job:
+    job = POOL.submit(wish, owner)
+    tidy(POOL.unfinished())
+    return job
+
+
+def status(run: Any) -> Status:
+    """Return how far a job is.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    job = POOL.get(run)
+    points = list(job.points)
+    return Status(
+        run=job.name,
+        state=job.state,
+        before=POOL.position(job),
+        point=points[-1] if points else {},
+        points=points,
+        error=job.error,
+    )
+
+
+def cancel(run: Any) -> str:
+    """End a job, and say so.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    job = POOL.get(run)
+    POOL.cancel(job.name)
+    return "cancelled" if job.state not in ENDED else job.state
+
+
+def command_of(wish: Wish) -> str:
+    """Return the command line that repeats a run."""
+    words = ["python", "-m", "mubench.trainers", wish.method, "--task", wish.task, "--ratio", str(wish.ratio)]
+    words += ["--backbone", wish.backbone, "--base_seed", str(wish.base_seed), "--seed", str(wish.seed)]
+    words += ["--family", wish.family] if wish.family != "canonical" else []
+    return shlex.join([*words, *(f"--{name}={value}" for name, value in wish.arguments.items())])
+
+
+def code_of(wish: Wish) -> str:
+    """Return the Python that repeats a run."""
+    family = f', family="{wish.family}"' if wish.family != "canonical" else ""
+    fields_ = {"method": wish.method, "ratio": wish.ratio, "base_seed": wish.base_seed, "seed": wish.seed}
+    fields_ |= {"arguments": wish.arguments} if wish.arguments else {}
+    words = ", ".join(f"{name}={value!r}" for name, value in fields_.items())
+    return (
+        "from mubench.hub_builders.workbench import workbench\nfrom mubench.trainers.run import Request, unlearn\n\n"
+        f'bench = workbench("{wish.task}", "{wish.backbone}"{family})\n'
+        f"folder = unlearn(Request(bench=bench, {words}))\n"
+    )
+
+
+def verdict(run: Finished) -> str:
+    """Say in a line or two how a run came out."""
+    row, wish = run.row, run.wish
+    took = f"trained for {run.shown['cost']['seconds']:.1f} s"
+    if row is None:
+        return f"{run.title}: {took}. Not judged: S needs two retrained models, and there is one."
+    if row.interval is None:
+        return f"{run.title}: {took}. No score: {row.no_signal or ', '.join(row.flags)}."
+    span = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
+    against = f"judged against {row.n_retrained} retrained models and {row.n_bases} base seeds"
+    rank = ", too few of them for a rank that counts" if row.provisional else ""
+    more = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
+    flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""
+    title = f"{wish.method} on {wish.task} ({row.tier} tier), {wish.backbone}, {wish.ratio} % deleted"
+    return f"S = {row.metrics['score'].value:.2f} ({span}). {title}: {took}, {against}{rank}.{more}{flags}"

@@ -1,0 +1,1 @@
+"""What takes long, and the processes that do it; gradio is not known here."""

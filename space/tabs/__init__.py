@@ -1,0 +1,1 @@
+"""Layout, a tab a file: what stands where, and which handler a button calls."""

@@ -1,0 +1,127 @@
+"""Try out: a choice of setting, method and arguments, the run as it goes, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+from handlers import choices
+from handlers.progress import progress_shown
+from handlers.try_out import Choice, Status, cancel, start, start_references, status
+
+from tabs.common import QUIET, UNCHECKED, menu, one_line, remembered
+from tabs.form import form, given
+from tabs.outcome import Outcome
+
+ASK_EVERY_S = 0.4
+LACKS = (
+    '<p class="mu-note" role="status">This setting has no base or no retrained model yet, so there is nothing to set '
+    "a run beside. One base model and three retrained ones take a minute or more.</p>"
+)
+
+
+async def follow(name: str) -> AsyncIterator[Status]:
+    """Yield how far a job is until it is over."""
+    while True:
+        now = status(name)
+        yield now
+        if now.over:
+            return
+        await asyncio.sleep(ASK_EVERY_S)
+
+
+def _ratio_choices(ratios: dict[int, bool]) -> list[tuple[str, str]]:
+    return [
+        (f"{ratio} %" if ready else f"{ratio} % (no reference yet)", str(ratio)) for ratio, ready in ratios.items()
+    ]
+
+
+class TryOut:
+    """The tab: menus, form and buttons above, a run's outcome below.
+
+    Args:
+        mine: The runs that the browser remembers.
+    """
+
+    def __init__(self, mine: gr.BrowserState) -> None:
+        self.mine = mine
+        first = choices.narrowed(None, None, None, None)
+        chosen, ready = first["chosen"], first["ratios"][int(first["chosen"]["ratio"])]
+        with gr.Row():
+            self.task = menu("Task", first["tasks"], chosen["task"])
+            self.backbone = menu("Backbone", first["backbones"], chosen["backbone"])
+            self.ratio = menu("Deleted rows", _ratio_choices(first["ratios"]), chosen["ratio"])
+            self.method = menu("Method", first["methods"], chosen["method"])
+            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
+        self.menus = [self.task, self.backbone, self.ratio, self.method]
+        self.lacks = gr.HTML(LACKS, visible=not ready)
+        self.train = gr.Button("Train the reference models", visible=not ready)
+        with gr.Accordion("Arguments of the method", open=False):
+            self.kept = form(self.task, self.backbone, self.method)
+        with gr.Row():
+            self.go = gr.Button("Unlearn and judge", variant="primary", interactive=ready)
+            self.stop = gr.Button("Cancel", interactive=False)
+        self.told, self.current = gr.HTML(elem_id="told"), gr.State("")
+        self.outcome = Outcome()
+
+    def connect(self, tab: gr.Tab) -> None:
+        """Say what the parts do."""
+        follows = {**UNCHECKED, "concurrency_limit": None}
+        after = [*self.menus, self.lacks, self.train, self.go]
+        triggers = [tab.select, self.task.input, self.backbone.input, self.ratio.input]
+        gr.on(triggers, self.refresh, self.menus, after, **UNCHECKED)
+        live = [self.told, self.current, self.stop]
+        inputs = [self.mine, *self.menus, self.seed, self.kept]
+        self.go.click(self.run, inputs, [*live, self.mine, *self.outcome.parts], **follows)
+        trained = self.train.click(self.references, self.menus, live, **follows)
+        trained.success(self.refresh, self.menus, after, **UNCHECKED)
+        self.stop.click(self.end, self.current, None, **QUIET)
+        self.outcome.connect(tab, self.mine)
+
+    @one_line
+    def refresh(self, *picked: Any) -> list[Any]:
+        """Keep the menus to what goes together."""
+        lists = choices.narrowed(*picked)
+        now, ready = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
+        return [
+            gr.update(choices=lists["tasks"], value=now["task"]),
+            gr.update(choices=lists["backbones"], value=now["backbone"]),
+            gr.update(choices=_ratio_choices(lists["ratios"]), value=now["ratio"]),
+            gr.update(choices=lists["methods"], value=now["method"]),
+            gr.update(visible=not ready),
+            gr.update(visible=not ready),
+            gr.update(interactive=ready),
+        ]
+
+    def progress(self, now: Status) -> dict[Any, Any]:
+        """Return how far a job is."""
+        return {self.told: progress_shown(now), self.current: now.run, self.stop: gr.update(interactive=not now.over)}
+
+    @one_line
+    async def run(self, request: gr.Request, names: Any, *picked: Any) -> AsyncIterator[Any]:
+        """Run a method, and show it as it goes and when it is over."""
+        *menus, seed, kept = picked
+        choice = Choice(*menus, seed, given(kept, menus[3]))
+        job = await asyncio.to_thread(start, str(request.session_hash), choice)
+        async for now in follow(job.name):
+            shown = self.progress(now)
+            if now.state == "finished":
+                shown |= await asyncio.to_thread(self.outcome.shown, job.name)
+                shown[self.mine] = remembered(names, job.name)
+            yield shown
+
+    @one_line
+    async def references(self, request: gr.Request, *picked: Any) -> AsyncIterator[Any]:
+        """Train what a setting lacks."""
+        job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*picked[:3]))
+        async for now in follow(job.name):
+            yield self.progress(now)
+
+    @staticmethod
+    @one_line
+    def end(name: str) -> None:
+        """End the run that is going on."""
+        if name:
+            cancel(name)

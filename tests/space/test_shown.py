@@ -1,0 +1,212 @@
+"""What is shown: the leaderboard, comparisons, data and finished runs, on made-up rows and runs."""
+
+import ast
+import json
+import math
+import re
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mubench.trainers.results import to_json, write_result
+from tests.cards.conftest import make_row
+from tests.space.conftest import SPACE, Import, made_up
+
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+class Tags(HTMLParser):
+    """Collects tags, and whether every one that was opened was closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in ("img", "circle", "line", "path", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+
+def whole(page: str) -> list[str]:
+    tags = Tags(page)
+    assert not tags.open
+    assert not re.search(r"\b(nan|None)\b", page.replace("[nan]", ""))  # a flag
+    return tags.seen
+
+
+def test_handlers_and_jobs_know_no_gradio() -> None:
+    for path in [*SPACE.glob("handlers/*.py"), *SPACE.glob("jobs/*.py"), SPACE / "limits.py"]:
+        tree = ast.parse(path.read_text())
+        names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in names if name.split(".")[0] in ("gradio", "tabs", "app", "api")], path
+
+
+def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
+    space: Import, place: Path, demo_rows: Any
+) -> None:
+    board = space("handlers.board")
+    assert board.lines() == []
+    whole(board.board_shown([]))
+    for row in demo_rows:
+        write_result(row, place / "results")
+    own = made_up(score=0.6)
+    lines = board.lines([own, "0" * 24, "../etc", 5])
+    words = [line.words() for line in lines]
+    assert [line[:2] for line in words if line[3] == "shipped"][:3] == [
+        ["=1*", "salun"], ["=1*", "scrub"], ["3*", "finetune"],
+    ]  # fmt: skip
+    assert [line[0] for line in words if line[3] in ("yours", "control")].count("yours") == 1
+    assert {len(line) for line in words} == {len(board.HEAD)}
+    only = board.filtered(lines, {"method": ["scrub"], "task": ["cifar10"], "tier": []})
+    assert {line.row.method for line in only} == {"scrub"} and len(only) == 2
+    assert board.filtered(lines, {"ratio": ["7"]}) == []
+    for page in (board.board_shown(lines), board.cost_chart(lines), board.parts_chart(lines)):
+        assert {"table", "svg"} & set(whole(page))
+    assert board.filters(lines)["ratio"] == ["5"]
+
+
+@pytest.mark.parametrize("chosen", [None, [], {"secret": ["x"]}, {"task": "cifar10"}])
+def test_filters_are_checked(space: Import, chosen: Any) -> None:
+    with pytest.raises(ValueError, match="filters must be"):
+        space("handlers.board").filtered([], chosen)
+
+
+def test_a_row_that_is_sent_in_is_shown_as_submitted(space: Import, place: Path) -> None:
+    board = space("handlers.board")
+    row = board.checked_row(to_json(make_row("scrub", score=0.99)))
+    (line,) = board.lines(submitted=[row])
+    assert line.words()[0] == line.words()[3] == "submitted"
+    assert board.submitted_rows([board.as_text(row)]) == [row]
+    assert board.row_summary(row)["score"] == pytest.approx(0.99)
+
+
+def _spoiled(**changes: Any) -> str:
+    return json.dumps({**json.loads(to_json(make_row())), **changes})
+
+
+@pytest.mark.parametrize("sent", [
+    None, 5, "", "{}", "[]", "null", "{" * 50_000, "[" * 50_000, '{"a":' * 20_000, "x" * 300_000, _spoiled(score=1),
+    _spoiled(task="../etc"), _spoiled(task=EVIL), _spoiled(method=EVIL), _spoiled(run_id="../../x"),
+    _spoiled(base_seed=77), _spoiled(interval=None), _spoiled(schema_version=2), _spoiled(backbone="nope"),
+    _spoiled(family=EVIL), _spoiled(arguments={"p": "/etc/passwd"}), _spoiled(metrics={}), _spoiled(ratio=400),
+], ids=lambda sent: repr(sent)[:30])  # fmt: skip
+def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected|must") as caught:
+        space("handlers.board").checked_row(sent)
+    assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
+def test_names_from_rows_are_words_and_no_markup(space: Import) -> None:
+    charts = space("handlers.charts")
+    mark = charts.Mark(1, 1, EVIL, "mu-run", label=True)
+    pages = [
+        charts.table([(EVIL, EVIL)], [[EVIL]], label=EVIL),
+        charts.scatter([mark], (EVIL, EVIL), key={EVIL: "mu-run"}),
+        charts.bars({EVIL: {EVIL: (0.5, EVIL)}}, {EVIL: "mu-run"}),
+        charts.curves({EVIL: ("mu-run", [(0, 1), (1, math.nan), (2, 3)])}, (EVIL, EVIL)),
+        space("handlers.media").text(EVIL, [EVIL]),
+    ]
+    assert not [page for page in pages if "img" in whole(page)]
+
+
+def test_an_attack_by_threshold_is_counted(space: Import, place: Path) -> None:
+    outcome = space("handlers.outcome")
+    name = made_up()
+    found = outcome.attack(space("handlers.runs").finished(name), 0.1)
+    assert found["this run"] == {"forget": 0.5, "test": 0.4, "advantage": pytest.approx(0.1)}
+    assert found["base"]["forget"] == 1
+    assert {"svg", "table"} <= set(whole(outcome.attack_shown(name, "this run", 0.1)))
+    for at in (-1, math.nan, "x", None, 1e300):
+        with pytest.raises(ValueError, match="threshold must be"):
+            outcome.attack_shown(name, "this run", at)
+    with pytest.raises(ValueError, match="model must be one of"):
+        outcome.attack_shown(name, "theirs", 0.1)
+
+
+def test_a_finished_run_is_shown_and_taken_home(space: Import, place: Path) -> None:
+    runs, outcome, try_out = space("handlers.runs"), space("handlers.outcome"), space("handlers.try_out")
+    name = made_up(score=0.7)
+    run = runs.finished(name)
+    assert try_out.verdict(run).startswith("S = 0.70")
+    assert "0.550 (0.50 to 0.60)" in outcome.score_bars(run)
+    assert "50%" in outcome.cost_shown(run)
+    for page in (outcome.score_bars(run), outcome.metrics_shown(run), outcome.training_curve(run.points)):
+        whole(page)
+    gallery = outcome.rows_shown(name, "most changed")
+    assert gallery.count("<figure") == 12
+    whole(gallery)
+    with zipfile.ZipFile(runs.model_file(name)) as archive:
+        assert archive.namelist() == ["m/config.json"]
+    assert json.loads(runs.row_file(name).read_text())["method"] == "scrub"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../runs", "/etc", "0" * 24, "0" * 23, None, 5, ["a"]])
+def test_a_run_that_is_not_there_is_refused(space: Import, place: Path, name: Any) -> None:
+    with pytest.raises(ValueError, match=r"run must be|expected a finished run"):
+        space("handlers.runs").finished(name)
+
+
+def test_the_oldest_runs_make_place(space: Import, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = space("handlers.runs")
+    names = [made_up(seed=seed) for seed in range(3)]
+    monkeypatch.setattr(runs, "MOST_KEPT", 2)
+    runs.tidy()
+    assert len([path for path in Path("runs").iterdir() if path.name in names]) == 2
+
+
+def test_runs_are_compared_with_each_other_and_the_retrained(space: Import, place: Path) -> None:
+    compare = space("handlers.compare")
+    names = [made_up(score=0.1 * i, seed=i) for i in range(1, 5)]
+    found = compare.chosen_runs(names)
+    head, lines = compare.numbers(found)
+    assert [name for name, _ in head] == ["number", "A", "B", "C", "D"]
+    assert lines[0][1].startswith("0.10 (") and lines[1][1:] == ["0.100", "0.200", "0.300", "0.400"]
+    cloud = compare.cloud(found)
+    assert cloud.count("<circle") == 2 + 1 + 4
+    for page in (cloud, compare.steps(found, "forget"), compare.numbers_shown(found)):
+        whole(page)
+    for wrong in ([], [*names, names[0]], None, "x", [5]):
+        with pytest.raises(ValueError, match="must be"):
+            compare.chosen_runs(wrong)
+
+
+def test_the_data_are_counted_weighed_and_shown(space: Import, place: Path) -> None:
+    explore = space("handlers.explore")
+    found = explore.config("canonical", "imdb", "5")
+    assert found.counts == {"forget": 60, "retain": 1140, "validation": 200, "test": 400, "ood": 400}
+    assert sum(each["forget"] for each in found.balance.values()) == 60
+    assert 'load_dataset("mu-bench", "imdb_del5")' in found.code
+    for page in (explore.words(found), explore.counts_shown(found), explore.balance_shown(found)):
+        whole(page)
+    assert explore.samples_shown(found, "ood", 34).count("<figure") == 4
+    group = explore.config("group", "ddi2013", "5")
+    assert 'load_dataset("mu-bench-group", "ddi2013_del5")' in group.code
+    assert explore.narrowed("group", "imdb", "99")["chosen"] == {"family": "group", "task": "ddi2013", "ratio": "5"}
+
+
+@pytest.mark.parametrize("chosen", [
+    ("nope", "imdb", "5"), ("canonical", "nope", "5"), ("group", "imdb", "5"), ("canonical", "imdb", "11"),
+    ("canonical", "imdb", "../x"), (None, None, None), ("canonical", "imdb", True),
+])  # fmt: skip
+def test_data_that_are_not_there_are_refused(space: Import, place: Path, chosen: Any) -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        space("handlers.explore").config(*chosen)
+
+
+@pytest.mark.parametrize(("split", "page"), [("train", 1), ("forget", 0), ("forget", 6), ("forget", 1.5), (None, 1)])
+def test_pages_that_are_not_there_are_refused(space: Import, place: Path, split: Any, page: Any) -> None:
+    explore = space("handlers.explore")
+    with pytest.raises(ValueError, match="must be"):
+        explore.samples_shown(explore.config("canonical", "imdb", "5"), split, page)

@@ -1,0 +1,96 @@
+"""What a worker process does, done here: a small run from wish to what is shown of it."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mubench.trainers.results import read_results
+from tests.space.conftest import Import
+from tests.walk import FORGET, RATIO, Walk, files
+
+
+@pytest.fixture
+def name() -> str:
+    return secrets.token_hex(12)
+
+
+@pytest.fixture
+def wish(space: Import, walking: Walk) -> Any:
+    place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
+    return space("jobs.wish").Wish(method="scrub", seed=2, arguments={"gamma": 0.9}, **place)
+
+
+def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
+    space: Import, walking: Walk, wish: Any, name: str
+) -> None:
+    before, told = files(walking.models), []
+    space("jobs.worker").run(wish, name, told.append)
+    assert files(walking.models) == before
+    assert not walking.results.exists()
+    (row,) = read_results(Path("runs", name, "rows"))
+    assert (row.method, row.seed, row.arguments["gamma"]) == ("scrub", 2, 0.9)
+    assert told[-1] == {"stage": "judging"}
+    assert [point["step"] for point in told[:-1]] == sorted({point["step"] for point in told[:-1]})
+    assert {"forget", "retain", "seconds", "steps"} <= set(told[0])
+    run = space("handlers.runs").finished(name)
+    assert run.row == row
+    assert len(run.shown["scores"]["retrained"]) == 3
+    assert len(run.shown["losses"]["base"]["forget"]) == FORGET
+    assert run.shown["rows"][0].keys() == {"id", "base", "unlearned", "retrained"}
+    base = json.loads(Path("runs", name, "outcome.json").read_text())["scores"]["base"][0]
+    assert base["forget"] >= run.shown["scores"]["this run"][0]["forget"] - 0.5
+    for part in (
+        space("handlers.outcome").rows_shown(name),
+        space("handlers.outcome").attack_shown(name, "base", 0.1),
+    ):
+        assert "<" in part and "nan" not in part
+    page = space("handlers.outcome").rows_shown(name, "most changed")
+    assert page.count("<figure") == 12 and page.count("data:image/png") == 12
+
+
+def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Walk, wish: Any, name: str) -> None:
+    worker, runs = space("jobs.worker"), space("handlers.runs")
+
+    def stop(point: dict[str, Any]) -> None:
+        if point.get("step"):
+            raise worker.StoppedError
+
+    with pytest.raises(worker.StoppedError):
+        worker.run(wish, name, stop)
+    with pytest.raises(ValueError, match="expected a finished run"):
+        runs.finished(name)
+    runs.tidy({name})
+    assert Path("runs", name).is_dir()
+    runs.tidy()
+    assert not Path("runs", name).exists()
+
+
+@pytest.mark.slow
+def test_with_one_retrained_model_there_is_no_row_but_all_else(
+    space: Import, walking: Walk, wish: Any, name: str
+) -> None:
+    for path in sorted(walking.models.glob("*retrain-s[12]")):
+        path.rename(walking.root / path.name)
+    space("jobs.worker").run(wish, name, lambda _: None)
+    run = space("handlers.runs").finished(name)
+    assert run.row is None and run.shown["metrics"] == []
+    assert "Not judged" in space("handlers.try_out").verdict(run)
+    assert len(run.shown["scores"]["retrained"]) == 1
+    with pytest.raises(ValueError, match="lacks retrained models"):
+        space("handlers.runs").row_file(name)
+
+
+@pytest.mark.slow
+def test_references_are_trained_where_runs_look_for_them(space: Import, walking: Walk, name: str) -> None:
+    choices, told = space("handlers.choices"), []
+    assert not choices.ratios("cifar10", "resnet")[5]
+    place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5}
+    space("jobs.worker").train_references(space("jobs.wish").Wish(kind="references", **place), name, told.append)
+    assert choices.ratios("cifar10", "resnet")[5]
+    assert len(choices.group_of("cifar10", "resnet", 5).retrained) == 3
+    assert [point["stage"] for point in told if "step" not in point] == [
+        "base model of seed 0", *(f"retrained model of seed {seed}" for seed in range(3)),
+    ]  # fmt: skip
