@@ -33,8 +33,8 @@ class Watch(TrainerCallback):
     """
 
     def __init__(self, tell: Callable[[Point], object]) -> None:
-        self.tell, self.trainer = tell, None
-        self.trainer: UnlearningTrainer | None
+        self.tell = tell
+        self.trainer: UnlearningTrainer | None = None
         self._start = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
