@@ -65,7 +65,7 @@ def test_two_of_them_train_and_cost_what_they_say(method: str, pair: tuple[str, 
 
 # Random numbers and signs aside: a weight whose gradient is zero but for rounding would follow the rounding.
 EXACT: list[tuple[str, str]] = [
-    *(("neg_grad_plus", name) for name in WRAPPERS), ("scrub", "superloss"), ("scrub", "dual_optim"), ("scrub", "sam"),
+    *(("neg_grad_plus", name) for name in WRAPPERS), ("scrub", "dual_optim"), ("scrub", "sam"),
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_t_ga_accumulation_changes_nothing(method: str, wrapper: str, tmp_path: 
     models = []
     for cut in ({}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}):
         trainer = toy.trainer(
-            method, toy.Plain(), toy.sides(toy.plain_rows()), tmp_path, num_train_epochs=2, **{**ON[wrapper], **cut}
+            method, toy.Plain(), toy.sides(toy.plain_rows()), tmp_path, num_train_epochs=1, **{**ON[wrapper], **cut}
         )
         trainer.train()
         models.append(trainer.model)

@@ -63,10 +63,10 @@ def test_lamberts_w_solves_its_equation_on_its_principal_branch() -> None:
 def test_a_confidence_minimises_superloss() -> None:
     losses, tau, lam = torch.tensor([0.0, 0.5, 1.0, 3.0, 40.0], dtype=torch.float64), 1.0, 2.0
     found = confidence(losses, tau, lam)
-    logs = torch.linspace(-8, 1, 900_001, dtype=torch.float64)
+    logs = torch.linspace(-8, 1, 90_001, dtype=torch.float64)
     for loss, sigma in zip(losses, found, strict=True):
         values = (loss - tau) * logs.exp() + lam * logs**2
-        assert abs(float(logs[values.argmin()].exp() - sigma)) < 2e-5
+        assert abs(float(logs[values.argmin()].exp() - sigma)) < 2e-4
     assert found[2] == 1
     assert (found.diff() < 0).all()
     assert confidence(torch.tensor([-1e9]), 0.0, 1.0).item() == pytest.approx(math.e, rel=1e-5)

@@ -47,7 +47,8 @@ class Sophia(torch.optim.Optimizer):
 
     ``h`` is the Gauss-Newton estimate from the gradient that is trained on, at every step, as in SOUL's code; Sophia-G
     itself would draw labels for it every ten steps. So it costs no pass beyond those of any optimizer. Where ``h`` is
-    0 a step is ``eta sign(m)``, and no weight ever moves further, decay apart.
+    0 a step is ``eta sign(m)``, and no weight ever moves further, decay apart. One whose gradient is zero but for
+    rounding, such as the bias of attention's keys, follows the rounding.
 
     Args:
         params: Weights, or groups of them.
