@@ -25,6 +25,7 @@ from mubench.trainers.base import Paper
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics import METRICS, Metric
 from mubench.trainers.rows import Result, Value
+from mubench.trainers.wrappers import WRAPPERS
 
 # What the Hub calls what a model does; a statement about two pictures comes nearest to a question about one.
 _PIPELINES: dict[Kind, str] = {
@@ -228,6 +229,7 @@ def model_card(
         scores=scores,
         result=result,
         paper=paper,
+        wrappers=[one.paper for one in WRAPPERS.values() if set(one.arguments) & set(run.arguments)],
         example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
         said=SAID.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),

@@ -104,6 +104,8 @@ class UnlearningTrainer(TaskTrainer):
         memory: What the teachers have said, see `ask`.
         look: What is looked at after every epoch; ``None`` for the trainer's own rows, of classes or tokens.
         inner: A trainer of another method that `prepare` sets to work on the same model; its teachers are counted too.
+        curriculum: Weighs rows by their loss, if asked for.
+        sides: Runs forget and retain rows apart, if a wrapper needs it.
     """
 
     paper: ClassVar[Paper]

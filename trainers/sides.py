@@ -50,6 +50,7 @@ class Sides:
     `UnlearningTrainer.penalty` adds is no party to a bargain.
 
     Where a step has rows of one side only, its gradient bargains with nobody, or goes to that side's optimizer.
+    BatchNorm sees the rows of one side at a time.
 
     Args:
         trainer: The trainer of the method.

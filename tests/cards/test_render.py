@@ -1,6 +1,7 @@
 """Cards against golden files; ``MUBENCH_GOLDEN=write`` in the environment writes them anew: read the diff."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_base_model_card(new_run):
 def test_unlearned_model_card(new_run, new_row):
     name = "cifar10-mini-resnet-del5-scrub-s0"
     compare("unlearned.md", model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
+
+
+def test_a_model_card_cites_the_wrappers_that_were_on(new_run):
+    given = {"gamma": 0.9, "curriculum": "superloss", "curriculum_lambda": 10, "sam_rho": 0.1}
+    text = model_card("x", new_run(arguments=given), parent="y", paper=PAPER)
+    assert "Method: First et al., *A Title*" in text
+    assert re.findall(r"^With: (.*?),", text, re.MULTILINE) == ["Castells et al.", "Fan et al."]
 
 
 def test_results_card(demo_rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 
 from mubench.hub_builders.terms import NonFiniteError, Term
 from mubench.trainers.base import UnlearningArguments
+from mubench.trainers.wrappers import WRAPPERS
 from mubench.trainers.wrappers.munba import OPPOSED, bargain, dot, shares
 from mubench.trainers.wrappers.sam import uphill
 from mubench.trainers.wrappers.sophia import Sophia
@@ -301,6 +303,13 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
 
 
 # Arguments
+
+
+def test_a_wrapper_says_where_it_comes_from_and_its_arguments_have_help() -> None:
+    helped = {field.name for field in dataclasses.fields(UnlearningArguments) if field.metadata.get("help")}
+    for wrapper in WRAPPERS.values():
+        assert wrapper.paper.title and wrapper.paper.venue and wrapper.paper.authors
+        assert wrapper.arguments and set(wrapper.arguments) <= helped
 
 
 @pytest.mark.parametrize(
