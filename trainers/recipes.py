@@ -1,14 +1,10 @@
 """Default arguments of every method, per kind of task and backbone family.
 
-Mini backbones: first guesses. Beside them 11 other settings were tried on the ResNet and 5 on the ViT, between none
-and three a method, on deletion seed 1 of mini cifar10 with validation in place of test, two seeds each; only those of
-SCRUB and fine-tuning were taken over, so those two have had more care than the rest. In the same way, on the ResNet
-with model seeds 20 and 21, one setting was tried beside the first guess of `l1_sparse`, `lotus`, `neg_grad_plus` (all
-taken over), `kl_min`, `delete` and `eu_k` (none), and two of `noise_ft` (one of them); and 20 settings of `npo`,
-`simnpo`, `wga`, `rmu`, `task_vector` and `undo` together, one of each taken over and held against the ViT. Forty
-settings of `ssd`, `fisher`, `influence`, `sfron`, `msg`, `ct`, `amun` and the two boundary methods were tried with one
-seed, 20, about half of them on deletion seed 0 against retrained models of seeds 20 and 21, and 12 on the ViT; with
-those taken over, accuracy was looked at on imdb, tofu, speech_commands, ucf101 and nlvr2. Elsewhere nothing was tried.
+Mini backbones: first guesses, and over them what tuning found (``tuned.py``, which says how). The guesses of `scrub`
+and `finetune` had come from 11 other settings tried on the ResNet and 5 on the ViT; those of `l1_sparse`, `lotus`,
+`neg_grad_plus`, `noise_ft`, `npo`, `simnpo`, `wga`, `rmu`, `task_vector` and `undo` from some 25, with model seeds 20
+and 21; those of `ssd`, `fisher`, `influence`, `sfron`, `msg`, `ct`, `amun` and the two boundary methods from 52, with
+seed 20, about half of them on deletion seed 0 against retrained models of seeds 20 and 21.
 Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB, NLVR2 and TOFU,
 without its weight decay, and for summaries the general rates of its first release; not tried here. Ranks of methods
 under these defaults say little; rows made with them say ``default``.
@@ -21,6 +17,7 @@ from typing import Any
 
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.methods import METHODS
+from mubench.trainers.tuned import TUNED
 
 Arguments = Mapping[str, Mapping[str, Any]]
 
@@ -159,8 +156,12 @@ _TABLES: dict[tuple[Kind, str], Arguments] = {
 # fmt: on
 # A table may be shared by kinds of task of which a method is not made for all.
 DEFAULTS: dict[tuple[Kind, str], Arguments] = {
-    (kind, family): {method: given for method, given in table.items() if kind in METHODS[method].kinds}
-    for (kind, family), table in _TABLES.items()
+    key: {
+        method: {**table.get(method, {}), **(TUNED[key][method].arguments if method in TUNED.get(key, {}) else {})}
+        for method in (*table, *(found for found in TUNED.get(key, {}) if found not in table))
+        if key[0] in METHODS[method].kinds
+    }
+    for key, table in _TABLES.items()
 }
 
 

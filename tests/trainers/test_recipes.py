@@ -6,6 +6,8 @@ from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import DEFAULTS, default_arguments
+from mubench.trainers.spaces import space_of
+from mubench.trainers.tuned import ON, TUNED
 
 BENCHES = [(task.kind, backbone) for task in TASKS.values() for backbone in task.recipes]
 
@@ -28,3 +30,15 @@ def test_no_defaults_are_kept_for_what_is_not_there():
     for (kind, _), arguments in DEFAULTS.items():
         assert arguments
         assert all(kind in METHODS[method].kinds for method in arguments)
+
+
+def test_what_tuning_found_lies_over_the_first_guesses():
+    assert set(TUNED) == set(ON) <= set(DEFAULTS)
+    for (kind, family), methods in TUNED.items():
+        assert TASKS[ON[kind, family]].kind == kind
+        for method, found in methods.items():
+            given = default_arguments(kind, family, method)
+            assert found.arguments.items() <= given.items()
+            assert set(found.arguments) <= set(space_of(method))
+            assert 0 <= found.first <= found.best <= 1
+            assert bool(found.arguments) == (found.best > found.first)
