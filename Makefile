@@ -159,6 +159,7 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
+	@$(PY) space/pack.py || echo "the Space is not packed, and served as it is"
 	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
 
 push: $(STAMP) ## write all cards, and upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1)

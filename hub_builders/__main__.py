@@ -54,8 +54,8 @@ def _add_training(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommands that talk to the Hub."""
-    push = commands.add_parser("push", help="upload a dataset or model folder to the Hub", allow_abbrev=False)
-    push.add_argument("folder", type=Path, help="dataset folder made by build, or a model folder")
+    push = commands.add_parser("push", help="upload a dataset, model or Space folder to the Hub", allow_abbrev=False)
+    push.add_argument("folder", type=Path, help="dataset folder made by build, a model folder, or a packed Space")
     push.add_argument("--repo", help="NAMESPACE/NAME; default: yours, named after the folder and its tier")
     push.add_argument("--private", action="store_true", help="make the repository private")
     push.set_defaults(run=run_push)

@@ -34,7 +34,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["dataset", "model"]
+Kind = Literal["dataset", "model", "space"]
 Result = TypeVar("Result")
 
 # A push is tried three times; within one, the client itself repeats every upload request up to five times.
@@ -44,7 +44,12 @@ TIMEOUT_S = 120.0
 # One commit takes at most 25,000 large files.
 MOST_FILES = 20_000
 # A file that tells a repository of ours from others; no other that holds files is written to.
-MARKS: dict[Kind, str] = {"dataset": "data/*/*/manifest.json", "model": "run.json"}
+MARKS: dict[Kind, str] = {
+    "dataset": "data/*/*/manifest.json",
+    "model": "run.json",
+    "space": "mubench/hub_builders/tasks.py",
+}
+PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 # What the Hub itself puts into a repository.
 KEPT = (".gitattributes",)
 EMPTY = (*KEPT, "README.md")
@@ -72,7 +77,7 @@ class Target:
     @property
     def url(self) -> str:
         """Where people see it."""
-        return f"{constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.repository}"
+        return f"{constants.ENDPOINT}/{PAGES[self.kind]}{self.repository}"
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ def _opened(api: HfApi, target: Target) -> tuple[str, dict[str, Stored]]:
     try:
         info = api.repo_info(name, repo_type=kind, files_metadata=True, timeout=TIMEOUT_S)
     except RepositoryNotFoundError:
-        api.create_repo(name, repo_type=kind, private=target.private)
+        api.create_repo(name, repo_type=kind, private=target.private, space_sdk="gradio" if kind == "space" else None)
         info = api.repo_info(name, repo_type=kind, files_metadata=True, timeout=TIMEOUT_S)
     if target.private and not info.private:
         raise ValueError(f"expected {name} to be private, got a public one: make it private on the Hub first")

@@ -1,4 +1,4 @@
-"""What of a folder may go to the Hub, and under which name: datasets and models, staged beside the folder itself."""
+"""What of a folder may go to the Hub, and under which name: datasets, models and Spaces, staged beside the folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
-from mubench.hub_builders.hub import Kind, Pushed, Target, push_folder, user_name
+from mubench.hub_builders.hub import MARKS, Kind, Pushed, Target, push_folder, user_name
 from mubench.hub_builders.names import check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.readme import (
     MANIFEST,
@@ -54,7 +54,7 @@ class Parcel:
 
 
 def publish(folder: Path, repository: str | None = None, *, private: bool = False) -> Pushed:
-    """Push a dataset folder made by ``build`` or a model folder; the folder itself is not changed.
+    """Push a dataset folder made by ``build``, a model folder or a packed Space; the folder itself is not changed.
 
     Of a task whose licence forbids to pass its rows on, ids and ranks are pushed instead.
 
@@ -74,7 +74,9 @@ def publish(folder: Path, repository: str | None = None, *, private: bool = Fals
     target = Target(repository or f"{user_name()}/{parcel.name}", parcel.kind, private)
     with tempfile.TemporaryDirectory(prefix="mubench-push-") as place:
         stage = Path(place)
-        if parcel.run is None:
+        if parcel.kind == "space":
+            stage_space(folder, stage)
+        elif parcel.run is None:
             stage_dataset(folder, stage, parcel.manifests, target.repository)
         else:
             stage_model(folder, stage, parcel.run, target.repository)
@@ -91,7 +93,7 @@ def examined(folder: Path) -> Parcel:
     """Return what a folder holds.
 
     Raises:
-        ValueError: If that is not one dataset of one tier, or one model.
+        ValueError: If that is not one dataset of one tier, one model, or one Space.
         FileNotFoundError: If there is no such folder.
     """
     if not folder.is_dir():
@@ -99,6 +101,8 @@ def examined(folder: Path) -> Parcel:
     if (folder / RUN_FILE).is_file():
         run = read_run(folder)
         return Parcel("model", folder.resolve().name, run.tier, f"Push {folder.resolve().name}", run=run)
+    if (folder / MARKS["space"]).is_file():
+        return _space(folder)
     manifests = tuple(committed(folder).values())
     if not manifests:
         raise ValueError(
@@ -114,6 +118,24 @@ def examined(folder: Path) -> Parcel:
     name = published_dataset(first["family"], first["deletion_seed"], tier)
     tasks = ", ".join(sorted(str(one["task"]) for one in manifests))
     return Parcel("dataset", name, tier, f"Push {tasks} ({tier} tier)", manifests=manifests)
+
+
+def _space(folder: Path) -> Parcel:
+    """Return what a packed Space is: whatever it shows lies in it, so all of its rows have to be free to go."""
+    held = [one for data in sorted(folder.glob("mu-bench*")) for one in committed(data).values()]
+    closed = sorted({f"{one['task']} ({one['tier']})" for one in held if is_withheld(one["task"], one["tier"])})
+    tiers = sorted({str(one["tier"]) for one in held})
+    if closed or len(tiers) != 1:
+        got = ", ".join(closed) or " and ".join(tiers) or "none"
+        raise ValueError(f"expected rows of one tier that may be passed on in the Space {folder}, got {got}")
+    return Parcel("space", f"mubench-{tiers[0]}", tiers[0], f"Push the Space ({tiers[0]} tier)")
+
+
+def stage_space(folder: Path, stage: Path) -> None:
+    """Lay out a Space: all of a packed folder but what has been left there by running it."""
+    left = ("runs", "__pycache__")
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    _link(folder, stage, [str(n) for n in names if not any(p.startswith(".") or p in left for p in n.parts)])
 
 
 def stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], repository: str) -> None:

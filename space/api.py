@@ -35,7 +35,7 @@ def _outcome(run: Finished) -> Data:
 def settings(task: str = "", backbone: str = "", ratio: str = "") -> Data:
     """List what can be tried out: tasks, and the backbones, ratios and methods that go with the chosen ones."""
     found = choices.narrowed(task, backbone, ratio, None)
-    return {**found, "ratios": {str(each): ready for each, ready in found["ratios"].items()}}
+    return {**found, "ratios": {str(each): count for each, count in found["ratios"].items()}}
 
 
 @one_line

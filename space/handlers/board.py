@@ -23,7 +23,7 @@ from mubench.trainers.rows import Result
 LARGEST_ROW = 200_000
 PARTS = ("tier", "task", "backbone", "ratio", "method")
 SHIPPED, CONTROL, YOURS, SUBMITTED = "shipped", "control", "yours", "submitted"
-STYLE = {SHIPPED: "mu-run", CONTROL: "mu-retrained", YOURS: "mu-forget", SUBMITTED: "mu-test"}
+STYLE = {SHIPPED: "mu-run", CONTROL: "mu-base", YOURS: "mu-c4", SUBMITTED: "mu-test"}
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
@@ -135,9 +135,7 @@ def board_shown(chosen: Sequence[Line]) -> str:
 def cost_chart(chosen: Sequence[Line]) -> str:
     """Return S against cost."""
     marks = [
-        Mark(
-            e.passes, e.score, f"{e.name}, {line.row.task}", STYLE[line.origin], e.low, e.high, label=len(chosen) < 14
-        )
+        Mark(e.passes, e.score, _name(line, chosen), STYLE[line.origin], e.low, e.high, label=True)
         for line in chosen
         if (e := line.entry).score is not None and e.passes and e.passes > 0
     ]
@@ -153,9 +151,15 @@ def parts_chart(chosen: Sequence[Line]) -> str:
         if line.entry.score is None or None in parts:
             continue
         far, lost = max(*(float(p or 0) for p in parts[:3]), 0.0), float(parts[3] or 0)
-        name = f"{line.entry.name}, {line.row.task}"
-        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), name, STYLE[line.origin], label=len(chosen) < 14))
+        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), _name(line, chosen), STYLE[line.origin], label=True))
     return scatter(marks, ("forgotten (1 = as retrained)", "kept (1 = as retrained)"), y=(0, 1.02))
+
+
+def _name(line: Line, chosen: Sequence[Line]) -> str:
+    """Return what a line is called among others: its setting is named where there are several."""
+    row = line.row
+    one = len({(other.row.task, other.row.backbone, other.row.ratio) for other in chosen}) == 1
+    return line.entry.name if one else f"{line.entry.name}, {row.task} {row.backbone} {row.ratio} %"
 
 
 def _has(chosen: Sequence[Line], origin: str) -> bool:

@@ -12,6 +12,8 @@ import numpy as np
 WIDTH, HEIGHT = 420, 260
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 BINS = 24
+# About how large a letter and a line of a label are.
+LETTER, LINE = 6.2, 13
 
 
 @dataclass(frozen=True)
@@ -204,11 +206,24 @@ def scatter(
             )
         words = escape(f"{mark.name}: {names[0]} {mark.x:.3g}, {names[1]} {mark.y:.3g}")
         parts.append(f'<circle class="{mark.style}" cx="{px:.1f}" cy="{py:.1f}" r="5"><title>{words}</title></circle>')
-        if mark.label:
-            right = px > WIDTH * 0.7
-            place = f'x="{px - 8:.1f}" text-anchor="end"' if right else f'x="{px + 8:.1f}"'
-            parts.append(f'<text class="mu-label" {place} y="{py + 4:.1f}">{escape(mark.name)}</text>')
+    parts += _labels([(axes.x(mark.x), axes.y(mark.y), mark.name) for mark in marks if mark.label])
     return axes.drawn(parts, f"{names[1]} against {names[0]}") + (legend(key) if key else "")
+
+
+def _labels(wanted: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Return names beside their points, but for those that would cover another; all are shown on hover."""
+    taken: list[tuple[float, float, float]] = []
+    parts = []
+    for x, y, name in wanted:
+        width = LETTER * len(name)
+        right = x + 8 + width > WIDTH
+        left = x - 8 - width if right else x + 8
+        if any(abs(y - other) < LINE and left < end and start < left + width for start, end, other in taken):
+            continue
+        taken.append((left, left + width, y))
+        place = f'x="{x - 8:.1f}" text-anchor="end"' if right else f'x="{x + 8:.1f}"'
+        parts.append(f'<text class="mu-label" {place} y="{y + 4:.1f}">{escape(name)}</text>')
+    return parts
 
 
 def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names: tuple[str, str]) -> str:

@@ -18,6 +18,8 @@ from mubench.trainers.applicability import methods_on
 from mubench.trainers.methods import METHODS
 from mubench.trainers.references import Group, find_group
 
+USUAL_RATIO = 5
+
 
 def built(family: str = "canonical") -> list[str]:
     """Return the tasks that are built in a family, in the order of the table."""
@@ -73,19 +75,22 @@ def group_of(task: Any, backbone: Any, ratio: Any) -> Group:
     return find_group(bench, ratio_of(ratio, bench.info.forget), MODELS)
 
 
-def ratios(task: Any, backbone: Any) -> dict[int, bool]:
-    """Return every ratio of a task, and whether there are a base and a retrained model to set a run beside."""
+def ratios(task: Any, backbone: Any) -> dict[int, int]:
+    """Return every ratio of a task, and how many retrained models it has: none where there is no base model.
+
+    One is enough to set a run beside, two to judge it.
+    """
     bench = bench_of(task, backbone)
     here = bench.run(ratio=None, base_seed=0)
-    based, found = False, set()
+    based, found = False, dict.fromkeys(sorted(bench.info.forget), 0)
     for path in MODELS.glob(f"*/{RUN_FILE}"):
         run = read_run(path.parent)
         if any(getattr(run, name) != getattr(here, name) for name in ("split", "backbone", "recipe", "eval_seed")):
             continue
         based = based or (run.method is None and not run.arguments)
-        if run.method == "retrain" and run.tuned == "default":
-            found.add(run.ratio)
-    return {ratio: based and ratio in found for ratio in sorted(bench.info.forget)}
+        if run.method == "retrain" and run.tuned == "default" and run.ratio in found:
+            found[run.ratio] += 1
+    return {ratio: count if based else 0 for ratio, count in found.items()}
 
 
 def methods(task: Any, backbone: Any, ratio: Any) -> list[str]:
@@ -114,9 +119,8 @@ def narrowed(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str, Any
     lists: dict[str, Any] = {"tasks": tasks, "backbones": backbones(task)}
     backbone = backbone if backbone in lists["backbones"] else lists["backbones"][0]
     lists["ratios"] = ratios(task, backbone)
-    there = [each for each, ready in lists["ratios"].items() if ready] or [5, *lists["ratios"]]
-    known = [str(each) for each in lists["ratios"]]
-    ratio = str(ratio) if str(ratio) in known else str(next(each for each in there if str(each) in known))
+    most = max(lists["ratios"], key=lambda each: (lists["ratios"][each], each == USUAL_RATIO))
+    ratio = str(ratio) if str(ratio) in map(str, lists["ratios"]) else str(most)
     lists["methods"] = methods(task, backbone, ratio)
     usual = "scrub" if "scrub" in lists["methods"] else lists["methods"][0]
     method = method if method in lists["methods"] else usual

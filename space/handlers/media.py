@@ -55,7 +55,8 @@ def clip(frames: Any, words: str) -> str:
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
     uri = _uri("video/webm", buffer.getvalue())
-    return f'<video controls loop muted playsinline aria-label="{escape(words, quote=True)}" src="{uri}"></video>'
+    said = f'aria-label="{escape(words, quote=True)}" src="{uri}"'
+    return f'<video controls loop muted playsinline preload="auto" {said}></video>'
 
 
 def text(name: str, value: Any) -> str:

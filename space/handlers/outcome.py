@@ -99,7 +99,8 @@ def attack_shown(name: Any, model: Any, at: Any) -> str:
     note = f'<p class="mu-note">Members: loss at most {float(at):.3g}.</p>'
     lines = [[model, *(f"{found[model][part]:.3f}" for part in ("forget", "test", "advantage"))] for model in found]
     drawn = histogram(losses, SIDES, span=span(run), at=float(at), name=loss_name(run))
-    return f"{drawn}{note}{table(head, lines, label='What the attack finds')}"
+    found_shown = table(head, lines, label="What the attack finds")
+    return f'<div class="mu-pair"><div>{drawn}</div><div>{found_shown}{note}</div></div>'
 
 
 def rows_shown(name: Any, order: Any = ORDERS[0]) -> str:

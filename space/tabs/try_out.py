@@ -16,10 +16,11 @@ from tabs.form import form, given
 from tabs.outcome import Outcome
 
 ASK_EVERY_S = 0.4
-LACKS = (
-    '<p class="mu-note" role="status">This setting has no base or no retrained model yet, so there is nothing to set '
-    "a run beside. One base model and three retrained ones take a minute or more.</p>"
-)
+LACKS = {
+    0: "This setting has no base or no retrained model yet, so there is nothing to set a run beside.",
+    1: "This setting has one retrained model: a run is set beside it, but S needs two.",
+}
+TAKES = "One base model and three retrained ones take some minutes; what is there is kept."
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
@@ -32,10 +33,13 @@ async def follow(name: str) -> AsyncIterator[Status]:
         await asyncio.sleep(ASK_EVERY_S)
 
 
-def _ratio_choices(ratios: dict[int, bool]) -> list[tuple[str, str]]:
-    return [
-        (f"{ratio} %" if ready else f"{ratio} % (no reference yet)", str(ratio)) for ratio, ready in ratios.items()
-    ]
+def _ratio_choices(ratios: dict[int, int]) -> list[tuple[str, str]]:
+    notes = {0: " (no reference yet)", 1: " (no score yet)"}
+    return [(f"{ratio} %{notes.get(count, '')}", str(ratio)) for ratio, count in ratios.items()]
+
+
+def _lacks(count: int) -> str:
+    return f'<p class="mu-note" role="status">{LACKS[count]} {TAKES}</p>' if count in LACKS else ""
 
 
 class TryOut:
@@ -48,7 +52,7 @@ class TryOut:
     def __init__(self, mine: gr.BrowserState) -> None:
         self.mine = mine
         first = choices.narrowed(None, None, None, None)
-        chosen, ready = first["chosen"], first["ratios"][int(first["chosen"]["ratio"])]
+        chosen, count = first["chosen"], first["ratios"][int(first["chosen"]["ratio"])]
         with gr.Row():
             self.task = menu("Task", first["tasks"], chosen["task"])
             self.backbone = menu("Backbone", first["backbones"], chosen["backbone"])
@@ -56,12 +60,12 @@ class TryOut:
             self.method = menu("Method", first["methods"], chosen["method"])
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
-        self.lacks = gr.HTML(LACKS, visible=not ready)
-        self.train = gr.Button("Train the reference models", visible=not ready)
+        self.lacks = gr.HTML(_lacks(count), visible=count in LACKS)
+        self.train = gr.Button("Train the reference models", visible=count in LACKS)
         with gr.Accordion("Arguments of the method", open=False):
             self.kept = form(self.task, self.backbone, self.method)
         with gr.Row():
-            self.go = gr.Button("Unlearn and judge", variant="primary", interactive=ready)
+            self.go = gr.Button("Unlearn and judge", variant="primary", interactive=count > 0)
             self.stop = gr.Button("Cancel", interactive=False)
         self.told, self.current = gr.HTML(elem_id="told"), gr.State("")
         self.outcome = Outcome()
@@ -84,15 +88,15 @@ class TryOut:
     def refresh(self, *picked: Any) -> list[Any]:
         """Keep the menus to what goes together."""
         lists = choices.narrowed(*picked)
-        now, ready = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
+        now, count = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
         return [
             gr.update(choices=lists["tasks"], value=now["task"]),
             gr.update(choices=lists["backbones"], value=now["backbone"]),
             gr.update(choices=_ratio_choices(lists["ratios"]), value=now["ratio"]),
             gr.update(choices=lists["methods"], value=now["method"]),
-            gr.update(visible=not ready),
-            gr.update(visible=not ready),
-            gr.update(interactive=ready),
+            gr.update(value=_lacks(count), visible=count in LACKS),
+            gr.update(visible=count in LACKS),
+            gr.update(interactive=count > 0),
         ]
 
     def progress(self, now: Status) -> dict[Any, Any]:
@@ -105,6 +109,7 @@ class TryOut:
         *menus, seed, kept = picked
         choice = Choice(*menus, seed, given(kept, menus[3]))
         job = await asyncio.to_thread(start, str(request.session_hash), choice)
+        yield {self.outcome.all: gr.update(visible=False)}  # what is shown is never another run's
         async for now in follow(job.name):
             shown = self.progress(now)
             if now.state == "finished":

@@ -111,7 +111,7 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     assert client.predict(row, api_name="/submit")["method"] == "scrub"
     trained = list(client.submit("cifar10", "resnet", "5", api_name="/train_references"))
     assert trained[-1]["state"] == "finished"
-    assert client.predict("cifar10", "resnet", api_name="/settings")["ratios"]["5"] is True
+    assert client.predict("cifar10", "resnet", api_name="/settings")["ratios"]["5"] == 3
     after = files(own_walk.root / "mu-bench") | files(own_walk.models) | files(own_walk.results)
     assert before.items() <= after.items()
 

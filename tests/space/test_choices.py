@@ -59,7 +59,7 @@ def test_a_ratio_is_ready_if_it_has_base_and_retrained_models(space: Import, pla
     assert not any(choices.ratios("cifar10", "resnet").values())
     models(place, base={"method": None, "ratio": None, "seed": None}, odd={"method": "retrain", "split": "f" * 64})
     models(place, cut={"method": "retrain", "ratio": 4, "tuned": "custom"})
-    assert [ratio for ratio, ready in choices.ratios("cifar10", "resnet").items() if ready] == [3]
+    assert {ratio: n for ratio, n in choices.ratios("cifar10", "resnet").items() if n} == {3: 1}
     assert not any(choices.ratios("cifar10", "vit").values())
     assert choices.narrowed("cifar10", None, None, None)["chosen"]["ratio"] == "3"
 

@@ -1,0 +1,130 @@
+"""Many visitors at once: nobody crashes the server, gets another's result, or leaves memory behind (nightly)."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.space.browsing import browsing
+from tests.space.serving import Served, serving
+from tests.walk import RATIO, Walk, quick
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+CLIENTS, RUNNING, SECONDS = 20, 2, 60
+# Targets on two idle cores.
+UP_S, PAGE_S, RUN_S = 15.0, 3.0, 10.0
+
+
+@pytest.fixture(scope="module")
+def walk(walked_once: Walk, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    with quick():
+        made = walked_once.copy(tmp_path_factory.mktemp("load") / "served")
+        made.judge().controls()
+    return made
+
+
+@pytest.fixture
+def served(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+        yield server
+
+
+def memory_mb(root: int) -> float:
+    """Return the memory that a process and its children have for themselves."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    family = {root}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    total = 0.0
+    for pid in family:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has just ended
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+    return total / 1024
+
+
+def visit(server: Served, number: int, end: float, found: list[Any]) -> None:
+    """Read, or run, until the time is over; note what was got and what went wrong."""
+    client = server.client()
+    while time.monotonic() < end:
+        try:
+            if number < RUNNING:
+                *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", number, api_name="/try_out")
+                found.append(("run", number, last["wish"]["seed"], last["row"]["seed"], last["state"]))
+            elif number < RUNNING + 4:
+                job = client.submit("cifar10", "resnet", str(RATIO), "finetune", number, api_name="/try_out")
+                told = next(iter(job))
+                client.predict(told["run"], api_name="/cancel")
+                found.append(("queued", number, told["state"]))
+            else:
+                client.predict("cifar10", api_name="/settings")
+                client.predict({}, api_name="/leaderboard")
+                client.predict("canonical", "cifar10", str(RATIO), api_name="/data")
+                found.append(("read", number))
+        except Exception as error:
+            found.append(("error", number, str(error)))
+        time.sleep(0.2)
+
+
+def crowd(server: Served, seconds: float) -> list[Any]:
+    found: list[Any] = []
+    end = time.monotonic() + seconds
+    threads = [threading.Thread(target=visit, args=(server, i, end, found)) for i in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_a_crowd_is_served_and_leaves_nothing_behind(served: Served, record_property: Any) -> None:
+    crowd(served, 10)  # what is kept for later visitors
+    time.sleep(5)
+    before = memory_mb(served.process.pid)
+    found = crowd(served, SECONDS)
+    time.sleep(20)  # what visitors have left is noticed
+    after = memory_mb(served.process.pid)
+    kinds = {kind: sum(one[0] == kind for one in found) for kind in ("run", "queued", "read", "error")}
+    record_property("crowd", {**kinds, "before_mb": round(before), "after_mb": round(after)})
+    print({**kinds, "before_mb": round(before), "after_mb": round(after)})  # noqa: T201
+    assert not [one for one in found if one[0] == "error"]
+    assert {(number, seed, own) for kind, number, seed, own, _ in (o for o in found if o[0] == "run")} == {
+        (number, number, number) for number in range(RUNNING)
+    }
+    assert kinds["run"] >= 2 and kinds["read"] >= 20 and kinds["queued"] >= 4
+    assert after <= 1.1 * before
+    assert served.client().predict("cifar10", api_name="/settings")["chosen"]["task"] == "cifar10"
+
+
+def test_a_client_that_disconnects_frees_its_place(served: Served) -> None:
+    long = {"num_train_epochs": 50}
+    for seed in range(2):
+        job = served.client().submit("cifar10", "resnet", str(RATIO), "scrub", seed, long, api_name="/try_out")
+        next(iter(job))
+        del job  # its connection is closed with the client
+    start = time.monotonic()
+    *_, last = served.client().submit("cifar10", "resnet", str(RATIO), "finetune", 0, api_name="/try_out")
+    assert last["state"] == "finished"
+    assert time.monotonic() - start < 120
+
+
+def test_the_server_is_up_and_answers_soon(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    start = time.monotonic()
+    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+        up = time.monotonic() - start
+        start = time.monotonic()
+        with browsing(server.url) as (page, _):
+            shown = time.monotonic() - start
+            start = time.monotonic()
+            page.get_by_role("button", name="Unlearn and judge").click()
+            page.locator("#verdict h3").wait_for()
+            ran = time.monotonic() - start
+    print({"up_s": round(up, 1), "page_s": round(shown, 1), "run_s": round(ran, 1)})  # noqa: T201
+    assert up <= UP_S and shown <= PAGE_S and ran <= RUN_S

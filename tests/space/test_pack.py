@@ -1,0 +1,76 @@
+"""The packed Space: a folder that holds all it needs, and goes to a Hub as it is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mubench.hub_builders.publish import publish
+from mubench.trainers.results import write_result
+from tests.cards.conftest import make_row
+from tests.hub_builders.conftest import hub, hub_server  # noqa: F401  (fixtures)
+from tests.space.conftest import Import
+from tests.space.serving import serving
+from tests.walk import RATIO, Walk
+
+NEEDED = ("app.py", "page.py", "README.md", "requirements.txt", "style.css", "mubench/cards/leaderboard.py")
+
+
+def test_data_references_and_rows_are_packed_and_runs_are_not(space: Import, own_walk: Walk) -> None:
+    write_result(make_row(), own_walk.results)
+    (own_walk.root / "runs").mkdir()
+    out = space("pack").pack(own_walk.root, own_walk.root / "out" / ".." / "packed")
+    assert all((out / name).is_file() for name in NEEDED)
+    assert {path.name for path in (out / "models").iterdir()} == {
+        path.name for path in own_walk.models.iterdir() if "neg-grad" not in path.name and path.name != ".work"
+    }
+    assert len(list((out / "results").iterdir())) == 1
+    assert not (out / "runs").exists() and not list(out.rglob("__pycache__")) and not (out / "pack.py").exists()
+    again = space("pack").pack(own_walk.root, out)
+    assert again == out and not list(out.parent.glob(".packed*"))
+
+
+def test_rows_of_other_tiers_are_not_made_public(space: Import, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = space("pack")
+    monkeypatch.setattr(pack, "TIER", "full")
+    with pytest.raises(ValueError, match=r"expected tasks of the full tier alone.*cifar10 \(mini\)"):
+        pack.pack(place, place / "packed")
+    with pytest.raises(FileNotFoundError, match="make data"):
+        pack.pack(place / "nowhere", place / "packed")
+
+
+def test_a_packed_space_is_pushed_as_it_is(space: Import, own_walk: Walk, hub: Any) -> None:  # noqa: F811
+    out = space("pack").pack(own_walk.root, own_walk.root / "packed")
+    (out / "runs").mkdir()
+    (out / "runs" / "x.json").write_text("{}")
+    pushed = publish(out)
+    assert pushed.target.kind == "space" and pushed.target.repository.endswith("/mubench-mini")
+    assert {"app.py", "requirements.txt", "mubench/trainers/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
+    assert not [name for name in pushed.plan.add if name.startswith("runs") or "__pycache__" in name]
+    assert not publish(out).plan
+    with pytest.raises(ValueError, match="says -mini-"):
+        publish(out, "me/mubench")
+
+
+@pytest.mark.slow
+def test_the_folder_alone_starts_and_runs_one_try_out(
+    space: Import, own_walk: Walk, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    alone = tmp_path_factory.mktemp("alone") / "space"
+    shutil.move(space("pack").pack(own_walk.root, own_walk.root / "packed"), alone)
+    where = "import mubench.trainers.run as run; print(run.__file__)"
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    found = subprocess.run(
+        [sys.executable, "-c", where], cwd=alone, env=env, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith(str(alone))
+    with serving(alone, alone.parent, small=True, space=alone) as server:
+        client = server.client()
+        *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", 0, api_name="/try_out")
+        assert last["state"] == "finished"
+        assert json.loads(client.predict(last["run"], api_name="/row"))["method"] == "scrub"
