@@ -21,6 +21,7 @@ LIMITS_S = {"run": 180.0, "references": 900.0}
 # How long a worker may take to stop by itself before it is killed.
 GRACE_S = 2.0
 KEPT_JOBS = 500
+STOP = "stop"
 ENDED = ("finished", "failed", "cancelled")
 
 
@@ -188,15 +189,14 @@ class Pool:
                 if "end" in said:
                     why = job.unwanted if said["end"] == "cancelled" else said.get("error", "")
                     self._end(job, said["end"], why)
-                    # A job that ended by itself as it was told to stop has not read the word: the next one would.
-                    return stopped_at is None or said["end"] == "cancelled"
+                    return True
                 job.points.append(said["point"])
             elif stopped_at is not None and time.monotonic() - stopped_at > GRACE_S:
                 self._end(job, "cancelled", job.unwanted)
                 return False
             if stopped_at is None and (why := self._unwanted(job)):
                 job.unwanted, stopped_at = why, time.monotonic()
-                pipe.send("stop")
+                pipe.send(STOP)
 
     @staticmethod
     def _unwanted(job: Job) -> str:

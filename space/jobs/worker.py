@@ -21,6 +21,7 @@ import transformers
 
 from jobs.outcome import outcome
 from jobs.places import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
+from jobs.pool import STOP
 from jobs.wish import Wish
 from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import RUN_FILE, read_run
@@ -111,10 +112,11 @@ def main(server: Connection) -> None:
     _settle()
     while True:
         try:
-            wish, name = server.recv()
+            said = server.recv()
         except EOFError:
             return
-        server.send(_done(wish, name, server))
+        if said != STOP:  # which came too late for a job that had just ended
+            server.send(_done(*said, server))
 
 
 def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:

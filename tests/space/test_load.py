@@ -1,5 +1,6 @@
 """Many visitors at once: nobody crashes the server, gets another's result, or leaves memory behind (nightly)."""
 
+import os
 import subprocess
 import threading
 import time
@@ -116,6 +117,8 @@ def test_a_client_that_disconnects_frees_its_place(served: Served) -> None:
 
 
 def test_the_server_is_up_and_answers_soon(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    if os.getloadavg()[0] > 1:
+        pytest.skip(f"needs two idle cores, got a load of {os.getloadavg()[0]:.1f}")
     start = time.monotonic()
     with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
         up = time.monotonic() - start

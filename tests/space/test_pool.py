@@ -103,3 +103,16 @@ def test_one_visitor_and_all_of_them_have_their_limits(space: Import, pool: Any)
 def test_nobody_guesses_a_job(space: Import, pool: Any, name: Any) -> None:
     with pytest.raises(ValueError, match="expected a run of this server"):
         pool.get(name)
+
+
+def test_a_stop_that_comes_too_late_ends_no_other_job(space: Import, pool: Any) -> None:
+    jobs = []
+    for turn in range(6):
+        job = submit(space, pool, tenths=1, owner=str(turn))
+        until(lambda job=job: job.state != "waiting")
+        time.sleep(0.018 * turn)
+        pool.cancel(job.name)
+        jobs.append(job)
+        after = submit(space, pool, tenths=2, owner=f"after {turn}")
+        until(lambda after=after: after.state == "finished")
+    assert {job.state for job in jobs} <= {"finished", "cancelled"}

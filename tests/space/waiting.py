@@ -10,9 +10,12 @@ def act(server: Connection) -> None:
     """Do what a job's method says: wait for its seed in tenths of a second, fail, die, or hear nothing."""
     while True:
         try:
-            wish, name = server.recv()
+            said = server.recv()
         except EOFError:
             return
+        if said == "stop":
+            continue
+        wish, name = said
         if wish.method == "die":
             os._exit(3)
         end: dict[str, Any] = {"end": "failed", "error": "no luck"} if wish.method == "fail" else {"end": "finished"}
