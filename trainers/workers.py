@@ -20,7 +20,7 @@ from mubench.hub_builders.terms import NonFiniteError
 Job = Callable[[], Path | list[Path]]
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
     # Each training ends with a garbage collection; what the imports left behind need not be looked at again.
     gc.freeze()
@@ -53,7 +53,7 @@ class Workers:
         # Forked workers have torch imported already; CUDA does not survive a fork.
         method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
         context = multiprocessing.get_context(method)
-        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=_quiet)
+        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=quiet)
 
     def __enter__(self) -> Workers:
         return self

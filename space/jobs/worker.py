@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import multiprocessing
@@ -14,10 +13,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-
-import datasets
-import torch
-import transformers
 
 from jobs.outcome import outcome
 from jobs.places import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
@@ -31,6 +26,7 @@ from mubench.trainers.run import Request, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.sweep import QUIET
 from mubench.trainers.watch import Point, Watch
+from mubench.trainers.workers import quiet
 
 Tell = Callable[[dict[str, Any]], None]
 # What a run can fail of that its visitor should read.
@@ -140,12 +136,7 @@ def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
 
 def _settle() -> None:
     """Set the worker up: one thread, no chatter, and no life after the server's."""
-    gc.freeze()
-    torch.set_num_threads(1)
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    logging.getLogger().setLevel(logging.ERROR)
+    quiet()
     threading.Thread(target=_follow_the_server, daemon=True).start()
 
 
