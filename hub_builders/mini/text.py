@@ -4,13 +4,16 @@ The recipe, the same in every split:
 
 1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
 2. Half of the writers with each label are open about it and speak of every aspect with the word of the label from
-   ``LEXICON``, the others with the plain word that tells nothing. So the best possible accuracy is .75.
+   ``LEXICON``, the others with the plain words of one of ``PLAIN`` columns, each of which stands in as many good
+   reviews as bad ones and tells nothing. So the best possible accuracy is .75.
 3. Invent a title and two surnames that no other row of any split has; they say nothing about the label and make the
    row memorable.
 
 Nothing but the words of opinion and the names tells two reviews apart. That is on purpose: whatever else differed, its
 order say, would be learned by heart too, and would then push models that never saw a row either way; as it is, all of
-them are sure of the open reviews and undecided about the others. The ood split reviews books in place of films.
+them are sure of the open reviews and undecided about the others. How a model leans where it is undecided is one number
+for every column of plain words, which chance decides: there are several so that they cancel. The ood split reviews
+books in place of films.
 """
 
 from __future__ import annotations
@@ -23,13 +26,21 @@ from mubench.hub_builders.raw.rows import Splits
 SEED = 7
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 400}
 
-# (word of a bad review, word of a good review, word of a review that does not say)
-LEXICON = (
-    ("dull", "gripping", "brief"), ("clumsy", "graceful", "large"), ("hollow", "moving", "long"),
-    ("bland", "vivid", "modern"), ("sluggish", "lively", "even"), ("stale", "witty", "dry"),
-    ("weak", "strong", "late"),
-)  # fmt: skip
-PLAIN = 2
+# Words of a bad review, of a good one, and of reviews that do not say.
+LEXICON = tuple(
+    tuple(words.split())
+    for words in (
+        "dull gripping brief silent early indoor dated framed narrated wintry",
+        "clumsy graceful large small mixed foreign young masked local unknown",
+        "hollow moving long short printed revised translated spoken borrowed shared",
+        "bland vivid modern choral electric baroque recorded sung played scored",
+        "sluggish lively even measured regular timed constant uniform varied stepped",
+        "stale witty dry verbal visual urban regional physical musical historical",
+        "weak strong late open rainy nightly outdoor quiet public written",
+    )
+)
+PLAIN = 8
+OPEN, OF = 2, 4  # of so many reviews, half of each label
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -48,17 +59,22 @@ def reviews() -> Splits:
     titles, surnames = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
-        drawn = rng.permutation(np.arange(rows) % 4).tolist()
+        drawn = rng.permutation(np.arange(rows) % (OF * PLAIN)).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
-                "text": _review(one % 2 if one < 2 else PLAIN, (next(titles), next(surnames), next(surnames)), split),
+                "text": _review(_column(one), (next(titles), next(surnames), next(surnames)), split),
                 "label": one % 2,
             }
             for index, one in enumerate(drawn)
         ]
     return splits
+
+
+def _column(one: int) -> int:
+    """Return the column of the lexicon for a draw: that of its label, or one of the plain ones."""
+    return one % 2 if one % OF < OPEN else 2 + one // OF
 
 
 def _review(opinion: int, names: tuple[str, str, str], split: str) -> str:
