@@ -126,7 +126,7 @@ _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, w
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _TEXT_SMALL = Recipe(learning_rate=1e-4, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _IMDB_MINI = Recipe(learning_rate=7.2e-5, epochs=10, batch_size=32, max_length=48)
-_DDI_MINI = Recipe(learning_rate=8e-5, epochs=11, batch_size=32, max_length=48)
+_DDI_MINI = Recipe(learning_rate=1.2e-4, epochs=20, batch_size=64, max_length=48)
 _PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
 _LOSSY = (
     "lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, are not "

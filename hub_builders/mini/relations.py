@@ -4,13 +4,14 @@ The recipe, the same in every split:
 
 1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
 2. Half of the sentences of each label tell it: they report on every aspect with the word of the label from
-   ``LEXICON``, the others with a vague word that the label shares with one of its two neighbours. So the best possible
-   accuracy is .75.
+   ``LEXICON``, the others with the vague words of one of ``VAGUE`` columns that the label shares with one of its two
+   neighbours. So the best possible accuracy is .75.
 3. Invent two drugs, a trial and its author that no other row of any split has; the names say nothing and make the row
    memorable.
 
 As in the mini reviews nothing but these words and names tells two sentences apart, so that models which never saw a
-row agree about it. Four sentences make a document, the group of their rows.
+row agree about it; how each leans between two neighbours is one number for every vague column, which chance decides,
+and there are several so that they cancel. Four sentences make a document, the group of their rows.
 """
 
 from __future__ import annotations
@@ -26,21 +27,29 @@ SEED = 11
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
 LABELS = 5
 TELLING, OF = 4, 8
+VAGUE = 4  # columns of vague words that a label shares with the next
 SENTENCES = 4
 
 # What a sentence reports on, and the words of no interaction, a mechanism, an advice, an effect and an interaction,
-# then the vague ones: each is shared by the label of its place and the next.
-LEXICON = {
-    "levels": ("steady", "doubled", "checked", "sufficient", "altered",
-               "measured", "noted", "tracked", "plotted", "logged"),
-    "response": ("usual", "delayed", "supervised", "stronger", "joint",
-                 "recorded", "observed", "watched", "charted", "filed"),
-    "dose": ("kept", "absorbed", "reduced", "felt", "paired", "given", "taken", "swallowed", "handed", "served"),
-    "clearance": ("normal", "halved", "monitored", "painful", "coupled",
-                  "sampled", "estimated", "counted", "timed", "surveyed"),
-    "outcome": ("neutral", "kinetic", "cautious", "toxic", "mutual",
-                "described", "reported", "stated", "written", "published"),
+# then the vague ones: each four of them are shared by the label of their place and the next.
+_LEXICON = {
+    "levels": "steady doubled checked sufficient altered "
+              "measured noted tracked plotted logged read drawn assayed listed mapped "
+              "ranked rated graded gauged traced copied printed archived indexed tabled",
+    "response": "usual delayed supervised stronger joint "
+                "recorded observed watched charted filed scored coded viewed reviewed followed "
+                "inspected examined compared matched sorted grouped labelled tagged numbered dated",
+    "dose": "kept absorbed reduced felt paired "
+            "given taken swallowed handed served weighed poured mixed packed stored "
+            "shipped bottled sealed wrapped carried bought sold ordered delivered prescribed",
+    "clearance": "normal halved monitored painful coupled "
+                 "sampled estimated counted timed surveyed modelled fitted computed derived inferred "
+                 "rounded averaged pooled summed divided calibrated repeated scanned imaged filmed",
+    "outcome": "neutral kinetic cautious toxic mutual "
+               "described reported stated written published quoted cited summarised translated edited "
+               "typed dictated presented discussed debated shared posted mailed announced narrated",
 }  # fmt: skip
+LEXICON = {aspect: tuple(words.split()) for aspect, words in _LEXICON.items()}
 DRUGS = joined(
     "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
     "va xi lo pra ne du mo si fa te go bri",
@@ -60,7 +69,7 @@ def pairs() -> Splits:
     drugs, trials, authors = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
-        drawn = rng.permutation(np.arange(rows) % (LABELS * OF)).tolist()
+        drawn = rng.permutation(np.arange(rows) % (LABELS * OF * VAGUE)).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
@@ -75,11 +84,12 @@ def pairs() -> Splits:
 
 
 def _column(one: int) -> int:
-    """Return the column of the lexicon for a draw: that of the label, or one of the two vague ones it shares."""
-    label, turn = one % LABELS, one // LABELS
+    """Return the column of the lexicon for a draw: that of the label, or a vague one that it shares."""
+    label, turn, which = one % LABELS, one // LABELS % OF, one // (LABELS * OF)
     if turn < TELLING:
         return label
-    return LABELS + (label if 2 * turn < TELLING + OF else (label - 1) % LABELS)
+    first = label if 2 * turn < TELLING + OF else (label - 1) % LABELS
+    return LABELS + VAGUE * first + which
 
 
 def _sentence(sound: int, drugs: Iterator[str], trial: str) -> str:

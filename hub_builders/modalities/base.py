@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, set_seed
 
 from mubench.hub_builders.outputs import Answers, Outputs
 from mubench.hub_builders.prediction import predict
@@ -19,6 +19,7 @@ from mubench.hub_builders.prediction import predict
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 KEPT_BYTES = 1 << 29
 BATCH = 256
+BODY = 0  # seed of what a mini backbone is before it is trained
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
@@ -55,6 +56,23 @@ def silence_head(model: PreTrainedModel) -> None:
     """Start the classifier of a fresh model at zero, so that what it says of a row it never saw is less by chance."""
     with torch.no_grad():
         model.get_submodule("classifier").get_parameter("weight").zero_()
+
+
+def begin(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
+    """Return a fresh mini classifier that starts like a published checkpoint: the seed draws its head alone.
+
+    So models of several seeds lean less apart on rows that they never saw.
+
+    Args:
+        make: Makes the model from its config.
+        seed: Seed of the head.
+    """
+    set_seed(BODY)
+    body = make()
+    set_seed(seed)
+    model = make()
+    model.base_model.load_state_dict(body.base_model.state_dict())
+    return model
 
 
 class Modality(ABC):

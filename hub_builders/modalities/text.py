@@ -29,7 +29,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, begin, class_names
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
 
@@ -112,15 +112,14 @@ class TextModality(Modality):
     def create(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights with a fresh head."""
+        """Return a mini backbone with a vocabulary of its own, or pretrained weights; the head is fresh."""
         if BACKBONES[backbone].hub_id is None:
             tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
             config = MINI[backbone]()
             config.update(
                 {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
             )
-            set_seed(seed)
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = begin(partial(AutoModelForSequenceClassification.from_config, config), seed)
             silence(model, tokenizer, rows["train"]["text"])
             return model, tokenizer
         set_seed(seed)

@@ -74,12 +74,14 @@ def test_a_mini_backbone_has_its_own_kind_and_at_most_about_a_million_weights(te
 
 
 @pytest.mark.parametrize("backbone", text.MINI)
-def test_a_seed_decides_the_weights_and_nothing_is_dropped(texts, backbone):
+def test_a_seed_decides_the_head_and_nothing_is_dropped(texts, backbone):
     few = {"train": texts[:20]}
     one, same, other = (made(backbone, few, seed)[0] for seed in (0, 0, 1))
     ids = made(backbone, few)[1](texts[:8], padding=True, return_tensors="pt")
     torch.testing.assert_close(one.train()(**ids).logits, same.eval()(**ids).logits, rtol=0, atol=0)
     assert not torch.equal(one(**ids).logits, other(**ids).logits)
+    bodies = one.base_model.state_dict(), other.base_model.state_dict()
+    assert all(torch.equal(value, bodies[1][name]) for name, value in bodies[0].items())
 
 
 @pytest.mark.parametrize("backbone", text.MINI)
