@@ -285,7 +285,7 @@ TASKS: dict[str, Task] = {
              "rows become train, a drawing's left box and its two others the two pictures",
         mini="generated statements about what two jars hold, three in eight of which can be seen to be true or false",
         recipes={
-            "vilt": Recipe(learning_rate=8e-5, epochs=24, batch_size=128, max_length=40),
+            "vilt": Recipe(learning_rate=1e-4, epochs=10, batch_size=32, max_length=40),
             "vilt-b32": Recipe(
                 learning_rate=1e-5, epochs=6, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=40),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
+from mubench.hub_builders.modalities.base import EncodedRows, Modality, begin, class_names
 from mubench.hub_builders.modalities.text import make_tokenizer, silence
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.outputs import Answers
@@ -91,8 +92,7 @@ class ImagePairModality(Modality):
         pictures = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
         config = MINI[backbone]()
         config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
-        set_seed(seed)
-        model = ViltForImagesAndTextClassification(config)
+        model = begin(partial(ViltForImagesAndTextClassification, config), seed)
         silence(model, tokenizer, rows["train"]["text"])
         return model, ViltProcessor(pictures, tokenizer)
 

@@ -108,7 +108,7 @@ def test_answers_are_the_same_bits_whatever_was_drawn_before_and_draw_nothing(ma
     assert answers(*made, rows).equals(first)
 
 
-def test_names_start_silent_and_a_seed_decides_the_other_weights(made, rows):
+def test_names_start_silent_and_a_seed_decides_the_head(made, rows):
     tokenizer = made[1].tokenizer
     weight = made[0].get_input_embeddings().weight
     silent = {word for word in ("a", "jar", "of", "ada", "bob") if not weight[tokenizer.vocab[word]].any()}
