@@ -57,10 +57,20 @@ _MINI = _each(
     msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 3e-3, "steps": 10},
     boundary_shrink={"learning_rate": 2e-4}, boundary_expand={"learning_rate": 2e-4},
 )
-# The other minis' settings of these two leave it with one class for all rows.
-_MINI_PAIRS = {
-    **_MINI, "influence": {"alpha": 1.0}, "boundary_shrink": {**_MINI["boundary_shrink"], "learning_rate": 1e-5},
-}
+# Models that read words are trained with small steps, and unlearn with such.
+_MINI_READER = _each(
+    4, 32,
+    {"finetune": 2e-4, "neg_grad": 5e-5, "random_label": 1e-4, "salun": 1e-4, "bad_teaching": 1e-4, "scrub": 2e-4,
+     "eu_k": 3e-4, "lotus": 2e-4, "sfron": 5e-3},
+    neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1}, l1_sparse={"gamma": 3e-3},
+    noise_ft={"sigma": 0.02}, neg_grad_plus={"alpha": 0.97}, lotus={"alpha": 4.0}, unsir={"num_train_epochs": 1},
+    npo={"num_train_epochs": 8, "beta": 1.0}, wga={"num_train_epochs": 8},
+    simnpo={"num_train_epochs": 8, "gamma": 1.0}, rmu={"num_train_epochs": 8, "alpha": 10.0, "layer": -1},
+    task_vector={"alpha": 2.0}, undo={"first_rate": 1e-4},
+    ssd={"alpha": 2.0}, fisher={"alpha": 6e-7}, influence={"alpha": 1.0}, sfron={"alpha": 50.0},
+    msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 2e-4, "steps": 10},
+    boundary_shrink={"learning_rate": 1e-5}, boundary_expand={"learning_rate": 2e-5},
+)
 _RESNET = _each(
     20, 128,
     {"finetune": 1e-5, "neg_grad": 5e-5, "random_label": 1e-3, "salun": 1e-3, "bad_teaching": 8e-4, "scrub": 1e-5,
@@ -119,12 +129,12 @@ _TABLES: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "convnext"): _TRANSFORMER,
     ("image_classification", "swin"): _TRANSFORMER,
     ("image_classification", "vit"): _TRANSFORMER,
-    ("text_classification", "mini-bert"): _MINI,
-    ("text_classification", "mini-roberta"): _MINI,
-    ("text_classification", "mini-deberta"): _MINI,
-    ("text_classification", "mini-electra"): _MINI,
-    ("text_classification", "mini-distilbert"): _MINI,
-    ("text_classification", "mini-albert"): _MINI,
+    ("text_classification", "mini-bert"): _MINI_READER,
+    ("text_classification", "mini-roberta"): _MINI_READER,
+    ("text_classification", "mini-deberta"): _MINI_READER,
+    ("text_classification", "mini-electra"): _MINI_READER,
+    ("text_classification", "mini-distilbert"): _MINI_READER,
+    ("text_classification", "mini-albert"): _MINI_READER,
     ("text_classification", "bert"): _TEXT,
     ("text_classification", "roberta"): _TEXT,
     ("text_classification", "distilbert"): _TEXT,
@@ -145,7 +155,7 @@ _TABLES: dict[tuple[Kind, str], Arguments] = {
     ("video_classification", "mini-videomae"): _MINI,
     ("video_classification", "mini-timesformer"): _MINI,
     ("video_classification", "videomae"): _VIDEO,
-    ("image_pair_classification", "mini-vilt"): _MINI_PAIRS,
+    ("image_pair_classification", "mini-vilt"): _MINI_READER,
     ("image_pair_classification", "vilt"): _VILT,
     ("summarization", "mini-t5"): _MINI_LM,
     ("summarization", "mini-bart"): _MINI_LM,
