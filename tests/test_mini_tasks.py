@@ -20,6 +20,7 @@ from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.references import find_group
+from mubench.trainers.rows import ENOUGH_RETRAINED
 from mubench.trainers.run import Request, unlearn
 from mubench.trainers.sweep import QUIET
 from tests.hub_builders.mini_rules import Answers, check
@@ -38,7 +39,8 @@ TRAINED = [
     for key, task in TASKS.items()
     if BACKBONES[task.default_backbone].hub_id is None and key not in (ELSEWHERE, *OPEN)
 ]
-RATIO, BASES, RETRAINED = 5, (0, 1), (0, 1, 2)
+# As many retrained models as a ranked row needs: with three of them chance decides about the gate.
+RATIO, BASES, RETRAINED = 5, (0, 1), range(ENOUGH_RETRAINED)
 STEPS, STEPS_OF_DRAWING = 400, 1_200  # of one model at most; to draw takes longer to learn
 
 
