@@ -69,12 +69,14 @@ GIVEN = $(if $(DATA), DATA=$(DATA))$(if $(MODELS), MODELS=$(MODELS))$(if $(RESUL
 # A build names its folder itself, and is told where it lies.
 OUT_FLAG = $(if $(DATA),$(if $(filter mu-bench,$(notdir $(DATA))), --out "$(dir $(DATA))",\
 	$(error expected DATA to be a folder called mu-bench, got $(DATA))))
+# The Space takes what lies where it is started.
+HERE_ONLY = $(if $(GIVEN),$(error expected no DATA, MODELS or RESULTS, as the Space is made of what lies here, got$(GIVEN)))
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install format lint types typecheck test test-slow test-all nightly methods data bases references unlearn \
-	results matrix cards space push demo ci clean distclean
+	results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
@@ -159,8 +161,10 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
-	@$(PY) space/pack.py || echo "the Space is not packed, and served as it is"
-	GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
+	$(HERE_ONLY)GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
+
+pack: $(STAMP) ## write ./build/space, a folder that is a Space of its own, to be pushed
+	$(HERE_ONLY)$(PY) space/pack.py
 
 push: $(STAMP) ## write all cards, and upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1)
 	@test -z "$$(git status --porcelain 2>/dev/null)" || { \

@@ -90,6 +90,19 @@ def test_a_folder_that_a_build_cannot_write_is_refused_in_one_line(name):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["space", "pack"])
+def test_a_space_is_made_of_what_lies_here(name):
+    last = dry(f"make {name}").stdout.splitlines()[-1]
+    assert last.endswith(f"python space/{'app' if name == 'space' else 'pack'}.py") and "||" not in last
+    for given in ("DATA=a/mu-bench", "MODELS=m", "RESULTS=r"):
+        done = dry(f"make {name} {given}")
+        assert done.returncode == 2 and "space/" not in done.stdout
+        assert (
+            f"expected no DATA, MODELS or RESULTS, as the Space is made of what lies here, got {given}" in done.stderr
+        )
+        assert done.stderr.count("\n") == 1
+
+
 def test_the_demo_replaces_no_other_tier():
     assert "--keep_tier" in commands("make demo")[0]
     assert "--keep_tier" not in commands("make data")[0]
