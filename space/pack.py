@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mubench.hub_builders.cli import guarded
 from mubench.hub_builders.folders import RUN_FILE, read_run
+from mubench.hub_builders.hub import MARKS
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.readme import committed
 
@@ -44,6 +45,13 @@ def _models(place: Path) -> list[Path]:
     ]
 
 
+def _check_free(out: Path) -> None:
+    if (out / MARKS["space"]).is_file() or not out.exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
+
+
 def pack(place: Path, out: Path) -> Path:
     """Write a Space: its files, the package, and the data, reference models and rows of a folder.
 
@@ -52,9 +60,10 @@ def pack(place: Path, out: Path) -> Path:
         out: Folder to write; what it held is removed.
 
     Raises:
-        ValueError: If a task is not of the mini tier.
+        ValueError: If a task is not of the mini tier, or what is there holds something else than a packed Space.
         FileNotFoundError: If there are no tasks.
     """
+    _check_free(out)
     rows, models = _rows(place), _models(place)
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

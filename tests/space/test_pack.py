@@ -35,6 +35,14 @@ def test_data_references_and_rows_are_packed_and_runs_are_not(space: Import, own
     assert again == out and not list(out.parent.glob(".packed*"))
 
 
+def test_a_folder_of_something_else_is_not_replaced(space: Import, place: Path) -> None:
+    (place / "mine").mkdir()
+    (place / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"expected a new or empty folder or a packed Space.*mine"):
+        space("pack").pack(place, place / "mine")
+    assert (place / "mine" / "thesis.txt").read_text() == "years of work"
+
+
 def test_rows_of_other_tiers_are_not_made_public(space: Import, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = space("pack")
     monkeypatch.setattr(pack, "TIER", "full")
