@@ -28,7 +28,7 @@ class SizeLimit:
         if not said.isdigit() or int(said) > self.most:
             await self._refuse(send)
             return
-        read, refused = 0, False
+        read, refused, started = 0, False, False
 
         async def counted() -> Any:
             nonlocal read, refused
@@ -39,7 +39,17 @@ class SizeLimit:
                 return {"type": "http.disconnect"}
             return message
 
-        await self.app(scope, counted, send)
+        async def answered(message: Any) -> None:
+            nonlocal started
+            if started or not refused:  # what is said of a body that was cut short is not the answer
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, answered)
+        finally:
+            if refused and not started:
+                await self._refuse(send)
 
     async def _refuse(self, send: Any) -> None:
         detail = f"expected a request of at most {self.most:,} bytes, got a longer one"
