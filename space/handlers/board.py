@@ -11,7 +11,7 @@ from jobs.places import RESULTS
 from pydantic import ValidationError
 
 from handlers.charts import Mark, scatter, table
-from handlers.checks import shown
+from handlers.checks import number, shown
 from handlers.runs import known
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
@@ -21,6 +21,7 @@ from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result
 
 LARGEST_ROW = 200_000
+LARGEST_SHARE = 1e6
 PARTS = ("tier", "task", "backbone", "ratio", "method")
 SHIPPED, CONTROL, YOURS, SUBMITTED = "shipped", "control", "yours", "submitted"
 STYLE = {SHIPPED: "mu-run", CONTROL: "mu-base", YOURS: "mu-c4", SUBMITTED: "mu-test"}
@@ -191,8 +192,14 @@ def checked_row(text: Any) -> Result:
     for name, value in (("method", row.method), ("run_id", row.run_id), ("family", row.family)):
         if not value.replace("_", "").replace("-", "").replace(".", "").isalnum() or len(value) > 120:
             raise ValueError(f"{name} must be a plain name, got {shown(value)}")
+    _check_shares(row)
     cells(make_entry(row.method, [row]))
     return row
+
+
+def _check_shares(row: Result) -> None:
+    for name in ("seconds_share", "passes_share"):
+        number(name, row.cost.get(name, 0), 0, LARGEST_SHARE)
 
 
 def row_summary(row: Result) -> dict[str, Any]:

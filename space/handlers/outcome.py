@@ -11,8 +11,9 @@ import numpy as np
 from handlers.charts import bars, curves, histogram, table
 from handlers.checks import number, one_of
 from handlers.choices import info_of
-from handlers.gallery import cards
+from handlers.gallery import cards, splits
 from handlers.runs import Finished, finished
+from mubench.hub_builders.tasks import get_task
 
 MODELS = ("this run", "base", "retrained")
 SPLITS = ("forget", "retain", "test")
@@ -41,7 +42,11 @@ def _spread(scores: Sequence[float]) -> str:
 
 def loss_name(run: Finished) -> str:
     """Return what a loss is, for a task's kind."""
-    return "error in telling the noise" if run.wish.task == "tiny_imagenet" else "loss of the right answer, in nats"
+    return (
+        "error in telling the noise"
+        if get_task(run.wish.task).kind == "text_to_image"
+        else "loss of the right answer, in nats"
+    )
 
 
 def span(run: Finished) -> tuple[float, float]:
@@ -107,16 +112,19 @@ def rows_shown(name: Any, order: Any = ORDERS[0]) -> str:
     """Return forget rows with what base, unlearned and retrained model say of them.
 
     Raises:
-        ValueError: If there is no such run or order.
+        ValueError: If there is no such run or order, or the data are not those that the run was about.
     """
     run, order = finished(name), one_of("order", order, ORDERS)
     rows, other = run.shown["rows"], {"most changed": "base", "farthest from retrained": "retrained"}.get(order)
-    places = list(range(len(rows)))
     if other:
-        places.sort(key=lambda i: -abs(rows[i]["unlearned"]["loss"] - rows[i].get(other, rows[i]["base"])["loss"]))
-    places = places[:12]
+        rows = sorted(rows, key=lambda r: -abs(r["unlearned"]["loss"] - r.get(other, r["base"])["loss"]))
+    rows = rows[:12]
     info = info_of(run.wish.task, run.wish.family)
-    return cards(info, run.wish.ratio, "forget", places, [rows[place] for place in places])
+    ids = splits(info, run.wish.ratio)["forget"]["example_id"]
+    place_of = {name: place for place, name in enumerate(ids)}
+    if any(row["id"] not in place_of for row in rows):
+        raise ValueError("expected the rows that the run was about, got data that were built anew")
+    return cards(info, run.wish.ratio, "forget", [place_of[row["id"]] for row in rows], rows)
 
 
 def metrics_shown(run: Finished) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,8 +52,8 @@ def walking(own_walk: Walk, monkeypatch: pytest.MonkeyPatch) -> Walk:
     return own_walk
 
 
-def made_up(score: float = 0.8, **wish: Any) -> str:
-    """Write a finished run on cifar10, and return its name."""
+def made_up(score: float = 0.8, ids: Sequence[str] = (), **wish: Any) -> str:
+    """Write a finished run on cifar10, about rows of these ids, and return its name."""
     name = secrets.token_hex(12)
     folder = Path("runs", name)
     (folder / "models" / "m").mkdir(parents=True)
@@ -72,8 +72,8 @@ def made_up(score: float = 0.8, **wish: Any) -> str:
             {"name": "row", "run": 0.2, "base": 1.0, "retrained": None, "better": "lower", "title": "distance"},
         ],
         "rows": [
-            {"id": str(i), "base": answer, "unlearned": {**answer, "loss": 0.1 * i}, "retrained": answer}
-            for i in range(14)
+            {"id": name, "base": answer, "unlearned": {**answer, "loss": 0.1 * i}, "retrained": answer}
+            for i, name in enumerate(ids)
         ],
         "cost": {"seconds": 2.0, "forward": 300, "backward": 300},
         "retraining_s": [4.0, 4.0],
