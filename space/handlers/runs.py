@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import zipfile
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,8 @@ from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
 
 MOST_KEPT = 300
+# Runs that a browser remembers.
+REMEMBERED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ def _read(name: str) -> Finished:
 def known(names: Any) -> list[Finished]:
     """Return those of a visitor's runs that are kept here; others have been removed meanwhile."""
     found = []
-    for name in names if isinstance(names, list) else []:
+    for name in names[:REMEMBERED] if isinstance(names, list) else []:
         try:
             found.append(finished(name))
         except ValueError:
@@ -83,13 +87,15 @@ def known(names: Any) -> list[Finished]:
     return found
 
 
-def tidy(running: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def tidy(running: Callable[[], Collection[str]] = tuple) -> None:
     """Remove what killed servers left unfinished, and the oldest runs beyond the number that is kept.
 
     Args:
-        running: Names of the runs that are not over.
+        running: Returns the names of the runs that are not over.
     """
-    folders = [path for path in RUNS.glob("*") if path.is_dir() and path.name not in running]
+    folders = list(RUNS.glob("*"))
+    names = running()  # after the folders, so that a run that starts meanwhile is not among them
+    folders = [path for path in folders if path.is_dir() and path.name not in names]
     whole = sorted((path for path in folders if (path / OUTCOME).is_file()), key=lambda path: path.stat().st_mtime)
     for path in {*folders} - {*whole[-MOST_KEPT:]}:
         shutil.rmtree(path, ignore_errors=True)
@@ -113,7 +119,7 @@ def model_file(name: Any) -> Path:
     model = run.folder / "models" / run.shown["model"]
     target = run.folder / f"{model.name}.zip"
     if not target.is_file():
-        fresh = target.with_suffix(".new")
+        fresh = target.with_suffix(f".{secrets.token_hex(4)}.new")  # others may ask for it at the same time
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(path for path in model.rglob("*") if path.is_file()):
                 archive.write(path, Path(model.name) / path.relative_to(model))

@@ -11,7 +11,7 @@ from jobs.pool import ENDED, Job
 from jobs.wish import Wish
 
 from handlers.arguments import checked, fields
-from handlers.checks import SEEDS, one_of, whole
+from handlers.checks import SEEDS, one_of, run_name, whole
 from handlers.choices import group_of, methods
 from handlers.runs import Finished, tidy
 from mubench.trainers.run import Request, plan_run
@@ -113,7 +113,7 @@ def start_references(owner: str, choice: Choice) -> Job:
 
 def _submit(wish: Wish, owner: str) -> Job:
     job = POOL.submit(wish, owner)
-    tidy(POOL.unfinished())
+    tidy(POOL.unfinished)
     return job
 
 
@@ -123,7 +123,7 @@ def status(run: Any) -> Status:
     Raises:
         ValueError: If there is none of that name.
     """
-    job = POOL.get(run)
+    job = POOL.get(run_name(run))
     points = list(job.points)
     return Status(
         run=job.name,
@@ -141,7 +141,7 @@ def cancel(run: Any) -> str:
     Raises:
         ValueError: If there is none of that name.
     """
-    job = POOL.get(run)
+    job = POOL.get(run_name(run))
     POOL.cancel(job.name)
     return "cancelled" if job.state not in ENDED else job.state
 

@@ -20,6 +20,8 @@ from jobs.pool import STOP
 from jobs.wish import Wish
 from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import RUN_FILE, read_run
+from mubench.hub_builders.memory import TRAINING, TooLittleMemoryError, memory_told
+from mubench.hub_builders.terms import NonFiniteError
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.references import Group, find_group
 from mubench.trainers.run import Request, unlearn
@@ -30,7 +32,7 @@ from mubench.trainers.workers import quiet
 
 Tell = Callable[[dict[str, Any]], None]
 # What a run can fail of that its visitor should read.
-TOLD = (ValueError, FileNotFoundError, ArithmeticError, RuntimeError, MemoryError)
+TOLD = (ValueError, FileNotFoundError, NonFiniteError, TooLittleMemoryError)
 RETRAINED = (0, 1, 2)
 
 
@@ -123,14 +125,15 @@ def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
         server.send({"point": point})
 
     try:
-        WORK[wish.kind](wish, name, tell)
+        with memory_told("a run", TRAINING):
+            WORK[wish.kind](wish, name, tell)
     except StoppedError:
         return {"end": "cancelled"}
     except TOLD as error:
         return {"end": "failed", "error": " ".join(str(error).split())}
     except Exception:
         logging.getLogger(__name__).exception("a job failed")
-        return {"end": "failed", "error": "the run failed for a reason of ours; the server's log has it"}
+        return {"end": "failed", "error": "something went wrong here, not with you"}
     return {"end": "finished"}
 
 

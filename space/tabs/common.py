@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from handlers.runs import REMEMBERED
 
-MISTAKES = (ValueError, FileNotFoundError, ArithmeticError, RuntimeError)
-# Runs that a browser remembers.
-REMEMBERED = 20
+MISTAKES = (ValueError, FileNotFoundError)
 
 
 def _told(error: Exception) -> gr.Error:
-    return gr.Error(" ".join(str(error).split()), print_exception=False)
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, MISTAKES):
+        return gr.Error(" ".join(str(error).split()), print_exception=False)
+    logging.getLogger(__name__).error("a handler failed", exc_info=error)
+    return gr.Error("something went wrong here, not with you", print_exception=False)
 
 
 def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a person's mistake as one line."""
+    """Show a person's mistake as one line; any other error is ours, and goes to the log."""
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
@@ -27,7 +32,7 @@ def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 async for value in function(*args, **kwargs):
                     yield value
-            except MISTAKES as error:
+            except Exception as error:
                 raise _told(error) from error
 
         return stream
@@ -36,7 +41,7 @@ def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except MISTAKES as error:
+        except Exception as error:
             raise _told(error) from error
 
     return call
