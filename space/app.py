@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from jobs.entry import POOL
 
@@ -12,6 +13,9 @@ def main() -> int:
     """Start the processes that train and, while they load, the server."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # The processes preload our modules; before Python 3.12 they do not look where this file lies.
+    places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     POOL.start()
     # Here, since every process that trains imports this file.
     from page import serve  # noqa: PLC0415

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import secrets
 import threading
@@ -20,6 +21,8 @@ LEASE_S = 15.0
 LIMITS_S = {"run": 180.0, "references": 900.0}
 # How long a worker may take to stop by itself before it is killed.
 GRACE_S = 2.0
+# How long to wait before another try to start a process.
+PAUSE_S = 5.0
 KEPT_JOBS = 500
 STOP = "stop"
 ENDED = ("finished", "failed", "cancelled")
@@ -159,7 +162,7 @@ class Pool:
 
     def _serve(self) -> None:
         """Keep one process alive and give it jobs."""
-        process, pipe = self._process()
+        process, pipe = self._started()
         while True:
             job = self._next()
             try:
@@ -171,7 +174,16 @@ class Pool:
             if not whole:
                 process.kill()
                 process.join()
-                process, pipe = self._process()
+                process, pipe = self._started()
+
+    def _started(self) -> tuple[Any, Connection]:
+        """Start a process, however many tries it takes: a server that is short of memory now may not be later."""
+        while True:
+            try:
+                return self._process()
+            except Exception:
+                logging.getLogger(__name__).exception("a process did not start")
+                time.sleep(PAUSE_S)
 
     def _process(self) -> tuple[Any, Connection]:
         ours, theirs = self._context.Pipe()

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +65,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, sai
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for _ in pieces:
             got.append((await receive())["type"])
+        await send({"type": "http.response.start", "status": 400})
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -76,8 +80,34 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, sai
     if said in (None, b"10"):
         assert got == ["http.request", "http.disconnect", "http.disconnect"]
     else:
-        assert not got and sent[0]["status"] == 413
-        assert "at most 1,000,000 bytes" in json.loads(sent[1]["body"])["detail"]
+        assert not got
+    assert [message.get("status") for message in sent] == [413, None]
+    assert "at most 1,000,000 bytes" in json.loads(sent[1]["body"])["detail"]
+
+
+def test_only_a_mistake_is_told_and_an_error_of_ours_is_logged(
+    space: Import, caplog: pytest.LogCaptureFixture
+) -> None:
+    common = space("tabs.common")
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(Exception, match="expected a seed"):
+        common.one_line(fail)(ValueError("expected\na seed"))
+    assert not caplog.records
+    with pytest.raises(Exception, match="something went wrong here, not with you"):
+        common.one_line(fail)(RuntimeError("/secret/place"))
+    assert caplog.records[0].exc_info
+
+
+def test_processes_find_what_they_preload(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, seen = space("app"), []
+    monkeypatch.setenv("PYTHONPATH", "theirs")
+    monkeypatch.setattr(app.POOL, "start", lambda: seen.append(os.environ["PYTHONPATH"]))
+    monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
+    assert app.main() == 0
+    assert seen == [os.pathsep.join([str(SPACE), "theirs"])]
 
 
 @pytest.fixture

@@ -140,7 +140,9 @@ def test_every_task_is_explored(every: Served) -> None:
             assert page.locator("#samples figure").count() == 12
             assert f"{key}_del5" in page.locator(".cm-content").locator("visible=true").first.inner_text()
         choose(page, "Deletion family", "group")
-        page.locator("#samples [data-task=tofu] figure, #samples [data-task=ddi2013] figure").first.wait_for()
+        page.locator("#config").get_by_text("Group deletion").first.wait_for()
+        shown = page.locator(".cm-content").locator("visible=true")
+        shown.filter(has_text="mu-bench-group").first.wait_for()
 
 
 @pytest.mark.nightly

@@ -63,6 +63,24 @@ def test_a_process_that_dies_fails_its_job_and_is_replaced(space: Import, pool: 
     assert failed.error == "no luck"
 
 
+def test_a_process_that_does_not_start_is_tried_again(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = space("jobs.pool")
+    monkeypatch.setattr(module, "PAUSE_S", 0.05)
+    pool, failures = module.Pool(act, workers=1), [OSError("no memory"), EOFError()]
+    started = pool._process
+
+    def start() -> Any:
+        if failures:
+            raise failures.pop()
+        return started()
+
+    monkeypatch.setattr(pool, "_process", start)
+    pool.start()
+    job = submit(space, pool)
+    until(lambda: job.state == "finished")
+    assert not failures
+
+
 def test_a_visitor_who_leaves_frees_the_place(space: Import, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space("jobs.pool"), "LEASE_S", 0.5)
     left = [submit(space, pool, tenths=100, owner=str(i)) for i in range(3)]

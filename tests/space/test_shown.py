@@ -101,6 +101,7 @@ def _spoiled(**changes: Any) -> str:
     _spoiled(task="../etc"), _spoiled(task=EVIL), _spoiled(method=EVIL), _spoiled(run_id="../../x"),
     _spoiled(base_seed=77), _spoiled(interval=None), _spoiled(schema_version=2), _spoiled(backbone="nope"),
     _spoiled(family=EVIL), _spoiled(arguments={"p": "/etc/passwd"}), _spoiled(metrics={}), _spoiled(ratio=400),
+    _spoiled(cost={"seconds": 1.0, "passes_share": 1e308}), _spoiled(cost={"seconds": 1.0, "seconds_share": -1.0}),
 ], ids=lambda sent: repr(sent)[:30])  # fmt: skip
 def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: Any) -> None:
     with pytest.raises(ValueError, match=r"expected|must") as caught:
@@ -137,7 +138,9 @@ def test_an_attack_by_threshold_is_counted(space: Import, place: Path) -> None:
 
 def test_a_finished_run_is_shown_and_taken_home(space: Import, place: Path) -> None:
     runs, outcome, try_out = space("handlers.runs"), space("handlers.outcome"), space("handlers.try_out")
-    name = made_up(score=0.7)
+    ids = space("handlers.explore").config("canonical", "cifar10", "5")
+    ids = space("handlers.gallery").splits(ids.info, 5)["forget"]["example_id"][:14]
+    name = made_up(score=0.7, ids=ids)
     run = runs.finished(name)
     assert try_out.verdict(run).startswith("S = 0.70")
     assert "0.550 (0.50 to 0.60)" in outcome.score_bars(run)
@@ -146,7 +149,10 @@ def test_a_finished_run_is_shown_and_taken_home(space: Import, place: Path) -> N
         whole(page)
     gallery = outcome.rows_shown(name, "most changed")
     assert gallery.count("<figure") == 12
+    assert gallery.index(ids[13]) < gallery.index(ids[3]) and ids[1] not in gallery
     whole(gallery)
+    with pytest.raises(ValueError, match="data that were built anew"):
+        outcome.rows_shown(made_up(ids=["no row"]))
     with zipfile.ZipFile(runs.model_file(name)) as archive:
         assert archive.namelist() == ["m/config.json"]
     assert json.loads(runs.row_file(name).read_text())["method"] == "scrub"
@@ -156,6 +162,9 @@ def test_a_finished_run_is_shown_and_taken_home(space: Import, place: Path) -> N
 def test_a_run_that_is_not_there_is_refused(space: Import, place: Path, name: Any) -> None:
     with pytest.raises(ValueError, match=r"run must be|expected a finished run"):
         space("handlers.runs").finished(name)
+    for asked in (space("handlers.try_out").status, space("handlers.try_out").cancel):
+        with pytest.raises(ValueError, match=r"run must be|expected a run of this server"):
+            asked(name)
 
 
 def test_the_oldest_runs_make_place(space: Import, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +173,21 @@ def test_the_oldest_runs_make_place(space: Import, place: Path, monkeypatch: pyt
     monkeypatch.setattr(runs, "MOST_KEPT", 2)
     runs.tidy()
     assert len([path for path in Path("runs").iterdir() if path.name in names]) == 2
+
+
+def test_a_run_that_starts_meanwhile_is_not_tidied_away(space: Import, place: Path) -> None:
+    def running() -> tuple[str, ...]:
+        Path("runs", "fresh").mkdir()
+        return ()
+
+    Path("runs", "left").mkdir(parents=True)
+    space("handlers.runs").tidy(running)
+    assert [path.name for path in Path("runs").iterdir()] == ["fresh"]
+
+
+def test_a_browser_asks_for_so_many_runs_and_no_more(space: Import, place: Path) -> None:
+    runs, name = space("handlers.runs"), made_up()
+    assert len(runs.known([name] * 99)) == runs.REMEMBERED
 
 
 def test_runs_are_compared_with_each_other_and_the_retrained(space: Import, place: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.results import read_results
 from tests.space.conftest import Import
 from tests.walk import FORGET, RATIO, Walk, files
@@ -62,10 +63,28 @@ def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Wa
         worker.run(wish, name, stop)
     with pytest.raises(ValueError, match="expected a finished run"):
         runs.finished(name)
-    runs.tidy({name})
+    runs.tidy(lambda: {name})
     assert Path("runs", name).is_dir()
     runs.tidy()
     assert not Path("runs", name).exists()
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (ValueError("expected\none"), "expected one"), (NonFiniteError("expected finite loss"), "expected finite loss"),
+    (MemoryError(), "expected enough memory for a run"), (RuntimeError("/secret/place"), "not with you"),
+    (ZeroDivisionError("division"), "not with you"),
+])  # fmt: skip
+def test_a_job_that_fails_says_what_its_visitor_can_mend(
+    space: Import, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    worker = space("jobs.worker")
+    monkeypatch.setitem(worker.WORK, "run", fail)
+    place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
+    end = worker._done(space("jobs.wish").Wish(**place), "x", None)
+    assert end["end"] == "failed" and told in end["error"] and "secret" not in end["error"]
 
 
 @pytest.mark.slow
