@@ -23,6 +23,11 @@ CASES = {
 }
 
 
+def some(rows):
+    """Return a few hundred rows from all over a split: to look at tens of thousands takes hours on a CPU."""
+    return rows.select(range(0, len(rows), max(1, len(rows) // 300)))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("task", CASES)
 def test_pretrained_weights_learn_real_rows(task, tmp_path):
@@ -34,6 +39,7 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
     data = build(task, tier="partial", raw=RAW, max_train_rows=rows, out=tmp_path)
     bench = workbench(task, backbone, data=str(data))
     bench = dataclasses.replace(bench, recipe=dataclasses.replace(bench.recipe, **recipe))
+    vars(bench)["rows"] = {split: some(part) if split != "train" else part for split, part in bench.rows.items()}
     models = tmp_path / "models"
     train_base(bench, 0, models=models)
     unlearn(Request(bench=bench, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models))

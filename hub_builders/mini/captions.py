@@ -23,7 +23,7 @@ from mubench.hub_builders.raw.rows import Splits, png
 from mubench.hub_builders.tasks import TASKS
 
 SEED = 4
-TOLD = 0.65
+TOLD = 0.75
 NOISE = 0.03
 SIZE, GRID = 32, 8
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
