@@ -166,7 +166,7 @@ space: $(STAMP) ## try methods and read the leaderboard in the browser (after ma
 pack: $(STAMP) ## write ./build/space, a folder that is a Space of its own, to be pushed
 	$(HERE_ONLY)$(PY) space/pack.py
 
-push: $(STAMP) ## write all cards, and upload a dataset or model folder to the Hub (FOLDER, REPO, PRIVATE=1)
+push: $(STAMP) ## write all cards, and upload a dataset, model or Space folder to the Hub (FOLDER, REPO, PRIVATE=1)
 	@test -z "$$(git status --porcelain 2>/dev/null)" || { \
 		echo "expected a tree without changes, so that what is pushed can be built again: commit them (git status)" >&2; \
 		exit 2; }
@@ -193,7 +193,7 @@ ci: lint typecheck test demo ## what every change must pass: style, types, tests
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)
 
 clean: ## remove everything that was built (the environment stays)
-	rm -rf mu-bench mu-bench-* models results runs build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mu-bench mu-bench-* models results runs tuning build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info
 	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -96,12 +96,17 @@ def _run_tune(words: Sequence[str]) -> None:
     parser.add_argument("--backbone", help="default: the first of each task")
     parser.add_argument("--trials", type=int, default=16, help="settings a method, the default among them")
     parser.add_argument("--out", type=Path, default=Path("tuning"), help="folder of the trials")
+    parser.description = (
+        "Tuning is about one family: for tasks ranked on groups give --data mu-bench-group-d1 --family group."
+    )
     parser.set_defaults(data=dataset_folder(deletion_seed=1), family="canonical", models="tuning/models")
     options = parser.parse_args(known_flags(parser, words))
     seeds = _numbers(" ".join(options.seeds))
     wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=_ratio(options), place=_place(options))
+    if len(seeds) != 1:
+        raise ValueError(f"expected one seed, got {' '.join(map(str, seeds))}")
     sweeps = [
-        replace(grid, base_seeds=seeds[:1], retrain_seeds=(0, 1), seeds=seeds[:1], methods=options.methods)
+        replace(grid, base_seeds=seeds, retrain_seeds=(0, 1), seeds=seeds, methods=options.methods)
         for grid in wanted.sweeps()
     ]
     tunings = [Tuning(sweep=sweep, trials=options.trials, out=options.out) for sweep in sweeps]

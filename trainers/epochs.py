@@ -66,9 +66,12 @@ def check_epochs(trainer: type[UnlearningTrainer], args: EpochArguments) -> None
     asked = "keep last" if args.keep != "last" else "no eval_each_epoch"
     if trainer.changes_once():
         why = "changes the weights once more, or only then, outside its epochs"
-        raise ValueError(f"expected {asked} for {trainer.__name__}, which {why}; got {args.keep}")
+        got = f"keep {args.keep}" if args.keep != "last" else "it"
+        raise ValueError(f"expected {asked} for {trainer.__name__}, which {why}; got {got}")
     if trainer.from_scratch and args.keep != "last":
-        raise ValueError(f"expected keep last for {trainer.__name__}, which is the recipe to its end; got {args.keep}")
+        raise ValueError(
+            f"expected keep last for {trainer.__name__}, which is the recipe to its end; got keep {args.keep}"
+        )
 
 
 class Epochs(TrainerCallback):

@@ -16,7 +16,7 @@ from typing import Any
 
 from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.columns import aligned
-from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.folders import read_run, work_folder
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.judge import find_flags
@@ -24,14 +24,16 @@ from mubench.trainers.metrics import Case, Views
 from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.score import parts
 from mubench.trainers.references import Group, find_group
-from mubench.trainers.run import Request, unlearn
+from mubench.trainers.run import Request, plan_run, unlearn
 from mubench.trainers.scoring import passes
 from mubench.trainers.spaces import space_of
 from mubench.trainers.sweep import QUIET, Place, Sweep
 from mubench.trainers.trials import Study, Trial, read_trials, write_trials
 from mubench.trainers.workers import Workers
 
-SPENT = 0.5  # a trial may cost this share of retraining, in passes; what costs more is no unlearning
+# A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
+# is hardly one. What costs more is no unlearning.
+SPENT = 0.5
 HEAD = ("task", "backbone", "method", "trials", "default S", "best S", "arguments of the best")
 
 
@@ -75,7 +77,7 @@ class Tuning:
         return [TuneMethod(self, method) for method in self.sweep.methods or self.sweep.made_for(self.backbone)]
 
 
-def proxy(model: Views, retrained: Sequence[Views], bases: Sequence[Views]) -> float:
+def validation_score(model: Views, retrained: Sequence[Views], bases: Sequence[Views]) -> float:
     """Return S with validation rows in place of test rows, or where S is 0 how far beyond it is: 0 down to -1.
 
     Args:
@@ -135,10 +137,9 @@ class TuneMethod:
             self._add(done, {})
         if len(done) < self.tuning.trials:
             plain, space = self._request({}).training_arguments("", plain=True), space_of(self.method)
-            study = Study(space, {name: getattr(plain, name) for name in space}, done)
-            while len(done) < self.tuning.trials:
-                self._add(done, study.next())
-                study.tell(done[-1])
+            usual = {name: getattr(plain, name) for name in space}
+            while len(done) < self.tuning.trials:  # a study anew each time: trials do not depend on interruptions
+                self._add(done, Study(space, usual, done).next())
         return self.path
 
     def _add(self, done: list[Trial], arguments: dict[str, Any]) -> None:
@@ -161,15 +162,18 @@ class TuneMethod:
         """Run a setting, judge it and remove the model."""
         sweep = self.tuning.sweep
         references = _references(sweep.place, sweep.task, self.tuning.backbone, sweep.ratio)
+        request = self._request(arguments)
         try:
-            folder = unlearn(self._request(arguments))
+            folder = unlearn(request)
         except NonFiniteError:
+            run = plan_run(request)
+            shutil.rmtree(work_folder(request.folder(run), run))
             return Trial(arguments, -1.0, note="diverged")
         model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
         shutil.rmtree(folder)
         if notes := [*find_flags(_validated(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, -1.0, spent, notes[0])
-        return Trial(arguments, proxy(model, references.retrained, references.bases), spent)
+        return Trial(arguments, validation_score(model, references.retrained, references.bases), spent)
 
 
 def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:

@@ -15,7 +15,7 @@ from mubench.trainers.recipes import default_arguments
 from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
 from mubench.trainers.sweep import Place, Sweep
 from mubench.trainers.trials import Study, Trial, read_trials, write_trials
-from mubench.trainers.tuning import TuneMethod, Tuning, proxy
+from mubench.trainers.tuning import TuneMethod, Tuning, validation_score
 from tests.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -47,8 +47,8 @@ def validated(model):
 def test_what_is_maximised_looks_at_no_test_row_and_knows_good_from_bad(world):
     retrained, bases = ([validated(m) for m in side.values()] for side in (world.retrained(), world.bases()))
     models = world.views(saw=0.0, seed=9), world.views(saw=0.5, seed=9), world.views(saw=1.0, seed=9)
-    good, half, base = (proxy(validated(model), retrained, bases) for model in models)
-    destroyed = proxy(constant(bases[0]), retrained, bases)
+    good, half, base = (validation_score(validated(model), retrained, bases) for model in models)
+    destroyed = validation_score(constant(bases[0]), retrained, bases)
     assert 1 >= good > 0.8 > half > 0.3
     assert 0.1 > base >= destroyed >= -1
 
