@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -77,7 +78,9 @@ class Workbench:
 
 
 @lru_cache(maxsize=4)
-def _bench(task: str, backbone: str, *, data: str, family: str, eval_seed: int, fingerprint: str) -> Workbench:
+def _bench(
+    task: str, backbone: str, *, data: str, family: str, eval_seed: int, place: Path, fingerprint: str
+) -> Workbench:
     row = get_task(task)
     return Workbench(
         task=row,
@@ -103,4 +106,5 @@ def workbench(
     if eval_seed and not row.classifiers:
         raise ValueError(f"expected eval_seed 0 for {task}, whose models draw nothing, got {eval_seed}")
     fingerprint = task_info(task, data=data, family=family).files
-    return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, fingerprint=fingerprint)
+    place = Path(data).absolute()  # a relative path is another folder elsewhere
+    return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, place=place, fingerprint=fingerprint)
