@@ -11,7 +11,7 @@ from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.workbench import workbench
-from mubench.trainers.metrics.accuracy import accuracy
+from mubench.trainers.metrics.accuracy import accuracy, guessed
 from mubench.trainers.references import find_group
 from mubench.trainers.run import Request, unlearn
 
@@ -23,13 +23,17 @@ CASES = {
 }
 
 
+# A thousand pairs, six in seven of them of one class, seen twice: the model says that class throughout.
+TOO_FEW = pytest.mark.xfail(raises=AssertionError, reason="two epochs on 1,000 rows leave the majority class")
+
+
 def some(rows):
     """Return a few hundred rows from all over a split: to look at tens of thousands takes hours on a CPU."""
     return rows.select(range(0, len(rows), max(1, len(rows) // 300)))
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("task", CASES)
+@pytest.mark.parametrize("task", [pytest.param(key, marks=[TOO_FEW] if key == "ddi2013" else []) for key in CASES])
 def test_pretrained_weights_learn_real_rows(task, tmp_path):
     backbone, package, archive, rows, recipe, bound = CASES[task]
     if find_spec(package) is None:
@@ -49,4 +53,4 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
         scores = {split: accuracy(group.views(folder), split) for split in ("forget", "retain", "test")}
         told = ", ".join(f"{split} {score:.3f}" for split, score in scores.items())
         print(f"{task} {backbone} {name}: {told}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
-        assert scores["test"] >= bound
+        assert scores["test"] >= bound and scores["test"] > guessed(group.views(folder)["test"])

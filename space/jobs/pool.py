@@ -181,7 +181,7 @@ class Pool:
         while True:
             try:
                 return self._process()
-            except Exception:
+            except Exception:  # whatever it is: without this thread jobs would wait for ever
                 logging.getLogger(__name__).exception("a process did not start")
                 time.sleep(PAUSE_S)
 

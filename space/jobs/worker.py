@@ -131,7 +131,7 @@ def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
         return {"end": "cancelled"}
     except TOLD as error:
         return {"end": "failed", "error": " ".join(str(error).split())}
-    except Exception:
+    except Exception:  # a fault of ours: the visitor is told so, the log has it, and the next job is served
         logging.getLogger(__name__).exception("a job failed")
         return {"end": "failed", "error": "something went wrong here, not with you"}
     return {"end": "finished"}
