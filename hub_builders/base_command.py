@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.base_models import SPEED, train_base
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.lora import LORA
@@ -14,7 +15,6 @@ from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET
 from mubench.hub_builders.processes import STEP, is_first, take_part
 from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.training import TaskArguments
 from mubench.hub_builders.workbench import workbench
 
 

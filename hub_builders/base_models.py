@@ -15,6 +15,7 @@ from filelock import FileLock
 from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders import names
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.batch_norm import has_batch_norm
 from mubench.hub_builders.checkpoints import last_checkpoint, read_cost
 from mubench.hub_builders.eye import Eye
@@ -26,7 +27,7 @@ from mubench.hub_builders.outputs import Answers, write_outputs
 from mubench.hub_builders.prediction import batches_of
 from mubench.hub_builders.processes import STEP, by_first, step_arguments, world_size
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 from mubench.hub_builders.workbench import Workbench
 
 # Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import read_run
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 from mubench.trainers.run import Request, unlearn
 from mubench.trainers.sweep import QUIET
 from tests.few import RATIO, few_rows

@@ -18,10 +18,11 @@ from torch.utils.data import DataLoader, Subset
 from transformers.trainer_utils import TrainOutput
 from transformers.training_args import OptimizerNames
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.processes import of_all
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import Term, check_finite
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 from mubench.trainers.epochs import EpochArguments, Epochs, check_epochs
 from mubench.trainers.pairs import STREAMS, ForgetRetain, collate_sides
 from mubench.trainers.papers import Paper

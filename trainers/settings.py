@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.processes import STEP
-from mubench.hub_builders.training import TaskArguments
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.epochs import EpochArguments
 from mubench.trainers.wrappers import WRAPPED, WRAPPERS, WrapperArguments

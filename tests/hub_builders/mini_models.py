@@ -44,11 +44,12 @@ def answers(logits: np.ndarray, labels: np.ndarray) -> Answers:
 
 def by_recipe(key: str, backbone: str) -> Fit:
     """Return a function that trains a backbone of a task's modality by the recipe of the table."""
+    from mubench.hub_builders.arguments import TaskArguments  # noqa: PLC0415
     from mubench.hub_builders.base_models import recipe_arguments  # noqa: PLC0415  loads transformers
     from mubench.hub_builders.modalities import MODALITIES  # noqa: PLC0415
     from mubench.hub_builders.prediction import predict  # noqa: PLC0415
     from mubench.hub_builders.shards import features  # noqa: PLC0415
-    from mubench.hub_builders.training import TaskArguments, TaskTrainer  # noqa: PLC0415
+    from mubench.hub_builders.training import TaskTrainer  # noqa: PLC0415
 
     task = TASKS[key]
     recipe, modality, labels = task.recipes[backbone], MODALITIES[task.kind], task.label_names("mini")

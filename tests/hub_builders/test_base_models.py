@@ -9,12 +9,12 @@ import torch
 
 from mubench.hub_builders import base_models
 from mubench.hub_builders import workbench as bench_module
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.base_models import outputs_of, recipe_arguments, surroundings, train_base
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import read_outputs
 from mubench.hub_builders.processes import step_arguments
 from mubench.hub_builders.tasks import TASKS, Recipe
-from mubench.hub_builders.training import TaskArguments
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.sweep import QUIET
 from tests.walk import BACKBONES, COUNTS, files, quick

@@ -3,10 +3,10 @@
 import pytest
 
 from mubench.hub_builders.__main__ import main
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.folders import read_run
-from mubench.hub_builders.training import TaskArguments
 from tests.walk import files
 
 

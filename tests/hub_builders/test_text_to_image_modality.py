@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.denoising import KEY, START, generators, noises, row_key, spoiled_on_grid
 from mubench.hub_builders.drawing import STEPS, drawn
 from mubench.hub_builders.modalities import MODALITIES
@@ -16,7 +17,7 @@ from mubench.hub_builders.modalities import base as modality_base
 from mubench.hub_builders.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.hub_builders.modalities.text_to_image import MINI, PATCH, SIZE, TOKENS, resized
 from mubench.hub_builders.terms import model_inputs, per_example_loss
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 
 MODALITY = MODALITIES["text_to_image"]
 CAPTIONS = ("a photo of a ring of Ada Brisk", "a photo of a ring of Bo Crane", "a photo of a moon of Cy Dale")

@@ -9,11 +9,12 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModelForVideoClassification, pipeline
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.checkpoints import names_in_memory
 from mubench.hub_builders.decoding import decoded
 from mubench.hub_builders.modalities.video import LENGTH, MINI, SIZE, VideoModality, sampled
 from mubench.hub_builders.prediction import predict
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 
 MODALITY = VideoModality()
 LABELS = ("Jumping", "Running", "Swimming")

@@ -11,10 +11,10 @@ from peft import PeftModel
 from transformers import default_data_collator
 
 from mubench.hub_builders import training
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.lora import adapted, layers_to_adapt, merged
-from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import teachers
 from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.counter import Counter

@@ -10,12 +10,12 @@ import torch
 
 from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders import processes
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.load import load_task
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.names import fingerprint
 from mubench.hub_builders.outputs import read_outputs
-from mubench.hub_builders.training import TaskArguments
 from mubench.trainers import run as run_module
 from mubench.trainers.applicability import check_method, get_method
 from mubench.trainers.base import UnlearningArguments

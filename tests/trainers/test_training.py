@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.batch_norm import synchronized
 from mubench.hub_builders.checkpoints import COMPLETE, last_checkpoint
 from mubench.hub_builders.terms import NonFiniteError, Term, per_example_loss
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 from tests.trainers import toy
 
 

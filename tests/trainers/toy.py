@@ -29,12 +29,13 @@ from transformers import (
     default_data_collator,
 )
 
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.checkpoints import last_checkpoint
 from mubench.hub_builders.modalities.seq2seq import shifted
 from mubench.hub_builders.modalities.writing import make_tokenizer
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import IGNORED, aligned
-from mubench.hub_builders.training import TaskArguments, TaskTrainer
+from mubench.hub_builders.training import TaskTrainer
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.training import TaskArguments
+from mubench.hub_builders.arguments import TaskArguments
 from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.methods.neg_grad import NegGradTrainer
