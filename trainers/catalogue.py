@@ -46,7 +46,7 @@ def remarks(trainer: type[UnlearningTrainer]) -> list[str]:
     """Return what else is to be known before a method is chosen."""
     said: Mapping[str, object] = {
         "its rows interact (coupled)": trainer.coupled,
-        "edits the weights once": trainer.edit is not UnlearningTrainer.edit,
+        "edits the weights once": trainer.edits(),
         "starts from a fresh model": trainer.from_scratch,
         "a control, never ranked": trainer.is_control,
         "takes no LoRA": trainer.per_weight,

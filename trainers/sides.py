@@ -17,7 +17,7 @@ from mubench.trainers.wrappers.munba import Gradient, bargain
 from mubench.trainers.wrappers.sam import uphill
 
 if TYPE_CHECKING:
-    from mubench.trainers.base import UnlearningTrainer
+    from mubench.trainers.wrapped import WrappedTrainer
 
 Pass = Callable[[torch.nn.Module, Any, Any], torch.Tensor]
 
@@ -60,7 +60,7 @@ class Sides:
         ValueError: If weights are sharded, or BatchNorm would have to meet rows of other processes.
     """
 
-    def __init__(self, trainer: UnlearningTrainer, one_pass: Pass) -> None:
+    def __init__(self, trainer: WrappedTrainer, one_pass: Pass) -> None:
         self.trainer, self.args, self.one_pass = trainer, trainer.args, one_pass
         names = ", ".join(wrapper.switch for wrapper in wrappers_on(self.args) if wrapper.sides)
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
