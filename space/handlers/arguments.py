@@ -59,12 +59,9 @@ def fields(task: str, backbone: str, method: Any) -> list[Field]:
     usual = default_arguments(TASKS[task].kind, BACKBONES[backbone].family, method)
     hints = typing.get_type_hints(trainer.arguments)
     own = [name for name in recorded_names(trainer) if name not in RECORDED]
-    shared = [] if trainer.edit is not _TRAINED else list(SHARED)
+    shared = [] if trainer.edits() else list(SHARED)
     by_name = {field.name: field for field in dataclasses.fields(trainer.arguments)}
     return [_field(by_name[name], hints[name], usual) for name in (*own, *shared)]
-
-
-_TRAINED = METHODS["finetune"].edit
 
 
 def _field(field: dataclasses.Field[Any], hint: Any, usual: dict[str, Any]) -> Field:

@@ -14,7 +14,7 @@ from handlers.arguments import checked, fields
 from handlers.checks import SEEDS, one_of, run_name, whole
 from handlers.choices import group_of, methods
 from handlers.runs import Finished, tidy
-from mubench.trainers.run import Request, plan_run
+from mubench.trainers.request import Request, plan_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from mubench.hub_builders.load import load_task
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.names import fingerprint
 from mubench.hub_builders.outputs import read_outputs
+from mubench.trainers import request as request_module
 from mubench.trainers import run as run_module
 from mubench.trainers.applicability import check_method, get_method
 from mubench.trainers.base import UnlearningArguments
@@ -62,7 +63,7 @@ def test_a_run_is_recorded_as_one_process_would_do_it(walked, monkeypatch):
     assert parts == whole and whole[0].tuned == "default"
     assert planned(walked, "scrub", arguments=cut)[0].tuned == "custom"
     monkeypatch.setattr(UnlearningArguments, "world_size", 2)
-    for module in (run_module, processes):
+    for module in (request_module, processes):
         monkeypatch.setattr(module, "world_size", lambda: 2)
     assert planned(walked, "scrub", arguments={"per_device_train_batch_size": 3}) == (alone, name)
     assert planned(walked, "retrain") == whole
