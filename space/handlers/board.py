@@ -10,9 +10,10 @@ from typing import Any
 from jobs.places import RESULTS
 from pydantic import ValidationError
 
-from handlers.charts import Mark, scatter, table
 from handlers.checks import number, shown
 from handlers.runs import known
+from handlers.scatter import Mark, scatter
+from handlers.tables import table
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from handlers.charts import bars, table
 from handlers.checks import one_of, ratio_of, whole
 from handlers.choices import built, families, info_of
 from handlers.gallery import cards, splits
+from handlers.tables import bars, table
 from mubench.cards.usage import usage
 from mubench.hub_builders.load import TaskInfo
 from mubench.hub_builders.names import config_name, dataset_folder

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from handlers.charts import bars, curves, histogram, table
+from handlers.charts import curves, histogram
 from handlers.checks import number, one_of
 from handlers.choices import info_of
 from handlers.gallery import cards, splits
 from handlers.runs import Finished, finished
+from handlers.tables import bars, table
 from mubench.hub_builders.tasks import get_task
 
 MODELS = ("this run", "base", "retrained")

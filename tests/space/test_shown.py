@@ -110,12 +110,12 @@ def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: An
 
 
 def test_names_from_rows_are_words_and_no_markup(space: Import) -> None:
-    charts = space("handlers.charts")
-    mark = charts.Mark(1, 1, EVIL, "mu-run", label=True)
+    charts, points, tables = (space(f"handlers.{name}") for name in ("charts", "scatter", "tables"))
+    mark = points.Mark(1, 1, EVIL, "mu-run", label=True)
     pages = [
-        charts.table([(EVIL, EVIL)], [[EVIL]], label=EVIL),
-        charts.scatter([mark], (EVIL, EVIL), key={EVIL: "mu-run"}),
-        charts.bars({EVIL: {EVIL: (0.5, EVIL)}}, {EVIL: "mu-run"}),
+        tables.table([(EVIL, EVIL)], [[EVIL]], label=EVIL),
+        points.scatter([mark], (EVIL, EVIL), key={EVIL: "mu-run"}),
+        tables.bars({EVIL: {EVIL: (0.5, EVIL)}}, {EVIL: "mu-run"}),
         charts.curves({EVIL: ("mu-run", [(0, 1), (1, math.nan), (2, 3)])}, (EVIL, EVIL)),
         space("handlers.media").text(EVIL, [EVIL]),
     ]
