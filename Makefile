@@ -117,7 +117,7 @@ types: ## symlinks that show mypy and editors the package map (point an editor a
 	@mkdir -p build/types/mubench
 	@for room in hub_builders trainers cards; do ln -sfn ../../../$$room build/types/mubench/$$room; done
 
-typecheck: $(STAMP) types ## mypy --strict over all rooms (a minute the first time)
+typecheck: $(STAMP) types ## mypy --strict over all four rooms (a minute the first time)
 	$(PY) -m mypy
 
 test: $(STAMP) ## the fast tests

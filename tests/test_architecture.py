@@ -176,6 +176,13 @@ def test_every_sub_package_is_shipped() -> None:
     assert all((folder / "__init__.py").exists() for folder in folders)
 
 
+def test_every_room_is_type_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    beside = {path.parent.name for path in sources("space")} - {"space"}
+    assert set(settings["packages"]) == {"mubench"} | beside
+    assert set(settings["modules"]) == modules("space")
+
+
 def foreign(room: str, *, top: bool) -> set[str]:
     """Distributions that a room imports: at the top of its files, or inside their functions as well."""
     called = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}

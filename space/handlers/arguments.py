@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from handlers.checks import number, one_of, shown, whole
@@ -64,7 +65,7 @@ def fields(task: str, backbone: str, method: Any) -> list[Field]:
     return [_field(by_name[name], hints[name], usual) for name in (*own, *shared)]
 
 
-def _field(field: dataclasses.Field[Any], hint: Any, usual: dict[str, Any]) -> Field:
+def _field(field: dataclasses.Field[Any], hint: Any, usual: Mapping[str, Any]) -> Field:
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else (hint,)
     plain = next(part for part in parts if part is not type(None))
     default = usual.get(field.name, field.default)

@@ -14,11 +14,8 @@ def progress_shown(status: Status) -> str:
         many = "1 run is" if status.before == 1 else f"{status.before} runs are"
         return _box(f"In the queue: {many} before yours.", 0)
     if status.over:
-        words = {"finished": "Done.", "cancelled": "Ended", "failed": "Failed"}[status.state]
-        return _box(
-            f"{words}: {status.error}." if status.error and status.state != "finished" else f"{words.rstrip('.')}.",
-            None,
-        )
+        end = {"finished": "Done", "cancelled": "Ended", "failed": "Failed"}[status.state]
+        return _box(f"{end}: {status.error}." if status.error and status.state != "finished" else f"{end}.", None)
     point = status.point
     stage = str(point.get("stage", "getting ready"))
     if "of" in point:

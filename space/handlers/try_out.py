@@ -107,8 +107,14 @@ def start_references(owner: str, choice: Choice) -> Job:
         ValueError: If the setting does not exist, or there are too many runs.
     """
     group = group_of(choice.task, choice.backbone, choice.ratio)
-    place = {"task": group.bench.task.key, "family": group.bench.info.family, "backbone": group.bench.backbone}
-    return _submit(Wish(kind="references", ratio=group.ratio, **place), owner)
+    wish = Wish(
+        kind="references",
+        task=group.bench.task.key,
+        family=group.bench.info.family,
+        backbone=group.bench.backbone,
+        ratio=group.ratio,
+    )
+    return _submit(wish, owner)
 
 
 def _submit(wish: Wish, owner: str) -> Job:

@@ -14,8 +14,8 @@ from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import Answers, Outputs, PictureOutputs, TokenOutputs
 from mubench.trainers.judge import measure
 from mubench.trainers.metrics import METRICS, Case, Views
+from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.references import Group
-from mubench.trainers.scoring import guessed
 
 SPLITS = ("forget", "retain", "test")
 SHOWN_ROWS = 24

@@ -114,7 +114,8 @@ def main(server: Connection) -> None:
         except EOFError:
             return
         if said != STOP:  # which came too late for a job that had just ended
-            server.send(_done(*said, server))
+            wish, name = said
+            server.send(_done(wish, name, server))
 
 
 def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:

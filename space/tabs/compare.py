@@ -32,7 +32,7 @@ def compare(tab: gr.Tab, mine: gr.BrowserState) -> None:
 
     def listed(names: Any, chosen: Any) -> list[Any]:
         there = [(run.title, run.name) for run in known(names)]
-        left = [name for name in chosen or [] if name in dict(map(reversed, there))]
+        left = [name for name in chosen or [] if name in {each for _, each in there}]
         return [gr.update(visible=not there), gr.update(choices=there, value=left)]
 
     @one_line

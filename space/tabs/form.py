@@ -26,7 +26,6 @@ def form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JS
     """Lay out the form and return what it keeps."""
     kept = gr.JSON({}, visible=False)
 
-    @gr.render(inputs=[task, backbone, method], show_progress="hidden")
     def inputs(*picked: Any) -> None:
         with gr.Row():
             for field in fields(*picked):
@@ -35,6 +34,7 @@ def form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JS
                 keep = KEEP % (words, words, json.dumps(field.name))
                 each.input(None, [each, kept], kept, js=keep, api_visibility="private")
 
+    gr.render(inputs=[task, backbone, method], show_progress="hidden")(inputs)
     return kept
 
 

@@ -106,8 +106,8 @@ class TryOut:
     @one_line
     async def run(self, request: gr.Request, names: Any, *picked: Any) -> AsyncIterator[Any]:
         """Run a method, and show it as it goes and when it is over."""
-        *menus, seed, kept = picked
-        choice = Choice(*menus, seed, given(kept, menus[3]))
+        task, backbone, ratio, method, seed, kept = picked
+        choice = Choice(task, backbone, ratio, method, seed, given(kept, method))
         job = await asyncio.to_thread(start, str(request.session_hash), choice)
         yield {self.outcome.all: gr.update(visible=False)}  # what is shown is never another run's
         async for now in follow(job.name):
