@@ -10,13 +10,16 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
-from handlers.media import clip, picture, sound, text
+from handlers.media import clip, drawing, picture, sound, text
 from mubench.hub_builders import decode
 from mubench.hub_builders.load import TaskInfo, forget_retain, load_task
 from mubench.hub_builders.tasks import Task, get_task
 
 PLAYED: dict[str, Callable[[Any, str], str]] = {"image": picture, "audio": sound, "video": clip}
 WRITING = ("summarization", "text_generation")
+# Cards of these kinds have more to show.
+WIDE = (*WRITING, "text_to_image")
+SAYING = ("base", "unlearned", "retrained")
 
 
 @lru_cache(maxsize=16)
@@ -86,17 +89,15 @@ def cards(
             f'<figure class="mu-card">{content}<figcaption>{name}<small>{escape(plain["example_id"])}</small>{answers}'
             "</figcaption></figure>"
         )
-    wide = " mu-wide" if task.kind in WRITING else ""
+    wide = " mu-wide" if task.kind in WIDE else ""
     return f'<div class="mu-cards{wide}" data-task="{escape(info.task)}">{"".join(made)}</div>'
 
 
 def _answers(said: Mapping[str, Any], *, writes: bool, label: str) -> str:
     """Return what base, unlearned and retrained model say of a row, in that order."""
     lines = []
-    for model in ("base", "unlearned", "retrained"):
-        if model not in said:
-            continue
-        answer = said[model]
+    models = {model: said[model] for model in SAYING if model in said}
+    for model, answer in models.items():
         right = answer["score"] if writes else float(answer["said"] == label)
         mark = f"{answer['score']:.0%} of tokens" if writes else ("right" if right == 1 else "wrong")
         tone = "mu-right" if right >= 0.5 else "mu-wrong"
@@ -104,4 +105,14 @@ def _answers(said: Mapping[str, Any], *, writes: bool, label: str) -> str:
             f"<dt>{model}</dt><dd>{escape(answer['said'])} <i class='{tone}'>{mark}</i> "
             f"<small>loss {answer['loss']:.2f}</small></dd>"
         )
-    return f"<dl>{''.join(lines)}</dl>"
+    return f"{_drawn(models)}<dl>{''.join(lines)}</dl>"
+
+
+def _drawn(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what the models draw to a row's caption, side by side; nothing where they do not draw."""
+    parts = [
+        f"<div>{drawing(answer['drawn'], f'drawn by the {model} model')}<small>{model}</small></div>"
+        for model, answer in models.items()
+        if "drawn" in answer
+    ]
+    return f'<div class="mu-drawn">{"".join(parts)}</div>' if parts else ""

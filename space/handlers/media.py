@@ -31,6 +31,11 @@ def picture(value: Image.Image, words: str) -> str:
     return f'<img alt="{escape(words, quote=True)}" src="{_uri("image/png", buffer.getvalue())}">'
 
 
+def drawing(value: str, words: str) -> str:
+    """Return a picture that a model drew, from its file in base64."""
+    return picture(Image.open(io.BytesIO(base64.b64decode(value))), words)
+
+
 def sound(value: dict[str, Any], words: str) -> str:
     """Return a player of samples and their rate."""
     buffer = io.BytesIO()

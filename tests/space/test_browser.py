@@ -157,6 +157,8 @@ def test_every_task_is_tried_out_to_its_gallery(every: Served, key: str) -> None
         assert f" on {key}" in run(page)
         page.locator(f"#gallery figure {SHOWN[TASKS[key].kind]}").first.wait_for()
         assert page.locator("#gallery dd").first.inner_text()
+        drawn = page.locator("#gallery figure").first.locator(".mu-drawn img").count()
+        assert drawn == (3 if TASKS[key].kind == "text_to_image" else 0)
 
 
 def test_the_interface_needs_no_mouse(served: Served) -> None:

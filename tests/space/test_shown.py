@@ -1,6 +1,8 @@
 """What is shown: the leaderboard, comparisons, data and finished runs, on made-up rows and runs."""
 
 import ast
+import base64
+import io
 import json
 import math
 import re
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mubench.trainers.results import to_json, write_result
 from tests.cards.conftest import make_row
@@ -156,6 +159,20 @@ def test_a_finished_run_is_shown_and_taken_home(space: Import, place: Path) -> N
     with zipfile.ZipFile(runs.model_file(name)) as archive:
         assert archive.namelist() == ["m/config.json"]
     assert json.loads(runs.row_file(name).read_text())["method"] == "scrub"
+
+
+def test_drawings_stand_side_by_side_where_models_draw(space: Import, place: Path) -> None:
+    gallery, explore = space("handlers.gallery"), space("handlers.explore")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    said = {"said": EVIL, "score": 1.0, "loss": 0.1}
+    drawn = {**said, "drawn": base64.b64encode(buffer.getvalue()).decode()}
+    info = explore.config("canonical", "cifar10", "5").info
+    plain = gallery.cards(info, 5, "forget", [0], [{"base": said, "unlearned": said}])
+    assert "mu-drawn" not in plain and whole(plain).count("img") == 1
+    shown = gallery.cards(info, 5, "forget", [0], [{"base": drawn, "unlearned": drawn, "retrained": drawn}])
+    assert whole(shown).count("img") == 1 + 3
+    assert re.findall(r"drawn by the (\w+) model", shown) == ["base", "unlearned", "retrained"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../runs", "/etc", "0" * 24, "0" * 23, None, 5, ["a"]])

@@ -1,14 +1,22 @@
 """What a worker process does, done here: a small run from wish to what is shown of it."""
 
+import base64
+import io
 import json
 import secrets
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from mubench.hub_builders.base_models import train_eye
+from mubench.hub_builders.outputs import PictureOutputs
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.results import read_results
+from tests.few import RATIO as FEW_RATIO
+from tests.few import few_rows
 from tests.space.conftest import Import
 from tests.walk import FORGET, RATIO, Walk, files
 
@@ -113,3 +121,29 @@ def test_references_are_trained_where_runs_look_for_them(space: Import, walking:
     assert [point["stage"] for point in told if "step" not in point] == [
         "base model of seed 0", *(f"retrained model of seed {seed}" for seed in range(3)),
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_models_draw_is_shown_as_it_was_judged(
+    space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip("diffusers")
+    few_rows(monkeypatch, "unet", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    worker, wishes, choices = space("jobs.worker"), space("jobs.wish"), space("handlers.choices")
+    monkeypatch.setattr(worker, "RETRAINED", (0,))
+    place = {"task": "tiny_imagenet", "family": "canonical", "backbone": "unet", "ratio": FEW_RATIO}
+    worker.train_references(wishes.Wish(kind="references", **place), name, lambda _: None)
+    worker.run(wishes.Wish(method="finetune", arguments={"num_train_epochs": 1}, **place), name, lambda _: None)
+    rows = space("handlers.runs").finished(name).shown["rows"]
+    group = choices.group_of("tiny_imagenet", "unet", FEW_RATIO)
+    eye = train_eye(group.bench, tmp_path / "models")
+    for model, folder in (("base", group.bases[0]), ("retrained", group.retrained[0])):
+        said = group.views(folder)["forget"].select([row["id"] for row in rows])
+        assert isinstance(said, PictureOutputs)
+        drawn = [Image.open(io.BytesIO(base64.b64decode(row[model]["drawn"]))) for row in rows]
+        assert drawn[0].size == group.bench.rows["train"][0]["image"].size
+        assert np.allclose(eye(drawn), said.shown.logits, atol=1e-3)
+    assert any(row["base"]["drawn"] != row["retrained"]["drawn"] for row in rows)
+    page = space("handlers.outcome").rows_shown(name)
+    assert page.count("drawn by the unlearned model") == page.count("<figure") == len(rows)
