@@ -9,6 +9,7 @@ from jobs.places import DATA, MODELS
 
 from handlers.checks import one_of, ratio_of
 from mubench.hub_builders.folders import RUN_FILE, read_run
+from mubench.hub_builders.hints import target
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
 from mubench.hub_builders.readme import committed
@@ -91,6 +92,12 @@ def ratios(task: Any, backbone: Any) -> dict[int, int]:
         if run.method == "retrain" and run.tuned == "default" and run.ratio in found:
             found[run.ratio] += 1
     return {ratio: count if based else 0 for ratio, count in found.items()}
+
+
+def making(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
+    """Return the command that makes what runs are judged against; without a family, in the ranked one."""
+    place = {"task": task, "backbone": backbone, "ratio": ratio, "family": family or ranked_family(task)}
+    return target("references", **place, seeds="0 1 2")
 
 
 def methods(task: Any, backbone: Any, ratio: Any) -> list[str]:

@@ -12,7 +12,7 @@ from jobs.wish import Wish
 
 from handlers.arguments import checked, fields
 from handlers.checks import SEEDS, one_of, run_name, whole
-from handlers.choices import group_of, methods
+from handlers.choices import group_of, making, methods
 from handlers.runs import Finished, tidy
 from mubench.trainers.request import Request, plan_run
 
@@ -68,7 +68,8 @@ def wish_of(choice: Choice) -> Wish:
     if not group.bases or not group.retrained:
         raise FileNotFoundError(
             f"expected a base and a retrained model of {bench.task.key} {bench.backbone} at {group.ratio} %, got "
-            f"{len(group.bases)} and {len(group.retrained)}; train them first"
+            f"{len(group.bases)} and {len(group.retrained)}; make them with: "
+            f"{making(bench.task.key, bench.backbone, group.ratio, bench.info.family)}"
         )
     wish = Wish(
         task=bench.task.key,
@@ -178,7 +179,11 @@ def verdict(run: Finished) -> str:
     row, wish = run.row, run.wish
     took = f"trained for {run.shown['cost']['seconds']:.1f} s"
     if row is None:
-        return f"{run.title}: {took}. Not judged: S needs two retrained models, and there is one."
+        command = making(wish.task, wish.backbone, wish.ratio, wish.family)
+        return (
+            f"{run.title}: {took}. Not judged: S needs two retrained models, and there is one. Make more, then run it "
+            f"again: `{command}`"
+        )
     if row.interval is None:
         return f"{run.title}: {took}. No score: {row.no_signal or ', '.join(row.flags)}."
     span = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -17,10 +18,10 @@ from tabs.outcome import Outcome
 
 ASK_EVERY_S = 0.4
 LACKS = {
-    0: "This setting has no base or no retrained model yet, so there is nothing to set a run beside.",
-    1: "This setting has one retrained model: a run is set beside it, but S needs two.",
+    0: "No base or no retrained model here yet, so there is nothing to set a run beside.",
+    1: "One retrained model here: a run is set beside it, but S needs two.",
 }
-TAKES = "One base model and three retrained ones take some minutes; what is there is kept."
+TAKES = "Train three here, which takes some minutes and keeps what is there, or with:"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
@@ -38,8 +39,12 @@ def _ratio_choices(ratios: dict[int, int]) -> list[tuple[str, str]]:
     return [(f"{ratio} %{notes.get(count, '')}", str(ratio)) for ratio, count in ratios.items()]
 
 
-def _lacks(count: int) -> str:
-    return f'<p class="mu-note" role="status">{LACKS[count]} {TAKES}</p>' if count in LACKS else ""
+def _lacks(count: int, chosen: dict[str, str]) -> str:
+    """Say in one line what a setting lacks and how it is made; nothing where it lacks nothing."""
+    if count not in LACKS:
+        return ""
+    command = choices.making(chosen["task"], chosen["backbone"], chosen["ratio"])
+    return f'<p class="mu-note" role="status">{LACKS[count]} {TAKES} <code>{escape(command)}</code></p>'
 
 
 class TryOut:
@@ -60,7 +65,7 @@ class TryOut:
             self.method = menu("Method", first["methods"], chosen["method"])
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
-        self.lacks = gr.HTML(_lacks(count), visible=count in LACKS)
+        self.lacks = gr.HTML(_lacks(count, chosen), visible=count in LACKS)
         self.train = gr.Button("Train the reference models", visible=count in LACKS)
         with gr.Accordion("Arguments of the method", open=False):
             self.kept = form(self.task, self.backbone, self.method)
@@ -94,7 +99,7 @@ class TryOut:
             gr.update(choices=lists["backbones"], value=now["backbone"]),
             gr.update(choices=_ratio_choices(lists["ratios"]), value=now["ratio"]),
             gr.update(choices=lists["methods"], value=now["method"]),
-            gr.update(value=_lacks(count), visible=count in LACKS),
+            gr.update(value=_lacks(count, now), visible=count in LACKS),
             gr.update(visible=count in LACKS),
             gr.update(interactive=count > 0),
         ]

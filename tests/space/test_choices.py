@@ -136,5 +136,6 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
 
 def test_a_setting_without_references_says_so(space: Import, walking: Walk) -> None:
     try_out = space("handlers.try_out")
-    with pytest.raises(FileNotFoundError, match="expected a base and a retrained model of cifar10 vit"):
+    with pytest.raises(FileNotFoundError, match="expected a base and a retrained model of cifar10 vit") as caught:
         try_out.wish_of(try_out.Choice("cifar10", "vit", str(RATIO), "scrub", 0))
+    assert str(caught.value).endswith(f'make references TASK=cifar10 BACKBONE=vit RATIO={RATIO} SEEDS="0 1 2"')

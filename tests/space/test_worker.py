@@ -104,7 +104,9 @@ def test_with_one_retrained_model_there_is_no_row_but_all_else(
     space("jobs.worker").run(wish, name, lambda _: None)
     run = space("handlers.runs").finished(name)
     assert run.row is None and run.shown["metrics"] == []
-    assert "Not judged" in space("handlers.try_out").verdict(run)
+    told = space("handlers.try_out").verdict(run)
+    assert "Not judged" in told
+    assert f'make references TASK=cifar10 BACKBONE=resnet RATIO={RATIO} SEEDS="0 1 2"' in told
     assert len(run.shown["scores"]["retrained"]) == 1
     with pytest.raises(ValueError, match="lacks retrained models"):
         space("handlers.runs").row_file(name)
