@@ -128,7 +128,13 @@ def data(family: str, task: str, ratio: str) -> Data:
             "counts": found.counts, "balance": found.balance, "code": found.code}  # fmt: skip
 
 
-PLAIN = (settings, arguments, cancel, result, attack, row, download, compare, leaderboard, submit, data)
+@one_line
+def samples(family: str, task: str, ratio: str, split: str, page: int = 1) -> list[Data]:
+    """List a page of rows of a split: id, class and texts."""
+    return explore.samples(explore.config(family, task, ratio), split, page)
+
+
+PLAIN = (settings, arguments, cancel, result, attack, row, download, compare, leaderboard, submit, data, samples)
 STREAMS = (try_out, train_references)
 
 

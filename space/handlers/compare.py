@@ -25,7 +25,8 @@ def chosen_runs(names: Any) -> list[Finished]:
         ValueError: If there are none or too many, or one is not there.
     """
     if not isinstance(names, list) or not 1 <= len(names) <= MOST:
-        raise ValueError(f"runs must be 1 to {MOST} names of finished runs, got {shown(names)}")
+        got = len(names) if isinstance(names, list) else shown(names)
+        raise ValueError(f"runs must be 1 to {MOST} names of finished runs, got {got}")
     return [finished(name) for name in names]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from handlers.checks import one_of, ratio_of, whole
 from handlers.choices import built, families, info_of
-from handlers.gallery import cards, splits
+from handlers.gallery import TEXTS, cards, splits
 from handlers.tables import bars, table
 from mubench.cards.usage import usage
 from mubench.hub_builders.load import TaskInfo
@@ -142,8 +142,25 @@ def samples_shown(found: Config, split: Any, page: Any) -> str:
     Raises:
         ValueError: If there is no such split or page.
     """
+    return cards(found.info, found.ratio, split, _places(found, split, page))
+
+
+def samples(found: Config, split: Any, page: Any) -> list[dict[str, Any]]:
+    """Return a page of rows of a split as plain data: id, class and texts; sounds and pictures are left out.
+
+    Raises:
+        ValueError: If there is no such split or page.
+    """
+    places, info = _places(found, split, page), found.info
+    texts = [name for name, kind in get_task(info.task).columns.items() if kind in TEXTS]
+    rows = splits(info, found.ratio)[split].select(places)
+    rows = rows.select_columns([name for name in ("example_id", "label", *texts) if name in rows.column_names])
+    return [{**row, "label": info.labels[row["label"]]} if info.labels and "label" in row else row for row in rows]
+
+
+def _places(found: Config, split: Any, page: Any) -> range:
+    """Return the positions of the rows on a page."""
     counts = found.counts
-    split = one_of("split", split, counts)
-    pages = -(-counts[split] // PAGE)
-    first = (whole("page", page, 1, pages) - 1) * PAGE
-    return cards(found.info, found.ratio, split, range(first, min(first + PAGE, counts[split])))
+    count = counts[one_of("split", split, counts)]
+    first = (whole("page", page, 1, -(-count // PAGE)) - 1) * PAGE
+    return range(first, min(first + PAGE, count))

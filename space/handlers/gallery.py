@@ -16,6 +16,7 @@ from mubench.hub_builders.load import TaskInfo, forget_retain, load_task
 from mubench.hub_builders.tasks import Task, get_task
 
 PLAYED: dict[str, Callable[[Any, str], str]] = {"image": picture, "audio": sound, "video": clip}
+TEXTS = ("string", "strings")
 WRITING = ("summarization", "text_generation")
 # Cards of these kinds have more to show.
 WIDE = (*WRITING, "text_to_image")
@@ -61,7 +62,7 @@ def _shown(task: Task, row: Mapping[str, Any], label: str) -> str:
         for name, kind in task.columns.items()
         if kind in PLAYED
     ]
-    parts += [text(name, row[name]) for name, kind in task.columns.items() if kind in ("string", "strings")]
+    parts += [text(name, row[name]) for name, kind in task.columns.items() if kind in TEXTS]
     return "".join(parts)
 
 

@@ -1,6 +1,7 @@
 """The page builds from what is there, and the served Space answers clients on the loopback."""
 
 import asyncio
+import html
 import json
 import os
 import re
@@ -37,6 +38,16 @@ def test_the_page_has_its_tabs_and_asks_nobody_outside(space: Import, place: Pat
     assert "fonts.googleapis" not in app.THEME._get_theme_css()
     assert not app.THEME._stylesheets
     assert "http" not in (SPACE / "style.css").read_text()
+
+
+def test_a_page_says_what_is_missing_and_how_it_is_made(space: Import, place: Path) -> None:
+    lacks = space("tabs.try_out")._lacks
+    chosen = {"task": "ddi2013", "backbone": "bert", "ratio": "5"}
+    for count, missing in ((0, "No base or no retrained model"), (1, "One retrained model")):
+        told = html.unescape(lacks(count, chosen))
+        assert missing in told and "\n" not in told
+        assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in told
+    assert lacks(2, chosen) == ""
 
 
 def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
@@ -137,6 +148,8 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     lines = client.predict({}, [run], api_name="/leaderboard")
     assert {"yours", "control"} == {line["origin"] for line in lines}
     assert client.predict("canonical", "cifar10", str(RATIO), api_name="/data")["counts"]["forget"] == 16
+    (first, *_) = client.predict("canonical", "cifar10", str(RATIO), "forget", api_name="/samples")
+    assert first["example_id"] == last["rows"][0]["id"]
     row = json.dumps(make_row("scrub").model_dump(mode="json"))
     assert client.predict(row, api_name="/submit")["method"] == "scrub"
     trained = list(client.submit("cifar10", "resnet", "5", api_name="/train_references"))
@@ -167,6 +180,8 @@ def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, 
         ("/submit", ["{" * 5000]),
         ("/submit", [json.dumps({"run_id": evil})]),
         ("/data", ["canonical", "../..", "5"]),
+        ("/samples", ["canonical", "cifar10", "5", evil, 1]),
+        ("/samples", ["canonical", "cifar10", "5", "forget", 10**30]),
         ("/cancel", [evil]),
         ("/arguments", ["cifar10", "resnet", "__class__"]),
         ("/settings", [evil]),

@@ -218,8 +218,8 @@ def test_runs_are_compared_with_each_other_and_the_retrained(space: Import, plac
     assert cloud.count("<circle") == 2 + 1 + 4
     for page in (cloud, compare.steps(found, "forget"), compare.numbers_shown(found)):
         whole(page)
-    for wrong in ([], [*names, names[0]], None, "x", [5]):
-        with pytest.raises(ValueError, match="must be"):
+    for wrong, got in (([], "got 0"), ([*names, names[0]], "got 5"), (None, "None"), ("x", "'x'"), ([5], "got 5")):
+        with pytest.raises(ValueError, match=f"must be.*{got}"):
             compare.chosen_runs(wrong)
 
 
@@ -232,9 +232,36 @@ def test_the_data_are_counted_weighed_and_shown(space: Import, place: Path) -> N
     for page in (explore.words(found), explore.counts_shown(found), explore.balance_shown(found)):
         whole(page)
     assert explore.samples_shown(found, "ood", 34).count("<figure") == 4
+    told = explore.samples(found, "ood", 34)
+    assert len(told) == 4 and told[0].keys() == {"example_id", "label", "text"}
+    assert {row["label"] for row in told} <= set(found.info.labels)
+    assert all(row["example_id"] in explore.samples_shown(found, "ood", 34) for row in told)
     group = explore.config("group", "ddi2013", "5")
     assert 'load_dataset("mu-bench-group", "ddi2013_del5")' in group.code
     assert explore.narrowed("group", "imdb", "99")["chosen"] == {"family": "group", "task": "ddi2013", "ratio": "5"}
+
+
+@pytest.mark.parametrize(("state", "before", "points", "told"), [
+    ("waiting", 1, [], "In the queue: 1 run is before yours."),
+    ("waiting", 3, [], "In the queue: 3 runs are before yours."),
+    ("running", 0, [], "getting ready"),
+    ("running", 0, [{"stage": "training", "step": 1, "steps": 4, "forget": 0.5, "retain": 0.25, "seconds": 2}],
+     "training, step 1 of 4, loss on forget rows 0.500, loss on retain rows 0.250, 2.0 s"),
+    ("running", 0, [{"stage": "retrained model of seed 0", "done": 1, "of": 4}],
+     "retrained model of seed 0 (2 of 4 models)"),
+    ("finished", 0, [], "Done."), ("cancelled", 0, [], "Ended: why &lt;b&gt;."),
+    ("failed", 0, [], "Failed: why &lt;b&gt;."),
+])  # fmt: skip
+def test_a_job_tells_its_place_its_steps_and_its_end(
+    space: Import, state: str, before: int, points: list[dict[str, Any]], told: str
+) -> None:
+    status = space("handlers.try_out").Status(
+        run="r", state=state, before=before, point=points[-1] if points else {}, points=points, error="why <b>"
+    )
+    page = space("handlers.progress").progress_shown(status)
+    whole(page)
+    assert f'role="status">{told}<' in page
+    assert ('value="0.250"' in page) == (told.count("step 1 of 4") == 1)
 
 
 @pytest.mark.parametrize("chosen", [
@@ -251,3 +278,5 @@ def test_pages_that_are_not_there_are_refused(space: Import, place: Path, split:
     explore = space("handlers.explore")
     with pytest.raises(ValueError, match="must be"):
         explore.samples_shown(explore.config("canonical", "imdb", "5"), split, page)
+    with pytest.raises(ValueError, match="must be"):
+        explore.samples(explore.config("canonical", "imdb", "5"), split, page)
