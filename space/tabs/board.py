@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from handlers import board as shows
 
-from tabs.common import QUIET, UNCHECKED, one_line
+from tabs.common import LATEST, QUIET, UNCHECKED, one_line
 
 MOST_SUBMITTED = 10
 INVITED = (
@@ -59,6 +59,6 @@ def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
         send = gr.Button("Show it beside the others")
     submitted = gr.State([])
     inputs, outputs = [mine, submitted, *menus], [*menus, table, cost, parts]
-    gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **UNCHECKED)
+    gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **LATEST)
     sent = send.click(send_in, [submitted, file, pasted], [submitted, file, pasted], **QUIET)
     sent.success(refresh, inputs, outputs, **UNCHECKED)

@@ -52,6 +52,11 @@ def menu(label: str, choices: Sequence[Any], value: Any, **more: Any) -> gr.Drop
     return gr.Dropdown(list(choices), value=value, label=label, min_width=150, **more)
 
 
+def offered(choices: Sequence[Any], value: Any, picked: Any) -> Any:
+    """Return new lines for a menu, and a new choice only if the picked one gives way: another may be picked by now."""
+    return gr.update(choices=list(choices)) if value == picked else gr.update(choices=list(choices), value=value)
+
+
 def remembered(names: Any, name: str) -> list[str]:
     """Return the runs that a browser remembers, with one more, the newest first."""
     older = [each for each in names or [] if isinstance(each, str) and each != name]
@@ -61,3 +66,5 @@ def remembered(names: Any, name: str) -> list[str]:
 # Handlers check what they are given, since menus change after gradio has learnt their first choices.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 UNCHECKED: dict[str, Any] = {**QUIET, "preprocess": False}
+# For what is chosen: a choice that is made while an older one is being answered is answered next, and not dropped.
+LATEST: dict[str, Any] = {**UNCHECKED, "trigger_mode": "always_last"}

@@ -8,7 +8,7 @@ import gradio as gr
 from handlers import compare as shows
 from handlers.runs import known
 
-from tabs.common import UNCHECKED, one_line
+from tabs.common import LATEST, offered, one_line
 
 NONE = '<p class="mu-note">No finished runs yet: make some in Try out, and choose up to four of them here.</p>'
 
@@ -33,7 +33,7 @@ def compare(tab: gr.Tab, mine: gr.BrowserState) -> None:
     def listed(names: Any, chosen: Any) -> list[Any]:
         there = [(run.title, run.name) for run in known(names)]
         left = [name for name in chosen or [] if name in {each for _, each in there}]
-        return [gr.update(visible=not there), gr.update(choices=there, value=left)]
+        return [gr.update(visible=not there), offered(there, left, chosen or [])]
 
     @one_line
     def refresh(names: Any) -> list[Any]:
@@ -43,5 +43,5 @@ def compare(tab: gr.Tab, mine: gr.BrowserState) -> None:
         sides = [shows.steps(found, side) for side in ("forget", "retain")]
         return [gr.update(visible=True), shows.cloud(found), *sides, shows.numbers_shown(found)]
 
-    gr.on([tab.select], listed, [mine, runs], [note, runs], **UNCHECKED)
-    runs.change(refresh, runs, [all_, cloud, forget, retain, numbers], **UNCHECKED)
+    gr.on([tab.select], listed, [mine, runs], [note, runs], **LATEST)
+    runs.change(refresh, runs, [all_, cloud, forget, retain, numbers], **LATEST)

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 from handlers import explore as shows
 
-from tabs.common import UNCHECKED, menu, one_line
+from tabs.common import LATEST, menu, offered, one_line
+
+MENUS = {"families": "family", "tasks": "task", "ratios": "ratio"}
 
 
 def explore(tab: gr.Tab) -> None:
@@ -39,9 +41,7 @@ def explore(tab: gr.Tab) -> None:
         now = lists["chosen"]
         found = shows.config(now["family"], now["task"], now["ratio"])
         return [
-            gr.update(choices=lists["families"], value=now["family"]),
-            gr.update(choices=lists["tasks"], value=now["task"]),
-            gr.update(choices=lists["ratios"], value=now["ratio"]),
+            *(offered(lists[many], now[one], was) for (many, one), was in zip(MENUS.items(), picked, strict=True)),
             shows.words(found),
             shows.counts_shown(found),
             shows.balance_shown(found),
@@ -57,5 +57,5 @@ def explore(tab: gr.Tab) -> None:
 
     menus = [family, task, ratio]
     outputs = [*menus, words, counts, balance, split, page, rows, code]
-    gr.on([tab.select, *(each.input for each in menus)], refresh, menus, outputs, **UNCHECKED)
-    gr.on([split.input, page.input], turn, [*menus, split, page], rows, **UNCHECKED)
+    gr.on([tab.select, *(each.input for each in menus)], refresh, menus, outputs, **LATEST)
+    gr.on([split.input, page.input], turn, [*menus, split, page], rows, **LATEST)

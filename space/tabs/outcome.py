@@ -11,7 +11,7 @@ from handlers.checks import number
 from handlers.runs import finished, known, model_file, row_file
 from handlers.try_out import code_of, command_of, verdict
 
-from tabs.common import QUIET, UNCHECKED, one_line
+from tabs.common import LATEST, one_line
 
 
 class Outcome:
@@ -86,12 +86,11 @@ class Outcome:
             runs = [(run.title, run.name) for run in known(names)]
             return gr.update(choices=runs, visible=bool(runs))
 
-        gr.on([tab.select, mine.change], list_earlier, mine, self.earlier, **QUIET)
-        self.earlier.input(one_line(self.shown), self.earlier, self.parts, **UNCHECKED)
+        gr.on([tab.select, mine.change], list_earlier, mine, self.earlier, **LATEST)
+        self.earlier.input(one_line(self.shown), self.earlier, self.parts, **LATEST)
         attack = [self.name, self.model, self.slider]
-        moved = {**QUIET, "trigger_mode": "always_last"}
-        gr.on([self.model.input, self.slider.change], self._attack, attack, self.histogram, **moved)
-        self.order.input(one_line(shows.rows_shown), [self.name, self.order], self.rows, **QUIET)
+        gr.on([self.model.input, self.slider.change], self._attack, attack, self.histogram, **LATEST)
+        self.order.input(one_line(shows.rows_shown), [self.name, self.order], self.rows, **LATEST)
 
     @staticmethod
     @one_line

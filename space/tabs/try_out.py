@@ -12,7 +12,7 @@ from handlers import choices
 from handlers.progress import progress_shown
 from handlers.try_out import Choice, Status, cancel, start, start_references, status
 
-from tabs.common import QUIET, UNCHECKED, menu, one_line, remembered
+from tabs.common import LATEST, QUIET, UNCHECKED, menu, offered, one_line, remembered
 from tabs.form import form, given
 from tabs.outcome import Outcome
 
@@ -80,7 +80,7 @@ class TryOut:
         follows = {**UNCHECKED, "concurrency_limit": None}
         after = [*self.menus, self.lacks, self.train, self.go]
         triggers = [tab.select, self.task.input, self.backbone.input, self.ratio.input]
-        gr.on(triggers, self.refresh, self.menus, after, **UNCHECKED)
+        gr.on(triggers, self.refresh, self.menus, after, **LATEST)
         live = [self.told, self.current, self.stop]
         inputs = [self.mine, *self.menus, self.seed, self.kept]
         self.go.click(self.run, inputs, [*live, self.mine, *self.outcome.parts], **follows)
@@ -94,11 +94,9 @@ class TryOut:
         """Keep the menus to what goes together."""
         lists = choices.narrowed(*picked)
         now, count = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
+        lines = (lists["tasks"], lists["backbones"], _ratio_choices(lists["ratios"]), lists["methods"])
         return [
-            gr.update(choices=lists["tasks"], value=now["task"]),
-            gr.update(choices=lists["backbones"], value=now["backbone"]),
-            gr.update(choices=_ratio_choices(lists["ratios"]), value=now["ratio"]),
-            gr.update(choices=lists["methods"], value=now["method"]),
+            *map(offered, lines, (now[name] for name in ("task", "backbone", "ratio", "method")), picked),
             gr.update(value=_lacks(count, now), visible=count in LACKS),
             gr.update(visible=count in LACKS),
             gr.update(interactive=count > 0),

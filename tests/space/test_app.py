@@ -50,6 +50,16 @@ def test_a_page_says_what_is_missing_and_how_it_is_made(space: Import, place: Pa
     assert lacks(2, chosen) == ""
 
 
+def test_no_choice_is_dropped_or_undone_by_the_answer_to_an_older_one(space: Import, place: Path) -> None:
+    chosen = {"input", "change", "select"}
+    fns = [f for f in space("page").build().fns.values() if chosen & {event for _, event in f.targets}]
+    assert len(fns) > 8
+    assert not [f for f in fns if f.trigger_mode != "always_last"]
+    menus = space("tabs.try_out").TryOut.refresh(None, "imdb", "resnet", "5", "scrub")[:4]
+    assert [menu.get("value") for menu in menus] == [None, "bert", None, None]
+    assert "choices" in menus[0]
+
+
 def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
     page, api = space("page").build(), space("api")
     public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
