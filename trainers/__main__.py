@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from mubench.hub_builders.tasks import get_task
 from mubench.trainers.bases import PRIMARY, Bases, make_bases
 from mubench.trainers.catalogue import descriptions, summary, table
 from mubench.trainers.commands import rerun, run_method
+from mubench.trainers.draws import sweeps_of
 from mubench.trainers.matrix import Matrix
 from mubench.trainers.methods import METHODS
 from mubench.trainers.sweep import Place, Sweep, run_sweep, run_sweeps
-from mubench.trainers.tuning import Tuning, tune
+from mubench.trainers.tuning import together, tune
 
 # What is no method, in a line each.
 COMMANDS = {
@@ -66,16 +66,21 @@ def _grid_parser(command: str) -> Parser:
     return parser
 
 
-def _many_parser(command: str) -> Parser:
+def _tasks_parser(command: str) -> Parser:
     parser = Parser(prog=f"python -m mubench.trainers {command}", allow_abbrev=False)
     parser.add_argument("--task", nargs="*", default=[], help="task keys; default: all that are built")
     parser.add_argument("--ratio", default="5", help="percentage that the retrained models go without")
     parser.add_argument("--seeds", nargs="+", default=["0"], help="seeds of the runs (bases: of the models)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--eval_seed", type=int, default=0, help="seed of what models are asked to draw")
+    parser.add_argument("--models", default="models")
+    return parser
+
+
+def _many_parser(command: str) -> Parser:
+    parser = _tasks_parser(command)
+    parser.add_argument("--data", default=DATASET)
     parser.add_argument("--family", default=PRIMARY, help=f"deletion family; {PRIMARY}: the one a task is ranked on")
-    for name, default in (("data", DATASET), ("models", "models")):
-        parser.add_argument(f"--{name}", default=default)
     return parser
 
 
@@ -91,25 +96,32 @@ def _run_bases(words: Sequence[str]) -> None:
 
 
 def _run_tune(words: Sequence[str]) -> None:
-    parser = _many_parser("tune")
+    parser = _tasks_parser("tune")
+    parser.add_argument(
+        "--data", nargs="+", default=[dataset_folder(deletion_seed=1)], help="folders of build --deletion_seed"
+    )
     parser.add_argument("--methods", nargs="+", default=[], help="default: all that a task has")
     parser.add_argument("--backbone", help="default: the first of each task")
     parser.add_argument("--trials", type=int, default=16, help="settings a method, the default among them")
     parser.add_argument("--out", type=Path, default=Path("tuning"), help="folder of the trials")
     parser.description = (
-        "Tuning is about one family: for tasks ranked on groups give --data mu-bench-group-d1 --family group."
+        "Tasks that share their defaults are tuned as one, on every draw that is given: the worst of them counts."
     )
-    parser.set_defaults(data=dataset_folder(deletion_seed=1), family="canonical", models="tuning/models")
+    parser.set_defaults(models="tuning/models")
     options = parser.parse_args(known_flags(parser, words))
     seeds = _numbers(" ".join(options.seeds))
-    wanted = Bases(tasks=options.task, backbone=options.backbone, ratio=_ratio(options), place=_place(options))
     if len(seeds) != 1:
         raise ValueError(f"expected one seed, got {' '.join(map(str, seeds))}")
-    sweeps = [
-        replace(grid, base_seeds=seeds, retrain_seeds=(0, 1), seeds=seeds, methods=options.methods)
-        for grid in wanted.sweeps()
-    ]
-    tunings = [Tuning(sweep=sweep, trials=options.trials, out=options.out) for sweep in sweeps]
+    place = Place(eval_seed=options.eval_seed, models=Path(options.models))
+    sweeps = sweeps_of(
+        options.data,
+        options.task,
+        backbone=options.backbone,
+        ratio=check_ratio(options.ratio),
+        seed=seeds[0],
+        place=place,
+    )
+    tunings = together(sweeps, methods=options.methods, trials=options.trials, out=options.out)
     print("\n".join(tune(tunings, workers=options.workers)))
 
 

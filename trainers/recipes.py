@@ -61,15 +61,15 @@ _MINI = _each(
 # Models that read words are trained with small steps, and unlearn with such.
 _MINI_READER = _each(
     4, 32,
-    {"finetune": 2e-4, "neg_grad": 5e-5, "random_label": 1e-4, "salun": 1e-4, "bad_teaching": 1e-4, "scrub": 2e-4,
-     "eu_k": 3e-4, "lotus": 2e-4, "sfron": 5e-3},
+    {"finetune": 5e-4, "neg_grad": 5e-5, "random_label": 3e-4, "salun": 3e-4, "bad_teaching": 3e-4, "scrub": 5e-4,
+     "eu_k": 5e-4, "lotus": 5e-4, "sfron": 5e-3},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1}, l1_sparse={"gamma": 3e-3},
     noise_ft={"sigma": 0.02}, neg_grad_plus={"alpha": 0.97}, lotus={"alpha": 4.0}, unsir={"num_train_epochs": 1},
     npo={"num_train_epochs": 8, "beta": 1.0}, wga={"num_train_epochs": 8},
     simnpo={"num_train_epochs": 8, "gamma": 1.0}, rmu={"num_train_epochs": 8, "alpha": 10.0, "layer": -1},
     task_vector={"alpha": 2.0}, undo={"first_rate": 1e-4},
     ssd={"alpha": 2.0}, fisher={"alpha": 6e-7}, influence={"alpha": 1.0}, sfron={"alpha": 50.0},
-    msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 2e-4, "steps": 10},
+    msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 5e-4, "steps": 10},
     boundary_shrink={"learning_rate": 1e-5}, boundary_expand={"learning_rate": 2e-5},
 )
 _RESNET = _each(

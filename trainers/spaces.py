@@ -23,10 +23,10 @@ class OneOf:
 
 Space = dict[str, Times | OneOf]
 
-_RATE = Times(0.1, 10.0)
-_SHORT = OneOf((1, 2, 4, 8))
+_RATE = Times(0.2, 5.0)
+_SHORT = OneOf((1, 2, 3, 4))
 _TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": _SHORT}
-_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((2, 4, 8, 16))}
+_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((4, 8, 16))}
 
 # fmt: off
 SPACES: dict[str, Space] = {
@@ -60,6 +60,7 @@ SPACES: dict[str, Space] = {
     "sfron":           {**_TRAINED, "alpha": Times(0.1, 10.0), "gamma": Times(0.3, 3.0)},
     "msg":             {**_TRAINED, "share": OneOf((0.1, 0.3, 0.5)), "rest": OneOf((0.03, 0.1, 0.3))},
     "boundary_shrink": {**_TRAINED, "epsilon": Times(0.1, 3.0)},
+    "ct":              {"learning_rate": _RATE, "num_train_epochs": OneOf((3, 4, 5))},
     "unsir":           {**_TRAINED, "noise_rate": _RATE},
     "amun":            {**_TRAINED, "radius": Times(0.3, 10.0)},
 }

@@ -1,8 +1,9 @@
 """Tuning of method arguments: an equal number of trials a method, against retrained models that are not the official.
 
-Everything happens on another draw of the rows to forget (``build --deletion_seed 1``), with models of its own, and
+Everything happens on other draws of the rows to forget (``build --deletion_seed 1``), with models of their own, and
 with validation rows in place of test rows: nothing that an official row is judged by is looked at. The first trial is
-the default; the others lie in the method's space (``spaces.py``).
+the default; the others lie in the method's space (``spaces.py``). Tasks that share their defaults are tuned as one: a
+setting is worth what it is worth on the worst of all draws and tasks, which keeps luck on one of them from winning.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.columns import aligned
 from mubench.hub_builders.folders import read_run, work_folder
 from mubench.hub_builders.load import task_info
+from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.judge import find_flags
 from mubench.trainers.metrics import Case, Views
@@ -34,7 +36,7 @@ from mubench.trainers.workers import Workers
 # A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
 # is hardly one. What costs more is no unlearning.
 SPENT = 0.5
-HEAD = ("task", "backbone", "method", "trials", "default S", "best S", "arguments of the best")
+HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,39 +44,43 @@ class Tuning:
     """Which methods to tune, and on what.
 
     Attributes:
-        sweep: Task, ratio, backbone, seeds and methods; its first seeds are taken.
+        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
+        methods: Method keys; none is every method that all of them have.
         trials: Settings a method, the default among them.
         out: Folder of the trials.
     """
 
-    sweep: Sweep
+    sweeps: Sequence[Sweep]
+    methods: Sequence[str] = ()
     trials: int = 16
     out: Path = Path("tuning")
 
     @property
-    def backbone(self) -> str:
-        """The backbone that is tuned."""
-        return self.sweep.backbones[0]
+    def key(self) -> tuple[Kind, str]:
+        """Kind of task and backbone family, for which the defaults are."""
+        first = self.sweeps[0]
+        return get_task(first.task).kind, BACKBONES[first.backbones[0]].family
 
     def check(self) -> None:
         """Find out what cannot work before anything is trained.
 
         Raises:
-            ValueError: If the data are the published deletion, or what `Sweep.check` says.
+            ValueError: If data are the published deletion, or what `Sweep.check` says.
         """
-        self.sweep.check()
-        place = self.sweep.place
-        if task_info(self.sweep.task, data=place.data, family=place.family).deletion_seed == 0:
-            raise ValueError(
-                f"expected another draw of the rows to forget than the published one, got {place.data}; "
-                "make it with: python -m mubench.hub_builders build --deletion_seed 1"
-            )
+        for sweep in self.sweeps:
+            dataclasses.replace(sweep, methods=self.methods).check()
+            if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
+                raise ValueError(
+                    f"expected another draw of the rows to forget than the published one, got {sweep.place.data}; "
+                    "make it with: python -m mubench.hub_builders build --deletion_seed 1"
+                )
         if self.trials < 1:
             raise ValueError(f"trials must be 1 or more, got {self.trials}")
 
     def jobs(self) -> list[TuneMethod]:
         """Return a job for every method."""
-        return [TuneMethod(self, method) for method in self.sweep.methods or self.sweep.made_for(self.backbone)]
+        made_for = [sweep.made_for(sweep.backbones[0], self.methods) for sweep in self.sweeps]
+        return [TuneMethod(self, key) for key in made_for[0] if all(key in others for others in made_for)]
 
 
 def validation_score(model: Views, retrained: Sequence[Views], bases: Sequence[Views]) -> float:
@@ -104,7 +110,7 @@ class _References:
     passes: float
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
     group = find_group(place.bench(task, backbone), ratio, place.models)
     group.require()
@@ -128,28 +134,28 @@ class TuneMethod:
     @property
     def path(self) -> Path:
         """File of the trials."""
-        sweep = self.tuning.sweep
-        return self.tuning.out / f"{sweep.task}-{self.tuning.backbone}-del{sweep.ratio}-{self.method}.json"
+        kind, family = self.tuning.key
+        return self.tuning.out / f"{kind}-{family}-del{self.tuning.sweeps[0].ratio}-{self.method}.json"
 
     def __call__(self) -> Path:
         done = read_trials(self.path)
         if not done:
             self._add(done, {})
         if len(done) < self.tuning.trials:
-            plain, space = self._request({}).training_arguments("", plain=True), space_of(self.method)
+            plain = self._request(self.tuning.sweeps[0], {}).training_arguments("", plain=True)
+            space = space_of(self.method)
             usual = {name: getattr(plain, name) for name in space}
             while len(done) < self.tuning.trials:  # a study anew each time: trials do not depend on interruptions
                 self._add(done, Study(space, usual, done).next())
         return self.path
 
     def _add(self, done: list[Trial], arguments: dict[str, Any]) -> None:
-        done.append(self._trial(arguments))
+        done.append(self._trial(arguments, max((trial.value for trial in done), default=-1.0)))
         write_trials(self.path, done)
 
-    def _request(self, arguments: Mapping[str, Any]) -> Request:
-        sweep = self.tuning.sweep
+    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
         return Request(
-            bench=sweep.place.bench(sweep.task, self.tuning.backbone),
+            bench=sweep.place.bench(sweep.task, sweep.backbones[0]),
             method=self.method,
             ratio=sweep.ratio,
             base_seed=sweep.base_seeds[0],
@@ -158,11 +164,19 @@ class TuneMethod:
             models=sweep.place.models,
         )
 
-    def _trial(self, arguments: dict[str, Any]) -> Trial:
+    def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
+        """Return the worst trial of all tasks and draws; once that cannot be the best any more, the rest is spared."""
+        worst = self._trial_on(self.tuning.sweeps[0], arguments)
+        for sweep in self.tuning.sweeps[1:]:
+            if worst.value <= max(best, 0.0):
+                break
+            worst = min(worst, self._trial_on(sweep, arguments), key=lambda trial: trial.value)
+        return worst
+
+    def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
         """Run a setting, judge it and remove the model."""
-        sweep = self.tuning.sweep
-        references = _references(sweep.place, sweep.task, self.tuning.backbone, sweep.ratio)
-        request = self._request(arguments)
+        references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
+        request = self._request(sweep, arguments)
         try:
             folder = unlearn(request)
         except NonFiniteError:
@@ -176,6 +190,19 @@ class TuneMethod:
         return Trial(arguments, validation_score(model, references.retrained, references.bases), spent)
 
 
+def together(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
+    """Return a tuning for every kind of task and backbone family among sweeps.
+
+    Args:
+        sweeps: Tasks and draws.
+        kwargs: The other attributes of `Tuning`.
+    """
+    found: dict[tuple[Kind, str], list[Sweep]] = {}
+    for sweep in sweeps:
+        found.setdefault(Tuning(sweeps=[sweep]).key, []).append(sweep)
+    return [Tuning(sweeps=alike, **kwargs) for alike in found.values()]
+
+
 def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
     """Tune under one progress bar, and return the lines of a table of the best settings.
 
@@ -187,8 +214,9 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
     for tuning in tunings:
         tuning.check()
     searches = [job for tuning in tunings for job in tuning.jobs()]
+    sweeps = [sweep for tuning in tunings for sweep in tuning.sweeps]
     with Workers(workers) as pool:
-        references = [job for tuning in tunings for job in tuning.sweep.references(methods=("retrain",))]
+        references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
         if diverged := pool.run(references, "references"):
             raise NonFiniteError(f"{len(diverged)} references diverged: {'; '.join(sorted(diverged))}")
         pool.run(searches, "tuning")
@@ -200,4 +228,4 @@ def _line(job: TuneMethod) -> tuple[str, ...]:
     best = max(trials, key=lambda trial: trial.value)
     told = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
-    return (job.tuning.sweep.task, job.tuning.backbone, job.method, str(len(trials)), *scores, told)
+    return (*job.tuning.key, job.method, str(len(trials)), *scores, told)

@@ -10,12 +10,13 @@ from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers import tuning as module
 from mubench.trainers.__main__ import main
 from mubench.trainers.controls import constant
+from mubench.trainers.draws import sweeps_of
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
 from mubench.trainers.sweep import Place, Sweep
 from mubench.trainers.trials import Study, Trial, read_trials, write_trials
-from mubench.trainers.tuning import TuneMethod, Tuning, validation_score
+from mubench.trainers.tuning import TuneMethod, Tuning, together, validation_score
 from tests.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -56,17 +57,66 @@ def test_what_is_maximised_looks_at_no_test_row_and_knows_good_from_bad(world):
 def sweep(walk, **changes):
     place = Place(data=str(walk.data), models=walk.models, results=walk.results)
     kwargs = {"task": "cifar10", "ratio": RATIO, "backbones": ["resnet"], "base_seeds": (0,), "seeds": (5,)}
-    return Sweep(**kwargs, retrain_seeds=(0, 1), methods=["neg_grad"], place=place, **changes)
+    return Sweep(**kwargs | changes, retrain_seeds=(0, 1), place=place)
 
 
 def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, monkeypatch):
     before = sorted(path.name for path in own_walk.models.iterdir())
-    job = TuneMethod(Tuning(sweep=sweep(own_walk), trials=1, out=own_walk.root / "tuning"), "neg_grad")
+    job = TuneMethod(Tuning(sweeps=[sweep(own_walk)], trials=1, out=own_walk.root / "tuning"), "neg_grad")
     (trial,) = read_trials(job())
     assert trial.arguments == {} and 0 < trial.passes < 1 and -1 <= trial.value <= 1
     assert sorted(path.name for path in own_walk.models.iterdir()) == before
     monkeypatch.setattr(module, "unlearn", None)
     assert read_trials(job()) == [trial]
+
+
+def worth(monkeypatch, *values):
+    """Let trials come out as told, one after the other, and return the tasks that they were made on."""
+    told, made_on = iter(values), []
+
+    def trial_on(job, sweep, arguments):
+        made_on.append(sweep.task)
+        return Trial(arguments, next(told))
+
+    monkeypatch.setattr(TuneMethod, "_trial_on", trial_on)
+    return made_on
+
+
+def test_a_setting_is_worth_what_it_is_on_the_worst_task_and_no_more_is_run_than_tells(
+    own_walk, tmp_path, monkeypatch
+):
+    sweeps = [sweep(own_walk), sweep(own_walk, task="cifar100")]
+    made_on = worth(monkeypatch, 0.5, 0.3, 0.2, 0.6, 0.7)
+    job = TuneMethod(Tuning(sweeps=sweeps, trials=3, out=tmp_path), "neg_grad")
+    assert [trial.value for trial in read_trials(job())] == [0.3, 0.2, 0.6]
+    assert made_on == ["cifar10", "cifar100", "cifar10", "cifar10", "cifar100"]
+
+
+def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
+    def grid(task):
+        return Sweep(
+            task=task, ratio=5, backbones=[TASKS[task].default_backbone], base_seeds=(0,), retrain_seeds=(0, 1)
+        )
+
+    tunings = together([grid(task) for task in ("cifar10", "imdb", "cifar100", "ddi2013")], trials=2, out=tmp_path)
+    assert [[one.task for one in tuning.sweeps] for tuning in tunings] == [
+        ["cifar10", "cifar100"],
+        ["imdb", "ddi2013"],
+    ]
+    assert {tuning.trials for tuning in tunings} == {2}
+
+
+@pytest.mark.parametrize(
+    ("folder", "task", "said"),
+    [
+        ("elsewhere", "cifar10", "expected a folder called as build calls it, such as mu-bench-d1, got elsewhere"),
+        ("mu-bench-group-d1", "cifar10", "expected draws of cifar10, of the family each is ranked on, got"),
+        ("mu-bench-d1", "cifar", "task must be one of"),
+    ],
+)
+def test_what_is_no_draw_is_refused_in_one_line(folder, task, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        sweeps_of([str(tmp_path / folder)], [task], backbone=None, ratio=5, seed=0, place=Place())
 
 
 def test_the_published_deletion_is_refused(own_walk, capsys):
@@ -87,7 +137,6 @@ def test_trials_are_read_as_they_were_written(tmp_path):
 
 
 def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
-    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"alpha": Times(0.01, 100.0), "k": OneOf((0, 1, 2))}
     usual = {"alpha": 1.0, "k": 1}
 
