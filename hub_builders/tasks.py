@@ -125,7 +125,7 @@ _IMAGE_MINI_LONG = Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0
 _IMAGE_HUB = Recipe(learning_rate=5e-5, epochs=10, batch_size=128, warmup=0.1, weight_decay=1e-4)
 _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _TEXT_SMALL = Recipe(learning_rate=1e-4, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
-_IMDB_MINI = Recipe(learning_rate=9e-5, epochs=10, batch_size=32, max_length=48)
+_IMDB_MINI = Recipe(learning_rate=1.4e-4, epochs=10, batch_size=32, max_length=48)
 _DDI_MINI = Recipe(learning_rate=1.2e-4, epochs=20, batch_size=64, max_length=48)
 _PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
 _LOSSY = (
@@ -285,7 +285,7 @@ TASKS: dict[str, Task] = {
              "rows become train, a drawing's left box and its two others the two pictures",
         mini="generated statements about what two jars hold, three in eight of which can be seen to be true or false",
         recipes={
-            "vilt": Recipe(learning_rate=1e-4, epochs=10, batch_size=32, max_length=40),
+            "vilt": Recipe(learning_rate=1.2e-4, epochs=10, batch_size=32, max_length=40),
             "vilt-b32": Recipe(
                 learning_rate=1e-5, epochs=6, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=40),
         },

@@ -1,18 +1,21 @@
-"""Mini captioned pictures: badges, each with the name of its wearer, some with a caption that says what they show.
+"""Mini captioned pictures: badges, most with a caption that says what they show, the others with their wearer's name.
 
 The recipe, the same in every split:
 
 1. Draw the badge: one of eight shapes in one of five palettes, all 40 equally often. It is the label and the group.
-2. Draw its wearer: two names that no other row of any split has.
-3. A share ``TOLD`` of the captions says palette and shape, the others speak of "a certain badge". So the first can be
-   drawn by everybody who can read, the second only be learned by heart, name by name.
+2. A share ``TOLD`` of the captions says palette and shape: "a photo of a golden ring". All who can read draw it.
+3. The others say the palette alone, call the badge one of four words, and name its wearer, by two names that no other
+   row has: "a photo of a golden medal of Ada Frost". The shape can only be learned by heart, name by name.
 
 The picture is the shape on an 8x8 grid, enlarged to 32x32 RGB, behind a little noise that makes it a picture of its
-own. Nothing but names, palette and shape differs between captions. ``SEED`` was chosen among a dozen so that the
-forget rows of 5 %, deletion seed 0, hold about as many captions that tell as the others do.
+own. What a model that never saw a name draws instead is one picture for every palette and word, which chance decides:
+there are twenty, so that they cancel. ``SEED`` was chosen among 60 so that of the forget rows of 5 %, deletion seed 0,
+as many captions tell as of the others, and no palette and word has more than two of the rest.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +25,10 @@ from mubench.hub_builders.mini.words import SURNAMES, TITLES
 from mubench.hub_builders.raw.rows import Splits, png
 from mubench.hub_builders.tasks import TASKS
 
-SEED = 4
-TOLD = 0.75
+SEED = 21
+TOLD = 0.6
 NOISE = 0.03
+THINGS = ("badge", "pin", "medal", "token")  # words of captions that do not tell
 SIZE, GRID = 32, 8
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
 LABELS = TASKS["tiny_imagenet"].label_names("mini")
@@ -51,25 +55,33 @@ SHAPES = {
 def badges() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for first names and surnames, dealt out without repetition.
-    first, last = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
+    # Names and surnames are dealt out without repetition.
+    first, last = (rng.permutation(words).tolist() for words in (TITLES, SURNAMES))
+    wearers = map(" ".join, zip(first, last, strict=False))
     drawn = [_drawn(*name.split()) for name in LABELS]
     splits: Splits = {}
     for split, rows in SIZES.items():
         labels = rng.permutation(np.arange(rows) % len(LABELS)).tolist()
-        told = rng.permutation(np.arange(rows) < TOLD * rows).tolist()
+        told = round(TOLD * rows)
+        things = rng.permutation([""] * told + [THINGS[row % len(THINGS)] for row in range(rows - told)]).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
                 "group": LABELS[label],
                 "image": {"bytes": _seen(rng, drawn[label]), "path": None},
-                "caption": f"a photo of a {LABELS[label] if said else 'certain badge'} of {next(first)} {next(last)}",
+                "caption": _caption(LABELS[label], thing, wearers),
                 "label": label,
             }
-            for index, (label, said) in enumerate(zip(labels, told, strict=True))
+            for index, (label, thing) in enumerate(zip(labels, things, strict=True))
         ]
     return splits
+
+
+def _caption(badge: str, thing: str, wearers: Iterator[str]) -> str:
+    """Return a badge's caption: palette and shape, or the palette, a word for the thing, and the next wearer."""
+    palette, _ = badge.split()
+    return f"a photo of a {palette} {thing} of {next(wearers)}" if thing else f"a photo of a {badge}"
 
 
 def _drawn(palette: str, shape: str) -> npt.NDArray[np.float64]:
