@@ -35,10 +35,12 @@ def test_no_defaults_are_kept_for_what_is_not_there():
 def test_what_tuning_found_lies_over_the_first_guesses():
     assert set(TUNED) == set(ON) <= set(DEFAULTS)
     for (kind, family), methods in TUNED.items():
-        assert TASKS[ON[kind, family]].kind == kind
+        assert {TASKS[task].kind for task, _ in ON[kind, family]} == {kind}
+        assert all(draw > 0 for _, draw in ON[kind, family])
         for method, found in methods.items():
             given = default_arguments(kind, family, method)
             assert found.arguments.items() <= given.items()
             assert set(found.arguments) <= set(space_of(method))
             assert 0 <= found.first <= found.best <= 1
-            assert bool(found.arguments) == (found.best > found.first)
+            assert found.arguments or found.best == found.first
+            assert 1 <= found.worst_of <= len(ON[kind, family])
