@@ -52,6 +52,26 @@ class Served:
 
 
 @contextmanager
+def started(words: list[str], root: Path, env: dict[str, str]) -> Iterator[Served]:
+    """Start a server in a folder, and wait until it says where it listens.
+
+    Args:
+        words: The command.
+        root: The folder.
+        env: The whole environment of the server.
+    """
+    with subprocess.Popen(words, cwd=root, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        found = next((m for line in process.stdout if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
+        assert found, "the server ended"
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop it
+        try:
+            yield Served(found[0], process)
+        finally:
+            process.terminate()
+
+
+@contextmanager
 def serving(root: Path, folder: Path, *, small: bool = False, space: Path = ROOT / "space") -> Iterator[Served]:
     """Serve a folder.
 
@@ -65,13 +85,5 @@ def serving(root: Path, folder: Path, *, small: bool = False, space: Path = ROOT
     script.write_text((SMALL if small else "") + SERVE)
     path = os.pathsep.join([str(space), str(ROOT), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "GRADIO_ANALYTICS_ENABLED": "False"}
-    words = [sys.executable, "-u", str(script)]
-    with subprocess.Popen(words, cwd=root, env=env, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        found = next((m for line in process.stdout if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
-        assert found, "the server ended"
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop it
-        try:
-            yield Served(found[0], process)
-        finally:
-            process.terminate()
+    with started([sys.executable, "-u", str(script)], root, env) as served:
+        yield served

@@ -1,0 +1,72 @@
+"""The packed Space in a place of its own: installed from wheels alone, started, and tried on real digits (nightly)."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mubench.hub_builders.build import build
+from tests.space.conftest import Import
+from tests.space.serving import ROOT, started
+from tests.walk import RATIO, Walk
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+LOCK = ROOT / "requirements.lock"
+WHERE = "import torch, gradio, mubench.trainers.run as run; print(torch.__file__, gradio.__file__, run.__file__)"
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """An empty folder that is removed at once: wheels and what is installed from them take 2 GB."""
+    with tempfile.TemporaryDirectory(prefix="mubench-alone-") as folder:
+        yield Path(folder).resolve()
+
+
+def python_in(home: Path) -> str:
+    """Return an interpreter that has pip and nothing else."""
+    venv.create(home, with_pip=True, symlinks=True)
+    return str(home / "bin" / "python")
+
+
+def collect_wheels(python: str, out: Path) -> None:
+    """Collect the wheels of the lock, and what torch needs on this machine, from the index that pip is set up with."""
+    torch = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
+    wheel = [python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(out)]
+    for what in (["--no-deps", "--requirement", str(LOCK)], ["--constraint", str(LOCK), torch]):
+        done = subprocess.run([*wheel, *what], capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+            pytest.skip(f"the wheels of requirements.lock cannot be had here: {said[0]}")
+
+
+def pack_digits(space: Import, root: Path) -> Path:
+    """Build the digits, train a base and a retrained model as ``make data bases`` does, and pack them."""
+    build("cifar10", out=root)
+    made = Walk(root)
+    made.base(0)
+    made.unlearn("retrain", base_seed=0)
+    return Path(space("pack").pack(root, root / "packed"))
+
+
+def test_the_folder_alone_installs_starts_and_runs_one_try_out(space: Import, tmp_path: Path, empty: Path) -> None:
+    python, wheels, alone = python_in(empty / "venv"), empty / "wheels", empty / "space"
+    collect_wheels(python, wheels)
+    shutil.move(pack_digits(space, tmp_path), alone)
+    env = {"PATH": os.defpath, "HOME": str(empty / "home"), "PIP_CONFIG_FILE": os.devnull}
+    install = [python, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels)]
+    # What the wheels came from is out of sight: a requirement that lacks something fails here.
+    subprocess.run([*install, "--requirement", "requirements.txt"], cwd=alone, env=env, check=True)
+    found = subprocess.run([python, "-c", WHERE], cwd=alone, env=env, capture_output=True, text=True, check=True)
+    torch, gradio, run = map(Path, found.stdout.split())
+    assert torch.is_relative_to(empty / "venv") and gradio.is_relative_to(empty / "venv") and run.is_relative_to(alone)
+    with started([python, "-u", "app.py"], alone, env) as server:
+        client = server.client()
+        *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", 0, api_name="/try_out")
+        assert last["state"] == "finished"
+        assert all(len(last["scores"][name]) == 1 for name in ("this run", "base", "retrained"))
+        assert client.predict(last["run"], api_name="/result")["scores"] == last["scores"]
