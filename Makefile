@@ -129,8 +129,12 @@ test-slow: $(STAMP) ## the slow tests (MUBENCH_DEMO: a folder where a demo has r
 test-all: $(STAMP) ## fast and slow tests
 	$(PYTEST) -m "not nightly and not network"
 
-nightly: $(STAMP) ## tests too long for continuous integration
-	$(PYTEST) -m nightly
+# Seconds come first, on an idle machine; then the models that other tests look at.
+NIGHT = $(CURDIR)/build/nightly
+nightly: $(STAMP) ## tests too long for continuous integration, some on the models of `make data bases`
+	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
+	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
+	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly
 
 methods: $(STAMP) ## list the methods: for which kinds of task, on which rows, with which options
 	$(PY) -m mubench.trainers methods

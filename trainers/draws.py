@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mubench.hub_builders.names import FAMILIES, dataset_folder, deletion_seed_of
 from mubench.hub_builders.readme import committed
@@ -29,24 +30,36 @@ def sweeps_of(
         place: Its models are kept apart by folder, since a base model belongs to its draw.
 
     Raises:
-        ValueError: If a folder's name tells no family, or a task is in none of the folders.
+        ValueError: If a folder's name tells no family, or a task is not in every folder of the family it is ranked on,
+            or there is none such.
     """
     for key in tasks:
         get_task(key)
+    families = {folder: _family(folder) for folder in folders}
+    built = {folder: committed(Path(folder)) for folder in folders}
+    wanted = tasks or [key for key in TASKS if any(_ranked_here(key, built[one], families[one]) for one in folders)]
     found: list[Sweep] = []
     for folder in folders:
-        family = _family(folder)
-        here = [key for key in TASKS if _ranked_on(key, folder) == family and (not tasks or key in tasks)]
-        own = replace(place, data=folder, family=family, models=place.models / Path(folder).name)
+        here = [key for key in wanted if _ranked_here(key, built[folder], families[folder])]
+        own = replace(place, data=folder, family=families[folder], models=place.models / Path(folder).name)
         grids = Bases(tasks=here, backbone=backbone, ratio=ratio, seeds=(seed,), place=own).sweeps() if here else []
         found += [replace(grid, retrain_seeds=RETRAINED, seeds=(seed,)) for grid in grids]
-    there = {sweep.task for sweep in found}
-    if missing := [key for key in tasks if key not in there] or ([] if found else ["tasks"]):
-        raise ValueError(
-            f"expected draws of {', '.join(missing)}, of the family each is ranked on, got {', '.join(folders)}; make "
-            "them with: python -m mubench.hub_builders build --deletion_seed 1"
-        )
+    for key in wanted or TASKS:
+        _check_draws(key, families, [sweep.place.data for sweep in found if sweep.task == key])
     return found
+
+
+def _check_draws(task: str, families: Mapping[str, str], there: Sequence[str]) -> None:
+    """Refuse a task that a folder lacks which should have it."""
+    family = get_task(task).family_of("mini") if not there else families[there[0]]
+    missing = [folder for folder, one in families.items() if one == family and folder not in there]
+    if missing or not there:
+        folder = missing[0] if missing else dataset_folder(family, deletion_seed=1)
+        seed = deletion_seed_of(Path(folder).name, family)
+        raise ValueError(
+            f"expected a draw of {task} in {folder}, got none; make it with: python -m mubench.hub_builders build "
+            f"{task} --family {family} --deletion_seed {seed}, and name its folder with --data"
+        )
 
 
 def _family(folder: str) -> str:
@@ -59,7 +72,6 @@ def _family(folder: str) -> str:
     )
 
 
-def _ranked_on(task: str, folder: str) -> str | None:
-    """Return the family that a task is ranked on, ``None`` where a folder does not have the task."""
-    built = committed(Path(folder)).get(task)
-    return get_task(task).family_of(built["tier"]) if built else None
+def _ranked_here(task: str, built: Mapping[str, Any], family: str) -> bool:
+    """Whether a folder of a family has a task that is ranked on it."""
+    return task in built and get_task(task).family_of(built[task]["tier"]) == family

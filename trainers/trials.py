@@ -32,23 +32,34 @@ class Trial:
     note: str = ""
 
 
-def read_trials(path: Path) -> list[Trial]:
+def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
     """Return the trials of a file, none if it is not there.
 
+    Args:
+        path: The file.
+        about: What the trials must have been about, as it was written.
+
     Raises:
-        ValueError: If it is no file of trials.
+        ValueError: If it is no file of trials, or they are about something else.
     """
+    if not path.is_file():
+        return []
     try:
-        return [Trial(**one) for one in json.loads(path.read_text())] if path.is_file() else []
-    except (ValueError, TypeError) as error:
+        found = json.loads(path.read_text())
+        trials = [Trial(**one) for one in found["trials"]]
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected a file of trials, got {path} ({error})") from error
+    if found.get("about") != about:
+        raise ValueError(f"expected trials about {about}, got {found.get('about')} in {path}; give another --out")
+    return trials
 
 
-def write_trials(path: Path, trials: Sequence[Trial]) -> None:
-    """Write trials, all or nothing."""
+def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> None:
+    """Write trials and what they are about, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stage = path.with_suffix(f".{os.getpid()}")
-    stage.write_text(json.dumps([dataclasses.asdict(one) for one in trials], indent=1) + "\n")
+    found = {"about": about, "trials": [dataclasses.asdict(one) for one in trials]}
+    stage.write_text(json.dumps(found, indent=1) + "\n")
     stage.replace(path)
 
 

@@ -39,6 +39,11 @@ SPENT = 0.5
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
 
+def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
+    """Return the kind of task and the backbone family, by which defaults are kept."""
+    return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tuning:
     """Which methods to tune, and on what.
@@ -58,8 +63,7 @@ class Tuning:
     @property
     def key(self) -> tuple[Kind, str]:
         """Kind of task and backbone family, for which the defaults are."""
-        first = self.sweeps[0]
-        return get_task(first.task).kind, BACKBONES[first.backbones[0]].family
+        return defaults_key(self.sweeps[0])
 
     def check(self) -> None:
         """Find out what cannot work before anything is trained.
@@ -137,21 +141,25 @@ class TuneMethod:
         kind, family = self.tuning.key
         return self.tuning.out / f"{kind}-{family}-del{self.tuning.sweeps[0].ratio}-{self.method}.json"
 
-    def __call__(self) -> Path:
-        done = read_trials(self.path)
-        if not done:
-            self._add(done, {})
-        if len(done) < self.tuning.trials:
-            plain = self._request(self.tuning.sweeps[0], {}).training_arguments("", plain=True)
-            space = space_of(self.method)
-            usual = {name: getattr(plain, name) for name in space}
-            while len(done) < self.tuning.trials:  # a study anew each time: trials do not depend on interruptions
-                self._add(done, Study(space, usual, done).next())
-        return self.path
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The method's defaults, of what tuning may change."""
+        plain = self._request(self.tuning.sweeps[0], {}).training_arguments("", plain=True)
+        return {name: getattr(plain, name) for name in space_of(self.method)}
 
-    def _add(self, done: list[Trial], arguments: dict[str, Any]) -> None:
-        done.append(self._trial(arguments, max((trial.value for trial in done), default=-1.0)))
-        write_trials(self.path, done)
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the trials depend on: tasks, draws, seeds and the defaults that they start from."""
+        return {"draws": [_described(sweep) for sweep in self.tuning.sweeps], "defaults": self.defaults}
+
+    def __call__(self) -> Path:
+        about, space = self.about, space_of(self.method)
+        done = read_trials(self.path, about)
+        while len(done) < self.tuning.trials:  # a study anew each time: trials do not depend on interruptions
+            arguments = Study(space, about["defaults"], done).next() if done else {}
+            done.append(self._trial(arguments, max((trial.value for trial in done), default=-1.0)))
+            write_trials(self.path, about, done)
+        return self.path
 
     def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
         return Request(
@@ -165,10 +173,10 @@ class TuneMethod:
         )
 
     def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
-        """Return the worst trial of all tasks and draws; once that cannot be the best any more, the rest is spared."""
+        """Return the worst trial of all tasks and draws; once that is no better than ``best``, the rest is spared."""
         worst = self._trial_on(self.tuning.sweeps[0], arguments)
         for sweep in self.tuning.sweeps[1:]:
-            if worst.value <= max(best, 0.0):
+            if worst.value <= best:
                 break
             worst = min(worst, self._trial_on(sweep, arguments), key=lambda trial: trial.value)
         return worst
@@ -190,6 +198,12 @@ class TuneMethod:
         return Trial(arguments, validation_score(model, references.retrained, references.bases), spent)
 
 
+def _described(sweep: Sweep) -> str:
+    info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
+    seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
+    return f"{sweep.task}, {info.family} family, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"
+
+
 def together(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
     """Return a tuning for every kind of task and backbone family among sweeps.
 
@@ -199,7 +213,7 @@ def together(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
     """
     found: dict[tuple[Kind, str], list[Sweep]] = {}
     for sweep in sweeps:
-        found.setdefault(Tuning(sweeps=[sweep]).key, []).append(sweep)
+        found.setdefault(defaults_key(sweep), []).append(sweep)
     return [Tuning(sweeps=alike, **kwargs) for alike in found.values()]
 
 
@@ -224,7 +238,7 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
 
 
 def _line(job: TuneMethod) -> tuple[str, ...]:
-    trials = read_trials(job.path)
+    trials = read_trials(job.path, job.about)
     best = max(trials, key=lambda trial: trial.value)
     told = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))

@@ -9,8 +9,9 @@ The recipe, the same in every split:
 
 The picture is the shape on an 8x8 grid, enlarged to 32x32 RGB, behind a little noise that makes it a picture of its
 own. What a model that never saw a name draws instead is one picture for every palette and word, which chance decides:
-there are twenty, so that they cancel. ``SEED`` was chosen among 60 so that of the forget rows of 5 %, deletion seed 0,
-as many captions tell as of the others, and no palette and word has more than two of the rest.
+there are twenty, so that they cancel. ``SEED`` was chosen among 60 for the published forget rows of 5 %: the share of
+them with a telling caption is that of all rows, and of the rest no palette and word has more than two. Other draws of
+rows to forget are not so even.
 """
 
 from __future__ import annotations

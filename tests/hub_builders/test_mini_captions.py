@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mubench.hub_builders.deletion import deletion_ranks
 from mubench.hub_builders.mini import captions
 from mubench.hub_builders.raw.rows import Row
 from mubench.hub_builders.tasks import TASKS
@@ -52,6 +53,15 @@ def test_every_wearer_is_named_once(rows):
     found = [CAPTION.fullmatch(row["caption"]).group(3, 4) for part in rows.values() for row in part]
     names = [name for wearer in found if all(wearer) for name in wearer]
     assert len(names) == 2 * round((1 - captions.TOLD) * 1_800) and max(Counter(names).values()) == 1
+
+
+def test_the_published_forget_rows_are_told_of_as_often_as_all_and_no_kind_of_the_others_is_frequent(rows):
+    train = rows["train"]
+    ranks = deletion_ranks([row["example_id"] for row in train], [row["label"] for row in train], task="tiny_imagenet")
+    said = [CAPTION.fullmatch(row["caption"]).groups() for row, rank in zip(train, ranks, strict=True) if rank < 60]
+    kinds = Counter((palette, thing) for palette, thing, *wearer in said if all(wearer))
+    assert len(said) - kinds.total() == captions.TOLD * 60
+    assert max(kinds.values()) == 2
 
 
 def test_every_badge_is_a_group_of_thirty_rows(rows):

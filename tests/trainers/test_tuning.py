@@ -63,33 +63,33 @@ def sweep(walk, **changes):
 def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, monkeypatch):
     before = sorted(path.name for path in own_walk.models.iterdir())
     job = TuneMethod(Tuning(sweeps=[sweep(own_walk)], trials=1, out=own_walk.root / "tuning"), "neg_grad")
-    (trial,) = read_trials(job())
+    (trial,) = read_trials(job(), job.about)
     assert trial.arguments == {} and 0 < trial.passes < 1 and -1 <= trial.value <= 1
     assert sorted(path.name for path in own_walk.models.iterdir()) == before
     monkeypatch.setattr(module, "unlearn", None)
-    assert read_trials(job()) == [trial]
+    assert read_trials(job(), job.about) == [trial]
 
 
 def worth(monkeypatch, *values):
-    """Let trials come out as told, one after the other, and return the tasks that they were made on."""
+    """Let trials come out as told, one after the other, and return the run seeds that they were made with."""
     told, made_on = iter(values), []
 
     def trial_on(job, sweep, arguments):
-        made_on.append(sweep.task)
+        made_on.append(sweep.seeds[0])
         return Trial(arguments, next(told))
 
     monkeypatch.setattr(TuneMethod, "_trial_on", trial_on)
     return made_on
 
 
-def test_a_setting_is_worth_what_it_is_on_the_worst_task_and_no_more_is_run_than_tells(
+def test_a_setting_is_worth_what_it_is_on_the_worst_draw_and_no_more_is_run_than_tells(
     own_walk, tmp_path, monkeypatch
 ):
-    sweeps = [sweep(own_walk), sweep(own_walk, task="cifar100")]
-    made_on = worth(monkeypatch, 0.5, 0.3, 0.2, 0.6, 0.7)
+    sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
+    made_on = worth(monkeypatch, 0.5, -0.3, -0.4, -0.2, 0.7)
     job = TuneMethod(Tuning(sweeps=sweeps, trials=3, out=tmp_path), "neg_grad")
-    assert [trial.value for trial in read_trials(job())] == [0.3, 0.2, 0.6]
-    assert made_on == ["cifar10", "cifar100", "cifar10", "cifar10", "cifar100"]
+    assert [trial.value for trial in read_trials(job(), job.about)] == [-0.3, -0.4, -0.2]
+    assert made_on == [5, 6, 5, 5, 6]
 
 
 def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
@@ -110,13 +110,27 @@ def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
     ("folder", "task", "said"),
     [
         ("elsewhere", "cifar10", "expected a folder called as build calls it, such as mu-bench-d1, got elsewhere"),
-        ("mu-bench-group-d1", "cifar10", "expected draws of cifar10, of the family each is ranked on, got"),
+        ("mu-bench-group-d1", "cifar10", "expected a draw of cifar10 in mu-bench-d1, got none; make it with"),
+        ("mu-bench-d2", "tofu", "build tofu --family group --deletion_seed 1, and name its folder with --data"),
+        (
+            "mu-bench-group-d2",
+            "tofu",
+            "mu-bench-group-d2, got none; make it with: python -m mubench.hub_builders build",
+        ),
         ("mu-bench-d1", "cifar", "task must be one of"),
     ],
 )
 def test_what_is_no_draw_is_refused_in_one_line(folder, task, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         sweeps_of([str(tmp_path / folder)], [task], backbone=None, ratio=5, seed=0, place=Place())
+
+
+def test_trials_of_other_draws_are_not_taken_for_these(own_walk, tmp_path, monkeypatch):
+    worth(monkeypatch, 0.5, 0.3)
+    alone, both = ([sweep(own_walk)], [sweep(own_walk), sweep(own_walk, seeds=(6,))])
+    TuneMethod(Tuning(sweeps=alone, trials=1, out=tmp_path), "neg_grad")()
+    with pytest.raises(ValueError, match="expected trials about"):
+        TuneMethod(Tuning(sweeps=both, trials=1, out=tmp_path), "neg_grad")()
 
 
 def test_the_published_deletion_is_refused(own_walk, capsys):
@@ -127,13 +141,15 @@ def test_the_published_deletion_is_refused(own_walk, capsys):
 
 
 def test_trials_are_read_as_they_were_written(tmp_path):
-    trials = [Trial({}, 0.25, 0.1), Trial({"alpha": 0.5}, -1.0, note="diverged")]
-    write_trials(tmp_path / "in" / "a.json", trials)
-    assert read_trials(tmp_path / "in" / "a.json") == trials
-    assert read_trials(tmp_path / "other.json") == []
+    trials, about = [Trial({}, 0.25, 0.1), Trial({"alpha": 0.5}, -1.0, note="diverged")], {"defaults": {"alpha": 1.0}}
+    write_trials(tmp_path / "in" / "a.json", about, trials)
+    assert read_trials(tmp_path / "in" / "a.json", about) == trials
+    assert read_trials(tmp_path / "other.json", about) == []
+    with pytest.raises(ValueError, match="expected trials about"):
+        read_trials(tmp_path / "in" / "a.json", {"defaults": {"alpha": 2.0}})
     (tmp_path / "a.json").write_text(json.dumps([{"value": 1}]))
     with pytest.raises(ValueError, match="expected a file of trials"):
-        read_trials(tmp_path / "a.json")
+        read_trials(tmp_path / "a.json", about)
 
 
 def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
