@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS
-from mubench.trainers import tuning as module
+from mubench.trainers import search as module
 from mubench.trainers.__main__ import main
 from mubench.trainers.controls import constant
 from mubench.trainers.draws import sweeps_of
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
+from mubench.trainers.search import TuneMethod, validation_score
 from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
 from mubench.trainers.sweep import Place, Sweep
 from mubench.trainers.trials import Study, Trial, read_trials, write_trials
-from mubench.trainers.tuning import TuneMethod, Tuning, together, validation_score
+from mubench.trainers.tuning import together
 from tests.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -62,7 +63,7 @@ def sweep(walk, **changes):
 
 def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, monkeypatch):
     before = sorted(path.name for path in own_walk.models.iterdir())
-    job = TuneMethod(Tuning(sweeps=[sweep(own_walk)], trials=1, out=own_walk.root / "tuning"), "neg_grad")
+    job = TuneMethod([sweep(own_walk)], "neg_grad", 1, own_walk.root / "tuning")
     (trial,) = read_trials(job(), job.about)
     assert trial.arguments == {} and 0 < trial.passes < 1 and -1 <= trial.value <= 1
     assert sorted(path.name for path in own_walk.models.iterdir()) == before
@@ -87,7 +88,7 @@ def test_a_setting_is_worth_what_it_is_on_the_worst_draw_and_no_more_is_run_than
 ):
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
     made_on = worth(monkeypatch, 0.5, -0.3, -0.4, -0.2, 0.7)
-    job = TuneMethod(Tuning(sweeps=sweeps, trials=3, out=tmp_path), "neg_grad")
+    job = TuneMethod(sweeps, "neg_grad", 3, tmp_path)
     assert [trial.value for trial in read_trials(job(), job.about)] == [-0.3, -0.4, -0.2]
     assert made_on == [5, 6, 5, 5, 6]
 
@@ -128,9 +129,9 @@ def test_what_is_no_draw_is_refused_in_one_line(folder, task, said, tmp_path):
 def test_trials_of_other_draws_are_not_taken_for_these(own_walk, tmp_path, monkeypatch):
     worth(monkeypatch, 0.5, 0.3)
     alone, both = ([sweep(own_walk)], [sweep(own_walk), sweep(own_walk, seeds=(6,))])
-    TuneMethod(Tuning(sweeps=alone, trials=1, out=tmp_path), "neg_grad")()
+    TuneMethod(alone, "neg_grad", 1, tmp_path)()
     with pytest.raises(ValueError, match="expected trials about"):
-        TuneMethod(Tuning(sweeps=both, trials=1, out=tmp_path), "neg_grad")()
+        TuneMethod(both, "neg_grad", 1, tmp_path)()
 
 
 def test_the_published_deletion_is_refused(own_walk, capsys):

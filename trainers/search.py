@@ -1,0 +1,157 @@
+"""The trials of one method: each setting run, judged on what no result is about, and removed again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mubench.hub_builders.answers import Answers
+from mubench.hub_builders.folders import read_run, work_folder
+from mubench.hub_builders.load import task_info
+from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
+from mubench.hub_builders.terms import NonFiniteError
+from mubench.trainers.judge import find_flags
+from mubench.trainers.metrics import Case, Views
+from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.score import parts
+from mubench.trainers.references import Group, find_group
+from mubench.trainers.request import Request, plan_run
+from mubench.trainers.run import unlearn
+from mubench.trainers.scoring import passes
+from mubench.trainers.spaces import space_of
+from mubench.trainers.sweep import QUIET, Place, Sweep
+from mubench.trainers.trials import Study, Trial, read_trials, write_trials
+
+# A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
+# is hardly one. What costs more is no unlearning.
+SPENT = 0.5
+
+
+def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
+    """Return the kind of task and the backbone family, by which defaults are kept."""
+    return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
+
+
+def validation_score(model: Views, retrained: Sequence[Views], bases: Sequence[Views]) -> float:
+    """Return S with validation rows in place of test rows, or where S is 0 how far beyond it is: 0 down to -1.
+
+    Args:
+        model: Views of the judged model: ``forget``, ``retain``, ``validation``; no other is looked at.
+        retrained: Views of the retrained models.
+        bases: Views of the base models.
+    """
+    others = [_validated(views) for views in retrained]
+    case = Case(_validated(model), others, [_validated(views) for views in bases], guessed(others[0]["test"]))
+    found = parts(case)
+    worst = max(found.row, found.mean, found.membership, found.utility)
+    return float(found.score) or max(-1.0, min(0.0, 1 - worst))
+
+
+def _validated(views: Views) -> dict[str, Answers]:
+    return {"forget": views["forget"], "retain": views["retain"], "test": views["validation"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class _References:
+    group: Group
+    retrained: Sequence[Views]
+    bases: Sequence[Views]
+    passes: float
+
+
+@lru_cache(maxsize=8)
+def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
+    group = find_group(place.bench(task, backbone), ratio, place.models)
+    group.require()
+    retrained, bases = ([group.views(one) for one in side.values()] for side in (group.retrained, group.bases))
+    costs = [passes(read_run(folder).cost) for folder in group.retrained.values()]
+    return _References(group, retrained, bases, sum(costs) / len(costs))
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneMethod:
+    """The trials of one method; those that are on disk are not made again.
+
+    Attributes:
+        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
+        method: Method key.
+        trials: How many settings, the default among them.
+        out: Folder of the trials.
+    """
+
+    sweeps: Sequence[Sweep]
+    method: str
+    trials: int
+    out: Path
+
+    @property
+    def path(self) -> Path:
+        """File of the trials."""
+        kind, family = defaults_key(self.sweeps[0])
+        return self.out / f"{kind}-{family}-del{self.sweeps[0].ratio}-{self.method}.json"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The method's defaults, of what tuning may change."""
+        plain = self._request(self.sweeps[0], {}).training_arguments("", plain=True)
+        return {name: getattr(plain, name) for name in space_of(self.method)}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the trials depend on: tasks, draws, seeds and the defaults that they start from."""
+        return {"draws": [_described(sweep) for sweep in self.sweeps], "defaults": self.defaults}
+
+    def __call__(self) -> Path:
+        about, space = self.about, space_of(self.method)
+        done = read_trials(self.path, about)
+        while len(done) < self.trials:  # a study anew each time: trials do not depend on interruptions
+            arguments = Study(space, about["defaults"], done).next() if done else {}
+            done.append(self._trial(arguments, max((trial.value for trial in done), default=-1.0)))
+            write_trials(self.path, about, done)
+        return self.path
+
+    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
+        return Request(
+            bench=sweep.place.bench(sweep.task, sweep.backbones[0]),
+            method=self.method,
+            ratio=sweep.ratio,
+            base_seed=sweep.base_seeds[0],
+            seed=sweep.seeds[0],
+            arguments={**QUIET, **arguments},
+            models=sweep.place.models,
+        )
+
+    def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
+        """Return the worst trial of all tasks and draws; once that is no better than ``best``, the rest is spared."""
+        worst = self._trial_on(self.sweeps[0], arguments)
+        for sweep in self.sweeps[1:]:
+            if worst.value <= best:
+                break
+            worst = min(worst, self._trial_on(sweep, arguments), key=lambda trial: trial.value)
+        return worst
+
+    def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
+        """Run a setting, judge it and remove the model."""
+        references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
+        request = self._request(sweep, arguments)
+        try:
+            folder = unlearn(request)
+        except NonFiniteError:
+            run = plan_run(request)
+            shutil.rmtree(work_folder(request.folder(run), run))
+            return Trial(arguments, -1.0, note="diverged")
+        model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
+        shutil.rmtree(folder)
+        if notes := [*find_flags(_validated(model), []), *(["too dear"] if spent > SPENT else [])]:
+            return Trial(arguments, -1.0, spent, notes[0])
+        return Trial(arguments, validation_score(model, references.retrained, references.bases), spent)
+
+
+def _described(sweep: Sweep) -> str:
+    info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
+    seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
+    return f"{sweep.task}, {info.family} family, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"
