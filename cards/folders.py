@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mubench.cards.edited import replace_card
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw
 from mubench.cards.render import dataset_body, model_card, results_card
@@ -18,13 +18,6 @@ from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result, Value
 
 PICTURE = "leaderboard.png"
-
-
-def _replace(path: Path, text: str) -> Path:
-    staged = path.with_name(f".{path.name}")
-    staged.write_text(text, encoding="utf-8")
-    os.replace(staged, path)  # noqa: PTH105  (readers see the old card or the new one)
-    return path
 
 
 def write_dataset_card(folder: Path) -> Path:
@@ -74,11 +67,11 @@ def write_model_cards(models: Path, rows: list[Result]) -> list[Path]:
     runs = {file.parent: read_run(file.parent) for file in sorted(models.glob(f"*/{RUN_FILE}"))}
     names = {run.identity: folder.name for folder, run in runs.items()}
     judged = {row.identity: row for row in rows if row.identity is not None}
-    return [_replace(folder / "README.md", _card(folder, run, names, judged)) for folder, run in runs.items()]
+    return [replace_card(folder / "README.md", _card(folder, run, names, judged)) for folder, run in runs.items()]
 
 
 def write_results_card(folder: Path, **place: Path) -> Path:
     """Write the leaderboard and its picture beside the rows; ``place`` is what `tables` takes of that name."""
     ranked = tables(read_results(folder), results=folder, **place)
     draw(ranked, folder / PICTURE)
-    return _replace(folder / "README.md", results_card(ranked, picture=PICTURE))
+    return replace_card(folder / "README.md", results_card(ranked, picture=PICTURE))

@@ -69,7 +69,8 @@ _MINI_READER = _each(
     npo={"num_train_epochs": 8, "beta": 1.0}, wga={"num_train_epochs": 8},
     simnpo={"num_train_epochs": 8, "gamma": 1.0}, rmu={"num_train_epochs": 8, "alpha": 10.0, "layer": -1},
     task_vector={"alpha": 2.0}, undo={"first_rate": 1e-4},
-    ssd={"alpha": 2.0}, fisher={"alpha": 6e-7}, influence={"alpha": 1.0}, sfron={"alpha": 50.0},
+    ssd={"alpha": 2.0}, fisher={"alpha": 6e-7}, influence={"alpha": 1.0, "samples": 500},
+    sfron={"alpha": 50.0},
     msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 5e-4, "steps": 10},
     boundary_shrink={"learning_rate": 1e-5}, boundary_expand={"learning_rate": 2e-5},
 )

@@ -1,0 +1,28 @@
+"""A card that somebody edited is not lost when all are written anew."""
+
+import pytest
+
+from mubench.cards.edited import is_edited, replace_card
+
+
+def test_a_card_as_it_was_written_is_replaced_without_a_word(tmp_path, capsys):
+    path = replace_card(tmp_path / "README.md", "# A model\n")
+    assert path.read_text().startswith("# A model\n") and not is_edited(path.read_text())
+    replace_card(path, "# A better model\n")
+    assert [one.name for one in tmp_path.iterdir()] == ["README.md"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda text: text + "My notes\n", lambda text: "My notes\n", lambda text: text.upper()]
+)
+def test_a_card_that_was_edited_is_kept_and_a_line_says_where(tmp_path, capsys, edit):
+    path = replace_card(tmp_path / "README.md", "# A model\n")
+    mine = edit(path.read_text())
+    for number in ("", "1"):
+        path.write_text(mine)
+        replace_card(path, "# A model\n")
+        assert (tmp_path / f"README.edited{number}.md").read_text() == mine
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and f"kept as README.edited{number}.md" in said
+    assert not is_edited(path.read_text())
