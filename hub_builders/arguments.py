@@ -26,6 +26,10 @@ class TaskArguments(LoraArguments, TrainingArguments):
         default_factory=lambda: ["labels"], metadata={"help": "Columns that are labels, whatever forward() names."}
     )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
+    augment: bool = field(
+        default=False,
+        metadata={"help": "Change training rows at random: pictures are moved and mirrored, sounds shifted."},
+    )
 
     def __post_init__(self) -> None:
         """Refuse the settings under which losses would silently mean something else."""

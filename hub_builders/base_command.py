@@ -56,6 +56,7 @@ def base_parser() -> FlagParser:
     parser.show(
         {
             "where to run": BaseArguments.__dataclass_fields__,
+            "training rows": ("augment",),
             "LoRA": LORA,
             "arguments of transformers.TrainingArguments that the recipe leaves open": (
                 *STEP,

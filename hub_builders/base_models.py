@@ -32,6 +32,7 @@ from mubench.hub_builders.workbench import Workbench
 
 # Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
 SPEED = ("bf16", "fp16", "torch_compile")
+SWITCHES = ("augment", *SPEED)
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
@@ -169,9 +170,9 @@ def check_cut(model: torch.nn.Module, args: TaskArguments) -> None:
 
 
 def recorded_options(args: TaskArguments) -> dict[str, Any]:
-    """Return what a base model records beside its recipe: LoRA, where it is trained so, and how numbers are kept."""
+    """Return what a base model records beside its recipe: LoRA, where it is trained so, and what is switched on."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
-    return {**lora, **{name: True for name in SPEED if getattr(args, name)}}
+    return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
 
 
 def train_base(
@@ -190,20 +191,21 @@ def train_base(
         models: Folder of all models.
         callbacks: Told how it gets on; they change nothing.
         **arguments: `TaskArguments` that change no result (checkpoints, logging, how a step is cut into batches, of
-            which there may be more), LoRA's, and those of `SPEED`; all others are the recipe's.
+            which there may be more), LoRA's, and those of `SWITCHES`; all others are the recipe's.
 
     Returns:
         The model's folder.
 
     Raises:
-        ValueError: If an argument could change the result, or the seed is none.
+        ValueError: If an argument could change the result, or has no meaning for the task, or the seed is none.
     """
     names.check_seed("base_seed", base_seed)
-    check_arguments(arguments, (*STEP, *LORA, *SPEED))
+    check_arguments(arguments, (*STEP, *LORA, *SWITCHES))
     settings = {**arguments, **recipe_arguments(bench.recipe, arguments)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != bench.recipe.batch_size:
         raise ValueError(f"expected the recipe's {bench.recipe.batch_size} rows a step, got {rows}")
     options = recorded_options(TaskArguments(**{**settings, "output_dir": ""}))
+    transform = bench.train_transform("augment" in options)
     run = bench.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(
         run.task,
@@ -226,6 +228,7 @@ def train_base(
         args=args,
         train_dataset=bench.encode("train", processor),
         data_collator=bench.modality.collator(processor),
+        transform=transform,
         callbacks=list(callbacks),
     )
     asked = arguments.get("per_device_eval_batch_size")

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-EXTRAS = ("index", "forget", "print")
+# The column of the random numbers that a row of a training batch is changed by.
+DRAWN = "drawn"
+EXTRAS = ("index", "forget", "print", DRAWN)
 # What `transformers` writes where a position has no label.
 IGNORED = -100
 

@@ -13,11 +13,11 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.arguments import TaskArguments
+from mubench.hub_builders.augmenting import AugmentingTrainer
 from mubench.hub_builders.batch_norm import synchronized
 from mubench.hub_builders.denoising import KEY, spoiled_for_training
 from mubench.hub_builders.lora import adapted, merged
 from mubench.hub_builders.resuming import ResumableTrainer
-from mubench.hub_builders.steps import PlannedTrainer
 from mubench.hub_builders.terms import (
     NonFiniteError,
     Term,
@@ -43,7 +43,7 @@ class _Hooks(TrainerCallback):
             control.should_training_stop = True
 
 
-class TaskTrainer(PlannedTrainer, ResumableTrainer):
+class TaskTrainer(AugmentingTrainer, ResumableTrainer):
     """Trains on per-example losses; base models use it as it is, unlearning methods subclass it.
 
     What differs from `transformers.Trainer`:
@@ -51,7 +51,7 @@ class TaskTrainer(PlannedTrainer, ResumableTrainer):
     - the loss is computed from the logits, one value an example, and averaged over the whole optimizer step: gradient
       accumulation and data parallelism change nothing but speed;
     - batches are a pure function of ``(seed, epoch)``, see `PlannedTrainer`, so that a resumed run is the
-      uninterrupted one;
+      uninterrupted one; so is what changes them at random, where that is asked for, see `AugmentingTrainer`;
     - checkpoints keep the parameter names that are in memory, see `ResumableTrainer`, since transformers restores
       renamed ones not at all;
     - a non-finite loss or weight raises `NonFiniteError`.

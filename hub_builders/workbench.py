@@ -17,6 +17,7 @@ from mubench.hub_builders.load import TaskInfo, load_task, task_info
 from mubench.hub_builders.modalities import MODALITIES, Modality
 from mubench.hub_builders.modalities.base import EncodedRows
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task
+from mubench.hub_builders.transforms import Transform
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,20 @@ class Workbench:
         if split not in self.encoded:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
+
+    def train_transform(self, augment: bool) -> Transform | None:
+        """Return what changes training batches at random, if that is asked for.
+
+        Raises:
+            ValueError: If it is, and rows of the task's kind have no such change.
+        """
+        if not augment:
+            return None
+        kind, own = self.task.kind, type(self.modality).train_transform
+        kinds = [key for key, one in MODALITIES.items() if type(one).train_transform is not Modality.train_transform]
+        if own is Modality.train_transform:
+            raise ValueError(f"expected augment for {', '.join(kinds)} alone, whose rows can be changed; got {kind}")
+        return self.modality.train_transform
 
     def run(self, **fields: Any) -> Run:
         """Return a run on this bench; ``fields`` are those the bench does not know."""

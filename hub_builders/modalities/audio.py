@@ -26,6 +26,7 @@ from mubench.hub_builders.decoding import decoded
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.transforms import sounds
 
 RATE = 16_000
 SECONDS = 1
@@ -148,6 +149,10 @@ class AudioModality(Modality):
         return EncodedRows(
             heard, encode, sum(part.nbytes for part in _features(heard[0]["audio"], processor).values())
         )
+
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose rows are moved in time, and louder or softer."""
+        return sounds(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads to the longest recording of a batch."""

@@ -115,6 +115,17 @@ class Modality(ABC):
             labels=np.asarray(rows["label"], dtype=np.int64),
         )
 
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose inputs are changed at random; rows of most kinds stay as they are.
+
+        What is evaluated never comes here.
+
+        Args:
+            batch: A collated batch of ``B`` rows, on any device.
+            chances: Uniform numbers in [0, 1), shape ``(B, CHANCES)``, each row's own.
+        """
+        return dict(batch)
+
     @abstractmethod
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the function that makes a batch of model-ready rows."""

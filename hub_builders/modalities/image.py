@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -25,6 +26,7 @@ from transformers import (
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.transforms import pictures
 
 SIZE = 32
 
@@ -108,11 +110,15 @@ class ImageModality(Modality):
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            pictures = [picture.convert("RGB") for picture in batch["image"]]
-            pixels = processor(pictures, return_tensors="pt")["pixel_values"]
+            shown = [picture.convert("RGB") for picture in batch["image"]]
+            pixels = processor(shown, return_tensors="pt")["pixel_values"]
             return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
+
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose rows are moved, and some mirrored."""
+        return pictures(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: pictures have one size."""

@@ -27,6 +27,7 @@ from mubench.hub_builders.modalities.text import make_tokenizer, silence
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.outputs import Answers
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.transforms import pairs
 
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
@@ -106,14 +107,14 @@ class ImagePairModality(Modality):
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
             words = processor.tokenizer(batch["text"], truncation=True, max_length=max_length)
-            pairs = zip(*(batch[column] for column in COLUMNS), strict=True)
+            pictures = zip(*(batch[column] for column in COLUMNS), strict=True)
             return [
                 {
                     **{name: words[name][row] for name in words},
                     **processor.image_processor([one.convert("RGB") for one in pair], return_tensors="pt"),
                     "labels": batch["label"][row],
                 }
-                for row, pair in enumerate(pairs)
+                for row, pair in enumerate(pictures)
             ]
 
         first = encode(rows[:1])[0]
@@ -124,6 +125,10 @@ class ImagePairModality(Modality):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return super().answers(model, processor, rows, encoded)
+
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose rows are moved, both pictures of a pair alike."""
+        return pairs(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads words and pictures."""

@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 import numpy.typing as npt
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForVideoClassification,
@@ -25,6 +26,7 @@ from mubench.hub_builders.decoding import decoded
 from mubench.hub_builders.modalities.base import EncodedRows, Modality, class_names, silence_head
 from mubench.hub_builders.modalities.weights import origin, published, whole
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.transforms import clips
 
 SIZE, LENGTH = 32, 8
 
@@ -103,6 +105,10 @@ class VideoModality(Modality):
 
         seen = decoded(rows)
         return EncodedRows(seen, encode, _pixels(seen[0]["video"], processor).nbytes)
+
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose rows are moved, all frames of a clip alike."""
+        return clips(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: videos have one size and length."""
