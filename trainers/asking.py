@@ -17,6 +17,8 @@ from mubench.trainers.teachers import frozen_copy
 class AskingTrainer(StreamsTrainer):
     """Keeps teachers outside the student's module tree, and asks each about a row once, resumed runs included.
 
+    Where rows are changed at random, teachers are asked about every one that is met.
+
     Args:
         *args: Passed to `StreamsTrainer`.
         teacher: A model to distil from in place of a frozen copy of the model.
@@ -39,7 +41,7 @@ class AskingTrainer(StreamsTrainer):
         super().__init__(*args, **kwargs)
         self.teacher = teacher
         self.teachers: dict[str, torch.nn.Module] = {}
-        self.memory = Memory(on=self.args.remember)
+        self.memory = Memory(on=self.args.remember and self.transform is None)
 
     def frozen_original(self) -> torch.nn.Module:
         """Return a frozen copy of the model as it is now, or of the teacher that was given, on the run's device."""
@@ -47,10 +49,10 @@ class AskingTrainer(StreamsTrainer):
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and side, and their prints where teachers are asked about them."""
-        return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.args.remember)
+        return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.memory.on)
 
     def ask(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Return a teacher's logits for a batch, or for some of its rows, asking about a row once a run.
+        """Return a teacher's logits for a batch, or for some of its rows, asking about a row once a run if it can.
 
         Args:
             teacher: Key of ``self.teachers``.

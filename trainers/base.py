@@ -56,7 +56,8 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
         data_collator: Collates rows; sees no column that the rows do not have.
         processing_class: Saved beside the model; tells methods that perturb pixels how those were normalised.
-        **kwargs: Passed to `transformers.Trainer`.
+        **kwargs: ``transform``, which changes training batches at random where ``augment`` is on, see
+            `mubench.hub_builders.augmenting`; all else is passed to `transformers.Trainer`.
 
     Raises:
         ValueError: If a side or the validation rows that the method needs are missing or empty.

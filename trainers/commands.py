@@ -65,13 +65,14 @@ def method_parser(method: str) -> FlagParser:
     parser.set_defaults(seed=0, save_strategy="epoch")
     own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
     between = tuple(EpochArguments.__dataclass_fields__)
-    training = [name for name in RECORDED if name not in (*LORA, *WRAPPED, *between)]
+    training = [name for name in RECORDED if name not in ("augment", *LORA, *WRAPPED, *between)]
     manners = sorted(MANNERS - {"output_dir", *between})
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
             f"arguments of {method}": own,
             "between epochs": between,
+            "training rows": ("augment",),
             "LoRA": LORA,
             "wrappers, for every method": WRAPPED,
             "arguments of transformers.TrainingArguments, recorded with the run": training,

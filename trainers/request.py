@@ -156,6 +156,7 @@ def plan_run(request: Request) -> Run:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
     given = request.training_arguments("")
     check_epochs(request.trainer, given)
+    request.bench.train_transform(given.augment)  # refuses it where rows have none
     arguments = recorded_arguments(request.trainer, given)
     plain = recorded_arguments(request.trainer, request.training_arguments("", plain=True))
     return request.bench.run(

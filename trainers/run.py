@@ -106,6 +106,7 @@ def _trainer(
         eval_dataset=validation,
         data_collator=bench.modality.collator(processor),
         processing_class=processor,
+        transform=bench.train_transform(args.augment),
         callbacks=list(callbacks),
     )
     if args.watches:

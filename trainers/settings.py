@@ -18,7 +18,7 @@ from mubench.trainers.wrappers import WRAPPED, WRAPPERS, WrapperArguments
 RECORDED = (
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", *LORA, *WRAPPED, "keep",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", "augment", *LORA, *WRAPPED, "keep",
 )  # fmt: skip
 
 
@@ -39,6 +39,8 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
         off |= set(LORA)
     if arguments.keep == "last":  # what a run does unless it is told otherwise is not recorded
         off.add("keep")
+    if not arguments.augment:
+        off.add("augment")
     values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
     size, parts = STEP
     values[size] *= arguments.world_size

@@ -50,12 +50,13 @@ class WrappedTrainer(StreamsTrainer):
         return False
 
     def check_wrappable(self) -> None:
-        """Refuse wrappers where there is no training, and weights of rows where rows interact.
+        """Refuse wrappers and changed rows where there is no training, and weights of rows where rows interact.
 
         Raises:
             ValueError: If that is so.
         """
-        names, kind = ", ".join(wrapper.switch for wrapper in wrappers_on(self.args)), type(self)
+        on = [*(wrapper.switch for wrapper in wrappers_on(self.args)), *(["augment"] if self.args.augment else [])]
+        names, kind = ", ".join(on), type(self)
         if names and kind.edits():
             raise ValueError(f"expected no {names}, since {kind.__name__} edits weights and trains none; got it")
         if self.args.curriculum and self.coupled:

@@ -91,7 +91,7 @@ def test_how_a_run_is_done_is_no_part_of_it(walked, manner):
 @pytest.mark.parametrize(
     "change",
     [{"weight_decay": 0.3}, {"data_seed": 4}, {"max_steps": 2}, {"optim": "sgd"}, {"curriculum": "superloss"},
-     {"optim": "sophia"}, {"harmonise": "munba"}, {"dual_optim": "sgd"}, {"sam_rho": 0.0}],
+     {"optim": "sophia"}, {"harmonise": "munba"}, {"dual_optim": "sgd"}, {"sam_rho": 0.0}, {"augment": True}],
 )  # fmt: skip
 def test_every_hyper_parameter_is_part_of_it(walked, change):
     run, name = planned(walked, arguments=change)
@@ -121,7 +121,7 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
     own = {field.name for field in dataclasses.fields(trainer.arguments)}
     shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember", "eval_each_epoch"}
-    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *WRAPPED, "keep"}
+    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *WRAPPED, "keep", "augment"}
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 

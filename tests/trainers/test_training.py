@@ -239,10 +239,10 @@ from pathlib import Path
 import torch
 from tests.trainers import toy
 
-folder, name, size, methods = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+folder, name, size, augment, methods = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
 for method in methods:
     model = toy.build(name)
-    options = {"per_device_train_batch_size": size, **toy.smooth(method)}
+    options = {"per_device_train_batch_size": size, "augment": augment == "augment", **toy.smooth(method)}
     trainer = toy.trainer(method, model, toy.sides(toy.rows(name)), folder, **options)
     trainer.train()
     if trainer.is_world_process_zero():
@@ -251,18 +251,19 @@ for method in methods:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vit", "resnet"])
-def test_two_processes_equal_one_with_twice_the_batch(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "augment"), [("vit", False), ("resnet", False), ("vit", True)])
+def test_two_processes_equal_one_with_twice_the_batch(name: str, augment: bool, tmp_path: Path) -> None:
     methods = ["finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub"]
     methods += ["neg_grad_plus", "l1_sparse", "cf_k", "lotus"]
     (tmp_path / "run.py").write_text(TWO)
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, sys.path)])}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launcher, str(tmp_path / "run.py"), str(tmp_path), name, "4", *methods]
+    told = [str(tmp_path), name, "4", "augment" if augment else "plain", *methods]
+    command = [*launcher, str(tmp_path / "run.py"), *told]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for method in methods:
-        alone = toy.trained(method, name, tmp_path, **toy.smooth(method))
+        alone = toy.trained(method, name, tmp_path, augment=augment, **toy.smooth(method))
         assert toy.distance(alone, torch.load(tmp_path / f"{method}.pt", weights_only=True)) < 1e-6, method
         assert toy.distance(alone, toy.snapshot(toy.build(name))) > 1e-4, method

@@ -36,6 +36,7 @@ from mubench.hub_builders.modalities.writing import make_tokenizer
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.terms import IGNORED, aligned
 from mubench.hub_builders.training import TaskTrainer
+from mubench.hub_builders.transforms import pairs, pictures
 from mubench.trainers.base import UnlearningArguments, UnlearningTrainer
 from mubench.trainers.methods import METHODS
 
@@ -227,8 +228,14 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
     return {"output_dir": str(folder), **plain, **quiet, **size, **changes}
 
 
+def transform(batch: Any, chances: torch.Tensor) -> dict[str, Any]:
+    """Change pictures, or pairs of them, by the numbers of their rows."""
+    return (pairs if batch["pixel_values"].ndim == 5 else pictures)(batch, chances)
+
+
 def task_trainer(model: torch.nn.Module, data: Any, folder: Path, **changes: Any) -> TaskTrainer:
-    return TaskTrainer(model=model, args=TaskArguments(**settings(folder, **changes)), train_dataset=data)
+    args = TaskArguments(**settings(folder, **changes))
+    return TaskTrainer(model=model, args=args, train_dataset=data, transform=transform)
 
 
 def trainer(
@@ -248,6 +255,7 @@ def trainer(
     args: UnlearningArguments = kind.arguments(**settings(folder, **{**here, **changes}))
     writer = getattr(getattr(model, "config", None), "vocab_size", None) == VOCABULARY
     extra: dict[str, Any] = {"data_collator": _padded, "processing_class": tokenizer()} if writer else {}
+    extra["transform"] = transform
     if kind.needs_validation:
         extra["eval_dataset"] = {"validation": data.get("retain", [])[:4]}
     if method == "esd":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import model_inputs
+from mubench.hub_builders.terms import DRAWN, model_inputs
 from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.pairs import pair_rows
 from mubench.trainers.passes import mean_places, mean_words, watched
@@ -125,7 +125,9 @@ class MultiDeleteTrainer(UnlearningTrainer):
         """Return the forget rows of a batch with other words; they count as rows behind all others."""
         behind = len(self.train_dataset)
         rows = batch["index"][batch["forget"]].tolist()
-        return self._prepare_inputs(self.train_collator([(self.exchanged[row], behind + row, True) for row in rows]))
+        collated = self.train_collator([(self.exchanged[row], behind + row, True) for row in rows])
+        drawn = {DRAWN: batch[DRAWN][batch["forget"]]} if DRAWN in batch else {}  # pictures change as their rows do
+        return self._prepare_inputs({**collated, **drawn})
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the three distances."""

@@ -120,6 +120,7 @@ class UndoTrainer(UnlearningTrainer):
             train_dataset={"forget": rows.forget, "retain": rows.retain},
             data_collator=self.data_collator,
             processing_class=self.processing_class,
+            transform=self.transform,
         )
 
     def phases(self, epoch: int) -> list[Any]:
