@@ -105,15 +105,15 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
         "delete": Tuned({"learning_rate": 1e-05, "num_train_epochs": 4}, 0.00, 0.00, 2, 8),
         "lotus": Tuned({"learning_rate": 0.0012, "num_train_epochs": 4, "alpha": 2.6, "retain_share": 0.1}, 0.00, 0.25, 2, 8),  # noqa: E501
         "ce_u": Tuned({"learning_rate": 1e-05, "num_train_epochs": 4}, 0.00, 0.00, 2, 8),
-        "kl_min": Tuned({"learning_rate": 1.2e-05, "num_train_epochs": 4, "alpha": 18.0}, 0.00, 0.00, 2, 8),
+        "kl_min": Tuned({}, 0.00, 0.00, 2, 8),
         "npo": Tuned({"learning_rate": 4.1e-05, "num_train_epochs": 8, "beta": 0.69, "alpha": 0.96}, 0.31, 0.35, 2, 8),
         "undo": Tuned({"learning_rate": 0.00016, "num_train_epochs": 4, "alpha": 0.082, "first_rate": 9.3e-05}, 0.00, 0.01, 2, 8),  # noqa: E501
     },
     ("text_classification", "mini-bert"): {
-        "finetune": Tuned({"learning_rate": 0.0023, "num_train_epochs": 2}, 0.00, 0.00, 2, 8),
+        "finetune": Tuned({}, 0.00, 0.00, 2, 8),
         "neg_grad": Tuned({"learning_rate": 1e-05, "num_train_epochs": 4}, 0.00, 0.00, 2, 8),
         "random_label": Tuned({"learning_rate": 6e-05, "num_train_epochs": 3}, 0.00, 0.00, 2, 8),
-        "salun": Tuned({"learning_rate": 8.9e-05, "num_train_epochs": 3, "rho": 0.8}, 0.00, 0.00, 2, 8),
+        "salun": Tuned({}, 0.00, 0.00, 2, 8),
         "bad_teaching": Tuned({"learning_rate": 0.0011, "num_train_epochs": 1, "retain_share": 0.1}, 0.00, 0.11, 2, 8),
         "scrub": Tuned({"learning_rate": 0.0017, "num_train_epochs": 1, "alpha": 0.27, "msteps": 3}, 0.00, 0.04, 2, 8),
         "neg_grad_plus": Tuned({"learning_rate": 0.0022, "num_train_epochs": 2, "alpha": 0.8}, 0.00, 0.00, 2, 8),
@@ -124,13 +124,13 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
         "lotus": Tuned({"learning_rate": 0.002, "num_train_epochs": 3, "alpha": 5.5, "retain_share": 0.3}, 0.00, 0.06, 2, 8),  # noqa: E501
         "undial": Tuned({"learning_rate": 1.3e-05, "num_train_epochs": 4, "beta": 3.1, "alpha": 1.0}, 0.00, 0.00, 2, 8),  # noqa: E501
         "ce_u": Tuned({"learning_rate": 1.3e-05, "num_train_epochs": 4}, 0.00, 0.00, 2, 8),
-        "kl_min": Tuned({"learning_rate": 1.2e-05, "num_train_epochs": 4, "alpha": 18.0}, 0.00, 0.00, 2, 8),
-        "npo": Tuned({"learning_rate": 1.2e-05, "num_train_epochs": 8, "beta": 0.49, "alpha": 9.1}, 0.00, 0.00, 2, 8),
-        "simnpo": Tuned({"learning_rate": 1.2e-05, "num_train_epochs": 8, "gamma": 0.49, "beta": 8.5}, 0.00, 0.00, 2, 8),  # noqa: E501
-        "wga": Tuned({"learning_rate": 1.2e-05, "num_train_epochs": 8, "beta": 0.28, "alpha": 9.1}, 0.00, 0.00, 2, 8),
+        "kl_min": Tuned({}, 0.00, 0.00, 2, 8),
+        "npo": Tuned({}, 0.00, 0.00, 2, 8),
+        "simnpo": Tuned({}, 0.00, 0.00, 2, 8),
+        "wga": Tuned({}, 0.00, 0.00, 2, 8),
         "task_vector": Tuned({"learning_rate": 5.9e-05, "num_train_epochs": 4, "alpha": 7.2}, 0.00, 0.39, 2, 8),
         "undo": Tuned({}, 0.34, 0.34, 2, 8),
-        "sfron": Tuned({"learning_rate": 0.0012, "num_train_epochs": 1, "alpha": 180.0, "gamma": 0.46}, 0.00, 0.00, 2, 8),  # noqa: E501
+        "sfron": Tuned({}, 0.00, 0.00, 2, 8),
     },
     ("text_generation", "mini-llama"): {
         "neg_grad": Tuned({"learning_rate": 0.00021, "num_train_epochs": 8}, 0.08, 0.53, 1, 8),
