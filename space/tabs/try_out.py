@@ -21,7 +21,7 @@ LACKS = {
     0: "No base or no retrained model here yet, so there is nothing to set a run beside.",
     1: "One retrained model here: a run is set beside it, but S needs two.",
 }
-TAKES = "Train three here, which takes some minutes and keeps what is there, or with:"
+TAKES = "Train what is missing here, which takes some minutes and keeps what is there, or with:"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:

@@ -46,6 +46,7 @@ def test_a_page_says_what_is_missing_and_how_it_is_made(space: Import, place: Pa
     for count, missing in ((0, "No base or no retrained model"), (1, "One retrained model")):
         told = html.unescape(lacks(count, chosen))
         assert missing in told and "\n" not in told
+        assert "Train what is missing here, which takes some minutes" in told
         assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in told
     assert lacks(2, chosen) == ""
 
@@ -66,6 +67,8 @@ def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
     assert public == {function.__name__ for function in (*api.PLAIN, *api.STREAMS)}
     told = set(re.findall(r"^\| `/(\w+)`", (SPACE / "README.md").read_text(), re.MULTILINE))
     assert told == public
+    assert space("handlers.explore").PAGE == 12
+    assert "up to twelve rows" in (SPACE / "README.md").read_text()
 
 
 def test_the_space_says_what_it_needs() -> None:
