@@ -12,13 +12,50 @@ import torch
 from PIL import Image
 
 from mubench.hub_builders.drawing import drawn
+from mubench.hub_builders.folders import RUN_FILE
 from mubench.hub_builders.modalities.text_to_image import resized
 from mubench.hub_builders.prediction import evaluating
 from mubench.hub_builders.workbench import Workbench
+from mubench.trainers.references import Group
+
+# Of so many base and retrained models a process keeps the drawings, a few kilobytes each.
+MOST_KEPT = 16
+_kept: dict[tuple[Path, int, tuple[str, ...]], list[str]] = {}
+
+
+def draw(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to every row what the models of its answers draw to its caption.
+
+    Args:
+        group: The reference models.
+        model: Folder of the run.
+        base_seed: Seed of its base model.
+        rows: Example id, and an answer a model, of every row.
+    """
+    ids = [row["id"] for row in rows]
+    pictures = {
+        "base": _lasting(group.bench, group.bases[base_seed], ids),
+        "unlearned": drawings(group.bench, model, ids),
+    }
+    if group.retrained:
+        pictures["retrained"] = _lasting(group.bench, group.retrained[min(group.retrained)], ids)
+    for name, texts in pictures.items():
+        for row, text in zip(rows, texts, strict=True):
+            row[name]["drawn"] = text
+
+
+def _lasting(bench: Workbench, folder: Path, ids: Sequence[str]) -> list[str]:
+    """Return the drawings of a model that many runs are set beside: drawn once, until it is trained anew."""
+    key = (folder.resolve(), (folder / RUN_FILE).stat().st_mtime_ns, tuple(ids))
+    if key not in _kept:
+        if len(_kept) >= MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = drawings(bench, folder, ids)
+    return _kept[key]
 
 
 def drawings(bench: Workbench, folder: Path, ids: Sequence[str]) -> list[str]:
-    """Return what a model draws to training rows, as large as their own pictures: PNG in base64, which JSON takes.
+    """Return what a model draws to training rows, each as large as the row's own picture: PNG in base64.
 
     Args:
         bench: Task and backbone.
@@ -35,8 +72,16 @@ def drawings(bench: Workbench, folder: Path, ids: Sequence[str]) -> list[str]:
     batch = bench.modality.collator(processor)([encoded[place] for place in range(len(rows))])
     with evaluating(model):
         pictures = drawn(model, batch, eval_seed=bench.eval_seed)
-    side = rows[0]["image"].width
-    return [_text(resized(Image.fromarray(pixels), side, processor.pixels)) for pixels in pictures]
+    return [
+        _text(_as_large_as(own, Image.fromarray(pixels), processor.pixels))
+        for own, pixels in zip(rows["image"], pictures, strict=True)
+    ]
+
+
+def _as_large_as(own: Image.Image, picture: Image.Image, squares: bool) -> Image.Image:
+    """Return a drawing, which is square as pictures are to the model, in the shape of the row's own picture."""
+    shown = resized(picture, own.width, squares)
+    return shown if shown.size == own.size else shown.resize(own.size)
 
 
 def _text(picture: Image.Image) -> str:

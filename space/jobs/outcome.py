@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from transformers import AutoTokenizer
 
-from jobs.drawings import drawings
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.outputs import Answers, Outputs, PictureOutputs, TokenOutputs
 from mubench.trainers.judge import measure
@@ -43,17 +42,11 @@ def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
     run, base = group.views(model), group.views(group.bases[base_seed])
     retrained = [group.views(folder) for _, folder in sorted(group.retrained.items())]
     named = {"this run": [run], "base": [base], "retrained": retrained}
-    rows = _rows(group, run, base, retrained)
-    if group.bench.task.kind == "text_to_image":
-        folders = {"base": group.bases[base_seed], "unlearned": model}
-        if group.retrained:
-            folders["retrained"] = group.retrained[min(group.retrained)]
-        _draw(group, folders, rows)
     return {
         "scores": {name: [_scores(views) for views in models] for name, models in named.items()},
         "losses": {name: _losses(models) for name, models in named.items() if models},
         "metrics": _metrics(run, base, retrained),
-        "rows": rows,
+        "rows": _rows(group, run, base, retrained),
         "cost": dict(read_run(model).cost),
         "retraining_s": [read_run(folder).cost["seconds"] for folder in group.retrained.values()],
     }
@@ -108,14 +101,6 @@ def _rows(group: Group, run: Views, base: Views, retrained: Sequence[Views]) -> 
         }
         for row in range(count)
     ]
-
-
-def _draw(group: Group, folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add what every model draws to the rows' captions."""
-    for name, folder in folders.items():
-        pictures = drawings(group.bench, folder, [row["id"] for row in rows])
-        for row, picture in zip(rows, pictures, strict=True):
-            row[name]["drawn"] = picture
 
 
 def _reader(group: Group) -> Said:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from jobs.drawings import draw
 from jobs.outcome import outcome
 from jobs.places import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
 from jobs.pool import STOP
@@ -69,6 +70,9 @@ def run(wish: Wish, name: str, tell: Tell) -> None:
     if judgeable(group):
         Judge(group, folder / ROWS).run(model)
     shown = outcome(group, model, wish.base_seed)
+    if bench.task.kind == "text_to_image":
+        tell({"stage": "drawing"})
+        draw(group, model, wish.base_seed, shown["rows"])
     write_text(folder / POINTS, json.dumps(points))
     shutil.rmtree(folder / "models" / ".work", ignore_errors=True)
     write_text(folder / OUTCOME, json.dumps({**shown, "model": model.name, "took_s": time.monotonic() - start}))

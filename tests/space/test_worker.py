@@ -136,7 +136,9 @@ def test_what_models_draw_is_shown_as_it_was_judged(
     monkeypatch.setattr(worker, "RETRAINED", (0,))
     place = {"task": "tiny_imagenet", "family": "canonical", "backbone": "unet", "ratio": FEW_RATIO}
     worker.train_references(wishes.Wish(kind="references", **place), name, lambda _: None)
-    worker.run(wishes.Wish(method="finetune", arguments={"num_train_epochs": 1}, **place), name, lambda _: None)
+    told: list[dict[str, Any]] = []
+    worker.run(wishes.Wish(method="finetune", arguments={"num_train_epochs": 1}, **place), name, told.append)
+    assert told[-2:] == [{"stage": "judging"}, {"stage": "drawing"}]
     rows = space("handlers.runs").finished(name).shown["rows"]
     group = choices.group_of("tiny_imagenet", "unet", FEW_RATIO)
     eye = train_eye(group.bench, tmp_path / "models")
