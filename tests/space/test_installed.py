@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import venv
 from collections.abc import Iterator
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -33,15 +36,25 @@ def python_in(home: Path) -> str:
     return str(home / "bin" / "python")
 
 
+def unanswered(said: str) -> bool:
+    """Return whether pip got no answer from the index; an answer that does not suit it is the lock's fault."""
+    return "connection broken by" in said and ("(from versions: none)" in said or "Max retries exceeded" in said)
+
+
 def collect_wheels(python: str, out: Path) -> None:
-    """Collect the wheels of the lock, and what torch needs on this machine, from the index that pip is set up with."""
+    """Collect the wheels of the lock, and what torch needs on this machine, from the index that pip is set up with.
+
+    Without an answer from the index the test is skipped; any other failure of pip is one.
+    """
     torch = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
     wheel = [python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(out)]
     for what in (["--no-deps", "--requirement", str(LOCK)], ["--constraint", str(LOCK), torch]):
         done = subprocess.run([*wheel, *what], capture_output=True, text=True, check=False)
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
-            pytest.skip(f"the wheels of requirements.lock cannot be had here: {said[0]}")
+            if unanswered(done.stderr):
+                pytest.skip(f"needs an index with the wheels of requirements.lock, got no answer from it: {said[0]}")
+            pytest.fail(f"expected wheels of requirements.lock, got from pip: {said[0]}")
 
 
 def pack_digits(space: Import, root: Path) -> Path:
@@ -51,6 +64,32 @@ def pack_digits(space: Import, root: Path) -> Path:
     made.base(0)
     made.unlearn("retrain", base_seed=0)
     return Path(space("pack").pack(root, root / "packed"))
+
+
+@pytest.fixture
+def empty_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    """An index on the loopback that pip is set up with, and that has no packages."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        yield server
+        server.shutdown()
+
+
+def test_an_index_that_lacks_a_version_fails_and_one_that_does_not_answer_skips(
+    empty_index: HTTPServer, empty: Path
+) -> None:
+    python = python_in(empty / "venv")
+    with pytest.raises(pytest.fail.Exception, match=r"got from pip: ERROR: .*from versions: none"):
+        collect_wheels(python, empty / "wheels")
+    empty_index.shutdown()
+    empty_index.server_close()
+    with pytest.raises(pytest.skip.Exception, match="got no answer from it: ERROR: "):
+        collect_wheels(python, empty / "wheels")
 
 
 def test_the_folder_alone_installs_starts_and_runs_one_try_out(space: Import, tmp_path: Path, empty: Path) -> None:
