@@ -17,9 +17,8 @@ import httpx2
 ROOT = Path(__file__).resolve().parents[2]
 # The server and the processes it starts know the small task of the tests.
 SMALL = """
-from tests.walk import quick
-small = quick()
-small.__enter__()
+from tests.space.small import settle
+settle()
 """
 SERVE = """
 import app
@@ -78,7 +77,7 @@ def serving(root: Path, folder: Path, *, small: bool = False, space: Path = ROOT
     Args:
         root: The folder.
         folder: Where to write the script that serves it.
-        small: Whether cifar10 is the small one of the tests.
+        small: Whether cifar10 is the small one of the tests, with longest runs that do not end by themselves.
         space: The Space's files.
     """
     script = folder / "serve.py"

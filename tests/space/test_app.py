@@ -17,6 +17,7 @@ import yaml
 from tests.cards.conftest import make_row
 from tests.space.conftest import SPACE, Import
 from tests.space.serving import Served, serving
+from tests.space.small import LONGEST
 from tests.walk import RATIO, Walk, files
 
 ROOT = SPACE.parent
@@ -218,7 +219,8 @@ def test_a_finished_run_outlives_a_killed_server(own_walk: Walk, tmp_path_factor
         client = server.client()
         *_, last = client.submit("cifar10", "resnet", str(RATIO), "finetune", 1, api_name="/try_out")
         assert last["state"] == "finished"
-        job = client.submit("cifar10", "resnet", str(RATIO), "scrub", 1, {"num_train_epochs": 50}, api_name="/try_out")
+        long = {"num_train_epochs": LONGEST}
+        job = client.submit("cifar10", "resnet", str(RATIO), "scrub", 1, long, api_name="/try_out")
         next(iter(job))
         server.kill()
     with serving(own_walk.root, folder, small=True) as server:

@@ -11,6 +11,7 @@ from mubench.hub_builders.build import build
 from mubench.hub_builders.tasks import TASKS
 from tests.space.browsing import browsing, choose, need_browser, open_tab, run
 from tests.space.serving import Served, serving
+from tests.space.small import LONGEST
 from tests.walk import RATIO, Walk, quick
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ def test_a_method_is_tried_out_from_choice_to_gallery(served: Served) -> None:
 def test_a_run_is_cancelled(served: Served) -> None:
     with browsing(served.url) as (page, _):
         page.get_by_text("Arguments of the method").click()
-        page.get_by_label("num train epochs", exact=True).fill("50")
+        page.get_by_label("num train epochs", exact=True).fill(str(LONGEST))
         page.get_by_role("button", name="Unlearn and judge").click()
         page.get_by_text("loss on forget rows").wait_for()
         page.get_by_role("button", name="Cancel").click()
