@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,25 @@ import pytest
 
 from tests.space.browsing import browsing
 from tests.space.serving import Served, serving
+from tests.space.small import LONGEST, STEP_S, ends
 from tests.walk import RATIO, Walk, quick
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 CLIENTS, RUNNING, SECONDS = 20, 2, 60
 # Targets on two idle cores.
 UP_S, PAGE_S, RUN_S = 15.0, 3.0, 10.0
+# A visitor who starts a long run, tells its name and its steps, and stays until killed.
+STAYS = f"""
+import sys
+from gradio_client import Client
+url, seed = sys.argv[1:]
+asked = ("cifar10", "resnet", "{RATIO}", "scrub", int(seed), {{"num_train_epochs": {LONGEST}}})
+for told in Client(url, verbose=False).submit(*asked, api_name="/try_out"):
+    if "step" in told["point"]:
+        print(told["run"], told["point"]["steps"], flush=True)
+"""
+# No run is allowed more seconds.
+MOST_S = 180
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +119,20 @@ def test_a_crowd_is_served_and_leaves_nothing_behind(served: Served, record_prop
     assert served.client().predict("cifar10", api_name="/settings")["chosen"]["task"] == "cifar10"
 
 
-def test_a_client_that_disconnects_frees_its_place(served: Served) -> None:
-    long = {"num_train_epochs": 50}
-    for seed in range(2):
-        job = served.client().submit("cifar10", "resnet", str(RATIO), "scrub", seed, long, api_name="/try_out")
-        next(iter(job))
-        del job  # its connection is closed with the client
-    start = time.monotonic()
-    *_, last = served.client().submit("cifar10", "resnet", str(RATIO), "finetune", 0, api_name="/try_out")
-    assert last["state"] == "finished"
-    assert time.monotonic() - start < 120
+def test_a_client_that_disconnects_frees_its_place(walk: Walk, served: Served) -> None:
+    words = [[sys.executable, "-c", STAYS, served.url, str(seed)] for seed in range(RUNNING)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(subprocess.Popen(each, stdout=subprocess.PIPE, text=True)) for each in words]
+        said = [client.stdout.readline().split() for client in clients if client.stdout]
+        for client in clients:
+            client.kill()
+    assert all(float(steps) * STEP_S > MOST_S for _, steps in said), "such a run could end by itself"
+    told = list(served.client().submit("cifar10", "resnet", str(RATIO), "finetune", 0, api_name="/try_out"))
+    assert told[0]["state"] == "waiting" and told[-1]["state"] == "finished"
+    end = time.monotonic() + MOST_S
+    while not {run for run, _ in said} <= ends(walk.root).keys() and time.monotonic() < end:
+        time.sleep(0.5)
+    assert [ends(walk.root).get(run) for run, _ in said] == [("cancelled", "its visitor has left")] * RUNNING
 
 
 def test_the_server_is_up_and_answers_soon(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
