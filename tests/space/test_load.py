@@ -1,6 +1,7 @@
 """Many visitors at once: nobody crashes the server, gets another's result, or leaves memory behind (nightly)."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,15 +13,19 @@ from typing import Any
 
 import pytest
 
-from tests.space.browsing import browsing
+from mubench.hub_builders.build import build
+from tests.space.browsing import browsing, need_browser
 from tests.space.serving import Served, serving
 from tests.space.small import LONGEST, STEP_S, ends
 from tests.walk import RATIO, Walk, quick
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 CLIENTS, RUNNING, SECONDS = 20, 2, 60
-# Targets on two idle cores.
+# Targets on two idle cores, and how long the load of what came before is given to fall.
 UP_S, PAGE_S, RUN_S = 15.0, 3.0, 10.0
+SETTLE_S = 180.0
+# The ratio that ``make bases`` retrains at.
+USUAL_RATIO = 5
 # A visitor who starts a long run, tells its name and its steps, and stays until killed.
 STAYS = f"""
 import sys
@@ -47,6 +52,34 @@ def walk(walked_once: Walk, tmp_path_factory: pytest.TempPathFactory) -> Walk:
 def served(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """All mini digits, with a base and two retrained models: those of MUBENCH_BASES, and trained what is not there."""
+    need_browser()
+    made = Walk(tmp_path_factory.mktemp("digits"))
+    if bases := os.environ.get("MUBENCH_BASES"):
+        (made.root / "mu-bench").symlink_to(Path(bases, "mu-bench").resolve())
+        for name in ("cifar10-mini-resnet", f"cifar10-mini-resnet*-del{USUAL_RATIO}-retrain-s*"):
+            for folder in Path(bases, "models").glob(name):
+                shutil.copytree(folder, made.models / folder.name)
+    else:
+        build("cifar10", out=made.root)
+    made.base(0)
+    for seed in range(2):
+        made.unlearn("retrain", base_seed=seed, ratio=USUAL_RATIO)
+    return made
+
+
+def need_idle_cores() -> None:
+    """Wait for the load of what came before to fall; where others keep it up, nothing is timed."""
+    end = time.monotonic() + SETTLE_S
+    while (load := os.getloadavg()[0]) > 1 and time.monotonic() < end:
+        time.sleep(5)
+    if load > 1:
+        targets = f"up in {UP_S:.0f} s, a page in {PAGE_S:.0f} s and a run in {RUN_S:.0f} s"
+        pytest.skip(f"{targets} are targets on two idle cores, got a load of {load:.1f} after {SETTLE_S:.0f} s")
 
 
 def memory_mb(root: int) -> float:
@@ -135,11 +168,10 @@ def test_a_client_that_disconnects_frees_its_place(walk: Walk, served: Served) -
     assert [ends(walk.root).get(run) for run, _ in said] == [("cancelled", "its visitor has left")] * RUNNING
 
 
-def test_the_server_is_up_and_answers_soon(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
-    if os.getloadavg()[0] > 1:
-        pytest.skip(f"needs two idle cores, got a load of {os.getloadavg()[0]:.1f}")
+def test_the_server_is_up_and_answers_soon(digits: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    need_idle_cores()
     start = time.monotonic()
-    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+    with serving(digits.root, tmp_path_factory.mktemp("serve")) as server:
         up = time.monotonic() - start
         start = time.monotonic()
         with browsing(server.url) as (page, _):
@@ -148,5 +180,7 @@ def test_the_server_is_up_and_answers_soon(walk: Walk, tmp_path_factory: pytest.
             page.get_by_role("button", name="Unlearn and judge").click()
             page.locator("#verdict h3").wait_for()
             ran = time.monotonic() - start
+            told = page.locator("#verdict").inner_text()
     print({"up_s": round(up, 1), "page_s": round(shown, 1), "run_s": round(ran, 1)})  # noqa: T201
+    assert "scrub on cifar10 (mini tier), resnet, 5 % deleted" in told and told.startswith("S = ")
     assert up <= UP_S and shown <= PAGE_S and ran <= RUN_S
