@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-# Extras that bring weights with them; all others are tested together.
-NOT_LOCKED = ("weights",)
+# Extras that bring weights or machinery with them; all others are tested together.
+NOT_LOCKED = ("weights", "sweep")
 PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 ONE_RUN = """
 import importlib, sys
