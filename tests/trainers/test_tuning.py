@@ -86,6 +86,7 @@ def worth(monkeypatch, *values):
 def test_a_setting_is_worth_what_it_is_on_the_worst_draw_and_no_more_is_run_than_tells(
     own_walk, tmp_path, monkeypatch
 ):
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
     made_on = worth(monkeypatch, 0.5, -0.3, -0.4, -0.2, 0.7)
     job = TuneMethod(sweeps, "neg_grad", 3, tmp_path)
@@ -154,6 +155,7 @@ def test_trials_are_read_as_they_were_written(tmp_path):
 
 
 def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"alpha": Times(0.01, 100.0), "k": OneOf((0, 1, 2))}
     usual = {"alpha": 1.0, "k": 1}
 
