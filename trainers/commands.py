@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio, check_seed
 from mubench.hub_builders.processes import is_first, take_part, world_size
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
 from mubench.hub_builders.workbench import workbench
 from mubench.trainers.applicability import get_method
 from mubench.trainers.epochs import EpochArguments
 from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import default_arguments
 from mubench.trainers.references import find_group
 from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
@@ -58,11 +59,18 @@ class RunArguments:
     judge: bool = field(default=True, metadata={"help": "judge the result against the references"})
 
 
-def method_parser(method: str) -> FlagParser:
-    """Return the parser of a method: where to run, and every argument of its dataclass."""
+def method_parser(method: str, words: Sequence[str] = ()) -> FlagParser:
+    """Return the parser of a method: where to run, and every argument of its dataclass.
+
+    Args:
+        method: Method key.
+        words: What will be parsed; where it tells the task, help shows the defaults that hold there.
+    """
     both: Any = [RunArguments, get_method(method).arguments]
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
-    parser.set_defaults(seed=0, save_strategy="epoch")
+    place, usual = _defaults_there(method, words)
+    parser.description = f"Defaults are those {place}."
+    parser.set_defaults(seed=0, save_strategy="epoch", **usual)
     own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
     between = tuple(EpochArguments.__dataclass_fields__)
     training = [name for name in RECORDED if name not in ("augment", *LORA, *WRAPPED, *between)]
@@ -82,13 +90,26 @@ def method_parser(method: str) -> FlagParser:
     return parser
 
 
+def _defaults_there(method: str, words: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return in words where a method's defaults hold, and those that differ from its dataclass."""
+    where = Parser(add_help=False, allow_abbrev=False)
+    for name in ("--task", "--backbone"):
+        where.add_argument(name)
+    told, _ = where.parse_known_args(list(words))
+    task = TASKS.get(told.task)
+    backbone = told.backbone or (task.default_backbone if task else "")
+    if task is None or backbone not in BACKBONES or get_method(method).from_scratch:
+        return "of the method; a task and backbone have their own: give --task before --help to see them", {}
+    return f"on {task.key} with {backbone}", default_arguments(task.kind, BACKBONES[backbone].family, method)
+
+
 def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments]:
     """Parse a command line into a request.
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or a seed is none.
     """
-    given = method_parser(method).given(words)
+    given = method_parser(method, words).given(words)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
     task, ratio = get_task(where.task), check_ratio(where.ratio, where.family)
     for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):

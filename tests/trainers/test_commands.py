@@ -9,9 +9,11 @@ import pytest
 
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.manners import MANNERS
+from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
 from mubench.trainers.commands import RunArguments, method_parser, request_of, run_method
 from mubench.trainers.methods import METHODS
+from mubench.trainers.recipes import default_arguments
 from mubench.trainers.results import read_result
 from mubench.trainers.run import plan_run
 from mubench.trainers.settings import RECORDED, recorded_names
@@ -57,6 +59,25 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
     own = [name for name in recorded_names(METHODS[method]) if name not in RECORDED]
     places = [shown.index(name) for name in ("ratio", *own, "lora_rank", "learning_rate", "save_steps")]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("backbone", ["resnet", "vit", "resnet-50"])
+def test_help_shows_the_defaults_that_hold_on_a_task_and_backbone(backbone, capsys):
+    with pytest.raises(SystemExit):
+        main(["scrub", "--task", "cifar10", "--backbone", backbone, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Defaults are those on cifar10 with {backbone}." in said
+    usual = default_arguments("image_classification", BACKBONES[backbone].family, "scrub")
+    assert len(usual) >= 3
+    for name, value in usual.items():
+        (line,) = re.findall(rf" --{name} [A-Z_]+,? .*?\(default: ([^)]+)\)", said)
+        assert line == str(value), name
+
+
+def test_help_without_a_task_says_that_defaults_depend_on_it(capsys):
+    with pytest.raises(SystemExit):
+        main(["scrub", "--help"])
+    assert "give --task before --help" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_flag_is_named_before_what_is_missing(capsys):
