@@ -134,7 +134,7 @@ NIGHT = $(CURDIR)/build/nightly
 nightly: $(STAMP) ## tests too long for continuous integration, some on the models of `make data bases`
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
-	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly
+	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
 
 methods: $(STAMP) ## list the methods: for which kinds of task, on which rows, with which options
 	$(PY) -m mubench.trainers methods

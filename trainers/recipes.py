@@ -6,7 +6,8 @@ and `finetune` had come from 11 other settings tried on the ResNet and 5 on the 
 and 21; those of `ssd`, `fisher`, `influence`, `sfron`, `msg`, `ct`, `amun` and the two boundary methods from 52, with
 seed 20, about half of them on deletion seed 0 against retrained models of seeds 20 and 21. Those of models that read
 words (``_MINI_READER``) follow the size of the steps that such models are trained with, those of methods that go on
-training were raised after eight trials each on mini NLVR2.
+training were raised after eight trials each on mini NLVR2, those of `neg_grad` and `random_label` lowered after they
+had left one class on the published rows of mini IMDB and NLVR2.
 Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB, NLVR2 and TOFU,
 without its weight decay, and for summaries the general rates of its first release; not tried here. Ranks of methods
 under these defaults say little; rows made with them say ``default``.

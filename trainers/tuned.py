@@ -4,10 +4,10 @@ How each line was found: by `mubench.trainers.tuning`, eight trials a round, the
 other draws of the rows to forget than the published one, with base seed 0, run seed 0 and two retrained models,
 maximising S with validation rows in place of test rows. In the first round on the first task and draw of ``ON`` alone
 (``worst_of`` 1), in wider spaces (rates a tenth to ten times the default); in the second the worse S of both that
-``ON`` names. Methods with 16 trials went through both, and start the second from what the first had found. Where no
-trial had an S above 0 the default stays; where that leaves one class, on these rows or on the published ones, the
-trial that came nearest instead, of several the one with the smallest rate. A few trials are few: S of the best is
-optimistic, and a method that is not here has had none.
+``ON`` names. Methods with 16 trials went through both, and start the second from what the first had found; where a
+second round had twelve, the first eight count. Where no trial had an S above 0 the default stays; where that leaves
+one class, on these rows or on the published ones, the trial that came nearest instead, of several the one with the
+smallest rate. A few trials are few: S of the best is optimistic, and a method that is not here has had none.
 """
 
 from __future__ import annotations
