@@ -12,6 +12,7 @@ os.environ.update(
     HF_HOME=_HF_HOME,
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_DATASETS_DISABLE_PROGRESS_BARS="1",  # else the first test of a worker to read a split finds a bar in its errors
     MPLBACKEND="Agg",
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
