@@ -59,7 +59,7 @@ BACKBONES: dict[str, Backbone] = {
         revision="b4569560a39a0f1af58e3ddaf17facf20ab919b0"),
     "vit-large":       Backbone(family="vit", millions=307, hub_id="google/vit-large-patch16-224-in21k"),
     "vilt-b32":        Backbone(family="vilt", millions=87.4, hub_id="dandelin/vilt-b32-finetuned-nlvr2"),
-    "sd-v1-4":         Backbone(family="stable-diffusion", hub_id="CompVis/stable-diffusion-v1-4"),
+    "sd-v1-4":         Backbone(family="stable-diffusion", millions=860, hub_id="CompVis/stable-diffusion-v1-4"),
     "bert-base":       Backbone(family="bert", millions=110, hub_id="google-bert/bert-base-uncased",
         revision="86b5e0934494bd15c9632b12f734a8a67f723594"),
     "bert-large":      Backbone(family="bert", millions=340, hub_id="google-bert/bert-large-uncased",

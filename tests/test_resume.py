@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
+from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.build import build
 from mubench.hub_builders.folders import WORK
+from tests.few import TASK_OF, few_rows
 
 pytestmark = pytest.mark.slow
 SAVE = ["--save_steps=20", "--disable_tqdm=True"]
@@ -50,9 +53,12 @@ def kill_after_a_checkpoint(root: Path, models: str, *words: str) -> Path:
 
 
 def assert_equal_models(first: Path, second: Path) -> None:
-    weights, others = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
-    assert weights.keys() == others.keys()
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    names = sorted(path.relative_to(first) for path in first.rglob("*.safetensors"))
+    assert names and names == sorted(path.relative_to(second) for path in second.rglob("*.safetensors"))
+    for name in names:
+        weights, others = load_file(first / name), load_file(second / name)
+        assert weights.keys() == others.keys()
+        assert all(torch.equal(weights[key], others[key]) for key in weights)
 
 
 def check(root: Path, name: str, *words: str, folder: str) -> None:
@@ -86,3 +92,27 @@ def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases_and_keeps_it
     finish(root, "name", *words)
     (folder,) = (path.name for path in (root / "name").glob("*scrub*"))
     check(root, "scrub", *words, folder=folder)
+
+
+class Kill(TrainerCallback):
+    """Kills the process that trains after its third step."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("backbone", TASK_OF)
+def test_a_killed_training_of_every_mini_backbone_goes_on_exactly(backbone, monkeypatch, tmp_path):
+    bench = few_rows(monkeypatch, backbone, tmp_path)
+    saving = {"save_strategy": "steps", "save_steps": 2, "disable_tqdm": True}
+    whole = train_base(bench, 0, models=tmp_path / "whole", **saving)
+    killed = tmp_path / "killed"
+    if not (child := os.fork()):
+        try:
+            train_base(bench, 0, models=killed, callbacks=[Kill()], **saving)
+        finally:
+            os._exit(1)  # what goes wrong here must not go on as a second run of the tests
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert [path.parent.name for path in killed.glob(f"{WORK}/*/checkpoint-*/complete")] == ["checkpoint-2"]
+    assert_equal_models(whole, train_base(bench, 0, models=killed, **saving))

@@ -2,6 +2,7 @@
 
 import re
 
+import diffusers
 import pytest
 import torch
 import transformers
@@ -89,6 +90,15 @@ def test_a_published_backbone_is_at_a_commit_or_at_none():
         assert row.revision is None or re.fullmatch("[0-9a-f]{40}", row.revision)
         assert row.millions == pytest.approx(PUBLISHED[key].millions, rel=0.05), key
     assert not [key for key, row in BACKBONES.items() if row.hub_id is None and (row.revision or row.millions)]
+
+
+@pytest.mark.slow
+def test_the_published_drawer_has_its_published_size():
+    """The authors of Stable Diffusion say of version 1: 860 M for the U-Net, which is the part that is trained."""
+    config = {"sample_size": 64, "cross_attention_dim": 768}
+    with torch.device("meta"):
+        count = sum(weight.numel() for weight in diffusers.UNet2DConditionModel(**config).parameters())
+    assert BACKBONES["sd-v1-4"].millions == pytest.approx(count / 1e6, rel=0.005)
 
 
 @pytest.mark.slow
