@@ -23,6 +23,7 @@ from huggingface_hub import (
     get_session,
     get_token,
     hf_hub_download,
+    snapshot_download,
 )
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -114,11 +115,27 @@ def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
     Raises:
         FileNotFoundError: If it cannot be had; the message says why, in one line.
     """
-    try:
+    with _fetching(f"{name} of {repository}"):
         return Path(hf_hub_download(repository, name, repo_type="dataset", revision=revision))
+
+
+def fetch_model(repository: str) -> Path:
+    """Return the folder of a model repository, all of it of one commit, from the cache if it is there.
+
+    Raises:
+        FileNotFoundError: If it cannot be had; the message says why, in one line.
+    """
+    with _fetching(f"a folder or the model {repository}"):
+        return Path(snapshot_download(repository))
+
+
+@contextmanager
+def _fetching(what: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, HFValidationError, httpx2.HTTPError) as error:
         why = _reason(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        raise FileNotFoundError(f"expected {name} of {repository} from the Hub, got {why}") from error
+        raise FileNotFoundError(f"expected {what} from the Hub, got {why}") from error
 
 
 def commit_of(path: Path, name: str) -> str:

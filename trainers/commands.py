@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
+from mubench.hub_builders.hub import fetch_model
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio, check_seed
@@ -27,6 +29,8 @@ from mubench.trainers.scoring import Judge
 from mubench.trainers.settings import RECORDED, for_one_of, recorded_names
 from mubench.trainers.wrappers import WRAPPED
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
 
 @dataclass
 class RunArguments:
@@ -38,7 +42,7 @@ class RunArguments:
         backbone: Backbone key; the task's first by default.
         base_seed: Seed of the base model, or of the fresh model for methods that retrain.
         eval_seed: Seed of what a model is asked to draw.
-        base_model: Folder of the model to start from, in place of the one in ``models``.
+        base_model: Folder or Hub repository of the model to start from, in place of the one in ``models``.
         data: Dataset folder or Hub id.
         family: Deletion family.
         models: Folder of all models.
@@ -51,7 +55,7 @@ class RunArguments:
     backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
     eval_seed: int = field(default=0, metadata={"help": "seed of what a model is asked to draw"})
-    base_model: str | None = field(default=None, metadata={"help": "folder of the model to start from"})
+    base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
     data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
     family: str = field(default="canonical", metadata={"help": "deletion family"})
     models: str = field(default="models", metadata={"help": "folder of all models"})
@@ -129,10 +133,17 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
         base_seed=where.base_seed,
         seed=given.pop("seed", 0),
         arguments=training_flags(given),
-        base=Path(where.base_model) if where.base_model else None,
+        base=_base(where.base_model),
         models=Path(where.models),
     )
     return request, where
+
+
+def _base(name: str | None) -> Path | None:
+    """Return the folder of a model that is named by its path or its Hub id."""
+    if name is None or Path(name).exists() or not _HUB_ID.fullmatch(name):
+        return Path(name) if name else None
+    return fetch_model(name)
 
 
 def run_method(method: str, words: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mubench.hub_builders.build import build
+from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.hub import commit_of
 from mubench.hub_builders.load import load_task
 from mubench.hub_builders.publish import publish
@@ -71,6 +72,9 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.hub import fetch_model
+
 for name in sys.argv[1:]:
     model = AutoModelForImageClassification.from_pretrained(name).eval()
     processor = AutoImageProcessor.from_pretrained(name, backend="pil")
@@ -78,6 +82,7 @@ for name in sys.argv[1:]:
         said[name] = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits.tolist()
     assert processor.size
 said["base_model"] = ModelCard.load(sys.argv[2]).data.base_model
+said["identity"] = read_run(fetch_model(sys.argv[1])).identity
 print(json.dumps(said))
 """
 
@@ -172,6 +177,7 @@ def test_a_pushed_model_is_loaded_by_its_name(hub, walked, ask):
         assert said[name] == [pytest.approx(logits[0].tolist(), abs=1e-5)]
     assert said[pushed[0]] != said[pushed[1]]
     assert said["base_model"] == MODEL
+    assert said["identity"] == read_run(base).identity
 
 
 def finished(process):
