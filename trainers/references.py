@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,18 @@ class Group:
         forgotten = ranks < self.bench.info.forget_size(self.ratio)
         return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
 
+    @property
+    def judges(self) -> bool:
+        """Whether there is enough to judge against: a base model, and two retrained ones."""
+        return bool(self.bases) and len(self.retrained) > 1
+
     def require(self) -> None:
         """Check that there is something to judge against.
 
         Raises:
             FileNotFoundError: If base or retrained models are missing; the message names the command.
         """
-        if self.bases and len(self.retrained) > 1:
+        if self.judges:
             return
         task, backbone = self.bench.task.key, self.bench.backbone
         place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
@@ -61,20 +67,40 @@ class Group:
 
 
 def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
-    """Collect the finished runs on a bench at one ratio; runs on other data or another recipe do not belong.
-
-    Base and retrained models with options of their own, such as LoRA, are nothing to judge against.
-    """
-    here = bench.run(ratio=None, base_seed=0)
+    """Collect the finished runs on a bench at one ratio."""
     bases, retrained, unlearned = {}, {}, {}
-    for path in sorted(models.glob(f"*/{RUN_FILE}")):
-        run = read_run(path.parent)
-        if any(getattr(run, name) != getattr(here, name) for name in ("split", "backbone", "recipe", "eval_seed")):
-            continue
-        if run.method is None and not run.arguments:
-            bases[run.base_seed] = path.parent
-        elif run.ratio == ratio and run.method == "retrain" and run.tuned == "default":
-            retrained[run.base_seed] = path.parent
+    for folder, run in _runs_on(bench, models).items():
+        if _is_base(run):
+            bases[run.base_seed] = folder
+        elif run.ratio == ratio and _is_reference(run):
+            retrained[run.base_seed] = folder
         elif run.method is not None and run.ratio == ratio:
-            unlearned[path.parent] = run
+            unlearned[folder] = run
     return Group(bench=bench, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)
+
+
+def retrained_by_ratio(bench: Workbench, models: Path) -> dict[int, int]:
+    """Return every ratio of a bench and how many retrained models it has: none where there is no base model."""
+    runs = _runs_on(bench, models).values()
+    count = Counter(run.ratio for run in runs if _is_reference(run) and any(map(_is_base, runs)))
+    return {ratio: count[ratio] for ratio in sorted(bench.info.forget)}
+
+
+def _runs_on(bench: Workbench, models: Path) -> dict[Path, Run]:
+    """Return the finished runs on a bench, by folder; those on other data or of another recipe do not belong."""
+    here = bench.run(ratio=None, base_seed=0)
+    runs = {path.parent: read_run(path.parent) for path in sorted(models.glob(f"*/{RUN_FILE}"))}
+    same = ("split", "backbone", "recipe", "eval_seed")
+    return {
+        folder: run for folder, run in runs.items() if all(getattr(run, name) == getattr(here, name) for name in same)
+    }
+
+
+def _is_base(run: Run) -> bool:
+    """Whether it is a base model, without options of its own such as LoRA."""
+    return run.method is None and not run.arguments
+
+
+def _is_reference(run: Run) -> bool:
+    """Whether it is a retrained model that others may be judged against: without options of its own."""
+    return run.method == "retrain" and run.tuned == "default"

@@ -75,7 +75,8 @@ class Request:
         return self.models / name
 
     @property
-    def _base_command(self) -> str:
+    def base_command(self) -> str:
+        """Command that makes the bench's own base model."""
         return command(
             "hub_builders",
             "base",
@@ -98,7 +99,7 @@ class Request:
         bench, info = self.bench, self.bench.info
         folder = self.base or self.own_base
         if not folder.is_dir():
-            making = "" if self.base else f"; make it with: {self._base_command}"
+            making = "" if self.base else f"; make it with: {self.base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
         run = read_run(folder)
         wanted = (bench.task.key, info.tier, info.split, bench.backbone, self.base_seed)

@@ -47,7 +47,8 @@ def start(request: Request) -> tuple[PreTrainedModel, Any]:
     try:
         model, processor = bench.modality.load(folder)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}") from error
+        again = "" if request.base else f"; remove the folder and make it again with: {request.base_command}"
+        raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}{again}") from error
     if bench.task.kind in CLASSIFICATION:
         named, wanted = tuple((model.config.id2label or {}).values()), bench.info.labels
         if named != wanted:

@@ -8,7 +8,6 @@ from typing import Any
 from jobs.places import DATA, MODELS
 
 from handlers.checks import one_of, ratio_of
-from mubench.hub_builders.folders import RUN_FILE, read_run
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.load import TaskInfo, task_info
 from mubench.hub_builders.names import FAMILIES
@@ -17,7 +16,7 @@ from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
 from mubench.hub_builders.workbench import Workbench, workbench
 from mubench.trainers.applicability import methods_on
 from mubench.trainers.methods import METHODS
-from mubench.trainers.references import Group, find_group
+from mubench.trainers.references import Group, find_group, retrained_by_ratio
 
 USUAL_RATIO = 5
 
@@ -81,17 +80,7 @@ def ratios(task: Any, backbone: Any) -> dict[int, int]:
 
     One is enough to set a run beside, two to judge it.
     """
-    bench = bench_of(task, backbone)
-    here = bench.run(ratio=None, base_seed=0)
-    based, found = False, dict.fromkeys(sorted(bench.info.forget), 0)
-    for path in MODELS.glob(f"*/{RUN_FILE}"):
-        run = read_run(path.parent)
-        if any(getattr(run, name) != getattr(here, name) for name in ("split", "backbone", "recipe", "eval_seed")):
-            continue
-        based = based or (run.method is None and not run.arguments)
-        if run.method == "retrain" and run.tuned == "default" and run.ratio in found:
-            found[run.ratio] += 1
-    return {ratio: count if based else 0 for ratio, count in found.items()}
+    return retrained_by_ratio(bench_of(task, backbone), MODELS)
 
 
 def making(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
