@@ -157,9 +157,10 @@ def test_t_cache_counts_and_depth(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"trained": 0}, "trained must be 1 or more, got 0"),
-        ({"c": 0.0}, r"c must be positive and alpha 0 or more, got 0\.0 and 1200\.0"),
-        ({"alpha": -1.0}, r"c must be positive and alpha 0 or more, got 6\.5 and -1\.0"),
+        ({"trained": 0}, r"trained must be 1 or more, c positive and alpha 0 or more, got 0, 6\.5 and 1200\.0"),
+        ({"c": 0.0}, r"got 3, 0\.0 and 1200\.0"),
+        ({"alpha": -1.0}, r"got 3, 6\.5 and -1\.0"),
+        ({"weights": "("}, "weights must be a regular expression, got"),
         ({"layer": 8}, r"layer must be -8 to 7 for transformer\.h, got 8"),
         ({"weights": "nothing"}, r"weights must name matrices of transformer\.h\.0\., transformer\.h\.1\., got 'noth"),
     ],

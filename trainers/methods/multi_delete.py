@@ -90,6 +90,9 @@ class MultiDeleteTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, exchange the words of the forget rows, and freeze the head."""
+        named = {self.args.head, self.args.words, self.args.pictures}
+        if missing := named - {name for name, _ in self.model.named_modules()}:
+            raise ValueError(f"head, words and pictures must be modules of the model, got {', '.join(missing)}")
         self.teachers = {"original": self.frozen_original()}
         self.model.get_submodule(self.args.head).requires_grad_(False)  # no distance reaches it
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]

@@ -36,10 +36,13 @@ class RmuArguments(UnlearningArguments):
     def __post_init__(self) -> None:
         """Refuse what names no block or is no length or weight."""
         super().__post_init__()
-        if self.trained < 1:
-            raise ValueError(f"trained must be 1 or more, got {self.trained}")
-        if self.c <= 0 or self.alpha < 0:
-            raise ValueError(f"c must be positive and alpha 0 or more, got {self.c} and {self.alpha}")
+        if self.trained < 1 or self.c <= 0 or self.alpha < 0:
+            given = f"{self.trained}, {self.c} and {self.alpha}"
+            raise ValueError(f"trained must be 1 or more, c positive and alpha 0 or more, got {given}")
+        try:
+            re.compile(self.weights)
+        except re.error as error:
+            raise ValueError(f"weights must be a regular expression, got {self.weights!r} ({error})") from error
 
 
 def deviation(states: torch.Tensor, wanted: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
