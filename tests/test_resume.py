@@ -102,6 +102,16 @@ class Kill(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Steps(TrainerCallback):
+    """Notes the steps that are made: a run that began anew would end with the same weights."""
+
+    def __init__(self):
+        self.made = []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.made.append(state.global_step)
+
+
 @pytest.mark.parametrize("backbone", TASK_OF)
 def test_a_killed_training_of_every_mini_backbone_goes_on_exactly(backbone, monkeypatch, tmp_path):
     bench = few_rows(monkeypatch, backbone, tmp_path)
@@ -115,4 +125,6 @@ def test_a_killed_training_of_every_mini_backbone_goes_on_exactly(backbone, monk
             os._exit(1)  # what goes wrong here must not go on as a second run of the tests
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert [path.parent.name for path in killed.glob(f"{WORK}/*/checkpoint-*/complete")] == ["checkpoint-2"]
-    assert_equal_models(whole, train_base(bench, 0, models=killed, **saving))
+    steps = Steps()
+    assert_equal_models(whole, train_base(bench, 0, models=killed, callbacks=[steps], **saving))
+    assert steps.made == [3, 4, 5, 6]
