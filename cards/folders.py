@@ -64,10 +64,23 @@ def _card(folder: Path, run: Run, names: Mapping[str, str], rows: Mapping[str, R
 
 def write_model_cards(models: Path, rows: list[Result]) -> list[Path]:
     """Write the card of every model folder; a judged model's scores come from its row."""
-    runs = {file.parent: read_run(file.parent) for file in sorted(models.glob(f"*/{RUN_FILE}"))}
-    names = {run.identity: folder.name for folder, run in runs.items()}
+    runs = _runs(models)
+    return [_write_card(folder, runs, rows) for folder in runs]
+
+
+def write_model_card(folder: Path, rows: list[Result]) -> Path:
+    """Write the card of one model folder, whose parent lies beside it."""
+    return _write_card(folder, _runs(folder.parent), rows)
+
+
+def _runs(models: Path) -> dict[Path, Run]:
+    return {file.parent: read_run(file.parent) for file in sorted(models.glob(f"*/{RUN_FILE}"))}
+
+
+def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> Path:
+    names = {run.identity: other.name for other, run in runs.items()}
     judged = {row.identity: row for row in rows if row.identity is not None}
-    return [replace_card(folder / "README.md", _card(folder, run, names, judged)) for folder, run in runs.items()]
+    return replace_card(folder / "README.md", _card(folder, runs[folder], names, judged))
 
 
 def write_results_card(folder: Path, **place: Path) -> Path:

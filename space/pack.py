@@ -10,7 +10,7 @@ from pathlib import Path
 from mubench.hub_builders.cli import guarded
 from mubench.hub_builders.folders import RUN_FILE, read_run
 from mubench.hub_builders.hub import MARKS
-from mubench.hub_builders.names import DATASET
+from mubench.hub_builders.names import DATASET, FAMILIES
 from mubench.hub_builders.readme import committed
 
 SPACE = Path(__file__).resolve().parent
@@ -26,7 +26,8 @@ def _rows(place: Path) -> list[Path]:
         ValueError: If a task is of another tier.
         FileNotFoundError: If there are none.
     """
-    folders = [path for path in sorted(place.glob(f"{DATASET}*")) if committed(path)]
+    named = (place / f"{DATASET}{ending}" for ending in FAMILIES.values())
+    folders = [path for path in named if committed(path)]
     if not folders:
         raise FileNotFoundError(f"expected tasks in {place / DATASET}, got none; build them with: make data")
     others = sorted(

@@ -37,7 +37,7 @@ class Field:
         help: What it is, and the paper's value where that differs.
         low: Smallest number.
         high: Largest number.
-        optional: Whether nothing may be said.
+        optional: Whether nothing may be said: where that is the default.
     """
 
     name: str
@@ -78,7 +78,7 @@ def _field(field: dataclasses.Field[Any], hint: Any, usual: Mapping[str, Any]) -
         help=f"{words} The dataclass's default is {field.default}." if paper else words,
         low=low,
         high=high,
-        optional=type(None) in parts,
+        optional=type(None) in parts and default is None,
     )
 
 

@@ -82,7 +82,7 @@ def known(names: Any) -> list[Finished]:
     for name in names[:REMEMBERED] if isinstance(names, list) else []:
         try:
             found.append(finished(name))
-        except ValueError:
+        except (ValueError, FileNotFoundError):  # the second, if it is removed just now
             continue
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import shutil
@@ -18,13 +17,15 @@ from jobs.drawings import draw
 from jobs.outcome import outcome
 from jobs.places import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
 from jobs.pool import STOP
+from jobs.told import told
 from jobs.wish import Wish
+from mubench.cards.folders import write_model_card
 from mubench.hub_builders.base_models import train_base
 from mubench.hub_builders.folders import RUN_FILE, read_run
-from mubench.hub_builders.memory import TRAINING, TooLittleMemoryError, memory_told
-from mubench.hub_builders.terms import NonFiniteError
+from mubench.hub_builders.memory import TRAINING, memory_told
 from mubench.hub_builders.workbench import workbench
-from mubench.trainers.references import Group, find_group
+from mubench.trainers.references import find_group
+from mubench.trainers.results import read_result
 from mubench.trainers.run import Request, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.sweep import QUIET
@@ -32,8 +33,6 @@ from mubench.trainers.watch import Point, Watch
 from mubench.trainers.workers import quiet
 
 Tell = Callable[[dict[str, Any]], None]
-# What a run can fail of that its visitor should read.
-TOLD = (ValueError, FileNotFoundError, NonFiniteError, TooLittleMemoryError)
 RETRAINED = (0, 1, 2)
 
 
@@ -67,8 +66,8 @@ def run(wish: Wish, name: str, tell: Tell) -> None:
     model = unlearn(request, [Watch(note)])
     tell({"stage": "judging"})
     group = find_group(bench, wish.ratio, MODELS)
-    if judgeable(group):
-        Judge(group, folder / ROWS).run(model)
+    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.judges else []
+    write_model_card(model, rows)
     shown = outcome(group, model, wish.base_seed)
     if bench.task.kind == "text_to_image":
         tell({"stage": "drawing"})
@@ -76,11 +75,6 @@ def run(wish: Wish, name: str, tell: Tell) -> None:
     write_text(folder / POINTS, json.dumps(points))
     shutil.rmtree(folder / "models" / ".work", ignore_errors=True)
     write_text(folder / OUTCOME, json.dumps({**shown, "model": model.name, "took_s": time.monotonic() - start}))
-
-
-def judgeable(group: Group) -> bool:
-    """Whether there is enough to judge against: S needs two retrained models."""
-    return bool(group.bases) and len(group.retrained) > 1
 
 
 def _lend_bases(task: str, models: Path) -> None:
@@ -134,11 +128,8 @@ def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
             WORK[wish.kind](wish, name, tell)
     except StoppedError:
         return {"end": "cancelled"}
-    except TOLD as error:
-        return {"end": "failed", "error": " ".join(str(error).split())}
-    except Exception:  # a fault of ours: the visitor is told so, the log has it, and the next job is served
-        logging.getLogger(__name__).exception("a job failed")
-        return {"end": "failed", "error": "something went wrong here, not with you"}
+    except Exception as error:  # whatever it is, the next job is served
+        return {"end": "failed", "error": told(error)}
     return {"end": "finished"}
 
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 from handlers.runs import REMEMBERED
-
-MISTAKES = (ValueError, FileNotFoundError)
+from jobs.told import told
 
 
 def _told(error: Exception) -> gr.Error:
-    if isinstance(error, gr.Error):
-        return error
-    if isinstance(error, MISTAKES):
-        return gr.Error(" ".join(str(error).split()), print_exception=False)
-    logging.getLogger(__name__).error("a handler failed", exc_info=error)
-    return gr.Error("something went wrong here, not with you", print_exception=False)
+    return error if isinstance(error, gr.Error) else gr.Error(told(error), print_exception=False)
 
 
 def one_line(function: Callable[..., Any]) -> Callable[..., Any]:

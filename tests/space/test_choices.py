@@ -102,6 +102,8 @@ def test_a_form_hands_on_what_differs_and_nothing_else(space: Import) -> None:
     other = [field for field in form if field.name == "alpha" and field.default != 0.5]
     assert all("dataclass's default is 0.5" in field.help for field in other)
     assert arguments.checked(form, None) == {}
+    (layer,) = [field for field in arguments.fields("cifar10", "resnet", "rmu") if field.name == "layer"]
+    assert layer.default is not None and not layer.optional  # no command line says that there is none
 
 
 @pytest.mark.parametrize("given", [

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mubench.hub_builders.base_models import train_eye
-from mubench.hub_builders.outputs import PictureOutputs
+from mubench.hub_builders.outputs import PictureOutputs, read_outputs
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.results import read_results
 from tests.few import RATIO as FEW_RATIO
@@ -44,13 +44,18 @@ def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
     assert told[-1] == {"stage": "judging"}
     assert [point["step"] for point in told[:-1]] == sorted({point["step"] for point in told[:-1]})
     assert {"forget", "retain", "seconds", "steps"} <= set(told[0])
+    (card,) = [path for path in Path("runs", name, "models").glob("*/README.md") if not path.parent.is_symlink()]
+    assert "base_model: cifar10-mini-resnet\n" in card.read_text() and "test_score" in card.read_text()
     run = space("handlers.runs").finished(name)
     assert run.row == row
     assert len(run.shown["scores"]["retrained"]) == 3
     assert len(run.shown["losses"]["base"]["forget"]) == FORGET
     assert run.shown["rows"][0].keys() == {"id", "base", "unlearned", "retrained"}
     base = json.loads(Path("runs", name, "outcome.json").read_text())["scores"]["base"][0]
-    assert base["forget"] >= run.shown["scores"]["this run"][0]["forget"] - 0.5
+    stored = read_outputs(walking.models / "cifar10-mini-resnet" / "reference")["train"]
+    assert base["retain"] * (len(stored) - FORGET) + base["forget"] * FORGET == pytest.approx(
+        stored.correct.sum(), abs=0.02
+    )
     for part in (
         space("handlers.outcome").rows_shown(name),
         space("handlers.outcome").attack_shown(name, "base", 0.1),
@@ -58,6 +63,19 @@ def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
         assert "<" in part and "nan" not in part
     page = space("handlers.outcome").rows_shown(name, "most changed")
     assert page.count("<figure") == 12 and page.count("data:image/png") == 12
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (ValueError("expected a whole model in models/a-b/model.safetensors, got: none"),
+     "expected a whole model in a file here, got: none"),
+    (FileNotFoundError("expected rows in /srv/space/results/x.json; make them with: make demo"),
+     "expected rows in a file here; make them with: make demo"),
+    (ValueError("gamma must be a number from 0 to 1,\n  got 3"), "gamma must be a number from 0 to 1, got 3"),
+    (FileNotFoundError(2, "No such file", "/srv/x"), "something went wrong here, not with you"),
+    (KeyError("x"), "something went wrong here, not with you"),
+])  # fmt: skip
+def test_what_a_visitor_is_told_names_no_place(space: Import, error: Exception, said: str) -> None:
+    assert space("jobs.told").told(error) == said
 
 
 def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Walk, wish: Any, name: str) -> None:
