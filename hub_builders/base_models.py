@@ -175,6 +175,16 @@ def recorded_options(args: TaskArguments) -> dict[str, Any]:
     return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
 
 
+def _check_recipe(bench: Workbench, given: Mapping[str, Any]) -> None:
+    """Refuse to change what base and retrained models share: they must differ in nothing but the rows."""
+    fixed = sorted({*given} & {*recipe_arguments(bench.recipe)} - {*STEP})
+    if fixed:
+        raise ValueError(
+            f"expected the recipe's {', '.join(fixed)}, which all base and retrained models of {bench.task.key} share "
+            f"(`recipes` in hub_builders/tasks.py), got {', '.join(f'{name}={given[name]}' for name in fixed)}"
+        )
+
+
 def train_base(
     bench: Workbench,
     base_seed: int,
@@ -200,6 +210,7 @@ def train_base(
         ValueError: If an argument could change the result, or has no meaning for the task, or the seed is none.
     """
     names.check_seed("base_seed", base_seed)
+    _check_recipe(bench, arguments)
     check_arguments(arguments, (*STEP, *LORA, *SWITCHES))
     settings = {**arguments, **recipe_arguments(bench.recipe, arguments)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != bench.recipe.batch_size:

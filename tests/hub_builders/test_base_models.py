@@ -90,8 +90,17 @@ def test_training_moves_every_weight(walked):
         assert not torch.equal(before, after), name
 
 
+def test_the_recipe_is_named_where_a_base_model_is_to_differ_from_it(walked):
+    said = (
+        r"expected the recipe's learning_rate, num_train_epochs, .* of cifar10 share .* got learning_rate=0\.1, num_"
+    )
+    with pytest.raises(ValueError, match=said):
+        train_base(walked.bench(), 0, models=walked.models, num_train_epochs=1, learning_rate=0.1)
+
+
 @pytest.mark.parametrize(
-    "name", ["learning_rate", "seed", "bf16_full_eval", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"]
+    "name",
+    ["seed", "dataloader_drop_last", "bf16_full_eval", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"],
 )
 def test_what_could_change_the_result_is_refused(own_walk, name):
     before = files(own_walk.models)
