@@ -43,6 +43,6 @@ def test_what_tuning_found_lies_over_the_first_guesses():
             assert set(found.arguments) <= set(space_of(method))
             assert 0 <= found.first <= found.best <= 1
             assert 1 <= found.worst_of <= len(ON[kind, family])
-            assert found.trials in (8, 16)
+            assert found.trials in ((6,) if family == "mini-t5" else (8, 16))
             # A second round starts from what the first found; a default that left one class is replaced at S 0, too.
             assert found.trials == 16 or found.best == 0 or bool(found.arguments) == (found.best > found.first)
