@@ -145,6 +145,7 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
     ("text_generation", "mini-llama"): {
         "neg_grad": Tuned({"learning_rate": 0.00021, "num_train_epochs": 8}, 0.08, 0.53, 1, 8),
         "bad_teaching": Tuned({"learning_rate": 0.00068, "num_train_epochs": 1, "retain_share": 1.0}, 0.00, 0.03, 1, 8),  # noqa: E501
+        "scrub": Tuned({"learning_rate": 0.016, "num_train_epochs": 2, "alpha": 0.019, "msteps": 1}, 0.00, 0.60, 2, 16),  # noqa: E501
         "neg_grad_plus": Tuned({"learning_rate": 0.0014, "num_train_epochs": 1, "alpha": 0.98}, 0.00, 0.00, 2, 16),
         "l1_sparse": Tuned({"learning_rate": 0.0024, "num_train_epochs": 4, "gamma": 0.0018}, 0.58, 0.71, 2, 8),
         "eu_k": Tuned({"learning_rate": 0.00064, "num_train_epochs": 3, "k": 1}, 0.00, 0.12, 2, 8),
