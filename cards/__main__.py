@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from mubench.cards.formats import as_text
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.matrix import as_matrix
+from mubench.cards.shipped import SHIPPED
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.names import DATASET, is_dataset_folder
@@ -25,6 +27,7 @@ def parser() -> Parser:
     one.add_argument("--data", type=Path, default=Path(DATASET), help="dataset folder; mu-bench: and its sisters")
     one.add_argument("--models", type=Path, default=Path("models"), help="folder of model folders")
     one.add_argument("--results", type=Path, default=Path("results"), help="folder of result rows")
+    one.add_argument("--shipped", action="store_true", help="show the measured rows that come with the suite")
     return one
 
 
@@ -82,13 +85,20 @@ def write_all(data: Path, models: Path, results: Path) -> None:
         print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
 
 
+def _make(options: argparse.Namespace) -> None:
+    if options.what in SHOWN:
+        results = SHIPPED if options.shipped else options.results
+        print_tables(options.data, options.models, results, SHOWN[options.what])
+    elif options.shipped:
+        raise ValueError(f"expected --shipped with {' or '.join(SHOWN)}, got it where cards are written")
+    else:
+        write_all(options.data, options.models, options.results)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
     options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
-    place = options.data, options.models, options.results
-    if options.what in SHOWN:
-        return guarded(lambda: print_tables(*place, SHOWN[options.what]))
-    return guarded(lambda: write_all(*place))
+    return guarded(lambda: _make(options))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ _DECODE = (
     "from datasets import load_dataset\nfrom mubench.hub_builders import decode\n\n"
     'ds = decode(load_dataset("{repository}", "{config}"))\n'
 )
-_LABEL = 'row, names = ds["forget"][0], ds["forget"].features["label"].names\n'
+_LABEL = 'row, names = ds["{split}"][0], ds["{split}"].features["label"].names\n'
 
 USAGE: dict[Kind, str] = {
     "image_classification": _LOAD + _LABEL + 'print(row["image"].size, names[row["label"]])\n',
@@ -19,9 +19,9 @@ USAGE: dict[Kind, str] = {
     "audio_classification": _DECODE + _LABEL
     + 'print(row["audio"]["array"].shape, row["audio"]["sampling_rate"], "->", names[row["label"]])\n',
     "video_classification": _DECODE + _LABEL + 'print(row["video"].shape, "->", names[row["label"]])\n',
-    "summarization": _LOAD + 'row = ds["forget"][0]\nprint(row["dialogue"], "->", row["summary"])\n',
-    "text_generation": _LOAD + 'for name, value in ds["forget"][0].items():\n    print(name, value, sep=": ")\n',
-    "text_to_image": _LOAD + 'row = ds["forget"][0]\nprint(row["caption"], "->", row["image"].size)\n',
+    "summarization": _LOAD + 'row = ds["{split}"][0]\nprint(row["dialogue"], "->", row["summary"])\n',
+    "text_generation": _LOAD + 'for name, value in ds["{split}"][0].items():\n    print(name, value, sep=": ")\n',
+    "text_to_image": _LOAD + 'row = ds["{split}"][0]\nprint(row["caption"], "->", row["image"].size)\n',
 }  # fmt: skip
 
 # What the reference outputs of a model hold, where it is not logits.
@@ -48,6 +48,6 @@ def model_usage(kind: Kind, *, folder: str, pretrained: bool) -> str | None:
     return (_DRAW if pretrained else _DRAW_MINI).format(folder=folder)
 
 
-def usage(kind: Kind, *, repository: str, config: str) -> str:
-    """Return the example of a kind of task, about a config of a repository."""
-    return USAGE[kind].format(repository=repository, config=config)
+def usage(kind: Kind, *, repository: str, config: str, split: str = "forget") -> str:
+    """Return the example of a kind of task, about a split of a config of a repository."""
+    return USAGE[kind].format(repository=repository, config=config, split=split)

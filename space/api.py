@@ -108,9 +108,14 @@ def compare(runs: list[str]) -> Data:
 
 
 @one_line
-def leaderboard(filters: dict[str, list[str]] | None = None, runs: list[str] | None = None) -> list[Data]:
-    """Return the lines of the leaderboard that have the given tiers, tasks, backbones, ratios and methods."""
-    chosen = board.filtered(board.lines(runs), filters or {})
+def leaderboard(
+    filters: dict[str, list[str]] | None = None, runs: list[str] | None = None, rows: list[str] | None = None
+) -> list[Data]:
+    """Return the lines of the leaderboard that have the given tiers, tasks, backbones, ratios, methods and origins.
+
+    Runs of yours and rows that are sent in, each as the text of its JSON file, stand beside the others.
+    """
+    chosen = board.filtered(board.lines(runs, board.sent_in(rows)), filters or {})
     return [dict(zip(board.HEAD, line.words(), strict=True)) for line in chosen]
 
 

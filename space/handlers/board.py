@@ -1,4 +1,4 @@
-"""The leaderboard: the rows of ``./results``, a visitor's own runs, and rows that somebody sent in."""
+"""The leaderboard: shipped rows, those of ``./results``, a visitor's own runs, and rows that somebody sent in."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from typing import Any
 from jobs.places import RESULTS
 from pydantic import ValidationError
 
-from handlers.checks import number, shown
+from handlers.checks import number, one_of, shown
 from handlers.runs import known
 from handlers.scatter import Mark, scatter
 from handlers.tables import table
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
-from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.cards.shipped import shipped_tables
+from mubench.hub_builders.tasks import TASKS
+from mubench.trainers.metrics import METRICS
 from mubench.trainers.results import read_results
 from mubench.trainers.rows import Result
 
 LARGEST_ROW = 200_000
-LARGEST_SHARE = 1e6
+# Rows that somebody may have shown beside the others.
+MOST_SUBMITTED = 10
+LARGEST = 1e6
 PARTS = ("tier", "task", "backbone", "ratio", "method")
-SHIPPED, CONTROL, YOURS, SUBMITTED = "shipped", "control", "yours", "submitted"
-STYLE = {SHIPPED: "mu-run", CONTROL: "mu-base", YOURS: "mu-c4", SUBMITTED: "mu-test"}
+FILTERS = (*PARTS, "origin")
+SHIPPED, HERE, CONTROL, YOURS, SUBMITTED = "shipped", "here", "control", "yours", "submitted"
+RANKED = (SHIPPED, HERE)
+STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", CONTROL: "mu-base", YOURS: "mu-c4", SUBMITTED: "mu-test"}
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
     "submitted rows are never ranked.",
     "method": "The method, and the arguments that tell it from others of the same method.",
     "setting": "Tier, task, backbone and the percentage that was deleted.",
-    "origin": "Shipped with this Space, a control, a run of yours, or submitted by you and not checked by anybody.",
+    "origin": "Measured and shipped with the suite, made here in this Space's folder, a control, a run of yours, or "
+    "submitted by you and not checked by anybody. What was made here is ranked apart from what was shipped.",
     "runs": "Runs that the line is the mean of.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Two-level bootstrap over base seeds, retrained models and forget rows.",
@@ -64,29 +71,33 @@ class Line:
     def words(self) -> list[str]:
         """Return its cells, as in ``HEAD``."""
         rank, name, *rest = cells(self.entry)
-        rank = {SHIPPED: f"={rank}" if self.tied else rank}.get(self.origin, self.origin)
+        rank = self.origin if self.origin not in RANKED else f"={rank}" if self.tied else rank
         row = self.row
         place = f"{row.task} ({row.tier}), {row.backbone}, {row.ratio} %"
         place += "" if row.family == "canonical" else f", {row.family}"
+        place += f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
+        place += f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
         return [rank, name, place, self.origin, *rest]
 
 
 def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
-    """Return every line: of each setting the ranked ones, then a visitor's, then controls.
+    """Return every line: of each setting the ranked ones, shipped and made here, then a visitor's, then controls.
 
     Args:
         own: Names of a visitor's runs.
         submitted: Rows that were sent in.
 
     Raises:
-        ValueError: If a shipped row is damaged, or rows of one table were judged against different models.
+        FileNotFoundError: If the suite came without its shipped rows.
+        ValueError: If a row is damaged, or rows of one table were judged against different models.
     """
     rows = read_results(RESULTS) if any(RESULTS.glob("*.json")) else []
-    found = [line for each in tables(rows) for line in _lines(each)]
+    found = [line for each in shipped_tables() for line in _lines(each, SHIPPED)]
+    found += [line for each in tables(rows) for line in _lines(each, HERE)]
     theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
     found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
     found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
-    order = {SHIPPED: 0, YOURS: 1, SUBMITTED: 2, CONTROL: 3}
+    order = {SHIPPED: 0, HERE: 1, YOURS: 2, SUBMITTED: 3, CONTROL: 4}
 
     def place(line: Line) -> tuple[Any, ...]:
         row = line.row
@@ -95,21 +106,26 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
     return sorted(found, key=place)  # a stable sort: ranks stay in order
 
 
-def _lines(each: Table) -> list[Line]:
+def _lines(each: Table, origin: str) -> list[Line]:
     ranks = [entry.rank for entry in each.entries]
-    ranked = [Line(e, SHIPPED, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
+    ranked = [Line(e, origin, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
     return [*ranked, *(Line(entry, CONTROL) for entry in each.controls)]
 
 
 def part(line: Line, name: str) -> str:
     """Return what a line is filtered by."""
-    return str(getattr(line.row, name))
+    return line.origin if name == "origin" else str(getattr(line.row, name))
 
 
 def filters(every: Sequence[Line]) -> dict[str, list[str]]:
     """Return what there is to filter by."""
-    found = {name: sorted({part(line, name) for line in every}) for name in PARTS}
+    found = {name: sorted({part(line, name) for line in every}) for name in FILTERS}
     return {**found, "ratio": sorted(found["ratio"], key=int)}
+
+
+def at_first(name: str, values: Sequence[str]) -> list[str]:
+    """Return what a filter is set to before anybody has: one task, for ranks of several say nothing side by side."""
+    return [key for key in TASKS if key in values][:1] if name == "task" else []
 
 
 def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
@@ -121,8 +137,8 @@ def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
     if not isinstance(chosen, dict):
         raise ValueError(f"filters must be lists of values by name, got {shown(chosen)}")  # noqa: TRY004
     for name, values in chosen.items():
-        if name not in PARTS or not isinstance(values, list):
-            raise ValueError(f"filters must be lists of values of {', '.join(PARTS)}, got {shown({name: values})}")
+        if name not in FILTERS or not isinstance(values, list):
+            raise ValueError(f"filters must be lists of values of {', '.join(FILTERS)}, got {shown({name: values})}")
     wanted = {name: set(map(str, values)) for name, values in chosen.items() if values}
     return [line for line in every if all(part(line, name) in values for name, values in wanted.items())]
 
@@ -130,7 +146,7 @@ def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
 def board_shown(chosen: Sequence[Line]) -> str:
     """Return lines as a table."""
     if not chosen:
-        return '<p class="mu-note">No rows yet. Run a method in Try out, or make some with: make demo</p>'
+        return '<p class="mu-note">The filters leave no row: take one away, or run such a method in Try out.</p>'
     return table(list(MEANING.items()), [line.words() for line in chosen], label="Leaderboard")
 
 
@@ -186,21 +202,30 @@ def checked_row(text: Any) -> Result:
         raise ValueError(f"expected a result row, got {place}: {first['msg'][:200]}") from error
     except RecursionError as error:
         raise ValueError("expected a result row, got JSON nested too deeply") from error
-    if row.task not in TASKS or row.backbone not in BACKBONES:
+    if row.task not in TASKS or row.backbone not in TASKS[row.task].recipes:
         raise ValueError(
-            f"expected a task and a backbone of the suite, got {shown(row.task)} and {shown(row.backbone)}"
+            f"expected a task of the suite and a backbone of it, got {shown(row.task)} and {shown(row.backbone)}"
         )
     for name, value in (("method", row.method), ("run_id", row.run_id), ("family", row.family)):
         if not value.replace("_", "").replace("-", "").replace(".", "").isalnum() or len(value) > 120:
             raise ValueError(f"{name} must be a plain name, got {shown(value)}")
-    _check_shares(row)
-    cells(make_entry(row.method, [row]))
+    _check_numbers(row)
+    line = Line(make_entry(row.method, [row]), SUBMITTED)
+    line.words(), cost_chart([line]), parts_chart([line])
     return row
 
 
-def _check_shares(row: Result) -> None:
+def _check_numbers(row: Result) -> None:
+    """Refuse numbers that no run has, or that no chart has a place for."""
     for name in ("seconds_share", "passes_share"):
-        number(name, row.cost.get(name, 0), 0, LARGEST_SHARE)
+        if share := row.cost.get(name, 0):
+            number(name, share, 1 / LARGEST, LARGEST)
+    for name, value in row.metrics.items():
+        low, high = METRICS[one_of("metric", name, METRICS)].range
+        number(name, value.value, max(low, -LARGEST), min(high, LARGEST))
+    if row.interval:
+        number("interval", row.interval.low, 0, row.interval.high)
+        number("interval", row.interval.high, row.interval.low, 1)
 
 
 def row_summary(row: Result) -> dict[str, Any]:
@@ -209,6 +234,17 @@ def row_summary(row: Result) -> dict[str, Any]:
     span = [row.interval.low, row.interval.high] if row.interval else None
     place = {name: getattr(row, name) for name in ("run_id", *PARTS, "seed", "base_seed")}
     return {**place, "score": score, "interval": span, "provisional": row.provisional, "flags": list(row.flags)}
+
+
+def sent_in(texts: Any) -> list[Result]:
+    """Return rows that a program sends with its question, of which only the first few are looked at.
+
+    Raises:
+        ValueError: If they are no list, or one of them is no row.
+    """
+    if not isinstance(texts, list | None):
+        raise ValueError(f"rows must be a list of texts, got {shown(texts)}")  # noqa: TRY004
+    return [checked_row(text) for text in (texts or [])[:MOST_SUBMITTED]]
 
 
 def submitted_rows(texts: Any) -> list[Result]:

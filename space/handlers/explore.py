@@ -18,7 +18,9 @@ from mubench.hub_builders.tasks import get_task
 
 PAGE = 12
 MOST_CLASSES = 30
-BALANCE = {"forget": "mu-forget", "retain": "mu-retain"}
+BALANCE = {"train": "mu-retain", "forget": "mu-forget", "retain": "mu-retain"}
+# What stands for the config in which nothing is deleted.
+WHOLE = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,16 @@ class Config:
 
     Attributes:
         info: The task as it is built.
-        ratio: Percentage deleted.
+        ratio: Percentage deleted; 0 for the config whose training rows are undivided.
     """
 
     info: TaskInfo
     ratio: int
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Splits that the training rows are in."""
+        return ("forget", "retain") if self.ratio else ("train",)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -44,15 +51,16 @@ class Config:
         if not self.info.labels:
             return {}
         rows = splits(self.info, self.ratio)
-        found = {side: Counter(rows[side].with_format("arrow")["label"].to_pylist()) for side in BALANCE}
-        return {name: {side: found[side][index] for side in BALANCE} for index, name in enumerate(self.info.labels)}
+        found = {side: Counter(rows[side].with_format("arrow")["label"].to_pylist()) for side in self.sides}
+        return {name: {side: found[side][index] for side in found} for index, name in enumerate(self.info.labels)}
 
     @property
     def code(self) -> str:
         """How to load it."""
         folder = dataset_folder(self.info.family)
         kind = get_task(self.info.task).kind
-        return usage(kind, repository=folder, config=config_name(self.info.task, self.ratio, self.info.family))
+        name = config_name(self.info.task, self.ratio or None, self.info.family)
+        return usage(kind, repository=folder, config=name, split=self.sides[0])
 
 
 def config(family: Any, task: Any, ratio: Any) -> Config:
@@ -62,7 +70,7 @@ def config(family: Any, task: Any, ratio: Any) -> Config:
         ValueError: If there is none of that family, task and ratio.
     """
     info = info_of(task, one_of("family", family, families()))
-    return Config(info=info, ratio=ratio_of(ratio, sorted(info.forget)))
+    return Config(info=info, ratio=ratio_of(ratio, [WHOLE, *sorted(info.forget)]))
 
 
 def narrowed(family: Any, task: Any, ratio: Any) -> dict[str, Any]:
@@ -77,8 +85,8 @@ def narrowed(family: Any, task: Any, ratio: Any) -> dict[str, Any]:
     family = one_of("family", family, known) if family else known[0]
     tasks = built(family)
     task = task if task in tasks else tasks[0]
-    ratios = [str(each) for each in sorted(info_of(task, family).forget)]
-    ratio = str(ratio) if str(ratio) in ratios else ("5" if "5" in ratios else ratios[0])
+    ratios = [str(each) for each in (WHOLE, *sorted(info_of(task, family).forget))]
+    ratio = str(ratio) if str(ratio) in ratios else ("5" if "5" in ratios else ratios[1])
     lists = {"families": known, "tasks": tasks, "ratios": ratios}
     return {**lists, "chosen": {"family": family, "task": task, "ratio": ratio}}
 
@@ -96,8 +104,9 @@ def words(found: Config) -> str:
 
 def counts_shown(found: Config) -> str:
     """Return the rows of every split."""
-    total = sum(found.counts[side] for side in BALANCE)
+    total = sum(found.counts[side] for side in found.sides)
     meaning = {
+        "train": "All training rows.",
         "forget": "Training rows that are to be forgotten.",
         "retain": "The other training rows.",
         "validation": "For tuning alone.",
@@ -105,7 +114,7 @@ def counts_shown(found: Config) -> str:
         "ood": "Rows from elsewhere.",
     }
     lines = [
-        [name, f"{count:,}", f"{count / total:.1%}" if name in BALANCE else "-", meaning[name]]
+        [name, f"{count:,}", f"{count / total:.1%}" if name in found.sides else "-", meaning[name]]
         for name, count in found.counts.items()
     ]
     head = [
@@ -122,8 +131,8 @@ def balance_shown(found: Config) -> str:
     if not found.balance:
         return '<p class="mu-note">Rows of this task have no class.</p>'
     classes = dict(sorted(found.balance.items(), key=lambda item: -sum(item[1].values()))[:MOST_CLASSES])
-    totals = {side: sum(each[side] for each in found.balance.values()) or 1 for side in BALANCE}
-    most = max(each[side] / totals[side] for each in classes.values() for side in BALANCE) or 1
+    totals = {side: sum(each[side] for each in found.balance.values()) or 1 for side in found.sides}
+    most = max(each[side] / totals[side] for each in classes.values() for side in found.sides) or 1
     groups = {
         name: {
             side: (count / totals[side] / most, f"{count:,} ({count / totals[side]:.1%})")

@@ -29,8 +29,10 @@ def _loaded(task: str, family: str, _: str) -> DatasetDict:
 
 
 def splits(info: TaskInfo, ratio: int) -> dict[str, Dataset]:
-    """Return the rows of a config, by split."""
+    """Return the rows of a config, by split; at ratio 0 the training rows are undivided."""
     stored = _loaded(info.task, info.family, info.files)
+    if not ratio:
+        return dict(stored)
     forget, retain = forget_retain(stored["train"], info.forget_size(ratio))
     return {"forget": forget, "retain": retain, **{name: rows for name, rows in stored.items() if name != "train"}}
 

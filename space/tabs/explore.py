@@ -19,7 +19,7 @@ def explore(tab: gr.Tab) -> None:
     with gr.Row():
         family = menu("Deletion family", first["families"], chosen["family"])
         task = menu("Task", first["tasks"], chosen["task"])
-        ratio = menu("Deleted rows (%)", first["ratios"], chosen["ratio"])
+        ratio = menu("Deleted rows (%; 0 is all rows)", first["ratios"], chosen["ratio"])
     words = gr.HTML(elem_id="config")
     with gr.Row():
         with gr.Column(min_width=300):
@@ -45,9 +45,9 @@ def explore(tab: gr.Tab) -> None:
             shows.words(found),
             shows.counts_shown(found),
             shows.balance_shown(found),
-            gr.update(choices=list(found.counts), value="forget"),
+            gr.update(choices=list(found.counts), value=found.sides[0]),
             1,
-            shows.samples_shown(found, "forget", 1),
+            shows.samples_shown(found, found.sides[0], 1),
             found.code,
         ]
 

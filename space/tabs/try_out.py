@@ -83,9 +83,9 @@ class TryOut:
         gr.on(triggers, self.refresh, self.menus, after, **LATEST)
         live = [self.told, self.current, self.stop]
         inputs = [self.mine, *self.menus, self.seed, self.kept]
-        self.go.click(self.run, inputs, [*live, self.mine, *self.outcome.parts], **follows)
-        trained = self.train.click(self.references, self.menus, live, **follows)
-        trained.success(self.refresh, self.menus, after, **UNCHECKED)
+        self.go.click(self.run, inputs, [*live, self.train, self.mine, *self.outcome.parts], **follows)
+        trained = self.train.click(self.references, self.menus, [*live, self.go], **follows)
+        trained.then(self.refresh, self.menus, after, **UNCHECKED)
         self.stop.click(self.end, self.current, None, **QUIET)
         self.outcome.connect(tab, self.mine)
 
@@ -102,9 +102,10 @@ class TryOut:
             gr.update(interactive=count > 0),
         ]
 
-    def progress(self, now: Status) -> dict[Any, Any]:
-        """Return how far a job is."""
-        return {self.told: progress_shown(now), self.current: now.run, self.stop: gr.update(interactive=not now.over)}
+    def progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:
+        """Return how far a job is; what would take its place on the page waits until it is over."""
+        going = {self.stop: gr.update(interactive=not now.over), other: gr.update(interactive=now.over)}
+        return {self.told: progress_shown(now), self.current: now.run, **going}
 
     @one_line
     async def run(self, request: gr.Request, names: Any, *picked: Any) -> AsyncIterator[Any]:
@@ -114,7 +115,7 @@ class TryOut:
         job = await asyncio.to_thread(start, str(request.session_hash), choice)
         yield {self.outcome.all: gr.update(visible=False)}  # what is shown is never another run's
         async for now in follow(job.name):
-            shown = self.progress(now)
+            shown = self.progress(now, self.train)
             if now.state == "finished":
                 shown |= await asyncio.to_thread(self.outcome.shown, job.name)
                 shown[self.mine] = remembered(names, job.name)
@@ -125,7 +126,7 @@ class TryOut:
         """Train what a setting lacks."""
         job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*picked[:3]))
         async for now in follow(job.name):
-            yield self.progress(now)
+            yield self.progress(now, self.go)
 
     @staticmethod
     @one_line

@@ -172,8 +172,9 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     assert json.loads(client.predict(run, api_name="/row"))["seed"] == 5
     assert client.predict(run, api_name="/download").startswith("UEsDB")  # "PK", the head of a zip file
     assert client.predict([run, run], api_name="/compare")["S"][0]
-    lines = client.predict({}, [run], api_name="/leaderboard")
-    assert {"yours", "control"} == {line["origin"] for line in lines}
+    given = [{"task": ["cifar10"]}, [run], [json.dumps(make_row("scrub").model_dump(mode="json"))]]
+    lines = client.predict(*given, api_name="/leaderboard")
+    assert {"shipped", "yours", "submitted", "control"} == {line["origin"] for line in lines}
     assert client.predict("canonical", "cifar10", str(RATIO), api_name="/data")["counts"]["forget"] == 16
     (first, *_) = client.predict("canonical", "cifar10", str(RATIO), "forget", api_name="/samples")
     assert first["example_id"] == last["rows"][0]["id"]
@@ -204,6 +205,8 @@ def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, 
         ("/attack", ["0" * 24, 1e300]),
         ("/compare", [["x"] * 1000]),
         ("/leaderboard", [{"path": ["/etc"]}]),
+        ("/leaderboard", [{}, [], ["{}"]]),
+        ("/leaderboard", [{}, [], "x"]),
         ("/submit", ["{" * 5000]),
         ("/submit", [json.dumps({"run_id": evil})]),
         ("/data", ["canonical", "../..", "5"]),

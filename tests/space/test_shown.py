@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mubench.cards.leaderboard import tables
 from mubench.trainers.results import to_json, write_result
 from tests.cards.conftest import make_row
 from tests.space.conftest import SPACE, Import, made_up
@@ -56,10 +57,15 @@ def test_handlers_and_jobs_know_no_gradio() -> None:
         assert not [name for name in names if name.split(".")[0] in ("gradio", "tabs", "app", "api")], path
 
 
-def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
-    space: Import, place: Path, demo_rows: Any
-) -> None:
-    board = space("handlers.board")
+@pytest.fixture
+def board(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The leaderboard of a suite that ships no rows."""
+    found = space("handlers.board")
+    monkeypatch.setattr(found, "shipped_tables", tuple)
+    return found
+
+
+def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any, place: Path, demo_rows: Any) -> None:
     assert board.lines() == []
     whole(board.board_shown([]))
     for row in demo_rows:
@@ -67,7 +73,7 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
     own = made_up(score=0.6)
     lines = board.lines([own, "0" * 24, "../etc", 5])
     words = [line.words() for line in lines]
-    assert [line[:2] for line in words if line[3] == "shipped"][:3] == [
+    assert [line[:2] for line in words if line[3] == "here"][:3] == [
         ["=1*", "salun"], ["=1*", "scrub"], ["3*", "finetune"],
     ]  # fmt: skip
     assert [line[0] for line in words if line[3] in ("yours", "control")].count("yours") == 1
@@ -78,6 +84,22 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
     for page in (board.board_shown(lines), board.cost_chart(lines), board.parts_chart(lines)):
         assert {"table", "svg"} & set(whole(page))
     assert board.filters(lines)["ratio"] == ["5"]
+    assert [board.at_first(name, values) for name, values in board.filters(lines).items()] == [
+        [], ["cifar10"], [], [], [], [],
+    ]  # fmt: skip
+
+
+def test_shipped_rows_are_ranked_apart_from_those_made_here(
+    board: Any, place: Path, demo_rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in demo_rows:
+        if row.method != "salun":
+            write_result(row, place / "results")
+    monkeypatch.setattr(board, "shipped_tables", lambda: tuple(tables(demo_rows)))
+    lines = board.lines()
+    best = {origin: next(line.words()[:2] for line in lines if line.origin == origin) for origin in board.RANKED}
+    assert best == {"shipped": ["=1*", "salun"], "here": ["1*", "scrub"]}
+    assert {line.origin for line in board.filtered(lines, {"origin": ["here"]})} == {"here"}
 
 
 @pytest.mark.parametrize("chosen", [None, [], {"secret": ["x"]}, {"task": "cifar10"}])
@@ -86,8 +108,7 @@ def test_filters_are_checked(space: Import, chosen: Any) -> None:
         space("handlers.board").filtered([], chosen)
 
 
-def test_a_row_that_is_sent_in_is_shown_as_submitted(space: Import, place: Path) -> None:
-    board = space("handlers.board")
+def test_a_row_that_is_sent_in_is_shown_as_submitted(board: Any, place: Path) -> None:
     row = board.checked_row(to_json(make_row("scrub", score=0.99)))
     (line,) = board.lines(submitted=[row])
     assert line.words()[0] == line.words()[3] == "submitted"
@@ -99,11 +120,20 @@ def _spoiled(**changes: Any) -> str:
     return json.dumps({**json.loads(to_json(make_row())), **changes})
 
 
+def _better(**values: float) -> str:
+    """Return a row with other values of metrics."""
+    row = json.loads(to_json(make_row()))
+    metrics = row["metrics"] | {name: {"value": value, "n": 60, "retrained": 0.5} for name, value in values.items()}
+    return json.dumps({**row, "metrics": metrics})
+
+
 @pytest.mark.parametrize("sent", [
     None, 5, "", "{}", "[]", "null", "{" * 50_000, "[" * 50_000, '{"a":' * 20_000, "x" * 300_000, _spoiled(score=1),
     _spoiled(task="../etc"), _spoiled(task=EVIL), _spoiled(method=EVIL), _spoiled(run_id="../../x"),
     _spoiled(base_seed=77), _spoiled(interval=None), _spoiled(schema_version=2), _spoiled(backbone="nope"),
     _spoiled(family=EVIL), _spoiled(arguments={"p": "/etc/passwd"}), _spoiled(metrics={}), _spoiled(ratio=400),
+    _spoiled(cost={"seconds": 1.0, "passes_share": 5e-324}), _spoiled(task="tofu"), _better(score=5.0),
+    _better(score=-1e308), _better(row=1e308), _better(utility=-1.0), _better(invented=0.5),
     _spoiled(cost={"seconds": 1.0, "passes_share": 1e308}), _spoiled(cost={"seconds": 1.0, "seconds_share": -1.0}),
 ], ids=lambda sent: repr(sent)[:30])  # fmt: skip
 def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: Any) -> None:
@@ -236,6 +266,11 @@ def test_the_data_are_counted_weighed_and_shown(space: Import, place: Path) -> N
     assert len(told) == 4 and told[0].keys() == {"example_id", "label", "text"}
     assert {row["label"] for row in told} <= set(found.info.labels)
     assert all(row["example_id"] in explore.samples_shown(found, "ood", 34) for row in told)
+    plain = explore.config("canonical", "imdb", 0)
+    assert plain.counts == {"train": 1200, "validation": 200, "test": 400, "ood": 400}
+    assert sum(each["train"] for each in plain.balance.values()) == 1200
+    assert '"imdb")' in plain.code and 'ds["train"]' in plain.code
+    assert explore.samples_shown(plain, "train", 100).count("<figure") == 12
     group = explore.config("group", "ddi2013", "5")
     assert 'load_dataset("mu-bench-group", "ddi2013_del5")' in group.code
     assert explore.narrowed("group", "imdb", "99")["chosen"] == {"family": "group", "task": "ddi2013", "ratio": "5"}

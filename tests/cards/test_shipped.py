@@ -1,0 +1,51 @@
+"""The rows that come with the suite are whole, and about the very rows that it builds today."""
+
+import pytest
+
+from mubench.cards.__main__ import main
+from mubench.cards.shipped import SHIPPED, shipped_tables
+from mubench.hub_builders.build import build
+from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.workbench import workbench
+from mubench.trainers.applicability import methods_on
+from mubench.trainers.controls import CONTROLS
+from mubench.trainers.methods import METHODS
+from mubench.trainers.results import read_results
+
+
+def test_there_is_a_table_of_every_mini_task():
+    found, keys = shipped_tables(), sorted(TASKS)
+    assert [(one.row.task, one.row.tier, one.row.ratio) for one in found] == [(key, "mini", 5) for key in keys]
+    assert [one.row.backbone for one in found] == [next(iter(TASKS[key].recipes)) for key in keys]
+    assert not [one.title for one in found if {entry.rows[0].method for entry in one.controls} != set(CONTROLS)]
+
+
+def test_no_row_is_flagged_and_all_are_of_defaults():
+    rows = [row for row in read_results(SHIPPED) if not row.control]
+    assert not [row.run_id for row in rows if row.flags]
+    assert {row.tuned for row in rows} == {"default"}
+
+
+@pytest.mark.parametrize("what", ["leaderboard", "matrix"])
+def test_they_are_printed(what, capsys):
+    assert main([what, "--shipped"]) == 0
+    said = capsys.readouterr().out
+    assert all(key in said for key in TASKS)
+
+
+def test_cards_are_not_written_beside_them(capsys):
+    assert main(["--shipped"]) == 2
+    assert "expected --shipped with leaderboard or matrix" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", TASKS)
+def test_a_table_is_about_the_rows_of_today_and_has_every_method(key, tmp_path):
+    family = TASKS[key].family_of("mini")
+    bench = workbench(
+        key, next(iter(TASKS[key].recipes)), data=str(build(key, out=tmp_path, family=family)), family=family
+    )
+    (table,) = [one for one in shipped_tables() if one.row.task == key]
+    assert (table.row.split, table.row.backbone) == (bench.info.split, bench.backbone)
+    wanted = {key for key in methods_on(bench, table.row.ratio) if not METHODS[key].from_scratch}
+    assert {entry.rows[0].method for entry in table.entries} == wanted
