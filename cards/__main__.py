@@ -11,12 +11,13 @@ from pathlib import Path
 from mubench.cards.formats import as_text
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.matrix import as_matrix
-from mubench.cards.shipped import SHIPPED
+from mubench.cards.shipped import shipped_tables
 from mubench.hub_builders.cli import Parser, guarded, underscored
 from mubench.hub_builders.hints import target
 from mubench.hub_builders.names import DATASET, is_dataset_folder
 from mubench.trainers.results import read_results
 
+PLACE = (Path(DATASET), Path("models"), Path("results"))
 SHOWN: dict[str, Callable[[Sequence[Table]], str]] = {"leaderboard": as_text, "matrix": as_matrix}
 
 
@@ -24,9 +25,10 @@ def parser() -> Parser:
     """Return the parser."""
     one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
     one.add_argument("what", nargs="?", choices=("all", *SHOWN), default="all", help="what to make")
-    one.add_argument("--data", type=Path, default=Path(DATASET), help="dataset folder; mu-bench: and its sisters")
-    one.add_argument("--models", type=Path, default=Path("models"), help="folder of model folders")
-    one.add_argument("--results", type=Path, default=Path("results"), help="folder of result rows")
+    data, models, results = PLACE
+    one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
+    one.add_argument("--models", type=Path, default=models, help="folder of model folders")
+    one.add_argument("--results", type=Path, default=results, help="folder of result rows")
     one.add_argument("--shipped", action="store_true", help="show the measured rows that come with the suite")
     return one
 
@@ -85,20 +87,22 @@ def write_all(data: Path, models: Path, results: Path) -> None:
         print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
 
 
-def _make(options: argparse.Namespace) -> None:
-    if options.what in SHOWN:
-        results = SHIPPED if options.shipped else options.results
-        print_tables(options.data, options.models, results, SHOWN[options.what])
-    elif options.shipped:
-        raise ValueError(f"expected --shipped with {' or '.join(SHOWN)}, got it where cards are written")
+def _run(options: argparse.Namespace) -> None:
+    place = options.data, options.models, options.results
+    if options.shipped and (options.what not in SHOWN or place != PLACE):
+        raise ValueError(f"expected --shipped with {' or '.join(SHOWN)} and no folder, got it with others")
+    if options.shipped:
+        print(SHOWN[options.what](shipped_tables()), end="")
+    elif options.what in SHOWN:
+        print_tables(*place, SHOWN[options.what])
     else:
-        write_all(options.data, options.models, options.results)
+        write_all(*place)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
     options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
-    return guarded(lambda: _make(options))
+    return guarded(lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mappin
         for score in scores
     ]
     data = ModelCardData(
-        base_model=parent or BACKBONES[run.backbone].hub_id,
+        base_model=parent or (None if run.parent else BACKBONES[run.backbone].hub_id),
         library_name="diffusers" if kind == "text_to_image" else "transformers",
         license=task.licence_of(run.tier),
         pipeline_tag=_PIPELINES[kind],

@@ -125,7 +125,7 @@ def fetch_model(repository: str) -> Path:
     Raises:
         FileNotFoundError: If it cannot be had; the message says why, in one line.
     """
-    with _fetching(f"a folder or the model {repository}"):
+    with _fetching(f"the model {repository}"):
         return Path(snapshot_download(repository))
 
 

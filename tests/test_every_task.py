@@ -118,8 +118,10 @@ def test_no_shard_is_empty_and_none_is_stored_twice(every, task):
 def test_the_example_of_every_kind_runs_as_it_stands(kind, capsys):
     example = usage(kind, repository="mu-bench", config=f"{KINDS[kind]}_del5")
     assert example in dataset_body(list(committed(Path("mu-bench")).values()), repository="mu-bench")
-    exec(compile(example, f"usage of {kind}", "exec"), {})
-    assert capsys.readouterr().out.strip()
+    plain = usage(kind, repository="mu-bench", config=KINDS[kind], split="train")
+    for code in (example, plain):
+        exec(compile(code, f"usage of {kind}", "exec"), {})
+        assert capsys.readouterr().out.strip()
 
 
 def test_every_kind_has_an_example():

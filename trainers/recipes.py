@@ -9,8 +9,8 @@ words (``_MINI_READER``) follow the size of the steps that such models are train
 training were raised after eight trials each on mini NLVR2, those of `neg_grad` and `random_label` lowered after they
 had left one class on the published rows of mini IMDB and NLVR2. By S with validation rows in place of test rows, on
 deletion seed 1, were chosen: of readers `noise_ft` and `undo`, from 29 settings; of other language models `finetune`
-and `undo`, from 35 of all methods (one of `scrub` was dropped, as it was worse on the published rows and on seed 2);
-of summaries all, from 28; of drawings `scrub`, from 39; of videos `finetune` and `undo`, from 6.
+and `undo`, after 35 of these and other methods (one of `scrub` was dropped, as it was worse on the published rows
+and on seed 2); of summaries all, from 28; of drawings `scrub`, from 39; of videos `finetune` and `undo`, from 6.
 Published backbones: learning rates, epochs and batches of MU-Bench's public code for CIFAR-10, IMDB, NLVR2 and TOFU,
 without its weight decay, and for summaries the general rates of its first release; not tried here. Ranks of methods
 under these defaults say little; rows made with them say ``default``.
@@ -63,6 +63,7 @@ _MINI = _each(
     msg={"share": 0.5}, ct={"num_train_epochs": 6}, amun={"learning_rate": 3e-3, "steps": 10},
     boundary_shrink={"learning_rate": 2e-4}, boundary_expand={"learning_rate": 2e-4},
 )
+# Of videos; what resembles `finetune` stays at the rate that its own trials started from.
 _MINI_VIDEO: Arguments = {
     **_MINI,
     "finetune": {**_MINI["finetune"], "learning_rate": 6e-3},
@@ -102,6 +103,7 @@ _TEXT = _each(
      "eu_k": 5e-4, "sfron": 1e-2},
     neg_grad={"num_train_epochs": 12}, bad_teaching={"num_train_epochs": 10},
 )
+# What resembles `finetune` stays at the rate that its own trials started from.
 _MINI_LM = _each(
     3, 48, {"finetune": 2.5e-2, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},

@@ -44,7 +44,7 @@ class Group:
         return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
 
     @property
-    def judges(self) -> bool:
+    def can_judge(self) -> bool:
         """Whether there is enough to judge against: a base model, and two retrained ones."""
         return bool(self.bases) and len(self.retrained) > 1
 
@@ -54,7 +54,7 @@ class Group:
         Raises:
             FileNotFoundError: If base or retrained models are missing; the message names the command.
         """
-        if self.judges:
+        if self.can_judge:
             return
         task, backbone = self.bench.task.key, self.bench.backbone
         place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
@@ -82,7 +82,8 @@ def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
 def retrained_by_ratio(bench: Workbench, models: Path) -> dict[int, int]:
     """Return every ratio of a bench and how many retrained models it has: none where there is no base model."""
     runs = _runs_on(bench, models).values()
-    count = Counter(run.ratio for run in runs if _is_reference(run) and any(map(_is_base, runs)))
+    based = any(map(_is_base, runs))
+    count = Counter(run.ratio for run in runs if based and _is_reference(run))
     return {ratio: count[ratio] for ratio in sorted(bench.info.forget)}
 
 

@@ -7,8 +7,8 @@ the first round on the first task and draw of ``ON`` alone (``worst_of`` 1), in 
 times the default); in the second the worse S of both that ``ON`` names. Methods with 16 trials went through both, and
 start the second from what the first had found; where a second round had twelve, the first eight count. Where no trial
 had an S above 0 the default stays; where that leaves one class, on these rows or on the published ones, the trial that
-came nearest instead, of several the one with the smallest rate. A few trials are few: S of the best is optimistic, and
-a method that is not here has had none.
+came nearest instead, of several the one with the smallest rate. A few trials are few: S of the best is optimistic. A
+method that is not here has had none, or its default was chosen anew since, as ``recipes.py`` says.
 """
 
 from __future__ import annotations

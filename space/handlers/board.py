@@ -29,17 +29,14 @@ MOST_SUBMITTED = 10
 LARGEST = 1e6
 PARTS = ("tier", "task", "backbone", "ratio", "method")
 FILTERS = (*PARTS, "origin")
-SHIPPED, HERE, CONTROL, YOURS, SUBMITTED = "shipped", "here", "control", "yours", "submitted"
+SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
-STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", CONTROL: "mu-base", YOURS: "mu-c4", SUBMITTED: "mu-test"}
+STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
     "submitted rows are never ranked.",
     "method": "The method, and the arguments that tell it from others of the same method.",
-    "setting": "Tier, task, backbone and the percentage that was deleted.",
-    "origin": "Measured and shipped with the suite, made here in this Space's folder, a control, a run of yours, or "
-    "submitted by you and not checked by anybody. What was made here is ranked apart from what was shipped.",
     "runs": "Runs that the line is the mean of.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Two-level bootstrap over base seeds, retrained models and forget rows.",
@@ -51,6 +48,9 @@ MEANING = {
     "KL": "KL divergence to retrained on forget rows, in nats; lower is better.",
     "time": "Training seconds as a share of retraining's; lower is better.",
     "passes": "Forward and twice backward examples as a share of retraining's; lower is better.",
+    "setting": "Tier, task, backbone and the percentage that was deleted.",
+    "origin": "Measured and shipped with the suite, made here in this Space's folder, a run of yours, or submitted by "
+    "you and not checked by anybody. What was made here is ranked apart from what was shipped.",
 }
 HEAD = tuple(MEANING)
 
@@ -68,20 +68,28 @@ class Line:
         """Any of its runs."""
         return self.entry.rows[0]
 
+    @property
+    def kind(self) -> str:
+        """Its origin, unless it is a control."""
+        return CONTROL if self.row.control else self.origin
+
     def words(self) -> list[str]:
         """Return its cells, as in ``HEAD``."""
         rank, name, *rest = cells(self.entry)
-        rank = self.origin if self.origin not in RANKED else f"={rank}" if self.tied else rank
+        if self.kind not in RANKED:
+            rank = self.kind
+        elif self.tied:
+            rank = f"={rank}"
         row = self.row
         place = f"{row.task} ({row.tier}), {row.backbone}, {row.ratio} %"
         place += "" if row.family == "canonical" else f", {row.family}"
         place += f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
         place += f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
-        return [rank, name, place, self.origin, *rest]
+        return [rank, name, *rest, place, self.origin]
 
 
 def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
-    """Return every line: of each setting the ranked ones, shipped and made here, then a visitor's, then controls.
+    """Return every line: of each setting the shipped ones, those made here, then a visitor's, then controls.
 
     Args:
         own: Names of a visitor's runs.
@@ -97,11 +105,11 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
     theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
     found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
     found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
-    order = {SHIPPED: 0, HERE: 1, YOURS: 2, SUBMITTED: 3, CONTROL: 4}
+    order = list(STYLE)
 
     def place(line: Line) -> tuple[Any, ...]:
         row = line.row
-        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, order[line.origin])
+        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, order.index(line.kind))
 
     return sorted(found, key=place)  # a stable sort: ranks stay in order
 
@@ -109,7 +117,7 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
 def _lines(each: Table, origin: str) -> list[Line]:
     ranks = [entry.rank for entry in each.entries]
     ranked = [Line(e, origin, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
-    return [*ranked, *(Line(entry, CONTROL) for entry in each.controls)]
+    return [*ranked, *(Line(entry, origin) for entry in each.controls)]
 
 
 def part(line: Line, name: str) -> str:
@@ -143,6 +151,13 @@ def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
     return [line for line in every if all(part(line, name) in values for name, values in wanted.items())]
 
 
+def with_own(every: Sequence[Line], chosen: dict[str, list[str]]) -> list[Line]:
+    """Return the lines that filters leave, and a visitor's own whatever they say, unless they are about origins."""
+    left = filtered(every, chosen)
+    own = () if chosen.get("origin") else (YOURS, SUBMITTED)
+    return [line for line in every if line in left or line.origin in own]
+
+
 def board_shown(chosen: Sequence[Line]) -> str:
     """Return lines as a table."""
     if not chosen:
@@ -153,7 +168,7 @@ def board_shown(chosen: Sequence[Line]) -> str:
 def cost_chart(chosen: Sequence[Line]) -> str:
     """Return S against cost."""
     marks = [
-        Mark(e.passes, e.score, _name(line, chosen), STYLE[line.origin], e.low, e.high, label=True)
+        Mark(e.passes, e.score, _name(line, chosen), STYLE[line.kind], e.low, e.high, label=True)
         for line in chosen
         if (e := line.entry).score is not None and e.passes and e.passes > 0
     ]
@@ -169,7 +184,7 @@ def parts_chart(chosen: Sequence[Line]) -> str:
         if line.entry.score is None or None in parts:
             continue
         far, lost = max(*(float(p or 0) for p in parts[:3]), 0.0), float(parts[3] or 0)
-        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), _name(line, chosen), STYLE[line.origin], label=True))
+        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), _name(line, chosen), STYLE[line.kind], label=True))
     return scatter(marks, ("forgotten (1 = as retrained)", "kept (1 = as retrained)"), y=(0, 1.02))
 
 
@@ -180,8 +195,8 @@ def _name(line: Line, chosen: Sequence[Line]) -> str:
     return line.entry.name if one else f"{line.entry.name}, {row.task} {row.backbone} {row.ratio} %"
 
 
-def _has(chosen: Sequence[Line], origin: str) -> bool:
-    return any(line.origin == origin for line in chosen)
+def _has(chosen: Sequence[Line], kind: str) -> bool:
+    return any(line.kind == kind for line in chosen)
 
 
 def checked_row(text: Any) -> Result:
@@ -211,7 +226,9 @@ def checked_row(text: Any) -> Result:
             raise ValueError(f"{name} must be a plain name, got {shown(value)}")
     _check_numbers(row)
     line = Line(make_entry(row.method, [row]), SUBMITTED)
-    line.words(), cost_chart([line]), parts_chart([line])
+    line.words()  # what cannot be shown is refused here, and not each time that it is to be shown
+    cost_chart([line])
+    parts_chart([line])
     return row
 
 
@@ -237,14 +254,17 @@ def row_summary(row: Result) -> dict[str, Any]:
 
 
 def sent_in(texts: Any) -> list[Result]:
-    """Return rows that a program sends with its question, of which only the first few are looked at.
+    """Return rows that a program sends with its question.
 
     Raises:
-        ValueError: If they are no list, or one of them is no row.
+        ValueError: If they are no list, too many, or one of them is no row.
     """
     if not isinstance(texts, list | None):
         raise ValueError(f"rows must be a list of texts, got {shown(texts)}")  # noqa: TRY004
-    return [checked_row(text) for text in (texts or [])[:MOST_SUBMITTED]]
+    given = texts or []
+    if len(given) > MOST_SUBMITTED:
+        raise ValueError(f"rows must be at most {MOST_SUBMITTED}, got {len(given)}")
+    return [checked_row(text) for text in given]
 
 
 def submitted_rows(texts: Any) -> list[Result]:

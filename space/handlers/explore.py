@@ -127,7 +127,7 @@ def counts_shown(found: Config) -> str:
 
 
 def balance_shown(found: Config) -> str:
-    """Return the share of every class among forget and among retain rows."""
+    """Return the share of every class among forget and among retain rows, or among all training rows."""
     if not found.balance:
         return '<p class="mu-note">Rows of this task have no class.</p>'
     classes = dict(sorted(found.balance.items(), key=lambda item: -sum(item[1].values()))[:MOST_CLASSES])

@@ -142,6 +142,11 @@ def status(run: Any) -> Status:
     )
 
 
+def is_going(run: Any) -> bool:
+    """Whether there is a job of that name that is not over."""
+    return run in POOL.unfinished()
+
+
 def cancel(run: Any) -> str:
     """End a job, and say so.
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 
 from mubench.hub_builders.memory import TooLittleMemoryError
 from mubench.hub_builders.terms import NonFiniteError
 
 MISTAKES = (ValueError, FileNotFoundError, NonFiniteError, TooLittleMemoryError)
 OURS = "something went wrong here, not with you"
-# A file of the folder that is served, or of any other.
-_PLACE = re.compile(r"(?<![\w./-])(?:(?:models|results|runs)/|/|~/)[\w./~-]+")
+SOMEWHERE = "a file here"
+# A file in what is served.
+_SERVED = re.compile(r"(?<![\w./-])(?:\.work|models|mu-bench[\w-]*|results|runs)/[\w.,+@=~/-]*[\w~/]")
 
 
 def told(error: BaseException) -> str:
     """Return what is said of an error; what is not a visitor's mistake goes to the log."""
     by_system = isinstance(error, OSError) and error.errno is not None
     if not isinstance(error, MISTAKES) or by_system:
-        logging.getLogger(__name__).error("something failed", exc_info=error)
+        logging.getLogger(__name__).error("a job or a handler failed", exc_info=error)
         return OURS
-    return _PLACE.sub("a file here", " ".join(str(error).split()))
+    text = " ".join(str(error).split())
+    for root in (Path.cwd(), Path(__file__).parents[2], Path.home()):
+        text = re.sub(rf"{re.escape(str(root))}(?:/[\w.,+@=~/-]*[\w~/])?", SOMEWHERE, text)
+    return _SERVED.sub(SOMEWHERE, text)

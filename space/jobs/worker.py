@@ -66,7 +66,7 @@ def run(wish: Wish, name: str, tell: Tell) -> None:
     model = unlearn(request, [Watch(note)])
     tell({"stage": "judging"})
     group = find_group(bench, wish.ratio, MODELS)
-    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.judges else []
+    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
     write_model_card(model, rows)
     shown = outcome(group, model, wish.base_seed)
     if bench.task.kind == "text_to_image":

@@ -20,31 +20,29 @@ INVITED = (
 def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
     """Return what the filters leave, and what there is to filter by."""
     every = shows.lines(names, shows.submitted_rows(texts))
-    left = shows.filtered(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
+    left = shows.with_own(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
     lists = [gr.update(choices=values) for values in shows.filters(every).values()]
     return [*lists, shows.board_shown(left), shows.cost_chart(left), shows.parts_chart(left)]
 
 
 @one_line
 def send_in(texts: Any, path: Any, text: Any) -> list[Any]:
-    """Check a row, add it to those of the session, and have its task shown, which is what it is ranked in."""
+    """Check a row, and add it to those of the session."""
     given = Path(path).read_text(encoding="utf-8", errors="replace") if path else text
     row = shows.checked_row(given)
-    tasks = shows.filters(shows.lines(None, [row]))["task"]
-    kept = [*(texts or []), shows.as_text(row)][-shows.MOST_SUBMITTED :]
-    return [kept, None, "", gr.update(choices=tasks, value=[row.task])]
+    return [[*(texts or []), shows.as_text(row)][-shows.MOST_SUBMITTED :], None, ""]
 
 
 def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
     """Lay out the tab."""
     with gr.Row():
         first = shows.filters(shows.lines())
-        menus = {
-            name: gr.Dropdown(
+        menus = [
+            gr.Dropdown(
                 values, value=shows.at_first(name, values), multiselect=True, label=name.title(), min_width=150
             )
             for name, values in first.items()
-        }
+        ]
     table = gr.HTML(elem_id="board")
     with gr.Row():
         with gr.Column(min_width=300):
@@ -61,7 +59,7 @@ def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
         pasted = gr.Textbox(label="Or its text", lines=3, max_lines=6)
         send = gr.Button("Show it beside the others")
     submitted = gr.State([])
-    inputs, outputs = [mine, submitted, *menus.values()], [*menus.values(), table, cost, parts]
-    gr.on([tab.select, *(menu.change for menu in menus.values())], refresh, inputs, outputs, **LATEST)
-    sent = send.click(send_in, [submitted, file, pasted], [submitted, file, pasted, menus["task"]], **QUIET)
+    inputs, outputs = [mine, submitted, *menus], [*menus, table, cost, parts]
+    gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **LATEST)
+    sent = send.click(send_in, [submitted, file, pasted], [submitted, file, pasted], **QUIET)
     sent.success(refresh, inputs, outputs, **UNCHECKED)

@@ -26,7 +26,7 @@ def explore(tab: gr.Tab) -> None:
             gr.Markdown("#### Rows of every split")
             counts = gr.HTML()
         with gr.Column(min_width=300):
-            gr.Markdown("#### Classes of forget and of retain rows")
+            gr.Markdown("#### Classes of training rows")
             balance = gr.HTML(elem_id="balance")
     gr.Markdown("#### Rows")
     with gr.Row():

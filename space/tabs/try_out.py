@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from handlers import choices
 from handlers.progress import progress_shown
-from handlers.try_out import Choice, Status, cancel, start, start_references, status
+from handlers.try_out import Choice, Status, cancel, is_going, start, start_references, status
 
 from tabs.common import LATEST, QUIET, UNCHECKED, menu, offered, one_line, remembered
 from tabs.form import form, given
@@ -80,26 +80,29 @@ class TryOut:
         follows = {**UNCHECKED, "concurrency_limit": None}
         after = [*self.menus, self.lacks, self.train, self.go]
         triggers = [tab.select, self.task.input, self.backbone.input, self.ratio.input]
-        gr.on(triggers, self.refresh, self.menus, after, **LATEST)
+        seen = [self.current, *self.menus]
+        gr.on(triggers, self.refresh, seen, after, **LATEST)
         live = [self.told, self.current, self.stop]
         inputs = [self.mine, *self.menus, self.seed, self.kept]
-        self.go.click(self.run, inputs, [*live, self.train, self.mine, *self.outcome.parts], **follows)
+        ran = self.go.click(self.run, inputs, [*live, self.train, self.mine, *self.outcome.parts], **follows)
         trained = self.train.click(self.references, self.menus, [*live, self.go], **follows)
-        trained.then(self.refresh, self.menus, after, **UNCHECKED)
+        for ended in (ran, trained):
+            ended.then(self.refresh, seen, after, **UNCHECKED)
         self.stop.click(self.end, self.current, None, **QUIET)
         self.outcome.connect(tab, self.mine)
 
     @one_line
-    def refresh(self, *picked: Any) -> list[Any]:
-        """Keep the menus to what goes together."""
+    def refresh(self, current: Any, *picked: Any) -> list[Any]:
+        """Keep the menus to what goes together, and the buttons to what can be done now."""
+        idle = not is_going(current)
         lists = choices.narrowed(*picked)
         now, count = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
         lines = (lists["tasks"], lists["backbones"], _ratio_choices(lists["ratios"]), lists["methods"])
         return [
             *map(offered, lines, (now[name] for name in ("task", "backbone", "ratio", "method")), picked),
             gr.update(value=_lacks(count, now), visible=count in LACKS),
-            gr.update(visible=count in LACKS),
-            gr.update(interactive=count > 0),
+            gr.update(visible=count in LACKS, interactive=idle),
+            gr.update(interactive=idle and count > 0),
         ]
 
     def progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:

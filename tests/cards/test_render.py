@@ -125,6 +125,9 @@ def test_the_card_of_a_users_list_shows_the_config_there_is(new_run, new_row):
 
 
 def test_models_trained_from_the_start_say_on_which_rows(new_run):
+    elsewhere = model_card("m", new_run(backbone="resnet-18", parent="0123456789abcdef"))
+    assert "A base model that lies elsewhere (run `0123456789ab`), after unlearning" in elsewhere
+    assert "base_model" not in elsewhere.split("---")[1]
     whole, half = (model_card("m", new_run(method=m, parent=None)) for m in ("retrain", "retrain_keep50"))
     assert "from the start without the deleted rows" in whole and "Unlearning is judged by" in whole
     assert "from the start without half of the deleted rows" in half and "Unlearning is judged by" not in half

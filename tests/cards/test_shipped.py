@@ -34,8 +34,9 @@ def test_they_are_printed(what, capsys):
 
 
 def test_cards_are_not_written_beside_them(capsys):
-    assert main(["--shipped"]) == 2
-    assert "expected --shipped with leaderboard or matrix" in capsys.readouterr().err
+    for words in (["--shipped"], ["matrix", "--shipped", "--results", "elsewhere"]):
+        assert main(words) == 2
+        assert "expected --shipped with leaderboard or matrix" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -47,5 +48,5 @@ def test_a_table_is_about_the_rows_of_today_and_has_every_method(key, tmp_path):
     )
     (table,) = [one for one in shipped_tables() if one.row.task == key]
     assert (table.row.split, table.row.backbone) == (bench.info.split, bench.backbone)
-    wanted = {key for key in methods_on(bench, table.row.ratio) if not METHODS[key].from_scratch}
+    wanted = {method for method in methods_on(bench, table.row.ratio) if not METHODS[method].from_scratch}
     assert {entry.rows[0].method for entry in table.entries} == wanted

@@ -64,7 +64,8 @@ def test_a_choice_that_holds_is_left_alone_since_another_may_be_made_by_now(spac
     assert offered(["a", "b"], "a", "a") == {"choices": ["a", "b"], "__type__": "update"}
     assert offered(["a", "b"], "a", "c") == {"choices": ["a", "b"], "value": "a", "__type__": "update"}
     answers = {getattr(f.fn, "__qualname__", ""): f.fn for f in space("page").build().fns.values()}
-    tried = answers["TryOut.refresh"]("imdb", "resnet", "5", "scrub")[:4]
+    refresh = answers["TryOut.refresh"]
+    tried = refresh("", "imdb", "resnet", "5", "scrub")[:4]
     explored = answers["explore.<locals>.refresh"]("group", "imdb", "5")[:3]
     first, second = made_up(), made_up(seed=1)
     listed = answers["compare.<locals>.listed"]
@@ -73,6 +74,17 @@ def test_a_choice_that_holds_is_left_alone_since_another_may_be_made_by_now(spac
     assert "value" not in kept and gone["value"] == [first]
     assert [len(menu["choices"]) for menu in (kept, gone)] == [2, 1]
     assert all(menu["choices"] for menu in (*tried, *explored))
+
+
+def test_while_a_job_goes_on_no_menu_frees_the_buttons(
+    space: Import, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = next(f.fn for f in space("page").build().fns.values() if f.fn.__qualname__ == "TryOut.refresh")
+    pool = space("handlers.try_out").POOL
+    monkeypatch.setattr(pool, "unfinished", lambda: {"a run"})
+    for current, free in (("", True), ("another", True), ("a run", False)):
+        train, go = refresh(current, "imdb", "bert", "5", "scrub")[-2:]
+        assert train["interactive"] is free and go["interactive"] is False  # there is no model here to start from
 
 
 def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
@@ -174,7 +186,7 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     assert client.predict([run, run], api_name="/compare")["S"][0]
     given = [{"task": ["cifar10"]}, [run], [json.dumps(make_row("scrub").model_dump(mode="json"))]]
     lines = client.predict(*given, api_name="/leaderboard")
-    assert {"shipped", "yours", "submitted", "control"} == {line["origin"] for line in lines}
+    assert {"shipped", "here", "yours", "submitted"} == {line["origin"] for line in lines}
     assert client.predict("canonical", "cifar10", str(RATIO), api_name="/data")["counts"]["forget"] == 16
     (first, *_) = client.predict("canonical", "cifar10", str(RATIO), "forget", api_name="/samples")
     assert first["example_id"] == last["rows"][0]["id"]

@@ -18,7 +18,16 @@ from tests.space.conftest import Import
 from tests.space.serving import serving
 from tests.walk import RATIO, Walk
 
-NEEDED = ("app.py", "page.py", "README.md", "requirements.txt", "style.css", "mubench/cards/leaderboard.py")
+NEEDED = (
+    "app.py",
+    "page.py",
+    "README.md",
+    "requirements.txt",
+    "style.css",
+    "mubench/cards/leaderboard.py",
+    "mubench/cards/shipped.py",
+    "mubench/cards/results/cifar10-mini-resnet-del5-control-base-s0.json",
+)
 
 
 def test_data_references_and_rows_are_packed_and_runs_are_not(space: Import, own_walk: Walk) -> None:

@@ -73,10 +73,12 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any,
     own = made_up(score=0.6)
     lines = board.lines([own, "0" * 24, "../etc", 5])
     words = [line.words() for line in lines]
-    assert [line[:2] for line in words if line[3] == "here"][:3] == [
+    assert [line[:2] for line in words if line[-1] == "here"][:3] == [
         ["=1*", "salun"], ["=1*", "scrub"], ["3*", "finetune"],
     ]  # fmt: skip
-    assert [line[0] for line in words if line[3] in ("yours", "control")].count("yours") == 1
+    assert [line[0] for line in words].count("yours") == 1 and {line[0] for line in words[-5:]} == {"control"}
+    assert [line.origin for line in board.with_own(lines, {"task": ["imdb"]})] == ["yours"]
+    assert {line.origin for line in board.with_own(lines, {"origin": ["here"]})} == {"here"}
     assert {len(line) for line in words} == {len(board.HEAD)}
     only = board.filtered(lines, {"method": ["scrub"], "task": ["cifar10"], "tier": []})
     assert {line.row.method for line in only} == {"scrub"} and len(only) == 2
@@ -99,7 +101,8 @@ def test_shipped_rows_are_ranked_apart_from_those_made_here(
     lines = board.lines()
     best = {origin: next(line.words()[:2] for line in lines if line.origin == origin) for origin in board.RANKED}
     assert best == {"shipped": ["=1*", "salun"], "here": ["1*", "scrub"]}
-    assert {line.origin for line in board.filtered(lines, {"origin": ["here"]})} == {"here"}
+    here = board.filtered(lines, {"origin": ["here"]})
+    assert {line.origin for line in here} == {"here"} and {line.kind for line in here} == {"control", "here"}
 
 
 @pytest.mark.parametrize("chosen", [None, [], {"secret": ["x"]}, {"task": "cifar10"}])
@@ -111,7 +114,7 @@ def test_filters_are_checked(space: Import, chosen: Any) -> None:
 def test_a_row_that_is_sent_in_is_shown_as_submitted(board: Any, place: Path) -> None:
     row = board.checked_row(to_json(make_row("scrub", score=0.99)))
     (line,) = board.lines(submitted=[row])
-    assert line.words()[0] == line.words()[3] == "submitted"
+    assert line.words()[0] == line.words()[-1] == "submitted"
     assert board.submitted_rows([board.as_text(row)]) == [row]
     assert board.row_summary(row)["score"] == pytest.approx(0.99)
 

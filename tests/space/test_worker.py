@@ -68,13 +68,22 @@ def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
 @pytest.mark.parametrize(("error", "said"), [
     (ValueError("expected a whole model in models/a-b/model.safetensors, got: none"),
      "expected a whole model in a file here, got: none"),
-    (FileNotFoundError("expected rows in /srv/space/results/x.json; make them with: make demo"),
+    (FileNotFoundError("expected rows in {here}/results/x+y.json; make them with: make demo"),
      "expected rows in a file here; make them with: make demo"),
-    (ValueError("gamma must be a number from 0 to 1,\n  got 3"), "gamma must be a number from 0 to 1, got 3"),
+    (ValueError("expected mu-bench/data/imdb/a.parquet to be whole"), "expected a file here to be whole"),
+    (ValueError("gamma must be a number from 0 to 1,\n  got '/etc/passwd'"),
+     "gamma must be a number from 0 to 1, got '/etc/passwd'"),
+    (ValueError("10 %/row, see https://example.org/models/x"), "10 %/row, see https://example.org/models/x"),
     (FileNotFoundError(2, "No such file", "/srv/x"), "something went wrong here, not with you"),
     (KeyError("x"), "something went wrong here, not with you"),
 ])  # fmt: skip
-def test_what_a_visitor_is_told_names_no_place(space: Import, error: Exception, said: str) -> None:
+def test_what_a_visitor_is_told_names_no_place(
+    space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    place = tmp_path / "my space"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    error.args = tuple(one.replace("{here}", str(place)) if isinstance(one, str) else one for one in error.args)
     assert space("jobs.told").told(error) == said
 
 

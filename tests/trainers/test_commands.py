@@ -4,12 +4,14 @@ import dataclasses
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from mubench.hub_builders.folders import read_run
 from mubench.hub_builders.manners import MANNERS
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers import commands
 from mubench.trainers.__main__ import main
 from mubench.trainers.commands import RunArguments, method_parser, request_of, run_method
 from mubench.trainers.methods import METHODS
@@ -209,3 +211,14 @@ def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag
 def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
     with pytest.raises(ValueError, match=r"expected --base_seed, .* got --seed 2"):
         request_of("retrain", ["--task=cifar10", "--seed=2", *walked.flags()])
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("models/typo", False), ("./typo", False), ("ns/name", True), ("m", False)]
+)
+def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, monkeypatch, name, asked):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    monkeypatch.setattr(commands, "fetch_model", lambda repository: Path("fetched", repository))
+    assert commands.start_from(name) == (Path("fetched", name) if asked else Path(name))
+    assert commands.start_from("models/m") == Path("models/m") and commands.start_from(None) is None
