@@ -41,10 +41,14 @@ def underscored(words: Sequence[str]) -> list[str]:
 def guarded(command: Callable[[], object]) -> int:
     """Run a command; a user's mistake, a run that diverged or too little memory is one line on stderr and exit code 2.
 
-    Any other error is ours, and is raised.
+    A reader who leaves early is no mistake. Any other error is ours, and is raised.
     """
     try:
         command()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as `head`, has had enough; so has the interpreter as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         # Ours have words; those of the system have a number.
         told = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"

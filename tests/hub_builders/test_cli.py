@@ -1,5 +1,9 @@
 """Front doors: words in, exit codes and single lines out."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from mubench.hub_builders.__main__ import main
@@ -122,3 +126,12 @@ def test_base_refuses_what_the_recipe_decides(own_walk, capsys, flag):
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and flag[2:].split("=")[0] in said
     assert files(own_walk.models) == before
+
+
+def test_a_reader_who_leaves_early_is_no_mistake():
+    script = "import sys; from mubench.hub_builders.cli import guarded; sys.exit(guarded(lambda: print('x' * 10**6)))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -92,7 +92,10 @@ def test_a_saved_folder_loads_with_equal_outputs_and_labels(made, rows, tmp_path
     for part in made:
         part.save_pretrained(tmp_path)
     again, processor = MODALITY.load(tmp_path)
-    np.testing.assert_array_equal(logits(again, processor, rows), before)
+    left = again.state_dict()
+    assert all(torch.equal(left[name], weight) for name, weight in model.state_dict().items())
+    # A fresh MobileNet's logits are so small that where its weights lie in memory shows in the last digits.
+    np.testing.assert_allclose(logits(again, processor, rows), before, rtol=1e-4)
     assert [again.config.id2label[i] for i in range(3)] == list(LABELS)
     assert before.shape == (7, 3) and len(np.unique(before)) > 3
 

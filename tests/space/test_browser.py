@@ -89,8 +89,8 @@ def test_two_runs_are_compared_and_found_in_the_leaderboard(served: Served) -> N
         assert {"yours", "neg_grad"} <= set(page.locator("#board td, #board th").all_inner_texts())
         choose(page, "Method", "neg_grad")
         choose(page, "Origin", "here")
-        page.wait_for_function(f"document.querySelectorAll('#board tbody tr').length < {whole}")
-        assert page.locator("#board tbody tr").count() == 1
+        page.wait_for_function("document.querySelectorAll('#board tbody tr').length === 1")
+        assert whole > 1
         assert page.locator("#board thead th").nth(3).get_attribute("title").startswith("1 = retrained")
 
 
