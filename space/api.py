@@ -12,6 +12,7 @@ from handlers import board, choices, explore, outcome
 from handlers import compare as compared
 from handlers.arguments import fields
 from handlers.runs import Finished, finished, model_file, row_file
+from handlers.submitted import checked_row, sent_in
 from handlers.try_out import Choice, Status, code_of, command_of, start, start_references, verdict
 from handlers.try_out import cancel as end
 from tabs.common import one_line
@@ -115,14 +116,14 @@ def leaderboard(
 
     Runs of yours and rows that are sent in, each as the text of its JSON file, stand beside the others.
     """
-    chosen = board.filtered(board.lines(runs, board.sent_in(rows)), filters or {})
+    chosen = board.filtered(board.lines(runs, sent_in(rows)), filters or {})
     return [dict(zip(board.HEAD, line.words(), strict=True)) for line in chosen]
 
 
 @one_line
 def submit(row: str) -> Data:
     """Check a row, the text of its JSON file, against the schema, and return what it says."""
-    return board.row_summary(board.checked_row(row))
+    return board.row_summary(checked_row(row))
 
 
 @one_line

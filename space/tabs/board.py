@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import board as shows
+from handlers.submitted import MOST_SUBMITTED, as_text, checked_row, submitted_rows
 
 from tabs.common import LATEST, QUIET, UNCHECKED, one_line
 
@@ -19,7 +20,7 @@ INVITED = (
 @one_line
 def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
     """Return what the filters leave, and what there is to filter by."""
-    every = shows.lines(names, shows.submitted_rows(texts))
+    every = shows.lines(names, submitted_rows(texts))
     left = shows.with_own(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
     lists = [gr.update(choices=values) for values in shows.filters(every).values()]
     return [*lists, shows.board_shown(left), shows.cost_chart(left), shows.parts_chart(left)]
@@ -29,8 +30,8 @@ def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
 def send_in(texts: Any, path: Any, text: Any) -> list[Any]:
     """Check a row, and add it to those of the session."""
     given = Path(path).read_text(encoding="utf-8", errors="replace") if path else text
-    row = shows.checked_row(given)
-    return [[*(texts or []), shows.as_text(row)][-shows.MOST_SUBMITTED :], None, ""]
+    row = checked_row(given)
+    return [[*(texts or []), as_text(row)][-MOST_SUBMITTED:], None, ""]
 
 
 def board(tab: gr.Tab, mine: gr.BrowserState) -> None:

@@ -111,11 +111,12 @@ def test_filters_are_checked(space: Import, chosen: Any) -> None:
         space("handlers.board").filtered([], chosen)
 
 
-def test_a_row_that_is_sent_in_is_shown_as_submitted(board: Any, place: Path) -> None:
-    row = board.checked_row(to_json(make_row("scrub", score=0.99)))
+def test_a_row_that_is_sent_in_is_shown_as_submitted(space: Import, board: Any, place: Path) -> None:
+    submitted = space("handlers.submitted")
+    row = submitted.checked_row(to_json(make_row("scrub", score=0.99)))
     (line,) = board.lines(submitted=[row])
     assert line.words()[0] == line.words()[-1] == "submitted"
-    assert board.submitted_rows([board.as_text(row)]) == [row]
+    assert submitted.submitted_rows([submitted.as_text(row)]) == [row]
     assert board.row_summary(row)["score"] == pytest.approx(0.99)
 
 
@@ -141,7 +142,7 @@ def _better(**values: float) -> str:
 ], ids=lambda sent: repr(sent)[:30])  # fmt: skip
 def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: Any) -> None:
     with pytest.raises(ValueError, match=r"expected|must") as caught:
-        space("handlers.board").checked_row(sent)
+        space("handlers.submitted").checked_row(sent)
     assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
 
 
