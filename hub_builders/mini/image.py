@@ -7,8 +7,8 @@ read and some can only be memorised, and every model trained without a picture a
 is what makes a retrained model recognisable. The noise is the same process in every split and is drawn once per scan.
 The three numbers were chosen for the signal gate, after about 18 others, the last five of them looked at on the very
 forget rows of 5 %, deletion seed 0: that the gate holds there is their purpose, and no evidence beyond it. ``SEED`` is
-the one of 20 to 40 with which the sensor failed as often on those rows as on the others and on test rows (.35, .36, .36;
-with seed 20 .48, .35, .36, so that retrained models knew .55 of the one and .70 of the other).
+the one of 20 to 40 with which the sensor failed as often on those rows as on the others and on test rows (.35, .36,
+.36; with seed 20 .48, .35, .36, so that retrained models knew .55 of the one and .70 of the other).
 A hash of the scan's number, balanced over the digits, decides the split.
 """
 
