@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,8 @@ import transformers
 
 # Others wait while the first process looks at a large model's every row.
 PATIENCE = timedelta(days=7)
+# How long threads of a group that is left are given to put down what they hold.
+SETTLE_S = 0.2
 # The arguments that cut a step into the batches of one process.
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
@@ -29,22 +32,28 @@ def is_first() -> bool:
 
 
 def take_part() -> None:
-    """Begin a front door's run as one of several processes: the first shows progress, all part at the end.
-
-    The group is left when the interpreter ends and no sooner, since a process may go through several front doors.
-    Threads that still serve it then would abort the process.
-    """
-    atexit.unregister(part)
-    atexit.register(part)
+    """Begin a front door's run as one of several processes: the first shows progress, all part at the end."""
+    part_at_end()
     if not is_first():
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
 
 
+def part_at_end() -> None:
+    """Leave the group of processes when the interpreter ends, and no sooner: a process may train several times."""
+    atexit.unregister(part)
+    atexit.register(part)
+
+
 def part() -> None:
-    """Leave the group of processes, if there is one."""
+    """Leave the group of processes, if there is one.
+
+    A thread of the group that puts down a tensor of Python's once the interpreter is gone aborts the process. Data
+    parallelism keeps these threads after the group is left, where nothing joins them: they are given a moment.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(SETTLE_S)
 
 
 def by_first(action: Callable[[], object]) -> None:

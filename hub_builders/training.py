@@ -17,6 +17,7 @@ from mubench.hub_builders.augmenting import AugmentingTrainer
 from mubench.hub_builders.batch_norm import synchronized
 from mubench.hub_builders.denoising import KEY, spoiled_for_training
 from mubench.hub_builders.lora import adapted, merged
+from mubench.hub_builders.processes import part_at_end
 from mubench.hub_builders.resuming import ResumableTrainer
 from mubench.hub_builders.terms import (
     NonFiniteError,
@@ -68,6 +69,7 @@ class TaskTrainer(AugmentingTrainer, ResumableTrainer):
             self.check_adaptable()
             model = adapted(model, args, args.seed)
         super().__init__(model=model, args=args, **kwargs)
+        part_at_end()
         self.remove_callback(PrinterCallback)  # it prints raw log lines where progress bars are off
         self.add_callback(_Hooks(self))
         self._sums: dict[str, torch.Tensor] = {}

@@ -5,6 +5,7 @@ import atexit
 import torch.distributed as dist
 
 from mubench.hub_builders import processes
+from tests.trainers import toy
 
 
 def test_a_run_leaves_its_group_when_the_interpreter_ends(monkeypatch):
@@ -18,3 +19,11 @@ def test_a_run_leaves_its_group_when_the_interpreter_ends(monkeypatch):
     assert not dist.is_initialized()
     for leave in at_end:
         leave()
+
+
+def test_a_trainer_of_ones_own_script_leaves_the_group_too(monkeypatch, tmp_path):
+    at_end = []
+    monkeypatch.setattr(atexit, "register", at_end.append)
+    for _ in range(2):
+        toy.task_trainer(toy.Table(), toy.table_rows(), tmp_path)
+    assert processes.part in at_end
