@@ -42,7 +42,7 @@ class Table:
     def standing(self) -> str:
         """Say what the ranks are worth."""
         row = self.row
-        against = f"judged against {row.n_retrained} retrained models and {row.n_bases} base seeds"
+        against = f"judged against {row.judges}"
         if self.no_signal:
             return f"{against}; NOT RANKED, {self.no_signal}"
         if row.provisional:

@@ -7,16 +7,26 @@ import sys
 from pathlib import Path
 
 from jobs.entry import POOL
+from memory import share_arenas
+
+# Nothing is told to anybody, and nothing kept to be told: gradio would make a table of the last 10,000 calls at each.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+}
 
 
 def main() -> int:
     """Start the processes that train and, while they load, the server."""
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     # The processes preload our modules; before Python 3.12 they do not look where this file lies.
     places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     POOL.start()
+    share_arenas()
     # Here, since every process that trains imports this file.
     from page import serve  # noqa: PLC0415
 

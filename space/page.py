@@ -23,6 +23,10 @@ THEME = gr.themes.Default(font=[FONT, "sans-serif"], font_mono=[MONO, "monospace
 # How many may read at once; runs have a queue of their own.
 READERS = 8
 LARGEST_FILE = "250kb"
+# How many may wait for an answer.
+WAITING = 256
+# Of how many visitors, the last to act, the fields of their page are kept in memory, 0.7 MB each.
+SESSIONS = 64
 
 
 def build() -> gr.Blocks:
@@ -41,7 +45,7 @@ def build() -> gr.Blocks:
         with gr.Tab("Data explorer") as tab:
             explore(tab)
         endpoints()
-    return page.queue(max_size=256, default_concurrency_limit=READERS)
+    return page.queue(max_size=WAITING, default_concurrency_limit=READERS)
 
 
 def serve() -> None:
@@ -55,4 +59,6 @@ def serve() -> None:
         max_file_size=LARGEST_FILE,
         app_kwargs={"middleware": [(SizeLimit, (), {})]},
         ssr_mode=False,
+        run_history=False,  # it would send what a visitor did elsewhere
+        state_session_capacity=SESSIONS,
     )

@@ -205,6 +205,12 @@ class Result(RunInfo):
         return len(self.references.bases)
 
     @property
+    def judges(self) -> str:
+        """Say what it was judged against."""
+        counts = {"retrained model": self.n_retrained, "base seed": self.n_bases}
+        return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+
+    @property
     def provisional(self) -> bool:
         """Whether the references are too few for a rank that counts."""
         return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from jobs.places import RESULTS
 
-from handlers.checks import shown
+from handlers.checks import one_of, shown
 from handlers.runs import known
 from handlers.scatter import Mark, scatter
 from handlers.tables import table
@@ -17,7 +19,7 @@ from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.shipped import shipped_tables
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.results import read_results
+from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
 
 PARTS = ("tier", "task", "backbone", "ratio", "method")
@@ -66,8 +68,9 @@ class Line:
         """Its origin, unless it is a control."""
         return CONTROL if self.row.control else self.origin
 
-    def words(self) -> list[str]:
-        """Return its cells, as in ``HEAD``."""
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Its cells, as in ``HEAD``."""
         rank, name, *rest = cells(self.entry)
         if self.kind not in RANKED:
             rank = self.kind
@@ -78,7 +81,7 @@ class Line:
         place += "" if row.family == "canonical" else f", {row.family}"
         place += f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
         place += f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
-        return [rank, name, *rest, place, self.origin]
+        return (rank, name, *rest, place, self.origin)
 
 
 def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
@@ -92,9 +95,8 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
         FileNotFoundError: If the suite came without its shipped rows.
         ValueError: If a row is damaged, or rows of one table were judged against different models.
     """
-    rows = read_results(RESULTS) if any(RESULTS.glob("*.json")) else []
     found = [line for each in shipped_tables() for line in _lines(each, SHIPPED)]
-    found += [line for each in tables(rows) for line in _lines(each, HERE)]
+    found += [line for each in _made_here(_stamp()) for line in _lines(each, HERE)]
     theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
     found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
     found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
@@ -107,10 +109,22 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
     return sorted(found, key=place)  # a stable sort: ranks stay in order
 
 
-def _lines(each: Table, origin: str) -> list[Line]:
+@lru_cache(maxsize=1)
+def _made_here(stamp: tuple[tuple[str, int, int], ...]) -> tuple[Table, ...]:
+    """Return the tables of files that are named with their time and size: who asks again gets the same ones."""
+    return tuple(tables(read_result(Path(name)) for name, _, _ in stamp))
+
+
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    files = sorted(RESULTS.resolve().glob("*.json"))
+    return tuple((str(file), (seen := file.stat()).st_mtime_ns, seen.st_size) for file in files)
+
+
+@lru_cache(maxsize=256)
+def _lines(each: Table, origin: str) -> tuple[Line, ...]:
     ranks = [entry.rank for entry in each.entries]
     ranked = [Line(e, origin, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
-    return [*ranked, *(Line(entry, origin) for entry in each.controls)]
+    return (*ranked, *(Line(entry, origin) for entry in each.controls))
 
 
 def part(line: Line, name: str) -> str:
@@ -127,6 +141,18 @@ def filters(every: Sequence[Line]) -> dict[str, list[str]]:
 def at_first(name: str, values: Sequence[str]) -> list[str]:
     """Return what a filter is set to before anybody has: one task, for ranks of several say nothing side by side."""
     return [key for key in TASKS if key in values][:1] if name == "task" else []
+
+
+def check_filters(every: Sequence[Line], chosen: Any) -> None:
+    """Refuse what no line could have; a menu may still show what has just gone, and is not asked.
+
+    Raises:
+        ValueError: If a value is none of those that there are.
+    """
+    known = {**filters(every), "origin": [SHIPPED, HERE, YOURS, SUBMITTED]}
+    for name, values in chosen.items() if isinstance(chosen, dict) else ():
+        for value in values if name in known and isinstance(values, list) else ():
+            one_of(name, str(value), known[name])
 
 
 def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
@@ -155,7 +181,7 @@ def board_shown(chosen: Sequence[Line]) -> str:
     """Return lines as a table."""
     if not chosen:
         return '<p class="mu-note">The filters leave no row: take one away, or run such a method in Try out.</p>'
-    return table(list(MEANING.items()), [line.words() for line in chosen], label="Leaderboard")
+    return table(list(MEANING.items()), [line.words for line in chosen], label="Leaderboard")
 
 
 def cost_chart(chosen: Sequence[Line]) -> str:

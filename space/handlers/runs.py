@@ -22,6 +22,8 @@ from mubench.trainers.rows import Result
 MOST_KEPT = 300
 # Runs that a browser remembers.
 REMEMBERED = 20
+# Runs that are kept in memory, about a megabyte each.
+AT_HAND = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ def finished(name: Any) -> Finished:
     return _read(folder.name)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=AT_HAND)
 def _read(name: str) -> Finished:
     folder = RUNS / name
     rows = sorted((folder / ROWS).glob("*.json"))

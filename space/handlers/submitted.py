@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from handlers.board import SUBMITTED, Line, cost_chart, parts_chart
+from handlers.board import SUBMITTED, Line, board_shown, cost_chart, parts_chart
 from handlers.checks import number, one_of, shown
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
@@ -47,7 +47,7 @@ def checked_row(text: Any) -> Result:
             raise ValueError(f"{name} must be a plain name, got {shown(value)}")
     _check_numbers(row)
     line = Line(make_entry(row.method, [row]), SUBMITTED)
-    line.words()  # what cannot be shown is refused here, and not each time that it is to be shown
+    board_shown([line])  # what cannot be shown is refused here, and not each time that it is to be shown
     cost_chart([line])
     parts_chart([line])
     return row

@@ -192,7 +192,7 @@ def verdict(run: Finished) -> str:
     if row.interval is None:
         return f"{run.title}: {took}. No score: {row.no_signal or ', '.join(row.flags)}."
     span = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
-    against = f"judged against {row.n_retrained} retrained models and {row.n_bases} base seeds"
+    against = f"judged against {row.judges}"
     rank = ", too few of them for a rank that counts" if row.provisional else ""
     more = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 import yaml
 
@@ -160,6 +161,18 @@ def test_processes_find_what_they_preload(space: Import, monkeypatch: pytest.Mon
     assert seen == [os.pathsep.join([str(SPACE), "theirs"])]
 
 
+def test_the_server_keeps_nothing_of_calls_that_are_over(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "GRADIO" not in name})
+    app = space("app")
+    monkeypatch.setattr(app.POOL, "start", lambda: None)
+    monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
+    assert app.main() == 0
+    queue = gr.Blocks().queue()._queue
+    queue.events_recorded = 100_000
+    assert queue.ANALYTICS_MAX_EVENTS == 1
+    assert queue.compute_analytics_summary([{"function": "settings"}]) == {"functions": {}}
+
+
 @pytest.fixture
 def served(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Any:
     own_walk.judge().controls()
@@ -217,6 +230,7 @@ def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, 
         ("/attack", ["0" * 24, 1e300]),
         ("/compare", [["x"] * 1000]),
         ("/leaderboard", [{"path": ["/etc"]}]),
+        ("/leaderboard", [{"method": [evil]}]),
         ("/leaderboard", [{}, [], ["{}"]]),
         ("/leaderboard", [{}, [], "x"]),
         ("/submit", ["{" * 5000]),
@@ -235,6 +249,7 @@ def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, 
     for name in ("/submit", "/result"):
         with pytest.raises(Exception, match=r"413|at most"):
             client.predict(BIG, api_name=name)
+    assert served.get("gradio_api/runs") == 404  # nothing that is done here is recorded
     for path in ("/etc/passwd", f"{own_walk.root}/models", "models", "../models/run.json"):
         assert served.get(f"gradio_api/file={path}") in (403, 404)
     assert client.predict("cifar10", api_name="/settings")["chosen"]["task"] == "cifar10"

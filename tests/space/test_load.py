@@ -84,7 +84,7 @@ def need_idle_cores() -> None:
 
 
 def memory_mb(root: int) -> float:
-    """Return the memory that a process and its children have for themselves."""
+    """Return the memory that a process and its children have for themselves; what they share counts once."""
     listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
     family = {root}
@@ -96,7 +96,7 @@ def memory_mb(root: int) -> float:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:  # it has just ended
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
     return total / 1024
 
 

@@ -72,9 +72,9 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any,
         write_result(row, place / "results")
     own = made_up(score=0.6)
     lines = board.lines([own, "0" * 24, "../etc", 5])
-    words = [line.words() for line in lines]
+    words = [line.words for line in lines]
     assert [line[:2] for line in words if line[-1] == "here"][:3] == [
-        ["=1*", "salun"], ["=1*", "scrub"], ["3*", "finetune"],
+        ("=1*", "salun"), ("=1*", "scrub"), ("3*", "finetune"),
     ]  # fmt: skip
     assert [line[0] for line in words].count("yours") == 1 and {line[0] for line in words[-5:]} == {"control"}
     assert [line.origin for line in board.with_own(lines, {"task": ["imdb"]})] == ["yours"]
@@ -83,6 +83,9 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any,
     only = board.filtered(lines, {"method": ["scrub"], "task": ["cifar10"], "tier": []})
     assert {line.row.method for line in only} == {"scrub"} and len(only) == 2
     assert board.filtered(lines, {"ratio": ["7"]}) == []
+    board.check_filters(lines, {"ratio": ["5", 5], "origin": ["shipped"]})
+    with pytest.raises(ValueError, match=r"^ratio must be one of 5, got '7'$"):
+        board.check_filters(lines, {"ratio": ["7"]})
     for page in (board.board_shown(lines), board.cost_chart(lines), board.parts_chart(lines)):
         assert {"table", "svg"} & set(whole(page))
     assert board.filters(lines)["ratio"] == ["5"]
@@ -99,8 +102,11 @@ def test_shipped_rows_are_ranked_apart_from_those_made_here(
             write_result(row, place / "results")
     monkeypatch.setattr(board, "shipped_tables", lambda: tuple(tables(demo_rows)))
     lines = board.lines()
-    best = {origin: next(line.words()[:2] for line in lines if line.origin == origin) for origin in board.RANKED}
-    assert best == {"shipped": ["=1*", "salun"], "here": ["1*", "scrub"]}
+    best = {origin: next(line.words[:2] for line in lines if line.origin == origin) for origin in board.RANKED}
+    assert best == {"shipped": ("=1*", "salun"), "here": ("1*", "scrub")}
+    for changed in (place / "results").glob("*finetune*"):
+        changed.unlink()
+    assert not [line for line in board.lines() if line.origin == "here" and line.row.method == "finetune"]
     here = board.filtered(lines, {"origin": ["here"]})
     assert {line.origin for line in here} == {"here"} and {line.kind for line in here} == {"control", "here"}
 
@@ -115,7 +121,7 @@ def test_a_row_that_is_sent_in_is_shown_as_submitted(space: Import, board: Any, 
     submitted = space("handlers.submitted")
     row = submitted.checked_row(to_json(make_row("scrub", score=0.99)))
     (line,) = board.lines(submitted=[row])
-    assert line.words()[0] == line.words()[-1] == "submitted"
+    assert line.words[0] == line.words[-1] == "submitted"
     assert submitted.submitted_rows([submitted.as_text(row)]) == [row]
     assert board.row_summary(row)["score"] == pytest.approx(0.99)
 
