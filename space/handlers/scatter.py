@@ -9,7 +9,7 @@ from html import escape
 from handlers.axes import WIDTH, Axes, legend
 
 # About how large a letter and a line of a label are.
-LETTER, LINE = 6.2, 13
+LETTER, LINE = 7.2, 13
 
 
 @dataclass(frozen=True)
