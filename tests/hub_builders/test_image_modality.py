@@ -95,7 +95,8 @@ def test_a_saved_folder_loads_with_equal_outputs_and_labels(made, rows, tmp_path
     left = again.state_dict()
     assert all(torch.equal(left[name], weight) for name, weight in model.state_dict().items())
     # A fresh MobileNet's logits are so small that where its weights lie in memory shows in the last digits.
-    np.testing.assert_allclose(logits(again, processor, rows), before, rtol=1e-4)
+    within = 1e-4 if model.config.model_type == "mobilenet_v2" else 0
+    np.testing.assert_allclose(logits(again, processor, rows), before, rtol=within)
     assert [again.config.id2label[i] for i in range(3)] == list(LABELS)
     assert before.shape == (7, 3) and len(np.unique(before)) > 3
 
