@@ -171,7 +171,7 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
-	$(HERE_ONLY)GRADIO_ANALYTICS_ENABLED=False HF_HUB_OFFLINE=1 $(PY) space/app.py
+	$(HERE_ONLY)$(PY) space/app.py
 
 pack: $(STAMP) ## write ./build/space, a folder that is a Space of its own, to be pushed
 	$(HERE_ONLY)$(PY) space/pack.py

@@ -46,13 +46,14 @@ def part_at_end() -> None:
 
 
 def part() -> None:
-    """Leave the group of processes, if there is one.
+    """Leave the group of processes, if that was not done.
 
     A thread of the group that puts down a tensor of Python's once the interpreter is gone aborts the process. Data
     parallelism keeps these threads after the group is left, where nothing joins them: they are given a moment.
     """
     if dist.is_initialized():
         dist.destroy_process_group()
+    if world_size() > 1:  # whoever has left the group
         time.sleep(SETTLE_S)
 
 

@@ -116,9 +116,7 @@ def leaderboard(
 
     Runs of yours and rows that are sent in, each as the text of its JSON file, stand beside the others.
     """
-    every = board.lines(runs, sent_in(rows))
-    chosen = board.filtered(every, filters or {})
-    board.check_filters(every, filters)
+    chosen = board.filtered(board.lines(runs, sent_in(rows)), filters or {})
     return [dict(zip(board.HEAD, line.words, strict=True)) for line in chosen]
 
 

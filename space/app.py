@@ -9,8 +9,8 @@ from pathlib import Path
 from jobs.entry import POOL
 from memory import share_arenas
 
-# Nothing is told to anybody, and nothing kept to be told: gradio would make a table of the last 10,000 calls at each.
-QUIET = {
+# Nothing is told to anybody, and calls are not counted: gradio would make a table of the last 10,000 at each of them.
+ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
@@ -20,7 +20,7 @@ QUIET = {
 
 def main() -> int:
     """Start the processes that train and, while they load, the server."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # The processes preload our modules; before Python 3.12 they do not look where this file lies.
     places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))

@@ -59,6 +59,6 @@ def serve() -> None:
         max_file_size=LARGEST_FILE,
         app_kwargs={"middleware": [(SizeLimit, (), {})]},
         ssr_mode=False,
-        run_history=False,  # it would send what a visitor did elsewhere
+        run_history=False,  # gradio would keep in the browser, or in a bucket on the Hub, what a visitor did
         state_session_capacity=SESSIONS,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from jobs.places import RESULTS
@@ -18,7 +20,10 @@ from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.shipped import shipped_tables
-from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.names import RATIOS
+from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
+from mubench.trainers.controls import CONTROLS
+from mubench.trainers.methods import METHODS
 from mubench.trainers.results import read_result
 from mubench.trainers.rows import Result
 
@@ -26,7 +31,14 @@ PARTS = ("tier", "task", "backbone", "ratio", "method")
 FILTERS = (*PARTS, "origin")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
+# One visitor at a time: what several would make at once is made once.
+MAKING = Lock()
 STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
+# What lines may be filtered by, beside what rows from elsewhere bring.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
+    "method": (*METHODS, *CONTROLS), "origin": (SHIPPED, HERE, YOURS, SUBMITTED),
+}  # fmt: skip
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
@@ -95,8 +107,8 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
         FileNotFoundError: If the suite came without its shipped rows.
         ValueError: If a row is damaged, or rows of one table were judged against different models.
     """
-    found = [line for each in shipped_tables() for line in _lines(each, SHIPPED)]
-    found += [line for each in _made_here(_stamp()) for line in _lines(each, HERE)]
+    with MAKING:
+        found = [*_shipped(shipped_tables()), *_made_here(_stamp())]
     theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
     found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
     found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
@@ -110,21 +122,29 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
 
 
 @lru_cache(maxsize=1)
-def _made_here(stamp: tuple[tuple[str, int, int], ...]) -> tuple[Table, ...]:
-    """Return the tables of files that are named with their time and size: who asks again gets the same ones."""
-    return tuple(tables(read_result(Path(name)) for name, _, _ in stamp))
+def _shipped(found: tuple[Table, ...]) -> tuple[Line, ...]:
+    return tuple(line for each in found for line in _lines(each, SHIPPED))
+
+
+@lru_cache(maxsize=1)
+def _made_here(stamp: tuple[tuple[str, int, int], ...]) -> tuple[Line, ...]:
+    """Return the lines of files that are named with their time and size: who asks again gets the same ones."""
+    found = tables(read_result(Path(name)) for name, _, _ in stamp)
+    return tuple(line for each in found for line in _lines(each, HERE))
 
 
 def _stamp() -> tuple[tuple[str, int, int], ...]:
-    files = sorted(RESULTS.resolve().glob("*.json"))
-    return tuple((str(file), (seen := file.stat()).st_mtime_ns, seen.st_size) for file in files)
+    if not RESULTS.is_dir():
+        return ()
+    with os.scandir(RESULTS.absolute()) as found:
+        seen = [(each.path, each.stat()) for each in found if each.name.endswith(".json")]
+    return tuple(sorted((path, at.st_mtime_ns, at.st_size) for path, at in seen))
 
 
-@lru_cache(maxsize=256)
-def _lines(each: Table, origin: str) -> tuple[Line, ...]:
+def _lines(each: Table, origin: str) -> list[Line]:
     ranks = [entry.rank for entry in each.entries]
     ranked = [Line(e, origin, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
-    return (*ranked, *(Line(entry, origin) for entry in each.controls))
+    return [*ranked, *(Line(entry, origin) for entry in each.controls)]
 
 
 def part(line: Line, name: str) -> str:
@@ -143,29 +163,20 @@ def at_first(name: str, values: Sequence[str]) -> list[str]:
     return [key for key in TASKS if key in values][:1] if name == "task" else []
 
 
-def check_filters(every: Sequence[Line], chosen: Any) -> None:
-    """Refuse what no line could have; a menu may still show what has just gone, and is not asked.
-
-    Raises:
-        ValueError: If a value is none of those that there are.
-    """
-    known = {**filters(every), "origin": [SHIPPED, HERE, YOURS, SUBMITTED]}
-    for name, values in chosen.items() if isinstance(chosen, dict) else ():
-        for value in values if name in known and isinstance(values, list) else ():
-            one_of(name, str(value), known[name])
-
-
 def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
     """Return the lines that have, of every part, one of the chosen values; an empty choice leaves all.
 
     Raises:
-        ValueError: If the choice is none, or names a part that there is not.
+        ValueError: If the choice is none, or names a part or a value that there is not.
     """
     if not isinstance(chosen, dict):
         raise ValueError(f"filters must be lists of values by name, got {shown(chosen)}")  # noqa: TRY004
     for name, values in chosen.items():
         if name not in FILTERS or not isinstance(values, list):
             raise ValueError(f"filters must be lists of values of {', '.join(FILTERS)}, got {shown({name: values})}")
+        there = {*KNOWN[name], *(part(line, name) for line in every)}
+        for value in values:
+            one_of(name, str(value), sorted(there, key=lambda each: (len(each), each) if name == "ratio" else each))
     wanted = {name: set(map(str, values)) for name, values in chosen.items() if values}
     return [line for line in every if all(part(line, name) in values for name, values in wanted.items())]
 

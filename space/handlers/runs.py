@@ -22,8 +22,8 @@ from mubench.trainers.rows import Result
 MOST_KEPT = 300
 # Runs that a browser remembers.
 REMEMBERED = 20
-# Runs that are kept in memory, about a megabyte each.
-AT_HAND = 16
+# Runs that are kept in memory, about a megabyte each: more than a browser asks for at once.
+AT_HAND = 32
 
 
 @dataclass(frozen=True, eq=False)

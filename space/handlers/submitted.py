@@ -14,7 +14,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.rows import Result
 
-LARGEST_ROW = 200_000
+LARGEST_ROW = 60_000
 # Rows that somebody may have shown beside the others.
 MOST_SUBMITTED = 10
 LARGEST = 1e6
@@ -67,7 +67,7 @@ def _check_numbers(row: Result) -> None:
 
 
 def sent_in(texts: Any) -> list[Result]:
-    """Return rows that a program sends with its question.
+    """Return rows that a program or a page sends with its question.
 
     Raises:
         ValueError: If they are no list, too many, or one of them is no row.
@@ -78,11 +78,6 @@ def sent_in(texts: Any) -> list[Result]:
     if len(given) > MOST_SUBMITTED:
         raise ValueError(f"rows must be at most {MOST_SUBMITTED}, got {len(given)}")
     return [checked_row(text) for text in given]
-
-
-def submitted_rows(texts: Any) -> list[Result]:
-    """Return the rows of a session that were checked before."""
-    return [Result.model_validate_json(text) for text in texts or []]
 
 
 def as_text(row: Result) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import board as shows
-from handlers.submitted import MOST_SUBMITTED, as_text, checked_row, submitted_rows
+from handlers.submitted import MOST_SUBMITTED, as_text, checked_row, sent_in
 
 from tabs.common import LATEST, QUIET, UNCHECKED, one_line
 
@@ -20,7 +20,7 @@ INVITED = (
 @one_line
 def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
     """Return what the filters leave, and what there is to filter by."""
-    every = shows.lines(names, submitted_rows(texts))
+    every = shows.lines(names, sent_in(texts))
     left = shows.with_own(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
     lists = [gr.update(choices=values) for values in shows.filters(every).values()]
     return [*lists, shows.board_shown(left), shows.cost_chart(left), shows.parts_chart(left)]
@@ -59,7 +59,7 @@ def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
         file = gr.File(label="Row (JSON)", file_types=[".json"], height=120)
         pasted = gr.Textbox(label="Or its text", lines=3, max_lines=6)
         send = gr.Button("Show it beside the others")
-    submitted = gr.State([])
+    submitted = gr.JSON([], visible=False)  # in the browser: the server forgets whom it has not heard of for long
     inputs, outputs = [mine, submitted, *menus], [*menus, table, cost, parts]
     gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **LATEST)
     sent = send.click(send_in, [submitted, file, pasted], [submitted, file, pasted], **QUIET)

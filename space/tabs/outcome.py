@@ -19,7 +19,7 @@ class Outcome:
 
     def __init__(self) -> None:
         self.earlier = gr.Dropdown([], value=None, label="Your finished runs", visible=False)
-        self.name = gr.State("")
+        self.name = gr.Textbox("", visible=False)
         with gr.Column(visible=False) as self.all:
             self.words = gr.Markdown(elem_id="verdict")
             with gr.Row():

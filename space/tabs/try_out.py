@@ -72,7 +72,7 @@ class TryOut:
         with gr.Row():
             self.go = gr.Button("Unlearn and judge", variant="primary", interactive=count > 0)
             self.stop = gr.Button("Cancel", interactive=False)
-        self.told, self.current = gr.HTML(elem_id="told"), gr.State("")
+        self.told, self.current = gr.HTML(elem_id="told"), gr.Textbox("", visible=False)
         self.outcome = Outcome()
 
     def connect(self, tab: gr.Tab) -> None:

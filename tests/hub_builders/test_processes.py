@@ -2,6 +2,7 @@
 
 import atexit
 
+import pytest
 import torch.distributed as dist
 
 from mubench.hub_builders import processes
@@ -24,6 +25,16 @@ def test_a_run_leaves_its_group_when_the_interpreter_ends(monkeypatch):
 def test_a_trainer_of_ones_own_script_leaves_the_group_too(monkeypatch, tmp_path):
     at_end = []
     monkeypatch.setattr(atexit, "register", at_end.append)
-    for _ in range(2):
-        toy.task_trainer(toy.Table(), toy.table_rows(), tmp_path)
-    assert processes.part in at_end
+    toy.task_trainer(toy.Table(), toy.table_rows(), tmp_path)
+    assert at_end.count(processes.part) == 1
+
+
+@pytest.mark.parametrize(("count", "waited"), [(None, []), ("1", []), ("2", [processes.SETTLE_S])])
+def test_threads_of_a_group_are_waited_for_whoever_has_left_it(monkeypatch, count, waited):
+    slept = []
+    monkeypatch.setattr(processes.time, "sleep", slept.append)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if count:
+        monkeypatch.setenv("WORLD_SIZE", count)
+    processes.part()
+    assert slept == waited

@@ -154,23 +154,51 @@ def test_only_a_mistake_is_told_and_an_error_of_ours_is_logged(
 
 def test_processes_find_what_they_preload(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     app, seen = space("app"), []
-    monkeypatch.setenv("PYTHONPATH", "theirs")
+    monkeypatch.setattr(os, "environ", {**os.environ, "PYTHONPATH": "theirs"})
     monkeypatch.setattr(app.POOL, "start", lambda: seen.append(os.environ["PYTHONPATH"]))
+    monkeypatch.setattr(app, "share_arenas", lambda: None)
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
     assert seen == [os.pathsep.join([str(SPACE), "theirs"])]
 
 
-def test_the_server_keeps_nothing_of_calls_that_are_over(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_are_over_are_not_counted(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "GRADIO" not in name})
-    app = space("app")
+    app, shared = space("app"), []
     monkeypatch.setattr(app.POOL, "start", lambda: None)
+    monkeypatch.setattr(app, "share_arenas", lambda: shared.append(1))
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
     queue = gr.Blocks().queue()._queue
     queue.events_recorded = 100_000
     assert queue.ANALYTICS_MAX_EVENTS == 1
     assert queue.compute_analytics_summary([{"function": "settings"}]) == {"functions": {}}
+    assert shared
+
+
+@pytest.mark.parametrize(("library", "there"), [("glibc", True), ("musl", False), ("", False)])
+def test_threads_share_arenas_where_there_are_any(
+    space: Import, monkeypatch: pytest.MonkeyPatch, library: str, there: bool
+) -> None:
+    memory, said = space("memory"), []
+    fake = SimpleNamespace(mallopt=lambda what, most: said.append((what, most)) or 1)
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, "2.36"))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: fake)
+    assert memory.share_arenas() is there
+    assert said == ([(-8, memory.ARENAS)] if there else [])
+
+
+def test_what_is_kept_of_visitors_is_bounded_and_nothing_is_recorded(
+    space: Import, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, said = space("page"), {}
+    monkeypatch.setattr(gr.Blocks, "launch", lambda _, **words: said.update(words))
+    page.serve()
+    assert said["run_history"] is False and said["state_session_capacity"] == page.SESSIONS <= 100
+    kinds = {type(block).__name__ for block in page.build().blocks.values()}
+    assert "JSON" in kinds and "State" not in kinds  # who is forgotten loses nothing: what goes on is in the browser
+    runs = space("handlers.runs")
+    assert runs.AT_HAND > runs.REMEMBERED
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import ast
 import base64
+import gc
 import io
 import json
 import math
 import re
+import weakref
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -83,9 +85,9 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any,
     only = board.filtered(lines, {"method": ["scrub"], "task": ["cifar10"], "tier": []})
     assert {line.row.method for line in only} == {"scrub"} and len(only) == 2
     assert board.filtered(lines, {"ratio": ["7"]}) == []
-    board.check_filters(lines, {"ratio": ["5", 5], "origin": ["shipped"]})
-    with pytest.raises(ValueError, match=r"^ratio must be one of 5, got '7'$"):
-        board.check_filters(lines, {"ratio": ["7"]})
+    assert board.filtered(lines, {"ratio": ["5", 5], "origin": ["submitted"]}) == []
+    with pytest.raises(ValueError, match=r"^ratio must be one of 1, 2, .*, 10, got '70'$"):
+        board.filtered(lines, {"ratio": ["70"]})
     for page in (board.board_shown(lines), board.cost_chart(lines), board.parts_chart(lines)):
         assert {"table", "svg"} & set(whole(page))
     assert board.filters(lines)["ratio"] == ["5"]
@@ -100,15 +102,30 @@ def test_shipped_rows_are_ranked_apart_from_those_made_here(
     for row in demo_rows:
         if row.method != "salun":
             write_result(row, place / "results")
-    monkeypatch.setattr(board, "shipped_tables", lambda: tuple(tables(demo_rows)))
+    ships = tuple(tables(demo_rows))
+    monkeypatch.setattr(board, "shipped_tables", lambda: ships)
     lines = board.lines()
     best = {origin: next(line.words[:2] for line in lines if line.origin == origin) for origin in board.RANKED}
     assert best == {"shipped": ("=1*", "salun"), "here": ("1*", "scrub")}
-    for changed in (place / "results").glob("*finetune*"):
-        changed.unlink()
-    assert not [line for line in board.lines() if line.origin == "here" and line.row.method == "finetune"]
+    assert board.lines()[0].entry is lines[0].entry  # nothing is made twice
+    old = weakref.ref(next(line for line in lines if line.origin == "here"))
     here = board.filtered(lines, {"origin": ["here"]})
     assert {line.origin for line in here} == {"here"} and {line.kind for line in here} == {"control", "here"}
+    for changed in (place / "results").glob("*finetune*"):
+        changed.unlink()
+    del lines, here
+    assert not [line for line in board.lines() if line.origin == "here" and line.row.method == "finetune"]
+    gc.collect()
+    assert old() is None  # nor kept when it is made anew
+
+
+def test_a_damaged_row_is_told_without_its_place(space: Import, board: Any, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "bad.json").write_text("{")
+    (place / "results").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Exception, match="expected a file here to be a result row") as caught:
+        space("tabs.common").one_line(board.lines)()
+    assert "elsewhere" not in str(caught.value) and str(place) not in str(caught.value)
 
 
 @pytest.mark.parametrize("chosen", [None, [], {"secret": ["x"]}, {"task": "cifar10"}])
@@ -122,7 +139,7 @@ def test_a_row_that_is_sent_in_is_shown_as_submitted(space: Import, board: Any, 
     row = submitted.checked_row(to_json(make_row("scrub", score=0.99)))
     (line,) = board.lines(submitted=[row])
     assert line.words[0] == line.words[-1] == "submitted"
-    assert submitted.submitted_rows([submitted.as_text(row)]) == [row]
+    assert submitted.sent_in([submitted.as_text(row)]) == [row]
     assert board.row_summary(row)["score"] == pytest.approx(0.99)
 
 
