@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import pipeline
 
+from mubench.hub_builders import decode
 from mubench.hub_builders.build import build
 from mubench.hub_builders.outputs import Outputs
 from mubench.hub_builders.workbench import workbench
@@ -64,6 +66,17 @@ def test_base_models_know_what_they_were_trained_on(group):
     assert len(views) >= 2
     assert np.mean([accuracy(view["retain"]) for view in views]) >= 0.99
     assert np.mean([accuracy(view["forget"]) for view in views]) >= 0.95
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_models_work_in_a_pipeline_as_they_lie(demo, backbone):
+    bench = workbench("cifar10", backbone, data=demo.data)
+    group = find_group(bench, 5, demo.models)
+    few = decode(bench.rows["test"].select(range(8)))
+    for folder in (*group.bases.values(), *group.retrained.values()):
+        said = pipeline("image-classification", model=str(folder), device="cpu")([row["image"] for row in few])
+        known = group.views(folder)["test"].logits[:8].argmax(axis=1)
+        assert [answers[0]["label"] for answers in said] == [bench.info.labels[place] for place in known]
 
 
 def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):

@@ -24,10 +24,10 @@ def compare(tab: gr.Tab, mine: gr.BrowserState) -> None:
                 cloud = gr.HTML(elem_id="cloud")
             with gr.Column(min_width=300):
                 gr.Markdown("#### Forgetting, step by step")
-                forget = gr.HTML()
+                forget = gr.HTML(elem_id="forgetting")
             with gr.Column(min_width=300):
                 gr.Markdown("#### Keeping, step by step")
-                retain = gr.HTML()
+                retain = gr.HTML(elem_id="keeping")
         numbers = gr.HTML(elem_id="numbers")
 
     def listed(names: Any, chosen: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -43,6 +44,13 @@ class Served:
     def get(self, path: str) -> int:
         """Return the status of an answer."""
         return httpx2.get(f"{self.url}/{path}").status_code
+
+    def crowd(self, visitors: int) -> None:
+        """Let so many others ask something, one after the other."""
+        for _ in range(visitors):
+            asked = {"data": ["", "", ""], "session_hash": secrets.token_hex(8)}
+            event = httpx2.post(f"{self.url}/gradio_api/call/settings", json=asked).json()["event_id"]
+            assert "cifar10" in httpx2.get(f"{self.url}/gradio_api/call/settings/{event}").text
 
     def kill(self) -> None:
         """End it at once, without a word."""

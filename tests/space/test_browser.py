@@ -1,6 +1,7 @@
 """The Space in a real browser: every tab is used as people use it; nothing outside is asked for."""
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.space.small import LONGEST
 from tests.walk import RATIO, Walk, quick
 
 pytestmark = pytest.mark.slow
+# More visitors than the server remembers; a ratio that no model was retrained at.
+CROWD, LACKING = 101, 7
 # What a task's rows are shown as.
 SHOWN = {
     "image_classification": "img", "text_classification": "p", "image_pair_classification": "img",
@@ -43,6 +46,7 @@ def test_a_method_is_tried_out_from_choice_to_gallery(served: Served) -> None:
         assert "--gamma=0.9" in page.locator(".cm-content").first.inner_text()
         assert page.locator("#gallery figure").count() == 12
         assert page.locator("#gallery dt").all_inner_texts()[:3] == ["base", "unlearned", "retrained"]
+        served.crowd(CROWD)  # the server has forgotten this visitor
         before = page.locator("#histogram").inner_text()
         slider = page.locator("#threshold input[type=range]")
         slider.focus()
@@ -55,10 +59,23 @@ def test_a_method_is_tried_out_from_choice_to_gallery(served: Served) -> None:
         with page.expect_download() as found:
             page.get_by_role("button", name="Download the row (JSON)").click()
         assert '"method": "scrub"' in Path(found.value.path()).read_text()
+        with page.expect_download() as found:
+            page.get_by_role("button", name="Download the model folder (zip)").click()
+        with zipfile.ZipFile(found.value.path()) as archive:
+            assert {"model.safetensors", "README.md"} <= {Path(name).name for name in archive.namelist()}
         page.reload()
         page.get_by_label("Your finished runs", exact=True).locator("visible=true").first.wait_for()
         choose(page, "Your finished runs", f"scrub gamma=0.9 on cifar10, resnet, {RATIO} %, seed 0")
         page.locator("#gallery figure").first.wait_for()
+
+
+def test_what_a_ratio_lacks_is_trained_from_the_page(served: Served) -> None:
+    with browsing(served.url) as (page, _):
+        choose(page, "Deleted rows", f"{LACKING} % (no reference yet)")
+        page.get_by_role("button", name="Train the reference models").click()
+        page.locator("#told").get_by_text("Done.").wait_for()
+        page.get_by_role("button", name="Train the reference models").wait_for(state="hidden")
+        assert f", {LACKING} %" in run(page)
 
 
 def test_a_run_is_cancelled(served: Served) -> None:
@@ -83,6 +100,7 @@ def test_two_runs_are_compared_and_found_in_the_leaderboard(served: Served) -> N
         page.locator("#runs input").nth(1).check()
         page.wait_for_function("document.querySelectorAll('#numbers thead th').length === 3")
         assert page.locator("#cloud circle").count() == 3 + 1 + 2
+        assert [page.locator(f"#{side} .mu-line").count() for side in ("forgetting", "keeping")] == [2, 2]
         open_tab(page, "Leaderboard")
         page.locator("#board tbody tr").first.wait_for()
         whole = page.locator("#board tbody tr").count()
@@ -94,7 +112,7 @@ def test_two_runs_are_compared_and_found_in_the_leaderboard(served: Served) -> N
         assert page.locator("#board thead th").nth(3).get_attribute("title").startswith("1 = retrained")
 
 
-def test_a_row_is_sent_in_and_a_wrong_one_refused(served: Served) -> None:
+def test_a_row_is_sent_in_and_a_wrong_one_refused(served: Served, tmp_path: Path) -> None:
     with browsing(served.url) as (page, _):
         run(page)
         with page.expect_download() as found:
@@ -105,12 +123,19 @@ def test_a_row_is_sent_in_and_a_wrong_one_refused(served: Served) -> None:
         page.get_by_label("Or its text").fill(text.replace('"seed": 0', '"seed": 7'))
         page.get_by_role("button", name="Show it beside the others").click()
         page.locator("#board").get_by_text("submitted").first.wait_for()
+        served.crowd(CROWD)
+        file = tmp_path / "row.json"
+        file.write_text(text.replace('"seed": 0', '"seed": 8'))
+        page.locator("input[type=file]").set_input_files(file)
+        page.get_by_role("button", name="Show it beside the others").click()
+        rows = "[...document.querySelectorAll('#board tbody tr')].filter(row => /submitted/.test(row.innerText))"
+        page.wait_for_function(f"{rows}.length === 2")
         page.get_by_label("Or its text").fill('{"run_id": "<script>alert(1)</script>"}')
         page.get_by_role("button", name="Show it beside the others").click()
         page.get_by_text("expected a result row, got").wait_for()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
 def test_pages_are_as_wide_as_the_screen(served: Served, width: int, dark: bool) -> None:
     with browsing(served.url, width=width, dark=dark) as (page, _):
         for tab in ("Data explorer", "Leaderboard", "Compare", "Try out"):
