@@ -14,7 +14,6 @@ from jobs.places import RESULTS
 
 from handlers.checks import one_of, shown
 from handlers.runs import known
-from handlers.scatter import Mark, scatter
 from handlers.tables import table
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
@@ -33,7 +32,7 @@ SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitte
 RANKED = (SHIPPED, HERE)
 # One visitor at a time: what several would make at once is made once.
 MAKING = Lock()
-STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
+ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED, CONTROL)
 # What lines may be filtered by, beside what rows from elsewhere bring.
 KNOWN: dict[str, tuple[str, ...]] = {
     "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
@@ -112,11 +111,10 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
     theirs = {run.row.run_id: run.row for run in known(own) if run.row is not None}
     found += [Line(make_entry(row.method, [row]), YOURS) for row in theirs.values()]
     found += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
-    order = list(STYLE)
 
     def place(line: Line) -> tuple[Any, ...]:
         row = line.row
-        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, order.index(line.kind))
+        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, ORIGINS.index(line.kind))
 
     return sorted(found, key=place)  # a stable sort: ranks stay in order
 
@@ -193,40 +191,6 @@ def board_shown(chosen: Sequence[Line]) -> str:
     if not chosen:
         return '<p class="mu-note">The filters leave no row: take one away, or run such a method in Try out.</p>'
     return table(list(MEANING.items()), [line.words for line in chosen], label="Leaderboard")
-
-
-def cost_chart(chosen: Sequence[Line]) -> str:
-    """Return S against cost."""
-    marks = [
-        Mark(e.passes, e.score, _name(line, chosen), STYLE[line.kind], e.low, e.high, label=True)
-        for line in chosen
-        if (e := line.entry).score is not None and e.passes and e.passes > 0
-    ]
-    names = ("cost as a share of retraining's", "S")
-    return scatter(marks, names, log=True, y=(0, 1.02), key={k: STYLE[k] for k in STYLE if _has(chosen, k)})
-
-
-def parts_chart(chosen: Sequence[Line]) -> str:
-    """Return what was forgotten against what was kept: the two halves of S."""
-    marks = []
-    for line in chosen:
-        parts = [line.entry.metrics[name] for name in ("row", "mean", "membership", "utility")]
-        if line.entry.score is None or None in parts:
-            continue
-        far, lost = max(*(float(p or 0) for p in parts[:3]), 0.0), float(parts[3] or 0)
-        marks.append(Mark(1 - min(far, 1), 1 - min(lost, 1), _name(line, chosen), STYLE[line.kind], label=True))
-    return scatter(marks, ("forgotten (1 = as retrained)", "kept (1 = as retrained)"), y=(0, 1.02))
-
-
-def _name(line: Line, chosen: Sequence[Line]) -> str:
-    """Return what a line is called among others: its setting is named where there are several."""
-    row = line.row
-    one = len({(other.row.task, other.row.backbone, other.row.ratio) for other in chosen}) == 1
-    return line.entry.name if one else f"{line.entry.name}, {row.task} {row.backbone} {row.ratio} %"
-
-
-def _has(chosen: Sequence[Line], kind: str) -> bool:
-    return any(line.kind == kind for line in chosen)
 
 
 def row_summary(row: Result) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from handlers.board import SUBMITTED, Line, board_shown, cost_chart, parts_chart
+from handlers.board import SUBMITTED, Line, board_shown
+from handlers.board_charts import cost_chart, parts_chart
 from handlers.checks import number, one_of, shown
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS

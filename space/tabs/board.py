@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import board as shows
+from handlers.board_charts import cost_chart, parts_chart
 from handlers.submitted import MOST_SUBMITTED, as_text, checked_row, sent_in
 
 from tabs.common import LATEST, QUIET, UNCHECKED, one_line
@@ -23,7 +24,7 @@ def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
     every = shows.lines(names, sent_in(texts))
     left = shows.with_own(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
     lists = [gr.update(choices=values) for values in shows.filters(every).values()]
-    return [*lists, shows.board_shown(left), shows.cost_chart(left), shows.parts_chart(left)]
+    return [*lists, shows.board_shown(left), cost_chart(left), parts_chart(left)]
 
 
 @one_line

@@ -67,7 +67,9 @@ def board(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
     return found
 
 
-def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any, place: Path, demo_rows: Any) -> None:
+def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
+    space: Import, board: Any, place: Path, demo_rows: Any
+) -> None:
     assert board.lines() == []
     whole(board.board_shown([]))
     for row in demo_rows:
@@ -88,7 +90,8 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(board: Any,
     assert board.filtered(lines, {"ratio": ["5", 5], "origin": ["submitted"]}) == []
     with pytest.raises(ValueError, match=r"^ratio must be one of 1, 2, .*, 10, got '70'$"):
         board.filtered(lines, {"ratio": ["70"]})
-    for page in (board.board_shown(lines), board.cost_chart(lines), board.parts_chart(lines)):
+    charts = space("handlers.board_charts")
+    for page in (board.board_shown(lines), charts.cost_chart(lines), charts.parts_chart(lines)):
         assert {"table", "svg"} & set(whole(page))
     assert board.filters(lines)["ratio"] == ["5"]
     assert [board.at_first(name, values) for name, values in board.filters(lines).items()] == [
