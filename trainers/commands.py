@@ -9,6 +9,7 @@ from typing import Any
 
 from mubench.hub_builders.cli import Parser
 from mubench.hub_builders.flags import FlagParser, training_flags
+from mubench.hub_builders.folders import is_complete
 from mubench.hub_builders.hub import fetch_model
 from mubench.hub_builders.load import HUB_ID
 from mubench.hub_builders.lora import LORA
@@ -152,7 +153,8 @@ def run_method(method: str, words: Sequence[str]) -> list[str]:
     """
     take_part()
     request, where = request_of(method, words)
-    plan_run(request)  # a missing base model is found out before anything is trained
+    run = plan_run(request)  # a missing base model is found out before anything is trained
+    there = " (was there)" if is_complete(request.folder(run), run) else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
         find_group(request.bench, request.ratio, request.models).require()
@@ -160,14 +162,14 @@ def run_method(method: str, words: Sequence[str]) -> list[str]:
     if not is_first():
         return []
     if not judged:
-        return [f"model: {folder}"]
+        return [f"model: {folder}{there}"]
     group = find_group(request.bench, request.ratio, request.models)
     judge = Judge(group, Path(where.results))
     judge.controls()
     # References may have come since the other runs were judged: a table is about one set of them.
-    rows = {run: judge.run(run) for run in group.unlearned}
+    rows = {each: judge.run(each) for each in group.unlearned}
     path = rows[folder]
-    return [f"model: {folder}", f"row:   {path}", *_summary(read_result(path))]
+    return [f"model: {folder}{there}", f"row:   {path}", *_summary(read_result(path))]
 
 
 def _summary(row: Result) -> list[str]:

@@ -170,8 +170,8 @@ def filtered(every: Sequence[Line], chosen: Any) -> list[Line]:
     if not isinstance(chosen, dict):
         raise ValueError(f"filters must be lists of values by name, got {shown(chosen)}")  # noqa: TRY004
     for name, values in chosen.items():
-        if name not in FILTERS or not isinstance(values, list):
-            raise ValueError(f"filters must be lists of values of {', '.join(FILTERS)}, got {shown({name: values})}")
+        if one_of("name of a filter", name, FILTERS) and not isinstance(values, list):
+            raise ValueError(f"filters must be lists of values, got {shown({name: values})}")
         there = {*KNOWN[name], *(part(line, name) for line in every)}
         for value in values:
             one_of(name, str(value), sorted(there, key=lambda each: (len(each), each) if name == "ratio" else each))

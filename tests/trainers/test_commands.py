@@ -154,7 +154,9 @@ def test_dashes_and_underscores_are_the_same_run(own_walk, words):
 def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, words):
     for folder in own_walk.models.glob("*retrain*"):
         (folder / "run.json").unlink()
-    assert run_method("finetune", [*words, "--judge=false"])[0].startswith("model: ")
+    (told,) = run_method("finetune", [*words, "--judge=false"])
+    assert told.startswith("model: ")
+    assert run_method("finetune", [*words, "--judge=false"]) == [f"{told} (was there)"]
     assert run_method("retrain", [*words, "--base_seed=1"])[0].startswith("model: ")
     assert not own_walk.results.exists()
 
