@@ -30,13 +30,12 @@ PARTS = ("tier", "task", "backbone", "ratio", "method")
 FILTERS = (*PARTS, "origin")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
-# One visitor at a time: what several would make at once is made once.
-MAKING = Lock()
-ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED, CONTROL)
+ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
+KINDS = (*ORIGINS, CONTROL)
 # What lines may be filtered by, beside what rows from elsewhere bring.
 KNOWN: dict[str, tuple[str, ...]] = {
     "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
-    "method": (*METHODS, *CONTROLS), "origin": (SHIPPED, HERE, YOURS, SUBMITTED),
+    "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
@@ -59,6 +58,8 @@ MEANING = {
     "you and not checked by anybody. What was made here is ranked apart from what was shipped.",
 }
 HEAD = tuple(MEANING)
+# One visitor at a time: what several would make at once is made once.
+MAKING = Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ def lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
 
     def place(line: Line) -> tuple[Any, ...]:
         row = line.row
-        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, ORIGINS.index(line.kind))
+        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, KINDS.index(line.kind))
 
     return sorted(found, key=place)  # a stable sort: ranks stay in order
 

@@ -5,6 +5,7 @@ import html
 import json
 import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -174,6 +175,14 @@ def test_calls_that_are_over_are_not_counted(space: Import, monkeypatch: pytest.
     assert queue.ANALYTICS_MAX_EVENTS == 1
     assert queue.compute_analytics_summary([{"function": "settings"}]) == {"functions": {}}
     assert shared
+
+
+def test_what_reads_the_environment_is_imported_after_it_is_set() -> None:
+    late = "{'datasets', 'gradio', 'huggingface_hub', 'transformers'}"
+    asked = [sys.executable, "-c", f"import app, sys; print(sorted({late} & sys.modules.keys()))"]
+    path = os.pathsep.join([str(SPACE), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(asked, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("library", "there"), [("glibc", True), ("musl", False), ("", False)])
