@@ -105,7 +105,7 @@ def _run_tune(words: Sequence[str]) -> None:
     parser.add_argument("--trials", type=int, default=16, help="settings a method, the default among them")
     parser.add_argument("--out", type=Path, default=Path("tuning"), help="folder of the trials")
     parser.description = (
-        "Tasks that share their defaults are tuned as one, on every draw that is given: the worst of them counts."
+        "Tasks that share their defaults are tuned as one, on every draw that is given: the mean of them counts."
     )
     parser.set_defaults(models="tuning/models")
     options = parser.parse_args(known_flags(parser, words))

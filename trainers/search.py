@@ -24,11 +24,13 @@ from mubench.trainers.run import unlearn
 from mubench.trainers.scoring import passes
 from mubench.trainers.spaces import space_of
 from mubench.trainers.sweep import QUIET, Place, Sweep
-from mubench.trainers.trials import Study, Trial, read_trials, write_trials
+from mubench.trainers.trials import Study, Trial, as_one, read_trials, write_trials
 
 # A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
 # is hardly one. What costs more is no unlearning.
 SPENT = 0.5
+# Draws of the same rows differ by less: what is this far below the best on the first draws does not catch up.
+BEHIND = 0.25
 
 
 def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
@@ -126,13 +128,14 @@ class TuneMethod:
         )
 
     def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
-        """Return the worst trial of all tasks and draws; once that is no better than ``best``, the rest is spared."""
-        worst = self._trial_on(self.sweeps[0], arguments)
-        for sweep in self.sweeps[1:]:
-            if worst.value <= best:
+        """Return a trial on all tasks and draws; of one that falls behind ``best`` on the first, the rest is spared."""
+        done: list[Trial] = []
+        for sweep in self.sweeps:
+            done.append(self._trial_on(sweep, arguments))
+            trial = as_one(done)
+            if trial.note or trial.value < best - BEHIND:
                 break
-            worst = min(worst, self._trial_on(sweep, arguments), key=lambda trial: trial.value)
-        return worst
+        return trial
 
     def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
         """Run a setting, judge it and remove the model."""
@@ -143,12 +146,12 @@ class TuneMethod:
         except NonFiniteError:
             run = plan_run(request)
             shutil.rmtree(work_folder(request.folder(run), run))
-            return Trial(arguments, -1.0, note="diverged")
+            return Trial(arguments, [-1.0], note="diverged")
         model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
         shutil.rmtree(folder)
         if notes := [*find_flags(_validated(model), []), *(["too dear"] if spent > SPENT else [])]:
-            return Trial(arguments, -1.0, spent, notes[0])
-        return Trial(arguments, validation_score(model, references.retrained, references.bases), spent)
+            return Trial(arguments, [-1.0], spent, notes[0])
+        return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
 
 
 def _described(sweep: Sweep) -> str:

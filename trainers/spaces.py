@@ -23,10 +23,10 @@ class OneOf:
 
 Space = dict[str, Times | OneOf]
 
-_RATE = Times(0.2, 5.0)
-_SHORT = OneOf((1, 2, 3, 4))
+_RATE = Times(0.3, 3.0)
+_SHORT = OneOf((1, 2, 3, 4, 5))
 _TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": _SHORT}
-_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((4, 8, 16))}
+_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((4, 8, 16, 32))}
 
 # fmt: off
 SPACES: dict[str, Space] = {
@@ -34,21 +34,19 @@ SPACES: dict[str, Space] = {
     "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
     "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
     "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
-    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.5, 0.8, 0.9, 0.95, 0.98))},
+    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998))},
     "l1_sparse":       {**_TRAINED, "gamma": _RATE},
-    "cf_k":            {**_TRAINED, "k": OneOf((0, 1))},
-    "eu_k":            {**_TRAINED, "k": OneOf((0, 1))},
     "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
     "delete":          _FORGETTING,
     "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},
     "undial":          {**_FORGETTING, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
     "ce_u":            _FORGETTING,
-    "kl_min":          {**_FORGETTING, "alpha": Times(0.3, 30.0)},
-    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.3, 10.0)},
-    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 2.0)},
-    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.3, 10.0)},
-    "jensun":          {**_FORGETTING, "alpha": Times(0.3, 10.0)},
-    "wga":             {**_FORGETTING, "beta": Times(0.1, 2.0), "alpha": Times(0.3, 10.0)},
+    "kl_min":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
+    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
+    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "jensun":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
+    "wga":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
     "rmu":             {**_FORGETTING, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
     "multi_delete":    {**_TRAINED, "alpha": Times(0.2, 5.0), "beta": Times(0.2, 5.0)},
     "esd":             {**_FORGETTING, "eta": Times(0.3, 3.0)},

@@ -21,15 +21,31 @@ class Trial:
 
     Attributes:
         arguments: What differs from the defaults.
-        value: S, or where that is 0 how far the worst of its parts lies beyond 1: 0 down to -1.
+        values: For every task and draw that it was run on S, or where that is 0 how far the worst of its parts lies
+            beyond 1: 0 down to -1.
         passes: Forward and backward passes, as a share of retraining.
-        note: Why the value is -1: ``diverged``, ``too dear``, a flag of the model, or nothing.
+        note: Why a value is -1: ``diverged``, ``too dear``, a flag of the model, or nothing.
     """
 
     arguments: dict[str, Any]
-    value: float
+    values: list[float]
     passes: float = 0.0
     note: str = ""
+
+    @property
+    def value(self) -> float:
+        """What a setting is worth: the mean of all tasks and draws, -1 if one of them was of no use."""
+        return -1.0 if self.note else sum(self.values) / len(self.values)
+
+
+def as_one(trials: Sequence[Trial]) -> Trial:
+    """Return the trials of one setting on several tasks and draws as one."""
+    return Trial(
+        arguments=trials[0].arguments,
+        values=[value for trial in trials for value in trial.values],
+        passes=sum(trial.passes for trial in trials) / len(trials),
+        note=trials[-1].note,
+    )
 
 
 def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:

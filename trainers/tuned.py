@@ -1,14 +1,17 @@
 """What tuning found for mini backbones: arguments in place of the first guesses of ``recipes.py``.
 
-How each line was found: by `mubench.trainers.tuning`, eight trials a round (six for summaries, of twelve that some
-have had the first six), the default of the time among them, on other draws of the rows to forget than the published
-one, with base seed 0, run seed 0 and two retrained models, maximising S with validation rows in place of test rows. In
-the first round on the first task and draw of ``ON`` alone (``worst_of`` 1), in wider spaces (rates a tenth to ten
-times the default); in the second the worse S of both that ``ON`` names. Methods with 16 trials went through both, and
-start the second from what the first had found; where a second round had twelve, the first eight count. Where no trial
-had an S above 0 the default stays; where that leaves one class, on these rows or on the published ones, the trial that
-came nearest instead, of several the one with the smallest rate. A few trials are few: S of the best is optimistic. A
-method that is not here has had none, or its default was chosen anew since, as ``recipes.py`` says. Those of images
+How each line was found: by `mubench.trainers.tuning`, on other draws of the rows to forget than the published one,
+with base seed 0, run seed 0 and two retrained models, maximising S with validation rows in place of test rows. There
+were three rounds. In the first, on the first task and draw of ``ON`` alone (``worst_of`` 1), and in the second, on what
+``ON`` names, S was the worst of them, with eight trials a method (six for summaries, of twelve that some have had the
+first six), in wider spaces in the first (rates a tenth to ten times the default); methods with 16 trials went through
+both, and start the second from what the first had found; where a second round had twelve, the first eight count. The
+third was of methods that are made for most kinds of task: S is the mean of the deletion seeds 1, 2 and 3 of every task
+of the kind (``mean_of``), with TRIALS_HERE, and the first of them is no default, but the best of some settings, of
+LAB_HERE in all, that had been tried by hand on the same draws. Where no trial had an S above 0 the default
+stays; where that leaves one class, on these rows or on the published ones, the trial that came nearest instead, of
+several the one with the smallest rate. A few trials are few: S of the best is optimistic. A method that is not here
+has had none, or its default was chosen anew since, as ``recipes.py`` says. Those of images, but for the third round,
 were found on mini CIFAR-10 with another seed of its noise.
 """
 
@@ -27,8 +30,9 @@ class Tuned(NamedTuple):
         arguments: Arguments of the best trial, in place of those of the first guess.
         first: S of the first trial, on the rows and models of tuning.
         best: S of the best trial there.
-        worst_of: Of how many tasks or draws S is the worst.
-        trials: How many trials there were, in all rounds.
+        worst_of: Of how many tasks or draws S is the worst, 0 if it is their mean.
+        trials: How many trials there were, in the rounds that led to the arguments.
+        mean_of: Of how many tasks and draws S is the mean, 0 if it is the worst.
     """
 
     arguments: Mapping[str, Any]
@@ -36,6 +40,7 @@ class Tuned(NamedTuple):
     best: float
     worst_of: int
     trials: int
+    mean_of: int = 0
 
 
 # fmt: off

@@ -3,7 +3,7 @@
 Everything happens on other draws of the rows to forget (``build --deletion_seed 1``), with models of their own, and
 with validation rows in place of test rows: nothing that an official row is judged by is looked at. The first trial is
 the default; the others lie in the method's space (``spaces.py``). Tasks that share their defaults are tuned as one: a
-setting is worth what it is worth on the worst of all draws and tasks, which keeps luck on one of them from winning.
+setting is worth the mean of what it is worth on all tasks and draws, which keeps luck on one of them from winning.
 """
 
 from __future__ import annotations

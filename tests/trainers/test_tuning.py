@@ -16,7 +16,7 @@ from mubench.trainers.recipes import default_arguments
 from mubench.trainers.search import TuneMethod, validation_score
 from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
 from mubench.trainers.sweep import Place, Sweep
-from mubench.trainers.trials import Study, Trial, read_trials, write_trials
+from mubench.trainers.trials import Study, Trial, as_one, read_trials, write_trials
 from mubench.trainers.tuning import together
 from tests.walk import RATIO
 
@@ -77,21 +77,28 @@ def worth(monkeypatch, *values):
 
     def trial_on(job, sweep, arguments):
         made_on.append(sweep.seeds[0])
-        return Trial(arguments, next(told))
+        value = next(told)
+        return Trial(arguments, [value], note="diverged" if value == -1 else "")
 
     monkeypatch.setattr(TuneMethod, "_trial_on", trial_on)
     return made_on
 
 
-def test_a_setting_is_worth_what_it_is_on_the_worst_draw_and_no_more_is_run_than_tells(
-    own_walk, tmp_path, monkeypatch
-):
+def test_a_setting_is_worth_the_mean_of_all_draws_and_no_more_is_run_than_tells(own_walk, tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
-    made_on = worth(monkeypatch, 0.5, -0.3, -0.4, -0.2, 0.7)
-    job = TuneMethod(sweeps, "neg_grad", 3, tmp_path)
-    assert [trial.value for trial in read_trials(job(), job.about)] == [-0.3, -0.4, -0.2]
-    assert made_on == [5, 6, 5, 5, 6]
+    made_on = worth(monkeypatch, 0.5, 0.3, 0.1, 0.2, 0.8, -1.0, 0.9, 0.1)
+    job = TuneMethod(sweeps, "neg_grad", 5, tmp_path)
+    trials = read_trials(job(), job.about)
+    assert [trial.values for trial in trials] == [[0.5, 0.3], [0.1], [0.2, 0.8], [-1.0], [0.9, 0.1]]
+    assert [round(trial.value, 9) for trial in trials] == [0.4, 0.1, 0.5, -1.0, 0.5]
+    assert made_on == [5, 6, 5, 5, 6, 5, 5, 6]
+
+
+def test_a_setting_that_is_of_no_use_on_one_draw_is_of_none():
+    good, bad = Trial({"alpha": 1.0}, [0.9], 0.1), Trial({"alpha": 1.0}, [-1.0], 0.3, note="constant_class")
+    assert as_one([good, bad]) == Trial({"alpha": 1.0}, [0.9, -1.0], 0.2, note="constant_class")
+    assert as_one([good, bad]).value == -1.0
 
 
 def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
@@ -143,7 +150,7 @@ def test_the_published_deletion_is_refused(own_walk, capsys):
 
 
 def test_trials_are_read_as_they_were_written(tmp_path):
-    trials, about = [Trial({}, 0.25, 0.1), Trial({"alpha": 0.5}, -1.0, note="diverged")], {"defaults": {"alpha": 1.0}}
+    trials, about = [Trial({}, [0.25, 0.5], 0.1), Trial({"alpha": 0.5}, [-1.0], note="diverged")], {"defaults": {"alpha": 1.0}}
     write_trials(tmp_path / "in" / "a.json", about, trials)
     assert read_trials(tmp_path / "in" / "a.json", about) == trials
     assert read_trials(tmp_path / "other.json", about) == []
@@ -162,11 +169,11 @@ def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
     def value(arguments):
         return 1 - abs(np.log10(arguments.get("alpha", 1.0)) - 1.2) / 4 - 0.2 * (arguments.get("k", 1) != 2)
 
-    done = [Trial({}, value({}))]
+    done = [Trial({}, [value({})])]
     while len(done) < 30:
         study = Study(space, usual, done)  # as after a restart
         given = study.next()
         assert 0.01 <= given["alpha"] <= 100 and given["k"] in (0, 1, 2)
-        done.append(Trial(given, value(given)))
+        done.append(Trial(given, [value(given)]))
     assert len({trial.arguments.get("alpha") for trial in done}) > 20
     assert max(trial.value for trial in done[15:]) > max(0.9, done[0].value)
