@@ -128,7 +128,7 @@ class TuneMethod:
         )
 
     def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
-        """Return a trial on all tasks and draws; of one that falls behind ``best`` on the first, the rest is spared."""
+        """Return a trial on all tasks and draws; one that falls behind ``best`` on the first is spared the rest."""
         done: list[Trial] = []
         for sweep in self.sweeps:
             done.append(self._trial_on(sweep, arguments))

@@ -150,7 +150,8 @@ def test_the_published_deletion_is_refused(own_walk, capsys):
 
 
 def test_trials_are_read_as_they_were_written(tmp_path):
-    trials, about = [Trial({}, [0.25, 0.5], 0.1), Trial({"alpha": 0.5}, [-1.0], note="diverged")], {"defaults": {"alpha": 1.0}}
+    trials = [Trial({}, [0.25, 0.5], 0.1), Trial({"alpha": 0.5}, [-1.0], note="diverged")]
+    about = {"defaults": {"alpha": 1.0}}
     write_trials(tmp_path / "in" / "a.json", about, trials)
     assert read_trials(tmp_path / "in" / "a.json", about) == trials
     assert read_trials(tmp_path / "other.json", about) == []
