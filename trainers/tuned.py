@@ -15,8 +15,8 @@ nothing that held them back: S is the mean of deletion seeds 1, 2 and 3 of every
 trials start from settings that had come out well among 180 tried by hand on the same draws; 16 trials, 12 of pairs of
 images, 8 of models that write; of lines with fewer, and of `wga` on pairs of images, all were tried by hand. ``first``
 is the first of them. `npo` and `wga` on texts went through it as well, and kept their defaults, which did no worse; of
-`neg_grad_plus` on texts and on pairs of images, and of what was tried on drawings, nothing was of use. The trials lie in
-``cards/trials``, those by hand do not.
+`neg_grad_plus` on texts and on pairs of images, and of what was tried on drawings, nothing was of use. The trials lie
+in ``cards/trials``, those by hand do not.
 
 Where no trial had an S above 0 the default stays; where that leaves one class, on these rows or on the published ones,
 the trial that came nearest instead, of several the one with the smallest rate. A few trials are few: S of the best is
