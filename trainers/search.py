@@ -29,7 +29,7 @@ from mubench.trainers.trials import Study, Trial, as_one, read_trials, write_tri
 # A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
 # is hardly one. What costs more is no unlearning.
 SPENT = 0.5
-# Draws of the same rows differ by less: what is this far below the best on the first draws does not catch up.
+# What is this far below the best on the first draws seldom catches up on the others.
 BEHIND = 0.25
 
 
@@ -112,7 +112,7 @@ class TuneMethod:
         done = read_trials(self.path, about)
         while len(done) < self.trials:  # a study anew each time: trials do not depend on interruptions
             arguments = Study(space, about["defaults"], done).next() if done else {}
-            done.append(self._trial(arguments, max((trial.value for trial in done), default=-1.0)))
+            done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
             write_trials(self.path, about, done)
         return self.path
 
@@ -127,13 +127,13 @@ class TuneMethod:
             models=sweep.place.models,
         )
 
-    def _trial(self, arguments: dict[str, Any], best: float) -> Trial:
+    def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
         """Return a trial on all tasks and draws; one that falls behind ``best`` on the first is spared the rest."""
         done: list[Trial] = []
         for sweep in self.sweeps:
             done.append(self._trial_on(sweep, arguments))
             trial = as_one(done)
-            if trial.note or trial.value < best - BEHIND:
+            if trial.note or (best is not None and trial.value < _mean(best.values[: len(done)]) - BEHIND):
                 break
         return trial
 
@@ -152,6 +152,10 @@ class TuneMethod:
         if notes := [*find_flags(_validated(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, [-1.0], spent, notes[0])
         return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else -1.0
 
 
 def _described(sweep: Sweep) -> str:

@@ -87,10 +87,10 @@ def worth(monkeypatch, *values):
 def test_a_setting_is_worth_the_mean_of_all_draws_and_no_more_is_run_than_tells(own_walk, tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
-    made_on = worth(monkeypatch, 0.5, 0.3, 0.1, 0.2, 0.8, -1.0, 0.9, 0.1)
+    made_on = worth(monkeypatch, 0.5, 0.3, 0.1, 0.3, 0.7, -1.0, 0.9, 0.1)
     job = TuneMethod(sweeps, "neg_grad", 5, tmp_path)
     trials = read_trials(job(), job.about)
-    assert [trial.values for trial in trials] == [[0.5, 0.3], [0.1], [0.2, 0.8], [-1.0], [0.9, 0.1]]
+    assert [trial.values for trial in trials] == [[0.5, 0.3], [0.1], [0.3, 0.7], [-1.0], [0.9, 0.1]]
     assert [round(trial.value, 9) for trial in trials] == [0.4, 0.1, 0.5, -1.0, 0.5]
     assert made_on == [5, 6, 5, 5, 6, 5, 5, 6]
 
