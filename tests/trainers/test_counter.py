@@ -55,7 +55,9 @@ CLOSED = {
 }
 
 
-@pytest.mark.parametrize(("method", "name"), [(method, name) for method in CLOSED for name in toy.names_for(method)])
+@pytest.mark.parametrize(
+    ("method", "name"), [(method, name) for method in CLOSED for name in toy.names_for(method, writers=True)]
+)
 def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> None:
     changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
     changes |= {"msteps": MSTEPS} if method == "scrub" else {}
@@ -63,6 +65,8 @@ def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> N
     with Counter(trainer) as cost:
         trainer.train()
     (forward, backward), teachers = CLOSED[method]
+    if method == "fisher" and name in toy.WRITERS:
+        backward = R  # one sampled label a row, where there are too many words to go through
     pairs = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F}
     pairs |= {(side, row) for side in range(2) for row in range(F)} if method == "multi_delete" else set()
     teachers = {name: len(pairs) if asked is None else asked for name, asked in teachers.items()}

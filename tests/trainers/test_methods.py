@@ -50,7 +50,8 @@ SEEN = {
 SEEDLESS = {"ssd", "influence"}
 # Every method on every tiny model that it is tried on, and on one of them in turn.
 CASES = [(method, name) for method in METHODS for name in toy.names_for(method)]
-ALONE = [(method, name) for method, name in CASES if not METHODS[method].coupled]
+EVERYWHERE = [(method, name) for method in METHODS for name in toy.names_for(method, writers=True)]
+ALONE = [(method, name) for method, name in EVERYWHERE if not METHODS[method].coupled]
 TURNS = [(method, toy.names_for(method)[i % len(toy.names_for(method))]) for i, method in enumerate(METHODS)]
 
 

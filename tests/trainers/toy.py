@@ -178,11 +178,17 @@ def _text(name: str, i: int) -> dict[str, Any]:
     return {"input_ids": prompt + answer, "attention_mask": [1] * len(labels), "labels": labels}
 
 
-def names_for(method: str) -> tuple[str, ...]:
-    """Return the tiny models that a method is tried on: those of `BACKBONES`, and others only where it takes none."""
+def names_for(method: str, *, writers: bool = False) -> tuple[str, ...]:
+    """Return the tiny models that a method is tried on: those of `BACKBONES`, and others only where it takes none.
+
+    Args:
+        method: Method key.
+        writers: Whether to try it on models that write all the same.
+    """
     families = METHODS[method].families or tuple(KINDS)
     fitting = [name for name, kind in KINDS.items() if kind in METHODS[method].kinds and name in families]
-    return tuple(name for name in fitting if name in BACKBONES) or tuple(fitting)
+    usual = (*BACKBONES, *WRITERS) if writers else BACKBONES
+    return tuple(name for name in fitting if name in usual) or tuple(fitting)
 
 
 def name_for(method: str) -> str:
