@@ -9,6 +9,7 @@ import torch
 from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import Paper
 from mubench.trainers.importance import gradient_sum, top_share
+from mubench.trainers.masks import PackedMask
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 
 
@@ -40,7 +41,7 @@ class SalunTrainer(RandomLabelTrainer):
         args: `SalunArguments`.
 
     Requirements:
-        As `RandomLabelTrainer`; memory for one bit-mask byte per weight and the weights that stay.
+        As `RandomLabelTrainer`; memory for one bit per weight and the weights that stay.
 
     Relations:
         ``rho = 1`` is `RandomLabelTrainer`; ``rho = 0`` moves no weight.
@@ -59,8 +60,8 @@ class SalunTrainer(RandomLabelTrainer):
         super().prepare()
         self.weights = trainable(self.model)
         moving = top_share(self.saliency(), self.args.rho)
-        self.staying = [~mask for mask in moving]
-        self.kept = [weight.detach()[mask] for weight, mask in zip(self.weights, self.staying, strict=True)]
+        self.staying = [PackedMask(~mask) for mask in moving]
+        self.kept = [weight.detach()[~mask] for weight, mask in zip(self.weights, moving, strict=True)]
 
     def saliency(self) -> list[torch.Tensor]:
         """Return ``|sum over forget rows of grad CE|`` for every trainable weight; no gradient is left behind."""
@@ -70,10 +71,10 @@ class SalunTrainer(RandomLabelTrainer):
         """Drop the gradients of the weights that stay."""
         for weight, mask in zip(self.weights, self.staying, strict=True):
             if weight.grad is not None:
-                weight.grad.masked_fill_(mask, 0)
+                weight.grad.masked_fill_(mask.unpacked(), 0)
 
     def after_step(self) -> None:
         """Put back the weights that stay, to the bit."""
         with torch.no_grad():
             for weight, mask, kept in zip(self.weights, self.staying, self.kept, strict=True):
-                weight.masked_scatter_(mask, kept)
+                weight.masked_scatter_(mask.unpacked(), kept)

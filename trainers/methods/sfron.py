@@ -13,6 +13,7 @@ import torch
 from mubench.hub_builders.terms import per_example_loss, trainable
 from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.importance import mean_squares
+from mubench.trainers.masks import PackedMask
 
 # The smallest loss a weight is computed from: a row that is learned perfectly would outweigh all others.
 LEAST_LOSS = 1e-6
@@ -84,7 +85,7 @@ class SfronTrainer(UnlearningTrainer):
     def prepare(self) -> None:
         """Mark the weights that matter at least ``gamma`` times as much to the forget rows."""
         forget, retain = (mean_squares(self, rows) for rows in (self.forget_rows, self.retain_rows))
-        self.masks = [f >= self.args.gamma * r for f, r in zip(forget, retain, strict=True)]
+        self.masks = [PackedMask(f >= self.args.gamma * r) for f, r in zip(forget, retain, strict=True)]
         self.forgetting = False
 
     def phases(self, epoch: int) -> list[np.ndarray]:
@@ -114,5 +115,5 @@ class SfronTrainer(UnlearningTrainer):
         weights = trainable(self.model)
         for weight, mask in zip(weights, self.masks, strict=True):
             if weight.grad is not None:
-                weight.grad.mul_(mask)
+                weight.grad.mul_(mask.unpacked())
         torch.nn.utils.clip_grad_norm_(weights, self.args.clip)
