@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mubench.trainers.methods.lotus import LotusArguments, gumbel_targets
+from mubench.trainers.pairs import ForgetRetain
 from tests.trainers import toy
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 0.3, 3.0]])
@@ -65,6 +66,20 @@ def test_the_temperature_follows_the_accuracy_of_both(forget: int, validation: i
     expected = (table_[: toy.FORGET].softmax(-1) - scores.softmax(-1)) / toy.FORGET
     toy.step(trainer, range(toy.FORGET)).backward()
     torch.testing.assert_close(trainer.model.table.grad[: toy.FORGET], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_of_whole_classes_the_goal_is_to_know_none_of_them(tmp_path: Path) -> None:
+    rows = toy.table_rows()
+    classes = [3 if place < toy.FORGET else place % 3 for place in range(len(rows))]
+    data = toy.sides([{**row, "labels": label} for row, label in zip(rows, classes, strict=True)])
+    trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
+    trainer.prepare()
+    assert trainer.goal == 0.0
+    data["retain"][0]["labels"] = 3
+    trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
+    trainer.prepare()
+    known = trainer.accuracy(trainer.teachers["original"], ForgetRetain({"retain": trainer.validation}))
+    assert 0.0 < trainer.goal == known
 
 
 def test_the_temperature_of_an_epoch_is_that_of_its_start(tmp_path: Path) -> None:

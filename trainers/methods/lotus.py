@@ -54,7 +54,8 @@ class LotusTrainer(UnlearningTrainer):
     ``L = -mean_all sum_k t_k log p_k``, where ``t`` is one class drawn from the base model's ``softmax(z_0)`` on a
     subset of the retain rows, and ``softmax((z_0 + g) / tau)`` on forget rows, ``g`` Gumbel noise that is drawn anew
     every epoch. ``tau = exp(alpha (acc(theta, forget) - acc(theta_0, validation)))`` at the start of every epoch;
-    training ends after the epoch in which that difference comes down to ``stop_below``.
+    training ends after the epoch in which that difference comes down to ``stop_below``. Where whole classes are
+    forgotten, which no retain row has, ``acc(theta, forget)`` stands alone: the goal is 0.
 
     Args:
         model: The base model.
@@ -80,13 +81,20 @@ class LotusTrainer(UnlearningTrainer):
     def prepare(self) -> None:
         """Keep the base model as the teacher and measure the goal."""
         self.teachers = {"original": self.frozen_original()}
-        self.goal = self.accuracy(self.teachers["original"], ForgetRetain({"retain": self.validation}))
+        self.goal = self.aim()
         self.drawn = (-1, torch.empty(0))
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows and the retain subset."""
         subset = some(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
         return [np.concatenate([self.forget_rows, subset])]
+
+    def aim(self) -> float:
+        """Return the accuracy that forget rows are to come down to: on unseen rows; 0 of classes that all go."""
+        forgotten, staying = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
+        if len(forgotten) and not len(np.intersect1d(forgotten, staying)):
+            return 0.0
+        return self.accuracy(self.teachers["original"], ForgetRetain({"retain": self.validation}))
 
     def accuracy(self, model: torch.nn.Module, dataset: Any, rows: np.ndarray | None = None) -> float:
         """Return the accuracy of a model in eval mode."""
