@@ -50,7 +50,14 @@ WRAPPED = [
     "--sam_rho=0.05",
 ]
 # Methods that start from the base model that one process has made: a mask may turn over on its last bits.
-MORE = {"vit": [["salun", *ADAM], ["neg_grad_plus", *SCRUB[:2], *WRAPPED]], "llama": [["npo", *ADAM]]}
+MORE = {
+    "vit": [
+        ["salun", *ADAM],
+        ["neg_grad_plus", *SCRUB[:2], *WRAPPED],
+        ["finetune", *SCRUB[:2], "--lora_rank=2"],
+    ],
+    "llama": [["npo", *ADAM]],
+}
 
 SCRIPT = """
 import sys
@@ -145,7 +152,7 @@ def folders(root: Path, models: str) -> list[str]:
 def test_two_processes_make_the_models_of_one(root):
     made = folders(root, "one")
     assert made == folders(root, "two")
-    assert len(made) == 12
+    assert len(made) == 13
     for name in made:
         one, two = (load_file(root / models / name / "model.safetensors") for models in ("one", "two"))
         assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5, name
@@ -172,7 +179,7 @@ def test_only_the_first_process_writes_and_talks(root):
     assert rows[0] == rows[1] != []
     first, other = (next((root / "logs").glob(f"*/attempt_0/{rank}")) for rank in (0, 1))
     said = (first / "stdout.log").read_text()
-    assert said.count("model: two/") == 10
+    assert said.count("model: two/") == 11
     assert said.count("epoch ") == 4
     assert said.count("row:   two/") == 1
     assert "it/s" in (first / "stderr.log").read_text()
