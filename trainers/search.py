@@ -29,7 +29,7 @@ from mubench.trainers.trials import Study, Trial, as_one, read_trials, write_tri
 # A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
 # is hardly one. What costs more is no unlearning.
 SPENT = 0.5
-# What is this far below the best on the first draws seldom catches up on the others.
+# What is this far below the best after the first draws seldom catches up on the others.
 BEHIND = 0.25
 
 
@@ -133,7 +133,7 @@ class TuneMethod:
         for sweep in self.sweeps:
             done.append(self._trial_on(sweep, arguments))
             trial = as_one(done)
-            if trial.note or (best is not None and trial.value < _mean(best.values[: len(done)]) - BEHIND):
+            if trial.note or (best is not None and trial.value < _bar(best, len(done))):
                 break
         return trial
 
@@ -154,8 +154,10 @@ class TuneMethod:
         return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else -1.0
+def _bar(best: Trial, draws: int) -> float:
+    """Return what a trial must be worth after some draws, so low that none that is spared the rest is the best."""
+    first = best.values[:draws]
+    return min(best.value, sum(first) / len(first)) - BEHIND
 
 
 def _described(sweep: Sweep) -> str:

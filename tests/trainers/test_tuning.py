@@ -95,6 +95,24 @@ def test_a_setting_is_worth_the_mean_of_all_draws_and_no_more_is_run_than_tells(
     assert made_on == [5, 6, 5, 5, 6, 5, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ((0.9, 0.0, 0.6, 0.5), [[0.9, 0.0], [0.6, 0.5]]),  # far behind there, but not behind the mean of all draws
+        ((0.1, 0.7, 0.3, 0.9), [[0.1, 0.7], [0.3, 0.9]]),  # behind the mean of all draws, but ahead there
+        ((0.6, 0.6, 0.3), [[0.6, 0.6], [0.3]]),
+        ((0.9, -1.0, 0.3, 0.2), [[0.9, -1.0], [0.3, 0.2]]),  # what was of no use spares nothing
+    ],
+)
+def test_what_is_spared_a_draw_is_never_the_best(own_walk, tmp_path, monkeypatch, told, expected):
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    worth(monkeypatch, *told)
+    job = TuneMethod([sweep(own_walk), sweep(own_walk, seeds=(6,))], "neg_grad", 2, tmp_path)
+    trials = read_trials(job(), job.about)
+    assert [trial.values for trial in trials] == expected
+    assert len(max(trials, key=lambda trial: trial.value).values) == 2
+
+
 def test_a_setting_that_is_of_no_use_on_one_draw_is_of_none():
     good, bad = Trial({"alpha": 1.0}, [0.9], 0.1), Trial({"alpha": 1.0}, [-1.0], 0.3, note="constant_class")
     assert as_one([good, bad]) == Trial({"alpha": 1.0}, [0.9, -1.0], 0.2, note="constant_class")
