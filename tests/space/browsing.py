@@ -14,6 +14,8 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WAIT_MS = 120_000
+# For so long a page that asks nothing more has asked nothing.
+QUIET_MS = 1000
 
 
 def need_browser() -> str:
@@ -37,11 +39,25 @@ class Seen:
     url: str
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    asked: set[Any] = field(default_factory=set)
+
+    def watch(self, page: Any) -> None:
+        """Take down what a page does from now on."""
+        page.on("request", self._requested)
+        for ended in ("requestfinished", "requestfailed"):
+            page.on(ended, lambda request: self.asked.discard(request))
+        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _requested(self, request: Any) -> None:
+        self.requests.append(request.url)
+        if "/queue/" in request.url:
+            self.asked.add(request)
 
     def check(self) -> None:
         """Check that nothing outside was asked for, and nothing went wrong."""
         assert not [url for url in self.requests if not url.startswith((self.url, "data:", "blob:"))]
-        assert not self.errors
+        assert not self.errors, "\n".join(self.errors)
 
 
 @contextmanager
@@ -55,9 +71,7 @@ def browsing(url: str, *, width: int = 1280, dark: bool = False) -> Iterator[tup
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
         page.set_default_timeout(WAIT_MS)
         seen = Seen(url)
-        page.on("request", lambda request: seen.requests.append(request.url))
-        page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        seen.watch(page)
         page.goto(f"{url}/?__theme=dark" if dark else url)
         page.get_by_role("button", name="Unlearn and judge").wait_for()
         try:
@@ -65,6 +79,15 @@ def browsing(url: str, *, width: int = 1280, dark: bool = False) -> Iterator[tup
         finally:
             browser.close()
     seen.check()
+
+
+def reload(page: Any, seen: Seen) -> None:
+    """Load a page anew once it asks nothing more: one that is left before an answer says so in its console."""
+    before = -1
+    while seen.asked or len(seen.requests) > before:
+        before = len(seen.requests)
+        page.wait_for_timeout(QUIET_MS)
+    page.reload()
 
 
 def choose(page: Any, label: str, value: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mubench.hub_builders.build import build
 from mubench.hub_builders.tasks import TASKS
-from tests.space.browsing import browsing, choose, need_browser, open_tab, run
+from tests.space.browsing import browsing, choose, need_browser, open_tab, reload, run
 from tests.space.serving import Served, serving
 from tests.space.small import LONGEST
 from tests.walk import RATIO, Walk, quick
@@ -39,7 +39,7 @@ def served(walked_once: Walk, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_a_method_is_tried_out_from_choice_to_gallery(served: Served) -> None:
-    with browsing(served.url) as (page, _):
+    with browsing(served.url) as (page, seen):
         page.get_by_text("Arguments of the method").click()
         page.get_by_label("gamma", exact=True).fill("0.9")
         assert run(page).startswith(("scrub gamma=0.9 on cifar10", "S = "))
@@ -63,7 +63,7 @@ def test_a_method_is_tried_out_from_choice_to_gallery(served: Served) -> None:
             page.get_by_role("button", name="Download the model folder (zip)").click()
         with zipfile.ZipFile(found.value.path()) as archive:
             assert {"model.safetensors", "README.md"} <= {Path(name).name for name in archive.namelist()}
-        page.reload()
+        reload(page, seen)
         page.get_by_label("Your finished runs", exact=True).locator("visible=true").first.wait_for()
         choose(page, "Your finished runs", f"scrub gamma=0.9 on cifar10, resnet, {RATIO} %, seed 0")
         page.locator("#gallery figure").first.wait_for()
