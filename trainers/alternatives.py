@@ -1,11 +1,12 @@
-"""Other answers to a prompt: a refusal, or what another row says; as rows ready for a model that writes."""
+"""Other answers to a prompt, or captions of a picture: a refusal, or what another row says; as rows for a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from mubench.hub_builders.terms import IGNORED
@@ -41,6 +42,11 @@ def answer_of(row: dict[str, Any]) -> list[int]:
     return [int(token) for token in row["labels"] if token != IGNORED]
 
 
+def caption_of(row: dict[str, Any]) -> list[int]:
+    """Return the caption tokens of a row."""
+    return [int(token) for token in row["input_ids"]]
+
+
 def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None) -> dict[str, Any]:
     """Return a row with the same prompt and another answer.
 
@@ -62,16 +68,36 @@ def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, lo
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
 
 
-def borrowed(answers: Sequence[list[int]], donors: Sequence[list[int]], draw: np.random.Generator) -> list[list[int]]:
-    """Return, for every answer, one of the donors that is another.
+def with_answers(
+    rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
+) -> list[dict[str, Any]]:
+    """Return rows as `with_answer` does, each with its new answer, as they are written for a model."""
+    config = getattr(model, "config", None)
+    decoder = getattr(config, "is_encoder_decoder", False)
+    longest = getattr(config, "max_position_embeddings", None)
+    return [
+        with_answer(row, answer, decoder=decoder, longest=longest) for row, answer in zip(rows, answers, strict=True)
+    ]
+
+
+def borrowed(
+    own: Sequence[list[int]], lent: Callable[[int], list[int]], donors: np.ndarray, draw: np.random.Generator
+) -> list[list[int]]:
+    """Return, for the tokens of every row, those of a donor that are others.
+
+    Args:
+        own: Tokens of an answer or a caption each.
+        lent: Returns the tokens of a donor; asked about as few as will do.
+        donors: Rows to borrow from, shape ``(n,)``.
+        draw: Draws the donors.
 
     Raises:
-        ValueError: If all donors say the same as an answer.
+        ValueError: If all donors say the same as a row.
     """
     found = []
-    for answer in answers:
-        others = (donors[place] for place in draw.permutation(len(donors)))
-        other = next((one for one in others if one != answer), None)
+    for tokens in own:
+        others = (lent(int(row)) for row in draw.permutation(donors))
+        other = next((one for one in others if one != tokens), None)
         if other is None:
             raise ValueError(f"expected another answer among {len(donors)} retain rows, got none")
         found.append(other)

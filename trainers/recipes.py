@@ -105,7 +105,9 @@ _TEXT = _each(
 )
 # What resembles `finetune` stays at the rate that its own trials started from.
 _MINI_LM = _each(
-    3, 48, {"finetune": 2.5e-2, "neg_grad": 3e-4, "bad_teaching": 1e-3, "scrub": 1e-3, "eu_k": 2e-3, "sfron": 3e-2},
+    3, 48,
+    {"finetune": 2.5e-2, "neg_grad": 3e-4, "random_label": 1e-2, "salun": 1e-2, "bad_teaching": 1e-3, "scrub": 1e-3,
+     "eu_k": 2e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.1},
     undo={"learning_rate": 1.2e-2, "alpha": 0.4, "first_rate": 3e-4},
     neg_grad_plus={"learning_rate": 2e-3}, cf_k={"learning_rate": 2e-3}, l1_sparse={"learning_rate": 2e-3},
@@ -113,7 +115,9 @@ _MINI_LM = _each(
 )
 # Summaries are learned with steps nearly three times those of the other mini language models.
 _MINI_SUMMARY = _each(
-    4, 48, {"finetune": 2.1e-2, "neg_grad": 2e-3, "bad_teaching": 4e-3, "scrub": 8e-3, "eu_k": 1.6e-2, "sfron": 5e-2},
+    4, 48,
+    {"finetune": 2.1e-2, "neg_grad": 2e-3, "random_label": 1.6e-2, "salun": 1.6e-2, "bad_teaching": 4e-3,
+     "scrub": 8e-3, "eu_k": 1.6e-2, "sfron": 5e-2},
     finetune={"num_train_epochs": 8}, neg_grad={"per_device_train_batch_size": 16}, scrub={"alpha": 0.02},
     l1_sparse={"learning_rate": 1.6e-2, "num_train_epochs": 4}, npo={"num_train_epochs": 8},
     noise_ft={"learning_rate": 1.6e-2, "num_train_epochs": 4, "sigma": 0.2},
@@ -123,7 +127,9 @@ _MINI_SUMMARY = _each(
     undo={"learning_rate": 1.6e-2, "num_train_epochs": 4, "first_rate": 1e-3},
 )
 _LM = _each(
-    5, 16, {"finetune": 1e-5, "neg_grad": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5, "eu_k": 1e-4, "sfron": 1e-3},
+    5, 16,
+    {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
+     "eu_k": 1e-4, "sfron": 1e-3},
 )
 # Epochs, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
@@ -142,11 +148,19 @@ _VILT = _each(
      "eu_k": 1e-4, "sfron": 1e-2},
 )
 _SUMMARY = _each(
-    3, 32, {"finetune": 5e-5, "neg_grad": 1e-5, "bad_teaching": 5e-5, "scrub": 5e-5, "eu_k": 5e-4, "sfron": 1e-3},
+    3, 32,
+    {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,
+     "eu_k": 5e-4, "sfron": 1e-3},
 )
-_DRAWING = _each(5, 8, {"finetune": 1e-5, "neg_grad": 1e-5, "scrub": 1e-5, "sfron": 1e-3})
+_DRAWING = _each(
+    5, 8,
+    {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
+     "eu_k": 1e-4, "sfron": 1e-3},
+)
 _MINI_DRAWING = _each(
-    4, 64, {"finetune": 2e-3, "neg_grad": 2e-4, "scrub": 6e-3, "sfron": 3e-2},
+    4, 64,
+    {"finetune": 2e-3, "neg_grad": 2e-4, "random_label": 2e-3, "salun": 2e-3, "bad_teaching": 2e-3, "scrub": 6e-3,
+     "eu_k": 4e-3, "sfron": 3e-2},
     neg_grad={"per_device_train_batch_size": 16}, scrub={"num_train_epochs": 12},
 )
 _TABLES: dict[tuple[Kind, str], Arguments] = {

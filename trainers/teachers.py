@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from mubench.hub_builders.batch_norm import has_batch_norm
 from mubench.hub_builders.lora import bare, starts_at_zero
@@ -57,19 +58,25 @@ def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
+def has_fresh(model: torch.nn.Module) -> bool:
+    """Say whether a model knows how to be made anew: from its config, or by a method ``fresh``."""
+    return isinstance(model, PreTrainedModel) or callable(getattr(model, "fresh", None))
+
+
 def random_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
     """Return a frozen model of the same config at a fresh initialisation; the global random state is left alone.
 
     Built from the config: resetting modules one by one would leave class tokens and position embeddings trained.
 
     Args:
-        model: A model with a config.
+        model: A model with a config, or a method ``fresh`` that returns another of its make.
         seed: Seed of the initialisation.
     """
     model = bare(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        fresh = type(model)(copy.deepcopy(model.config))
+        own = getattr(model, "fresh", None)
+        fresh: torch.nn.Module = own() if callable(own) else type(model)(copy.deepcopy(model.config))
     weight = next(model.parameters())
     return fresh.to(device=weight.device, dtype=weight.dtype).eval().requires_grad_(False)
 

@@ -5,6 +5,7 @@ Its folder is laid out like a Stable Diffusion repository of `diffusers`, and is
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import importlib.util
 import json
@@ -113,6 +114,14 @@ class DiffusionModel(torch.nn.Module):
     def size(self) -> int:
         """Height and width of a picture in pixels."""
         return int(self.unet.config.sample_size * self.patch)
+
+    def fresh(self) -> Self:
+        """Return a model of this make at a fresh initialisation; what is never trained is as it is here."""
+        encoder = (
+            copy.deepcopy(self.text_encoder) if self.vae else CLIPTextModel(copy.deepcopy(self.text_encoder.config))
+        )
+        unet = type(self.unet).from_config(self.unet.config)
+        return type(self)(unet, encoder, self.schedule, copy.deepcopy(self.vae))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write everything but the tokenizer, safetensors only."""

@@ -45,7 +45,7 @@ class Seen:
         """Take down what a page does from now on."""
         page.on("request", self._requested)
         for ended in ("requestfinished", "requestfailed"):
-            page.on(ended, lambda request: self.asked.discard(request))
+            page.on(ended, self._answered)
         page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
@@ -53,6 +53,9 @@ class Seen:
         self.requests.append(request.url)
         if "/queue/" in request.url:
             self.asked.add(request)
+
+    def _answered(self, request: Any) -> None:
+        self.asked.discard(request)
 
     def check(self) -> None:
         """Check that nothing outside was asked for, and nothing went wrong."""

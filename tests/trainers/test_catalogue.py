@@ -14,7 +14,8 @@ ORDER = (*CLASSIFICATION, *WRITING, *DRAWING)
 HEARD = ("audio_classification", "video_classification")
 # Where a method is carried over from the kinds of task that its paper is about.
 CARRIED = {
-    "bad_teaching": WRITING, "scrub": (*WRITING, *DRAWING), "delete": WRITING, "undial": CLASSIFICATION,
+    "random_label": (*WRITING, *DRAWING), "salun": (*WRITING, *DRAWING), "bad_teaching": (*WRITING, *DRAWING),
+    "scrub": (*WRITING, *DRAWING), "delete": WRITING, "undial": CLASSIFICATION,
     "ce_u": CLASSIFICATION, "kl_min": CLASSIFICATION, "npo": (*CLASSIFICATION, *DRAWING), "simnpo": CLASSIFICATION,
     "wga": CLASSIFICATION, "rmu": (*CLASSIFICATION, "summarization", *DRAWING), "boundary_shrink": HEARD,
     "boundary_expand": ("text_classification", *HEARD), "unsir": HEARD, "amun": HEARD,

@@ -71,10 +71,14 @@ def test_rows_with_more_than_texts_are_refused() -> None:
 
 
 def test_borrowed_answers_are_others() -> None:
-    donors = [[1], [2], [3]]
-    assert all(new != old for old, new in zip(donors, borrowed(donors, donors, np.random.default_rng(0)), strict=True))
+    own, draw = [[1], [2], [3]], np.random.default_rng(0)
+    lent = {5: [1], 6: [2], 7: [3]}
+    assert all(
+        new != old and new in own
+        for old, new in zip(own, borrowed(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
+    )
     with pytest.raises(ValueError, match="expected another answer among 2 retain rows, got none"):
-        borrowed([[1]], [[1], [1]], np.random.default_rng(0))
+        borrowed([[1]], lambda row: [1], np.array([5, 6]), draw)
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)

@@ -9,10 +9,11 @@ from torch.utils.data import Subset
 
 from mubench.hub_builders.modalities import MODALITIES
 from mubench.hub_builders.modalities.text_to_image import SIZE
-from mubench.hub_builders.terms import model_inputs
+from mubench.hub_builders.terms import model_inputs, squared_error
 from mubench.trainers.applicability import methods_for
 from mubench.trainers.blocks import split_before
 from mubench.trainers.methods import METHODS
+from mubench.trainers.teachers import random_copy, teacher_logits
 from tests.trainers.toy import HERE
 
 pytestmark = pytest.mark.slow
@@ -48,10 +49,11 @@ def made(method, rows, folder, **changes):
 
 
 def test_the_methods_are_these():
-    assert {"retrain", "retrain_keep50", "finetune", "neg_grad", "scrub", "npo", "rmu", "esd", "task_vector"} <= set(
-        methods_for("text_to_image")
-    )
-    assert not {"random_label", "salun", "bad_teaching"} & set(methods_for("text_to_image"))
+    assert {
+        "retrain", "retrain_keep50", "finetune", "neg_grad", "random_label", "salun", "scrub", "bad_teaching", "npo",
+        "rmu", "esd", "ssd", "fisher", "influence", "sfron", "task_vector", "cf_k", "eu_k",
+    } <= set(methods_for("text_to_image"))  # fmt: skip
+    assert not {"dpo", "kl_min", "delete", "lotus", "multi_delete"} & set(methods_for("text_to_image"))
 
 
 @pytest.mark.parametrize("method", methods_for("text_to_image"))
@@ -81,3 +83,39 @@ def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path):
     assert {name.split(".")[0] for name in split.last} == {"unet"}
     assert any("up_blocks" in name for name in split.last) and "unet.conv_out.weight" in split.last
     assert all("up_blocks" not in name for name in split.frozen)
+
+
+def test_a_model_made_anew_keeps_its_make_and_no_trained_weight(rows, tmp_path):
+    model = made("finetune", rows, tmp_path).model
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3)
+    fresh, other = random_copy(model, seed=1), random_copy(model, seed=2)
+    trained, new = dict(model.named_parameters()), dict(fresh.named_parameters())
+    assert {name: weight.shape for name, weight in new.items()} == {
+        name: weight.shape for name, weight in trained.items()
+    }
+    assert not [name for name, weight in new.items() if torch.equal(weight, trained[name])]
+    assert not torch.equal(new["unet.conv_in.weight"], other.unet.conv_in.weight)
+    assert fresh.shape == model.shape and not any(weight.requires_grad for weight in new.values())
+
+
+def test_eu_k_starts_the_last_blocks_of_the_unet_anew(rows, tmp_path):
+    trainer = made("eu_k", rows, tmp_path)
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.prepare()
+    moved = {name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])}
+    constant = {name for name in before if name.endswith("bias") or ".norm" in name or "conv_norm" in name}
+    assert moved - constant == set(trainer.split.last) - constant
+    assert "unet.conv_out.weight" in moved
+
+
+def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(rows, tmp_path):
+    trainer = made("bad_teaching", rows, tmp_path)
+    trainer.prepare()
+    batch = trainer._prepare_inputs(trainer.train_collator([trainer.train_dataset[i] for i in range(ROWS)]))
+    (term,) = trainer.terms(trainer.model, batch)
+    bad = teacher_logits(trainer.teachers["bad"], batch)
+    expected = squared_error(trainer.logits(trainer.model, batch), bad)[:FORGET]
+    torch.testing.assert_close(term.values[:FORGET], expected)
+    assert float(term.values[FORGET:].detach().max()) < 1e-10 < float(expected.detach().min())

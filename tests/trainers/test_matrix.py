@@ -23,9 +23,9 @@ def test_a_task_has_all_methods_that_are_made_for_it(mini):
 
 
 def test_a_method_is_left_out_of_the_tasks_that_it_is_not_made_for():
-    grids = Matrix(tasks=["cifar10", "tofu"], methods=["salun", "scrub"]).sweeps()
-    assert {grid.task: grid.methods for grid in grids} == {"cifar10": ["salun", "scrub"], "tofu": ["scrub"]}
-    (alone,) = Matrix(tasks=["cifar10", "tofu"], methods=["salun"]).sweeps()
+    grids = Matrix(tasks=["cifar10", "tofu"], methods=["lotus", "scrub"]).sweeps()
+    assert {grid.task: grid.methods for grid in grids} == {"cifar10": ["scrub", "lotus"], "tofu": ["scrub"]}
+    (alone,) = Matrix(tasks=["cifar10", "tofu"], methods=["lotus"]).sweeps()
     assert alone.task == "cifar10"
     assert {grid.task: grid.place.family for grid in grids} == {"cifar10": "canonical", "tofu": "group"}
 
@@ -40,7 +40,7 @@ def test_runs_are_made_and_judged(own_walk):
     ("words", "line"),
     [
         (["--methods", "scrubb"], "method must be one of retrain"),
-        (["--task", "tofu", "--methods", "salun"], "expected methods made for tofu, got salun"),
+        (["--task", "tofu", "--methods", "lotus"], "expected methods made for tofu, got lotus"),
     ],
 )
 def test_mistakes_are_one_line(own_walk, capsys, words, line):

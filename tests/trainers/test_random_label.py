@@ -1,4 +1,4 @@
-"""Wrong labels: always wrong, uniform over the wrong ones, and seen by training alone."""
+"""Wrong labels, answers and captions: always wrong, drawn evenly, and seen by training alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from mubench.hub_builders.terms import per_example_loss
+from mubench.hub_builders.terms import aligned, per_example_loss, squared_error
+from mubench.trainers.alternatives import answer_of, caption_of
+from mubench.trainers.counter import Counter
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from tests.trainers import toy
 
@@ -82,6 +84,109 @@ def test_the_loss_is_one_mean_over_both_sides(name: str, tmp_path: Path) -> None
     labels = trainer.training_labels(batch, toy.CLASSES)
     assert (term.stream, term.weight) == ("all", 1.0)
     torch.testing.assert_close(term.values, per_example_loss(logits, labels))
+
+
+def prepared(name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a trainer of a model that writes or draws, and a batch of all rows as `terms` gets it."""
+    trainer = toy.trainer("random_label", toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
+    return trainer, aligned(trainer.model, batch)
+
+
+def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
+    """Return prompt and answer of every row of a batch."""
+    inputs = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), strict=True)
+    asked = [[token for token, seen in zip(*one, strict=True) if seen] for one in inputs]
+    said = [answer_of({"labels": labels}) for labels in batch["labels"].tolist()]
+    if trainer.model.config.is_encoder_decoder:
+        return [[one, other] for one, other in zip(asked, said, strict=True)]
+    return [[one[: -len(other)], one[-len(other) :]] for one, other in zip(asked, said, strict=True)]
+
+
+@pytest.mark.parametrize("name", toy.WRITERS)
+def test_forget_rows_get_whole_answers_of_retain_rows_that_have_others(name: str, tmp_path: Path) -> None:
+    trainer, batch = prepared(name, tmp_path)
+    before, after = (texts(trainer, one) for one in (batch, trainer.answered(batch)))
+    lent = [answer for _, answer in before[toy.FORGET :]]
+    assert after[toy.FORGET :] == before[toy.FORGET :]
+    for (prompt, answer), (still, other) in zip(before[: toy.FORGET], after[: toy.FORGET], strict=True):
+        assert still == prompt
+        assert other != answer and other in lent
+    swapped = trainer.answered(toy.reversed_batch(batch))
+    assert texts(trainer, swapped) == after[::-1]
+
+
+@pytest.mark.parametrize("name", toy.WRITERS)
+def test_the_loss_of_texts_is_one_mean_over_all_rows_with_these_answers(name: str, tmp_path: Path) -> None:
+    trainer, batch = prepared(name, tmp_path)
+    (term,) = trainer.terms(trainer.model, batch)
+    other = trainer.answered(batch)
+    assert (term.stream, term.weight) == ("all", 1.0)
+    torch.testing.assert_close(term.values, per_example_loss(trainer.logits(trainer.model, other), other["labels"]))
+    assert not torch.allclose(
+        term.values[: toy.FORGET],
+        per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])[: toy.FORGET],
+    )
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+def test_answers_are_drawn_once_or_each_epoch(redraw: bool, tmp_path: Path) -> None:
+    trainer, _ = prepared("gpt2", tmp_path, redraw=redraw)
+    found = {}
+    for epoch in (0.0, 0.9, 1.0, 0.5):
+        trainer.state.epoch = epoch
+        found[epoch] = trainer.others(answer_of)
+    assert found[0.0] == found[0.9] == found[0.5]
+    assert (found[0.0] == found[1.0]) != redraw
+    assert prepared("gpt2", tmp_path, seed=1)[0].others(answer_of) != found[0.0]
+
+
+def test_t_grad_of_drawings_pulls_to_what_another_caption_shows(tmp_path: Path) -> None:
+    trainer, batch = prepared("painter", tmp_path)
+    captions = trainer.others(caption_of)
+    own, lent = batch["input_ids"][: toy.FORGET].tolist(), batch["input_ids"][toy.FORGET :].tolist()
+    assert all(one != other and other in lent for one, other in zip(own, captions, strict=True))
+    with torch.no_grad():
+        other = {**batch, "input_ids": torch.tensor([*captions, *lent])}
+        target = trainer.logits(trainer.model, other)
+    target[toy.FORGET :] = batch["labels"][toy.FORGET :]
+    (term,) = trainer.terms(trainer.model, batch)
+    expected = squared_error(trainer.logits(trainer.model, batch), target)
+    assert (term.stream, term.weight) == ("all", 1.0)
+    torch.testing.assert_close(term.values, expected)
+    found, wanted = (torch.autograd.grad(v.sum(), list(trainer.model.parameters())) for v in (term.values, expected))
+    for one, two in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, two)
+    trainer.drawn = (0, own)  # told its own caption, a row has nothing to learn
+    values = trainer.terms(trainer.model, batch)[0].values.detach()
+    assert float(values[: toy.FORGET].max()) < 1e-12 < float(values[toy.FORGET :].min())
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_forget_rows_of_drawings_go_forward_twice_and_back_once(size: int, tmp_path: Path) -> None:
+    options = {"num_train_epochs": 2, "per_device_train_batch_size": size, "gradient_accumulation_steps": 2}
+    trainer, _ = prepared("painter", tmp_path, **options)
+    with Counter(trainer) as cost:
+        trainer.train()
+    assert cost.counts() == {"forward": 2 * (toy.ROWS + toy.FORGET), "backward": 2 * toy.ROWS}
+
+
+def test_t_ga_accumulation_changes_nothing_of_drawings(tmp_path: Path) -> None:
+    models = []
+    for size, steps in ((8, 1), (2, 4)):
+        options = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "num_train_epochs": 1}
+        trainer, _ = prepared("painter", tmp_path, **options)
+        trainer.train()
+        models.append(trainer.model)
+    assert toy.distance(models[0], toy.snapshot(toy.build("painter"))) > 1e-4
+    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-6
+
+
+def test_one_answer_for_all_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "labels": [5, 1]} for row in toy.rows("t5")]
+    trainer = toy.trainer("random_label", toy.build("t5"), toy.sides(rows), tmp_path)
+    with pytest.raises(ValueError, match="expected another answer among 12 retain rows, got none"):
+        trainer.train()
 
 
 def test_one_class_is_refused() -> None:

@@ -127,9 +127,9 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
 
 
 def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, monkeypatch):
-    check_method("salun", "image_classification")
-    with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'salun'"):
-        check_method("salun", "text_generation")
+    check_method("lotus", "image_classification")
+    with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'lotus'"):
+        check_method("lotus", "text_generation")
     monkeypatch.setattr(get_method("scrub"), "kinds", ("text_generation",))
     with pytest.raises(ValueError, match=r"method for image_classification must be one of .*got 'scrub'"):
         planned(walked, "scrub")

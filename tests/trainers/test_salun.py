@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from mubench.hub_builders.terms import NonFiniteError, per_example_loss
+from mubench.hub_builders.terms import NonFiniteError, aligned, model_inputs, per_example_loss
 from mubench.trainers.importance import top_share
 from mubench.trainers.methods.salun import SalunArguments
 from tests.trainers import toy
@@ -31,6 +31,24 @@ def expected_saliency(name: str) -> torch.Tensor:
     return torch.cat(
         [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()]
     )
+
+
+@pytest.mark.parametrize("name", [*toy.WRITERS, "painter"])
+def test_the_saliency_of_texts_and_drawings_is_that_of_true_answers_and_captions(name: str, tmp_path: Path) -> None:
+    trainer = prepared(name, tmp_path, rho=0.4)
+    kept = toy.snapshot(trainer.model)
+    model = toy.build(name).eval()
+    batch = aligned(model, toy.collator(name)(toy.rows(name)[: toy.FORGET]))
+    per_example_loss(model(**model_inputs(batch)).logits, batch["labels"]).sum().backward()
+    expected = [torch.zeros_like(w) if w.grad is None else w.grad.abs() for w in model.parameters()]
+    found = trainer.saliency()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    moving = dict(zip(dict(trainer.model.named_parameters()), top_share(found, 0.4), strict=True))
+    trainer.train()
+    for key, weight in trainer.model.named_parameters():
+        assert torch.equal(weight[~moving[key]], kept[key][~moving[key]])
+    assert toy.distance(trainer.model, kept) > 1e-4
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.29, 0.5, 1.0])

@@ -290,6 +290,11 @@ def step(trainer: Any, rows: Any) -> torch.Tensor:
     return loss
 
 
+def reversed_batch(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch whose rows come the other way round."""
+    return {key: value.flip(0) for key, value in batch.items()}
+
+
 def inputs(data: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Return a batch of rows without their labels."""
     batch: dict[str, torch.Tensor] = (_padded if isinstance(data[0]["labels"], list) else default_data_collator)(data)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.losses import kl
 from mubench.trainers.pairs import some
-from mubench.trainers.teachers import frozen_copy, random_copy
+from mubench.trainers.teachers import frozen_copy, has_fresh, random_copy
 
 
 @dataclass
@@ -37,12 +36,12 @@ class BadTeachingTrainer(UnlearningTrainer):
 
     ``L = mean KL(p_bad || p_student)`` over forget rows and ``KL(p_good || p_student)`` over a retain subset, one
     mean over both. The good teacher is the base model, the bad one a fresh initialisation of its config; both are
-    frozen, and labels are not used.
+    frozen, and labels are not used. Of models that draw it is the squared distance of what they see in a picture.
 
     Args:
         model: The base model.
         args: `BadTeachingArguments`.
-        bad_teacher: The incompetent teacher; required where ``model`` is not a `transformers.PreTrainedModel`.
+        bad_teacher: The incompetent teacher; required where ``model`` has no config and no ``fresh``.
 
     Requirements:
         Forget and retain rows. The subset of the retain rows is drawn once, by the run's seed.
@@ -55,8 +54,8 @@ class BadTeachingTrainer(UnlearningTrainer):
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
-    adapted = WRITING
+    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    adapted = (*WRITING, *DRAWING)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True
@@ -69,7 +68,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         bad_teacher: torch.nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        if bad_teacher is None and not isinstance(model, PreTrainedModel):
+        if bad_teacher is None and not has_fresh(model):
             raise ValueError(
                 f"expected bad_teacher= for a plain {type(model).__name__}, which has no config, got none"
             )
@@ -88,7 +87,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         return [np.concatenate([self.forget_rows, subset])]
 
     def targets(self, batch: Mapping[str, Any], like: torch.Tensor) -> torch.Tensor:
-        """Return the logits of each row's own teacher, in the shape of ``like``, ``(B, K)``."""
+        """Return the logits of each row's own teacher, in the shape of ``like``, ``(B, ...)``."""
         logits = torch.empty_like(like, requires_grad=False)
         for name, rows in (("bad", batch["forget"]), ("good", ~batch["forget"])):
             if rows.any():

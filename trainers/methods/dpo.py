@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.alternatives import REFUSALS, answer_of, borrowed, refusal, with_answer
+from mubench.trainers.alternatives import REFUSALS, answer_of, borrowed, refusal, with_answers
 from mubench.trainers.base import WRITING, Paper
 from mubench.trainers.losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
@@ -65,17 +65,8 @@ class DpoTrainer(NpoTrainer):
     def prepare(self) -> None:
         """Keep the base model as the teacher, and write the answers to prefer."""
         super().prepare()
-        config = getattr(self.model, "config", None)
-        rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.preferred = [
-            with_answer(
-                row,
-                answer,
-                decoder=getattr(config, "is_encoder_decoder", False),
-                longest=getattr(config, "max_position_embeddings", None),
-            )
-            for row, answer in zip(rows, self.preferred_answers(rows), strict=True)
-        ]
+        rows = [self.train_dataset[row][0] for row in self.forget_rows.tolist()]
+        self.preferred = with_answers(rows, self.preferred_answers(rows), self.model)
 
     def preferred_answers(self, rows: list[dict[str, Any]]) -> list[list[int]]:
         """Return the tokens of the answer to prefer for every forget row.
@@ -85,8 +76,8 @@ class DpoTrainer(NpoTrainer):
         """
         draw = self.generator("answers")
         if self.args.answers == "alt":
-            donors = [answer_of(self.train_dataset[row][0]) for row in self.retain_rows]  # type: ignore[index]
-            return borrowed([answer_of(row) for row in rows], donors, draw)
+            own = [answer_of(row) for row in rows]
+            return borrowed(own, lambda row: answer_of(self.train_dataset[row][0]), self.retain_rows, draw)
         if self.processing_class is None:
             raise ValueError("expected processing_class= to write refusals with (or answers='alt'), got none")
         written = [refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
-from mubench.trainers.base import CLASSIFICATION, WRITING
 from mubench.trainers.methods.cf_k import CfKArguments, CfKTrainer
-from mubench.trainers.teachers import random_copy
+from mubench.trainers.teachers import has_fresh, random_copy
 
 
 @dataclass
@@ -27,7 +25,8 @@ class EuKTrainer(CfKTrainer):
     Args:
         model: The base model.
         args: `EuKArguments`; about as many epochs as the base model was trained for.
-        fresh: A freshly initialised model; required where ``model`` is not a `transformers.PreTrainedModel`.
+        fresh: A freshly initialised model; required where ``model`` has no config and no
+            ``fresh``.
 
     Requirements:
         As `CfKTrainer`.
@@ -37,7 +36,6 @@ class EuKTrainer(CfKTrainer):
         `RetrainTrainer` starts all of them afresh.
     """
 
-    kinds = (*CLASSIFICATION, *WRITING)  # models that draw have no config to start blocks afresh from
     arguments = EuKArguments
     args: EuKArguments
     per_weight = True
@@ -50,7 +48,7 @@ class EuKTrainer(CfKTrainer):
         fresh: torch.nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        if fresh is None and not isinstance(model, PreTrainedModel):
+        if fresh is None and not has_fresh(model):
             raise ValueError(f"expected fresh= for a plain {type(model).__name__}, which has no config, got none")
         super().__init__(model, args, **kwargs)
         self.fresh = fresh
