@@ -18,7 +18,7 @@ from tests.trainers.test_preferences import batch
 
 F = toy.FORGET
 # Methods for models with a list of blocks, which a painter is not; test_drawing.py has them on a U-Net.
-IN_BLOCKS = ("cf_k", "rmu")
+IN_BLOCKS = ("cf_k", "eu_k", "rmu")
 
 
 def prepared(folder: Path, method: str = "esd", **changes: Any) -> tuple[Any, dict[str, Any]]:
@@ -59,7 +59,11 @@ def test_t_freeze_only_what_is_chosen_moves(trained: str, moving: set[str], tmp_
 def test_f21_a_method_trains_and_evaluates_a_model_that_draws(method: str, tmp_path: Path) -> None:
     model, data = toy.build("painter"), toy.rows("painter")
     before = toy.snapshot(model)
-    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given={"eval_dataset": data})
+    given = {
+        "eval_dataset": data,
+        **({"bad_teacher": toy.build("painter", seed=9)} if method == "bad_teaching" else {}),
+    }
+    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given=given)
     trainer.train()
     assert toy.distance(model, before) > 1e-6
     with torch.no_grad():

@@ -76,7 +76,7 @@ def test_only_methods_made_for_the_kind_of_task_are_run(sweep):
     assert {job.method for job in jobs} == {
         key for key, one in METHODS.items() if "text_generation" in one.kinds and not one.from_scratch
     }
-    assert "salun" not in {job.method for job in jobs}
+    assert "lotus" not in {job.method for job in jobs}
 
 
 def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):

@@ -274,7 +274,7 @@ def test_a_step_is_that_of_two_optimizers_from_the_same_weights(tmp_path: Path) 
             total.add_((new - old).detach())
     trainer = pairs(tmp_path, optim="adamw_torch", dual_optim="adamw_torch", dual_learning_rate=0.02)
     trainer.train()
-    check(trainer.model, wanted)
+    check(trainer.model, wanted, 1e-5)  # the smallest gradient is 4e-7: Adam scales its rounding up with it
 
 
 def test_without_moments_two_optimizers_are_one(tmp_path: Path) -> None:
