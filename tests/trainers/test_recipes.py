@@ -54,7 +54,7 @@ def test_a_line_says_how_it_was_found(key, method):
     found, (_, family) = TUNED[key][method], key
     if found.mean_of:
         assert found.mean_of == len(DRAWS) * len({task for task, _ in ON[key]})
-        assert 1 <= found.trials <= 24
+        assert 1 <= found.trials <= 40
         return
     assert set(found.arguments) <= {*space_of(method), "k"}  # which the spaces of the first two rounds had
     assert found.worst_of <= len(ON[key])
@@ -63,10 +63,11 @@ def test_a_line_says_how_it_was_found(key, method):
     assert found.trials == 16 or found.best == 0 or bool(found.arguments) == (found.best > found.first)
 
 
-# Of the third round: defaults that did no worse stayed, and what did better had been tried by hand.
+# Published trials that no default comes from: it did no worse, or what did better was tried by hand.
 NOT_TAKEN = {
     ("text_classification", "mini-bert"): ("npo", "wga"),
     ("image_pair_classification", "mini-vilt"): ("wga",),
+    ("text_generation", "mini-llama"): ("neg_grad_plus", "simnpo"),
 }
 TRIALS = sorted((Path(__file__).parents[2] / "cards" / "trials").glob("*.json"))
 
@@ -81,17 +82,19 @@ def test_published_trials_are_those_that_the_table_is_made_of(path):
     taken = {**given, **about["defaults"], **best.arguments} == given
     assert taken != (method in NOT_TAKEN.get((kind, family), ()))
     if not taken:
+        assert found.by_hand or found.worst_of
         return
+    assert not found.by_hand
     assert (found.trials, found.mean_of) == (len(trials), len(best.values))
     assert (found.first, found.best) == (worth(trials[0]), worth(best))
 
 
-def test_the_trials_of_the_third_round_are_published_but_for_those_by_hand():
+def test_the_trials_of_a_mean_are_published_but_for_those_by_hand():
     there = {path.stem for path in TRIALS}
     assert len(there) >= 30
     for (kind, family), method in FOUND:
         found = TUNED[kind, family][method]
-        assert not found.mean_of or found.trials < 8 or f"{kind}-{family}-del5-{method}" in there
+        assert not found.mean_of or found.by_hand or f"{kind}-{family}-del5-{method}" in there
 
 
 def trials_of(path):
