@@ -18,8 +18,8 @@ lines that are of these alone say so (``by_hand``). ``first`` is the first of th
 defaults that had .19 each there, against .18 and .16.
 
 The fourth, by hand on the same draws, was of `random_label` and `salun`, which had become methods for models that
-write and draw, and of `eu_k`, `neg_grad_plus` and `simnpo` where they came out low: a setting that fell below .2 to .35
-on a draw was spared the others, and such a first one counts with what it had. `eu_k` starts anew all but the first
+write and draw, and of `eu_k`, `neg_grad_plus` and `simnpo` where they came out low: a setting that fell below .2 to
+.35 on a draw was spared the others, and such a first one counts with what it had. `eu_k` starts anew all but the first
 convolution of models that hear, and all but the embeddings of those that sum up.
 
 So methods have not had the same number of trials, those of the last rounds more than others; `cf_k`, and most methods
