@@ -101,7 +101,7 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
         "finetune": Tuned({"learning_rate": 0.0097, "num_train_epochs": 3}, 0.00, 0.83, 2, 8),
         "neg_grad": Tuned({"learning_rate": 0.00034, "num_train_epochs": 8}, 0.27, 0.27, 2, 16),
         "random_label": Tuned({"learning_rate": 0.01, "num_train_epochs": 2, "redraw": True}, 0.54, 0.66, 0, 6, 6, True),  # noqa: E501
-        "salun": Tuned({"learning_rate": 0.01, "num_train_epochs": 2, "rho": 0.8}, 0.62, 0.62, 0, 5, 6, True),
+        "salun": Tuned({"learning_rate": 0.012, "num_train_epochs": 2, "rho": 0.6}, 0.62, 0.64, 0, 15, 6, True),
         "bad_teaching": Tuned({}, 0.00, 0.00, 1, 8),
         "scrub": Tuned({"learning_rate": 0.0044, "num_train_epochs": 4, "alpha": 0.49, "msteps": 2}, 0.78, 0.78, 2, 16),  # noqa: E501
         "neg_grad_plus": Tuned({"learning_rate": 0.012, "num_train_epochs": 3, "alpha": 0.995}, 0.84, 0.88, 0, 16, 6),
