@@ -71,7 +71,16 @@ def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, lo
 def with_answers(
     rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
 ) -> list[dict[str, Any]]:
-    """Return rows as `with_answer` does, each with its new answer, as they are written for a model."""
+    """Return rows as `with_answer` does, each with its new answer.
+
+    Args:
+        rows: ``input_ids``, ``attention_mask`` and ``labels`` each.
+        answers: Tokens of the new answers.
+        model: The model that is to write; its config says whether it has a decoder, and how long a text may be.
+
+    Raises:
+        ValueError: If a row holds something else that goes with the old answer.
+    """
     config = getattr(model, "config", None)
     decoder = getattr(config, "is_encoder_decoder", False)
     longest = getattr(config, "max_position_embeddings", None)
@@ -99,6 +108,6 @@ def borrowed(
         others = (lent(int(row)) for row in draw.permutation(donors))
         other = next((one for one in others if one != tokens), None)
         if other is None:
-            raise ValueError(f"expected another answer among {len(donors)} retain rows, got none")
+            raise ValueError(f"expected another answer or caption among {len(donors)} retain rows, got none")
         found.append(other)
     return found

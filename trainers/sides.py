@@ -46,8 +46,9 @@ class Sides:
     Every row goes forward and backward once, as it does without: the counts of a run stay what they are. SAM takes the
     forget rows of the step through once more, so that it costs their passes twice: forward and backward rows of the
     student are those of the method, plus one forward and one backward of each forget row that it trains on (teachers
-    that remember are asked once). The gradients are those of the whole step, over micro-batches and processes. What
-    `UnlearningTrainer.penalty` adds is no party to a bargain.
+    that remember are asked once; a method that asks the student itself for a target asks again, where it stands then).
+    The gradients are those of the whole step, over micro-batches and processes. What `UnlearningTrainer.penalty` adds
+    is no party to a bargain.
 
     Where a step has rows of one side only, its gradient bargains with nobody, or goes to that side's optimizer.
     BatchNorm sees the rows of one side at a time.

@@ -59,7 +59,7 @@ def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def has_fresh(model: torch.nn.Module) -> bool:
-    """Say whether a model knows how to be made anew: from its config, or by a method ``fresh``."""
+    """Say whether a model can be made anew: one of `transformers` from its config, others by a method ``fresh``."""
     return isinstance(model, PreTrainedModel) or callable(getattr(model, "fresh", None))
 
 

@@ -116,9 +116,14 @@ class DiffusionModel(torch.nn.Module):
         return int(self.unet.config.sample_size * self.patch)
 
     def fresh(self) -> Self:
-        """Return a model of this make at a fresh initialisation; what is never trained is as it is here."""
+        """Return a model of this make at the fresh initialisation of its parts; what is never trained is as it is.
+
+        A mini text encoder starts with embeddings as small as published ones, unlike that of a mini base model.
+        """
         encoder = (
-            copy.deepcopy(self.text_encoder) if self.vae else CLIPTextModel(copy.deepcopy(self.text_encoder.config))
+            copy.deepcopy(self.text_encoder)
+            if self.vae is not None
+            else CLIPTextModel(copy.deepcopy(self.text_encoder.config))
         )
         unet = type(self.unet).from_config(self.unet.config)
         return type(self)(unet, encoder, self.schedule, copy.deepcopy(self.vae))

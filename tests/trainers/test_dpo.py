@@ -77,7 +77,7 @@ def test_borrowed_answers_are_others() -> None:
         new != old and new in own
         for old, new in zip(own, borrowed(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
     )
-    with pytest.raises(ValueError, match="expected another answer among 2 retain rows, got none"):
+    with pytest.raises(ValueError, match="expected another answer or caption among 2 retain rows, got none"):
         borrowed([[1]], lambda row: [1], np.array([5, 6]), draw)
 
 

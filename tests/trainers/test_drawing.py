@@ -4,10 +4,12 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch.utils.data import Subset
 
 from mubench.hub_builders.modalities import MODALITIES
+from mubench.hub_builders.modalities.diffusion import DiffusionModel
 from mubench.hub_builders.modalities.text_to_image import SIZE
 from mubench.hub_builders.terms import model_inputs, squared_error
 from mubench.trainers.applicability import methods_for
@@ -119,3 +121,15 @@ def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(
     expected = squared_error(trainer.logits(trainer.model, batch), bad)[:FORGET]
     torch.testing.assert_close(term.values[:FORGET], expected)
     assert float(term.values[FORGET:].detach().max()) < 1e-10 < float(expected.detach().min())
+
+
+def test_a_model_made_anew_keeps_the_autoencoder_and_the_reader_beside_it(rows, tmp_path):
+    mini = made("finetune", rows, tmp_path).model
+    beside = AutoencoderKL(block_out_channels=(4, 4), norm_num_groups=2, latent_channels=mini.shape[0])
+    model = DiffusionModel(mini.unet, mini.text_encoder, mini.schedule, beside)
+    fresh = random_copy(model, seed=1)
+    for name, weight in fresh.named_parameters():
+        old = model.get_parameter(name)
+        assert weight is not old
+        changes = name.startswith("unet.") and float(old.std(correction=0)) > 0
+        assert torch.equal(weight, old) != changes, name

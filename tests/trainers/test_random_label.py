@@ -185,7 +185,7 @@ def test_t_ga_accumulation_changes_nothing_of_drawings(tmp_path: Path) -> None:
 def test_one_answer_for_all_is_refused(tmp_path: Path) -> None:
     rows = [{**row, "labels": [5, 1]} for row in toy.rows("t5")]
     trainer = toy.trainer("random_label", toy.build("t5"), toy.sides(rows), tmp_path)
-    with pytest.raises(ValueError, match="expected another answer among 12 retain rows, got none"):
+    with pytest.raises(ValueError, match="expected another answer or caption among 12 retain rows, got none"):
         trainer.train()
 
 

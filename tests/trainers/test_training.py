@@ -250,20 +250,30 @@ for method in methods:
 """
 
 
+SEVERAL = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub", "neg_grad_plus", "l1_sparse",
+           "cf_k", "lotus")  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "augment"), [("vit", False), ("resnet", False), ("vit", True)])
-def test_two_processes_equal_one_with_twice_the_batch(name: str, augment: bool, tmp_path: Path) -> None:
-    methods = ["finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub"]
-    methods += ["neg_grad_plus", "l1_sparse", "cf_k", "lotus"]
+@pytest.mark.parametrize(
+    ("name", "augment", "size", "methods"),
+    [("vit", False, 4, SEVERAL), ("resnet", False, 4, SEVERAL), ("vit", True, 4, SEVERAL),
+     ("painter", False, 1, ("random_label", "salun")), ("gpt2", False, 4, ("random_label", "salun")),
+     ("t5", False, 4, ("random_label", "salun"))],
+)  # fmt: skip
+def test_two_processes_equal_one_with_twice_the_batch(
+    name: str, augment: bool, size: int, methods: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "run.py").write_text(TWO)
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, sys.path)])}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    told = [str(tmp_path), name, "4", "augment" if augment else "plain", *methods]
+    told = [str(tmp_path), name, str(size), "augment" if augment else "plain", *methods]
     command = [*launcher, str(tmp_path / "run.py"), *told]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and "terminate called" not in done.stderr, done.stderr[-3000:]
     for method in methods:
-        alone = toy.trained(method, name, tmp_path, augment=augment, **toy.smooth(method))
+        options = {"per_device_train_batch_size": 2 * size, "augment": augment, **toy.smooth(method)}
+        alone = toy.trained(method, name, tmp_path, **options)
         assert toy.distance(alone, torch.load(tmp_path / f"{method}.pt", weights_only=True)) < 1e-6, method
         assert toy.distance(alone, toy.snapshot(toy.build(name))) > 1e-4, method

@@ -31,6 +31,7 @@ from transformers import (
 
 from mubench.hub_builders.arguments import TaskArguments
 from mubench.hub_builders.checkpoints import last_checkpoint
+from mubench.hub_builders.modalities.diffusion import Said
 from mubench.hub_builders.modalities.seq2seq import shifted
 from mubench.hub_builders.modalities.writing import make_tokenizer
 from mubench.hub_builders.tasks import Kind
@@ -451,13 +452,14 @@ class Painter(torch.nn.Module):
         self.conv = torch.nn.Conv2d(2, 4, 1)
         self.attn2 = torch.nn.ModuleDict({"to_q": torch.nn.Linear(4, 4), "to_k": torch.nn.Linear(4, 4)})
         self.out = torch.nn.Conv2d(4, 2, 1)
+        self.register_buffer("places", torch.arange(3))  # which processes tell each other at every forward pass
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> SimpleNamespace:
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> Said:
         told = self.text_encoder(input_ids)
         places = self.conv(sample).flatten(2).transpose(1, 2) + 0.1 * timestep[:, None, None]
         weights = (self.attn2["to_q"](places) @ self.attn2["to_k"](told).transpose(1, 2)).softmax(-1)
         seen = (places + weights @ told).transpose(1, 2).unflatten(2, sample.shape[2:])
-        return SimpleNamespace(logits=self.out(seen.tanh()))
+        return Said(self.out(seen.tanh()))
 
 
 class Words(torch.nn.Module):

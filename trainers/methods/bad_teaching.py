@@ -41,7 +41,8 @@ class BadTeachingTrainer(UnlearningTrainer):
     Args:
         model: The base model.
         args: `BadTeachingArguments`.
-        bad_teacher: The incompetent teacher; required where ``model`` has no config and no ``fresh``.
+        bad_teacher: The incompetent teacher; required where ``model`` is neither of `transformers` nor has
+            a method ``fresh``.
 
     Requirements:
         Forget and retain rows. The subset of the retain rows is drawn once, by the run's seed.
@@ -70,7 +71,7 @@ class BadTeachingTrainer(UnlearningTrainer):
     ) -> None:
         if bad_teacher is None and not has_fresh(model):
             raise ValueError(
-                f"expected bad_teacher= for a plain {type(model).__name__}, which has no config, got none"
+                f"expected bad_teacher= for a plain {type(model).__name__}, which cannot be made anew, got none"
             )
         super().__init__(model, args, **kwargs)
         self.bad_teacher = bad_teacher

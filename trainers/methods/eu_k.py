@@ -25,8 +25,8 @@ class EuKTrainer(CfKTrainer):
     Args:
         model: The base model.
         args: `EuKArguments`; about as many epochs as the base model was trained for.
-        fresh: A freshly initialised model; required where ``model`` has no config and no
-            ``fresh``.
+        fresh: A freshly initialised model; required where ``model`` is neither of `transformers` nor has a
+            method ``fresh``.
 
     Requirements:
         As `CfKTrainer`.
@@ -49,7 +49,9 @@ class EuKTrainer(CfKTrainer):
         **kwargs: Any,
     ) -> None:
         if fresh is None and not has_fresh(model):
-            raise ValueError(f"expected fresh= for a plain {type(model).__name__}, which has no config, got none")
+            raise ValueError(
+                f"expected fresh= for a plain {type(model).__name__}, which cannot be made anew, got none"
+            )
         super().__init__(model, args, **kwargs)
         self.fresh = fresh
 

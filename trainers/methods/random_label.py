@@ -50,7 +50,8 @@ class RandomLabelTrainer(UnlearningTrainer):
 
     Of models that write, ``y'`` is the whole answer of a retain row that has another. Of models that draw, ``L =
     mean_retain |e(x_t, c) - e|^2`` and ``mean_forget |e(x_t, c) - sg[e(x_t, c')]|^2``, one mean over both: what the
-    model itself sees in a forget row's picture when it is told the caption ``c'`` of a retain row (SalUn, eq. 6).
+    model itself sees in a forget row's picture when it is told the caption ``c'`` of a retain row. That is the target
+    of SalUn's eq. 6, which weighs the two sides apart.
 
     Args:
         model: The base model; ``K`` is the width of its logits.
@@ -59,7 +60,7 @@ class RandomLabelTrainer(UnlearningTrainer):
     Requirements:
         Forget and retain rows, two classes, answers or captions at least. With two classes the draw is a flip, which
         pushes the forget rows below what a retrained model would say of them. Of texts, rows of ``input_ids``,
-        ``attention_mask`` and ``labels``. Of drawings forget rows go forward twice.
+        ``attention_mask`` and ``labels``. Of drawings captions of one length; forget rows go forward twice.
 
     Relations:
         `SalunTrainer` is this, on the salient weights only.
@@ -88,7 +89,11 @@ class RandomLabelTrainer(UnlearningTrainer):
         return torch.from_numpy(self.generator(f"labels {self.draw}").integers(1, classes, len(self.forget_rows)))
 
     def others(self, tokens: Callable[[dict[str, Any]], list[int]]) -> list[list[int]]:
-        """Return the tokens of another row for every forget row: as `shifts`, a pure function of seed and epoch."""
+        """Return the tokens of another row for every forget row: as `shifts`, a pure function of seed and epoch.
+
+        Raises:
+            ValueError: If all retain rows say the same as a forget row.
+        """
         if self.drawn[0] != self.draw:
             own, generator = self.forget_rows.tolist(), self.generator(f"labels {self.draw}")
 
@@ -123,8 +128,9 @@ class RandomLabelTrainer(UnlearningTrainer):
         if forget.any():
             captions = self.others(caption_of)
             other = torch.tensor([captions[index] for index in batch["index"][forget].tolist()], device=noise.device)
+            bare = self.accelerator.unwrap_model(model)  # asked by itself: other processes may have no forget row now
             with torch.no_grad():
-                noise[forget] = self.logits(model, {**select(batch, forget), "input_ids": other}).to(noise)
+                noise[forget] = self.logits(bare, {**select(batch, forget), "input_ids": other}).to(noise)
         return noise
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:

@@ -30,9 +30,10 @@ class SalunArguments(RandomLabelArguments):
 class SalunTrainer(RandomLabelTrainer):
     """Computes a saliency mask at the original weights, then trains as `RandomLabelTrainer` within it.
 
-    ``m = 1[|sum_forget grad CE| among the largest floor(rho P)]``, ``theta <- theta_0 + m * change``.
+    ``m = 1[|sum_forget grad loss| among the largest floor(rho P)]``, ``theta <- theta_0 + m * change``.
 
-    The gradients are summed with their signs over all forget rows in eval mode; the ranking is global. They are masked
+    The gradients of the task's loss are summed with their signs over all forget rows, with their true labels, answers
+    or captions, in eval mode; the ranking is global. They are masked
     before clipping, so the norm is that of the weights that move; the other weights are put back after each step, so
     that weight decay leaves them alone.
 
@@ -64,7 +65,7 @@ class SalunTrainer(RandomLabelTrainer):
         self.kept = [weight.detach()[~mask] for weight, mask in zip(self.weights, moving, strict=True)]
 
     def saliency(self) -> list[torch.Tensor]:
-        """Return ``|sum over forget rows of grad CE|`` for every trainable weight; no gradient is left behind."""
+        """Return ``|sum over forget rows of grad loss|`` for every trainable weight; no gradient is left behind."""
         return [value.abs() for value in gradient_sum(self, self.forget_rows)]
 
     def after_backward(self) -> None:
