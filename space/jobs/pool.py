@@ -203,7 +203,7 @@ class Pool:
                     self._end(job, said["end"], why)
                     return True
                 job.points.append(said["point"])
-            elif stopped_at is not None and time.monotonic() - stopped_at > GRACE_S:
+            if stopped_at is not None and time.monotonic() - stopped_at > GRACE_S:
                 self._end(job, "cancelled", job.unwanted)
                 return False
             if stopped_at is None and (why := self._unwanted(job)):

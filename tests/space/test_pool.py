@@ -43,7 +43,7 @@ def test_two_run_and_the_others_wait_in_their_order(space: Import, pool: Any) ->
 
 
 def test_a_job_is_cancelled_whether_it_waits_or_runs_or_hears_nothing(space: Import, pool: Any) -> None:
-    running, deaf = submit(space, pool, tenths=100, owner="a"), submit(space, pool, "deaf", tenths=100, owner="b")
+    running, deaf = submit(space, pool, tenths=100, owner="a"), submit(space, pool, "deaf", tenths=999, owner="b")
     until(lambda: running.state == deaf.state == "running" and bool(deaf.points))
     waiting = submit(space, pool, owner="c")
     for job in (waiting, running, deaf):
