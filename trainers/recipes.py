@@ -161,7 +161,7 @@ _MINI_DRAWING = _each(
     4, 64,
     {"finetune": 2e-3, "neg_grad": 2e-4, "random_label": 2e-3, "salun": 2e-3, "bad_teaching": 2e-3, "scrub": 6e-3,
      "eu_k": 4e-3, "sfron": 3e-2},
-    neg_grad={"per_device_train_batch_size": 16}, scrub={"num_train_epochs": 12},
+    neg_grad={"per_device_train_batch_size": 16}, scrub={"num_train_epochs": 12}, eu_k={"num_train_epochs": 24},
 )
 _TABLES: dict[tuple[Kind, str], Arguments] = {
     ("image_classification", "mini-resnet"): _MINI,
