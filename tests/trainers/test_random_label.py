@@ -1,4 +1,4 @@
-"""Wrong labels, answers and captions: always wrong, drawn evenly, and seen by training alone."""
+"""Wrong labels, answers and captions: always wrong, labels uniform over the wrong ones, and seen by training alone."""
 
 from __future__ import annotations
 
