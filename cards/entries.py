@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mubench.trainers.controls import FROM_SCRATCH
 from mubench.trainers.metrics.bootstrap import base_counts, interval
-from mubench.trainers.rows import Result
+from mubench.trainers.rows import ORACLE_SELECTION, Result
 
 Array = npt.NDArray[np.float64]
 SHOWN = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
@@ -45,6 +45,11 @@ class Entry:
     flags: tuple[str, ...]
     draws: Array
     rank: int | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether it ranks among those alone whose epoch was chosen by the retrained models."""
+        return self.flags == (ORACLE_SELECTION,)
 
 
 def _average(values: Iterable[float | None]) -> float | None:

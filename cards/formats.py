@@ -16,6 +16,7 @@ LEGEND = (
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
+    "Lines marked oracle_selection kept the epoch nearest to the retrained models, and rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
 _MISSING = "-"
@@ -30,6 +31,7 @@ def number(value: float | None, digits: int = 2) -> str:
 def cells(entry: Entry) -> tuple[str, ...]:
     """Return one line of the table as strings, in the order of ``HEAD``."""
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
+    rank += " apart" if entry.apart and entry.rank else ""
     name = f"{entry.name} [{', '.join(entry.flags)}]" if entry.flags and not entry.rows[0].control else entry.name
     span = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     parts = [number(value) for value in entry.metrics.values()]

@@ -21,7 +21,7 @@ class Table:
     Attributes:
         row: Any of the rows that were judged against all references; it has what the table has in common.
         no_signal: Why nothing is ranked, or ``None``.
-        entries: Ranked lines, then those that do not rank.
+        entries: Ranked lines, then those that rank apart, then those that do not rank.
         controls: Controls, in the order of ``CONTROLS``.
     """
 
@@ -109,15 +109,16 @@ def _table(rows: Sequence[Result], place: Mapping[str, object]) -> Table:
     lines = list(groups.values())
     entries = [make_entry(name, group) for name, group in zip(_names(lines), lines, strict=True)]
     tried = [entry for entry in entries if not entry.rows[0].control]
-    ranks = [entry for entry in tried if not entry.flags and entry.score is not None and not common.no_signal]
-    rest = [entry for entry in tried if entry not in ranks]
+    scored = [entry for entry in tried if entry.score is not None and not common.no_signal]
+    ranks, apart = [e for e in scored if not e.flags], [e for e in scored if e.apart]
+    rest = [entry for entry in tried if entry not in (*ranks, *apart)]
     order = list(CONTROLS)
     controls = [entry for entry in entries if entry.rows[0].control]
     controls.sort(key=lambda e: (order.index(e.rows[0].method) if e.rows[0].method in order else len(order), e.name))
     return Table(
         row=common,
         no_signal=common.no_signal,
-        entries=(*_ranked(ranks), *sorted(rest, key=lambda e: e.name)),
+        entries=(*_ranked(ranks), *_ranked(apart), *sorted(rest, key=lambda e: e.name)),
         controls=tuple(controls),
     )
 

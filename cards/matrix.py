@@ -51,7 +51,7 @@ def _line(method: str, columns: Sequence[Mapping[str, Entry]]) -> tuple[str, ...
 
 def _cell(entry: Entry) -> str:
     control = entry.rows[0].control
-    return "!" if entry.score is None or (entry.flags and not control) else number(entry.score)
+    return "!" if entry.score is None or not (control or entry.apart or not entry.flags) else number(entry.score)
 
 
 def _above(column: Mapping[str, Entry], method: str) -> bool:

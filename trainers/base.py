@@ -150,7 +150,7 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         """Prepare at the original weights, then train, or edit the weights once."""
         self.start_clock()
         if self.args.watches and self.epochs is None:
-            self.epochs = Epochs(self, self.look or plain_look(self))
+            self.epochs = Epochs(self, self.look or plain_look(self), self.oracle)
             self.add_callback(self.epochs)
         trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
         output = TrainOutput(global_step=0, training_loss=0.0, metrics={})

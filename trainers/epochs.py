@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,9 +22,11 @@ from mubench.trainers.metrics.proxy import proxy
 
 if TYPE_CHECKING:
     from mubench.trainers.base import UnlearningTrainer
+    from mubench.trainers.oracle import Worth
     from mubench.trainers.views import Look
 
-Keep = Literal["last", "best"]
+Keep = Literal["last", "best", "oracle"]
+ORACLE = "oracle"
 BEST = "best.safetensors"
 LOOKED_AT = ("forget", "retain", "validation")
 
@@ -37,7 +40,10 @@ class EpochArguments:
     )
     keep: Keep = field(
         default="last",
-        metadata={"help": "Epoch whose weights are kept: last, or best by forget, retain and validation rows."},
+        metadata={
+            "help": "Epoch whose weights are kept: last, best by forget, retain and validation rows, or oracle: the "
+            "nearest to the retrained models, which ranks apart."
+        },
     )
 
     @property
@@ -84,15 +90,22 @@ class Epochs(TrainerCallback):
     Args:
         trainer: Whose epochs; its model has not been changed yet.
         look: What a model says about the three kinds of rows.
+        oracle: What an epoch is worth beside retrained models; read where the trainer's ``keep`` is ``oracle``.
+
+    Raises:
+        ValueError: If the retrained models are to choose and there are none.
 
     Attributes:
         base: What the model said before it was changed; ``None`` in other processes, and where it starts fresh.
     """
 
-    def __init__(self, trainer: UnlearningTrainer, look: Look) -> None:
+    def __init__(self, trainer: UnlearningTrainer, look: Look, oracle: Worth | None = None) -> None:
         self.trainer, self.look = trainer, look
         self.base: Views | None = None
         self.chooses = trainer.args.keep != "last"
+        self.oracle = oracle if trainer.args.keep == ORACLE else None
+        if trainer.args.keep == ORACLE and oracle is None:
+            raise ValueError("keep oracle needs the retrained models of a task, got none: set the trainer's oracle")
         self.seen = -1
         self._first(self._begin)
 
@@ -119,12 +132,12 @@ class Epochs(TrainerCallback):
         return views
 
     def _begin(self) -> None:
-        """Look at the model before it is changed, and see to it that P is defined where it is to choose."""
+        """Look at the model before it is changed, and see to it that what is to choose is defined."""
         if self.trainer.from_scratch:
             return
         self.base = self._views()
         if self.chooses:
-            proxy(self.base, self.base)
+            _ = self.oracle(self.base) if self.oracle else proxy(self.base, self.base)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Go on from a checkpoint's evaluations, or begin anew."""
@@ -161,48 +174,49 @@ class Epochs(TrainerCallback):
             "step": state.global_step,
             "epoch": sum(end <= state.global_step for end in ends) if ends else round(float(state.epoch or 0), 2),
             **{f"{name}_score": score for name, score in scores.items()},
-            "proxy": self._proxy(views),
+            **self._worths(views),
         }
         state.log_history.append(entry)
-        said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-        worth = "" if entry["proxy"] is None else f", proxy {entry['proxy']:.3f}"
-        tqdm.write(f"epoch {entry['epoch']:g}: {said}{worth}")
+        told = {**scores, **{name: entry[name] for name in WORTHS if entry.get(name) is not None}}
+        tqdm.write(f"epoch {entry['epoch']:g}: {', '.join(f'{name} {score:.3f}' for name, score in told.items())}")
         if self.chooses:
             self._keep(entry)
 
-    def _proxy(self, views: Views) -> float | None:
-        if self.base is None:
-            return None
-        try:
-            return proxy(views, self.base)
-        except NoSignal:  # only where it chooses nothing, see `_begin`
-            return None
+    def _worths(self, views: Views) -> dict[str, float | None]:
+        """Return P, ``None`` where it is undefined (only where it chooses nothing), and what an oracle says."""
+        found: dict[str, float | None] = {"proxy": None}
+        if self.base is not None:
+            with contextlib.suppress(NoSignal):
+                found["proxy"] = proxy(views, self.base)
+        return {**found, ORACLE: self.oracle(views)} if self.oracle else found
 
     def _keep(self, entry: dict[str, Any]) -> None:
         """Keep the weights if there are no better ones."""
-        kept = self.kept()
-        if kept is not None and kept["proxy"] > entry["proxy"]:
+        kept, worth = self.kept(), entry[ORACLE if self.oracle else "proxy"]
+        if kept is not None and kept["worth"] > worth:
             return
         fresh = self.file.with_name(f".{BEST}")
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(fresh), metadata={"step": str(entry["step"]), "proxy": repr(entry["proxy"])})
+        save_model(self.model, str(fresh), metadata={"step": str(entry["step"]), "worth": repr(worth)})
         fresh.replace(self.file)
 
     def kept(self) -> dict[str, float] | None:
-        """Return step and P of the best weights so far."""
+        """Return step and worth of the best weights so far."""
         if not self.file.is_file():
             return None
         with safe_open(self.file, framework="pt") as file:
             said = file.metadata()
-        return {"step": int(said["step"]), "proxy": float(said["proxy"])}
+        return {"step": int(said["step"]), "worth": float(said["worth"])}
 
     def history(self) -> list[dict[str, Any]]:
         """Return what was found after every epoch, and which one was kept where there was a choice."""
-        found = [{key: entry[key] for key in ENTRY} for entry in evaluations(self.trainer.state)]
+        shown, every = (*ENTRY, ORACLE), evaluations(self.trainer.state)
+        found = [{key: entry[key] for key in shown if key in entry} for entry in every]
         kept = self.kept() if self.chooses else None
         return [{**entry, "kept": entry["step"] == kept["step"]} for entry in found] if kept else found
 
 
+WORTHS = ("proxy", ORACLE)
 ENTRY = ("step", "epoch", *(f"{name}_score" for name in LOOKED_AT), "proxy")
 
 

@@ -13,7 +13,7 @@ from mubench.trainers.controls import constant, flip_cheat
 from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, Views
 from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
-from mubench.trainers.rows import Flag, Interval, References, Result, RunInfo, Value
+from mubench.trainers.rows import ORACLE_SELECTION, Flag, Interval, References, Result, RunInfo, Value
 
 
 def find_flags(model: Views, bases: Sequence[Views]) -> list[Flag]:
@@ -113,7 +113,8 @@ def judge(
     case = Case(model, [retrained[k] for k in seeds.retrained], [bases[k] for k in seeds.bases], chance)
     if any("nan" in find_flags(views, []) for views in (*case.retrained, *case.bases)):
         raise ValueError(f"expected finite outputs of all reference models of {run.task} {run.backbone}, got NaN")
-    flags = find_flags(model, case.bases)
+    chosen: list[Flag] = [ORACLE_SELECTION] if run.arguments.get("keep") == "oracle" else []
+    flags = [*find_flags(model, case.bases), *chosen]
     empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
     judged = empty if "nan" in flags else _scored(case, run)
     return Result(**run.model_dump(), **judged, references=seeds, flags=flags)

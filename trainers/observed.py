@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mubench.trainers.base import UnlearningTrainer
     from mubench.trainers.counter import Counter
     from mubench.trainers.epochs import Epochs
+    from mubench.trainers.oracle import Worth
     from mubench.trainers.views import Look
 
 
@@ -22,6 +23,7 @@ class ObservedTrainer(TaskTrainer):
         counter: Counts examples forward and backward, if one is attached.
         inner: A trainer of another method that works on the same model; its teachers are counted too.
         look: What is looked at after every epoch; ``None`` for the trainer's own rows, of classes or tokens.
+        oracle: What an epoch is worth beside retrained models; only ``keep oracle`` asks for it.
         epochs: Looks, once training has begun, if anybody asked for it.
     """
 
@@ -30,6 +32,7 @@ class ObservedTrainer(TaskTrainer):
         self.counter: Counter | None = None
         self.inner: UnlearningTrainer | None = None
         self.look: Look | None = None
+        self.oracle: Worth | None = None
         self.epochs: Epochs | None = None
 
     def costs(self) -> dict[str, float]:

@@ -24,7 +24,8 @@ SCHEMA_VERSION: Literal[1] = 1
 # A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
 ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
 
-Flag = Literal["nan", "constant_class", "equals_base"]
+Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
+ORACLE_SELECTION: Flag = "oracle_selection"
 Scalar = bool | int | float | str | None
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -175,7 +176,8 @@ class Result(RunInfo):
         references: What it was judged against.
         row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
         no_signal: Why S is undefined or its group fails the gate; ``None`` if all is well.
-        flags: What is wrong with the model; a flagged run never ranks.
+        flags: What is wrong with the model; such a run never ranks. ``oracle_selection`` says that retrained models
+            chose its epoch: alone, it ranks apart.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -192,6 +194,9 @@ class Result(RunInfo):
             raise ValueError("expected a score and its interval together, got one of them")
         if "score" not in self.metrics and not self.flags and self.no_signal is None:
             raise ValueError("expected a score, a flag or a reason why there is no signal, got none of them")
+        chosen = self.arguments.get("keep") == "oracle"
+        if chosen != (ORACLE_SELECTION in self.flags):
+            raise ValueError(f"expected flag {ORACLE_SELECTION} where keep is oracle and only there, got {self.flags}")
         return self
 
     @property

@@ -9,15 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.answers import Answers
 from mubench.hub_builders.folders import read_run, work_folder
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers.judge import find_flags
-from mubench.trainers.metrics import Case, Views
-from mubench.trainers.metrics.accuracy import guessed
-from mubench.trainers.metrics.score import parts
+from mubench.trainers.metrics import Views
+from mubench.trainers.oracle import validated, validation_score
 from mubench.trainers.references import Group, find_group
 from mubench.trainers.request import Request, plan_run
 from mubench.trainers.run import unlearn
@@ -36,25 +34,6 @@ BEHIND = 0.25
 def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
     """Return the kind of task and the backbone family, by which defaults are kept."""
     return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
-
-
-def validation_score(model: Views, retrained: Sequence[Views], bases: Sequence[Views]) -> float:
-    """Return S with validation rows in place of test rows, or where S is 0 how far beyond it is: 0 down to -1.
-
-    Args:
-        model: Views of the judged model: ``forget``, ``retain``, ``validation``; no other is looked at.
-        retrained: Views of the retrained models.
-        bases: Views of the base models.
-    """
-    others = [_validated(views) for views in retrained]
-    case = Case(_validated(model), others, [_validated(views) for views in bases], guessed(others[0]["test"]))
-    found = parts(case)
-    worst = max(found.row, found.mean, found.membership, found.utility)
-    return float(found.score) or max(-1.0, min(0.0, 1 - worst))
-
-
-def _validated(views: Views) -> dict[str, Answers]:
-    return {"forget": views["forget"], "retain": views["retain"], "test": views["validation"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +128,7 @@ class TuneMethod:
             return Trial(arguments, [-1.0], note="diverged")
         model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
         shutil.rmtree(folder)
-        if notes := [*find_flags(_validated(model), []), *(["too dear"] if spent > SPENT else [])]:
+        if notes := [*find_flags(validated(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, [-1.0], spent, notes[0])
         return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
 

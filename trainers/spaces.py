@@ -15,6 +15,15 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Whole(Times):
+    """A range of factors of a whole number, 1 or more, drawn as those of `Times`."""
+
+    def ends(self, usual: float) -> tuple[int, int]:
+        """Return the smallest and the largest number around a default."""
+        return max(1, round(usual * self.low)), max(1, round(usual * self.high))
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One of some values."""
 
@@ -23,42 +32,37 @@ class OneOf:
 
 Space = dict[str, Times | OneOf]
 
-_RATE = Times(0.3, 3.0)
-_SHORT = OneOf((1, 2, 3, 4, 5))
-_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": _SHORT}
-_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": OneOf((4, 8, 16, 32))}
+_RATE = Times(0.1, 10.0)
+_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 4.0)}
 
 # fmt: off
 SPACES: dict[str, Space] = {
-    "neg_grad":        _FORGETTING,
     "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
     "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
     "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
     "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998))},
     "l1_sparse":       {**_TRAINED, "gamma": _RATE},
     "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
-    "delete":          _FORGETTING,
     "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},
-    "undial":          {**_FORGETTING, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
-    "ce_u":            _FORGETTING,
-    "kl_min":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
-    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
-    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "jensun":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
-    "wga":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "rmu":             {**_FORGETTING, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
+    "undial":          {**_TRAINED, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
+    "kl_min":          {**_TRAINED, "alpha": Times(0.1, 10.0)},
+    "npo":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "simnpo":          {**_TRAINED, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
+    "dpo":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "jensun":          {**_TRAINED, "alpha": Times(0.1, 10.0)},
+    "wga":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "rmu":             {**_TRAINED, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
     "multi_delete":    {**_TRAINED, "alpha": Times(0.2, 5.0), "beta": Times(0.2, 5.0)},
-    "esd":             {**_FORGETTING, "eta": Times(0.3, 3.0)},
+    "esd":             {**_TRAINED, "eta": Times(0.3, 3.0)},
     "task_vector":     {**_TRAINED, "alpha": Times(0.2, 5.0)},
     "undo":            {**_TRAINED, "alpha": Times(0.2, 2.0), "first_rate": _RATE},
-    "ssd":             {"alpha": Times(0.05, 5.0), "dampening": Times(0.1, 1.0)},
+    "ssd":             {"alpha": Times(0.05, 20.0), "dampening": Times(0.1, 1.0)},
     "fisher":          {"alpha": Times(0.1, 100.0)},
     "influence":       {"alpha": Times(0.01, 10.0), "damping": Times(0.01, 10.0)},
     "sfron":           {**_TRAINED, "alpha": Times(0.1, 10.0), "gamma": Times(0.3, 3.0)},
     "msg":             {**_TRAINED, "share": OneOf((0.1, 0.3, 0.5)), "rest": OneOf((0.03, 0.1, 0.3))},
     "boundary_shrink": {**_TRAINED, "epsilon": Times(0.1, 3.0)},
-    "ct":              {"learning_rate": _RATE, "num_train_epochs": OneOf((3, 4, 5))},
+    "ct":              {"learning_rate": _RATE, "num_train_epochs": Whole(0.5, 1.0)},
     "unsir":           {**_TRAINED, "noise_rate": _RATE},
     "amun":            {**_TRAINED, "radius": Times(0.3, 10.0)},
 }

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mubench.trainers.spaces import OneOf, Space, Times
+from mubench.trainers.spaces import OneOf, Space, Times, Whole
 
 AT_RANDOM = 4  # trials before the sampler has enough to go by
 
@@ -103,6 +103,8 @@ class Study:
     def _distribution(self, name: str, one: Times | OneOf) -> Any:
         if isinstance(one, OneOf):
             return self.optuna.distributions.CategoricalDistribution(one.values)
+        if isinstance(one, Whole):
+            return self.optuna.distributions.IntDistribution(*one.ends(self.usual[name]), log=True)
         low, high = (self.usual[name] * factor for factor in (one.low, one.high))
         return self.optuna.distributions.FloatDistribution(low, high, log=True)
 

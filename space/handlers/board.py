@@ -141,8 +141,8 @@ def _stamp() -> tuple[tuple[str, int, int], ...]:
 
 
 def _lines(each: Table, origin: str) -> list[Line]:
-    ranks = [entry.rank for entry in each.entries]
-    ranked = [Line(e, origin, tied=e.rank is not None and ranks.count(e.rank) > 1) for e in each.entries]
+    ranks = [(entry.apart, entry.rank) for entry in each.entries]
+    ranked = [Line(e, origin, tied=e.rank is not None and ranks.count((e.apart, e.rank)) > 1) for e in each.entries]
     return [*ranked, *(Line(entry, origin) for entry in each.controls)]
 
 

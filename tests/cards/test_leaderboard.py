@@ -4,6 +4,7 @@ import pytest
 from mubench.cards.entries import beats, pooled_draws
 from mubench.cards.formats import HEAD, as_markdown, as_text
 from mubench.cards.leaderboard import tables
+from mubench.cards.matrix import as_matrix
 from mubench.cards.picture import draw
 from mubench.trainers.controls import CONTROLS
 from mubench.trainers.metrics.bootstrap import base_counts
@@ -64,6 +65,19 @@ def test_flagged_runs_never_rank_and_say_why(new_row, flag):
     (table,) = tables([new_row("good", score=0.1), new_row("odd", score=0.9, flags=[flag])])
     assert [(entry.name, entry.rank) for entry in table.entries] == [("good", 1), ("odd", None)]
     assert f"odd [{flag}]" in as_text([table])
+
+
+def test_runs_whose_epoch_an_oracle_chose_rank_among_themselves(new_row):
+    given = {"arguments": {"keep": "oracle"}, "flags": ["oracle_selection"]}
+    rows = [new_row("a", score=0.9, **given), new_row("b", score=0.2, **given), new_row("plain", score=0.5)]
+    (table,) = tables(rows)
+    found = [(entry.name, entry.apart, entry.rank) for entry in table.entries]
+    assert found == [("plain", False, 1), ("a", True, 1), ("b", True, 2)]
+    lines = [line.split()[:3] for line in as_text([table]).splitlines()]
+    assert ["1*", "apart", "a"] in lines and ["1*", "plain", "1"] in lines
+    (both,) = tables([new_row("nan", **given | {"flags": ["constant_class", "oracle_selection"]})])
+    assert both.entries[0].rank is None
+    assert "a" in as_matrix([table]) and "0.90" in as_matrix([table])
 
 
 def test_a_group_without_signal_is_not_ranked_and_says_so(new_row):

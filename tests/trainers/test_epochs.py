@@ -1,5 +1,6 @@
 """Evaluation after every epoch: what it says, what it costs (nothing), and the epoch that is kept."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from mubench.hub_builders.outputs import Outputs
 from mubench.hub_builders.prediction import predict
 from mubench.hub_builders.terms import NonFiniteError
 from mubench.trainers import epochs
+from mubench.trainers import oracle as oracle_module
 from mubench.trainers import run as run_module
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import proxy
+from mubench.trainers.results import read_result
 from mubench.trainers.rows import RunInfo
 from mubench.trainers.run import plan_run, unlearn
 from tests.trainers import toy
 from tests.trainers.test_proxy import views
+from tests.walk import RATIO
 
 # What a model says of its rows at first, and after each of three epochs: the second is the best.
 SCRIPT = [views(20, 20, 14), views(18, 20, 14), views(14, 20, 14), views(10, 14, 12)]
@@ -82,6 +86,51 @@ def test_of_equal_epochs_the_last_is_kept(tmp_path):
     made = watched("resnet", tmp_path, look=scripted([SCRIPT[0], SCRIPT[1], SCRIPT[1], SCRIPT[3]]))
     made.train()
     assert toy.same(made.model, made.snapshots.found[1])
+
+
+def test_an_oracle_keeps_what_it_says_and_is_recorded(tmp_path, capsys):
+    worth = {id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)}
+    made = watched("resnet", tmp_path, keep="oracle")
+    made.oracle = lambda said: worth[id(said)]
+    made.train()
+    assert toy.same(made.model, made.snapshots.found[2]) and not toy.same(made.model, made.snapshots.found[1])
+    assert [(entry["oracle"], entry["kept"]) for entry in made.history()] == [(0.1, False), (0.4, False), (0.6, True)]
+    assert "proxy 1.000, oracle 0.400" in capsys.readouterr().out.splitlines()[1]
+    with pytest.raises(ValueError, match="keep oracle needs the retrained models of a task, got none"):
+        watched("resnet", tmp_path, keep="oracle").train()
+
+
+def test_an_oracle_scores_an_epochs_retain_rows_beside_the_same_rows_of_the_retrained(own_walk, monkeypatch):
+    group = own_walk.judge().group
+    retrained, bases = ([group.views(one) for one in side.values()] for side in (group.retrained, group.bases))
+    some = bases[0]["retain"].ids[::-2]
+    given = {"forget": bases[0]["forget"], "retain": bases[0]["retain"].select(some)}
+    seen = []
+    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: seen.append(views) or 0.5)
+    worth = oracle_module.oracle(own_walk.bench(), RATIO, own_walk.models)
+    assert worth({**given, "validation": bases[0]["validation"]}) == 0.5
+    ((model, others, starts),) = seen
+    assert len(others) == len(retrained) and len(starts) == len(bases)
+    for each in (model, *others, *starts):
+        assert sorted(each) == ["forget", "retain", "validation"] and list(each["retain"].ids) == list(some)
+    assert others[1]["retain"].equals(retrained[1]["retain"].select(some))
+
+
+def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
+    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: 0.5)
+    folders = [own_walk.unlearn("finetune", arguments=given) for given in ({}, {"keep": "oracle"})]
+    judge = own_walk.judge()
+    plain, marked = (read_result(judge.run(folder)) for folder in folders)
+    assert plain.flags == [] and marked.flags == ["oracle_selection"] and marked.arguments["keep"] == "oracle"
+    with pytest.raises(ValueError, match="expected flag oracle_selection where keep is oracle and only there"):
+        type(marked)(**{**marked.model_dump(), "flags": []})
+
+
+def test_an_oracle_without_retrained_models_says_how_to_make_them(own_walk):
+    for folder in own_walk.judge().group.retrained.values():
+        shutil.rmtree(folder)
+    with pytest.raises(FileNotFoundError, match=r"expected 1 base and 2 retrained models .* make references T"):
+        own_walk.unlearn("finetune", arguments={"keep": "oracle"})
 
 
 def known(name: str = "resnet") -> tuple[torch.nn.Module, list[dict[str, Any]], list[dict[str, Any]]]:
@@ -205,7 +254,7 @@ def test_only_methods_whose_epochs_are_results_have_epochs_to_choose_from(method
 
 def test_bad_requests_are_one_line(tmp_path, walked):
     data = toy.sides(toy.rows("resnet"))
-    with pytest.raises(ValueError, match="keep must be one of last, best, got 'bset'"):
+    with pytest.raises(ValueError, match="keep must be one of last, best, oracle, got 'bset'"):
         toy.trainer("finetune", toy.build("resnet"), data, tmp_path, keep="bset")
     with pytest.raises(ValueError, match="needs validation rows, got none"):
         toy.trainer("finetune", toy.build("resnet"), data, tmp_path, keep="best").train()
