@@ -49,12 +49,15 @@ WRAPPED = [
     "--dual_optim=sgd",
     "--sam_rho=0.05",
 ]
+SOPHIA = ["--optim=sophia", "--learning_rate=0.001", "--num_train_epochs=2"]
 # Methods that start from the base model that one process has made: a mask may turn over on its last bits.
 MORE = {
     "vit": [
         ["salun", *ADAM],
         ["neg_grad_plus", *SCRUB[:2], *WRAPPED],
         ["finetune", *SCRUB[:2], "--lora_rank=2"],
+        ["finetune", *SOPHIA],
+        ["neg_grad_plus", *SCRUB[:2], "--bf16=True", "--use_cpu=True"],
     ],
     "llama": [["npo", *ADAM]],
 }
@@ -152,14 +155,17 @@ def folders(root: Path, models: str) -> list[str]:
 def test_two_processes_make_the_models_of_one(root):
     made = folders(root, "one")
     assert made == folders(root, "two")
-    assert len(made) == 13
+    assert len(made) == 15
     for name in made:
         one, two = (load_file(root / models / name / "model.safetensors") for models in ("one", "two"))
-        assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5, name
         runs = [json.loads((root / models / name / "run.json").read_text()) for models in ("one", "two")]
+        given = runs[0]["arguments"]
+        same = [key for key in one if not (given.get("optim") == "sophia" and key.endswith(".key.bias"))]
+        close = 1e-4 if given.get("bf16") else 1e-5  # half a sum rounds otherwise
+        assert max(float((one[key] - two[key]).abs().max()) for key in same) < close, name
         assert runs[0]["identity"] == runs[1]["identity"]
         assert runs[1]["device"] == "2 x cpu"
-        assert_same_history(*(run["history"] for run in runs), length=2 if "keep" in runs[0]["arguments"] else 0)
+        assert_same_history(*(run["history"] for run in runs), length=2 if "keep" in given else 0)
         masks = (ROWS["train"] * RATIO + 50) // 100 if "-salun-" in name else 0  # each process makes its own
         for count in ("forward", "backward"):
             assert runs[0]["cost"].get(count, 0) + masks == runs[1]["cost"].get(count, 0)
@@ -179,7 +185,7 @@ def test_only_the_first_process_writes_and_talks(root):
     assert rows[0] == rows[1] != []
     first, other = (next((root / "logs").glob(f"*/attempt_0/{rank}")) for rank in (0, 1))
     said = (first / "stdout.log").read_text()
-    assert said.count("model: two/") == 11
+    assert said.count("model: two/") == 13
     assert said.count("epoch ") == 4
     assert said.count("row:   two/") == 1
     assert "it/s" in (first / "stderr.log").read_text()

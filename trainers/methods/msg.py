@@ -13,6 +13,7 @@ from mubench.hub_builders.terms import trainable
 from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.convolutions import is_convolutional, kernels
 from mubench.trainers.importance import gradient_sum, top_share
+from mubench.trainers.masks import PackedMask
 from mubench.trainers.teachers import random_copy
 
 
@@ -64,7 +65,7 @@ class MsgTrainer(UnlearningTrainer):
         args: `MsgArguments`.
 
     Requirements:
-        Forget and retain rows; convolutions or linear layers; memory for three times the weights.
+        Forget and retain rows; convolutions or linear layers; memory for three times the weights, and a bit for each.
 
     Relations:
         ``share = 0, rest = 1`` is `FinetuneTrainer`. `SalunTrainer` ranks by the forget rows alone and moves the
@@ -93,15 +94,16 @@ class MsgTrainer(UnlearningTrainer):
         forget, retain = (gradient_sum(self, rows) for rows in (self.forget_rows, self.retain_rows))
         sizes = len(self.forget_rows), len(self.retain_rows)
         smallness = [-(retain[i] / sizes[1] - forget[i] / sizes[0]).abs() for i in chosen]
-        self.anew = [torch.zeros_like(weight, dtype=torch.bool) for weight in self.weights]
+        masks = [torch.zeros_like(weight, dtype=torch.bool) for weight in self.weights]
         for i, mask in zip(chosen, top_share(smallness, self.args.share), strict=True):
-            self.anew[i] = mask
+            masks[i] = mask
         fresh = fresh_copy(self.model, int(self.generator("fresh").integers(2**31)))
         pairs = zip(self.model.parameters(), fresh.parameters(), strict=True)
         news = [new for weight, new in pairs if weight.requires_grad]
         with torch.no_grad():
-            for weight, new, mask in zip(self.weights, news, self.anew, strict=True):
+            for weight, new, mask in zip(self.weights, news, masks, strict=True):
                 weight.copy_(torch.where(mask, new, weight))
+        self.anew = [PackedMask(mask) for mask in masks]
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return the retain rows."""
@@ -115,4 +117,4 @@ class MsgTrainer(UnlearningTrainer):
         """Take back most of the step of the weights that did not start anew."""
         with torch.no_grad():
             for weight, before, mask in zip(self.weights, self.before, self.anew, strict=True):
-                weight.copy_(torch.where(mask, weight, before.lerp(weight, self.args.rest)))
+                weight.copy_(torch.where(mask.unpacked(), weight, before.lerp(weight, self.args.rest)))
