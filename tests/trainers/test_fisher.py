@@ -21,11 +21,6 @@ def test_the_variance_is_capped_averaged_over_the_input_and_larger_for_vectors()
     assert noise_variance(torch.zeros(4, 3, 2, 2), 1.0, final=False).shape == (4, 3, 2, 2)
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_alpha_zero_changes_nothing(name: str, tmp_path: Path) -> None:
-    assert toy.same(toy.trained("fisher", name, tmp_path, alpha=0.0), toy.snapshot(toy.build(name)))
-
-
 def test_the_noise_has_the_variance_of_every_weight(tmp_path: Path) -> None:
     model = toy.build("vit")
     trainer = toy.trainer("fisher", model, toy.sides(toy.rows("vit")), tmp_path, alpha=1e-6)

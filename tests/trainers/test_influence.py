@@ -56,11 +56,6 @@ def test_the_step_is_the_closed_form_on_a_table(tmp_path: Path) -> None:
     torch.testing.assert_close(model.table.detach(), expected, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_alpha_zero_changes_nothing(name: str, tmp_path: Path) -> None:
-    assert toy.same(toy.trained("influence", name, tmp_path, alpha=0.0), toy.snapshot(toy.build(name)))
-
-
 def test_the_curvature_is_measured_on_as_many_rows_as_asked_drawn_by_the_seed(tmp_path: Path) -> None:
     found = [toy.trained("influence", "vit", tmp_path, samples=3, damping=0.01, seed=seed) for seed in (1, 1, 2)]
     assert toy.same(found[0], toy.snapshot(found[1])) and not toy.same(found[0], toy.snapshot(found[2]))

@@ -43,12 +43,6 @@ def test_convolutions_are_ranked_where_there_are_some_and_linear_layers_elsewher
     assert {weight.ndim for weight in matrices(vit)} == {2} and len(kernels(vit)) == 1
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_t_id_no_share_and_no_brake_is_fine_tuning(name: str, tmp_path: Path) -> None:
-    other = toy.trained("finetune", name, tmp_path)
-    assert toy.same(toy.trained("msg", name, tmp_path, share=0.0, rest=1.0), toy.snapshot(other))
-
-
 @pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
 def test_the_rest_moves_a_tenth_as_far_whatever_the_optimizer(optim: str, tmp_path: Path) -> None:
     options = {"max_steps": 1, "optim": optim, "weight_decay": 0.1, "share": 0.5}

@@ -21,12 +21,6 @@ def test_the_noise_is_normal_and_as_large_as_asked(sigma: float, tmp_path: Path)
     assert abs(float((noise.abs() < 1).float().mean()) - 0.6827) < 0.02
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_without_noise_it_is_fine_tuning(name: str, tmp_path: Path) -> None:
-    model = toy.trained("noise_ft", name, tmp_path, sigma=0.0)
-    assert toy.same(model, toy.snapshot(toy.trained("finetune", name, tmp_path)))
-
-
 def test_the_noise_is_the_runs_own_and_frozen_weights_get_none(tmp_path: Path) -> None:
     drawn = []
     for seed, state in ((1, 5), (1, 6), (2, 5)):

@@ -128,21 +128,6 @@ def test_f07_the_mask_is_never_read_from_the_folder(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_rho_one_is_random_label(name: str, tmp_path: Path) -> None:
-    models = [toy.build(name, dropout=0.1, coupled=True) for _ in range(2)]
-    for method, model, changes in zip(("random_label", "salun"), models, ({}, {"rho": 1.0}), strict=True):
-        options = {**ADAMW, **changes, "redraw": True}
-        toy.trainer(method, model, toy.sides(toy.rows(name)), tmp_path, **options).train()
-    assert toy.same(models[0], toy.snapshot(models[1]))
-
-
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_rho_zero_moves_nothing(name: str, tmp_path: Path) -> None:
-    model = toy.trained("salun", name, tmp_path, rho=0.0, **ADAMW)
-    assert toy.same(model, toy.snapshot(toy.build(name)))
-
-
 def test_frozen_weights_are_not_counted(tmp_path: Path) -> None:
     model = toy.build("vit")
     model.vit.requires_grad_(False)

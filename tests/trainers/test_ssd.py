@@ -42,11 +42,6 @@ def test_the_edit_is_the_closed_form_on_a_table(tmp_path: Path) -> None:
     assert torch.equal(model.table[toy.FORGET :], before[toy.FORGET :])
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_a_threshold_that_nothing_passes_changes_nothing(name: str, tmp_path: Path) -> None:
-    assert toy.same(toy.trained("ssd", name, tmp_path, alpha=4.0), toy.snapshot(toy.build(name)))
-
-
 @pytest.mark.parametrize("changes", [{"alpha": -1.0}, {"dampening": -0.5}])
 def test_settings_below_zero_are_refused(changes: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must be 0 or more, got -"):

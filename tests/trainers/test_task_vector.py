@@ -17,11 +17,6 @@ def moved(name: str, folder: Path, alpha: float, *, coupled: bool = True) -> dic
 
 
 @pytest.mark.parametrize("name", ["resnet", "gpt2"])
-def test_t_id_nothing_is_subtracted_and_buffers_stay(name: str, tmp_path: Path) -> None:
-    assert toy.same(toy.build(name, coupled=True), moved(name, tmp_path, 0.0))
-
-
-@pytest.mark.parametrize("name", ["resnet", "gpt2"])
 def test_minus_one_is_the_model_that_learned_the_forget_rows(name: str, tmp_path: Path) -> None:
     learned = toy.build(name)
     trainer = toy.task_trainer(learned, toy.rows(name)[: toy.FORGET], tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,9 @@ from mubench.trainers.methods import METHODS
 
 BACKBONES = ("resnet", "vit", "bert")
 WRITERS = ("gpt2", "t5")
+PAINTERS = ("painter",)
+# Methods for models with a list of blocks, which a painter is not; test_drawing.py has them on a U-Net.
+IN_BLOCKS = ("cf_k", "eu_k", "rmu")
 KINDS: dict[str, Kind] = {
     "resnet": "image_classification",
     "vit": "image_classification",
@@ -179,17 +183,24 @@ def _text(name: str, i: int) -> dict[str, Any]:
     return {"input_ids": prompt + answer, "attention_mask": [1] * len(labels), "labels": labels}
 
 
-def names_for(method: str, *, writers: bool = False) -> tuple[str, ...]:
+def names_for(method: str, *, writers: bool = False, painters: bool = False) -> tuple[str, ...]:
     """Return the tiny models that a method is tried on: those of `BACKBONES`, and others only where it takes none.
 
     Args:
         method: Method key.
         writers: Whether to try it on models that write all the same.
+        painters: Whether to try it on one that draws all the same, unless it needs blocks.
     """
     families = METHODS[method].families or tuple(KINDS)
     fitting = [name for name, kind in KINDS.items() if kind in METHODS[method].kinds and name in families]
-    usual = (*BACKBONES, *WRITERS) if writers else BACKBONES
+    drawing = PAINTERS if painters and method not in IN_BLOCKS else ()
+    usual = (*BACKBONES, *(WRITERS if writers else ()), *drawing)
     return tuple(name for name in fitting if name in usual) or tuple(fitting)
+
+
+def everywhere(methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Return every method with every tiny model that it takes, those that write and draw included."""
+    return [(method, name) for method in methods for name in names_for(method, writers=True, painters=True)]
 
 
 def name_for(method: str) -> str:
@@ -301,6 +312,12 @@ def inputs(data: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     batch: dict[str, torch.Tensor] = (_padded if isinstance(data[0]["labels"], list) else default_data_collator)(data)
     del batch["labels"]
     return batch
+
+
+@functools.cache
+def elsewhere(name: str) -> dict[str, torch.Tensor]:
+    """Return weights and buffers of another tiny model of this name, to move one to."""
+    return snapshot(build(name, seed=1))
 
 
 def gradients(logits: torch.Tensor, model: torch.nn.Module, slopes: torch.Tensor) -> list[torch.Tensor]:
@@ -453,6 +470,10 @@ class Painter(torch.nn.Module):
         self.attn2 = torch.nn.ModuleDict({"to_q": torch.nn.Linear(4, 4), "to_k": torch.nn.Linear(4, 4)})
         self.out = torch.nn.Conv2d(4, 2, 1)
         self.register_buffer("places", torch.arange(3))  # which processes tell each other at every forward pass
+
+    def fresh(self) -> Painter:
+        """Return another, whose weights are drawn anew."""
+        return Painter()
 
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> Said:
         told = self.text_encoder(input_ids)
