@@ -55,15 +55,6 @@ def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
-def test_t_init_the_retain_rows_have_neither_loss_nor_gradient(name: str, tmp_path: Path) -> None:
-    trainer = prepared(name, tmp_path)
-    loss = toy.step(trainer, range(toy.FORGET, toy.ROWS))
-    loss.backward()
-    assert abs(float(loss)) < 1e-6
-    assert max(float(w.grad.abs().max()) for w in trainer.model.parameters() if w.grad is not None) < 1e-6
-
-
-@pytest.mark.parametrize("name", toy.WRITERS)
 def test_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
     other = [dict(row) for row in data]

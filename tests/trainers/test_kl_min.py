@@ -12,26 +12,11 @@ from mubench.trainers.counter import Counter
 from mubench.trainers.methods.kl_min import KlMinArguments
 from tests.trainers import toy
 
-NAMES = (*toy.BACKBONES, *toy.WRITERS)
-
 
 def prepared(method: str, name: str, folder: Path, **changes: Any) -> Any:
     trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_t_init_the_first_gradient_is_that_of_ascent(name: str, tmp_path: Path) -> None:
-    gradients, losses = [], []
-    for method, rows in (("kl_min", range(toy.ROWS)), ("neg_grad", range(toy.FORGET))):
-        trainer = prepared(method, name, tmp_path)
-        losses.append(toy.step(trainer, rows))
-        losses[-1].backward()
-        gradients.append([weight.grad for weight in trainer.model.parameters()])
-    torch.testing.assert_close(*losses)
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
 def test_t_grad_of_the_retain_rows_is_the_difference_of_probabilities(tmp_path: Path) -> None:

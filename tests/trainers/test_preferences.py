@@ -68,22 +68,6 @@ def test_a_small_beta_is_ascent() -> None:
     torch.testing.assert_close(preference(margin, beta) - 2 / beta * math.log(2), -margin, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
-def test_t_init_npo_starts_at_two_over_beta_log_two(name: str, tmp_path: Path) -> None:
-    trainer, rows = prepared("npo", name, tmp_path)
-    term = trainer.terms(trainer.model, rows)[0]
-    assert (term.stream, term.weight, len(term.values)) == ("forget", 1.0, F)
-    torch.testing.assert_close(term.values, torch.full((F,), 13.862944), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
-def test_t_grad_npo_starts_as_ascent_on_whole_answers(name: str, tmp_path: Path) -> None:
-    trainer, rows = prepared("npo", name, tmp_path)
-    forget, _ = trainer.terms(trainer.model, rows)
-    whole = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F]
-    assert_same(gradients(trainer, forget.values.sum()), gradients(trainer, -whole.sum()))
-
-
 def test_the_weight_of_a_row_falls_as_it_is_forgotten(tmp_path: Path) -> None:
     trainer = toy.trainer("npo", toy.Table(), toy.sides(toy.table_rows()), tmp_path, beta=0.7, alpha=0.0)
     trainer.prepare()

@@ -25,16 +25,6 @@ def table(folder: Path, **changes: Any) -> tuple[Any, torch.Tensor, torch.Tensor
     return trainer, teacher, trainer.model.table.detach().clone()
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_init_the_distance_and_its_gradient_are_zero_at_the_original_weights(name: str, tmp_path: Path) -> None:
-    trainer = toy.trainer("scrub", toy.build(name), toy.sides(toy.rows(name)), tmp_path)
-    trainer.prepare()
-    loss = toy.step(trainer, trainer.forget_rows)
-    loss.backward()
-    assert abs(loss.item()) < 1e-6
-    assert max(float(weight.grad.abs().max()) for weight in trainer.model.parameters()) < 1e-6
-
-
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
 def test_t_grad_of_the_max_pass(temperature: float, tmp_path: Path) -> None:
     trainer, teacher, student = table(tmp_path, temperature=temperature)
