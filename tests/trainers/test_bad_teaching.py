@@ -70,25 +70,6 @@ def test_t_grad_is_the_difference_of_probabilities_over_all_rows(temperature: fl
     torch.testing.assert_close(before - model.table, expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_teach_training_leaves_the_teachers_alone(name: str, tmp_path: Path) -> None:
-    trainer = toy.trainer("bad_teaching", toy.build(name, coupled=True), toy.sides(toy.rows(name)), tmp_path)
-    torch.manual_seed(3)
-    state = torch.get_rng_state()
-    trainer.prepare()
-    assert torch.equal(torch.get_rng_state(), state)
-    teachers = dict(trainer.teachers)
-    before = {key: toy.snapshot(teacher) for key, teacher in teachers.items()}
-    trainer.prepare = lambda: None
-    trainer.train()
-    own = {id(weight) for weight in trainer.model.parameters()}
-    assert all(toy.same(teacher, before[key]) for key, teacher in teachers.items())
-    assert toy.same(teachers["good"], toy.snapshot(toy.build(name, coupled=True)))
-    assert not any(id(weight) in own for teacher in teachers.values() for weight in teacher.parameters())
-    assert not any(module in list(trainer.model.modules()) for module in teachers.values())
-    assert sum(len(group["params"]) for group in trainer.optimizer.param_groups) == len(own)
-
-
 def test_f10_the_subset_is_of_the_retain_rows_and_reaches_all_of_them(tmp_path: Path) -> None:
     subsets = []
     for seed in range(20):

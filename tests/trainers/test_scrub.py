@@ -108,19 +108,6 @@ def test_max_passes_move_the_forget_rows_away(name: str, tmp_path: Path) -> None
     assert apart[3] > apart[0]
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_teach_training_leaves_the_teacher_alone(name: str, tmp_path: Path) -> None:
-    model = toy.build(name, coupled=True)
-    trainer = toy.trainer("scrub", model, toy.sides(toy.rows(name)), tmp_path)
-    trainer.train()
-    teacher = trainer.teachers["original"]
-    assert toy.same(teacher, toy.snapshot(toy.build(name, coupled=True)))
-    own = {id(weight) for weight in model.parameters()}
-    assert not any(id(weight) in own for weight in teacher.parameters())
-    assert teacher not in list(model.modules())
-    assert sum(len(group["params"]) for group in trainer.optimizer.param_groups) == len(own)
-
-
 def test_a_given_teacher_is_copied_and_used(tmp_path: Path) -> None:
     given = toy.build("vit", seed=5).train()
     trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, given={"teacher": given})
