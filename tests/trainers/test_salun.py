@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import default_data_collator
 
 from mubench.hub_builders.terms import NonFiniteError, aligned, model_inputs, per_example_loss
 from mubench.trainers.importance import top_share
@@ -15,6 +14,7 @@ from mubench.trainers.methods.salun import SalunArguments
 from tests.trainers import toy
 
 ADAMW = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01, "max_grad_norm": 1.0}
+NAMES = toy.names_for("salun", writers=True, painters=True)
 
 
 def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
@@ -24,31 +24,13 @@ def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
 
 
 def expected_saliency(name: str) -> torch.Tensor:
-    model = toy.build(name).eval()
-    batch = default_data_collator(toy.rows(name)[: toy.FORGET])
-    labels = batch.pop("labels")
-    per_example_loss(model(**batch).logits, labels).sum().backward()
-    return torch.cat(
-        [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()]
-    )
-
-
-@pytest.mark.parametrize("name", [*toy.WRITERS, "painter"])
-def test_the_saliency_of_texts_and_drawings_is_that_of_true_answers_and_captions(name: str, tmp_path: Path) -> None:
-    trainer = prepared(name, tmp_path, rho=0.4)
-    kept = toy.snapshot(trainer.model)
+    """Return the gradient of the loss of true labels, answers and captions, summed over forget rows."""
     model = toy.build(name).eval()
     batch = aligned(model, toy.collator(name)(toy.rows(name)[: toy.FORGET]))
     per_example_loss(model(**model_inputs(batch)).logits, batch["labels"]).sum().backward()
-    expected = [torch.zeros_like(w) if w.grad is None else w.grad.abs() for w in model.parameters()]
-    found = trainer.saliency()
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
-    moving = dict(zip(dict(trainer.model.named_parameters()), top_share(found, 0.4), strict=True))
-    trainer.train()
-    for key, weight in trainer.model.named_parameters():
-        assert torch.equal(weight[~moving[key]], kept[key][~moving[key]])
-    assert toy.distance(trainer.model, kept) > 1e-4
+    return torch.cat(
+        [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()]
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.29, 0.5, 1.0])
@@ -72,8 +54,9 @@ def test_t_nan_a_saliency_that_is_not_finite_is_refused() -> None:
         top_share([torch.tensor([1.0, float("nan")])], 0.5)
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-@pytest.mark.parametrize("size", [1, 4, 6])
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 4) for name in NAMES), *((name, size) for name in toy.BACKBONES for size in (1, 6))]
+)
 def test_f05_the_saliency_counts_every_batch_and_one_will_do(name: str, size: int, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, per_device_train_batch_size=size)
     saliency = torch.cat([value.flatten() for value in trainer.saliency()])
@@ -81,7 +64,7 @@ def test_f05_the_saliency_counts_every_batch_and_one_will_do(name: str, size: in
     assert all(weight.grad is None for weight in trainer.model.parameters())
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_t_mask_the_share_is_of_all_weights_and_of_the_largest_saliency(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.3)
     total = sum(weight.numel() for weight in trainer.model.parameters())
@@ -91,7 +74,7 @@ def test_t_mask_the_share_is_of_all_weights_and_of_the_largest_saliency(name: st
     assert saliency[moving].min() >= saliency[~moving].max()
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_f06_t_freeze_weight_decay_leaves_the_masked_weights(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.5, **ADAMW)
     before = [weight.detach().clone() for weight in trainer.weights]

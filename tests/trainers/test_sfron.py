@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from mubench.trainers.importance import mean_squares
 from mubench.trainers.methods.sfron import SfronArguments, row_weights
 from tests.trainers import toy
 
 F, R = toy.FORGET, toy.ROWS - toy.FORGET
+NAMES = toy.names_for("sfron", writers=True, painters=True)
 
 
 def test_weights_have_mean_one_and_favour_what_is_known_best() -> None:
@@ -25,11 +27,26 @@ def test_weights_have_mean_one_and_favour_what_is_known_best() -> None:
     assert len(row_weights(torch.empty(0), 0.5)) == 0
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_t_id_gamma_zero_masks_nothing(name: str, tmp_path: Path) -> None:
     trainer = toy.trainer("sfron", toy.build(name), toy.sides(toy.rows(name)), tmp_path, gamma=0.0)
     trainer.prepare()
     assert all(mask.unpacked().all() for mask in trainer.masks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_t_mask_a_forget_step_moves_the_weights_that_matter_more_to_forget_rows_alone(
+    name: str, tmp_path: Path
+) -> None:
+    model = toy.build(name)
+    trainer = toy.trainer("sfron", model, toy.sides(toy.rows(name)), tmp_path, max_steps=1)
+    forget, retain = (mean_squares(trainer, rows) for rows in (trainer.forget_rows, trainer.retain_rows))
+    before = [weight.detach().clone() for weight in model.parameters()]
+    trainer.train()
+    moved = torch.cat([(weight != old).flatten() for weight, old in zip(model.parameters(), before, strict=True)])
+    wanted = torch.cat([(f > r).flatten() for f, r in zip(forget, retain, strict=True)])
+    assert not (moved & ~wanted).any()
+    assert moved.sum() > 0.5 * wanted.sum() and wanted.float().mean() < 0.95
 
 
 def test_the_mask_is_of_weights_that_matter_more_to_the_forget_rows(tmp_path: Path) -> None:
