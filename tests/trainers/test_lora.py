@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import default_data_collator
 
 from mubench.hub_builders import training
 from mubench.hub_builders.arguments import TaskArguments
@@ -26,11 +25,12 @@ from tests.few import RATIO, few_rows
 from tests.trainers import toy
 
 LORA: dict[str, Any] = {"lora_rank": 2, "lora_alpha": 8.0}
+NAMES = (*toy.BACKBONES, *toy.WRITERS, *toy.PAINTERS)
 DECAYED: dict[str, Any] = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
 
 
 def said(model: torch.nn.Module, name: str) -> torch.Tensor:
-    return teacher_logits(model.eval(), {**default_data_collator(toy.rows(name)), "index": torch.arange(toy.ROWS)})
+    return teacher_logits(model.eval(), {**toy.collator(name)(toy.rows(name)), "index": torch.arange(toy.ROWS)})
 
 
 def wrapped(name: str, **changes: Any) -> PeftModel:
@@ -40,7 +40,7 @@ def wrapped(name: str, **changes: Any) -> PeftModel:
     return model
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_t_freeze_only_adapters_and_head_move(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = toy.build(name)
     before = toy.snapshot(model)
@@ -54,6 +54,7 @@ def test_t_freeze_only_adapters_and_head_move(name: str, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(training, "merged", look)
     trainer = toy.task_trainer(model, toy.rows(name), tmp_path, **LORA, **DECAYED)
+    trainer.data_collator = toy.collator(name)
     trainer.train()
     for key, weight in seen["frozen"].items():
         plain = key.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
@@ -72,7 +73,7 @@ def test_t_freeze_only_adapters_and_head_move(name: str, tmp_path: Path, monkeyp
     )
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_adapted_model_begins_where_the_model_was(name: str) -> None:
     plain = said(toy.build(name), name)
     model = wrapped(name)
@@ -95,7 +96,7 @@ def test_a_teacher_without_adapters_is_a_copy(
     assert toy.distance(with_one, toy.snapshot(with_copy)) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["vit", "bert", "resnet"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_teacher_says_what_the_model_said_before_and_is_no_part_of_it(name: str) -> None:
     model = wrapped(name, coupled=True)
     before = said(model, name)
