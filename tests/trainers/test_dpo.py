@@ -12,13 +12,12 @@ import torch
 
 from mubench.hub_builders.terms import IGNORED
 from mubench.trainers.alternatives import REFUSALS, answer_of, borrowed, refusal, with_answer
-from mubench.trainers.counter import Counter
 from mubench.trainers.losses import answer_nll
 from mubench.trainers.methods.dpo import DpoArguments
 from tests.trainers import toy
 from tests.trainers.test_preferences import assert_same, batch, gradients, prepared
 
-F, E = toy.FORGET, 2
+F = toy.FORGET
 
 
 def test_a_refusal_reads_as_it_is_written_after_a_prompt() -> None:
@@ -115,21 +114,6 @@ def test_the_value_once_the_model_has_moved(tmp_path: Path) -> None:
     values = trainer.terms(trainer.model, rows)[0].values
     torch.testing.assert_close(values, -2 / 0.5 * torch.nn.functional.logsigmoid(0.5 * margin), atol=1e-4, rtol=1e-4)
     assert float(margin.abs().min()) > 1e-3
-
-
-@pytest.mark.parametrize("name", toy.WRITERS)
-def test_t_cache_dpo_asks_about_both_answers_once(name: str, tmp_path: Path) -> None:
-    models = []
-    for remember in (False, True):
-        options = {"remember": remember, "num_train_epochs": E, "learning_rate": 0.3}
-        trainer = toy.trainer("dpo", toy.build(name), toy.sides(toy.rows(name)), tmp_path, **options)
-        with Counter(trainer) as cost:
-            trainer.train()
-        assert cost.forward == {"student": 3 * E * F, "original": 2 * F if remember else 2 * E * F}
-        assert cost.backward == {"student": 3 * E * F}
-        models.append(trainer.model)
-    assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
-    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 
 
 def test_refusals_need_a_tokenizer_and_borrowed_answers_do_not(tmp_path: Path) -> None:

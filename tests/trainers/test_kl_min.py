@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.counter import Counter
 from mubench.trainers.methods.kl_min import KlMinArguments
 from tests.trainers import toy
 
@@ -45,23 +44,6 @@ def test_the_teacher_sees_retain_rows_alone_and_stays_as_it_was(tmp_path: Path) 
     trainer.train()
     assert sum(batches) == len({int(row) for epoch in range(2) for row in trainer.phases(epoch)[0][:, 1]})
     assert toy.same(trainer.teachers["original"], toy.snapshot(toy.build("resnet", coupled=True)))
-
-
-@pytest.mark.parametrize("name", ["bert", "gpt2"])
-def test_t_cache_the_weights_are_those_of_asking_live(name: str, tmp_path: Path) -> None:
-    models, epochs = [], 3
-    for remember in (False, True):
-        changes = {"num_train_epochs": epochs, "learning_rate": 0.1, "remember": remember}
-        model = toy.build(name, dropout=0.1)
-        trainer = toy.trainer("kl_min", model, toy.sides(toy.rows(name)), tmp_path, **changes)
-        with Counter(trainer) as cost:
-            trainer.train()
-        partners = [int(row) for epoch in range(epochs) for row in trainer.phases(epoch)[0][:, 1]]
-        assert len(set(partners)) < len(partners)
-        assert cost.forward["original"] == len(set(partners) if remember else partners)
-        models.append(trainer.model)
-    assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
-    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2"])

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.counter import Counter
 from mubench.trainers.methods.multi_delete import MultiDeleteArguments, derangement
 from mubench.trainers.passes import mean_places, mean_words
 from tests.trainers import toy
 from tests.trainers.test_preferences import batch
 
-F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
+F, R = toy.FORGET, toy.ROWS - toy.FORGET
 
 
 def prepared(folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
@@ -101,22 +100,6 @@ def test_forget_pairs_come_apart_and_retain_pairs_stay(tmp_path: Path) -> None:
     after = [float(term.values.detach().mean()) for term in trainer.terms(trainer.model, rows)]
     assert after[0] < 0.7 * before[0]
     assert after[1] < before[0] / 2
-
-
-def test_t_cache_the_base_model_is_asked_about_a_pair_once(tmp_path: Path) -> None:
-    models = []
-    for remember in (False, True):
-        model = toy.build("vilt")
-        options = {"remember": remember, "num_train_epochs": E, "learning_rate": 0.3}
-        trainer = toy.trainer("multi_delete", model, toy.sides(toy.rows("vilt")), tmp_path, **options)
-        drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
-        with Counter(trainer) as cost:
-            trainer.train()
-        assert cost.forward == {"student": 2 * E * F, "original": 2 * F + len(drawn) if remember else 3 * E * F}
-        assert cost.backward == {"student": 2 * E * F}
-        models.append(model)
-    assert toy.distance(models[0], toy.snapshot(toy.build("vilt"))) > 1e-3
-    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 
 
 def test_means_leave_padding_out() -> None:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import default_data_collator
 
-from mubench.hub_builders.terms import per_example_loss
+from mubench.hub_builders.terms import aligned, per_example_loss
 from tests.trainers import toy
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", toy.names_for("neg_grad", writers=True, painters=True))
 def test_t_grad_a_step_goes_up_the_mean_gradient_of_the_forget_rows(name: str, tmp_path: Path) -> None:
     model, data = toy.build(name).train(), toy.rows(name)
-    batch = default_data_collator(data[: toy.FORGET])
+    batch = aligned(model, toy.collator(name)(data[: toy.FORGET]))
     labels = batch.pop("labels")
     loss = per_example_loss(model(**batch).logits, labels).mean()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)

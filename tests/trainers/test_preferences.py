@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from mubench.hub_builders.terms import IGNORED, per_example_loss
-from mubench.trainers.counter import Counter
 from mubench.trainers.losses import answer_nll, kl, preference
 from mubench.trainers.methods import METHODS
 from mubench.trainers.methods.wga import weighted_loss
 from tests.trainers import toy
 
-F, E = toy.FORGET, 2
+F = toy.FORGET
 
 
 def prepared(method: str, name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
@@ -143,29 +142,6 @@ def test_each_step_has_as_many_of_both_sides_and_an_epoch_all_forget_rows(method
     seen = torch.cat([rows["index"] for rows in batches]).tolist()
     assert sorted(row for row in seen if row < F) == list(range(F))
     assert len({row for row in seen if row >= F}) == F
-
-
-# Examples forward through teachers: asked live and remembered; the student sees 2 F rows an epoch.
-ASKED = {"nll": (E * F, F), "kl": (2 * E * F, None)}
-
-
-@pytest.mark.parametrize("retain_loss", ASKED)
-@pytest.mark.parametrize("name", ["bert", "gpt2"])
-def test_t_cache_npo_asks_about_a_row_once(name: str, retain_loss: str, tmp_path: Path) -> None:
-    models, drawn = [], set()
-    for remember in (False, True):
-        data = toy.sides(toy.rows(name))
-        options = {"remember": remember, "retain_loss": retain_loss, "num_train_epochs": E, "learning_rate": 0.3}
-        trainer = toy.trainer("npo", toy.build(name), data, tmp_path, **options)
-        drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
-        with Counter(trainer) as cost:
-            trainer.train()
-        live, once = ASKED[retain_loss]
-        assert cost.forward["original"] == ((once or F + len(drawn)) if remember else live)
-        assert cost.forward["student"] == cost.backward["student"] == 2 * E * F
-        models.append(trainer.model)
-    assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
-    assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,43 +19,45 @@ from mubench.trainers.teachers import frozen_copy, teacher_logits
 from tests.trainers import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
-# Forward passes of all teachers together: asked live, and remembered.
-ASKED = {
-    "scrub": (E * F + (E + 1) * R, F + R),
-    "bad_teaching": (E * (F + round(0.3 * R)), F + round(0.3 * R)),
-    "delete": (E * F, F),
-    "undial": (E * F, F),
+S = round(0.3 * R)
+# Settings; and forward passes of all teachers together, asked live, and remembered, where so many retain rows were
+# drawn to be paired.
+ASKED: dict[str, tuple[dict[str, Any], int, Callable[[int], int]]] = {
+    "scrub": ({}, E * F + (E + 1) * R, lambda _: F + R),
+    "bad_teaching": ({}, E * (F + S), lambda _: F + S),
+    "lotus": ({}, 4 + E * (F + S), lambda _: 4 + F + S),
+    "delete": ({}, E * F, lambda _: F),
+    "undial": ({}, E * F, lambda _: F),
+    "kl_min": ({"learning_rate": 0.1}, E * F, lambda drawn: drawn),
+    "jensun": ({}, E * F, lambda drawn: drawn),
+    "npo": ({"retain_loss": "kl"}, 2 * E * F, lambda drawn: F + drawn),
+    "dpo": ({}, 2 * E * F, lambda _: 2 * F),
+    "rmu": ({"alpha": 2.0, "learning_rate": 0.1}, E * F, lambda drawn: drawn),
+    "multi_delete": ({}, 3 * E * F, lambda drawn: 2 * F + drawn),
+    "undo": ({"first_epochs": 2, "first_rate": 0.1, "beta": 1.0}, 2 * F + E * R, lambda _: F + R),
 }
 
 
 def run(method: str, model: torch.nn.Module, data: Any, folder: Path, **changes: Any) -> tuple[Any, int]:
-    """Return the trained model and how often its teachers were asked."""
-    changes = {"num_train_epochs": E, "learning_rate": 0.5, **changes}
+    """Return the trainer after training and how often its teachers were asked."""
+    changes = {"num_train_epochs": E, "learning_rate": 0.3, **changes}
     trainer = toy.trainer(method, model, data, folder, **changes)
     with Counter(trainer) as cost:
         trainer.train()
-    return trainer.model, sum(count for name, count in cost.forward.items() if name != "student")
+    return trainer, sum(count for name, count in cost.forward.items() if name != "student")
 
 
-@pytest.mark.parametrize(
-    ("method", "name"),
-    [
-        ("scrub", "resnet"),
-        ("scrub", "bert"),
-        ("scrub", "t5"),
-        ("bad_teaching", "vit"),
-        ("bad_teaching", "gpt2"),
-        ("delete", "vit"),
-        ("undial", "t5"),
-    ],
-)
+@pytest.mark.parametrize(("method", "name"), toy.everywhere(ASKED))
 def test_t_cache_the_weights_are_those_of_asking_live(method: str, name: str, tmp_path: Path) -> None:
     models = []
-    for remember, expected in zip((False, True), ASKED[method], strict=True):
-        data = toy.sides(toy.rows(name))
-        model, asked = run(method, toy.build(name, dropout=0.1), data, tmp_path, remember=remember)
-        assert asked == expected
+    options, live, once = ASKED[method]
+    for remember in (False, True):
+        model = toy.build(name, dropout=0.1)
+        trainer, asked = run(method, model, toy.sides(toy.rows(name)), tmp_path, remember=remember, **options)
+        drawn = len({int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F})
+        assert asked == (once(drawn) if remember and name not in toy.PAINTERS else live)
         models.append(model)
+    assert once(drawn) < live
     assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
     assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 
@@ -62,7 +65,7 @@ def test_t_cache_the_weights_are_those_of_asking_live(method: str, name: str, tm
 @pytest.mark.parametrize(("method", "name"), [("scrub", "gpt2"), ("bad_teaching", "bert")])
 def test_t_cache_in_double_precision_too(method: str, name: str, tmp_path: Path) -> None:
     models = [
-        run(method, toy.build(name).double(), toy.sides(toy.rows(name)), tmp_path, remember=remember)[0]
+        run(method, toy.build(name).double(), toy.sides(toy.rows(name)), tmp_path, remember=remember)[0].model
         for remember in (False, True)
     ]
     assert models[0].dtype == torch.float64
@@ -90,8 +93,8 @@ def test_t_cache_rows_that_change_are_asked_about_each_time(tmp_path: Path) -> N
     models, noised = [], 3
     for remember in (False, True):
         sides = {side: Noisy(rows, noised) for side, rows in toy.sides(toy.rows("vit")).items()}
-        model, asked = run("scrub", toy.build("vit"), sides, tmp_path, remember=remember)
-        models.append(model)
+        trainer, asked = run("scrub", toy.build("vit"), sides, tmp_path, remember=remember)
+        models.append(trainer.model)
     assert asked == E * noised + (E + 1) * noised + (F - noised) + (R - noised)
     assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-5
 

@@ -9,13 +9,15 @@ import pytest
 from tests.trainers import toy
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
+@pytest.mark.parametrize("name", toy.names_for("retrain", writers=True, painters=True))
 @pytest.mark.parametrize("forget", [0, toy.FORGET])
 def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forget: int, tmp_path: Path) -> None:
     data = toy.rows(name)
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "lr_scheduler_type": "linear", "max_grad_norm": 1.0}
     models = [toy.build(name, dropout=0.1, coupled=True) for _ in range(2)]
-    toy.task_trainer(models[0], data[forget:], tmp_path, **options).train()
+    ordinary = toy.task_trainer(models[0], data[forget:], tmp_path, **options)
+    ordinary.data_collator = toy.collator(name)
+    ordinary.train()
     toy.trainer("retrain", models[1], toy.sides(data, forget), tmp_path, **options).train()
     assert toy.same(models[0], toy.snapshot(models[1]))
     assert not toy.same(models[0], toy.snapshot(toy.build(name, dropout=0.1, coupled=True)))
