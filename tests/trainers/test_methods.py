@@ -52,18 +52,7 @@ SEEDLESS = {"ssd", "influence"}
 CASES = [(method, name) for method in METHODS for name in toy.names_for(method)]
 EVERYWHERE = [(method, name) for method in METHODS for name in toy.names_for(method, writers=True)]
 ALONE = [(method, name) for method, name in EVERYWHERE if not METHODS[method].coupled]
-SORTS = (tuple(name for name in toy.KINDS if name not in (*toy.WRITERS, *toy.PAINTERS)), toy.WRITERS, toy.PAINTERS)
 TURNS = [(method, toy.names_for(method)[i % len(toy.names_for(method))]) for i, method in enumerate(METHODS)]
-
-
-def spread() -> list[tuple[str, str]]:
-    """Return every method with one tiny model in turn of each sort: those that tell classes, that write, that draw."""
-    found = []
-    for i, method in enumerate(METHODS):
-        names = toy.names_for(method, writers=True, painters=True)
-        sorts = [[name for name in names if name in sort] for sort in SORTS]
-        found += [(method, some[i % len(some)]) for some in sorts if some]
-    return found
 
 
 def seeded() -> list[tuple[str, str]]:
@@ -161,7 +150,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(method: str, tmp_path: Path) -> 
     toy.check_resume(run, tmp_path, lambda steps: steps // 2 + 1)
 
 
-@pytest.mark.parametrize(("method", "name"), spread())
+@pytest.mark.parametrize(("method", "name"), toy.spread(METHODS))
 def test_t_split_the_sides_are_disjoint_and_cover_all_rows(method: str, name: str, tmp_path: Path) -> None:
     trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path)
     assert np.concatenate([trainer.forget_rows, trainer.retain_rows]).tolist() == list(range(toy.ROWS))
@@ -228,7 +217,7 @@ def test_f09_t_split_evaluation_sees_the_rows_as_they_were(method: str, name: st
         assert all(torch.equal(torch.as_tensor(row[key]), torch.as_tensor(old[key])) for key in row)
 
 
-@pytest.mark.parametrize(("method", "name"), spread())
+@pytest.mark.parametrize(("method", "name"), toy.spread(METHODS))
 def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(
     method: str, name: str, tmp_path: Path
 ) -> None:
@@ -241,7 +230,7 @@ def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(
     assert toy.same(trainer.model, reached[-1])  # as it was at first, or as far as it came before training
 
 
-@pytest.mark.parametrize(("method", "name"), spread())
+@pytest.mark.parametrize(("method", "name"), toy.spread(METHODS))
 def test_t_empty_steps_without_forget_or_without_retain_rows_are_finite(
     method: str, name: str, tmp_path: Path
 ) -> None:

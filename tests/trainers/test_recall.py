@@ -47,7 +47,7 @@ def run(method: str, model: torch.nn.Module, data: Any, folder: Path, **changes:
     return trainer, sum(count for name, count in cost.forward.items() if name != "student")
 
 
-@pytest.mark.parametrize(("method", "name"), toy.everywhere(ASKED))
+@pytest.mark.parametrize(("method", "name"), toy.spread(ASKED))
 def test_t_cache_the_weights_are_those_of_asking_live(method: str, name: str, tmp_path: Path) -> None:
     models = []
     options, live, once = ASKED[method]

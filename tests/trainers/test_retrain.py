@@ -9,8 +9,10 @@ import pytest
 from tests.trainers import toy
 
 
-@pytest.mark.parametrize("name", toy.names_for("retrain", writers=True, painters=True))
-@pytest.mark.parametrize("forget", [0, toy.FORGET])
+@pytest.mark.parametrize(
+    ("name", "forget"),
+    [*((name, 0) for name in toy.BACKBONES), *((name, toy.FORGET) for _, name in toy.everywhere(["retrain"]))],
+)
 def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forget: int, tmp_path: Path) -> None:
     data = toy.rows(name)
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "lr_scheduler_type": "linear", "max_grad_norm": 1.0}

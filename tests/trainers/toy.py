@@ -203,6 +203,17 @@ def everywhere(methods: Iterable[str]) -> list[tuple[str, str]]:
     return [(method, name) for method in methods for name in names_for(method, writers=True, painters=True)]
 
 
+def spread(methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Return every method with one tiny model in turn of each sort: those that tell classes, that write, that draw."""
+    telling = [name for name in KINDS if name not in (*WRITERS, *PAINTERS)]
+    found = []
+    for i, method in enumerate(methods):
+        names = names_for(method, writers=True, painters=True)
+        sorts = [[name for name in names if name in sort] for sort in (telling, WRITERS, PAINTERS)]
+        found += [(method, some[i % len(some)]) for some in sorts if some]
+    return found
+
+
 def name_for(method: str) -> str:
     """Return the one tiny model that will do: a ViT wherever a method takes one."""
     return max(names_for(method), key=lambda name: name == "vit")
