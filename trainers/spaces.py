@@ -40,7 +40,7 @@ SPACES: dict[str, Space] = {
     "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
     "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
     "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
-    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998))},
+    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995, 0.9998))},
     "l1_sparse":       {**_TRAINED, "gamma": _RATE},
     "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
     "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},

@@ -37,7 +37,7 @@ def test_no_defaults_are_kept_for_what_is_not_there():
 
 
 FOUND = [(key, method) for key, methods in TUNED.items() for method in methods]
-DRAWS = (1, 2, 3)  # deletion seeds of the third round
+DRAWS = (1, 2, 3)  # deletion seeds of the third round; the fifth had the first alone, or all
 
 
 @pytest.mark.parametrize(("key", "method"), FOUND)
@@ -53,7 +53,8 @@ def test_what_tuning_found_lies_over_the_first_guesses(key, method):
 def test_a_line_says_how_it_was_found(key, method):
     found, (_, family) = TUNED[key][method], key
     if found.mean_of:
-        assert found.mean_of == len(DRAWS) * len({task for task, _ in ON[key]})
+        tasks = len({task for task, _ in ON[key]})
+        assert found.mean_of in (tasks, len(DRAWS) * tasks)
         assert 1 <= found.trials <= (29 if found.by_hand else 16)
         return
     assert set(found.arguments) <= {*space_of(method), "k"}  # which the spaces of the first two rounds had
@@ -78,7 +79,9 @@ def test_published_trials_are_those_that_the_table_is_made_of(path):
     kind, family, method = re.fullmatch(r"(\w+)-(mini-\w+)-del5-(\w+)", path.stem).groups()
     assert all("deletion seed 0" not in draw for draw in about["draws"])
     best, found = max(trials, key=lambda trial: trial.value), TUNED[kind, family][method]
-    given = default_arguments(kind, family, method)
+    best = best if best.value > 0 else trials[0]  # where no trial was of use the default stays
+    plain = {field.name: field.default for field in dataclasses.fields(METHODS[method].arguments)}
+    given = {**plain, **default_arguments(kind, family, method)}
     taken = {**given, **about["defaults"], **best.arguments} == given
     assert taken != (method in NOT_TAKEN.get((kind, family), ()))
     if not taken:
@@ -91,7 +94,7 @@ def test_published_trials_are_those_that_the_table_is_made_of(path):
 
 def test_the_trials_of_a_mean_are_published_but_for_those_by_hand():
     there = {path.stem for path in TRIALS}
-    assert len(there) >= 30
+    assert len(there) >= 37
     for (kind, family), method in FOUND:
         found = TUNED[kind, family][method]
         assert not found.mean_of or found.by_hand or f"{kind}-{family}-del5-{method}" in there
