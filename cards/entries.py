@@ -47,6 +47,11 @@ class Entry:
     rank: int | None = None
 
     @property
+    def title(self) -> str:
+        """Its name, and what is wrong with it."""
+        return f"{self.name} [{', '.join(self.flags)}]" if self.flags and not self.rows[0].control else self.name
+
+    @property
     def apart(self) -> bool:
         """Whether it ranks among those alone whose epoch was chosen by the retrained models."""
         return self.flags == (ORACLE_SELECTION,)

@@ -32,11 +32,10 @@ def cells(entry: Entry) -> tuple[str, ...]:
     """Return one line of the table as strings, in the order of ``HEAD``."""
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
     rank += " apart" if entry.apart and entry.rank else ""
-    name = f"{entry.name} [{', '.join(entry.flags)}]" if entry.flags and not entry.rows[0].control else entry.name
     span = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     parts = [number(value) for value in entry.metrics.values()]
     return (
-        *(rank, name, str(len(entry.rows)), number(entry.score), span, *parts),
+        *(rank, entry.title, str(len(entry.rows)), number(entry.score), span, *parts),
         *(number(entry.seconds), number(entry.passes)),
     )
 

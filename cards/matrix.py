@@ -30,12 +30,18 @@ def as_matrix(tables: Sequence[Table]) -> str:
     """
     if not tables:
         raise ValueError("expected rows of results, got none")
-    columns = [{entry.name: entry for entry in (*table.entries, *table.controls)} for table in tables]
-    methods = sorted({key for column in columns for key in column} - set(CONTROLS), key=lambda m: -_mean(m, columns))
+    columns = [{_key(entry): entry for entry in (*table.entries, *table.controls)} for table in tables]
+    every = {key: entry for column in columns for key, entry in column.items() if key not in CONTROLS}
+    methods = sorted(every, key=lambda m: (every[m].apart, -_mean(m, columns), m))
     lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
     heads = [f"{chr(ord('A') + place)}" for place in range(len(tables))]
     names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
     return "\n".join([*names, "", *aligned([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
+
+
+def _key(entry: Entry) -> str:
+    """Return what a line is called: one whose epoch was chosen by the retrained models is no line of its method."""
+    return entry.title if entry.apart else entry.name
 
 
 def _mean(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:

@@ -22,12 +22,12 @@ def _point(axes: Any, entry: Entry, number: int) -> None:
         return
     bar = [[max(0.0, entry.score - entry.low)], [max(0.0, entry.high - entry.score)]]
     style = {"fmt": "osD^vPX"[number % 7], "color": f"C{number % 10}"}
-    axes.errorbar(entry.passes, entry.score, yerr=bar, capsize=3, markersize=6, label=entry.name, **style)
+    axes.errorbar(entry.passes, entry.score, yerr=bar, capsize=3, markersize=6, label=entry.title, **style)
 
 
 def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
     for entry in table.entries:
-        _point(axes, entry, numbers[entry.name])
+        _point(axes, entry, numbers[entry.title])
     labels: dict[float, list[str]] = defaultdict(list)
     for entry in table.controls:
         scores = [row.metrics["score"].value for row in entry.rows if "score" in row.metrics]
@@ -38,7 +38,7 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
             axes.axhspan(min(scores, default=1.0), 1, color="black", alpha=0.08, linewidth=0)
         elif entry.score is not None:
             axes.axhline(entry.score, color="gray", linestyle=":", linewidth=0.8)
-            labels[round(20 * entry.score) / 20].append(entry.name)
+            labels[round(20 * entry.score) / 20].append(entry.title)
     for height, names in labels.items():
         axes.annotate(", ".join(names), (0.005, height + 0.03), xycoords=_ACROSS, fontsize=6, color="gray")
     axes.set(xscale="log", ylim=(-0.05, 1.05), title=table.title, ylabel="S (1 = retrained)")
@@ -56,7 +56,7 @@ def draw(tables: Sequence[Table], path: str | Path) -> Path:
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False)
     # A method looks the same in every panel.
-    names = sorted({entry.name for table in tables for entry in table.entries})
+    names = sorted({entry.title for table in tables for entry in table.entries})
     numbers = {name: number for number, name in enumerate(names)}
     for axes, table in zip(grid.flat, tables, strict=False):
         _panel(axes, table, numbers)

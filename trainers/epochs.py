@@ -22,7 +22,7 @@ from mubench.trainers.metrics.proxy import proxy
 
 if TYPE_CHECKING:
     from mubench.trainers.base import UnlearningTrainer
-    from mubench.trainers.oracle import Worth
+    from mubench.trainers.oracle import Oracle
     from mubench.trainers.views import Look
 
 Keep = Literal["last", "best", "oracle"]
@@ -99,7 +99,7 @@ class Epochs(TrainerCallback):
         base: What the model said before it was changed; ``None`` in other processes, and where it starts fresh.
     """
 
-    def __init__(self, trainer: UnlearningTrainer, look: Look, oracle: Worth | None = None) -> None:
+    def __init__(self, trainer: UnlearningTrainer, look: Look, oracle: Oracle | None = None) -> None:
         self.trainer, self.look = trainer, look
         self.base: Views | None = None
         self.chooses = trainer.args.keep != "last"
@@ -182,13 +182,13 @@ class Epochs(TrainerCallback):
         if self.chooses:
             self._keep(entry)
 
-    def _worths(self, views: Views) -> dict[str, float | None]:
+    def _worths(self, views: Views) -> dict[str, Any]:
         """Return P, ``None`` where it is undefined (only where it chooses nothing), and what an oracle says."""
-        found: dict[str, float | None] = {"proxy": None}
+        found: dict[str, Any] = {"proxy": None}
         if self.base is not None:
             with contextlib.suppress(NoSignal):
                 found["proxy"] = proxy(views, self.base)
-        return {**found, ORACLE: self.oracle(views)} if self.oracle else found
+        return {**found, ORACLE: self.oracle(views), **self.oracle.seeds} if self.oracle else found
 
     def _keep(self, entry: dict[str, Any]) -> None:
         """Keep the weights if there are no better ones."""
@@ -210,8 +210,8 @@ class Epochs(TrainerCallback):
 
     def history(self) -> list[dict[str, Any]]:
         """Return what was found after every epoch, and which one was kept where there was a choice."""
-        shown, every = (*ENTRY, ORACLE), evaluations(self.trainer.state)
-        found = [{key: entry[key] for key in shown if key in entry} for entry in every]
+        shown = (*ENTRY, ORACLE, *(self.oracle.seeds if self.oracle else ()))
+        found = [{key: entry[key] for key in shown if key in entry} for entry in evaluations(self.trainer.state)]
         kept = self.kept() if self.chooses else None
         return [{**entry, "kept": entry["step"] == kept["step"]} for entry in found] if kept else found
 

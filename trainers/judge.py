@@ -113,7 +113,7 @@ def judge(
     case = Case(model, [retrained[k] for k in seeds.retrained], [bases[k] for k in seeds.bases], chance)
     if any("nan" in find_flags(views, []) for views in (*case.retrained, *case.bases)):
         raise ValueError(f"expected finite outputs of all reference models of {run.task} {run.backbone}, got NaN")
-    chosen: list[Flag] = [ORACLE_SELECTION] if run.arguments.get("keep") == "oracle" else []
+    chosen: list[Flag] = [ORACLE_SELECTION] if run.oracle_selected else []
     flags = [*find_flags(model, case.bases), *chosen]
     empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
     judged = empty if "nan" in flags else _scored(case, run)

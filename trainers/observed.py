@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mubench.trainers.base import UnlearningTrainer
     from mubench.trainers.counter import Counter
     from mubench.trainers.epochs import Epochs
-    from mubench.trainers.oracle import Worth
+    from mubench.trainers.oracle import Oracle
     from mubench.trainers.views import Look
 
 
@@ -32,7 +32,7 @@ class ObservedTrainer(TaskTrainer):
         self.counter: Counter | None = None
         self.inner: UnlearningTrainer | None = None
         self.look: Look | None = None
-        self.oracle: Worth | None = None
+        self.oracle: Oracle | None = None
         self.epochs: Epochs | None = None
 
     def costs(self) -> dict[str, float]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from mubench.hub_builders.answers import Answers
-from mubench.hub_builders.workbench import Workbench
 from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.case import Case, Views
 from mubench.trainers.metrics.score import parts
-from mubench.trainers.references import find_group
-
-Worth = Callable[[Views], float]
+from mubench.trainers.references import Group
 
 
 def validated(views: Views) -> dict[str, Answers]:
@@ -38,30 +34,36 @@ def validation_score(model: Views, retrained: Sequence[Views], bases: Sequence[V
     return float(found.score) or max(-1.0, min(0.0, 1 - worst))
 
 
-def oracle(bench: Workbench, ratio: int, models: Path) -> Worth:
-    """Return what a run's epochs are worth to somebody who has the retrained models: `validation_score`.
+class Oracle:
+    """What a run's epochs are worth to somebody who has the retrained models: `validation_score`.
 
     What it chooses has seen what a run is judged against, so that rows of it are marked ``oracle_selection`` and rank
-    apart.
+    apart. The models' outputs are read when it is first asked, by the one process that asks.
 
     Args:
-        bench: Task and backbone.
-        ratio: Percentage to delete.
-        models: Folder of base and retrained models.
+        group: Base and retrained models.
 
     Raises:
-        FileNotFoundError: If base or retrained models are missing; the message names the command.
+        FileNotFoundError: If some are missing; the message names the command.
     """
-    group = find_group(bench, ratio, models)
-    group.require()
-    retrained, bases = ([group.views(one) for one in side.values()] for side in (group.retrained, group.bases))
 
-    def worth(model: Views) -> float:
-        # Of retain rows an epoch's look takes some alone.
-        same = [
-            [{name: views[name].select(seen.ids) for name, seen in model.items()} for views in side]
-            for side in (retrained, bases)
-        ]
-        return validation_score(model, *same)
+    def __init__(self, group: Group) -> None:
+        group.require()
+        self.group = group
+        self._references: tuple[list[Views], list[Views]] | None = None
 
-    return worth
+    @property
+    def seeds(self) -> dict[str, list[int]]:
+        """Seeds of the models that it reads."""
+        return {"retrained_seeds": sorted(self.group.retrained), "base_seeds": sorted(self.group.bases)}
+
+    def __call__(self, model: Views) -> float:
+        """Return what an epoch's views are worth; of retain rows a look takes some alone, always the same ones."""
+        if self._references is None:
+            retrained, bases = self.group.references()
+            self._references = _same_rows(model, retrained), _same_rows(model, bases)
+        return validation_score(model, *self._references)
+
+
+def _same_rows(model: Views, others: Sequence[Views]) -> list[Views]:
+    return [{name: views[name].select(seen.ids) for name, seen in model.items()} for views in others]

@@ -43,6 +43,13 @@ class Group:
         forgotten = ranks < self.bench.info.forget_size(self.ratio)
         return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
 
+    def references(self) -> tuple[list[dict[str, Answers]], list[dict[str, Answers]]]:
+        """Return the outputs of the retrained models and of the base models, each by seed."""
+        retrained, bases = (
+            [self.views(folder) for _, folder in sorted(side.items())] for side in (self.retrained, self.bases)
+        )
+        return retrained, bases
+
     @property
     def can_judge(self) -> bool:
         """Whether there is enough to judge against: a base model, and two retrained ones."""

@@ -102,6 +102,11 @@ class RunInfo(_Row):
     def _of_family(cls, ratio: int, others: ValidationInfo) -> int:
         return check_ratio(ratio, others.data.get("family", "canonical"))
 
+    @property
+    def oracle_selected(self) -> bool:
+        """Whether retrained models chose the epoch that was kept."""
+        return self.arguments.get("keep") == "oracle"
+
     @classmethod
     def from_run(cls, run: Run, run_id: str, *, control: bool = False) -> RunInfo:
         """Describe the run of a model folder.
@@ -192,10 +197,10 @@ class Result(RunInfo):
     def _complete(self) -> Self:
         if ("score" in self.metrics) != (self.interval is not None):
             raise ValueError("expected a score and its interval together, got one of them")
-        if "score" not in self.metrics and not self.flags and self.no_signal is None:
+        wrong = set(self.flags) - {ORACLE_SELECTION}
+        if "score" not in self.metrics and not wrong and self.no_signal is None:
             raise ValueError("expected a score, a flag or a reason why there is no signal, got none of them")
-        chosen = self.arguments.get("keep") == "oracle"
-        if chosen != (ORACLE_SELECTION in self.flags):
+        if self.oracle_selected != (ORACLE_SELECTION in self.flags):
             raise ValueError(f"expected flag {ORACLE_SELECTION} where keep is oracle and only there, got {self.flags}")
         return self
 

@@ -17,7 +17,8 @@ from mubench.hub_builders.workbench import Workbench
 from mubench.trainers.base import CLASSIFICATION, UnlearningTrainer
 from mubench.trainers.counter import Counter
 from mubench.trainers.epochs import ORACLE
-from mubench.trainers.oracle import oracle
+from mubench.trainers.oracle import Oracle
+from mubench.trainers.references import find_group
 from mubench.trainers.request import Request, plan_run
 from mubench.trainers.views import bench_look
 from mubench.trainers.watch import Watch
@@ -115,5 +116,5 @@ def _trainer(
     if args.watches:
         trainer.look = bench_look(bench, request.ratio, seeing, batch_size=_eval_rows(request))
     if args.keep == ORACLE:
-        trainer.oracle = oracle(bench, request.ratio, request.models)
+        trainer.oracle = Oracle(find_group(bench, request.ratio, request.models))
     return trainer

@@ -48,7 +48,7 @@ class _References:
 def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
     group = find_group(place.bench(task, backbone), ratio, place.models)
     group.require()
-    retrained, bases = ([group.views(one) for one in side.values()] for side in (group.retrained, group.bases))
+    retrained, bases = group.references()
     costs = [passes(read_run(folder).cost) for folder in group.retrained.values()]
     return _References(group, retrained, bases, sum(costs) / len(costs))
 

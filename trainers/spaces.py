@@ -13,6 +13,15 @@ class Times:
     low: float
     high: float
 
+    def ends(self, usual: float) -> tuple[float, float]:
+        """Return the smallest and the largest number around a default."""
+        return usual * self.low, usual * self.high
+
+    def holds(self, value: float, usual: float) -> bool:
+        """Whether a number lies in the range around a default."""
+        low, high = self.ends(usual)
+        return low <= value <= high
+
 
 @dataclass(frozen=True)
 class Whole(Times):
@@ -29,14 +38,23 @@ class OneOf:
 
     values: tuple[Any, ...]
 
+    def holds(self, value: Any, usual: Any) -> bool:
+        """Whether a value is among them."""
+        return value in self.values
+
 
 Space = dict[str, Times | OneOf]
 
 _RATE = Times(0.1, 10.0)
-_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 4.0)}
+_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 2.0)}
+# An epoch of forget rows is short, with or without as many retain rows.
+_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 4.0)}
 
 # fmt: off
 SPACES: dict[str, Space] = {
+    "neg_grad":        _FORGETTING,
+    "delete":          _FORGETTING,
+    "ce_u":            _FORGETTING,
     "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
     "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
     "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
@@ -44,16 +62,16 @@ SPACES: dict[str, Space] = {
     "l1_sparse":       {**_TRAINED, "gamma": _RATE},
     "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
     "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},
-    "undial":          {**_TRAINED, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
-    "kl_min":          {**_TRAINED, "alpha": Times(0.1, 10.0)},
-    "npo":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "simnpo":          {**_TRAINED, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
-    "dpo":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "jensun":          {**_TRAINED, "alpha": Times(0.1, 10.0)},
-    "wga":             {**_TRAINED, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "rmu":             {**_TRAINED, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
+    "undial":          {**_FORGETTING, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
+    "kl_min":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
+    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
+    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "jensun":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
+    "wga":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
+    "rmu":             {**_FORGETTING, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
     "multi_delete":    {**_TRAINED, "alpha": Times(0.2, 5.0), "beta": Times(0.2, 5.0)},
-    "esd":             {**_TRAINED, "eta": Times(0.3, 3.0)},
+    "esd":             {**_FORGETTING, "eta": Times(0.3, 3.0)},
     "task_vector":     {**_TRAINED, "alpha": Times(0.2, 5.0)},
     "undo":            {**_TRAINED, "alpha": Times(0.2, 2.0), "first_rate": _RATE},
     "ssd":             {"alpha": Times(0.05, 20.0), "dampening": Times(0.1, 1.0)},

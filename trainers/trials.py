@@ -105,13 +105,12 @@ class Study:
             return self.optuna.distributions.CategoricalDistribution(one.values)
         if isinstance(one, Whole):
             return self.optuna.distributions.IntDistribution(*one.ends(self.usual[name]), log=True)
-        low, high = (self.usual[name] * factor for factor in (one.low, one.high))
-        return self.optuna.distributions.FloatDistribution(low, high, log=True)
+        return self.optuna.distributions.FloatDistribution(*one.ends(self.usual[name]), log=True)
 
     def tell(self, trial: Trial) -> None:
-        """Learn how a trial came out; defaults that are none of the choices say nothing."""
+        """Learn how a trial came out; one outside the space, as a default may be, says nothing."""
         values = {name: trial.arguments.get(name, self.usual[name]) for name in self.space}
-        if all(values[name] in one.values for name, one in self.choices.items() if isinstance(one, OneOf)):
+        if all(one.holds(values[name], self.usual[name]) for name, one in self.choices.items()):
             made = self.optuna.trial.create_trial(params=values, distributions=self.space, value=trial.value)
             self.study.add_trial(made)
 

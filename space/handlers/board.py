@@ -39,7 +39,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 MEANING = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
-    "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. Controls, your own runs and "
+    "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. apart: the retrained "
+    "models chose the epoch, and such lines rank among themselves. Controls, your own runs and "
     "submitted rows are never ranked.",
     "method": "The method, and the arguments that tell it from others of the same method.",
     "runs": "Runs that the line is the mean of.",

@@ -37,7 +37,7 @@ def _name(line: Line, chosen: Sequence[Line]) -> str:
     """Return what a line is called among others: its setting is named where there are several."""
     row = line.row
     one = len({(other.row.task, other.row.backbone, other.row.ratio) for other in chosen}) == 1
-    return line.entry.name if one else f"{line.entry.name}, {row.task} {row.backbone} {row.ratio} %"
+    return line.entry.title if one else f"{line.entry.title}, {row.task} {row.backbone} {row.ratio} %"
 
 
 def _has(chosen: Sequence[Line], kind: str) -> bool:

@@ -77,7 +77,10 @@ def test_runs_whose_epoch_an_oracle_chose_rank_among_themselves(new_row):
     assert ["1*", "apart", "a"] in lines and ["1*", "plain", "1"] in lines
     (both,) = tables([new_row("nan", **given | {"flags": ["constant_class", "oracle_selection"]})])
     assert both.entries[0].rank is None
-    assert "a" in as_matrix([table]) and "0.90" in as_matrix([table])
+    lines = [line.split() for line in as_matrix([table]).splitlines()]
+    found = [line for line in lines if line[:1] in (["plain"], ["a"], ["b"])]
+    assert [line[:-2] for line in found] == [["plain"], ["a", "[oracle_selection]"], ["b", "[oracle_selection]"]]
+    assert [line[-2] for line in found] == ["0.50", "0.90", "0.20"]
 
 
 def test_a_group_without_signal_is_not_ranked_and_says_so(new_row):

@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,12 @@ from mubench.trainers.counter import Counter
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import proxy
+from mubench.trainers.oracle import Oracle
 from mubench.trainers.results import read_result
 from mubench.trainers.rows import RunInfo
 from mubench.trainers.run import plan_run, unlearn
 from tests.trainers import toy
 from tests.trainers.test_proxy import views
-from tests.walk import RATIO
 
 # What a model says of its rows at first, and after each of three epochs: the second is the best.
 SCRIPT = [views(20, 20, 14), views(18, 20, 14), views(14, 20, 14), views(10, 14, 12)]
@@ -88,42 +89,63 @@ def test_of_equal_epochs_the_last_is_kept(tmp_path):
     assert toy.same(made.model, made.snapshots.found[1])
 
 
+class Scripted(Oracle):
+    """Says of every views what it is told to."""
+
+    def __init__(self, worth: dict[int, float]) -> None:
+        self.worth, self.group = worth, SimpleNamespace(retrained={1: None, 0: None}, bases={0: None})
+
+    def __call__(self, model: Any) -> float:
+        return self.worth[id(model)]
+
+
 def test_an_oracle_keeps_what_it_says_and_is_recorded(tmp_path, capsys):
-    worth = {id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)}
     made = watched("resnet", tmp_path, keep="oracle")
-    made.oracle = lambda said: worth[id(said)]
+    made.oracle = Scripted({id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)})
     made.train()
     assert toy.same(made.model, made.snapshots.found[2]) and not toy.same(made.model, made.snapshots.found[1])
     assert [(entry["oracle"], entry["kept"]) for entry in made.history()] == [(0.1, False), (0.4, False), (0.6, True)]
+    assert {tuple(entry["retrained_seeds"]) for entry in made.history()} == {(0, 1)}
     assert "proxy 1.000, oracle 0.400" in capsys.readouterr().out.splitlines()[1]
     with pytest.raises(ValueError, match="keep oracle needs the retrained models of a task, got none"):
         watched("resnet", tmp_path, keep="oracle").train()
 
 
-def test_an_oracle_scores_an_epochs_retain_rows_beside_the_same_rows_of_the_retrained(own_walk, monkeypatch):
-    group = own_walk.judge().group
-    retrained, bases = ([group.views(one) for one in side.values()] for side in (group.retrained, group.bases))
-    some = bases[0]["retain"].ids[::-2]
-    given = {"forget": bases[0]["forget"], "retain": bases[0]["retain"].select(some)}
-    seen = []
-    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: seen.append(views) or 0.5)
-    worth = oracle_module.oracle(own_walk.bench(), RATIO, own_walk.models)
-    assert worth({**given, "validation": bases[0]["validation"]}) == 0.5
-    ((model, others, starts),) = seen
-    assert len(others) == len(retrained) and len(starts) == len(bases)
-    for each in (model, *others, *starts):
-        assert sorted(each) == ["forget", "retain", "validation"] and list(each["retain"].ids) == list(some)
-    assert others[1]["retain"].equals(retrained[1]["retain"].select(some))
+def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_the_retrained(world):
+    retrained, bases = (
+        {seed: {**views, "validation": views["test"]} for seed, views in side.items()}
+        for side in (world.retrained(), world.bases())
+    )
+    group = SimpleNamespace(
+        require=lambda: None,
+        retrained=retrained,
+        bases=bases,
+        references=lambda: ([*retrained.values()], [*bases.values()]),
+    )
+    some = retrained[0]["retain"].ids[::-2]
+
+    def look(saw):
+        views = world.views(saw=saw, seed=9)
+        return {"forget": views["forget"], "retain": views["retain"].select(some), "validation": views["test"]}
+
+    asked = Oracle(group)
+    good, half, base = (asked(look(saw)) for saw in (0.0, 0.5, 1.0))
+    assert 1 >= good > 0.8 > half > 0.3
+    assert base < 0.1
+    whole = {**world.views(saw=0.5, seed=9)}
+    assert Oracle(group)({**look(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
 
 
 def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
-    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: 0.5)
+    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: 0.5)  # of which so small a task has none
     folders = [own_walk.unlearn("finetune", arguments=given) for given in ({}, {"keep": "oracle"})]
     judge = own_walk.judge()
     plain, marked = (read_result(judge.run(folder)) for folder in folders)
     assert plain.flags == [] and marked.flags == ["oracle_selection"] and marked.arguments["keep"] == "oracle"
     with pytest.raises(ValueError, match="expected flag oracle_selection where keep is oracle and only there"):
         type(marked)(**{**marked.model_dump(), "flags": []})
+    with pytest.raises(ValueError, match="expected a score, a flag or a reason why there is no signal"):
+        type(marked)(**{**marked.model_dump(), "metrics": {}, "interval": None, "no_signal": None})
 
 
 def test_an_oracle_without_retrained_models_says_how_to_make_them(own_walk):

@@ -114,7 +114,7 @@ def test_t_teach_a_run_leaves_its_teachers_alone(method: str, name: str, tmp_pat
 
 # UNDO trains while it prepares, and ViLT, which MultiDelete takes alone, draws the order of its own patches.
 @pytest.mark.parametrize(("method", "name"), [
-    case for case in dict(toy.everywhere(TEACHING)).items() if case[0] not in ("undo", "multi_delete")
+    case for case in toy.spread(TEACHING) if case[0] not in ("undo", "multi_delete")
 ])  # fmt: skip
 def test_t_teach_making_and_asking_teachers_leaves_the_random_state(method: str, name: str, tmp_path: Path) -> None:
     trainer = toy.trainer(method, build(name), toy.sides_for(method, rows(name)), tmp_path)

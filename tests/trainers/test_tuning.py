@@ -14,7 +14,7 @@ from mubench.trainers.draws import sweeps_of
 from mubench.trainers.methods import METHODS
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.search import TuneMethod, validation_score
-from mubench.trainers.spaces import SPACES, OneOf, Times, space_of
+from mubench.trainers.spaces import SPACES, OneOf, Times, Whole, space_of
 from mubench.trainers.sweep import Place, Sweep
 from mubench.trainers.trials import Study, Trial, as_one, read_trials, write_trials
 from mubench.trainers.tuning import together
@@ -178,6 +178,16 @@ def test_trials_are_read_as_they_were_written(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"value": 1}]))
     with pytest.raises(ValueError, match="expected a file of trials"):
         read_trials(tmp_path / "a.json", about)
+
+
+def test_a_whole_number_stays_one_within_its_range_and_old_trials_outside_say_nothing():
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    space = {"num_train_epochs": Whole(0.25, 2.0)}
+    assert space["num_train_epochs"].ends(3) == (1, 6) and space["num_train_epochs"].ends(1) == (1, 2)
+    done = [Trial({}, [0.1]), Trial({"num_train_epochs": 32}, [0.9])]
+    drawn = [Study(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)).next() for i in range(20)]
+    found = {arguments["num_train_epochs"] for arguments in drawn}
+    assert found <= set(range(1, 9)) and len(found) > 3 and all(isinstance(one, int) for one in found)
 
 
 def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
