@@ -24,8 +24,8 @@ convolution of models that hear, and all but the embeddings of those that sum up
 
 The fifth was of some methods for images that had had no trial yet, on deletion seed 1 of both tasks (``mean_of`` 2),
 and of `l1_sparse` on drawings, on three draws: eight trials each, with rates as wide as in the first round and up to
-four times the epochs. They lie in ``cards/trials``, too. `finetune` of texts was tried by hand on the
-three draws of both tasks.
+four times the epochs. They lie in ``cards/trials``, too. `finetune` of texts was tried by hand, on three draws of both
+tasks.
 
 So methods have not had the same number of trials, those of the third and fourth round more than others; most methods
 on drawings none, nor the boundary methods, `unsir`, `fisher` and `influence`, nor `cf_k`, `rmu`, `ssd` and `msg`
