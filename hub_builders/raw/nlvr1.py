@@ -6,15 +6,12 @@ are the other. The development rows become the training rows.
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
-from PIL import Image
-
 from mubench.hub_builders.raw.blobs import Blob, Spool
 from mubench.hub_builders.raw.nlvr import gathered, shown, statements
-from mubench.hub_builders.raw.rows import Splits, media, picture, png
+from mubench.hub_builders.raw.rows import Splits, media, opened, png
 
 NAMES = ("nlvr1.tar.xz", "nlvr")
 SIZE = (400, 100)
@@ -57,5 +54,5 @@ def read(path: Path) -> Splits:
 
 def _cut(data: bytes, where: str, spool: Spool) -> Pair:
     """Return the two parts of a drawing."""
-    with Image.open(io.BytesIO(picture(data, SIZE, where))) as image:
-        return tuple(media(png(image.crop(part)), spool) for part in PARTS)
+    drawing = opened(data, SIZE, where).convert("RGB")
+    return tuple(media(png(drawing.crop(part)), spool) for part in PARTS)

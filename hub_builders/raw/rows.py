@@ -22,7 +22,13 @@ LOSSLESS_SOUND = ("WAV", "WAVEX", "FLAC")
 
 
 def picture(data: bytes, size: tuple[int, int] | None, where: str) -> bytes:
-    """Return a picture's bytes as stored: as they are if RGB, else converted to an RGB PNG.
+    """Return a picture's bytes as stored: as they are if RGB, else converted to an RGB PNG; see `opened`."""
+    image = opened(data, size, where)
+    return data if image.mode == "RGB" else png(image.convert("RGB"))
+
+
+def opened(data: bytes, size: tuple[int, int] | None, where: str) -> Image.Image:
+    """Return a picture, decoded.
 
     Args:
         data: Bytes of the file.
@@ -35,13 +41,11 @@ def picture(data: bytes, size: tuple[int, int] | None, where: str) -> bytes:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            if size is not None and image.size != size:
-                raise ValueError(
-                    f"expected pictures of {size[0]}x{size[1]}, got {image.width}x{image.height}: {where}"
-                )
-            return data if image.mode == "RGB" else png(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"expected a picture, got {len(data)} bytes that do not open: {where}") from error
+    if size is not None and image.size != size:
+        raise ValueError(f"expected pictures of {size[0]}x{size[1]}, got {image.width}x{image.height}: {where}")
+    return image
 
 
 def png(image: Image.Image) -> bytes:
