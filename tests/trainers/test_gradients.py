@@ -179,9 +179,7 @@ def rows_of(trainer: Any) -> list[dict[str, Any]]:
     return [*trainer.train_dataset.forget, *trainer.train_dataset.retain]
 
 
-@pytest.mark.parametrize(
-    ("form", "name"), [(form, name) for form, (method, *_) in FORMS.items() for _, name in toy.everywhere([method])]
-)
+@pytest.mark.parametrize(("form", "name"), toy.everywhere(FORMS, lambda form: FORMS[form][0]))
 def test_t_grad_of_a_step_away_from_the_base_model_reaches_all_weights(form: str, name: str, tmp_path: Path) -> None:
     method, options, rows, slopes = FORMS[form]
     data = toy.rows(name)

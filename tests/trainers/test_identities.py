@@ -67,9 +67,7 @@ def test_t_id_it_is_the_other_method_to_the_bit(method: str, name: str, after: A
     assert toy.same(start, wanted)
 
 
-@pytest.mark.parametrize(
-    ("case", "name"), [(case, name) for case, (method, *_) in ROUNDED.items() for _, name in toy.everywhere([method])]
-)
+@pytest.mark.parametrize(("case", "name"), toy.everywhere(ROUNDED, lambda case: ROUNDED[case][0]))
 def test_t_id_it_is_the_method_of_one_side(case: str, name: str, after: After) -> None:
     method, options, other, others = ROUNDED[case]
     wanted = after(other, name, coupled=False, **others)

@@ -42,9 +42,7 @@ def stepped(trainer: Any, rows: range) -> tuple[float, float]:
     return abs(float(loss.detach())), max(float(slope.abs().max()) for slope in slopes)
 
 
-@pytest.mark.parametrize(
-    ("case", "name"), [(case, name) for case, (method, *_) in CONTENT.items() for _, name in toy.everywhere([method])]
-)
+@pytest.mark.parametrize(("case", "name"), toy.everywhere(CONTENT, lambda case: CONTENT[case][0]))
 def test_t_init_there_is_neither_loss_nor_gradient_until_a_weight_moves(case: str, name: str, tmp_path: Path) -> None:
     method, options, rows = CONTENT[case]
     trainer = prepared(method, name, tmp_path, **options)

@@ -11,7 +11,10 @@ from tests.trainers import toy
 
 @pytest.mark.parametrize(
     ("name", "forget"),
-    [*((name, 0) for name in toy.BACKBONES), *((name, toy.FORGET) for _, name in toy.everywhere(["retrain"]))],
+    [
+        *((name, 0) for name in toy.BACKBONES),
+        *((name, toy.FORGET) for name in toy.names_for("retrain", writers=True, painters=True)),
+    ],
 )
 def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forget: int, tmp_path: Path) -> None:
     data = toy.rows(name)

@@ -198,20 +198,32 @@ def names_for(method: str, *, writers: bool = False, painters: bool = False) -> 
     return tuple(name for name in fitting if name in usual) or tuple(fitting)
 
 
-def everywhere(methods: Iterable[str]) -> list[tuple[str, str]]:
-    """Return every method with every tiny model that it takes, those that write and draw included."""
-    return [(method, name) for method in methods for name in names_for(method, writers=True, painters=True)]
+def everywhere(cases: Iterable[str], method: Callable[[str], str] = str, *, painters: bool = True) -> list[Any]:
+    """Return every case with every tiny model that its method takes; those that `spread` leaves out are slow tests.
+
+    Args:
+        cases: Names of cases, or of methods.
+        method: Gives the method of a case.
+        painters: See `names_for`.
+    """
+    found = []
+    for i, case in enumerate(cases):
+        names = names_for(method(case), writers=True, painters=painters)
+        quick = _one_of_each(names, i)
+        found += [pytest.param(case, name, marks=() if name in quick else pytest.mark.slow) for name in names]
+    return found
 
 
 def spread(methods: Iterable[str]) -> list[tuple[str, str]]:
     """Return every method with one tiny model in turn of each sort: those that tell classes, that write, that draw."""
+    names = {method: names_for(method, writers=True, painters=True) for method in methods}
+    return [(method, name) for i, method in enumerate(names) for name in _one_of_each(names[method], i)]
+
+
+def _one_of_each(names: Iterable[str], turn: int) -> list[str]:
     telling = [name for name in KINDS if name not in (*WRITERS, *PAINTERS)]
-    found = []
-    for i, method in enumerate(methods):
-        names = names_for(method, writers=True, painters=True)
-        sorts = [[name for name in names if name in sort] for sort in (telling, WRITERS, PAINTERS)]
-        found += [(method, some[i % len(some)]) for some in sorts if some]
-    return found
+    sorts = [[name for name in names if name in sort] for sort in (telling, WRITERS, PAINTERS)]
+    return [some[turn % len(some)] for some in sorts if some]
 
 
 def name_for(method: str) -> str:
