@@ -27,6 +27,10 @@ CONTINUOUS: tuple[Kind, ...] = (
 LEVELS = 255
 
 
+class NothingNearError(ValueError):
+    """No input near the forget rows is of another class; nothing was trained."""
+
+
 def continuous_input(batch: Mapping[str, Any]) -> str:
     """Return the name of the model's one input of real numbers.
 

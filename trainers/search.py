@@ -13,6 +13,7 @@ from mubench.hub_builders.folders import read_run, work_folder
 from mubench.hub_builders.load import task_info
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.hub_builders.terms import NonFiniteError
+from mubench.trainers.adversarial import NothingNearError
 from mubench.trainers.judge import find_flags
 from mubench.trainers.metrics import Views
 from mubench.trainers.oracle import validated, validation_score
@@ -122,10 +123,10 @@ class TuneMethod:
         request = self._request(sweep, arguments)
         try:
             folder = unlearn(request)
-        except NonFiniteError:
+        except (NonFiniteError, NothingNearError) as error:
             run = plan_run(request)
             shutil.rmtree(work_folder(request.folder(run), run))
-            return Trial(arguments, [-1.0], note="diverged")
+            return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
         model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
         shutil.rmtree(folder)
         if notes := [*find_flags(validated(model), []), *(["too dear"] if spent > SPENT else [])]:

@@ -204,7 +204,7 @@ def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
     """Do what is left of a sweep: finished runs and rows are recognised and kept.
 
     Raises:
-        NonFiniteError: If runs diverged; all others are done and judged.
+        NonFiniteError: If runs diverged or found nothing to do; all others are done and judged.
     """
     run_sweeps([sweep], workers=workers)
 
@@ -213,7 +213,7 @@ def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
     """Do what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
 
     Raises:
-        NonFiniteError: If runs diverged; all others are done and judged.
+        NonFiniteError: If runs diverged or found nothing to do; all others are done and judged.
     """
     for sweep in sweeps:
         sweep.check()
@@ -224,4 +224,4 @@ def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
             diverged = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
             pool.run([job for sweep in judged for job in sweep.judging()], "judging")
     if diverged:
-        raise NonFiniteError(f"{len(diverged)} runs diverged and have no row: {'; '.join(sorted(diverged))}")
+        raise NonFiniteError(f"{len(diverged)} runs came to nothing and have no row: {'; '.join(sorted(diverged))}")

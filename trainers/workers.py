@@ -16,6 +16,7 @@ import transformers
 from tqdm import tqdm
 
 from mubench.hub_builders.terms import NonFiniteError
+from mubench.trainers.adversarial import NothingNearError
 
 Job = Callable[[], Path | list[Path]]
 
@@ -32,10 +33,10 @@ def quiet() -> None:
 
 
 def _call(job: Job) -> str | None:
-    """Do a job; a run that diverges says so, and does not stop the others."""
+    """Do a job; a run that diverges or finds nothing to do says so, and does not stop the others."""
     try:
         job()
-    except NonFiniteError as error:
+    except (NonFiniteError, NothingNearError) as error:
         return f"{getattr(job, 'method', 'base')} of {getattr(job, 'backbone', '')}: {error}"
     return None
 
@@ -62,7 +63,7 @@ class Workers:
         self.pool.shutdown(cancel_futures=True)
 
     def run(self, jobs: Iterable[Job], title: str) -> list[str]:
-        """Run jobs under a progress bar, and return what the runs that diverged had to say.
+        """Run jobs under a progress bar, and return what the runs that came to nothing had to say.
 
         Any other failure cancels the rest and is raised.
 

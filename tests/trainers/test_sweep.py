@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mubench.hub_builders.terms import NonFiniteError
-from mubench.trainers.methods import METHODS
+from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.recipes import DEFAULTS
 from mubench.trainers.results import read_results
 from mubench.trainers.sweep import Place, Sweep, run_sweep
@@ -145,12 +145,14 @@ def test_all_jobs_are_done_when_none_fails(later):
     assert len(list(folder.iterdir())) == 4
 
 
-def test_a_run_that_diverges_does_not_stop_the_others(sweep, own_walk):
+def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(sweep, own_walk):
     key = ("image_classification", "mini-resnet")
     few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DEFAULTS, key, {**DEFAULTS[key], "neg_grad": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
-        with pytest.raises(NonFiniteError, match="1 runs diverged and have no row: neg_grad of resnet"):
-            run_sweep(replace(sweep, methods=("neg_grad", "finetune"), **few), workers=1)
+        patch.setattr(boundary_shrink, "targets", lambda *_: [])
+        told = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
+        with pytest.raises(NonFiniteError, match=told):
+            run_sweep(replace(sweep, methods=("neg_grad", "boundary_shrink", "finetune"), **few), workers=1)
     methods = {row.method for row in read_results(own_walk.results)}
     assert "finetune" in methods

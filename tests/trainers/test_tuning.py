@@ -11,7 +11,7 @@ from mubench.trainers import search as module
 from mubench.trainers.__main__ import main
 from mubench.trainers.controls import constant
 from mubench.trainers.draws import sweeps_of
-from mubench.trainers.methods import METHODS
+from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.recipes import default_arguments
 from mubench.trainers.search import TuneMethod, validation_score
 from mubench.trainers.spaces import SPACES, OneOf, Times, Whole, space_of
@@ -69,6 +69,15 @@ def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, mo
     assert sorted(path.name for path in own_walk.models.iterdir()) == before
     monkeypatch.setattr(module, "unlearn", None)
     assert read_trials(job(), job.about) == [trial]
+
+
+def test_a_setting_that_finds_nothing_to_do_is_a_trial_and_leaves_nothing(own_walk, monkeypatch):
+    monkeypatch.setattr(boundary_shrink, "targets", lambda *_: [])
+    before = sorted(path.name for path in own_walk.models.rglob("*"))
+    job = TuneMethod([sweep(own_walk)], "boundary_shrink", 1, own_walk.root / "tuning")
+    (trial,) = read_trials(job(), job.about)
+    assert trial == Trial({}, [-1.0], note="nothing near")
+    assert sorted(path.name for path in own_walk.models.rglob("*")) == before
 
 
 def worth(monkeypatch, *values):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.adversarial import CONTINUOUS, nearest, replaced, targets
+from mubench.trainers.adversarial import CONTINUOUS, NothingNearError, nearest, replaced, targets
 from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class AmunTrainer(UnlearningTrainer):
         """Look for the nearest inputs of another class.
 
         Raises:
-            ValueError: If no row has one.
+            NothingNearError: If no row has one.
         """
         self.inputs: dict[int, torch.Tensor] = {}
         found: list[int] = []
@@ -77,7 +77,7 @@ class AmunTrainer(UnlearningTrainer):
             self.classes[index] = classes.cpu()
             found += index[(classes != target.batch["labels"]).cpu()].tolist()
         if not found:
-            raise ValueError(
+            raise NothingNearError(
                 f"expected inputs of another class near the forget rows, got none for all {len(self.classes)}"
             )
         if missing := len(self.classes) - len(found):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.adversarial import CONTINUOUS, signed_step, targets
+from mubench.trainers.adversarial import CONTINUOUS, NothingNearError, signed_step, targets
 from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         """Attack the base model and keep the classes it then names.
 
         Raises:
-            ValueError: If no class changes.
+            NothingNearError: If no class changes.
         """
         self.nearby = torch.empty(len(self.forget_rows), dtype=torch.long)
         changed = 0
@@ -74,7 +74,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
             self.nearby[target.batch["index"].cpu()] = classes.cpu()
             changed += int((classes != target.batch["labels"]).sum())
         if not changed:
-            raise ValueError(
+            raise NothingNearError(
                 f"expected forget rows whose class changes within epsilon {self.args.epsilon}, got none of "
                 f"{len(self.nearby)}"
             )
