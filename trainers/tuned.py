@@ -255,6 +255,7 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
         "amun": Tuned({"learning_rate": 0.00071, "num_train_epochs": 4, "radius": 0.33}, 0.00, 0.60, 1, 8),
         "cf_k": Tuned({"learning_rate": 0.028, "num_train_epochs": 1}, 0.00, 0.63, 0, 8, 1),
         "ssd": Tuned({"alpha": 1.2, "dampening": 0.53}, 0.08, 0.31, 0, 8, 1),
+        "influence": Tuned({"alpha": 2.0, "damping": 0.012}, 0.00, 0.82, 0, 8, 1),
     },
 }
 # fmt: on
