@@ -179,6 +179,7 @@ TUNED: dict[tuple[Kind, str], dict[str, Tuned]] = {
         "neg_grad_plus": Tuned({"learning_rate": 0.025, "num_train_epochs": 3, "alpha": 0.999}, 0.34, 0.37, 0, 2, 3, True),  # noqa: E501
         "eu_k": Tuned({"learning_rate": 0.01, "num_train_epochs": 6, "blocks": "encoder.block"}, 0.31, 0.45, 0, 3, 3, True),  # noqa: E501
         "cf_k": Tuned({"learning_rate": 0.055, "num_train_epochs": 3}, 0.00, 0.34, 0, 8, 1),
+        "ssd": Tuned({"alpha": 1.8, "dampening": 0.26}, 0.00, 0.46, 0, 8, 1),
     },
     ("text_classification", "mini-bert"): {
         "finetune": Tuned({"learning_rate": 0.003, "num_train_epochs": 4, "per_device_train_batch_size": 16}, 0.00, 0.30, 0, 13, 6, True),  # noqa: E501
