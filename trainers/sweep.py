@@ -204,7 +204,7 @@ def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
     """Do what is left of a sweep: finished runs and rows are recognised and kept.
 
     Raises:
-        NonFiniteError: If runs diverged or found nothing to do; all others are done and judged.
+        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
     """
     run_sweeps([sweep], workers=workers)
 
@@ -213,15 +213,15 @@ def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
     """Do what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
 
     Raises:
-        NonFiniteError: If runs diverged or found nothing to do; all others are done and judged.
+        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
     """
     for sweep in sweeps:
         sweep.check()
     with Workers(workers) as pool:
-        diverged = pool.run([job for sweep in sweeps for job in sweep.references()], "references")
+        failed = pool.run([job for sweep in sweeps for job in sweep.references()], "references")
         judged = [sweep for sweep in sweeps if sweep.seeds]
-        if judged and not diverged:
-            diverged = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
+        if judged and not failed:
+            failed = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
             pool.run([job for sweep in judged for job in sweep.judging()], "judging")
-    if diverged:
-        raise NonFiniteError(f"{len(diverged)} runs came to nothing and have no row: {'; '.join(sorted(diverged))}")
+    if failed:
+        raise NonFiniteError(f"{len(failed)} runs came to nothing and have no row: {'; '.join(sorted(failed))}")

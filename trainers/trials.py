@@ -24,7 +24,8 @@ class Trial:
         values: For every task and draw that it was run on S, or where that is 0 how far the worst of its parts lies
             beyond 1: 0 down to -1.
         passes: Forward and backward passes, as a share of retraining.
-        note: Why a value is -1: ``diverged``, ``too dear``, a flag of the model, or nothing.
+        note: Why a value is -1: ``diverged``, ``nothing near`` (of another class), ``too dear``, a flag of the model,
+            or nothing.
     """
 
     arguments: dict[str, Any]

@@ -33,7 +33,7 @@ def quiet() -> None:
 
 
 def _call(job: Job) -> str | None:
-    """Do a job; a run that diverges or finds nothing to do says so, and does not stop the others."""
+    """Do a job; a run that diverges, or finds no other class near, says so and does not stop the others."""
     try:
         job()
     except (NonFiniteError, NothingNearError) as error:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.adversarial import Scale, Target, continuous_input, nearest, replaced, signed_step, targets
+from mubench.trainers.adversarial import (
+    NothingNearError,
+    Scale,
+    Target,
+    continuous_input,
+    nearest,
+    replaced,
+    signed_step,
+    targets,
+)
 from tests.trainers import toy
 
 F = toy.FORGET
@@ -139,7 +148,7 @@ def test_rows_whose_class_nothing_leaves_stay_and_are_left_out_or_an_error(
     assert 0 < len(stuck) < F and f"for {len(stuck)} of {F} forget rows: left out" in caplog.text
     assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
     same = [{**row, "labels": 0} for row in rows]
-    with pytest.raises(ValueError, match=f"got none for all {F}"):
+    with pytest.raises(NothingNearError, match=f"got none for all {F}"):
         toy.trainer("amun", model, toy.sides(same), tmp_path).train()
 
 

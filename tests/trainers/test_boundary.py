@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.adversarial import targets
+from mubench.trainers.adversarial import NothingNearError, targets
 from mubench.trainers.counter import Counter
 from mubench.trainers.methods.boundary_expand import final_layer
 from tests.trainers import toy
@@ -61,7 +61,7 @@ def test_an_attack_that_changes_no_class_is_an_error(tmp_path: Path) -> None:
         classes = model.eval()(**toy.inputs(rows)).logits.argmax(dim=1)
     known = [{**row, "labels": int(label)} for row, label in zip(rows, classes, strict=True)]
     with pytest.raises(
-        ValueError, match="expected forget rows whose class changes within epsilon 1e-09, got none of 6"
+        NothingNearError, match="expected forget rows whose class changes within epsilon 1e-09, got none of 6"
     ):
         toy.trainer("boundary_shrink", model, toy.sides(known), tmp_path, epsilon=1e-9).train()
 

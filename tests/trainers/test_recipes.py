@@ -37,7 +37,7 @@ def test_no_defaults_are_kept_for_what_is_not_there():
 
 
 FOUND = [(key, method) for key, methods in TUNED.items() for method in methods]
-DRAWS = (1, 2, 3)  # deletion seeds of the third round; the fifth had the first alone, or all
+DRAWS = (1, 2, 3)  # deletion seeds of the third round; later ones had the first alone, or all
 
 
 @pytest.mark.parametrize(("key", "method"), FOUND)
@@ -66,7 +66,7 @@ def test_a_line_says_how_it_was_found(key, method):
 
 # Published trials that no default comes from: it did no worse, or what did better was tried by hand.
 NOT_TAKEN = {
-    ("text_classification", "mini-bert"): ("npo", "wga"),
+    ("text_classification", "mini-bert"): ("neg_grad_plus", "npo", "wga"),
     ("image_pair_classification", "mini-vilt"): ("wga",),
     ("text_generation", "mini-llama"): ("neg_grad_plus", "simnpo"),
 }
@@ -79,6 +79,7 @@ def test_published_trials_are_those_that_the_table_is_made_of(path):
     kind, family, method = re.fullmatch(r"(\w+)-(mini-\w+)-del5-(\w+)", path.stem).groups()
     assert all("deletion seed 0" not in draw for draw in about["draws"])
     best, found = max(trials, key=lambda trial: trial.value), TUNED[kind, family][method]
+    assert best.value <= 0 or len(best.values) == len(about["draws"])
     best = best if best.value > 0 else trials[0]  # where no trial was of use the default stays
     plain = {field.name: field.default for field in dataclasses.fields(METHODS[method].arguments)}
     given = {**plain, **default_arguments(kind, family, method)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,7 +199,7 @@ def names_for(method: str, *, writers: bool = False, painters: bool = False) -> 
 
 
 def everywhere(cases: Iterable[str], method: Callable[[str], str] = str, *, painters: bool = True) -> list[Any]:
-    """Return every case with every tiny model that its method takes; those that `spread` leaves out are slow tests.
+    """Return every case with every tiny model that its method takes; all but one of each sort in turn are slow.
 
     Args:
         cases: Names of cases, or of methods.
@@ -220,7 +220,7 @@ def spread(methods: Iterable[str]) -> list[tuple[str, str]]:
     return [(method, name) for i, method in enumerate(names) for name in _one_of_each(names[method], i)]
 
 
-def _one_of_each(names: Iterable[str], turn: int) -> list[str]:
+def _one_of_each(names: Sequence[str], turn: int) -> list[str]:
     telling = [name for name in KINDS if name not in (*WRITERS, *PAINTERS)]
     sorts = [[name for name in names if name in sort] for sort in (telling, WRITERS, PAINTERS)]
     return [some[turn % len(some)] for some in sorts if some]
