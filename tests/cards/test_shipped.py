@@ -1,6 +1,5 @@
 """The rows that come with the suite are whole, and about the very rows that it builds today."""
 
-import numpy as np
 import pytest
 
 from mubench.cards.__main__ import main
@@ -29,13 +28,13 @@ def test_no_row_is_flagged_and_all_are_of_defaults():
 
 @pytest.mark.parametrize("key", TASKS)
 def test_all_rows_of_a_table_are_judged_against_the_same_models(key):
-    told: dict[str, list[float]] = {}
+    told = {}
     for row in read_results(SHIPPED):
-        for name, metric in row.metrics.items() if row.task == key and not row.control else ():
-            told.setdefault(name, []).append(metric.retrained)
-    known = {name: [value for value in values if value is not None] for name, values in told.items()}
-    assert len(known["score"]) > 10
-    assert {name: max(values) - min(values) for name, values in known.items() if values and np.ptp(values) > 0.01} == {}
+        if row.task == key and not row.control:
+            for name, metric in row.metrics.items():
+                told.setdefault(name, []).extend([] if metric.retrained is None else [metric.retrained])
+    assert len(told["score"]) > 10
+    assert not {name: values for name, values in told.items() if values and max(values) - min(values) > 0.01}
 
 
 @pytest.mark.parametrize("what", ["leaderboard", "matrix"])
