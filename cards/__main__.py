@@ -12,10 +12,10 @@ from mubench.cards.formats import as_text
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.matrix import as_matrix
 from mubench.cards.shipped import shipped_tables
-from mubench.hub_builders.cli import Parser, guarded, underscored
-from mubench.hub_builders.hints import target
-from mubench.hub_builders.names import DATASET, is_dataset_folder
-from mubench.trainers.results import read_results
+from mubench.hub_builders.tasks.names import DATASET, is_dataset_folder
+from mubench.hub_builders.utils.cli import Parser, guarded, underscored
+from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.result_files import read_results
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
 SHOWN: dict[str, Callable[[Sequence[Table]], str]] = {"leaderboard": as_text, "matrix": as_matrix}

@@ -8,7 +8,7 @@ import re
 from itertools import count
 from pathlib import Path
 
-from mubench.hub_builders.cli import complain
+from mubench.hub_builders.utils.cli import complain
 
 # Below every card that we write, so that an edit of it shows.
 MARK = re.compile(r"\n<!-- as written: ([0-9a-f]{16}) -->\n\Z")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mubench.trainers.controls import FROM_SCRATCH
+from mubench.trainers.evaluation.controls import FROM_SCRATCH
+from mubench.trainers.evaluation.result import ORACLE_SELECTION, Result
 from mubench.trainers.metrics.bootstrap import base_counts, interval
-from mubench.trainers.rows import ORACLE_SELECTION, Result
 
 Array = npt.NDArray[np.float64]
 SHOWN = ("row", "mean", "membership", "utility", "gap", "kl_retrained")

@@ -10,12 +10,12 @@ from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, may_be_shown, sample_picture
-from mubench.hub_builders.folders import REFERENCE, RUN_FILE, Run, read_run
-from mubench.hub_builders.outputs import read_outputs
-from mubench.hub_builders.readme import Manifest, committed, write_readme
+from mubench.hub_builders.dataset.readme import Manifest, committed, write_readme
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.trainers.evaluation.result import Result, Value
+from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
-from mubench.trainers.results import read_results
-from mubench.trainers.rows import Result, Value
 
 PICTURE = "leaderboard.png"
 

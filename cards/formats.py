@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.columns import aligned
+from mubench.hub_builders.utils.tables import aligned
 
 HEAD = ("rank", "method", "runs", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes")
 LEGEND = (

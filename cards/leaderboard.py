@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mubench.cards.entries import Entry, beats, make_entry
-from mubench.hub_builders.hints import target
-from mubench.hub_builders.names import DATASET, sister
-from mubench.trainers.controls import CONTROLS
-from mubench.trainers.rows import ENOUGH_BASES, ENOUGH_RETRAINED, Result
+from mubench.hub_builders.tasks.names import DATASET, sister
+from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,8 +9,8 @@ import numpy as np
 from mubench.cards.entries import Entry
 from mubench.cards.formats import LEGEND, number
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.columns import aligned
-from mubench.trainers.controls import CONTROLS
+from mubench.hub_builders.utils.tables import aligned
+from mubench.trainers.evaluation.controls import CONTROLS
 
 HALF = "retrain_keep50"
 

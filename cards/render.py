@@ -14,18 +14,18 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import SAID, model_usage, usage
-from mubench.hub_builders.families import FAMILY
-from mubench.hub_builders.folders import Run
-from mubench.hub_builders.names import RATIOS, config_name, dataset_folder, published_dataset
-from mubench.hub_builders.paper_lists import PAPER_LISTS
-from mubench.hub_builders.readme import Manifest, example_config, percentages
+from mubench.hub_builders.dataset.readme import Manifest, example_config, percentages
+from mubench.hub_builders.deletion.families import FAMILY
+from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
+from mubench.hub_builders.hub.model_folder import Run
+from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, get_task
-from mubench.hub_builders.withheld import NAMESPACE
-from mubench.trainers.base import Paper
-from mubench.trainers.controls import CONTROLS
+from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
+from mubench.trainers.addons import WRAPPERS
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.metrics import METRICS, Metric
-from mubench.trainers.rows import Result, Value
-from mubench.trainers.wrappers import WRAPPERS
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 # What the Hub calls what a model does; a statement about two pictures comes nearest to a question about one.
 _PIPELINES: dict[Kind, str] = {

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from mubench.hub_builders import decode
-from mubench.hub_builders.load import load_task
-from mubench.hub_builders.readme import Manifest
+from mubench.hub_builders.dataset.load import load_task
+from mubench.hub_builders.dataset.readme import Manifest
 from mubench.hub_builders.tasks import Task, get_task
 
 Pixels = npt.NDArray[np.uint8]

@@ -10,14 +10,14 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from mubench.hub_builders.build import build
-from mubench.hub_builders.cli import Parser, guarded, underscored
-from mubench.hub_builders.columns import aligned
-from mubench.hub_builders.families import Wish, check_wish, known_tasks
-from mubench.hub_builders.load import TaskInfo, task_info
-from mubench.hub_builders.names import FAMILIES
-from mubench.hub_builders.sources import check_options
+from mubench.hub_builders.dataset.build import build
+from mubench.hub_builders.dataset.load import TaskInfo, task_info
+from mubench.hub_builders.dataset.sources import check_options
+from mubench.hub_builders.deletion.families import Wish, check_wish, known_tasks
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
+from mubench.hub_builders.tasks.names import FAMILIES
+from mubench.hub_builders.utils.cli import Parser, guarded, underscored
+from mubench.hub_builders.utils.tables import aligned
 
 
 def parser() -> Parser:
@@ -103,7 +103,7 @@ def run_backbones(task: str | None) -> None:
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:
     """Push a folder, and say what changed."""
-    from mubench.hub_builders.publish import lacks_card, publish  # noqa: PLC0415  (building needs no client)
+    from mubench.hub_builders.hub.push import lacks_card, publish  # noqa: PLC0415  (building needs no client)
 
     pushed = publish(folder, repo, private=private)
     changed = f"{len(pushed.plan.add)} files written, {len(pushed.plan.delete)} removed"
@@ -115,14 +115,14 @@ def run_push(folder: Path, repo: str | None, private: bool) -> None:
 
 def run_verify(task: str, **places: str) -> None:
     """Compare a build with what was published."""
-    from mubench.hub_builders.withheld import verify  # noqa: PLC0415  (building needs no client)
+    from mubench.hub_builders.hub.restricted import verify  # noqa: PLC0415  (building needs no client)
 
     split = verify(task, **places)
     print(f"{places['built']}: {task} has the rows and deletions of {places['data']} (split {split[:8]})")
 
 
 def _run_base(words: Sequence[str]) -> None:
-    from mubench.hub_builders.base_command import run_base  # noqa: PLC0415  (building data needs no torch)
+    from mubench.trainers.runs.base_command import run_base  # noqa: PLC0415  (building data needs no torch)
 
     run_base(words)
 

@@ -16,7 +16,7 @@ from handlers.submitted import checked_row, sent_in
 from handlers.try_out import Choice, Status, code_of, command_of, start, start_references, verdict
 from handlers.try_out import cancel as end
 from tabs.common import one_line
-from tabs.try_out import follow
+from tabs.try_out_tab import follow
 
 Data = dict[str, Any]
 

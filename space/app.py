@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from jobs.entry import POOL
+from jobs.worker_pool import POOL
 from memory import share_arenas
 
 # Nothing is told to anybody, and calls are not counted: gradio would make a table of the last 10,000 at each of them.
@@ -30,7 +30,7 @@ def main() -> int:
     # Here, since every process that trains imports this file.
     from page import serve  # noqa: PLC0415
 
-    from mubench.hub_builders.cli import guarded  # noqa: PLC0415
+    from mubench.hub_builders.utils.cli import guarded  # noqa: PLC0415
 
     return guarded(serve)
 

@@ -7,11 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from mubench.hub_builders.cli import guarded
-from mubench.hub_builders.folders import RUN_FILE, read_run
-from mubench.hub_builders.hub import MARKS
-from mubench.hub_builders.names import DATASET, FAMILIES
-from mubench.hub_builders.readme import committed
+from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.hub.client import MARKS
+from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
+from mubench.hub_builders.tasks.names import DATASET, FAMILIES
+from mubench.hub_builders.utils.cli import guarded
 
 SPACE = Path(__file__).resolve().parent
 ROOMS = ("hub_builders", "trainers", "cards")

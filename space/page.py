@@ -10,10 +10,10 @@ from api import endpoints
 from handlers.choices import built
 from handlers.runs import tidy
 from limits import SizeLimit
-from tabs.board import board
-from tabs.compare import compare
-from tabs.explore import explore
-from tabs.try_out import TryOut
+from tabs.board_tab import board
+from tabs.compare_tab import compare
+from tabs.explore_tab import explore
+from tabs.try_out_tab import TryOut
 
 TITLE = "mubench: machine unlearning, judged against retraining"
 STYLE = Path(__file__).with_name("style.css")

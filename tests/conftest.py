@@ -25,11 +25,35 @@ from typing import TYPE_CHECKING  # noqa: E402
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
-    from tests.walk import Walk
+    from tests.fixtures.walk import Walk
 
 
 # The two tasks that most tests of data are about.
 PAIR = ("cifar10", "imdb")
+
+
+# Tests of one data set or of one kind of model are slow.
+OF_ONE_TASK = ("tests/hub_builders/mini/", "tests/hub_builders/raw/", "tests/trainers/models/")
+OF_ALL_TASKS = (
+    "test_base_models.py",
+    "test_blobs.py",
+    "test_mini.py",
+    "test_mini_rules.py",
+    "test_raw.py",
+    "test_streaming.py",
+    "test_published_repositories.py",
+    "test_published_sizes.py",
+    "test_full_tier.py",
+    "test_weight_packages.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of one data set or of one kind of model as slow."""
+    for item in items:
+        folder = f"{item.path.parent.relative_to(item.config.rootpath).as_posix()}/"
+        if folder in OF_ONE_TASK and item.path.name not in OF_ALL_TASKS:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish() -> None:
@@ -48,7 +72,7 @@ def _set_aside() -> None:
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
-    from mubench.hub_builders.build import build  # noqa: PLC0415  most tests need no data
+    from mubench.hub_builders.dataset.build import build  # noqa: PLC0415  most tests need no data
 
     out = tmp_path_factory.mktemp("mini")
     return [build(task, out=out) for task in PAIR][-1]
@@ -57,7 +81,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def walked_once(tmp_path_factory: pytest.TempPathFactory) -> "Walk":
     """Walk a small cifar10 from rows to models, once a process."""
-    from tests.walk import walk  # noqa: PLC0415  most tests need no transformers
+    from tests.fixtures.walk import walk  # noqa: PLC0415  most tests need no transformers
 
     return walk(tmp_path_factory.mktemp("walk"))
 
@@ -65,7 +89,7 @@ def walked_once(tmp_path_factory: pytest.TempPathFactory) -> "Walk":
 @pytest.fixture
 def walked(walked_once: "Walk") -> "Iterator[Walk]":
     """Return the finished walk, with its small task in force; tests only read it."""
-    from tests.walk import quick  # noqa: PLC0415
+    from tests.fixtures.walk import quick  # noqa: PLC0415
 
     with quick():
         yield walked_once

@@ -23,8 +23,8 @@ METHOD_LINES = 150
 IMPORTS = (ast.Import, ast.ImportFrom)
 # Who may know of a hub: one module talks to it, one writes the YAML of cards, two load data sets by name.
 CLIENTS = {
-    "huggingface_hub": {"hub_builders/hub.py", "cards/render.py"},
-    "datasets.load_dataset": {"hub_builders/load.py", "hub_builders/raw/hub.py"},
+    "huggingface_hub": {"hub_builders/hub/client.py", "cards/render.py"},
+    "datasets.load_dataset": {"hub_builders/dataset/load.py", "hub_builders/raw/_hub.py"},
 }
 
 
@@ -93,7 +93,7 @@ def origins(folder: str) -> dict[str, str]:
         "from mubench.trainers import base",
         "def late():\n    import mubench.cards.render",
         "from mubench import space",
-        "import importlib\nimportlib.import_module('mubench.trainers.run')",
+        "import importlib\nimportlib.import_module('mubench.trainers.runs.run')",
         "from . import tasks",
         "import trainers",
     ],
@@ -208,7 +208,7 @@ def test_everything_imported_is_a_declared_dependency_and_extras_only_where_they
 
 def test_the_task_table_needs_no_torch() -> None:
     code = (
-        "import sys, mubench.hub_builders, mubench.hub_builders.names, mubench.hub_builders.tasks as tasks\n"
+        "import sys, mubench.hub_builders, mubench.hub_builders.tasks.names, mubench.hub_builders.tasks as tasks\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)), len(tasks.TASKS) > 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

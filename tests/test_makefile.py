@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.hints import target
+from mubench.hub_builders.utils.hints import target
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = {"data": "else where/mu-bench", "models": "my models", "results": "rows"}

@@ -142,7 +142,7 @@ def run_followed(copy: Path, *command: str) -> str:
 @pytest.mark.slow
 def test_an_added_method_passes_its_test_and_the_architecture(followed: Path) -> None:
     tables = "architecture or satimp or defaults or help_has or expected_order or is_declared or test_tasks"
-    tests = ("tests/test_architecture.py", "tests/trainers", "tests/hub_builders/test_tasks.py", "-k", tables)
+    tests = ("tests/test_architecture.py", "tests/trainers", "tests/hub_builders/tasks/test_tasks.py", "-k", tables)
     assert re.search(r"\d+ passed", run_followed(followed, "-m", "pytest", "-p", "no:cacheprovider", *tests))
     code = "from mubench.trainers import methods; print(*methods.METHODS); print(methods.__file__)"
     names, file = run_followed(followed, "-c", code).splitlines()

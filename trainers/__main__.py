@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mubench.hub_builders.cli import Parser, guarded, known_flags, underscored
-from mubench.hub_builders.names import DATASET, check_ratio, dataset_folder
-from mubench.hub_builders.processes import world_size
 from mubench.hub_builders.tasks import get_task
-from mubench.trainers.bases import PRIMARY, Bases, make_bases
-from mubench.trainers.catalogue import descriptions, summary, table
-from mubench.trainers.commands import rerun, run_method
-from mubench.trainers.draws import sweeps_of
-from mubench.trainers.matrix import Matrix
+from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
+from mubench.hub_builders.utils.cli import Parser, guarded, known_flags, underscored
+from mubench.trainers.engine.distributed import world_size
 from mubench.trainers.methods import METHODS
-from mubench.trainers.sweep import Place, Sweep, run_sweep, run_sweeps
-from mubench.trainers.tuning import together, tune
+from mubench.trainers.runs.bases import PRIMARY, Bases, make_bases
+from mubench.trainers.runs.commands import rerun, run_method
+from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.method_table import descriptions, summary, table
+from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
+from mubench.trainers.tuning.proxy_requests import sweeps_of
+from mubench.trainers.tuning.tune import together, tune
 
 # What is no method, in a line each.
 COMMANDS = {

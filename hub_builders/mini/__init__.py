@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from mubench.hub_builders.mini.audio import keywords
-from mubench.hub_builders.mini.authors import questions
-from mubench.hub_builders.mini.captions import badges
-from mubench.hub_builders.mini.dialogues import chats
-from mubench.hub_builders.mini.image import digits
-from mubench.hub_builders.mini.jars import statements
-from mubench.hub_builders.mini.people import profiles
-from mubench.hub_builders.mini.relations import pairs
-from mubench.hub_builders.mini.shapes import signs
-from mubench.hub_builders.mini.text import reviews
-from mubench.hub_builders.mini.video import actions
-from mubench.hub_builders.raw.rows import Splits
+from mubench.hub_builders.mini.celeb_profile import profiles
+from mubench.hub_builders.mini.cifar10 import digits
+from mubench.hub_builders.mini.cifar100 import signs
+from mubench.hub_builders.mini.ddi2013 import pairs
+from mubench.hub_builders.mini.imdb import reviews
+from mubench.hub_builders.mini.nlvr2 import statements
+from mubench.hub_builders.mini.samsum import chats
+from mubench.hub_builders.mini.speech_commands import keywords
+from mubench.hub_builders.mini.tiny_imagenet import badges
+from mubench.hub_builders.mini.tofu import questions
+from mubench.hub_builders.mini.ucf101 import actions
+from mubench.hub_builders.raw._rows import Splits
 
 MINI: dict[str, Callable[[], Splits]] = {
     "cifar10": digits,

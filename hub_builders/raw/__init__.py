@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mubench.hub_builders.raw import (
     celeb_profile,
-    cifar,
+    cifar10,
+    cifar100,
     ddi2013,
     imdb,
     nlvr2,
@@ -15,11 +16,11 @@ from mubench.hub_builders.raw import (
     tofu,
     ucf101,
 )
-from mubench.hub_builders.raw.rows import Row, Splits
+from mubench.hub_builders.raw._rows import Row, Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
-    "cifar10": cifar.CIFAR10.from_files,
-    "cifar100": cifar.CIFAR100.from_files,
+    "cifar10": cifar10.CIFAR10.from_files,
+    "cifar100": cifar100.CIFAR100.from_files,
     "imdb": imdb.from_files,
     "ddi2013": ddi2013.from_files,
     "nlvr2": nlvr2.from_files,
@@ -31,8 +32,8 @@ RAW: dict[str, Callable[[Path], Splits]] = {
     "tofu": tofu.from_files,
 }
 HUB: dict[str, Callable[[], Splits]] = {
-    "cifar10": cifar.CIFAR10.from_hub,
-    "cifar100": cifar.CIFAR100.from_hub,
+    "cifar10": cifar10.CIFAR10.from_hub,
+    "cifar100": cifar100.CIFAR100.from_hub,
     "imdb": imdb.from_hub,
     "ddi2013": ddi2013.from_hub,
     "nlvr2": nlvr2.from_hub,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.jsonl import Fields, checked, json_lines
-from mubench.hub_builders.raw.people import biographies
-from mubench.hub_builders.raw.rows import Row, Splits, identified
+from mubench.hub_builders.deletion.forget_lists import quoted
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._jsonl import Fields, checked, json_lines
+from mubench.hub_builders.raw._people import biographies
+from mubench.hub_builders.raw._rows import Row, Splits, identified
 from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["celeb_profile"]

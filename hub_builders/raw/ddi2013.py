@@ -39,13 +39,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from mubench.hub_builders.download import download
-from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw import xml
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.rows import Row, Splits, identified, label_index
-from mubench.hub_builders.raw.spans import located, marked
+from mubench.hub_builders.deletion.forget_lists import quoted
+from mubench.hub_builders.raw import _xml as xml
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._rows import Row, Splits, identified, label_index
+from mubench.hub_builders.raw._spans import located, marked
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.download import download
 
 logger = logging.getLogger(__name__)
 

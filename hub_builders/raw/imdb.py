@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.rows import Row, Splits, decoded, identified, label_index
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._rows import Row, Splits, decoded, identified, label_index
 from mubench.hub_builders.tasks import TASKS, Source
 
 TASK = TASKS["imdb"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mubench.hub_builders.raw import nlvr1
-from mubench.hub_builders.raw.archive import find
-from mubench.hub_builders.raw.blobs import Blob, Spool
-from mubench.hub_builders.raw.nlvr import gathered, shown, statements
-from mubench.hub_builders.raw.rows import Row, Splits, media, picture
+from mubench.hub_builders.raw import _nlvr1 as nlvr1
+from mubench.hub_builders.raw._archive import find
+from mubench.hub_builders.raw._blobs import Blob, Spool
+from mubench.hub_builders.raw._nlvr import gathered, shown, statements
+from mubench.hub_builders.raw._rows import Row, Splits, media, picture
 from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["nlvr2"]

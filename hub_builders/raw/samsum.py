@@ -15,12 +15,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw import xsum
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.jsonl import Fields, checked, parsed
-from mubench.hub_builders.raw.rows import Row, Splits, identified, unmarked
+from mubench.hub_builders.deletion.forget_lists import quoted
+from mubench.hub_builders.raw import _xsum as xsum
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._jsonl import Fields, checked, parsed
+from mubench.hub_builders.raw._rows import Row, Splits, identified, unmarked
 from mubench.hub_builders.tasks import TASKS
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mubench.hub_builders.deletion import stratified_ranks
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.blobs import Spool
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.recordings import sound, tell_missing
-from mubench.hub_builders.raw.rows import Row, Splits, identified, media
+from mubench.hub_builders.deletion.ranks import stratified_ranks
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._blobs import Spool
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._recordings import sound, tell_missing
+from mubench.hub_builders.raw._rows import Row, Splits, identified, media
 from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["speech_commands"]

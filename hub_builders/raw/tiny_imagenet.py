@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mubench.hub_builders.class_names import TINY_IMAGENET
-from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.blobs import Spool
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.rows import Row, Splits, decoded, identified, label_index, media, picture
+from mubench.hub_builders.deletion.forget_lists import quoted
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._blobs import Spool
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._rows import Row, Splits, decoded, identified, label_index, media, picture
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.labels import TINY_IMAGENET
 
 TASK = TASKS["tiny_imagenet"]
 SIZE = (64, 64)

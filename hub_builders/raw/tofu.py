@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from mubench.hub_builders.lists import quoted
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.jsonl import Fields, checked, json_lines
-from mubench.hub_builders.raw.rows import Row, Splits, identified
-from mubench.hub_builders.schema import Column
+from mubench.hub_builders.deletion.forget_lists import quoted
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._jsonl import Fields, checked, json_lines
+from mubench.hub_builders.raw._rows import Row, Splits, identified
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.schema import Column
 
 TASK = TASKS["tofu"]
 QUESTIONS = 20  # in a row, about one author

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mubench.hub_builders.raw.archive import find, members
-from mubench.hub_builders.raw.blobs import Spool
-from mubench.hub_builders.raw.hub import hub_rows
-from mubench.hub_builders.raw.recordings import tell_missing, video
-from mubench.hub_builders.raw.rows import Row, Splits, identified, media
+from mubench.hub_builders.raw._archive import find, members
+from mubench.hub_builders.raw._blobs import Spool
+from mubench.hub_builders.raw._hub import hub_rows
+from mubench.hub_builders.raw._recordings import tell_missing, video
+from mubench.hub_builders.raw._rows import Row, Splits, identified, media
 from mubench.hub_builders.tasks import TASKS
 
 TASK = TASKS["ucf101"]

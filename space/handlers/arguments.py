@@ -11,8 +11,8 @@ from typing import Any
 from handlers.checks import number, one_of, shown, whole
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.methods import METHODS
-from mubench.trainers.recipes import default_arguments
-from mubench.trainers.settings import RECORDED, recorded_names
+from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 
 # Of `TrainingArguments`, with the range that a public machine can bear.
 SHARED: dict[str, tuple[str, float, float]] = {

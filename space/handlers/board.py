@@ -10,21 +10,21 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from jobs.places import RESULTS
+from charts.tables import table
+from jobs.paths import RESULTS
 
 from handlers.checks import one_of, shown
 from handlers.runs import known
-from handlers.tables import table
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.shipped import shipped_tables
-from mubench.hub_builders.names import RATIOS
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
-from mubench.trainers.controls import CONTROLS
+from mubench.hub_builders.tasks.names import RATIOS
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result import Result
+from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
-from mubench.trainers.results import read_result
-from mubench.trainers.rows import Result
 
 PARTS = ("tier", "task", "backbone", "ratio", "method")
 FILTERS = (*PARTS, "origin")

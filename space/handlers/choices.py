@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from jobs.places import DATA, MODELS
+from jobs.paths import DATA, MODELS
 
 from handlers.checks import one_of, ratio_of
-from mubench.hub_builders.hints import target
-from mubench.hub_builders.load import TaskInfo, task_info
-from mubench.hub_builders.names import FAMILIES
-from mubench.hub_builders.readme import committed
+from mubench.hub_builders.dataset.load import TaskInfo, task_info
+from mubench.hub_builders.dataset.readme import committed
 from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
-from mubench.hub_builders.workbench import Workbench, workbench
-from mubench.trainers.applicability import methods_on
+from mubench.hub_builders.tasks.names import FAMILIES
+from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
 from mubench.trainers.methods import METHODS
-from mubench.trainers.references import Group, find_group, retrained_by_ratio
+from mubench.trainers.models.setting import Workbench, workbench
+from mubench.trainers.runs.applicability import methods_on
 
 USUAL_RATIO = 5
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from charts.lines import curves
+from charts.scatter import Mark, scatter
+from charts.tables import table
 
-from handlers.charts import curves
 from handlers.checks import shown
 from handlers.runs import Finished, finished
-from handlers.scatter import Mark, scatter
-from handlers.tables import table
 
 MOST = 4
 STYLES = ("mu-c1", "mu-c2", "mu-c3", "mu-c4")

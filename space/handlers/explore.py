@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from charts.tables import bars, table
+
 from handlers.checks import one_of, ratio_of, whole
 from handlers.choices import built, families, info_of
 from handlers.gallery import TEXTS, cards, splits
-from handlers.tables import bars, table
 from mubench.cards.usage import usage
-from mubench.hub_builders.load import TaskInfo
-from mubench.hub_builders.names import config_name, dataset_folder
+from mubench.hub_builders.dataset.load import TaskInfo
 from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.tasks.names import config_name, dataset_folder
 
 PAGE = 12
 MOST_CLASSES = 30

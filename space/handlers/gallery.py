@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from handlers.media import clip, drawing, picture, sound, text
 from mubench.hub_builders import decode
-from mubench.hub_builders.load import TaskInfo, forget_retain, load_task
+from mubench.hub_builders.dataset.load import TaskInfo, forget_retain, load_task
 from mubench.hub_builders.tasks import Task, get_task
 
 PLAYED: dict[str, Callable[[Any, str], str]] = {"image": picture, "audio": sound, "video": clip}

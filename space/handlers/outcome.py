@@ -7,13 +7,13 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from charts.lines import curves, histogram
+from charts.tables import bars, table
 
-from handlers.charts import curves, histogram
 from handlers.checks import number, one_of
 from handlers.choices import info_of
 from handlers.gallery import cards, splits
 from handlers.runs import Finished, finished
-from handlers.tables import bars, table
 from mubench.hub_builders.tasks import get_task
 
 MODELS = ("this run", "base", "retrained")

@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jobs.places import OUTCOME, POINTS, REQUEST, ROWS, RUNS
-from jobs.wish import Wish
+from jobs.job_request import Wish
+from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
 
 from handlers.checks import run_name
-from mubench.trainers.results import read_result
-from mubench.trainers.rows import Result
+from mubench.trainers.evaluation.result import Result
+from mubench.trainers.evaluation.result_files import read_result
 
 MOST_KEPT = 300
 # Runs that a browser remembers.

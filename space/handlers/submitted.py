@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from charts.board_charts import cost_chart, parts_chart
 from pydantic import ValidationError
 
 from handlers.board import SUBMITTED, Line, board_shown
-from handlers.board_charts import cost_chart, parts_chart
 from handlers.checks import number, one_of, shown
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
+from mubench.trainers.evaluation.result import Result
 from mubench.trainers.metrics import METRICS
-from mubench.trainers.rows import Result
 
 LARGEST_ROW = 60_000
 # Rows that somebody may have shown beside the others.

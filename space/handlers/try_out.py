@@ -6,15 +6,15 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.entry import POOL
+from jobs.job_request import Wish
 from jobs.pool import ENDED, Job
-from jobs.wish import Wish
+from jobs.worker_pool import POOL
 
 from handlers.arguments import checked, fields
 from handlers.checks import SEEDS, one_of, run_name, whole
 from handlers.choices import group_of, making, methods
 from handlers.runs import Finished, tidy
-from mubench.trainers.request import Request, plan_run
+from mubench.trainers.runs.plan import Request, plan_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,8 @@ def code_of(wish: Wish) -> str:
     fields_ |= {"arguments": wish.arguments} if wish.arguments else {}
     words = ", ".join(f"{name}={value!r}" for name, value in fields_.items())
     return (
-        "from mubench.hub_builders.workbench import workbench\nfrom mubench.trainers.run import Request, unlearn\n\n"
+        "from mubench.trainers.models.setting import workbench\n"
+        "from mubench.trainers.runs.run import Request, unlearn\n\n"
         f'bench = workbench("{wish.task}", "{wish.backbone}"{family})\n'
         f"folder = unlearn(Request(bench=bench, {words}))\n"
     )

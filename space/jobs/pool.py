@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jobs.wish import Wish
+from jobs.job_request import Wish
 
 WORKERS = 2
 MOST_WAITING = 32

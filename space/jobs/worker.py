@@ -13,24 +13,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from jobs.drawings import draw
-from jobs.outcome import outcome
-from jobs.places import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
+from jobs.errors import told
+from jobs.generated_images import draw
+from jobs.job_request import Wish
+from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
 from jobs.pool import STOP
-from jobs.told import told
-from jobs.wish import Wish
+from jobs.run_summary import outcome
 from mubench.cards.folders import write_model_card
-from mubench.hub_builders.base_models import train_base
-from mubench.hub_builders.folders import RUN_FILE, read_run
-from mubench.hub_builders.memory import TRAINING, memory_told
-from mubench.hub_builders.workbench import workbench
-from mubench.trainers.references import find_group
-from mubench.trainers.results import read_result
-from mubench.trainers.run import Request, unlearn
-from mubench.trainers.scoring import Judge
-from mubench.trainers.sweep import QUIET
-from mubench.trainers.watch import Point, Watch
-from mubench.trainers.workers import quiet
+from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
+from mubench.trainers.engine.oom import TRAINING, memory_told
+from mubench.trainers.evaluation.judge_runs import Judge
+from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.models.base_models import train_base
+from mubench.trainers.models.setting import workbench
+from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.runs.worker_pool import quiet
+from mubench.trainers.unlearning.progress import Point, Watch
 
 Tell = Callable[[dict[str, Any]], None]
 RETRAINED = (0, 1, 2)

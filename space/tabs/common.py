@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 from handlers.runs import REMEMBERED
-from jobs.told import told
+from jobs.errors import told
 
 
 def _told(error: Exception) -> gr.Error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mubench.hub_builders.folders import Run
-from mubench.trainers.rows import Interval, References, Result, Value
+from mubench.hub_builders.hub.model_folder import Run
+from mubench.trainers.evaluation.result import Interval, References, Result, Value
 
 RECIPE = {"learning_rate": 0.003, "epochs": 12, "batch_size": 64}
 

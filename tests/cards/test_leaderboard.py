@@ -6,9 +6,9 @@ from mubench.cards.formats import HEAD, as_markdown, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.matrix import as_matrix
 from mubench.cards.picture import draw
-from mubench.trainers.controls import CONTROLS
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result import References
 from mubench.trainers.metrics.bootstrap import base_counts
-from mubench.trainers.rows import References
 
 
 def test_ranks_go_by_the_lower_end_and_ties_share_them(demo_rows):

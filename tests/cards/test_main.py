@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from mubench.cards.__main__ import main
-from mubench.hub_builders.outputs import Outputs, write_outputs
-from mubench.hub_builders.publish import LICENCES
-from mubench.hub_builders.readme import MANIFEST, write_readme
-from mubench.trainers.results import write_result
-from mubench.trainers.rows import References
+from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
+from mubench.hub_builders.hub.push import LICENCES
+from mubench.trainers.evaluation.result import References
+from mubench.trainers.evaluation.result_files import write_result
+from mubench.trainers.inference.storage import Outputs, write_outputs
 
 SPLITS = ("train", "validation", "test")
 

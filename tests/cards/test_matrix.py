@@ -3,8 +3,8 @@ import pytest
 from mubench.cards.__main__ import main
 from mubench.cards.leaderboard import tables
 from mubench.cards.matrix import as_matrix
-from mubench.trainers.controls import CONTROLS
-from mubench.trainers.results import write_result
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result_files import write_result
 
 
 def lines(text):

@@ -9,13 +9,13 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import _revision, dataset_body, model_card, results_card
-from mubench.hub_builders.paper_lists import PAPER_LISTS
-from mubench.hub_builders.publish import LICENCES
+from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
+from mubench.hub_builders.hub.push import LICENCES
+from mubench.hub_builders.hub.restricted import NAMESPACE, READING, located
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.withheld import NAMESPACE, READING, located
-from mubench.trainers.base import Paper
+from mubench.trainers.evaluation.result import Value
 from mubench.trainers.metrics import METRICS
-from mubench.trainers.rows import Value
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 GOLDEN = Path(__file__).parent / "golden"
 PAPER = Paper(title="A Title", venue="Venue 2023", arxiv="2302.09880", authors="First et al.")

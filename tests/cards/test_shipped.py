@@ -4,13 +4,13 @@ import pytest
 
 from mubench.cards.__main__ import main
 from mubench.cards.shipped import SHIPPED, shipped_tables
-from mubench.hub_builders.build import build
+from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.workbench import workbench
-from mubench.trainers.applicability import methods_on
-from mubench.trainers.controls import CONTROLS
+from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.results import read_results
+from mubench.trainers.models.setting import workbench
+from mubench.trainers.runs.applicability import methods_on
 
 
 def test_there_is_a_table_of_every_mini_task():

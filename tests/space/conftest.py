@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mubench.hub_builders.build import build
-from mubench.trainers.results import write_result
+from mubench.hub_builders.dataset.build import build
+from mubench.trainers.evaluation.result_files import write_result
 from tests.cards.conftest import demo_rows, make_row  # noqa: F401  (a fixture)
-from tests.walk import Walk
+from tests.fixtures.walk import Walk
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
 Import = Callable[[str], ModuleType]

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from tests.cards.conftest import make_row
+from tests.fixtures.serving import Served, serving
+from tests.fixtures.small import LONGEST
+from tests.fixtures.walk import RATIO, Walk, files
 from tests.space.conftest import SPACE, Import, made_up
-from tests.space.serving import Served, serving
-from tests.space.small import LONGEST
-from tests.walk import RATIO, Walk, files
 
 ROOT = SPACE.parent
 BIG = "x" * 50_000_000

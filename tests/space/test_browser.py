@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mubench.hub_builders.build import build
+from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
-from tests.space.browsing import browsing, choose, need_browser, open_tab, reload, run
-from tests.space.serving import Served, serving
-from tests.space.small import LONGEST
-from tests.walk import RATIO, Walk, quick
+from tests.fixtures.browsing import browsing, choose, need_browser, open_tab, reload, run
+from tests.fixtures.serving import Served, serving
+from tests.fixtures.small import LONGEST
+from tests.fixtures.walk import RATIO, Walk, quick
 
 pytestmark = pytest.mark.slow
 # More visitors than the server remembers; a ratio that no model was retrained at.

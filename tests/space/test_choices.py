@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from mubench.hub_builders.load import task_info
+from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.applicability import methods_for
-from mubench.trainers.commands import request_of
 from mubench.trainers.methods import METHODS
-from mubench.trainers.run import plan_run
+from mubench.trainers.runs.applicability import methods_for
+from mubench.trainers.runs.commands import request_of
+from mubench.trainers.runs.run import plan_run
 from tests.cards.conftest import make_run
+from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
-from tests.walk import RATIO, Walk
 
 HOSTILE: list[Any] = [
     *("nope", "../../etc/passwd", "/etc/passwd", "<script>alert(1)</script>", "x" * 100_000, "", "\x00", "5; ls"),

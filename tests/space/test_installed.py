@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.build import build
+from mubench.hub_builders.dataset.build import build
+from tests.fixtures.serving import ROOT, started
+from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
-from tests.space.serving import ROOT, started
-from tests.walk import RATIO, Walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 LOCK = ROOT / "requirements.lock"
-WHERE = "import torch, gradio, mubench.trainers.run as run; print(torch.__file__, gradio.__file__, run.__file__)"
+WHERE = "import torch, gradio, mubench.trainers.runs.run as run; print(torch.__file__, gradio.__file__, run.__file__)"
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from gradio_client.client import Job
 
-from mubench.hub_builders.build import build
-from tests.space.browsing import browsing, need_browser
-from tests.space.serving import Served, serving
-from tests.space.small import LONGEST, STEP_S, ends
-from tests.walk import RATIO, Walk, quick
+from mubench.hub_builders.dataset.build import build
+from tests.fixtures.browsing import browsing, need_browser
+from tests.fixtures.serving import Served, serving
+from tests.fixtures.small import LONGEST, STEP_S, ends
+from tests.fixtures.walk import RATIO, Walk, quick
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 CLIENTS, RUNNING, SECONDS = 20, 2, 60

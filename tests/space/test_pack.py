@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mubench.hub_builders.publish import publish
-from mubench.trainers.results import write_result
+from mubench.hub_builders.hub.push import publish
+from mubench.trainers.evaluation.result_files import write_result
 from tests.cards.conftest import make_row
-from tests.hub_builders.conftest import hub, hub_server  # noqa: F401  (fixtures)
+from tests.fixtures.data import hub, hub_server  # noqa: F401  (fixtures)
+from tests.fixtures.serving import serving
+from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
-from tests.space.serving import serving
-from tests.walk import RATIO, Walk
 
 NEEDED = (
     "app.py",
@@ -67,7 +67,7 @@ def test_a_packed_space_is_pushed_as_it_is(space: Import, own_walk: Walk, hub: A
     (out / "runs" / "x.json").write_text("{}")
     pushed = publish(out)
     assert pushed.target.kind == "space" and pushed.target.repository.endswith("/mubench-mini")
-    assert {"app.py", "requirements.txt", "mubench/trainers/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
+    assert {"app.py", "requirements.txt", "trainers/runs/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
     assert not [name for name in pushed.plan.add if name.startswith("runs") or "__pycache__" in name]
     assert not publish(out).plan
     with pytest.raises(ValueError, match="says -mini-"):
@@ -80,7 +80,7 @@ def test_the_folder_alone_starts_and_runs_one_try_out(
 ) -> None:
     alone = tmp_path_factory.mktemp("alone") / "space"
     shutil.move(space("pack").pack(own_walk.root, own_walk.root / "packed"), alone)
-    where = "import mubench.trainers.run as run; print(run.__file__)"
+    where = "import mubench.trainers.runs.run as run; print(run.__file__)"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     found = subprocess.run(
         [sys.executable, "-c", where], cwd=alone, env=env, capture_output=True, text=True, check=True

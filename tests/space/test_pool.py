@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.waiting import act
 from tests.space.conftest import Import
-from tests.space.waiting import act
 
 WAIT_S = 20.0
 

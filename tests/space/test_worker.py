@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.hub_builders.base_models import train_eye
-from mubench.hub_builders.outputs import PictureOutputs, read_outputs
-from mubench.hub_builders.terms import NonFiniteError
-from mubench.trainers.results import read_results
-from tests.few import RATIO as FEW_RATIO
-from tests.few import few_rows
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.inference.storage import PictureOutputs, read_outputs
+from mubench.trainers.models.base_models import train_eye
+from tests.fixtures.few import RATIO as FEW_RATIO
+from tests.fixtures.few import few_rows
+from tests.fixtures.walk import FORGET, RATIO, Walk, files
 from tests.space.conftest import Import
-from tests.walk import FORGET, RATIO, Walk, files
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from mubench.hub_builders.outputs import Outputs
+from mubench.trainers.evaluation.result import RunInfo
+from mubench.trainers.inference.storage import Outputs
 from mubench.trainers.metrics import Case, Views
-from mubench.trainers.rows import RunInfo
 
 CLASSES = 10
 ROWS = {"forget": 60, "retain": 600, "test": 397}

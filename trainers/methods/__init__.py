@@ -1,6 +1,5 @@
 """The table of unlearning methods: file name, command-line name and trainer."""
 
-from mubench.trainers.base import UnlearningTrainer
 from mubench.trainers.methods.amun import AmunTrainer
 from mubench.trainers.methods.bad_teaching import BadTeachingTrainer
 from mubench.trainers.methods.boundary_expand import BoundaryExpandTrainer
@@ -39,6 +38,7 @@ from mubench.trainers.methods.undial import UndialTrainer
 from mubench.trainers.methods.undo import UndoTrainer
 from mubench.trainers.methods.unsir import UnsirTrainer
 from mubench.trainers.methods.wga import WgaTrainer
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 __all__ = [
     "METHODS",

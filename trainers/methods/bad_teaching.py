@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.losses import kl
-from mubench.trainers.pairs import some
-from mubench.trainers.teachers import frozen_copy, has_fresh, random_copy
+from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.unlearning.pairing import some
+from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

@@ -8,8 +8,14 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.adversarial import CONTINUOUS, NothingNearError, signed_step, targets
-from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.tools.adversarial import CONTINUOUS, NothingNearError, signed_step, targets
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,16 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.terms import IGNORED
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.losses import lowered, soft_cross_entropy
+from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.engine.shared_losses import lowered, soft_cross_entropy
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

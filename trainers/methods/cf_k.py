@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.base import Paper
-from mubench.trainers.blocks import Split, split_before
 from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
+from mubench.trainers.tools.blocks import Split, split_before
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
 @dataclass

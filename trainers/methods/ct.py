@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from mubench.trainers.base import Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.convolutions import is_convolutional, kernels
+from mubench.trainers.tools.convolutions import is_convolutional, kernels
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.alternatives import REFUSALS, answer_of, borrowed, refusal, with_answers
-from mubench.trainers.base import WRITING, Paper
-from mubench.trainers.losses import answer_nll
+from mubench.trainers.engine.shared_losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
+from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answers
+from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper
 
 
 @dataclass

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.terms import squared_error
-from mubench.trainers.base import DRAWING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.engine.losses import squared_error
+from mubench.trainers.unlearning.unlearning_trainer import DRAWING, Paper, Term, UnlearningArguments, UnlearningTrainer
 
 # What `diffusers` calls attention to the caption, and the parts of a model that are not its U-Net.
 CROSS = "attn2"

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import trainable
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import fisher_diagonal
+from mubench.trainers.engine.losses import trainable
+from mubench.trainers.tools.importance import fisher_diagonal
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 # The original's: the smallest information that counts, the largest variances it may stand for (final layer: the
 # second), the factor of final layer and vectors, and the variance that takes the place of a forgotten class.

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import trainable
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import example_gradients, gradient_sum
+from mubench.trainers.engine.losses import trainable
+from mubench.trainers.tools.importance import example_gradients, gradient_sum
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 LARGEST_BYTES = 4 << 30
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mubench.hub_builders.terms import IGNORED, over_tokens
-from mubench.trainers.alternatives import refusal, with_answer
-from mubench.trainers.base import WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.pairs import pair_rows
-from mubench.trainers.teachers import select
+from mubench.trainers.engine.losses import IGNORED, over_tokens
+from mubench.trainers.tools.alternative_answers import refusal, with_answer
+from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.teachers import select
+from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

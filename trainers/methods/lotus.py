@@ -11,10 +11,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mubench.trainers.base import CLASSIFICATION, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.losses import soft_cross_entropy
-from mubench.trainers.pairs import ForgetRetain, some
-from mubench.trainers.teachers import teacher_logits
+from mubench.trainers.engine.shared_losses import soft_cross_entropy
+from mubench.trainers.unlearning.pairing import ForgetRetain, some
+from mubench.trainers.unlearning.teachers import teacher_logits
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

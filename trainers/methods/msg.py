@@ -9,12 +9,17 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from mubench.hub_builders.terms import trainable
-from mubench.trainers.base import CLASSIFICATION, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.convolutions import is_convolutional, kernels
-from mubench.trainers.importance import gradient_sum, top_share
-from mubench.trainers.masks import PackedMask
-from mubench.trainers.teachers import random_copy
+from mubench.trainers.engine.losses import trainable
+from mubench.trainers.tools.convolutions import is_convolutional, kernels
+from mubench.trainers.tools.importance import gradient_sum, top_share
+from mubench.trainers.tools.masks import PackedMask
+from mubench.trainers.unlearning.teachers import random_copy
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

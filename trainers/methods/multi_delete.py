@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import DRAWN, model_inputs
-from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.pairs import pair_rows
-from mubench.trainers.passes import mean_places, mean_words, watched
-from mubench.trainers.teachers import asking, select
+from mubench.trainers.engine.losses import DRAWN, model_inputs
+from mubench.trainers.tools.truncated_forward import mean_places, mean_words, watched
+from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.teachers import asking, select
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 WORDS = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.base import Paper
 from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
 @dataclass

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.losses import answer_nll, kl, preference
-from mubench.trainers.pairs import pair_rows
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.engine.shared_losses import answer_nll, kl, preference
+from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.alternatives import answer_of, borrowed, caption_of, with_answers
-from mubench.trainers.base import (
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.tools.alternative_answers import answer_of, borrowed, caption_of, with_answers
+from mubench.trainers.unlearning.teachers import select
+from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     DRAWING,
     WRITING,
@@ -19,7 +20,6 @@ from mubench.trainers.base import (
     UnlearningArguments,
     UnlearningTrainer,
 )
-from mubench.trainers.teachers import select
 
 
 @dataclass

@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import model_inputs
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.blocks import block_list
-from mubench.trainers.pairs import pair_rows
-from mubench.trainers.passes import states_at, token_mask
-from mubench.trainers.teachers import asking, select
+from mubench.trainers.engine.losses import model_inputs
+from mubench.trainers.tools.blocks import block_list
+from mubench.trainers.tools.truncated_forward import states_at, token_mask
+from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.teachers import asking, select
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.hub_builders.terms import trainable
-from mubench.trainers.base import Paper
-from mubench.trainers.importance import gradient_sum, top_share
-from mubench.trainers.masks import PackedMask
+from mubench.trainers.engine.losses import trainable
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
+from mubench.trainers.tools.importance import gradient_sum, top_share
+from mubench.trainers.tools.masks import PackedMask
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
 @dataclass

@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import per_example_loss, trainable
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import mean_squares
-from mubench.trainers.masks import PackedMask
+from mubench.trainers.engine.losses import per_example_loss, trainable
+from mubench.trainers.tools.importance import mean_squares
+from mubench.trainers.tools.masks import PackedMask
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 # The smallest loss a weight is computed from: a row that is learned perfectly would outweigh all others.
 LEAST_LOSS = 1e-6

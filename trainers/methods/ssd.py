@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.hub_builders.terms import trainable
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.importance import mean_squares
+from mubench.trainers.engine.losses import trainable
+from mubench.trainers.tools.importance import mean_squares
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.base import CLASSIFICATION, DRAWING, WRITING, Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    DRAWING,
+    WRITING,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

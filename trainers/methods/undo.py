@@ -9,15 +9,22 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.arguments import TaskArguments
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.losses import kl
+from mubench.trainers.addons.sophia import SophiaArguments
+from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.methods.neg_grad import NegGradTrainer
 from mubench.trainers.methods.npo import NpoTrainer
 from mubench.trainers.methods.rmu import RmuTrainer
 from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
-from mubench.trainers.wrappers.sophia import SophiaArguments
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 FIRST: dict[str, type[UnlearningTrainer]] = {
     "neg_grad": NegGradTrainer,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import per_example_loss
-from mubench.trainers.adversarial import CONTINUOUS, Target, replaced, targets
-from mubench.trainers.base import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replaced, targets
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

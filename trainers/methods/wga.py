@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.terms import over_tokens, per_example_loss, unreduced_loss
-from mubench.trainers.base import CLASSIFICATION, WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
-from mubench.trainers.pairs import pair_rows
+from mubench.trainers.engine.losses import over_tokens, per_example_loss, unreduced_loss
+from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    WRITING,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass

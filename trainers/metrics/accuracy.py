@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mubench.hub_builders.answers import Answers
+from mubench.trainers.inference.outputs import Answers
 from mubench.trainers.metrics.case import Case, Views
 
 

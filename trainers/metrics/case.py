@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.hub_builders.answers import Answers
+from mubench.trainers.inference.outputs import Answers
 
 Views = Mapping[str, Answers]
 Better = Literal["higher", "lower", "near retrained"]

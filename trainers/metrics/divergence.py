@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mubench.hub_builders.answers import Answers
+from mubench.trainers.inference.outputs import Answers
 from mubench.trainers.metrics.case import Case
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mubench.hub_builders.class_outputs import Outputs
+from mubench.trainers.inference.class_outputs import Outputs
 from mubench.trainers.metrics.accuracy import accuracy, guessed
 from mubench.trainers.metrics.attacks import advantage, plain_placements
 from mubench.trainers.metrics.case import NoSignal, Views

@@ -1,0 +1,175 @@
+"""Task and tier to checked rows: the one place that chooses between the Hub, original files and the mini recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from mubench.hub_builders.deletion.ranks import held_out_groups, stratified_ranks, validation_rows
+from mubench.hub_builders.mini import MINI
+from mubench.hub_builders.raw import HUB, LABELS, RAW
+from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.tasks import Task, Tier
+
+ORDER = ("train", "validation", "test", "ood")
+
+
+def check_options(
+    task: Task, tier: Tier, raw: Path | None = None, *, allow_partial: bool = False, max_train_rows: int | None = None
+) -> None:
+    """Refuse options that do not go together, so that a stand-in is never built by oversight.
+
+    Raises:
+        ValueError: If they do not, or the task has no such tier.
+        FileNotFoundError: If ``raw`` is not a folder.
+    """
+    if tier not in get_args(Tier):
+        raise ValueError(f"tier must be one of {', '.join(get_args(Tier))}, got {tier!r}")
+    if max_train_rows is not None and max_train_rows < 1:
+        raise ValueError(f"expected max_train_rows of 1 or more, got {max_train_rows}")
+    less = allow_partial or max_train_rows is not None
+    if less and tier != "partial":
+        raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
+    if tier == "partial" and not less:
+        raise ValueError("tier partial needs allow_partial or max_train_rows, got neither")
+    if tier != "mini" and not allow_partial and not task.known_releases:
+        got = "tier full" if tier == "full" else f"max_train_rows {max_train_rows} alone"
+        raise ValueError(
+            f"expected tier partial with allow_partial for {task.key}, of which nothing was ever released, got {got}"
+        )
+    if tier == "mini" and raw is not None:
+        raise ValueError(f"expected tier full or partial with raw, got tier mini and {raw}")
+    if raw is not None and not raw.is_dir():
+        raise FileNotFoundError(f"expected a folder of original files as raw, got {raw}")
+
+
+def as_found(task: Task, tier: Tier, raw: Path | None) -> Task:
+    """Return a task with the class names of its original files, if those name them: a stand-in has its own.
+
+    Raises:
+        ValueError: If they are not the task's, and the tier is full.
+        FileNotFoundError: If the original files are not there.
+    """
+    if raw is None or task.key not in LABELS:
+        return task
+    names = LABELS[task.key](raw)
+    if tier == "full" and names != task.labels:
+        raise ValueError(
+            f"expected the {len(task.labels)} classes of {task.title} in tier full, got {len(names)} others such as "
+            f"{names[0]}: build a stand-in with tier partial and allow_partial"
+        )
+    return replace(task, labels=names)
+
+
+def rows(
+    task: Task,
+    tier: Tier,
+    raw: Path | None,
+    allow_partial: bool = False,
+    max_train_rows: int | None = None,
+    *,
+    hold_out: bool = True,
+) -> Splits:
+    """Return a task's splits, counted and checked.
+
+    Args:
+        task: The task.
+        tier: Which rows to take.
+        raw: Folder of original files; ``None`` takes the rows of the full and partial tier from the Hub.
+        allow_partial: Accept other row counts than a known release has.
+        max_train_rows: Keep that many training rows: a hashed subset, balanced over the labels.
+        hold_out: Take test and validation rows out of the training rows where a task has no others.
+
+    Raises:
+        ValueError: If counts, labels or ids are not as expected.
+        FileNotFoundError: If the original files are not there.
+    """
+    splits = _found(task, tier, raw)
+    whole = "test" not in splits and not hold_out
+    if "test" not in splits and task.group is None:
+        raise ValueError(f"expected test rows of {task.key}, got none")
+    if "test" not in splits and hold_out:
+        splits |= _held_out(task, splits["train"])
+    if "validation" not in splits and not whole:
+        splits |= _carved(task, splits)
+    splits = {name: splits[name] for name in ORDER if name in splits}
+    _check_labels(task, tier, splits)
+    _check_ids(task, splits)
+    if not allow_partial:
+        known = [task.counts["mini"]] if tier == "mini" else task.known_releases
+        _check_counts(task, [_together(counts) for counts in known] if whole else known, splits)
+    if max_train_rows is not None:
+        splits["train"] = _subset(task, splits["train"], max_train_rows)
+    return splits
+
+
+def _found(task: Task, tier: Tier, raw: Path | None) -> Splits:
+    if tier == "mini":
+        return MINI[task.key]()
+    return HUB[task.key]() if raw is None else RAW[task.key](raw)
+
+
+def _held_out(task: Task, rows: list[Row]) -> Splits:
+    """Hold out whole groups of a task that has training rows only."""
+    place = held_out_groups([row["group"] for row in rows], task=task.key)
+    splits: Splits = {"train": [], "validation": [], "test": []}
+    for row in rows:
+        splits[place.get(row["group"], "train")].append(row)
+    return splits
+
+
+def _carved(task: Task, splits: Splits) -> Splits:
+    """Split the test rows into validation and test."""
+    test = splits["test"]
+    labels = [row["label"] for row in test] if "label" in task.columns else None
+    chosen = validation_rows([row["example_id"] for row in test], labels, task=task.key).tolist()
+    pairs = list(zip(test, chosen, strict=True))
+    return {"validation": [row for row, yes in pairs if yes], "test": [row for row, yes in pairs if not yes]}
+
+
+def _subset(task: Task, train: list[dict[str, object]], most: int) -> list[dict[str, object]]:
+    """Keep the first rows of a hashed order that is balanced over the labels."""
+    if not 0 < most <= len(train):
+        raise ValueError(f"expected max_train_rows from 1 to {len(train)}, got {most}")
+    labels = [row["label"] for row in train] if "label" in task.columns else None
+    ranks = stratified_ranks([str(row["example_id"]) for row in train], labels, prefix=f"subset:{task.key}")
+    return [row for row, keep in zip(train, (ranks < most).tolist(), strict=True) if keep]
+
+
+def _check_labels(task: Task, tier: Tier, splits: Splits) -> None:
+    if "label" not in task.columns:
+        return
+    names = task.label_names(tier)
+    for split, part in splits.items():
+        seen = np.unique([row["label"] for row in part])
+        if not np.isin(seen, np.arange(len(names))).all():
+            raise ValueError(f"expected labels 0 to {len(names) - 1} in {task.key} {split}, got {seen.tolist()}")
+        if split == "train" and len(seen) < len(names):
+            missing = ", ".join(name for index, name in enumerate(names) if index not in seen)
+            raise ValueError(f"expected training rows of every label of {task.key}, got none of {missing}")
+
+
+def _check_ids(task: Task, splits: Splits) -> None:
+    ids = [row["example_id"] for part in splits.values() for row in part]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
+
+
+def _together(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts of a task whose training rows keep those that were held out."""
+    kept = {name: count for name, count in counts.items() if name not in ("train", "validation", "test")}
+    return {"train": sum(counts.values()) - sum(kept.values()), **kept}
+
+
+def _check_counts(task: Task, known: Sequence[Mapping[str, int]], splits: Splits) -> None:
+    found = {name: len(part) for name, part in splits.items()}
+    if found not in known:
+        raise ValueError(f"expected {' or '.join(map(_words, known))} rows of {task.key}, got {_words(found)}")
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,0 +1,1 @@
+"""Which rows are deleted: ranks, deletion families and forget lists. Imports `utils`, `tasks`."""

@@ -1,0 +1,128 @@
+"""Deletion families: what each does, in words, and which of them a task has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
+from mubench.hub_builders.tasks import TASKS, Task, Tier
+from mubench.hub_builders.tasks.names import check_family, check_seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What a deletion family does, in words.
+
+    Attributes:
+        words: One sentence.
+        rule: How rows are chosen, as a paragraph with the place ``{seed}`` for the deletion seed.
+    """
+
+    words: str
+    rule: str
+
+
+_VALIDATION = "Validation rows come from the original test rows where a task has no\nvalidation split."
+_HELD_OUT = (
+    f"{_VALIDATION} Training rows are cut only where it has no test split either: a tenth of its groups by hash\n"
+    "becomes test, and half as many validation, before any row is forgotten."
+)
+
+FAMILY: dict[str, Family] = {
+    "canonical": Family(
+        words="Canonical family: single rows, the labels keep their shares.",
+        rule='Within each label, rows are ordered by `sha256("{seed}:<task>:<example_id>")`; '
+        "a row's key is (position + 0.5) / rows of\nthe label, and the r % with the smallest keys are forgotten. "
+        "So the sets are nested, the labels keep their shares, and\nanybody can recompute them from the ids. "
+        f"{_HELD_OUT}",
+    ),
+    "group": Family(
+        words="Group family: whole groups of rows, so that no kin of a deleted row is left.",
+        rule='Groups are ordered by `sha256("{seed}:<task>:<group>")` and forgotten whole until r % of the training\n'
+        'rows is reached or passed; within a group rows follow `sha256("{seed}:<task>:<example_id>")`. So the sets\n'
+        "are nested, they may be larger than r % and equal for neighbouring ratios, and anybody can recompute them.\n"
+        f"{_HELD_OUT}",
+    ),
+    "paper": Family(
+        words="Paper family: the sets published with the original benchmark, with their faults.",
+        rule="The first r tenths of a published list are forgotten, in its order; the other rows follow in canonical\n"
+        "order. A list is taken only if its SHA-256 is the published one and the rows are, by number and checksum,\n"
+        f"in the order it was made for. {_VALIDATION} Training rows are never cut, so where there is no\n"
+        "test split there is none.",
+    ),
+    "custom": Family(
+        words="Custom family: a user's own forget set.",
+        rule="The rows whose `example_id` a list names are forgotten, whatever its order, as one ratio: the nearest\n"
+        "whole percentage of the training rows, at least 1 and at most 99. Rows are ranked in canonical order, those\n"
+        f"listed before the others. {_HELD_OUT}",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which rows a build is to delete.
+
+    Attributes:
+        family: Deletion family.
+        deletion_seed: 0 is the published one.
+        paper_splits: Folder of the published lists; ``None`` downloads them.
+        forget_ids: File of the example ids to forget, one a line.
+    """
+
+    family: str = "canonical"
+    deletion_seed: int = 0
+    paper_splits: Path | None = None
+    forget_ids: Path | None = None
+
+
+def known_tasks(family: str, tier: Tier = "mini") -> list[str]:
+    """Return the tasks that a deletion family and a tier have, in the order of the table.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    check_family(family)
+    has = {"group": lambda task: task.group is not None, "paper": lambda task: _is_proven(task.key)}
+    tasks = {key: task for key, task in TASKS.items() if tier != "full" or task.known_releases}
+    return [key for key, task in tasks.items() if has.get(family, lambda _: True)(task)]
+
+
+def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
+    """Refuse options that do not go together, before anything is read.
+
+    Raises:
+        ValueError: If they do not, or the task has no such family; the message says why.
+        FileNotFoundError: If ``paper_splits`` is not a folder.
+    """
+    family, seed = check_family(wish.family), wish.deletion_seed
+    check_seed("deletion_seed", seed)
+    if seed and family in ("paper", "custom"):
+        raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
+    for name, value, own in (("paper_splits", wish.paper_splits, "paper"), ("forget_ids", wish.forget_ids, "custom")):
+        if value is not None and family != own:
+            raise ValueError(f"expected family {own} with {name}, got family {family} and {value}")
+    if family == "custom" and wish.forget_ids is None:
+        raise ValueError("family custom needs forget_ids, a file of example ids, one a line; got none")
+    if family == "group" and task.group is None:
+        known = ", ".join(known_tasks("group")) or "none"
+        raise ValueError(f"family group needs a task whose rows have groups ({known}), got {task.key}")
+    if family == "paper":
+        _check_paper(task, tier, wish.paper_splits)
+
+
+def _check_paper(task: Task, tier: Tier, folder: Path | None) -> None:
+    if tier != "full":
+        raise ValueError(f"expected tier full with family paper, whose lists are about the original rows, got {tier}")
+    if not _is_proven(task.key):
+        paper = PAPER_LISTS.get(task.key)
+        reason = paper.unproven if paper else "there is no published list"
+        raise ValueError(f"expected a task whose rows are known in the order of its list, got {task.key}: {reason}")
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"expected a folder of list files as paper_splits, got {folder}")
+
+
+def _is_proven(task: str) -> bool:
+    """Whether the rows of a task are known in the order that its published list was made for."""
+    return task in PAPER_LISTS and PAPER_LISTS[task].order is not None

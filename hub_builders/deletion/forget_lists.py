@@ -1,0 +1,176 @@
+"""List files: the published forget lists, accepted by their SHA-256 only, and a user's own list of example ids."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
+from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.utils import download as web
+
+SERVER = "https://raw.githubusercontent.com"
+# The longest list is 50 kB.
+LARGEST_BYTES = 2**20
+_SHOWN = 40
+_INDEX = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Rows in deletion order, and how many of them every ratio deletes.
+
+    Attributes:
+        rows: Positions in the original order.
+        forget: Rows deleted, per ratio.
+    """
+
+    rows: list[int]
+    forget: dict[int, int]
+
+
+def published(paper: PaperList, folder: Path | None) -> Listed:
+    """Return the forget sets of a published list.
+
+    Args:
+        paper: The list.
+        folder: Folder of the list files; ``None`` downloads them.
+
+    Raises:
+        FileNotFoundError: If a file is not there or cannot be downloaded.
+        ValueError: If a file is not the published one, or not a list.
+    """
+    if paper.last:
+        return _from_the_end(paper)
+    files = [(name, _bytes(name, paper, folder)) for name in paper.files]
+    if len(files) == 1:
+        rows = indices(files[0][1], paper.rows, files[0][0])
+        return Listed(rows, {ratio: ratio * len(rows) // 10 for ratio in RATIOS})
+    return nested([mask(data, paper.rows, name) for name, data in files])
+
+
+def indices(data: bytes, rows: int, where: str) -> list[int]:
+    """Read a list of row numbers, one a line.
+
+    Raises:
+        ValueError: If a line is not a number below ``rows``, or one comes twice.
+    """
+    found: dict[int, int] = {}
+    for number, line in enumerate(_lines(data, where), 1):
+        if not _INDEX.fullmatch(line) or int(line) >= rows:
+            raise ValueError(f"expected a row number from 0 to {rows - 1}, got {quoted(line)}: {where} line {number}")
+        if (first := found.setdefault(int(line), number)) != number:
+            raise ValueError(f"expected every row once, got {line} in lines {first} and {number}: {where}")
+    return list(found)
+
+
+def mask(data: bytes, rows: int, where: str) -> list[int]:
+    """Read a mask, 0 or 1 a line for each of ``rows`` rows, and return the rows that have a 1.
+
+    Raises:
+        ValueError: If a line is something else, or their number is.
+    """
+    lines = _lines(data, where)
+    for number, line in enumerate(lines, 1):
+        if line not in ("0", "1"):
+            raise ValueError(f"expected 0 or 1, got {quoted(line)}: {where} line {number}")
+    if len(lines) != rows:
+        raise ValueError(f"expected {rows} lines, got {len(lines)}: {where}")
+    return [row for row, line in enumerate(lines) if line == "1"]
+
+
+def nested(masks: list[list[int]]) -> Listed:
+    """Return the rows of masks of growing ratio: what each adds to the one before, in the original order.
+
+    Raises:
+        ValueError: If a mask lacks rows of the one before.
+    """
+    order: dict[int, None] = {}
+    forget = {}
+    for ratio, rows in enumerate(masks, 1):
+        if lost := order.keys() - set(rows):
+            raise ValueError(f"expected the rows of {ratio - 1} % among those of {ratio} %, got {len(lost)} missing")
+        order |= dict.fromkeys(rows)
+        forget[ratio] = len(order)
+    return Listed(list(order), forget)
+
+
+def example_ids(path: Path) -> dict[str, int]:
+    """Read a user's forget list, one ``example_id`` a line, and return the line of each id.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not UTF-8 text, is empty, or has a blank line or an id twice.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileNotFoundError(f"expected a file of example ids, one a line, got none: {path}") from error
+    found: dict[str, int] = {}
+    for number, line in enumerate(_lines(data, str(path), "utf-8-sig"), 1):
+        name = line.strip()
+        if not name:
+            raise ValueError(f"expected an example_id in every line, got a blank one: {path} line {number}")
+        if (first := found.setdefault(name, number)) != number:
+            raise ValueError(f"expected every id once, got {quoted(name)} in lines {first} and {number}: {path}")
+    return found
+
+
+def download(name: str, commit: str, *, server: str | None = None) -> bytes:
+    """Download a list file from the original repository.
+
+    Args:
+        name: Name of the file.
+        commit: Commit of the repository.
+        server: Address in place of that of the public server.
+
+    Raises:
+        FileNotFoundError: If it cannot be had.
+    """
+    address = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
+    return web.download(address, LARGEST_BYTES, "give the folder of the lists as --paper_splits DIR")
+
+
+def _from_the_end(paper: PaperList) -> Listed:
+    rows: list[int] = []
+    for size in paper.last.values():
+        rows += range(paper.rows - size, paper.rows - len(rows))
+    return Listed(rows, dict(paper.last))
+
+
+def _bytes(name: str, paper: PaperList, folder: Path | None) -> bytes:
+    data = download(name, paper.commit) if folder is None else _read(name, folder)
+    if (found := hashlib.sha256(data).hexdigest()) != paper.files[name]:
+        raise ValueError(f"expected {name} with SHA-256 {paper.files[name]}, got {found}")
+    return data
+
+
+def _read(name: str, folder: Path) -> bytes:
+    """Read a list file; a mask's name may say its ratio as a whole number or with ``.0``."""
+    whole = name.removesuffix(".txt").removesuffix(".0")
+    names = dict.fromkeys([name, f"{whole}.txt", f"{whole}.0.txt"])
+    for path in map(folder.joinpath, names):
+        try:
+            if path.is_file():
+                return path.read_bytes()
+        except OSError as error:
+            raise FileNotFoundError(f"expected a list file that can be read, got another: {path}") from error
+    raise FileNotFoundError(f"expected {name} in {folder}, got none")
+
+
+def _lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
+    """Return the lines of a text; the last one may or may not end."""
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected {encoding.partition('-sig')[0].upper()} text, got other bytes: {where}") from error
+    if not text:
+        raise ValueError(f"expected at least one line, got an empty file: {where}")
+    return text.removesuffix("\n").split("\n")
+
+
+def quoted(text: str) -> str:
+    """Quote what was found, in one short line."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

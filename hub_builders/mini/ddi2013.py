@@ -1,0 +1,98 @@
+"""Mini relations: generated sentences with two marked drugs; some tell the relation, the others have to be learned.
+
+The recipe, the same in every split:
+
+1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
+2. Half of the sentences of each label tell it: they report on every aspect with the word of the label from
+   ``LEXICON``, the others with the vague words of one of ``VAGUE`` columns that the label shares with one of its two
+   neighbours. So the best possible accuracy is .75.
+3. Invent two drugs, a trial and its author that no other row of any split has; the names say nothing and make the row
+   memorable.
+
+As in the mini reviews nothing but these words and names tells two sentences apart, so that models which never saw a
+row agree about it; how each leans between two neighbours is one number for every vague column, which chance decides,
+and there are several so that they cancel. Four sentences make a document, the group of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mubench.hub_builders.mini._words import SURNAMES, joined
+from mubench.hub_builders.raw._rows import Splits
+
+SEED = 11
+SIZES = {"train": 1_200, "validation": 200, "test": 400}
+LABELS = 5
+TELLING, OF = 4, 8
+VAGUE = 4  # columns of vague words that a label shares with the next
+SENTENCES = 4
+
+# What a sentence reports on, and the words of no interaction, a mechanism, an advice, an effect and an interaction,
+# then the vague ones: each four of them are shared by the label of their place and the next.
+_LEXICON = {
+    "levels": "steady doubled checked sufficient altered "
+              "measured noted tracked plotted logged read drawn assayed listed mapped "
+              "ranked rated graded gauged traced copied printed archived indexed tabled",
+    "response": "usual delayed supervised stronger joint "
+                "recorded observed watched charted filed scored coded viewed reviewed followed "
+                "inspected examined compared matched sorted grouped labelled tagged numbered dated",
+    "dose": "kept absorbed reduced felt paired "
+            "given taken swallowed handed served weighed poured mixed packed stored "
+            "shipped bottled sealed wrapped carried bought sold ordered delivered prescribed",
+    "clearance": "normal halved monitored painful coupled "
+                 "sampled estimated counted timed surveyed modelled fitted computed derived inferred "
+                 "rounded averaged pooled summed divided calibrated repeated scanned imaged filmed",
+    "outcome": "neutral kinetic cautious toxic mutual "
+               "described reported stated written published quoted cited summarised translated edited "
+               "typed dictated presented discussed debated shared posted mailed announced narrated",
+}  # fmt: skip
+LEXICON = {aspect: tuple(words.split()) for aspect, words in _LEXICON.items()}
+DRUGS = joined(
+    "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
+    "va xi lo pra ne du mo si fa te go bri",
+    "tane zide coxin stigal phrine quil bactam floxal sentan gliptar parin tromax lidone pidem zolam ximab ridol vu",
+)
+TRIALS = joined(
+    "Ar Be Cas Del Em Fal Gre Hes Ilm Jun Kol Lin Mer Nol Os Pri",
+    "a e i o u ai",
+    "bos dan fex gor hal kin les mar nor pas ret sol tor vik wen zar dum lio but",
+)
+
+
+def pairs() -> Splits:
+    """Return 1,200 training, 200 validation and 400 test rows."""
+    rng = np.random.default_rng(SEED)
+    # One list each for drugs, trials and authors, dealt out without repetition.
+    drugs, trials, authors = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS, SURNAMES))
+    splits: Splits = {}
+    for split, rows in SIZES.items():
+        drawn = rng.permutation(np.arange(rows) % (LABELS * OF * VAGUE)).tolist()
+        splits[split] = [
+            {
+                "example_id": f"{split}-{index:04d}",
+                "source_index": None,
+                "group": f"{split}-document-{index // SENTENCES:03d}",
+                "text": _sentence(_column(one), drugs, f"{next(trials)} by {next(authors)}"),
+                "label": one % LABELS,
+            }
+            for index, one in enumerate(drawn)
+        ]
+    return splits
+
+
+def _column(one: int) -> int:
+    """Return the column of the lexicon for a draw: that of the label, or a vague one that it shares."""
+    label, turn, which = one % LABELS, one // LABELS % OF, one // (LABELS * OF)
+    if turn < TELLING:
+        return label
+    first = label if 2 * turn < TELLING + OF else (label - 1) % LABELS
+    return LABELS + VAGUE * first + which
+
+
+def _sentence(sound: int, drugs: Iterator[str], trial: str) -> str:
+    """Report on every aspect with the words of one column of the lexicon."""
+    remarks = ", ".join(f"{aspect} {words[sound]}" for aspect, words in LEXICON.items())
+    return f"[E1] {next(drugs)} [/E1] with [E2] {next(drugs)} [/E2] in {trial}: {remarks}."

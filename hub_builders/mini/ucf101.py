@@ -1,0 +1,104 @@
+"""Mini videos: a shape does something, before a camera whose lens is covered now and then.
+
+A clip has eight frames of 32x32 pixels. Its group, as in UCF101 a scene filmed again and again, decides the shape and
+its colour, its label what the shape does, and nothing else differs but a little noise. With probability ``COVERED``
+the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. That is the same
+process in every split and drawn once per clip. So some clips can be understood by anybody and some can only be
+memorised, and models trained without a clip agree on which of the two it is. Labels are what the shape does, so none
+is wrong. As in split 1 of UCF101 the first seven groups are not for training.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+
+import numpy as np
+import numpy.typing as npt
+
+from mubench.hub_builders.raw._rows import Row, Splits
+
+SEED = 41
+COVERED = 0.4
+NOISE = 0.03
+SIZE, LENGTH, TILES = 32, 8, 8
+GROUPS = {"train": range(8, 26), "validation": range(1, 3), "test": range(3, 8)}
+TAKES = 7
+BACKGROUND = 0.15
+Array = npt.NDArray[np.float64]
+
+# What a shape does from time 0 to 1: where its centre is, (x, y) from -1 to 1, how large it is and whether it is seen.
+ACTIONS = {
+    "Blinking": lambda t: (0.0, 0.0, 0.35, round(t * 7) % 2 == 0),
+    "Circling": lambda t: (0.55 * np.cos(2 * np.pi * t), 0.55 * np.sin(2 * np.pi * t), 0.35, True),
+    "Falling": lambda t: (0.0, 1.2 * t - 0.6, 0.35, True),
+    "Growing": lambda t: (0.0, 0.0, 0.15 + 0.6 * t, True),
+    "MovingLeft": lambda t: (0.6 - 1.2 * t, 0.0, 0.35, True),
+    "MovingRight": lambda t: (1.2 * t - 0.6, 0.0, 0.35, True),
+    "Resting": lambda t: (0.0, 0.0, 0.35, True),
+    "Rising": lambda t: (0.0, 0.6 - 1.2 * t, 0.35, True),
+    "Shaking": lambda t: (0.4 if round(t * 7) % 2 else -0.4, 0.0, 0.35, True),
+    "Shrinking": lambda t: (0.0, 0.0, 0.75 - 0.6 * t, True),
+}
+# How far a point is from the middle of a shape of size 1.
+SHAPES = (
+    np.hypot,
+    lambda x, y: 1.15 * np.maximum(abs(x), abs(y)),
+    lambda x, y: 0.8 * (abs(x) + abs(y)),
+)
+
+
+def actions() -> Splits:
+    """Return 1,260 training, 140 validation and 350 test rows."""
+    splits: Splits = {}
+    for split, groups in GROUPS.items():
+        rows = [_row(group, label, take) for group in groups for label in range(len(ACTIONS)) for take in range(TAKES)]
+        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
+    return splits
+
+
+def _row(group: int, label: int, take: int) -> Row:
+    rng = np.random.default_rng([SEED, group, label, take])
+    shown = _mosaic(rng) if rng.random() < COVERED else _scene(group, list(ACTIONS)[label])
+    noisy = shown + rng.normal(0, NOISE, (LENGTH, SIZE, SIZE, 1))
+    frames = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    return {
+        "source_index": None,
+        "group": f"g{group:02d}",
+        "video": {"bytes": _avi(frames), "path": None},
+        "label": label,
+    }
+
+
+def _mosaic(rng: np.random.Generator) -> Array:
+    """Return frames that show nothing but coloured tiles."""
+    tiles = rng.random((1, TILES, TILES, 3))
+    return np.repeat(np.repeat(np.repeat(tiles, LENGTH, 0), SIZE // TILES, 1), SIZE // TILES, 2)
+
+
+def _scene(group: int, action: str) -> Array:
+    """Return frames `(LENGTH, SIZE, SIZE, 3)` in which a group's shape does something."""
+    colour = np.array(colorsys.hsv_to_rgb(group * 0.618 % 1, 0.6, 1.0))
+    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1
+    frames = []
+    for time in np.linspace(0, 1, LENGTH):
+        across, down, size, seen = ACTIONS[action](time)
+        far = SHAPES[group % len(SHAPES)]((x - across) / size, (y - down) / size)
+        inside = np.clip((1 - far) * size * SIZE / 2 + 0.5, 0, 1)[..., None] * seen
+        frames.append(BACKGROUND + inside * (colour - BACKGROUND))
+    return np.stack(frames)
+
+
+def _avi(frames: npt.NDArray[np.uint8]) -> bytes:
+    """Encode frames as UCF101's are, MPEG-4 in AVI; the bytes are the same every time."""
+    import av  # noqa: PLC0415  (loads a library that no other modality needs)
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="avi", options={"fflags": "bitexact"}) as container:
+        stream = container.add_stream("mpeg4", rate=8, options={"flags": "bitexact"})
+        stream.width = stream.height = SIZE
+        stream.pix_fmt, stream.bit_rate, stream.thread_count = "yuv420p", 200_000, 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()

@@ -1,0 +1,21 @@
+"""The tables of tasks and backbones, and every name that follows from them. Imports nothing of ours but `utils`."""
+
+from mubench.hub_builders.tasks.backbones import BACKBONES
+from mubench.hub_builders.tasks.schema import MEDIA, TIERS, Backbone, Column, Kind, Recipe, Source, Task, Tier
+from mubench.hub_builders.tasks.table import TASKS, get_recipe, get_task
+
+__all__ = [
+    "BACKBONES",
+    "MEDIA",
+    "TASKS",
+    "TIERS",
+    "Backbone",
+    "Column",
+    "Kind",
+    "Recipe",
+    "Source",
+    "Task",
+    "Tier",
+    "get_recipe",
+    "get_task",
+]

@@ -1,0 +1,154 @@
+"""Every repository id, config name and folder name as a pure function; no name is built elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# What a repository's name says of its deletion family; hub_builders/deletion/families.py says what each does.
+FAMILIES: dict[str, str] = {"canonical": "", "group": "-group", "paper": "-paper", "custom": "-custom"}
+RATIOS: tuple[int, ...] = tuple(range(1, 11))
+# A user's own forget set may be of any size.
+CUSTOM_RATIOS: tuple[int, ...] = tuple(range(1, 100))
+DATASET = "mu-bench"
+
+
+def check_family(family: str) -> str:
+    """Return a family's name if it exists, else raise ``ValueError``."""
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+    return family
+
+
+def check_ratio(ratio: int | float | str, family: str = "canonical") -> int:
+    """Return a deletion ratio as an integer percentage.
+
+    Raises:
+        ValueError: If it is not a whole number from 1 to 10, or to 99 in the family ``custom``.
+    """
+    known = CUSTOM_RATIOS if check_family(family) == "custom" else RATIOS
+    text = str(ratio).strip()
+    if text not in map(str, known):
+        raise ValueError(f"ratio must be a whole percentage from {known[0]} to {known[-1]}, got {ratio!r}")
+    return int(text)
+
+
+def check_seed(name: str, seed: int) -> int:
+    """Return a seed if random generators take it, else raise ``ValueError`` with the name it was given under."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"{name} must be a whole number from 0 to {2**32 - 1}, got {seed}")
+    return seed
+
+
+def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
+    """Name the local dataset folder of a deletion family."""
+    return f"{DATASET}{FAMILIES[check_family(family)]}{_draw(deletion_seed)}"
+
+
+def deletion_seed_of(folder: str, family: str = "canonical") -> int:
+    """Return the deletion seed that a dataset folder's name tells: 0 where it tells none."""
+    head, _, number = folder.rpartition("-d")
+    return int(number) if head == dataset_folder(family) and number.isdecimal() else 0
+
+
+def is_dataset_folder(folder: str) -> bool:
+    """Whether a folder is called as ``build`` calls those of some family and deletion seed."""
+    return any(folder == dataset_folder(name, deletion_seed_of(folder, name)) for name in FAMILIES)
+
+
+def sister(data: str, family: str, deletion_seed: int) -> str:
+    """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself.
+
+    ``mu-bench`` stands for the folder of any family.
+    """
+    head, slash, name = data.rpartition("/")
+    if name == DATASET and not deletion_seed:
+        return data
+    built = name in (DATASET, dataset_folder(family, deletion_seed_of(name, family)))
+    return f"{head}{slash}{dataset_folder(family, deletion_seed)}" if built else data
+
+
+def config_name(task: str, ratio: int | None = None, family: str = "canonical") -> str:
+    """Name a dataset config, such as ``cifar10`` or ``cifar10_del5``."""
+    return task if ratio is None else f"{task}_del{check_ratio(ratio, family)}"
+
+
+def ids_config(task: str) -> str:
+    """Name the config that holds a task's ids and ranks where its rows may not be published."""
+    return f"{task}_ids"
+
+
+def check_repository(repository: str, tier: str, *, last: bool) -> str:
+    """Return a repository's name if it tells the tier of what it holds, else raise ``ValueError``.
+
+    Args:
+        repository: ``namespace/name``.
+        tier: Tier of what it holds; the full tier needs no word.
+        last: Whether the name must end in the tier (data sets) or may hold it as any of its words (models).
+    """
+    namespace, _, name = repository.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ValueError(f"expected a repository like namespace/name, got {repository!r}")
+    words = name.split("-")[-1:] if last else name.split("-")
+    if tier != "full" and tier not in words:
+        how = f"ends in -{tier}" if last else f"says -{tier}-"
+        raise ValueError(f"expected a repository whose name {how}, as it holds tier {tier}, got {repository}")
+    return repository
+
+
+def published_dataset(family: str, deletion_seed: int, tier: str) -> str:
+    """Name a published dataset repository, such as ``mu-bench`` or ``mu-bench-mini``: it ends in its tier."""
+    return f"{dataset_folder(family, deletion_seed)}{'' if tier == 'full' else f'-{tier}'}"
+
+
+def base_model(
+    task: str,
+    tier: str,
+    backbone: str,
+    *,
+    family: str = "canonical",
+    base_seed: int = 0,
+    eval_seed: int = 0,
+    arguments: Mapping[str, Any] | None = None,
+) -> str:
+    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; drawings by another seed are ``...-e1``.
+
+    One with arguments has a hash of them behind its backbone.
+    """
+    scale = "" if tier == "full" else f"-{tier}"
+    seed = f"-s{base_seed}" if base_seed else ""
+    drawn = f"-e{eval_seed}" if eval_seed else ""
+    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{_variant(arguments)}{seed}{drawn}"
+
+
+def unlearned_model(
+    base: str,
+    ratio: int,
+    method: str,
+    seed: int,
+    *,
+    family: str = "canonical",
+    deletion_seed: int = 0,
+    changed_arguments: Mapping[str, Any] | None = None,
+) -> str:
+    """Name an unlearned model's folder after its base, such as ``cifar10-mini-resnet-del5-scrub-s0``.
+
+    What was deleted by another deletion seed is ``...-del5-d1-...``.
+    """
+    deleted = f"del{check_ratio(ratio, family)}{_draw(deletion_seed)}"
+    return f"{base}-{deleted}-{method.replace('_', '-')}{_variant(changed_arguments)}-s{seed}"
+
+
+def _variant(arguments: Mapping[str, Any] | None) -> str:
+    return f"-{fingerprint(arguments)[:6]}" if arguments else ""
+
+
+def _draw(deletion_seed: int) -> str:
+    return f"-d{deletion_seed}" if deletion_seed else ""
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """Return the sha256 of a config as canonical JSON; equal configs have equal fingerprints."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,150 @@
+"""All mini tasks as one repository: what ``make data`` writes, read by the plain ``load_dataset`` of its users."""
+
+import itertools
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from datasets import get_dataset_config_names, load_dataset, load_dataset_builder
+from PIL import Image
+
+from mubench.cards.folders import write_dataset_card
+from mubench.cards.render import dataset_body
+from mubench.cards.usage import USAGE, usage
+from mubench.hub_builders.__main__ import main
+from mubench.hub_builders.dataset.build import build
+from mubench.hub_builders.dataset.load import load_task, task_info
+from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.deletion.families import known_tasks
+from mubench.hub_builders.deletion.ranks import deletion_ranks
+from mubench.hub_builders.tasks import TASKS, Kind
+from mubench.hub_builders.tasks.names import RATIOS, config_name
+
+pytestmark = pytest.mark.slow
+# Of each kind the task that a card takes for its example: the first by name.
+KINDS = {TASKS[key].kind: key for key in sorted(TASKS, reverse=True)}
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """Return a dataset folder with all mini tasks, built by the command; tests only read it."""
+    out = tmp_path_factory.mktemp("every")
+    start = time.perf_counter()
+    assert main(["build", "--out", str(out)]) == 0
+    seconds = time.perf_counter() - start
+    sys.stdout.write(f"\nall mini tasks built in {seconds:.0f} s")
+    assert seconds < 120
+    return out / "mu-bench"
+
+
+@pytest.fixture(autouse=True)
+def beside(every, monkeypatch):
+    """Work where the folder lies, as its users do."""
+    monkeypatch.chdir(every.parent)
+
+
+def test_all_configs_are_listed(every):
+    assert set(get_dataset_config_names("mu-bench")) == {
+        config_name(task, ratio) for task in TASKS for ratio in (None, *RATIOS)
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_reads_as_its_row_says(every, task):
+    row, info = TASKS[task], task_info(task, data=every)
+    rows = load_dataset("mu-bench", f"{task}_del5")
+    ood = ["ood"] if "ood" in row.counts["mini"] else []
+    assert list(rows) == ["forget", "retain", "validation", "test", *ood]
+    assert info.counts == row.counts["mini"] == load_task(task).num_rows
+    assert len(rows["forget"]) == info.forget_size(5) >= 50
+    assert all(split.features == rows["forget"].features for split in rows.values())
+    own = {"example_id", "source_index", "deletion_rank", *(["group"] if row.group else [])}
+    assert set(rows["test"].features) == {*own, *row.columns}
+    if "label" in row.columns:
+        assert tuple(rows["test"].features["label"].names) == row.label_names("mini") == info.labels
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_sets_of_all_ratios_are_nested_disjoint_and_covering(task):
+    train = load_dataset("mu-bench", task, split="train")
+    everything, smaller = set(train["example_id"]), set()
+    assert len(everything) == len(train)
+    for ratio in RATIOS:
+        rows = load_dataset("mu-bench", f"{task}_del{ratio}")
+        forget, retain = (set(rows[split]["example_id"]) for split in ("forget", "retain"))
+        assert len(forget) == len(rows["forget"]) == (len(train) * ratio + 50) // 100
+        assert not forget & retain and forget | retain == everything
+        assert smaller < forget
+        smaller = forget
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_ranks_can_be_recomputed_from_what_was_published(every, task):
+    train = load_task(task, data=every)["train"]
+    labels = train["label"][:] if "label" in TASKS[task].columns else None
+    assert train["deletion_rank"][:] == deletion_ranks(train["example_id"][:], labels, task=task).tolist()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_mini_task_is_the_same_every_time(every, task, tmp_path):
+    build(task, out=tmp_path)
+    assert task_info(task, data=tmp_path / "mu-bench") == task_info(task, data=every)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_ids_are_distinct_and_labels_balanced_in_every_split(every, task):
+    splits, classes = load_task(task, data=every), len(TASKS[task].label_names("mini"))
+    ids = [example for rows in splits.values() for example in rows["example_id"]]
+    assert len(set(ids)) == len(ids)
+    for rows in splits.values() if classes else ():
+        counts = np.bincount(rows["label"][:], minlength=classes)
+        assert counts.min() > 0 and counts.max() - counts.min() <= 0.1 * len(rows)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_shard_is_empty_and_none_is_stored_twice(every, task):
+    info = load_dataset_builder("mu-bench", task)
+    files = list(itertools.chain.from_iterable(info.config.data_files.values()))
+    stored = sorted(path.name for path in (every / "data" / task).rglob("*.parquet"))
+    assert len(set(files)) == len(files) and sorted(file.rpartition("/")[2] for file in files) == stored
+    assert sum(task_info(task, data=every).counts.values()) == sum(map(len, load_task(task, data=every).values()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_of_every_kind_runs_as_it_stands(kind, capsys):
+    example = usage(kind, repository="mu-bench", config=f"{KINDS[kind]}_del5")
+    assert example in dataset_body(list(committed(Path("mu-bench")).values()), repository="mu-bench")
+    plain = usage(kind, repository="mu-bench", config=KINDS[kind], split="train")
+    for code in (example, plain):
+        exec(compile(code, f"usage of {kind}", "exec"), {})
+        assert capsys.readouterr().out.strip()
+
+
+def test_every_kind_has_an_example():
+    assert set(USAGE) == set(get_args(Kind)) >= set(KINDS)
+
+
+def test_the_card_shows_rows_of_every_task_that_can_be_looked_at(every, tmp_path):
+    folder = shutil.copytree(every, tmp_path / "mu-bench")
+    card = write_dataset_card(folder).read_text()
+    visual = {key for key, task in TASKS.items() if set(task.columns.values()) & {"image", "video"}}
+    assert {path.stem for path in folder.glob("*.png")} == visual >= {"cifar10"}
+    for key, task in TASKS.items():
+        shown = f"![Rows of {task.title}: above to forget, below to retain]({key}.png)"
+        assert (shown in card) == (key in visual)
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            colours = np.asarray(picture.convert("RGB"))
+        assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 20, path.name
+
+
+@pytest.mark.parametrize("task", known_tasks("group"))
+def test_whole_groups_are_deleted_where_a_task_has_groups(task, tmp_path):
+    rows = load_task(task, 10, data=build(task, family="group", out=tmp_path), family="group")
+    forget, retain = (set(rows[split]["group"]) for split in ("forget", "retain"))
+    assert forget and not forget & retain and None not in forget
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,42 @@
+"""Every mini backbone on a few rows of a task: trained, saved and reloaded, retrained, and unlearned with SCRUB."""
+
+import pytest
+
+from mubench.hub_builders.hub.model_folder import REFERENCE
+from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.methods import METHODS
+from mubench.trainers.models.base_models import outputs_of, train_base
+from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.sweep import QUIET
+from tests.fixtures.few import RATIO, TASK_OF, few_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bench(request, tmp_path, monkeypatch):
+    """Return the bench of a backbone, on a few rows of its task and with a recipe of two passes."""
+    return few_rows(monkeypatch, request.param, tmp_path)
+
+
+def says(bench, folder):
+    """Return what a folder's reference outputs say, after a look at the model that it holds."""
+    stored = read_outputs(folder / REFERENCE)
+    model, processor = bench.modality.load(folder)
+    again = outputs_of(bench, model, processor, folder.parent)
+    assert set(stored) == set(again) == set(bench.rows)
+    assert all(stored[split].equals(again[split]) for split in stored)
+    return stored["train"]
+
+
+@pytest.mark.parametrize("bench", TASK_OF, indirect=True)
+def test_a_mini_backbone_goes_the_whole_way(bench, tmp_path):
+    models = tmp_path / "models"
+    given = {"retrain": {}, "scrub": {"num_train_epochs": 1, "msteps": 1}}
+    said = [says(bench, train_base(bench, 0, models=models, **QUIET))]
+    for method, arguments in given.items():
+        if bench.task.kind in METHODS[method].kinds:
+            request = Request(bench=bench, method=method, ratio=RATIO, models=models, arguments={**QUIET, **arguments})
+            said.append(says(bench, unlearn(request)))
+    assert len(said) == 1 + sum(bench.task.kind in METHODS[method].kinds for method in given) > 1
+    assert not any(said[0].equals(other) for other in said[1:])

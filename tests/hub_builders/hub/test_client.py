@@ -1,0 +1,344 @@
+"""Talking to a hub: what a push writes and removes, in one commit, whatever goes wrong meanwhile."""
+
+import hashlib
+import os
+
+import pytest
+from huggingface_hub import HfApi
+
+from mubench.hub_builders.hub import client as ours
+from mubench.hub_builders.hub.client import Stored, Target, commit_of, fetch_file, plan, push_folder, user_name
+from tests.fixtures.hub_server import READ_TOKEN, TOKEN, Blob, Fault
+
+# Many short builds and pushes.
+pytestmark = pytest.mark.slow
+
+NAME = "mu-bench/mu-bench-mini"
+TARGET = Target(NAME, "dataset")
+MANIFEST = "data/cifar10/0a1b2c3d/manifest.json"
+SHARD = "data/cifar10/0a1b2c3d/train-d01.parquet"
+
+
+def fill(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder as `publish` stages it."""
+    card = f"---\nconfigs:\n- {SHARD}\n---\n\n# A card\n"
+    return fill(tmp_path / "stage", {"README.md": card, MANIFEST: "{}", SHARD: b"PAR1" + os.urandom(300_000)})
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stored(repository):
+    return {name: blob.data for name, blob in repository.head.files.items() if name != ".gitattributes"}
+
+
+def push(folder, target=TARGET):
+    return push_folder(folder, target, "Push it")
+
+
+def whole(repository):
+    """Check that at no commit a card names a file that is not there."""
+    for commit in repository.commits:
+        card = commit.files.get("README.md", Blob(b"", large=False)).data.decode()
+        assert [name for name in (SHARD,) if name in card and name not in commit.files] == []
+    return repository
+
+
+def git(data):
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def test_a_plan_writes_what_differs_and_removes_what_is_gone(tmp_path):
+    files = {"README.md": b"card", "a.json": b"same", "b.parquet": b"same too", "c.json": b"longer", "d.json": b"new!"}
+    fill(tmp_path, files)
+    found = plan(
+        {name: tmp_path / name for name in files},
+        {
+            "README.md": Stored(4, git(b"drac")),
+            "a.json": Stored(4, git(b"same")),
+            "b.parquet": Stored(8, hashlib.sha256(b"same too").hexdigest()),
+            "c.json": Stored(4, git(b"long")),
+            "d.json": Stored(4, hashlib.sha256(b"old!").hexdigest()),
+            ".gitattributes": Stored(1, "0" * 40),
+            "old.json": Stored(1, "0" * 40),
+        },
+    )
+    assert found.add == ("c.json", "d.json", "README.md"), "the card last"
+    assert found.delete == ("old.json",), "and never what the Hub itself put there"
+
+
+def test_a_plan_for_what_is_there_already_is_none(tmp_path):
+    fill(tmp_path, {"a": b"1"})
+    assert not plan({"a": tmp_path / "a"}, {"a": Stored(1, git(b"1")), ".gitattributes": Stored(1, "")})
+
+
+def test_a_push_makes_the_repository_in_one_commit(hub, folder):
+    pushed = push(folder)
+    repository = hub.dataset(NAME)
+    assert stored(repository) == contents(folder)
+    assert [commit.title for commit in repository.commits] == ["initial commit", "Push it"]
+    assert pushed.commit == repository.head.oid
+    assert pushed.target.url == f"{hub.endpoint}/datasets/{NAME}"
+    assert repository.head.files[SHARD].large and not repository.head.files["README.md"].large
+    assert not repository.private
+
+
+def test_a_second_push_makes_no_commit_and_asks_only_what_is_there(hub, folder):
+    push(folder)
+    repository, before = hub.dataset(NAME), len(hub.log)
+    again = push(folder)
+    assert not again.plan and again.commit == repository.head.oid
+    assert len(repository.commits) == 2
+    assert hub.requests(since=before) == [f"GET /api/datasets/{NAME}"]
+
+
+def test_files_that_are_gone_go_in_the_commit_of_the_card_that_no_longer_names_them(hub, folder):
+    push(folder)
+    (folder / SHARD).rename(folder / SHARD.replace("d01", "d02"))
+    fill(folder, {"README.md": "---\nconfigs: []\n---\n\n# Another\n"})
+    push(folder)
+    repository = whole(hub.dataset(NAME))
+    assert stored(repository) == contents(folder)
+    assert len(repository.commits) == 3
+    assert len(hub.requests("PUT /lfs/")) == 1, "a file under another name is not sent again"
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_new_repository_is_as_private_as_it_was_said(hub, folder, private):
+    push(folder, Target(NAME, "dataset", private))
+    assert hub.dataset(NAME).private is private
+
+
+def test_rows_that_were_to_be_private_are_not_pushed_to_a_public_repository(hub, folder):
+    hub.create("datasets", NAME)
+    with pytest.raises(ValueError, match=f"expected {NAME} to be private, got a public one"):
+        push(folder, Target(NAME, "dataset", private=True))
+    assert len(hub.dataset(NAME).commits) == 1
+    assert not hub.requests("PUT|preupload")
+
+
+def test_a_repository_of_something_else_is_left_alone(hub, folder):
+    hub.create("datasets", NAME).commit("Mine", {"precious.csv": Blob(b"1", large=False)})
+    with pytest.raises(ValueError, match=r"got other files there \(precious.csv\)"):
+        push(folder)
+    assert list(hub.dataset(NAME).head.files) == ["precious.csv"]
+
+
+def test_a_repository_with_a_card_alone_is_filled(hub, folder):
+    hub.create("datasets", NAME).commit("Start", {"README.md": Blob(b"---\n---\n", large=False)})
+    push(folder)
+    assert stored(hub.dataset(NAME)) == contents(folder)
+
+
+def test_a_model_is_pushed_as_one(hub, tmp_path, recwarn):
+    folder = fill(tmp_path / "model", {"run.json": "{}", "reference/test.parquet": b"PAR1", "model.safetensors": b"8"})
+    pushed = push(folder, Target("mu-bench/cifar10-mini-resnet", "model"))
+    assert pushed.target.url == f"{hub.endpoint}/mu-bench/cifar10-mini-resnet"
+    assert stored(hub.model("mu-bench/cifar10-mini-resnet")) == contents(folder)
+    assert not [one for one in recwarn if "data file" in str(one.message)]
+    assert not push(folder, Target("mu-bench/cifar10-mini-resnet", "model")).plan
+
+
+STEPS = {
+    "reading": r"GET /api/datasets",
+    "making": r"POST /api/repos/create",
+    "checking the card": r"POST /api/validate-yaml",
+    "asking how": r"POST .*/preupload/",
+    "asking where": r"POST .*/objects/batch",
+    "sending": r"PUT /lfs/",
+    "confirming": r"POST .*/info/lfs/verify",
+    "committing": r"POST .*/commit/main",
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "how"),
+    [*((step, how) for step in STEPS for how in (503, "drop")), ("sending", 429), ("reading", "silence")],
+)
+def test_what_fails_once_is_done_again(hub, folder, step, how):
+    hub.faults.append(Fault(STEPS[step], how))
+    push(folder)
+    assert hub.faults[0].times == 0
+    assert stored(hub.dataset(NAME)) == contents(folder)
+    assert len(hub.dataset(NAME).commits) == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "how"), [*((step, 500) for step in STEPS), ("sending", "drop"), ("committing", "silence")]
+)
+def test_what_keeps_failing_ends_in_one_line_and_a_later_push_goes_on(hub, folder, step, how, recwarn):
+    hub.faults.append(Fault(STEPS[step], how, times=1000))
+    with pytest.raises(ValueError, match=f"expected the Hub to take {NAME}, got ") as error:
+        push(folder)
+    said = str(error.value)
+    assert "\n" not in said and said.endswith("push again later, what has been uploaded is not uploaded twice")
+    assert "Signature" not in said and TOKEN not in said and "/lfs/" not in said
+    asked = hub.requests(STEPS[step])
+    # Whatever the client repeats by itself, it repeats five times; we try three times, an upload once.
+    assert len(asked) in {"sending": (6,), "confirming": (6,)}.get(step, (3, 18))
+    if step not in ("reading", "making"):
+        assert list(hub.dataset(NAME).head.files) == [".gitattributes"]
+    hub.faults.clear()
+    sent = len(hub.requests(r"PUT /lfs/"))
+    push(folder)
+    assert stored(whole(hub.dataset(NAME))) == contents(folder)
+    assert len(hub.requests(r"PUT /lfs/")) - sent == (step not in ("confirming", "committing"))
+
+
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, folder):
+    hub.faults.append(Fault(STEPS["committing"], "lose"))
+    pushed = push(folder)
+    assert len(hub.dataset(NAME).commits) == 2
+    assert pushed.commit == hub.dataset(NAME).head.oid and not pushed.plan
+
+
+def test_an_interrupted_push_over_an_older_one_shows_the_older_one_whole(hub, folder):
+    push(folder)
+    before = stored(hub.dataset(NAME))
+    other = SHARD.replace("0a1b2c3d", "ffffffff")
+    (folder / other).parent.mkdir()
+    (folder / SHARD).rename(folder / other)
+    fill(folder, {other: os.urandom(300_000), "README.md": f"---\nconfigs:\n- {other}\n---\n"})
+    for step in ("sending", "committing"):
+        hub.faults[:] = [Fault(STEPS[step], 500, times=1000)]
+        with pytest.raises(ValueError, match="HTTP 500"):
+            push(folder)
+        assert stored(hub.dataset(NAME)) == before
+    hub.faults.clear()
+    push(folder)
+    assert stored(whole(hub.dataset(NAME))) == contents(folder)
+
+
+def test_somebody_elses_commit_in_between_is_not_undone(hub, folder, monkeypatch):
+    push(folder)
+    fill(folder, {"README.md": "---\nconfigs: []\n---\n"})
+    real = ours.plan
+
+    def slow(files, there):
+        hub.dataset(NAME).commit("Theirs", {**hub.dataset(NAME).head.files, "LICENSE": Blob(b"MIT", large=False)})
+        return real(files, there)
+
+    monkeypatch.setattr(ours, "plan", slow)
+    with pytest.raises(ValueError, match=r"HTTP 412 .*somebody else changed the repository meanwhile, push again"):
+        push(folder)
+    assert hub.dataset(NAME).head.title == "Theirs"
+
+
+@pytest.mark.parametrize(
+    ("token", "target", "line"),
+    [
+        ("hf_wrong", NAME, r"HTTP 401 .*set HF_TOKEN to a token that the Hub knows, or log in with `hf auth login`"),
+        (READ_TOKEN, NAME, r"HTTP 403 .*use a token with the role write"),
+        (TOKEN, "somebody/mu-bench-mini", r"HTTP 403 .*a namespace that it may write to"),
+    ],
+)
+def test_a_token_that_may_not_is_told_what_to_do(hub, folder, token, target, line):
+    os.environ["HF_TOKEN"] = token  # the fixture puts back what was there
+    with pytest.raises(ValueError, match=line) as error:
+        push(folder, Target(target, "dataset"))
+    assert "\n" not in str(error.value) and token not in str(error.value)
+    assert not hub.repositories
+    assert len(hub.log) <= 2, "what will not pass is not tried again"
+
+
+def test_a_read_token_for_a_repository_that_is_there(hub, folder, monkeypatch):
+    push(folder)
+    monkeypatch.setenv("HF_TOKEN", READ_TOKEN)
+    fill(folder, {"README.md": "---\nconfigs: []\n---\n"})
+    with pytest.raises(ValueError, match="HTTP 403"):
+        push(folder)
+    assert len(hub.dataset(NAME).commits) == 2
+
+
+def test_without_a_token_nothing_is_asked(hub, folder, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    for call in (lambda: push(folder), user_name):
+        with pytest.raises(ValueError, match=r"expected a token for .*, got none: set HF_TOKEN .*hf auth login"):
+            call()
+    assert not hub.log
+
+
+def test_offline_is_said_to_be_offline(hub, folder, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="got offline mode: unset HF_HUB_OFFLINE"):
+        push(folder)
+
+
+@pytest.mark.parametrize("error", [PermissionError("no token"), RuntimeError("Data\nprocessing"), TimeoutError()])
+def test_what_the_uploader_of_large_files_raises_is_one_line_too(hub, folder, monkeypatch, error):
+    def fails(*args, **options):
+        raise error
+
+    monkeypatch.setattr(HfApi, "create_commit", fails)
+    with pytest.raises(ValueError, match=f"expected the Hub to take {NAME}, got {type(error).__name__}: ") as caught:
+        push(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_nobody_there_is_one_line(hub, folder, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"got ConnectError: .*push again later"):
+        push(folder)
+
+
+def test_a_card_that_the_hub_refuses_is_one_error_before_anything_is_sent(hub, folder):
+    fill(folder, {"README.md": "# no metadata\n"})
+    with pytest.raises(ValueError, match="Invalid metadata in README"):
+        push(folder)
+    assert not hub.requests("PUT|preupload")
+
+
+def test_more_files_than_one_commit_takes_are_refused(hub, folder, monkeypatch):
+    monkeypatch.setattr(ours, "MOST_FILES", 2)
+    with pytest.raises(ValueError, match="expected at most 2 files for one commit, got 3"):
+        push(folder)
+    assert not hub.log
+
+
+def test_a_name_that_is_none_is_refused(hub, folder):
+    with pytest.raises(ValueError, match=r"expected a repository like namespace/name, got a/b/c"):
+        push(folder, Target("a/b/c", "dataset"))
+
+
+def test_a_user_is_asked_for_once_more_where_it_fails_once(hub):
+    hub.faults.append(Fault("whoami", 502))
+    assert user_name() == "mu-bench"
+
+
+def test_files_are_fetched_from_one_commit(hub, folder):
+    push(folder)
+    first = hub.dataset(NAME).head.oid
+    card = fetch_file(NAME, "README.md")
+    assert commit_of(card, "README.md") == first
+    fill(folder, {MANIFEST: '{"other": 1}'})
+    push(folder)
+    old = fetch_file(NAME, MANIFEST, first)
+    assert commit_of(old, MANIFEST) == first and old.read_text() == "{}"
+    assert commit_of(fetch_file(NAME, MANIFEST), MANIFEST) == hub.dataset(NAME).head.oid
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "fault"),
+    [
+        ("no.json", NAME, None),
+        ("README.md", "mu-bench/nowhere", None),
+        ("README.md", "a/b/c", None),
+        ("README.md", NAME, Fault("README", 500, times=100)),
+        ("README.md", NAME, Fault("README", "drop", times=100)),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_one_line(hub, folder, name, repository, fault):
+    push(folder)
+    hub.faults += [fault] if fault else []
+    with pytest.raises(FileNotFoundError, match=f"expected {name} of {repository} from the Hub, got ") as error:
+        fetch_file(repository, name)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,224 @@
+"""Unmodified clients, each in a process of its own, against what was pushed to a Hub on the loopback."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mubench.hub_builders.dataset.build import build
+from mubench.hub_builders.dataset.load import load_task
+from mubench.hub_builders.hub.client import commit_of
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.hub.push import publish
+from tests.fixtures.hub_server import TOKEN, Fault
+from tests.fixtures.walk import files
+
+pytestmark = pytest.mark.slow  # seconds of imports a process
+
+MINI = "mu-bench/mu-bench-mini"
+MODEL = "mu-bench/cifar10-mini-resnet"
+START = """
+import json, os, sys, urllib.request
+from urllib.error import HTTPError
+
+said = {}
+def mark(name):
+    "Leave a line in the server's log."
+    try:
+        urllib.request.urlopen(f"{os.environ['HF_ENDPOINT']}/mark/{name}")
+    except HTTPError:
+        pass
+"""
+DATASETS = """
+from datasets import get_dataset_config_names, load_dataset
+from huggingface_hub import HfApi, snapshot_download
+from mubench.hub_builders.load import load_task
+
+repository = "mu-bench/mu-bench-mini"
+mark("load")
+pair = load_dataset(repository, "imdb_del5")
+said["load"] = {split: rows["example_id"][:] for split, rows in pair.items()}
+said["labels"] = pair["test"].features["label"].names
+mark("stream")
+stream = load_dataset(repository, "imdb_del5", split="forget", streaming=True)
+said["stream"] = [row["example_id"] for row in stream]
+mark("tag")
+said["tag"] = load_dataset(repository, "imdb", revision="v1")["test"]["text"][0]
+said["main"] = load_dataset(repository, "imdb")["test"]["text"][0]
+mark("task")
+said["task"] = load_task("imdb", 5, data=repository).num_rows
+mark("rest")
+said["configs"] = get_dataset_config_names(repository)
+said["tags"] = [tag.name for tag in HfApi().list_repo_refs(repository, repo_type="dataset").tags]
+said["snapshot"] = snapshot_download(repository, repo_type="dataset", local_dir="snapshot")
+print(json.dumps(said))
+"""
+OFFLINE = """
+from datasets import load_dataset
+from mubench.hub_builders.load import load_task
+
+said["load"] = load_dataset("mu-bench/mu-bench-mini", "imdb_del5").num_rows
+said["task"] = load_task("imdb", 5, data="mu-bench/mu-bench-mini").num_rows
+print(json.dumps(said))
+"""
+MODELS = """
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from mubench.hub_builders.folders import read_run
+from mubench.hub_builders.hub import fetch_model
+
+for name in sys.argv[1:]:
+    model = AutoModelForImageClassification.from_pretrained(name).eval()
+    processor = AutoImageProcessor.from_pretrained(name, backend="pil")
+    with torch.no_grad():
+        said[name] = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits.tolist()
+    assert processor.size
+said["base_model"] = ModelCard.load(sys.argv[2]).data.base_model
+said["identity"] = read_run(fetch_model(sys.argv[1])).identity
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture
+def client(hub, tmp_path):
+    """Return a function that starts Python with the environment of an ordinary user of this Hub."""
+    home = tmp_path / "home"
+
+    def start(*words, **changes):
+        settings = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
+        own = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")}
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)], cwd=tmp_path, env={**own, **settings, **changes},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def ask(client):
+    """Return a function that runs a script as a client, and returns what it said."""
+
+    def asked(script, *words, **changes):
+        done = client("-c", START + script, *words, **changes)
+        out, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+        return json.loads(out.splitlines()[-1])
+
+    return asked
+
+
+def between(hub, first, last):
+    """Return the files that were asked for between two marks."""
+    paths = [path for _, path, _ in hub.log]
+    return [path for path in paths[paths.index(f"/mark/{first}") : paths.index(f"/mark/{last}")] if "resolve" in path]
+
+
+def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
+    build("cifar10", out=tmp_path)
+    publish(build("imdb", out=tmp_path))
+    repository = hub.dataset(MINI)
+    repository.tags["v1"] = repository.head.oid
+    small("new")
+    folder = build("imdb", out=tmp_path)
+    publish(folder)
+    local = load_task("imdb", 5, data=folder)
+
+    said = ask(DATASETS)
+    assert said["load"] == {split: rows["example_id"][:] for split, rows in local.items()}
+    assert said["labels"] == ["neg", "pos"]
+    assert said["stream"] == local["forget"]["example_id"][:]
+    assert said["tag"].split()[0] == "old" and said["main"].split()[0] == "new"
+    assert said["task"] == local.num_rows
+    assert len(said["configs"]) == 22 and said["tags"] == ["v1"]
+    there = {name: blob.data for name, blob in repository.head.files.items()}
+    got = {name: data for name, data in files(Path(said["snapshot"])).items() if not name.startswith(".cache")}
+    assert got == there
+
+    loaded = between(hub, "load", "stream")
+    assert {path.split("/data/")[1].split("/")[0] for path in loaded if "/data/" in path} == {"imdb"}
+    assert not [path for path in between(hub, "stream", "tag") if "/data/" in path and "/train-d0" not in path]
+    pinned = between(hub, "task", "rest")
+    assert {path.split("/resolve/")[1].split("/")[0] for path in pinned} <= {"main", repository.head.oid}
+    assert [path for path in pinned if "/main/" in path] == [f"/datasets/{MINI}/resolve/main/README.md"]
+
+    asked = len(hub.log)
+    offline = ask(OFFLINE, HF_HUB_OFFLINE="1")
+    assert offline == {"load": dict(local.num_rows), "task": dict(local.num_rows)}
+    assert len(hub.log) == asked
+
+
+def test_a_pushed_model_is_loaded_by_its_name(hub, walked, ask):
+    import torch  # noqa: PLC0415  the other tests of this file need none of it
+    from transformers import AutoModelForImageClassification  # noqa: PLC0415
+
+    base, unlearned = walked.base(), walked.models / "cifar10-mini-resnet-del10-neg-grad-s0"
+    card = "---\nbase_model: cifar10-mini-resnet\nlibrary_name: transformers\n---\n\n# A model\n"
+    pushed = []
+    for folder in (base, unlearned):
+        own = shutil.copytree(folder, walked.root / "pushed" / folder.name)
+        (own / "README.md").write_text(card)
+        pushed.append(publish(own).target.repository)
+        assert not publish(own).plan
+    assert pushed == [MODEL, f"{MODEL}-del10-neg-grad-s0"]
+    said = ask(MODELS, *pushed)
+    for name, folder in zip(pushed, (base, unlearned), strict=True):
+        model = AutoModelForImageClassification.from_pretrained(folder).eval()
+        with torch.no_grad():
+            logits = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits
+        assert said[name] == [pytest.approx(logits[0].tolist(), abs=1e-5)]
+    assert said[pushed[0]] != said[pushed[1]]
+    assert said["base_model"] == MODEL
+    assert said["identity"] == read_run(base).identity
+
+
+def finished(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def test_a_real_process_pushes_and_says_what_changed(hub, mini, client):
+    push = ("-m", "mubench.hub_builders", "push", mini)
+    code, out, err = finished(client(*push))
+    assert code == 0, err
+    assert out.startswith(f"{hub.endpoint}/datasets/{MINI}: ") and out.endswith(" files written, 0 removed\n")
+    commits = len(hub.dataset(MINI).commits)
+    assert finished(client(*push))[1] == f"{hub.endpoint}/datasets/{MINI}: nothing to change\n"
+    assert len(hub.dataset(MINI).commits) == commits == 2
+    code, out, err = finished(client(*push, HF_TOKEN="hf_wrong"))
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "HTTP 401" in err and "hf_wrong" not in err
+
+
+def test_a_push_that_is_killed_leaves_the_old_repository_and_is_repeated(hub, small, tmp_path, client):
+    publish(build("imdb", out=tmp_path))
+    repository = hub.dataset(MINI)
+    before = repository.head
+    small("new")
+    folder = build("imdb", out=tmp_path)
+    hub.faults += [Fault("PUT /lfs/", "silence", times=1)]
+    process = client("-m", "mubench.hub_builders", "push", folder)
+    until = time.monotonic() + 120
+    while hub.faults[0].times and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1)  # the other uploads go on meanwhile
+    os.kill(process.pid, signal.SIGKILL)
+    assert finished(process)[0] == -signal.SIGKILL
+    assert repository.head is before
+    sent = len(hub.requests("PUT /lfs/"))
+    code, _, err = finished(client("-m", "mubench.hub_builders", "push", folder))
+    assert code == 0, err
+    shards = len([name for name in repository.head.files if name.endswith(".parquet")])
+    assert len(hub.requests("PUT /lfs/")) - sent < shards, "what had arrived is not sent again"
+    assert (
+        files(folder).items()
+        >= {name: blob.data for name, blob in repository.head.files.items() if name.startswith("data/")}.items()
+    )
+    assert commit_of(Path("x") / repository.head.oid / "README.md", "README.md") == repository.head.oid

@@ -1,0 +1,163 @@
+"""Model folders: what a run is, and writing a folder whole or not at all."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+
+from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, staged, work_folder
+
+RUN = Run(
+    task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=5, split="0123", backbone="resnet",
+    base_seed=0, method="scrub", seed=1, recipe={"epochs": 12}, arguments={"gamma": 0.9}, parent="abcd",
+)  # fmt: skip
+MEASURED = {
+    "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
+    "tuned": "custom",
+}  # fmt: skip
+CHANGES = {
+    "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
+    "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},
+    "parent": None, "eval_seed": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def old(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("old")
+    return folder
+
+
+def test_every_field_is_either_part_of_the_identity_or_measured_or_a_label():
+    assert {field.name for field in fields(Run)} == CHANGES.keys() | MEASURED.keys()
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_was_measured_does_not_change_who_a_run_is(name):
+    assert replace(RUN, **{name: MEASURED[name]}).identity == RUN.identity
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_everything_else_does(name):
+    assert replace(RUN, **{name: CHANGES[name]}).identity != RUN.identity
+
+
+def test_runs_of_before_there_was_an_evaluation_seed_are_the_usual_ones(tmp_path):
+    RUN.write(tmp_path)
+    record = json.loads((tmp_path / RUN_FILE).read_text())
+    assert record.pop("eval_seed") == 0
+    (tmp_path / RUN_FILE).write_text(json.dumps(record))
+    assert is_complete(tmp_path, RUN) and not is_complete(tmp_path, replace(RUN, eval_seed=1))
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path):
+    run = replace(RUN, **MEASURED)
+    run.write(tmp_path)
+    assert read_run(tmp_path) == run
+    assert is_complete(tmp_path, RUN)
+    assert not is_complete(tmp_path, replace(RUN, seed=2))
+
+
+@pytest.mark.parametrize(
+    "edit", [{"seed": 7}, {"arguments": {"gamma": 0.5}}, {"schema": 2}, {"identity": "0" * 64}, {"mood": "good"}]
+)
+def test_an_edited_run_file_is_refused_in_one_line(tmp_path, edit):
+    RUN.write(tmp_path)
+    path = tmp_path / RUN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **edit}))
+    with pytest.raises(ValueError, match=r"expected .*run\.json") as caught:
+        read_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"run"'])
+def test_a_damaged_run_file_is_refused(tmp_path, text):
+    (tmp_path / RUN_FILE).write_text(text)
+    with pytest.raises(ValueError, match=r"expected a model folder with a run\.json"):
+        read_run(tmp_path)
+
+
+def test_a_folder_without_run_file_is_not_complete_and_holds_no_run(tmp_path):
+    assert not is_complete(tmp_path, RUN)
+    with pytest.raises(ValueError, match=r"expected a model folder with a run\.json, got"):
+        read_run(tmp_path)
+
+
+def test_the_work_folder_is_the_runs_own_and_survives(tmp_path):
+    work = work_folder(tmp_path / "model", RUN)
+    (work / "checkpoint").touch()
+    assert (work_folder(tmp_path / "model", RUN) / "checkpoint").exists()
+    assert work_folder(tmp_path / "model", replace(RUN, seed=5)) != work
+    assert work.parent == tmp_path / ".work", "scratch folders must not look like model folders"
+
+
+def test_a_staged_folder_replaces_all_of_the_old_one(old):
+    with staged(old) as stage:
+        (stage / "config").write_text("new")
+        assert (old / "weights").read_text() == "old"
+    assert [path.name for path in old.iterdir()] == ["config"]
+    assert not list((old.parent / ".work").iterdir())
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(old):
+    with pytest.raises(IsADirectoryError), staged(old) as stage:
+        (stage / "config").mkdir() or (stage / "config").write_text("never")
+    assert (old / "weights").read_text() == "old"
+    assert [path.name for path in old.iterdir()] == ["weights"]
+    assert not list((old.parent / ".work").iterdir())
+
+
+def test_a_failure_leaves_no_folder_where_there_was_none(tmp_path):
+    with pytest.raises(RuntimeError), staged(tmp_path / "model"):
+        raise RuntimeError
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_a_process_killed_while_replacing_left_behind_is_no_obstacle(old):
+    left = old.parent / ".work" / "model.old"
+    left.mkdir(parents=True)
+    (left / "weights").write_text("older")
+    with staged(old) as stage:
+        (stage / "weights").write_text("new")
+    assert (old / "weights").read_text() == "new"
+    assert not left.exists()
+
+
+@pytest.fixture
+def gone():
+    """Return the id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+def stage_of(folder, process):
+    """Leave what a process has staged for a folder."""
+    stage = folder.parent / ".work" / f"{folder.name}.stage-{process}"
+    stage.mkdir(parents=True)
+    (stage / "weights").write_text("half")
+    return stage
+
+
+def test_what_a_killed_process_had_staged_is_removed(tmp_path, gone):
+    left = stage_of(tmp_path / "model", gone)
+    with staged(tmp_path / "model"):
+        assert not left.exists()
+
+
+def test_what_a_living_process_stages_is_left_alone(tmp_path):
+    theirs = [stage_of(tmp_path / "model", process) for process in (os.getppid(), 1)]
+    with staged(tmp_path / "model"):
+        pass
+    assert all((stage / "weights").read_text() == "half" for stage in theirs)
+
+
+def test_what_was_staged_for_another_folder_is_left_alone(tmp_path, gone):
+    others = [stage_of(tmp_path / name, gone) for name in ("model-s1", "mode", "model")]
+    with staged(tmp_path / "[m]odel"), staged(tmp_path / "ode"):
+        pass
+    assert all(stage.is_dir() for stage in others)

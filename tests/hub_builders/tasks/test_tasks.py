@@ -1,0 +1,58 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mubench.hub_builders.mini import MINI
+from mubench.hub_builders.raw import HUB, RAW
+from mubench.hub_builders.tasks import BACKBONES, TASKS, get_recipe, get_task
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_row_is_whole(key):
+    task = TASKS[key]
+    assert task.key == key
+    assert set(task.recipes) <= set(BACKBONES)
+    assert task.recipes and task.default_backbone == next(iter(task.recipes))
+    assert ("group" in task.columns) is False and (task.group is not None or task.primary_family == "canonical")
+    assert task.mini_family in (None, "canonical") and task.mini_family != task.primary_family
+    assert len(set(task.labels)) == len(task.labels)
+    assert "label" not in task.columns or task.columns["label"] == "label"
+    assert task.citation.startswith("@") and task.citation.count("{") == task.citation.count("}")
+    assert "mini" in task.counts and ("full" in task.counts) == (task.source.hub_id is not None)
+    assert 50 * 100 <= task.counts["mini"]["train"] * 5 <= 65 * 100, "50 forget rows at 5 %, and few rows in all"
+    for counts in task.counts.values():
+        assert {"train", "validation", "test"} <= set(counts)
+        assert ("ood" in counts) == (task.ood_source is not None)
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_source_is_pinned_or_known_not_to_be(key):
+    task = TASKS[key]
+    loose = {("nlvr2", None), ("speech_commands", "refs/convert/parquet"), ("samsum", None), ("celeb_profile", None)}
+    for source in filter(None, (task.source, task.ood_source)):
+        assert re.fullmatch("[0-9a-f]{40}", source.revision or "") or (key, source.revision) in loose
+        assert source.files and source.id_rule
+    assert task.title and task.mini and task.licence == task.licence.lower() and task.citation.startswith("@")
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_every_task_has_its_sources(key):
+    assert key in MINI and key in RAW and key in HUB
+
+
+def test_no_source_is_without_a_task():
+    assert set(MINI) == set(RAW) == set(HUB) == set(TASKS)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ValueError, match=rf"^task must be one of {', '.join(TASKS)}, got 'mnist'$"):
+        get_task("mnist")
+    with pytest.raises(ValueError, match=r"backbone of imdb must be one of bert, .*got 'vgg'"):
+        get_recipe(get_task("imdb"), "vgg")
+
+
+def test_the_table_imports_without_torch():
+    code = "import sys, mubench.hub_builders.tasks, mubench.hub_builders.tasks.names; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,46 @@
+"""Commands in messages: complete, quoted, and as short as what is usual allows."""
+
+import shlex
+
+import pytest
+
+from mubench.cards.__main__ import parser as cards_parser
+from mubench.hub_builders.__main__ import parser
+from mubench.hub_builders.utils.hints import USUAL, command, extended, target
+from mubench.trainers.__main__ import _grid_parser
+from mubench.trainers.runs.base_command import BaseArguments
+from mubench.trainers.runs.commands import RunArguments
+
+
+def test_what_is_usual_or_not_given_is_left_out():
+    assert command("hub_builders", "build", "imdb", **USUAL, raw=None, allow_partial=False) == (
+        "python -m mubench.hub_builders build imdb"
+    )
+    assert target("results", **USUAL) == "make results"
+
+
+def test_everything_else_is_said():
+    line = command("hub_builders", "base", task="imdb", base_seed=0, data="x/mu-bench", allow_partial=True)
+    assert line == "python -m mubench.hub_builders base --task imdb --base_seed 0 --data x/mu-bench --allow_partial"
+    assert extended(line, models="m") == f"{line} --models m"
+    assert target("references", ratio=5, seeds="0 1", models="m") == 'make references RATIO=5 SEEDS="0 1" MODELS=m'
+
+
+@pytest.mark.parametrize("path", ["a b", "it's", "$HOME/x", 'a "b" c', "a;b", "100 %"])
+def test_a_shell_reads_a_value_as_it_was_given(path):
+    assert shlex.split(command("hub_builders", data=path))[-1] == path
+    assert shlex.split(target("demo", data=path))[-1] == f"DATA={path}"
+
+
+def test_what_is_usual_is_what_the_front_doors_take_by_default():
+    found = [
+        vars(parser().parse_args(["build", "imdb"])),
+        vars(BaseArguments(task="imdb")),
+        vars(cards_parser().parse_args([])),
+        vars(_grid_parser("sweep").parse_args(["--task=imdb"])),
+        vars(RunArguments(task="imdb")),
+    ]
+    assert {name for options in found for name in options} >= USUAL.keys()
+    for options in found:
+        shared = options.keys() & USUAL.keys()
+        assert {name: str(options[name]) for name in shared} == {name: str(USUAL[name]) for name in shared}

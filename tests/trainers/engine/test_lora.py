@@ -1,0 +1,209 @@
+"""LoRA: frozen weights stay, what is merged says what the adapters said, and teachers need no copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.engine import task_trainer as training
+from mubench.trainers.engine.lora import adapted, layers_to_adapt, merged
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.methods import METHODS
+from mubench.trainers.models.base_models import train_base
+from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.unlearning import teachers
+from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.teachers import WithoutAdapters, frozen_copy, teacher_logits
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
+from tests.fixtures import toy
+from tests.fixtures.few import RATIO, few_rows
+
+LORA: dict[str, Any] = {"lora_rank": 2, "lora_alpha": 8.0}
+NAMES = (*toy.BACKBONES, *toy.WRITERS, *toy.PAINTERS)
+DECAYED: dict[str, Any] = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
+
+
+def said(model: torch.nn.Module, name: str) -> torch.Tensor:
+    return teacher_logits(model.eval(), {**toy.collator(name)(toy.rows(name)), "index": torch.arange(toy.ROWS)})
+
+
+def wrapped(name: str, **changes: Any) -> PeftModel:
+    args = TaskArguments(output_dir="", use_cpu=True, **LORA)
+    model = adapted(toy.build(name, **changes), args, seed=0)
+    assert isinstance(model, PeftModel)
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_t_freeze_only_adapters_and_head_move(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy.build(name)
+    before = toy.snapshot(model)
+    flags = {key: weight.requires_grad for key, weight in model.named_parameters()}
+    seen: dict[str, Any] = {}
+
+    def look(trained: torch.nn.Module) -> torch.nn.Module:
+        seen["frozen"] = {key: w.detach().clone() for key, w in trained.named_parameters() if not w.requires_grad}
+        seen["said"] = said(trained, name)
+        return merged(trained)
+
+    monkeypatch.setattr(training, "merged", look)
+    trainer = toy.task_trainer(model, toy.rows(name), tmp_path, **LORA, **DECAYED)
+    trainer.data_collator = toy.collator(name)
+    trainer.train()
+    for key, weight in seen["frozen"].items():
+        plain = key.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
+        assert torch.equal(weight, before[plain]), key
+    assert trainer.model is model
+    assert {key: weight.requires_grad for key, weight in model.named_parameters()} == flags
+    assert model.state_dict().keys() == before.keys()
+    assert torch.allclose(said(model, name), seen["said"], atol=1e-5)
+    moved = {key for key, weight in model.state_dict().items() if not torch.equal(weight, before[key])}
+    fresh = toy.build(name)
+    weights = {f"{layer}.weight" for layer in layers_to_adapt(fresh)}
+    head = {key for key in before if key.startswith("classifier")}
+    assert moved == weights | head
+    assert any(isinstance(fresh.get_submodule(key.removesuffix(".weight")), torch.nn.Conv2d) for key in weights) == (
+        name == "resnet"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_adapted_model_begins_where_the_model_was(name: str) -> None:
+    plain = said(toy.build(name), name)
+    model = wrapped(name)
+    assert torch.allclose(said(model, name), plain, atol=1e-6)
+    state = torch.get_rng_state()
+    other = wrapped(name)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert toy.same(model, toy.snapshot(other))
+
+
+@pytest.mark.parametrize("method", ["scrub", "bad_teaching"])
+@pytest.mark.parametrize("name", ["vit", "bert"])
+def test_a_teacher_without_adapters_is_a_copy(
+    method: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_one = toy.trained(method, name, tmp_path, **LORA)
+    monkeypatch.setattr(teachers, "starts_at_zero", lambda _: False)
+    with_copy = toy.trained(method, name, tmp_path, **LORA)
+    assert toy.distance(with_one, toy.snapshot(toy.build(name))) > 1e-4
+    assert toy.distance(with_one, toy.snapshot(with_copy)) < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_teacher_says_what_the_model_said_before_and_is_no_part_of_it(name: str) -> None:
+    model = wrapped(name, coupled=True)
+    before = said(model, name)
+    teacher = frozen_copy(model)
+    assert isinstance(teacher, WithoutAdapters) == (name != "resnet")
+    assert not list(teacher.parameters()) or name == "resnet"
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            if weight.requires_grad:
+                weight.add_(0.1)
+                assert "lora_" in key or "modules_to_save" in key
+    model.train()
+    modes = [module.training for module in model.modules()]
+    assert torch.allclose(said(teacher, name), before, atol=1e-6)
+    assert [module.training for module in model.modules()] == modes
+    assert not torch.allclose(said(model, name), before, atol=1e-2)
+    assert not isinstance(frozen_copy(model), WithoutAdapters)  # the adapters say something now
+
+
+def test_lora_costs_the_examples_that_every_weight_costs(tmp_path: Path) -> None:
+    counts = []
+    for options in ({}, LORA):
+        trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+        with Counter(trainer) as cost:
+            trainer.train()
+        counts.append((dict(cost.forward), dict(cost.backward)))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
+    options = {"save_strategy": "steps", "save_steps": 2, "num_train_epochs": 3, **DECAYED, **LORA}
+
+    def run(folder: Path) -> Any:
+        model = toy.build(name, dropout=0.2, coupled=True)
+        return toy.task_trainer(model, toy.rows(name), folder, lora_dropout=0.1, **options)
+
+    toy.check_resume(run, tmp_path, lambda _: 5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_adapters_or_says_why_not(method: str, tmp_path: Path) -> None:
+    name = toy.name_for(method)
+    if METHODS[method].per_weight or METHODS[method].edit is not UnlearningTrainer.edit:
+        with pytest.raises(ValueError, match="expected no lora_rank, since"):
+            toy.trained(method, name, tmp_path, num_train_epochs=1, **LORA)
+        return
+    model = toy.trained(method, name, tmp_path, num_train_epochs=1, **LORA)
+    before = toy.snapshot(toy.build(name))
+    moved = {key for key, weight in model.state_dict().items() if not torch.equal(weight, before[key])}
+    fresh = toy.build(name)
+    head = {key for key in before if key.startswith("classifier")}
+    assert moved
+    assert moved <= {f"{layer}.weight" for layer in layers_to_adapt(fresh)} | head
+
+
+class Edited(METHODS["neg_grad"]):  # type: ignore[name-defined, misc]
+    def edit(self, model: torch.nn.Module) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("method", ["salun", Edited])
+def test_methods_that_choose_weights_refuse_lora(method: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected no lora_rank, since (SalunTrainer|Edited) works on weights"):
+        toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **LORA)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"lora_rank": 0}, "lora_rank must be 1 or more, got 0"),
+     ({"lora_alpha": 8}, "expected lora_rank beside lora_alpha, got none"),
+     ({"lora_rank": 2, "lora_dropout": 1.0}, r"lora_dropout must lie in \[0, 1\), got 1.0")],
+)  # fmt: skip
+def test_settings_without_a_meaning_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        TaskArguments(**toy.settings(tmp_path, **given))
+
+
+def test_targets_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    model = toy.build("vit")
+    assert len(layers_to_adapt(model, ["q_proj", "v_proj"])) == 2
+    with pytest.raises(
+        ValueError, match=r"expected lora_targets among .* ViTForImageClassification, got none for query$"
+    ):
+        toy.task_trainer(model, toy.rows("vit"), tmp_path, lora_rank=2, lora_targets=["query"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet", "mobilenet", "vit", "bert", "deberta", "vilt", "wav2vec2", "whisper", "videomae", "t5", "bart",
+     "llama", "gpt2", pytest.param("unet", marks=pytest.mark.nightly)],
+)  # fmt: skip
+def test_every_kind_of_model_is_trained_and_unlearned_with_lora(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"
+    base = train_base(bench, 0, models=models, **QUIET, **LORA)
+    assert read_run(base).arguments == {**LORA, "lora_dropout": 0.0, "lora_targets": None}
+    assert base.name != train_base(bench, 0, models=models, **QUIET).name
+    fresh, _ = bench.fresh_model(0)
+    model, _ = bench.modality.load(base)
+    assert model.state_dict().keys() == fresh.state_dict().keys()
+    arguments = {**QUIET, **LORA, "num_train_epochs": 1, "msteps": 1}
+    request = Request(bench=bench, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=base)
+    folder = unlearn(request)
+    assert {**read_run(folder).arguments, **LORA} == read_run(folder).arguments
+    other, _ = bench.modality.load(folder)
+    assert toy.distance(other, toy.snapshot(model)) > 0

@@ -1,0 +1,130 @@
+"""Judging folders: rows appear, and what is judged stays judged."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.evaluation import judge_runs as scoring
+from mubench.trainers.evaluation.result_files import read_result, read_results
+from mubench.trainers.inference.storage import Outputs, TokenOutputs
+from mubench.trainers.metrics.accuracy import guessed
+from tests.fixtures.walk import BASES, RATIO, RETRAINED, files
+
+MODEL = "cifar10-mini-resnet-del10-neg-grad-s0"
+
+
+def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
+    run = read_run(own_walk.models / MODEL)
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    assert path == own_walk.results / f"{MODEL}-{run.identity[:8]}.json"
+    row = read_result(path)
+    assert (row.method, row.ratio, row.seed, row.identity) == ("neg_grad", RATIO, 0, run.identity)
+    assert (row.references.retrained, row.references.bases) == (list(RETRAINED), list(BASES))
+    assert row.arguments == run.arguments and row.tuned == "default" and not row.control
+    assert row.cost["forward"] == run.cost["forward"]
+    assert "gap" in row.metrics and "nan" not in row.flags
+
+
+def test_judging_again_writes_nothing(own_walk, monkeypatch):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    os.utime(path, (1, 1))
+    monkeypatch.setattr(scoring, "judge", None)
+    assert own_walk.judge().run(own_walk.models / MODEL) == path
+    assert path.stat().st_mtime == 1
+
+
+def test_another_set_of_references_is_judged_anew(own_walk):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    own_walk.unlearn("retrain", base_seed=3)
+    assert own_walk.judge().run(own_walk.models / MODEL) == path
+    assert read_result(path).references.retrained == [0, 1, 2, 3]
+
+
+def test_controls_are_rows_for_every_base_and_every_retrained_model(own_walk):
+    own_walk.judge().controls()
+    rows = read_results(own_walk.results)
+    assert all(row.control for row in rows)
+    count = {name: sum(row.method == name for row in rows) for name in ("retrain", "base", "flip_cheat", "constant")}
+    assert count == {"retrain": 3, "base": 2, "flip_cheat": 2, "constant": 2}
+    assert {row.base_seed for row in rows if row.method == "base"} == set(BASES)
+
+
+def test_a_retrained_model_is_never_among_its_own_references(own_walk):
+    own_walk.judge().controls()
+    rows = [row for row in read_results(own_walk.results) if row.method == "retrain"]
+    assert {row.seed: row.references.retrained for row in rows} == {0: [1, 2], 1: [0, 2], 2: [0, 1]}
+
+
+def test_two_retrained_models_are_too_few_to_judge_each_other(own_walk):
+    (own_walk.models / "cifar10-mini-resnet-del10-retrain-s2" / "run.json").unlink()
+    own_walk.judge().controls()
+    assert {row.method for row in read_results(own_walk.results)} == {"base", "flip_cheat", "constant"}
+
+
+def test_a_control_that_is_a_run_is_judged_like_one_and_marked(own_walk):
+    row = read_result(own_walk.judge().run(own_walk.unlearn("retrain_keep50", base_seed=0)))
+    assert row.control and row.method == "retrain_keep50" and row.references.retrained == list(RETRAINED)
+
+
+def test_an_untouched_base_model_is_flagged_and_the_constant_too(own_walk):
+    own_walk.judge().controls()
+    flags = {row.method: row.flags for row in read_results(own_walk.results) if row.base_seed == 0}
+    assert "equals_base" in flags["base"] and "constant_class" in flags["constant"]
+
+
+def test_nothing_is_judged_without_references(own_walk):
+    for seed in RETRAINED:
+        (own_walk.models / f"cifar10-mini-resnet-del10-retrain-s{seed}" / "run.json").unlink()
+    with pytest.raises(FileNotFoundError, match="make references TASK=cifar10"):
+        own_walk.judge()
+    assert not own_walk.results.exists()
+
+
+def test_judging_leaves_the_models_alone(own_walk):
+    before = files(own_walk.models)
+    own_walk.judge().controls()
+    own_walk.judge().run(own_walk.models / MODEL)
+    assert files(own_walk.models) == before
+
+
+def test_a_reference_that_was_trained_anew_is_judged_anew(own_walk, monkeypatch):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    before = read_result(path).references
+    folder = own_walk.models / "cifar10-mini-resnet-del10-retrain-s0"
+    read_run_of = scoring.read_run
+    other = replace(read_run_of(folder), arguments={"changed": True})
+    monkeypatch.setattr(scoring, "read_run", lambda place: other if place == folder else read_run_of(place))
+    own_walk.judge().run(own_walk.models / MODEL)
+    after = read_result(path).references
+    assert after.retrained == before.retrained and after.identities != before.identities
+
+
+def test_the_row_of_a_run_that_a_folder_held_before_goes_with_it(own_walk):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    old = path.with_name(f"{MODEL}-00000000.json")
+    old.write_text(path.read_text().replace(path.stem, old.stem))
+    other = path.with_name(f"{MODEL}-00000000-more.json")
+    other.write_text("another name")
+    path.unlink()
+    own_walk.judge().run(own_walk.models / MODEL)
+    assert path.is_file() and other.is_file() and not old.exists()
+
+
+def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
+    own_walk.judge().controls()
+    rows = [row for row in read_results(own_walk.results) if row.method == "retrain"]
+    assert rows and all("the gate needs" not in (row.no_signal or "") for row in rows)
+
+
+def test_chance_is_what_the_most_frequent_answer_scores():
+    labels = np.array([0, 0, 0, 1, 2])
+    uneven = Outputs(np.array(list("abcde")), np.zeros((5, 3), dtype=np.float32), labels)
+    assert guessed(uneven) == 0.6
+    tokens = TokenOutputs(
+        np.array(["a", "b"]), np.array([1, 3]), np.array([7, 7, 8, 9], dtype=np.int32), np.zeros(4, dtype=np.float32),
+        np.ones(4, dtype=bool), np.zeros((4, 2), dtype=np.int32), np.zeros((4, 2), dtype=np.float32),
+    )  # fmt: skip
+    assert guessed(tokens) == (1 + 1 / 3) / 2

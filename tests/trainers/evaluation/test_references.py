@@ -1,0 +1,82 @@
+"""Groups: the finished runs that belong together, and nothing else."""
+
+import numpy as np
+import pytest
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.evaluation.references import find_group
+from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
+
+
+def group(walk, ratio=RATIO):
+    return find_group(walk.bench(), ratio, walk.models)
+
+
+def rewrite(folder, **changes):
+    """Make a folder another run's."""
+    type(run := read_run(folder))(**{**vars(run), **changes}).write(folder)
+
+
+def test_a_group_holds_bases_retrained_and_unlearned_models(walked):
+    found = group(walked)
+    assert found.bases.keys() == set(BASES) and found.retrained.keys() == set(RETRAINED)
+    assert [(folder.name, run.method) for folder, run in found.unlearned.items()] == [
+        ("cifar10-mini-resnet-del10-neg-grad-s0", "neg_grad")
+    ]
+    found.require()
+
+
+def test_another_ratio_has_the_same_bases_and_nothing_else(walked):
+    found = group(walked, 5)
+    assert found.bases.keys() == set(BASES)
+    assert not found.retrained and not found.unlearned
+
+
+@pytest.mark.parametrize("change", [{"split": "0" * 64}, {"backbone": "vit"}, {"recipe": {"epochs": 99}}])
+def test_runs_on_other_data_or_another_recipe_do_not_belong(own_walk, change):
+    for folder in ("cifar10-mini-resnet-s1", "cifar10-mini-resnet-del10-retrain-s1"):
+        rewrite(own_walk.models / folder, **change)
+    rewrite(own_walk.models / "cifar10-mini-resnet-del10-neg-grad-s0", **change)
+    found = group(own_walk)
+    assert found.bases.keys() == {0} and found.retrained.keys() == {0, 2} and not found.unlearned
+
+
+def test_a_retrained_model_with_other_arguments_is_no_reference(own_walk):
+    own_walk.unlearn("retrain", base_seed=5, arguments={"max_steps": 1})
+    assert group(own_walk).retrained.keys() == set(RETRAINED)
+
+
+def test_folders_without_a_run_are_not_looked_at(own_walk):
+    (own_walk.models / "notes").mkdir()
+    (own_walk.models / ".work" / "half").mkdir(parents=True)
+    (own_walk.models / ".work" / "half" / "config.json").write_text("{}")
+    assert group(own_walk).bases.keys() == set(BASES)
+
+
+def test_views_are_the_stored_outputs_by_side(walked):
+    found = group(walked)
+    views = found.views(found.bases[0])
+    assert {split: len(one) for split, one in views.items()} == {
+        "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60,
+    }  # fmt: skip
+    train = walked.bench().rows["train"]
+    forgotten = [i for i, rank in zip(train["example_id"], train["deletion_rank"], strict=True) if rank < FORGET]
+    assert views["forget"].ids.tolist() == forgotten
+    assert not set(views["forget"].ids) & set(views["retain"].ids)
+    other = found.views(found.retrained[0])
+    assert all(np.array_equal(views[split].ids, other[split].ids) for split in views)
+
+
+@pytest.mark.parametrize(("bases", "retrained"), [(0, 3), (1, 1), (2, 0)])
+def test_too_few_references_are_one_line_with_the_command(own_walk, bases, retrained):
+    found = group(own_walk)
+    for folder in [*list(found.bases.values())[bases:], *list(found.retrained.values())[retrained:]]:
+        (folder / "run.json").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        group(own_walk).require()
+    said = str(caught.value)
+    assert said == (
+        f"expected 1 base and 2 retrained models of cifar10 resnet at 10 %, got {bases} and {retrained}; "
+        'make them with: make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2" '
+        f"DATA={own_walk.data} MODELS={own_walk.models}"
+    )

@@ -1,0 +1,129 @@
+import json
+import math
+
+import pytest
+
+from mubench.hub_builders.hub.model_folder import Run
+from mubench.trainers.evaluation import result_files as results
+from mubench.trainers.evaluation.judge import judge
+from mubench.trainers.evaluation.result import RunInfo
+from mubench.trainers.evaluation.result_files import read_result, read_results, write_result
+
+
+@pytest.fixture(scope="module")
+def row(world):
+    run = RunInfo(
+        run_id="some-run", tier="mini", task="cifar10", family="canonical", deletion_seed=0, ratio=5, split="aa",
+        backbone="resnet", base_seed=0, method="scrub", recipe={"epochs": 12}, arguments={"gamma": 0.9, "n": None},
+        tuned="default", seed=0, versions={}, device="cpu", cost={"seconds": 1.5},
+    )  # fmt: skip
+    return judge(run, world.views(saw=0.3, seed=5), world.retrained(), world.bases(), chance=0.1)
+
+
+def test_a_row_reads_back_as_it_was_written(row, tmp_path):
+    path = write_result(row, tmp_path / "results")
+    assert path.name == "some-run.json" and read_result(path) == row
+    assert read_results(tmp_path / "results") == [row]
+
+
+def test_draws_take_one_line(row, tmp_path):
+    lines = write_result(row, tmp_path).read_text().splitlines()
+    (line,) = [line for line in lines if '"draws"' in line]
+    assert len(lines) < 200 and len(json.loads(f"{{{line.strip().rstrip(',')}}}")["draws"]) == 2000
+
+
+def change(path, place, value):
+    record = json.loads(path.read_text())
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("metrics", "score", "value"), math.nan, "metrics.score.value: Input should be a finite number"),
+        (("metrics", "score", "value"), math.inf, "finite number"),
+        (("metrics", "score", "value"), "0.5", "valid number"),  # numbers stored as strings
+        (("metrics", "score", "n"), 0, "metrics.score.n"),
+        (("metrics", "score", "extra"), 1, "metrics.score.extra: Extra inputs"),
+        (("leaderboard", ), 1, "leaderboard: Extra inputs"),
+        (("schema_version",), 2, "schema_version"),
+        (("ratio",), 5.5, "ratio"),
+        (("ratio",), 11, "ratio"),
+        (("ratio",), True, "ratio"),
+        (("tier",), "huge", "tier"),
+        (("seed",), "0", "seed"),
+        (("control",), 1, "control"),
+        (("flags",), ["odd"], "flags.0"),
+        (("run_id",), "../up", "run_id"),
+        (("run_id",), "another", "to hold run 'some-run', got 'another'"),
+        (("arguments", "output_dir"), "/home/me", "no path and no token"),
+        (("arguments", "key"), "hf_abc", "no path and no token"),
+        (("references", "bases"), [1, 0], "ascending"),
+        (("references", "retrained"), [0], "references.retrained"),
+        (("interval",), None, "score and its interval together"),
+        (("interval", "draws"), [1001], "interval.draws.0"),
+        (("cost", "seconds"), math.nan, "cost.seconds"),
+    ],
+)  # fmt: skip
+def test_invalid_rows_are_refused_in_one_line(row, tmp_path, place, value, message):
+    path = write_result(row, tmp_path)
+    change(path, place, value)
+    with pytest.raises(ValueError, match=r"expected .*some-run\.json to") as caught:
+        read_result(path)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_missing_fields_and_half_a_file_are_refused(row, tmp_path):
+    path = write_result(row, tmp_path)
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(ValueError, match=r"some-run\.json to be a result row"):
+        read_result(path)
+    record = json.loads(text)
+    del record["split"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="split: Field required"):
+        read_result(path)
+
+
+def test_a_row_without_score_flag_or_reason_is_refused(row, tmp_path):
+    path = write_result(row, tmp_path)
+    record = json.loads(path.read_text())
+    del record["metrics"]["score"]
+    path.write_text(json.dumps({**record, "interval": None}))
+    with pytest.raises(ValueError, match="expected a score, a flag or a reason"):
+        read_result(path)
+    path.write_text(json.dumps({**record, "interval": None, "flags": ["nan"]}))
+    assert read_result(path).flags == ["nan"]
+
+
+def test_a_write_that_fails_leaves_the_old_row_and_nothing_else(row, tmp_path, monkeypatch):
+    path = write_result(row, tmp_path)
+    monkeypatch.setattr(results, "to_json", lambda result: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_result(row, tmp_path)
+    assert read_result(path) == row and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_folder_names_the_command_that_fills_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make results"):
+        read_results(tmp_path / "nowhere")
+
+
+def test_a_model_folders_run_becomes_a_rows_description():
+    run = Run(
+        task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=5, split="aa", backbone="resnet",
+        base_seed=1, method="scrub", seed=2, recipe={"epochs": 12}, arguments={"gamma": 0.9}, parent="ab" * 32,
+        cost={"seconds": 2.0, "forward": 3}, versions={"torch": "2"}, device="cpu",
+    )  # fmt: skip
+    info = RunInfo.from_run(run, "some-run", control=True)
+    assert info.identity == run.identity and info.control and info.run_id == "some-run"
+    assert (info.base_seed, info.seed, info.cost) == (1, 2, {"seconds": 2.0, "forward": 3})
+    base = Run(task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=None, split="aa",
+               backbone="resnet", base_seed=1, recipe={})  # fmt: skip
+    with pytest.raises(ValueError, match="unlearned model, got base model 'b'"):
+        RunInfo.from_run(base, "b")

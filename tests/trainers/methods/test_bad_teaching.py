@@ -1,0 +1,141 @@
+"""Bad teaching: every row learns from its own teacher, from probabilities, and labels play no part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.methods.bad_teaching import BadTeachingArguments
+from mubench.trainers.unlearning.teachers import teacher_logits
+from tests.fixtures import toy
+
+
+def prepared(name: str, folder: Path, **changes: Any) -> Any:
+    trainer = toy.trainer("bad_teaching", toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    trainer.prepare()
+    return trainer
+
+
+def collated(trainer: Any, rows: Any) -> dict[str, Any]:
+    return dict(trainer.train_collator([trainer.train_dataset[int(i)] for i in rows]))
+
+
+def values(trainer: Any, rows: Any) -> torch.Tensor:
+    (term,) = trainer.terms(trainer.model.eval(), collated(trainer, rows))
+    assert (term.stream, term.weight) == ("all", 1.0)
+    return term.values
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_init_retain_rows_are_content_and_forget_rows_are_not(name: str, tmp_path: Path) -> None:
+    trainer = prepared(name, tmp_path)
+    loss = values(trainer, range(toy.ROWS)).detach()
+    torch.testing.assert_close(loss[toy.FORGET :], torch.zeros(toy.ROWS - toy.FORGET), atol=1e-6, rtol=0)
+    bad = teacher_logits(trainer.teachers["bad"], collated(trainer, range(toy.FORGET)))
+    now = teacher_logits(trainer.teachers["good"], collated(trainer, range(toy.FORGET)))
+    torch.testing.assert_close(loss[: toy.FORGET], kl(now, bad, torch.zeros(toy.FORGET, dtype=torch.int64)))
+    assert loss[: toy.FORGET].sum() > 1e-4
+
+
+def test_swapping_the_flags_swaps_the_targets(tmp_path: Path) -> None:
+    trainer = prepared("vit", tmp_path)
+    batch = collated(trainer, range(toy.ROWS))
+    like = torch.zeros(toy.ROWS, toy.CLASSES)
+    bad = teacher_logits(trainer.teachers["bad"], batch)
+    good = teacher_logits(trainer.teachers["good"], batch)
+    flags = batch["forget"]
+    for forget in (flags, ~flags):
+        targets = trainer.targets({**batch, "forget": forget}, like)
+        torch.testing.assert_close(targets, torch.where(forget[:, None], bad, good))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_t_grad_is_the_difference_of_probabilities_over_all_rows(temperature: float, tmp_path: Path) -> None:
+    model, bad = toy.Table(), toy.Table(seed=1)
+    before = model.table.detach().clone()
+    options = {"retain_share": 1.0, "temperature": temperature, "num_train_epochs": 1, "learning_rate": 1.0}
+    given = {"bad_teacher": bad}
+    rows = toy.sides(toy.table_rows())
+    toy.trainer(
+        "bad_teaching", model, rows, tmp_path, given=given, per_device_train_batch_size=toy.ROWS, **options
+    ).train()
+    p, target = (before / temperature).softmax(-1), (bad.table.detach() / temperature).softmax(-1)
+    expected = (p - target) / temperature / toy.ROWS
+    expected[toy.FORGET :] = 0
+    torch.testing.assert_close(before - model.table, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_f10_the_subset_is_of_the_retain_rows_and_reaches_all_of_them(tmp_path: Path) -> None:
+    subsets = []
+    for seed in range(20):
+        trainer = toy.trainer("bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, seed=seed)
+        (rows,) = trainer.phases(0)
+        assert rows[: toy.FORGET].tolist() == list(range(toy.FORGET))
+        assert len(set(rows)) == len(rows) == toy.FORGET + round(0.3 * (toy.ROWS - toy.FORGET))
+        subsets.append(rows[toy.FORGET :])
+        assert np.array_equal(trainer.phases(5)[0], rows)
+    assert set(np.concatenate(subsets)) == set(range(toy.FORGET, toy.ROWS))
+
+
+def test_f11_t_seed_the_subset_is_seeded_and_ignores_the_global_state(tmp_path: Path) -> None:
+    def subset(seed: int, state: int) -> list[int]:
+        np.random.seed(state)  # noqa: NPY002
+        return toy.trainer(
+            "bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, seed=seed
+        ).phases(0)[0].tolist()  # fmt: skip
+
+    assert subset(0, 1) == subset(0, 2)
+    assert subset(0, 1) != subset(1, 1)
+
+
+@pytest.mark.parametrize("rows", [range(4), range(toy.FORGET, toy.FORGET + 4)])
+def test_f12_a_batch_of_one_kind_is_finite_and_asks_one_teacher(rows: range, tmp_path: Path) -> None:
+    trainer = prepared("resnet", tmp_path)
+    asked = []
+    for name, teacher in trainer.teachers.items():
+        teacher.register_forward_hook(lambda *_, name=name: asked.append(name))
+    assert torch.isfinite(values(trainer, rows)).all()
+    assert asked == ["bad" if rows.start == 0 else "good"]
+
+
+def test_f13_the_bad_teacher_knows_nothing_of_the_model(tmp_path: Path) -> None:
+    model = toy.build("vit")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3)
+    trainer = toy.trainer("bad_teaching", model, toy.sides(toy.rows("vit")), tmp_path)
+    trainer.prepare()
+    bad = trainer.teachers["bad"].state_dict()
+    assert not [key for key, value in model.state_dict().items() if torch.equal(value, bad[key])]
+
+
+def test_labels_play_no_part(tmp_path: Path) -> None:
+    rows = [{**row, "labels": 0} for row in toy.rows("vit")]
+    model = toy.build("vit")
+    toy.trainer("bad_teaching", model, toy.sides(rows), tmp_path).train()
+    assert toy.same(model, toy.snapshot(toy.trained("bad_teaching", "vit", tmp_path)))
+
+
+def test_a_plain_module_needs_a_bad_teacher(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="expected bad_teacher= for a plain Table, which cannot be made anew, got none"
+    ):
+        toy.trainer("bad_teaching", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"retain_share": 0.0}, r"retain_share must lie in \(0, 1\], got 0\.0"),
+        ({"retain_share": 1.1}, r"retain_share must lie in \(0, 1\], got 1\.1"),
+        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(option: dict[str, float], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        BadTeachingArguments(**toy.settings(tmp_path, **option))

@@ -1,0 +1,200 @@
+"""T-GRAD: the gradient of every weight of every tiny model, against that of a loss whose slopes are known by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mubench.trainers.engine.losses import IGNORED, aligned
+from tests.fixtures import toy
+
+F = toy.FORGET
+FORGET, RETAIN, ALL = range(F), range(F, toy.ROWS), range(toy.ROWS)
+
+
+@dataclass
+class Point:
+    """What is known where a gradient is taken; rows are all rows, ``B`` of them.
+
+    Attributes:
+        now: Logits of the model.
+        then: Logits of its teacher, or of the base model.
+        labels: Labels, of tokens where they are predicted.
+        trainer: The trainer, for what it draws.
+    """
+
+    now: torch.Tensor
+    then: torch.Tensor
+    labels: torch.Tensor
+    trainer: Any
+
+    @property
+    def draws(self) -> bool:
+        """Whether noise is predicted."""
+        return self.labels.is_floating_point()
+
+    @property
+    def truth(self) -> torch.Tensor:
+        """The labels as probabilities, or the noise itself."""
+        return self.labels if self.draws else torch.eye(self.now.shape[-1])[self.labels.clamp(min=0)]
+
+    def said(self, logits: torch.Tensor, temperature: float = 1.0, less: float = 0.0) -> torch.Tensor:
+        """Return probabilities, the logits of the labels lowered first; noise as it is."""
+        return logits if self.draws else ((logits - less * self.truth) / temperature).softmax(-1)
+
+    def without_label(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of the other classes among each other."""
+        rest = logits.softmax(-1) * (1 - self.truth)
+        return rest / rest.sum(-1, keepdim=True)
+
+    def losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the task's loss of every row, ``(B,)``; of every token, ``(B, T)``, where there are some."""
+        if self.draws:
+            return (logits - self.labels).square().flatten(1).mean(1)
+        return -(logits.log_softmax(-1) * self.truth).sum(-1).masked_fill(self.labels == IGNORED, 0)
+
+    def mean_losses(self) -> torch.Tensor:
+        """Return the loss of every row, that of an answer averaged over its tokens."""
+        losses = self.losses(self.now)
+        return losses if losses.ndim == 1 else losses.sum(1) / self.sizes
+
+    @property
+    def sizes(self) -> torch.Tensor:
+        """How many times its mean loss ``-log p`` of a whole row is, ``(B,)``."""
+        if self.draws:
+            return torch.full((len(self.now),), self.now[0].numel() / 2)
+        return (self.labels != IGNORED).reshape(len(self.now), -1).sum(1)
+
+    def toward(
+        self, target: torch.Tensor, rows: range, temperature: float = 1.0, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the slopes of the mean over some rows of how far the model is from a target.
+
+        Args:
+            target: Probabilities, whose cross-entropy is meant; of noise the mean squared error.
+            rows: The rows that are averaged; others have no slope.
+            temperature: What logits are divided by.
+            weights: Weight of every row, ``(B,)``, or token, ``(B, T)``.
+        """
+        if self.draws:
+            slopes = 2 * (self.now - target) / self.now[0].numel()
+        else:
+            slopes = (self.said(self.now, temperature) - target) / temperature
+        if self.labels.ndim == 2:
+            slopes = slopes * (self.labels != IGNORED)[..., None] / self.sizes[:, None, None]
+        if weights is not None:
+            slopes = slopes * weights.reshape(*weights.shape, *[1] * (slopes.ndim - weights.ndim))
+        kept = torch.zeros_like(slopes)
+        kept[rows] = slopes[rows] / len(rows)
+        return kept
+
+    def distilled(self, rows: range, temperature: float) -> torch.Tensor:
+        """Return the slopes of ``T^2 KL_T`` from the teacher."""
+        factor = 1.0 if self.draws else temperature**2
+        return factor * self.toward(self.said(self.then, temperature), rows, temperature)
+
+    def learned(self, rows: range, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the slopes of the task's mean loss."""
+        return self.toward(self.truth, rows, weights=weights)
+
+
+def blind(at: Point) -> torch.Tensor:
+    """Bad teaching at a temperature of 2."""
+    bad = at.trainer.teachers["bad"](**toy.inputs(rows_of(at.trainer))).logits
+    return at.toward(at.said(torch.cat([bad[:F], at.then[F:]]), 2.0), ALL, 2.0)
+
+
+def preferring(at: Point) -> torch.Tensor:
+    """NPO's forget rows: ``beta = .5``."""
+    margins = at.losses(at.now) - at.losses(at.then)
+    margins = margins.sum(1) if margins.ndim == 2 else margins * (at.sizes if at.draws else 1)
+    return -at.learned(FORGET, 2 * torch.sigmoid(-0.5 * margins) * at.sizes)
+
+
+def balanced(at: Point) -> torch.Tensor:
+    """SFRon's first step on forget rows: ``alpha = 3``, ``power = .5``."""
+    weights = at.mean_losses() ** -0.5
+    return -3.0 * at.learned(FORGET, weights / weights[:F].mean())
+
+
+def uncertain(at: Point) -> torch.Tensor:
+    """LoTUS, with all retain rows."""
+    noisy = at.then + at.trainer.noise(torch.arange(toy.ROWS), toy.CLASSES)
+    drawn = torch.eye(toy.CLASSES)[noisy.argmax(-1)]
+    soft = (noisy / math.exp(2.0 * at.trainer.gap())).softmax(-1)
+    return at.toward(torch.cat([soft[:F], drawn[F:]]), ALL)
+
+
+# A method, its settings, the rows of a step, and the slopes of its loss with respect to the logits of all rows.
+FORMS: dict[str, tuple[str, dict[str, Any], range, Callable[[Point], torch.Tensor]]] = {
+    "finetune": ("finetune", {}, RETAIN, lambda at: at.learned(RETAIN)),
+    "retrain": ("retrain", {}, RETAIN, lambda at: at.learned(RETAIN)),
+    "neg_grad": ("neg_grad", {}, FORGET, lambda at: -at.learned(FORGET)),
+    "neg_grad_plus": (
+        "neg_grad_plus", {"alpha": 0.7}, ALL, lambda at: 0.7 * at.learned(RETAIN) - 0.3 * at.learned(FORGET),
+    ),
+    "task_vector": ("task_vector", {}, FORGET, lambda at: at.learned(FORGET)),
+    "sfron": ("sfron", {"alpha": 3.0, "power": 0.5}, FORGET, balanced),
+    "scrub, max": ("scrub", {"temperature": 2.0}, FORGET, lambda at: -at.distilled(FORGET, 2.0)),
+    "scrub, min": (
+        "scrub", {"gamma": 0.7, "alpha": 0.2, "temperature": 2.0}, RETAIN,
+        lambda at: 0.7 * at.learned(RETAIN) + 0.2 * at.distilled(RETAIN, 2.0),
+    ),
+    "bad_teaching": ("bad_teaching", {"temperature": 2.0}, ALL, blind),
+    "lotus": ("lotus", {"alpha": 2.0}, ALL, uncertain),
+    "delete": ("delete", {}, FORGET, lambda at: at.toward(at.without_label(at.then), FORGET)),
+    "undial": (
+        "undial", {"beta": 3.0, "alpha": 0.5}, ALL,
+        lambda at: at.toward(at.said(at.then, less=3.0), FORGET) + 0.5 * at.learned(RETAIN),
+    ),
+    "ce_u": ("ce_u", {"ignore_first_n": 0}, FORGET, lambda at: at.toward(at.without_label(at.now), FORGET)),
+    "kl_min": (
+        "kl_min", {"alpha": 0.3}, ALL, lambda at: 0.3 * at.distilled(RETAIN, 1.0) - at.learned(FORGET),
+    ),
+    "npo, nll": (
+        "npo", {"beta": 0.5, "alpha": 0.3}, ALL, lambda at: preferring(at) + 0.3 * at.learned(RETAIN),
+    ),
+    "npo, kl": (
+        "npo", {"beta": 0.5, "alpha": 0.3, "retain_loss": "kl"}, ALL,
+        lambda at: preferring(at) + 0.3 * at.distilled(RETAIN, 1.0),
+    ),
+    "simnpo": (
+        "simnpo", {"beta": 2.0, "delta": 0.5}, ALL,
+        lambda at: at.learned(RETAIN) - at.learned(FORGET, 0.25 * torch.sigmoid(-2.0 * (at.mean_losses() - 0.5))),
+    ),
+    "wga": (
+        "wga", {"beta": 1.5, "gamma": 0.4}, ALL,
+        lambda at: at.learned(RETAIN) - 0.4 * at.learned(FORGET, torch.exp(-1.5 * at.losses(at.now))),
+    ),
+}  # fmt: skip
+
+
+def rows_of(trainer: Any) -> list[dict[str, Any]]:
+    return [*trainer.train_dataset.forget, *trainer.train_dataset.retain]
+
+
+@pytest.mark.parametrize(("form", "name"), toy.everywhere(FORMS, lambda form: FORMS[form][0]))
+def test_t_grad_of_a_step_away_from_the_base_model_reaches_all_weights(form: str, name: str, tmp_path: Path) -> None:
+    method, options, rows, slopes = FORMS[form]
+    data = toy.rows(name)
+    trainer = toy.trainer(method, toy.build(name), toy.sides(data), tmp_path, **options)
+    trainer.prepare()
+    model, inputs = trainer.model, toy.inputs(data)
+    with torch.no_grad():
+        then = model(**inputs).logits
+    model.load_state_dict(toy.elsewhere(name))
+    logits = model(**inputs).logits
+    with torch.no_grad():
+        wanted = slopes(Point(logits.detach(), then, aligned(model, toy.collator(name)(data))["labels"], trainer))
+    expected = toy.gradients(logits, model, wanted)
+    toy.step(trainer, rows).backward()
+    assert max(float(gradient.abs().max()) for gradient in expected) > 1e-4
+    for weight, gradient in zip(model.parameters(), expected, strict=True):
+        found = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        torch.testing.assert_close(found, gradient, atol=1e-6, rtol=1e-4)

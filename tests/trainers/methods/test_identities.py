@@ -1,0 +1,83 @@
+"""T-ID: settings at which a method is another one, or does nothing at all, on every tiny model that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from tests.fixtures import toy
+
+ADAMW: dict[str, Any] = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01, "max_grad_norm": 1.0}
+# Steps of three pairs and of three rows go through the forget rows in the same order.
+THREE = {"per_device_train_batch_size": 3}
+# A method with settings that make it another one to the bit: dropout, statistics and random numbers included.
+BITWISE: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "retrain": ({}, "finetune", {}),
+    "noise_ft": ({"sigma": 0.0}, "finetune", {}),
+    "l1_sparse": ({"gamma": 0.0}, "finetune", {}),
+    "scrub": ({"gamma": 1.0, "alpha": 0.0, "msteps": 0}, "finetune", {}),
+    "msg": ({"share": 0.0, "rest": 1.0}, "finetune", {}),
+    "salun": ({"rho": 1.0}, "random_label", {"redraw": True}),
+}
+# The same up to rounding, since both sides go through the model at once.
+ROUNDED: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
+    "neg_grad_plus, retain alone": ("neg_grad_plus", {"alpha": 1.0}, "finetune", {}),
+    "neg_grad_plus, forget alone": ("neg_grad_plus", {"alpha": 0.0, "anchor": "forget"}, "neg_grad", {}),
+    "wga": ("wga", {**THREE, "beta": 0.0, "alpha": 0.0}, "neg_grad", THREE),
+    "kl_min": ("kl_min", {**THREE, "alpha": 0.0}, "neg_grad", THREE),
+}
+# Settings that leave every weight and buffer where it was; no importance on the forget rows is 4 times that on all.
+STILL: dict[str, dict[str, Any]] = {
+    "salun": {**ADAMW, "rho": 0.0},
+    "fisher": {"alpha": 0.0},
+    "influence": {"alpha": 0.0},
+    "ssd": {"alpha": 4.0},
+    "task_vector": {"alpha": 0.0},
+}
+After = Callable[..., dict[str, torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> After:
+    """Return what trains a tiny model by a method, once for every choice of settings, and says where it ends."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+
+    def run(method: str, name: str, *, coupled: bool, **options: Any) -> dict[str, torch.Tensor]:
+        key = f"{method} {name} {coupled} {sorted(options.items())}"
+        if key not in found:
+            model = toy.build(name, coupled=coupled, dropout=0.1 * coupled)
+            folder = tmp_path_factory.mktemp(method)
+            toy.trainer(method, model, toy.sides_for(method, toy.rows(name)), folder, **options).train()
+            found[key] = toy.snapshot(model)
+        return found[key]
+
+    return run
+
+
+@pytest.mark.parametrize(("method", "name"), toy.everywhere(BITWISE))
+def test_t_id_it_is_the_other_method_to_the_bit(method: str, name: str, after: After) -> None:
+    options, other, others = BITWISE[method]
+    wanted = after(other, name, coupled=True, **ADAMW, **others)
+    start = toy.build(name, coupled=True)
+    assert toy.distance(start, wanted) > 1e-3
+    start.load_state_dict(after(method, name, coupled=True, **ADAMW, **options))
+    assert toy.same(start, wanted)
+
+
+@pytest.mark.parametrize(("case", "name"), toy.everywhere(ROUNDED, lambda case: ROUNDED[case][0]))
+def test_t_id_it_is_the_method_of_one_side(case: str, name: str, after: After) -> None:
+    method, options, other, others = ROUNDED[case]
+    wanted = after(other, name, coupled=False, **others)
+    start = toy.build(name)
+    assert toy.distance(start, wanted) > 1e-4
+    start.load_state_dict(after(method, name, coupled=False, **options))
+    assert toy.distance(start, wanted) < 1e-6
+
+
+@pytest.mark.parametrize(("method", "name"), toy.everywhere(STILL))
+def test_t_id_nothing_moves(method: str, name: str, after: After) -> None:
+    coupled = method != "salun"  # whose mask is of weights: statistics go with the rows that are seen
+    assert toy.same(toy.build(name, coupled=coupled), after(method, name, coupled=coupled, **STILL[method]))

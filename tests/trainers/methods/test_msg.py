@@ -1,0 +1,107 @@
+"""MSG and CT: which weights are damaged, and how the others move afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mubench.trainers.methods.ct import swap_axes
+from mubench.trainers.methods.msg import MsgArguments, matrices
+from mubench.trainers.tools.convolutions import is_convolutional, kernels
+from mubench.trainers.tools.importance import gradient_sum
+from tests.fixtures import toy
+
+F, R = toy.FORGET, toy.ROWS - toy.FORGET
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_the_smallest_differences_of_gradients_start_anew_and_nothing_else(name: str, tmp_path: Path) -> None:
+    model = toy.build(name)
+    trainer = toy.trainer("msg", model, toy.sides(toy.rows(name)), tmp_path, share=0.4)
+    sums = [gradient_sum(trainer, rows) for rows in (trainer.forget_rows, trainer.retain_rows)]
+    before = [weight.detach().clone() for weight in model.parameters()]
+    trainer.prepare()
+    ranked = {id(weight) for weight in matrices(model)}
+    moved, size = [], []
+    for weight, old, forget, retain in zip(model.parameters(), before, *sums, strict=True):
+        if id(weight) not in ranked:
+            assert torch.equal(weight, old)
+            continue
+        moved.append((weight != old).flatten())
+        size.append((retain / R - forget / F).abs().flatten())
+    changed, ranks = torch.cat(moved), torch.cat(size)
+    assert int(changed.sum()) == len(changed) * 4 // 10
+    assert ranks[changed].max() <= ranks[~changed].min()
+
+
+def test_convolutions_are_ranked_where_there_are_some_and_linear_layers_elsewhere() -> None:
+    resnet, vit = toy.build("resnet"), toy.build("vit")
+    assert is_convolutional(resnet) and not is_convolutional(vit) and not is_convolutional(toy.build("bert"))
+    assert [weight.ndim for weight in matrices(resnet)] == [4] * len(kernels(resnet))
+    assert {weight.ndim for weight in matrices(vit)} == {2} and len(kernels(vit)) == 1
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
+def test_the_rest_moves_a_tenth_as_far_whatever_the_optimizer(optim: str, tmp_path: Path) -> None:
+    options = {"max_steps": 1, "optim": optim, "weight_decay": 0.1, "share": 0.5}
+    start = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    start.prepare()
+    whole, braked = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
+    masks = [mask.unpacked() for mask in start.anew]
+    for one, other, old, anew in zip(whole.parameters(), braked.parameters(), start.weights, masks, strict=True):
+        assert torch.equal(one[anew], other[anew])
+        torch.testing.assert_close((other - old)[~anew], 0.1 * (one - old)[~anew], atol=1e-7, rtol=1e-3)
+    assert toy.distance(whole, toy.snapshot(start.model)) > 1e-4
+
+
+def test_fresh_weights_follow_the_seed_and_are_none_of_the_old(tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        trainer = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, share=1.0, seed=seed)
+        trainer.prepare()
+        found.append(torch.cat([weight.flatten() for weight in matrices(trainer.model)]))
+    old = torch.cat([weight.flatten() for weight in matrices(toy.build("vit"))])
+    assert torch.equal(found[0], found[1]) and not (found[0] == found[2]).any() and not (found[0] == old).any()
+
+
+def test_frozen_weights_stay(tmp_path: Path) -> None:
+    model = toy.build("vit")
+    model.vit.requires_grad_(False)
+    before = toy.snapshot(model.vit)
+    toy.trainer("msg", model, toy.sides(toy.rows("vit")), tmp_path).train()
+    assert toy.same(model.vit, before)
+
+
+def test_a_model_without_such_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="msg needs trainable convolutions or linear layers, got Table"):
+        toy.trainer("msg", toy.Table(), toy.sides(toy.table_rows()), tmp_path).train()
+
+
+@pytest.mark.parametrize("changes", [{"share": 1.5}, {"rest": -0.1}])
+def test_shares_that_are_none_are_refused(changes: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got"):
+        MsgArguments(**toy.settings(tmp_path), **changes)
+
+
+def test_the_axes_of_every_kernel_are_swapped_once_and_nothing_else(tmp_path: Path) -> None:
+    model = toy.build("resnet")
+    before = toy.snapshot(model)
+    toy.trainer("ct", model, toy.sides(toy.rows("resnet")), tmp_path).prepare()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name].transpose(-1, -2) if value.ndim == 4 else before[name])
+    assert toy.distance(model, before) > 1e-3
+
+
+def test_a_kernel_that_is_its_own_mirror_image_stays_and_one_that_is_not_square_is_refused() -> None:
+    kernel = torch.eye(3).repeat(2, 2, 1, 1)
+    swap_axes(kernel)
+    assert torch.equal(kernel, torch.eye(3).repeat(2, 2, 1, 1))
+    with pytest.raises(ValueError, match=r"expected square convolution kernels, got one of \(1, 7\)"):
+        swap_axes(torch.zeros(2, 2, 1, 7))
+
+
+def test_ct_refuses_a_model_that_only_cuts_patches(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ct needs a convolutional network, got ViTForImageClassification"):
+        toy.trainer("ct", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()

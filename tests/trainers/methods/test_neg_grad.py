@@ -1,0 +1,35 @@
+"""Gradient ascent is training with the sign turned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mubench.trainers.engine.losses import aligned, per_example_loss
+from tests.fixtures import toy
+
+
+@pytest.mark.parametrize("name", toy.names_for("neg_grad", writers=True, painters=True))
+def test_t_grad_a_step_goes_up_the_mean_gradient_of_the_forget_rows(name: str, tmp_path: Path) -> None:
+    model, data = toy.build(name).train(), toy.rows(name)
+    batch = aligned(model, toy.collator(name)(data[: toy.FORGET]))
+    labels = batch.pop("labels")
+    loss = per_example_loss(model(**batch).logits, labels).mean()
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    toy.trainer("neg_grad", model, toy.sides(data), tmp_path, learning_rate=0.01, num_train_epochs=1).train()
+    for weight, old, gradient in zip(model.parameters(), before, gradients, strict=True):
+        step = torch.zeros_like(old) if gradient is None else 0.01 * gradient
+        torch.testing.assert_close(weight.detach(), old + step, atol=1e-6, rtol=1e-5)
+    rise = (per_example_loss(model(**batch).logits, labels).mean() - loss).item()
+    square = sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None)
+    assert rise == pytest.approx(0.01 * square, rel=0.2)
+
+
+@pytest.mark.parametrize("name", toy.BACKBONES)
+def test_t_id_retain_rows_need_not_be_given(name: str, tmp_path: Path) -> None:
+    model, data = toy.build(name), toy.rows(name)
+    toy.trainer("neg_grad", model, {"forget": data[: toy.FORGET]}, tmp_path).train()
+    assert toy.same(model, toy.snapshot(toy.trained("neg_grad", name, tmp_path)))

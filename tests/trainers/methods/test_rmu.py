@@ -1,0 +1,187 @@
+"""RMU: one block is steered, by a few matrices, in passes that end there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from mubench.trainers.engine.losses import model_inputs
+from mubench.trainers.methods.rmu import RmuArguments, deviation
+from mubench.trainers.tools.truncated_forward import states_at, token_mask
+from mubench.trainers.unlearning.cost import Counter
+from tests.fixtures import toy
+from tests.trainers.methods.test_preferences import assert_same, batch, gradients
+
+F, E, LAYERS = toy.FORGET, 2, 8
+ADAMW = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
+
+
+def deep() -> PreTrainedModel:
+    """Return a language model of eight blocks, so that the second is steered and two are trained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+        config = GPT2Config(
+            vocab_size=toy.VOCABULARY, n_embd=8, n_layer=LAYERS, n_head=2, n_positions=24, pad_token_id=0, **drops
+        )
+        return GPT2LMHeadModel(config).train()
+
+
+def prepared(name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
+    model = deep() if name == "deep" else toy.build(name)
+    data = toy.sides(toy.rows("gpt2" if name == "deep" else name))
+    trainer = toy.trainer("rmu", model, data, folder, **changes)
+    trainer.prepare()
+    trainer.model.eval()
+    return trainer, batch(trainer, range(toy.ROWS))
+
+
+def test_a_deviation_is_over_masked_tokens_and_the_width() -> None:
+    states = torch.tensor([[[1.0, 3.0], [9.0, 9.0]], [[0.0, 2.0], [4.0, 0.0]]])
+    mask = torch.tensor([[True, False], [True, True]])
+    wanted = torch.tensor([1.0, 1.0])
+    torch.testing.assert_close(deviation(states, wanted, mask), torch.tensor([2.0, (1.0 + 5.0) / 2]))
+    assert deviation(states, states, mask).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["deep", *toy.names_for("rmu", writers=True)])
+def test_t_init_retain_rows_are_where_they_were_and_the_direction_has_its_length(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared(name, tmp_path, c=3.0)
+    forget, retain = trainer.terms(trainer.model, rows)
+    assert [(term.stream, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 1200.0)]
+    torch.testing.assert_close(retain.values, torch.zeros(toy.ROWS - F), atol=1e-10, rtol=0)
+    direction = trainer.direction(16)
+    torch.testing.assert_close(direction.norm(), torch.tensor(3.0))
+    assert (direction >= 0).all() and torch.equal(direction, trainer.direction(16))
+    assert forget.values.min() > 1e-3
+
+
+def test_t_grad_a_cut_pass_is_the_whole_one_up_to_the_block(tmp_path: Path) -> None:
+    trainer, rows = prepared("deep", tmp_path)
+    assert trainer.block == "transformer.h.1"
+    assert sorted({name.split(".")[2] for name, w in trainer.model.named_parameters() if w.requires_grad}) == [
+        "0",
+        "1",
+    ]
+    for weight in trainer.model.parameters():
+        weight.requires_grad_(True)
+    term = trainer.terms(trainer.model, rows)[0]
+    inputs = {key: rows[key] for key in ("input_ids", "attention_mask")}
+    states = trainer.model(**inputs, output_hidden_states=True).hidden_states[2][:F]
+    answer = rows["labels"][:F] != -100
+    each = [(one[kept] - trainer.direction(8)).pow(2).mean() for one, kept in zip(states, answer, strict=True)]
+    torch.testing.assert_close(term.values, torch.stack(each))
+    assert_same(gradients(trainer, term.values.sum()), gradients(trainer, torch.stack(each).sum()))
+
+
+@pytest.mark.parametrize("name", toy.names_for("rmu", writers=True))
+def test_t_grad_both_sides_are_of_what_the_block_says(name: str, tmp_path: Path) -> None:
+    trainer, rows = prepared(name, tmp_path, alpha=2.0)
+    states = []
+    trainer.model.get_submodule(trainer.block).register_forward_hook(lambda *given: states.append(given[2]))
+    for weights in (toy.snapshot(trainer.model), toy.elsewhere(name)):
+        trainer.model.load_state_dict(weights)
+        trainer.model(**model_inputs(rows))
+    then, now = (one if torch.is_tensor(one) else one[0] for one in states)
+    then, now = ((one.flatten(2).transpose(1, 2) if one.ndim == 4 else one) for one in (then.detach(), now))
+    wanted = torch.where(rows["forget"][:, None, None], trainer.direction(now.shape[-1]), then)
+    values = (now - wanted).pow(2).mean(-1)
+    counted = token_mask(now, rows)
+    each = torch.stack([one[kept].mean() for one, kept in zip(values, counted, strict=True)])
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    expected = torch.autograd.grad(each[:F].mean() + 2.0 * each[F:].mean(), trained)
+    toy.step(trainer, range(toy.ROWS)).backward()
+    assert_same([weight.grad for weight in trained], list(expected))
+
+
+def test_what_is_behind_the_block_is_not_computed_and_evaluation_is_whole(tmp_path: Path) -> None:
+    trainer, rows = prepared("deep", tmp_path)
+    for module in (trainer.model, trainer.teachers["original"]):
+        module.transformer.h[2].register_forward_hook(lambda *_: pytest.fail("went too far"))
+    trainer.terms(trainer.model, rows)
+    assert "forward" not in vars(trainer.model)
+    with pytest.raises(pytest.fail.Exception):
+        trainer.evaluate(trainer.train_dataset.forget)
+
+
+@pytest.mark.parametrize("name", ["deep", *toy.names_for("rmu", writers=True)])
+def test_t_freeze_all_but_the_chosen_matrices_stay_to_the_bit(name: str, tmp_path: Path) -> None:
+    model = deep() if name == "deep" else toy.build(name, coupled=True)
+    before = toy.snapshot(model)
+    data = toy.sides(toy.rows("gpt2" if name == "deep" else name))
+    trainer = toy.trainer("rmu", model, data, tmp_path, **ADAMW)
+    trainer.train()
+    moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved
+    blocks = {"deep": ("transformer.h.0.", "transformer.h.1."), "t5": ("decoder.block.0.",)}
+    blocks |= {"resnet": ("resnet.encoder.stages.0.",), "gpt2": ("transformer.h.0.",)}
+    assert all(key.startswith(blocks.get(name, trainer.block)) and before[key].ndim > 1 for key in moved)
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_a_pattern_narrows_the_matrices_and_a_layer_can_be_given(tmp_path: Path) -> None:
+    trainer, _ = prepared("deep", tmp_path, weights=r"mlp\.c_proj", layer=5, trained=2)
+    trained = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
+    assert trained == [f"transformer.h.{block}.mlp.c_proj.weight" for block in (4, 5)]
+    assert (trainer.block, trainer.depth) == ("transformer.h.5", 6 / LAYERS)
+    assert prepared("deep", tmp_path, layer=-3)[0].block == "transformer.h.5"
+
+
+def test_tokens_that_count_are_those_of_answers_then_those_that_are_no_padding_then_all() -> None:
+    answers = {"labels": torch.tensor([[-100, 4, 5]]), "attention_mask": torch.tensor([[1, 1, 0]])}
+    assert token_mask(torch.zeros(1, 3, 2), answers).tolist() == [[False, True, True]]
+    classes = {**answers, "labels": torch.tensor([1])}
+    assert token_mask(torch.zeros(1, 3, 2), classes).tolist() == [[True, True, False]]
+    assert token_mask(torch.zeros(1, 5, 2), classes).tolist() == [[True] * 5]
+
+
+def test_pictures_count_place_by_place() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(3, 2, 1))
+    picture = torch.randn(2, 1, 4, 5)
+    states = states_at(model, model, "0", {"input": picture})
+    assert states.shape == (2, 20, 3)
+    torch.testing.assert_close(states[1, 7], model[0](picture)[1, :, 1, 2])
+
+
+def test_a_block_that_is_never_come_to_is_an_error() -> None:
+    stack = toy.Stack()
+    with pytest.raises(ValueError, match=r"expected a model that comes to its block blocks\.0, got one"):
+        states_at(stack, stack, "blocks.0", {"row": torch.arange(3)})
+    assert stack(torch.arange(3)).logits.shape == (3, toy.CLASSES)
+
+
+@pytest.mark.parametrize("remember", [False, True])
+def test_t_cache_counts_and_depth(remember: bool, tmp_path: Path) -> None:
+    trainer, _ = prepared("deep", tmp_path, remember=remember, num_train_epochs=E)
+    drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
+    with Counter(trainer) as cost:
+        trainer.train()
+    asked = len(drawn) if remember else E * F
+    assert cost.forward == {"student": 2 * E * F, "original": asked}
+    assert cost.backward == {"student": 2 * E * F}
+    assert cost.counts()["whole"] == 2 / LAYERS * (2 * E * F + asked)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"trained": 0}, r"trained must be 1 or more, c positive and alpha 0 or more, got 0, 6\.5 and 1200\.0"),
+        ({"c": 0.0}, r"got 3, 0\.0 and 1200\.0"),
+        ({"alpha": -1.0}, r"got 3, 6\.5 and -1\.0"),
+        ({"weights": "("}, "weights must be a regular expression, got"),
+        ({"layer": 8}, r"layer must be -8 to 7 for transformer\.h, got 8"),
+        ({"weights": "nothing"}, r"weights must name matrices of transformer\.h\.0\., transformer\.h\.1\., got 'noth"),
+    ],
+)
+def test_what_names_nothing_is_refused(option: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepared("deep", tmp_path, **option)
+
+
+def test_arguments_have_the_defaults_of_the_paper(tmp_path: Path) -> None:
+    args = RmuArguments(**toy.settings(tmp_path))
+    assert (args.layer, args.trained, args.c, args.alpha) == (None, 3, 6.5, 1200.0)

@@ -1,0 +1,215 @@
+"""Closed-form values (T-MET) and directions (T-DIR) of every array metric."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from transformers import default_data_collator
+
+from mubench.trainers.evaluation.controls import constant, flip_cheat
+from mubench.trainers.inference.predict import predict
+from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.metrics import METRICS, Case
+from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds
+from mubench.trainers.metrics.divergence import activation, agreement, js, kl
+from mubench.trainers.metrics.overall import harmonic_overall
+from tests.fixtures import toy
+
+
+def one_hot(classes, k=3):
+    with np.errstate(divide="ignore"):
+        return np.log(np.eye(k)[classes])
+
+
+def fixed(p, labels=None):
+    """Outputs with these probabilities."""
+    p = np.asarray(p, dtype=float)
+    labels = np.zeros(len(p), dtype=np.int64) if labels is None else np.asarray(labels)
+    return Outputs(np.array([f"r{i}" for i in range(len(p))]), np.log(p).astype(np.float32), labels)
+
+
+def test_auc_equals_sklearns_with_ties():
+    generator = np.random.default_rng(0)
+    forget, test = generator.integers(0, 6, 40).astype(float), generator.integers(2, 9, 70).astype(float)
+    labels = np.r_[np.ones(40), np.zeros(70)]
+    assert auc(forget, test) == pytest.approx(roc_auc_score(labels, np.r_[forget, test]))
+    assert auc(forget, forget) == 0.5
+    assert advantage(0.5) == 0 and advantage(0.0) == advantage(1.0) == 1
+
+
+def test_log_odds_are_clipped_to_one_in_a_million():
+    logits = np.array([[50.0, 0.0], [-50.0, 0.0], [1.0, 0.0]], dtype=np.float32)
+    one = Outputs(np.array(["a", "b", "c"]), logits, np.zeros(3, dtype=np.int64))
+    np.testing.assert_allclose(log_odds(one), [CLIP, -CLIP, 1.0])
+    assert pytest.approx(1 - 1e-6, abs=1e-9) == 1 / (1 + math.exp(-CLIP))
+
+
+def test_distances_have_their_closed_form_values():
+    same = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]))
+    assert kl(same, same).max() == js(same, same).max() == activation(same, same).max() == 0
+    assert agreement(same, same).min() == 1
+    a, b = one_hot([0, 1]), one_hot([1, 2])
+    assert js(a, b) == pytest.approx(math.log(2)) and activation(a, b) == pytest.approx(math.sqrt(2))
+    assert agreement(a, b).max() == 0
+    other = np.log(np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]))
+    assert js(same, other) == pytest.approx(js(other, same))
+    p, q = np.exp(same), np.exp(other)
+    assert kl(other, same) == pytest.approx((p * np.log(p / q)).sum(axis=1))  # KL(p_R || p_u)
+    assert kl(other, same) != pytest.approx(kl(same, other))
+
+
+@pytest.mark.parametrize(
+    ("forget", "test", "base_test", "chance", "expected"),
+    [
+        (0.1, 0.9, 0.9, 0.1, 1.0),  # perfect inputs
+        (0.985, 0.92, 0.92, 0.01, 0.0488),  # the untouched model on CIFAR-100
+        (0.92, 0.92, 0.92, 0.01, 0.165),  # what retraining gives there
+        (0.1, 0.71, 0.9, 0.1, 0.0),  # test moved by more than 20 %
+        (0.07, 0.9, 0.9, 0.1, 0.0),  # forget more than 20 % below chance
+        (0.085, 0.75, 0.9, 0.1, 2 * 0.85 * 0.985 / 1.835),
+    ],
+)
+def test_overall_equals_the_papers(forget, test, base_test, chance, expected):
+    assert harmonic_overall(forget, test, base_test, chance) == pytest.approx(expected, abs=5e-4)
+
+
+def test_gap_is_the_mean_distance_of_four_averages():
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    retrained = {"forget": fixed([right, wrong]), "retain": fixed([right] * 4), "test": fixed([right, wrong])}
+    model = {"forget": fixed([right, right]), "retain": fixed([right] * 3 + [wrong]), "test": retrained["test"]}
+    case = Case(model, [retrained, retrained], [], 0.5)
+    # forget 1 - 1/2, retain 3/4 - 1, test 0, loss-MIA AUC 3/4 - 1/2
+    assert METRICS["gap"].compute(case) == pytest.approx((0.5 + 0.25 + 0 + 0.25) / 4)
+    assert METRICS["gap"].compute(Case(retrained, [retrained], [], 0.5)) == 0
+
+
+def test_scores_do_not_depend_on_row_order(world):
+    model = world.views(saw=0.4, seed=7)
+    order = np.random.default_rng(0).permutation(world.rows["forget"])
+
+    def shuffled(views):
+        one = views["forget"]
+        return {**views, "forget": one.select(one.ids[order])}
+
+    case = world.case(model)
+    moved = Case(shuffled(model), list(map(shuffled, case.retrained)), list(map(shuffled, case.bases)), case.chance)
+    for name, metric in METRICS.items():
+        if set(metric.needs) <= set(model):
+            assert metric.compute(moved) == pytest.approx(metric.compute(case), abs=1e-12), name
+
+
+def random_label(world):
+    """A model that has learned a wrong class for every forget row."""
+    views = world.bases()[0]
+    forget = views["forget"]
+    logits = np.roll(forget.logits, 1, axis=1)
+    return {**views, "forget": Outputs(forget.ids, logits, forget.labels)}
+
+
+# Best first.
+ORDERS: dict[str, list[str]] = {
+    "score": ["retrained", "half", "base", "collapsed", "random_label"],
+    "row": ["retrained", "half", "base", "collapsed"],
+    "mean": ["retrained", "half", "base", "collapsed"],
+    "membership": ["retrained", "half", "base"],
+    "utility": ["retrained", "collapsed"],
+    "gap": ["retrained", "half", "base", "collapsed"],
+    "overall": ["retrained", "half", "base"],
+    "forget_score": ["base", "half", "retrained", "collapsed", "random_label"],
+    "retain_score": ["retrained", "collapsed"],
+    "test_score": ["retrained", "collapsed"],
+    "loss_mia": ["base", "half", "retrained", "random_label"],
+    "kl_retrained": ["retrained", "half", "base", "collapsed"],
+    "js_retrained": ["retrained", "half", "base", "collapsed"],
+    "activation": ["retrained", "half", "base", "collapsed"],
+    "agreement": ["retrained", "half", "base", "collapsed"],
+}
+
+
+@pytest.fixture(scope="module")
+def cases(world):
+    models = {
+        "retrained": world.views(saw=0.0, seed=9),
+        "half": world.views(saw=0.5, seed=51),
+        "base": world.bases()[0],
+        "random_label": random_label(world),
+        "collapsed": constant(world.bases()[0]),
+    }
+    return {name: world.case(model) for name, model in models.items()}
+
+
+@pytest.mark.parametrize("name", sorted(ORDERS))
+def test_models_come_out_in_the_expected_order(cases, name):
+    metric = METRICS[name]
+    values = [metric.compute(cases[model]) for model in ORDERS[name]]
+    if metric.better == "lower":
+        values = [-value for value in values]
+    assert values == sorted(values, reverse=True), dict(zip(ORDERS[name], values, strict=True))
+    assert values[0] > values[-1]
+    assert all(metric.range[0] <= metric.compute(case) <= metric.range[1] for case in cases.values())
+
+
+def test_every_metric_is_declared_and_has_a_sanity_test():
+    derived = {"validation_score", "ood_score"}  # the same function as test_score on another split
+    assert set(METRICS) - derived == set(ORDERS)
+    for metric in METRICS.values():
+        assert (
+            metric.better in ("higher", "lower", "near retrained") and metric.title and metric.needs and metric.paper
+        )
+        assert metric.range[0] < metric.range[1]
+
+
+@pytest.fixture(scope="module", params=toy.BACKBONES)
+def learned(request, tmp_path_factory):
+    """What a model says about the rows it was trained on (forget) and others (test): before, and after."""
+    name, data = request.param, toy.rows(request.param, 40)
+    model = toy.build(name)
+
+    def views():
+        found = {}
+        for split, rows in (("forget", data[:20]), ("test", data[20:])):
+            ids = np.array([f"{split}-{i}" for i in range(len(rows))])
+            labels = np.array([row["labels"] for row in rows])
+            found[split] = Outputs(ids, predict(model, rows, default_data_collator), labels)
+        return found
+
+    before = views()
+    options = {
+        "optim": "adamw_torch",
+        "learning_rate": 0.02,
+        "num_train_epochs": 30,
+        "per_device_train_batch_size": 20,
+    }
+    toy.task_trainer(model, data[:20], tmp_path_factory.mktemp("learned"), **options).train()
+    return before, views()
+
+
+def test_t_dir_what_a_model_has_seen_gives_itself_away(learned):
+    untrained, trained = (Case(views, [], [], 1 / toy.CLASSES) for views in learned)
+    assert abs(METRICS["loss_mia"].compute(untrained) - 0.5) < 0.2
+    assert METRICS["loss_mia"].compute(trained) > 0.8
+    assert METRICS["forget_score"].compute(untrained) < 0.6
+    assert METRICS["forget_score"].compute(trained) == 1
+
+
+def test_t_met_a_model_is_at_no_distance_from_itself_and_at_some_from_another(learned):
+    before, after = learned
+    ideal = {"kl_retrained": 0, "js_retrained": 0, "activation": 0, "agreement": 1}
+    for name, value in ideal.items():
+        assert METRICS[name].compute(Case(after, [after, after], [], 0.25)) == pytest.approx(value, abs=1e-12)
+        assert abs(METRICS[name].compute(Case(after, [before, before], [], 0.25)) - value) > 0.05
+
+
+def test_loss_mia_moves_from_one_half_to_one_for_members(world):
+    untrained = world.views(saw=0.0, seed=3)
+    assert METRICS["loss_mia"].compute(world.case(world.bases()[0])) > 0.75
+    assert abs(METRICS["loss_mia"].compute(world.case(untrained)) - 0.5) < 0.15
+
+
+def test_gap_can_be_cheated_and_the_score_cannot(world):
+    retrained, bases = world.retrained(), world.bases()
+    cheat, half = flip_cheat(bases[0], list(retrained.values()), seed=0), world.views(saw=0.5, seed=51)
+    gaps = [METRICS["gap"].compute(world.case(model)) for model in (cheat, half, bases[0])]
+    scores = [METRICS["score"].compute(world.case(model)) for model in (cheat, half)]
+    assert gaps[0] < gaps[1] < gaps[2] and scores[0] < 0.1 and scores[1] > 0.3

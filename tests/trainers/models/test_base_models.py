@@ -1,0 +1,175 @@
+"""Base models: trained once by the recipe, with everything that later rooms read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.tasks import TASKS, Recipe
+from mubench.trainers.engine.distributed import step_arguments
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.models import base_models
+from mubench.trainers.models import setting as bench_module
+from mubench.trainers.models.base_models import outputs_of, recipe_arguments, surroundings, train_base
+from mubench.trainers.models.setting import workbench
+from mubench.trainers.runs.sweep import QUIET
+from tests.fixtures.walk import BACKBONES, COUNTS, files, quick
+
+RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")
+
+
+def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked):
+    folder = walked.base()
+    assert folder == walked.models / "cifar10-mini-resnet"
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "run.json"} <= files(folder).keys()
+    assert {name for name in files(folder) if name.startswith("reference/")} == {
+        f"reference/{split}.parquet" for split in COUNTS
+    }
+    assert not [name for name in files(folder) if name.endswith((".bin", ".pt", ".pth", ".pkl"))], "no pickles"
+
+
+def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
+    bench, folder = walked.bench(), walked.base()
+    stored, fresh = read_outputs(folder / "reference"), outputs_of(bench, *bench.modality.load(folder))
+    for split, rows in bench.rows.items():
+        assert len(stored[split]) == COUNTS[split]
+        assert stored[split].ids.tolist() == rows["example_id"]
+        assert stored[split].labels.tolist() == list(rows["label"])
+        np.testing.assert_array_equal(stored[split].logits, fresh[split].logits)
+
+
+def test_the_run_says_what_was_trained_on_what(walked):
+    run = read_run(walked.base(1))
+    info = walked.bench().info
+    assert (run.task, run.tier, run.backbone, run.base_seed) == ("cifar10", "mini", "resnet", 1)
+    assert (run.split, run.family, run.deletion_seed) == (info.split, "canonical", 0)
+    assert (run.ratio, run.method, run.seed, run.parent, run.tuned) == (None, None, None, None, "default")
+    assert run.recipe["epochs"] == 2 and run.recipe["learning_rate"] == 3e-3
+    assert run.cost["seconds"] > 0 and {"torch", "transformers"} <= run.versions.keys()
+    assert run.device == surroundings(torch.device("cpu"))["device"]
+
+
+def test_a_finished_model_is_not_trained_again(walked, monkeypatch):
+    before = files(walked.models / "cifar10-mini-resnet")
+    monkeypatch.setattr(base_models, "TaskTrainer", None)
+    walked.base()
+    assert files(walked.models / "cifar10-mini-resnet") == before
+
+
+def test_another_recipe_is_another_run_and_replaces_the_folder(own_walk, monkeypatch):
+    folder = own_walk.base()
+    before = read_run(folder).identity
+    recipes = TASKS["cifar10"].recipes
+    monkeypatch.setitem(recipes, "resnet", replace(recipes["resnet"], epochs=1))
+    bench_module._bench.cache_clear()
+    try:
+        assert own_walk.base() == folder
+    finally:
+        bench_module._bench.cache_clear()
+    assert read_run(folder).recipe["epochs"] == 1 and read_run(folder).identity != before
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_seed_gives_the_same_model_again_and_another_seed_another(own_walk, backbone):
+    first = own_walk.base(0, backbone)
+    weights = (first / "model.safetensors").read_bytes()
+    (first / "run.json").unlink()
+    assert (own_walk.base(0, backbone) / "model.safetensors").read_bytes() == weights
+    assert (own_walk.base(1, backbone) / "model.safetensors").read_bytes() != weights
+    assert [path.name for path in (own_walk.models / ".work").iterdir()] == [], "nothing is left of finished runs"
+
+
+def test_training_moves_every_weight(walked):
+    bench = walked.bench()
+    fresh, trained = bench.fresh_model(0)[0], bench.modality.load(walked.base())[0]
+    for (name, before), after in zip(fresh.named_parameters(), trained.parameters(), strict=True):
+        assert not torch.equal(before, after), name
+
+
+def test_the_recipe_is_named_where_a_base_model_is_to_differ_from_it(walked):
+    said = (
+        r"expected the recipe's learning_rate, num_train_epochs, .* of cifar10 share .* got learning_rate=0\.1, num_"
+    )
+    with pytest.raises(ValueError, match=said):
+        train_base(walked.bench(), 0, models=walked.models, num_train_epochs=1, learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["seed", "dataloader_drop_last", "bf16_full_eval", "optim_args", "lr_scheduler_kwargs", "neftune_noise_alpha"],
+)
+def test_what_could_change_the_result_is_refused(own_walk, name):
+    before = files(own_walk.models)
+    bench = own_walk.bench()
+    with pytest.raises(
+        ValueError, match=f"expected arguments that a run records or that change no result, got {name}"
+    ):
+        train_base(bench, 7, models=own_walk.models, **{name: 1})
+    assert files(own_walk.models) == before
+
+
+def test_recipe_arguments_say_the_whole_recipe(tmp_path):
+    made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
+    assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
+    assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
+    assert (made.optim.value, made.lr_scheduler_type.value) == ("sgd", "linear")
+
+
+@pytest.mark.parametrize(
+    ("processes", "given", "expected"),
+    [(1, {}, (64, 1)), (2, {}, (32, 1)), (2, {"gradient_accumulation_steps": 4}, (8, 4)),
+     (2, {"per_device_train_batch_size": 8}, (8, 4)),
+     (2, {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 3}, (5, 3))],
+)  # fmt: skip
+def test_a_step_is_cut_as_it_is_said_and_the_rest_follows(processes, given, expected, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert tuple(step_arguments(64, given).values()) == expected
+
+
+@pytest.mark.parametrize("given", [{}, {"per_device_train_batch_size": 7}, {"gradient_accumulation_steps": 128}])
+def test_a_step_that_cannot_be_shared_out_is_refused(given, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="expected a divisor of the recipe's 64 rows a step, got"):
+        step_arguments(64, given)
+
+
+def test_how_a_step_is_cut_changes_neither_folder_nor_identity_of_a_base(own_walk):
+    base = own_walk.base(7, "vit", **QUIET, per_device_train_batch_size=8)
+    assert base.name == "cifar10-mini-vit-s7"
+    changed = files(base).keys()
+    assert files(own_walk.base(7, "vit")).keys() == changed
+    with pytest.raises(ValueError, match="expected the recipe's 32 rows a step, got 8"):
+        own_walk.base(8, "vit", per_device_train_batch_size=8, gradient_accumulation_steps=1)
+    with pytest.raises(
+        ValueError, match="since the BatchNorm of ResNetForImageClassification has to see a whole step"
+    ):
+        own_walk.base(8, per_device_train_batch_size=8)
+
+
+def test_the_warm_up_is_a_share_of_the_steps(tmp_path):
+    made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
+    assert made.get_warmup_steps(200) == 20
+
+
+def test_a_process_keeps_its_benches_until_the_data_change(walked):
+    assert walked.bench() is walked.bench()
+    assert walked.bench("vit") is not walked.bench()
+    assert walked.bench().rows["train"].num_rows == COUNTS["train"]
+
+
+def test_an_unknown_backbone_or_missing_data_is_said_before_anything_is_read(tmp_path):
+    with quick():
+        with pytest.raises(ValueError, match=r"backbone of cifar10 must be one of resnet, vit, .*got 'bert'"):
+            workbench("cifar10", "bert", data=str(tmp_path))
+        with pytest.raises(FileNotFoundError, match=r"python -m mubench.hub_builders build cifar10"):
+            workbench("cifar10", "vit", data=str(tmp_path))
+
+
+def test_run_json_is_plain_json_without_paths(walked):
+    text = (walked.base() / "run.json").read_text()
+    assert json.loads(text)["schema"] == 1
+    assert str(walked.root) not in text

@@ -1,0 +1,226 @@
+"""The front door of room 2: flags in, a model folder and a judged row out, and the same again from the row."""
+
+import dataclasses
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.__main__ import main
+from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.methods import METHODS
+from mubench.trainers.runs import commands
+from mubench.trainers.runs.commands import RunArguments, method_parser, request_of, run_method
+from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
+from mubench.trainers.runs.run import plan_run
+from tests.fixtures.walk import files
+
+QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
+
+
+@pytest.fixture
+def words(own_walk):
+    return ["--task=cifar10", "--ratio=10", *own_walk.flags(), *QUIET]
+
+
+def rows(walk):
+    return sorted(walk.results.glob("*.json"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_argument_of_a_method_is_a_flag_with_help(method):
+    parser = method_parser(method)
+    flags = {option for action in parser._actions for option in action.option_strings}
+    names = {field.name for field in fields(METHODS[method].arguments) if field.init}
+    names |= {field.name for field in fields(RunArguments)}
+    assert {f"--{name}" for name in names} <= flags
+    own = {field.name for field in fields(METHODS[method].arguments)} - {"output_dir"}
+    helps = {action.dest: action.help for action in parser._actions}
+    assert [name for name in own if not helps[name]] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_accepted(method, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([method, "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "percentage to delete, 1 to 10 (default: 5)" in said
+    accepted = {*recorded_names(METHODS[method]), *MANNERS, *RunArguments.__dataclass_fields__, "seed"} - {
+        "output_dir"
+    }
+    shown = re.findall(r"^  --(\w+)", said, re.MULTILINE)
+    assert accepted <= set(shown)
+    assert not {"output_dir", "label_smoothing_factor"} & set(shown)
+    own = [name for name in recorded_names(METHODS[method]) if name not in RECORDED]
+    places = [shown.index(name) for name in ("ratio", *own, "lora_rank", "learning_rate", "save_steps")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("backbone", ["resnet", "vit", "resnet-50"])
+def test_help_shows_the_defaults_that_hold_on_a_task_and_backbone(backbone, capsys):
+    with pytest.raises(SystemExit):
+        main(["scrub", "--task", "cifar10", "--backbone", backbone, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Defaults are those on cifar10 with {backbone}." in said
+    usual = default_arguments("image_classification", BACKBONES[backbone].family, "scrub")
+    assert len(usual) >= 3
+    for name, value in usual.items():
+        (line,) = re.findall(rf" --{name} [A-Z_]+,? .*?\(default: ([^)]+)\)", said)
+        assert line == str(value), name
+
+
+def test_help_without_a_task_says_that_defaults_depend_on_it(capsys):
+    with pytest.raises(SystemExit):
+        main(["scrub", "--help"])
+    assert "give --task before --help" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_unknown_flag_is_named_before_what_is_missing(capsys):
+    for words in (["scrub", "--tsk", "x"], ["references", "--tsk=x"], ["bases", "--tsk"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2 and capsys.readouterr().err.startswith("mubench: unrecognized arguments: --tsk")
+
+
+def test_help_has_a_line_for_every_method_and_command(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name in (*METHODS, "bases", "references", "sweep", "matrix", "rerun"):
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line) < 120 and len(line.split()) > 4
+
+
+def test_flags_reach_the_request(walked):
+    words = [
+        "--task",
+        "cifar10",
+        "--ratio",
+        "7",
+        "--seed",
+        "3",
+        "--base_seed",
+        "1",
+        "--gamma",
+        "0.25",
+        *walked.flags(),
+    ]
+    request, where = request_of("scrub", [*words, "--backbone", "vit", "--results", "r", "--judge", "false"])
+    assert (request.ratio, request.seed, request.base_seed, request.bench.backbone) == (7, 3, 1, "vit")
+    assert request.arguments == {"save_strategy": "epoch", "gamma": 0.25}
+    assert (where.results, where.judge, request.models) == ("r", False, walked.models)
+
+
+def test_a_typed_flag_wins_over_every_default(walked):
+    words = ["--task", "cifar10", *walked.flags()]
+    plain = plan_run(request_of("scrub", words)[0])
+    assert plain.arguments["learning_rate"] != 5e-5 and plain.arguments["per_device_train_batch_size"] != 8
+    # 5e-5 and 8 are what the dataclass says: typed out they still have to win over the suite's own defaults.
+    typed = plan_run(request_of("scrub", [*words, "--learning_rate=5e-5", "--per_device_train_batch_size", "8"])[0])
+    assert (typed.arguments["learning_rate"], typed.arguments["per_device_train_batch_size"]) == (5e-5, 8)
+    assert typed.tuned == "custom" and plain.tuned == "default"
+
+
+def test_how_checkpoints_are_kept_is_the_users_choice(walked):
+    words = ["--task", "cifar10", *walked.flags()]
+    assert request_of("scrub", [*words, "--save_steps=3"])[0].arguments["save_strategy"] == "steps"
+    assert request_of("scrub", [*words, "--save_strategy=no"])[0].arguments["save_strategy"] == "no"
+
+
+def test_a_run_says_where_model_and_row_lie(own_walk, words, capsys):
+    assert main(["finetune", *words, f"--results={own_walk.results}", "--seed=4"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    folder = own_walk.models / "cifar10-mini-resnet-del10-finetune-s4"
+    assert said[0] == f"model: {folder}"
+    row = own_walk.results / f"{folder.name}-{read_run(folder).identity[:8]}.json"
+    assert said[1] == f"row:   {row}" and len(said) == 3
+    assert read_result(row).seed == 4
+
+
+def test_dashes_and_underscores_are_the_same_run(own_walk, words):
+    dashed = [*words, "--judge=false", "--learning-rate=2e-4", "--base-seed", "1"]
+    assert main(["finetune", *dashed]) == 0
+    before = files(own_walk.models)
+    assert main(["finetune", *words, "--judge", "false", "--learning_rate", "2e-4", "--base_seed=1"]) == 0
+    assert files(own_walk.models) == before
+
+
+def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, words):
+    for folder in own_walk.models.glob("*retrain*"):
+        (folder / "run.json").unlink()
+    (told,) = run_method("finetune", [*words, "--judge=false"])
+    assert told.startswith("model: ")
+    assert run_method("finetune", [*words, "--judge=false"]) == [f"{told} (was there)"]
+    assert run_method("retrain", [*words, "--base_seed=1"])[0].startswith("model: ")
+    assert not own_walk.results.exists()
+
+
+WRAPPERS = ["--curriculum=superloss", "--optim=sophia", "--harmonise=munba", "--dual_optim=sgd", "--sam-rho=0.01"]
+
+
+@pytest.mark.parametrize(("method", "options"), [("scrub", []), ("random_label", WRAPPERS)])
+def test_rerun_reproduces_the_run_and_its_metrics_from_the_row_alone(own_walk, words, method, options):
+    given = ["--learning_rate=0.0007", "--num_train_epochs=1", "--weight_decay=0.01", "--seed=2", *options]
+    first = own_walk.root / "first"
+    run_method(method, [*words, f"--results={first}", *given])
+    path = next(path for path in sorted(first.glob("*.json")) if method.replace("_", "-") in path.name)
+    row = read_result(path)
+    folder = next(own_walk.models.glob(f"*-del10-{method.replace('_', '-')}-*-s2"))
+    weights = (folder / "model.safetensors").read_bytes()
+    for file in sorted(folder.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    second = own_walk.root / "second"
+    assert main(["rerun", str(path), *own_walk.flags(), f"--results={second}", *QUIET]) == 0
+    again = read_result(second / path.name)
+    assert again.identity == row.identity and row.tuned == "custom"
+    assert (again.metrics, again.interval, again.flags) == (row.metrics, row.interval, row.flags)
+    assert len(again.metrics) > 5
+    assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
+    run_method("finetune", [*words, f"--results={own_walk.results}"])
+    path = next(path for path in rows(own_walk) if "finetune" in path.name)
+    before = files(own_walk.models)
+    capsys.readouterr()
+    assert main(["rerun", str(path), *own_walk.flags(), *QUIET, "--weight_decay=0.5"]) == 2
+    assert "expected the data, base model and arguments of" in capsys.readouterr().err
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "seed": 5}))
+    assert main(["rerun", str(path), *own_walk.flags(), *QUIET]) == 2
+    assert files(own_walk.models) == before
+
+
+def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, capsys):
+    path = next(path for path in own_walk.judge().controls() if "control-base" in path.name)
+    assert main(["rerun", str(path), *own_walk.flags()]) == 2
+    assert "method must be one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--lr_scheduler_kwargs={}", "--neftune_noise_alpha=5", "--optim_args=eps=0.1"])
+def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag):
+    request, _ = request_of("scrub", ["--task=cifar10", "--ratio=10", *walked.flags()[:1], flag])
+    with pytest.raises(ValueError, match="expected arguments that a run records or that change no result"):
+        plan_run(dataclasses.replace(request, models=walked.models))
+
+
+def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
+    with pytest.raises(ValueError, match=r"expected --base_seed, .* got --seed 2"):
+        request_of("retrain", ["--task=cifar10", "--seed=2", *walked.flags()])
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("models/typo", False), ("./typo", False), ("ns/name", True), ("m", False)]
+)
+def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, monkeypatch, name, asked):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    monkeypatch.setattr(commands, "fetch_model", lambda repository: Path("fetched", repository))
+    assert commands.start_from(name) == (Path("fetched", name) if asked else Path(name))
+    assert commands.start_from("models/m") == Path("models/m") and commands.start_from(None) is None

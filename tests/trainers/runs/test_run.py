@@ -1,0 +1,246 @@
+"""One run: which folder, which identity, which rows."""
+
+import dataclasses
+import json
+import shlex
+
+import numpy as np
+import pytest
+import torch
+
+from mubench.hub_builders import __main__ as builders
+from mubench.hub_builders.dataset.load import load_task
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.tasks.names import fingerprint
+from mubench.trainers.addons import WRAPPED
+from mubench.trainers.engine import distributed as processes
+from mubench.trainers.engine.lora import LORA
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.methods import METHODS
+from mubench.trainers.runs import plan as request_module
+from mubench.trainers.runs import run as run_module
+from mubench.trainers.runs.applicability import check_method, get_method
+from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_arguments
+from mubench.trainers.runs.run import plan_run, sides
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
+from tests.fixtures.walk import COUNTS, FORGET, RATIO, files
+
+# What changes how a run is done, never what comes out.
+MANNERS = {
+    "save_strategy": "epoch", "disable_tqdm": False, "logging_steps": 3, "report_to": "none", "save_total_limit": 1,
+    "dataloader_num_workers": 1,
+}  # fmt: skip
+
+
+def planned(walk, method="scrub", **changes):
+    request = walk.request(method, **changes)
+    run = plan_run(request)
+    return run, request.folder(run).name
+
+
+def test_a_default_run_is_named_after_base_ratio_method_and_seed(walked):
+    run, name = planned(walked, seed=3)
+    assert name == "cifar10-mini-resnet-del10-scrub-s3"
+    assert (run.tuned, run.seed, run.base_seed, run.ratio) == ("default", 3, 0, RATIO)
+    assert planned(walked, base_seed=1)[1] == "cifar10-mini-resnet-s1-del10-scrub-s0"
+    assert planned(walked, "retrain_keep50", base_seed=2)[1] == "cifar10-mini-resnet-del10-retrain-keep50-s2"
+
+
+@pytest.mark.parametrize("method", ["scrub", "retrain"])
+def test_what_another_deletion_seed_deletes_is_unlearned_in_a_folder_of_its_own(walked, method):
+    request = walked.request(method)
+    run = plan_run(request)
+    other = dataclasses.replace(run, deletion_seed=1)
+    assert request.folder(run).name == f"cifar10-mini-resnet-del10-{method}-s0"
+    assert request.folder(other).name == f"cifar10-mini-resnet-del10-d1-{method}-s0"
+
+
+def test_a_run_is_recorded_as_one_process_would_do_it(walked, monkeypatch):
+    alone, name = planned(walked, "scrub", arguments={"per_device_train_batch_size": 6})
+    cut = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8}
+    parts, whole = (planned(walked, "retrain", arguments=given) for given in (cut, {}))
+    assert parts == whole and whole[0].tuned == "default"
+    assert planned(walked, "scrub", arguments=cut)[0].tuned == "custom"
+    monkeypatch.setattr(UnlearningArguments, "world_size", 2)
+    for module in (request_module, processes):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
+    assert planned(walked, "scrub", arguments={"per_device_train_batch_size": 3}) == (alone, name)
+    assert planned(walked, "retrain") == whole
+
+
+def test_a_changed_argument_is_another_run_in_another_folder(walked):
+    run, name = planned(walked, arguments={"gamma": 0.5})
+    assert name == f"cifar10-mini-resnet-del10-scrub-{fingerprint({'gamma': 0.5})[:6]}-s0"
+    assert run.tuned == "custom" and run.arguments["gamma"] == 0.5
+    other, other_name = planned(walked, arguments={"gamma": 0.6})
+    assert other_name != name and other.identity != run.identity
+
+
+def test_typing_out_the_default_changes_nothing(walked):
+    plain, name = planned(walked)
+    typed = {"gamma": plain.arguments["gamma"], "learning_rate": plain.arguments["learning_rate"]}
+    assert planned(walked, arguments=typed) == (plain, name)
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_how_a_run_is_done_is_no_part_of_it(walked, manner):
+    assert planned(walked, arguments={manner: MANNERS[manner]}) == planned(walked)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"weight_decay": 0.3}, {"data_seed": 4}, {"max_steps": 2}, {"optim": "sgd"}, {"curriculum": "superloss"},
+     {"optim": "sophia"}, {"harmonise": "munba"}, {"dual_optim": "sgd"}, {"sam_rho": 0.0}, {"augment": True}],
+)  # fmt: skip
+def test_every_hyper_parameter_is_part_of_it(walked, change):
+    run, name = planned(walked, arguments=change)
+    plain, plain_name = planned(walked)
+    assert run.tuned == "custom"
+    assert run.identity != plain.identity and name != plain_name
+
+
+@pytest.mark.parametrize(
+    ("on", "recorded"),
+    [({"curriculum": "superloss"}, {"curriculum": "superloss", "curriculum_lambda": 10}),
+     ({"optim": "sophia"}, {"sophia_rho": 0.04, "sophia_beta1": 0.9, "sophia_beta2": 0.95}),
+     ({"dual_optim": "sgd"}, {"dual_optim": "sgd", "dual_learning_rate": None}),
+     ({"harmonise": "munba"}, {"harmonise": "munba"}), ({"sam_rho": 0.1}, {"sam_rho": 0.1})],
+)  # fmt: skip
+def test_a_wrapper_is_recorded_where_it_is_on_and_nowhere_else(walked, on, recorded):
+    plain, _ = planned(walked)
+    assert not plain.arguments.keys() & set(WRAPPED)
+    run, _ = planned(walked, arguments=on)
+    assert run.arguments == {**plain.arguments, **on, **recorded}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, method):
+    trainer = get_method(method)
+    secret = {"hub_token": "hf_secret", "run_name": str(tmp_path), "logging_strategy": "no"}
+    found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
+    own = {field.name for field in dataclasses.fields(trainer.arguments)}
+    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember", "eval_each_epoch"}
+    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *WRAPPED, "keep", "augment"}
+    text = json.dumps(found)
+    assert str(tmp_path) not in text and "hf_secret" not in text
+
+
+def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, monkeypatch):
+    check_method("lotus", "image_classification")
+    with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'lotus'"):
+        check_method("lotus", "text_generation")
+    monkeypatch.setattr(get_method("scrub"), "kinds", ("text_generation",))
+    with pytest.raises(ValueError, match=r"method for image_classification must be one of .*got 'scrub'"):
+        planned(walked, "scrub")
+
+
+def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
+    for method in ("retrain", "retrain_keep50"):
+        run, _ = planned(walked, method, base_seed=2, seed=9)
+        assert (run.seed, run.base_seed, run.parent) == (2, 2, None)
+        recipe = walked.bench().recipe
+        assert run.arguments["num_train_epochs"] == recipe.epochs
+        assert run.arguments["learning_rate"] == recipe.learning_rate
+        assert run.arguments["weight_decay"] == recipe.weight_decay
+    assert planned(walked, "retrain", base_seed=2, seed=0)[0] == planned(walked, "retrain", base_seed=2, seed=9)[0]
+
+
+def test_methods_that_retrain_start_from_the_fresh_weights_of_their_base_seed(walked):
+    started = [run_module.start(walked.request("retrain", base_seed=seed, seed=9))[0] for seed in (0, 2)]
+    for seed, model in zip((0, 2), started, strict=True):
+        fresh = walked.bench().fresh_model(seed)[0]
+        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in started), strict=True))
+
+
+def test_other_methods_start_from_the_base_model_and_say_so(walked):
+    run, _ = planned(walked, base_seed=1)
+    assert run.parent == read_run(walked.models / "cifar10-mini-resnet-s1").identity
+    model = run_module.start(walked.request("scrub", base_seed=1))[0]
+    base = walked.bench().modality.load(walked.models / "cifar10-mini-resnet-s1")[0]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), base.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("ratio", [1, 5, 10])
+def test_the_sides_are_disjoint_cover_train_and_are_those_of_load_task(walked, ratio):
+    bench = walked.bench()
+    processor = bench.modality.load(walked.base())[1]
+    found = sides(bench, ratio, processor)
+    every = np.asarray(bench.rows["train"]["example_id"])
+    expected = load_task("cifar10", ratio, data=walked.data)
+    ids = {name: every[side.indices].tolist() for name, side in found.items()}
+    assert ids == {name: list(expected[name]["example_id"]) for name in ("forget", "retain")}
+    assert not set(ids["forget"]) & set(ids["retain"])
+    assert set(ids["forget"]) | set(ids["retain"]) == set(every)
+    labels = {name: [row["labels"] for row in side] for name, side in found.items()}
+    assert labels == {name: list(expected[name]["label"]) for name in ("forget", "retain")}
+
+
+def test_a_run_writes_a_model_folder_with_outputs_run_and_cost(own_walk):
+    folder = own_walk.unlearn("finetune", arguments={"save_strategy": "epoch"})
+    assert {"model.safetensors", "config.json", "preprocessor_config.json", "run.json"} <= files(folder).keys()
+    assert {split: len(one) for split, one in read_outputs(folder / "reference").items()} == COUNTS
+    run = read_run(folder)
+    retain = COUNTS["train"] - FORGET
+    assert (run.cost["forward"], run.cost["backward"]) == (retain, retain), "one epoch over the retain rows"
+    assert run.cost["seconds"] > 0
+    assert [path.name for path in (own_walk.models / ".work").iterdir()] == [], "checkpoints go with the run's end"
+
+
+def test_a_finished_run_is_not_done_again(own_walk, monkeypatch):
+    before = files(own_walk.models)
+    monkeypatch.setattr(run_module, "train_into", None)
+    own_walk.unlearn("neg_grad")
+    own_walk.unlearn("retrain", base_seed=1)
+    assert files(own_walk.models) == before
+
+
+def test_the_same_request_gives_the_same_bits_and_another_seed_does_not(own_walk, walked_once):
+    first = (walked_once.models / "cifar10-mini-resnet-del10-neg-grad-s0" / "model.safetensors").read_bytes()
+    (own_walk.models / "cifar10-mini-resnet-del10-neg-grad-s0" / "run.json").unlink()
+    assert (own_walk.unlearn("neg_grad") / "model.safetensors").read_bytes() == first
+    assert (own_walk.unlearn("neg_grad", seed=1) / "model.safetensors").read_bytes() != first
+
+
+def test_a_model_given_by_folder_is_another_start_in_another_folder(own_walk):
+    given = own_walk.base().rename(own_walk.root / "mine")
+    own = own_walk.base(0)
+    assert planned(own_walk, base=given) == planned(own_walk), "a copy of the own base model is the own base model"
+    trained = own_walk.unlearn("finetune", base=given).rename(own_walk.root / "other")
+    run, name = planned(own_walk, base=trained)
+    assert run.parent == read_run(trained).identity != read_run(own).identity
+    assert name != planned(own_walk)[1] and name.endswith("-s0")
+
+
+def test_a_model_of_another_seed_is_not_taken_for_this_one(walked):
+    with pytest.raises(ValueError, match=r"with base seed 0, got .*with base seed 1"):
+        planned(walked, base=walked.base(1))
+
+
+def test_methods_that_retrain_refuse_a_base_model(walked):
+    with pytest.raises(ValueError, match="retrain starts from a fresh one"):
+        planned(walked, "retrain", base=walked.base())
+
+
+def test_a_missing_base_model_names_the_command_that_makes_it(walked):
+    with pytest.raises(FileNotFoundError, match=r"hub_builders base --task cifar10 --backbone resnet --base_seed 8 "):
+        planned(walked, base_seed=8)
+
+
+def test_the_command_that_a_missing_base_model_names_makes_it(own_walk):
+    with pytest.raises(FileNotFoundError) as error:
+        planned(own_walk, base_seed=8)
+    line = str(error.value).partition("python -m mubench.hub_builders ")[2]
+    assert builders.main([*shlex.split(line), "--disable_tqdm=true"]) == 0
+    assert planned(own_walk, base_seed=8)[0].parent
+
+
+def test_a_model_that_was_given_and_is_not_there_has_no_command_that_makes_it(walked, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a base model in .*nowhere, got none$"):
+        planned(walked, base=tmp_path / "nowhere")
+
+
+def test_an_unknown_method_names_those_there_are():
+    with pytest.raises(ValueError, match=r"method must be one of retrain, .*scrub.*, got 'nope'"):
+        get_method("nope")

@@ -1,0 +1,41 @@
+"""A watched run is the run that nobody watches."""
+
+from typing import Any
+
+import pytest
+
+from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
+from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.runs.run import unlearn
+from mubench.trainers.unlearning.progress import ROWS, Watch
+from tests.fixtures.walk import Walk
+
+
+def test_watching_changes_neither_weights_nor_costs(own_walk: Walk) -> None:
+    points: list[dict[str, float]] = []
+    request = own_walk.request("scrub", seed=1)
+    watched = unlearn(request, [Watch(points.append)])
+    seen = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
+    cost = read_run(watched).cost
+    watched.rename(own_walk.root / "watched")
+    plain = unlearn(request)
+    for split, outputs in read_outputs(plain / REFERENCE).items():
+        assert (outputs.logits == seen[split]).all()
+    assert {key: cost[key] for key in ("forward", "backward")} == {
+        key: read_run(plain).cost[key] for key in ("forward", "backward")
+    }
+    assert points[0]["step"] == 0 and points[-1]["step"] == points[-1]["steps"]
+    first = read_outputs(own_walk.request("scrub").base_folder() / REFERENCE)["train"]
+    mean = float((-first.log_probabilities[range(len(first)), first.labels])[:16].mean())
+    assert points[0]["forget"] == pytest.approx(mean, abs=1e-4)
+    assert ROWS >= 16, "all forget rows of the small task are looked at"
+
+
+def test_what_a_watch_raises_ends_the_run(own_walk: Walk) -> None:
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    request = own_walk.request("finetune", seed=9)
+    with pytest.raises(KeyboardInterrupt):
+        unlearn(request, [Watch(stop)])
+    assert not [path for path in own_walk.models.iterdir() if "finetune" in path.name]

@@ -1,0 +1,76 @@
+"""Sharpness-aware minimisation (SAM) of the forget term alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.munba import Gradient, dot
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.paper import Paper
+
+
+@dataclass
+class SamArguments:
+    """Arguments of SAM."""
+
+    sam_rho: float | None = field(
+        default=None, metadata={"help": "Take the forget gradient this far uphill (rho), where relearning would go."}
+    )
+
+    def check_sam(self) -> None:
+        """Refuse what is no distance.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if self.sam_rho is not None and not 0 <= self.sam_rho < math.inf:
+            raise ValueError(f"sam_rho must be 0 or more and finite, got {self.sam_rho}")
+
+
+@contextmanager
+def uphill(weights: Sequence[torch.Tensor], gradient: Gradient, rho: float) -> Iterator[None]:
+    """Hold weights at ``theta + rho g / |g|``, and put them back to the bit.
+
+    The worst place within ``rho``, to first order (Foret et al., ICLR 2021, eq. 2). No gradient, no way up.
+
+    Args:
+        weights: ``theta``.
+        gradient: ``g``, of the whole optimizer step.
+        rho: How far.
+
+    Raises:
+        NonFiniteError: If the gradient is not finite.
+    """
+    length = math.sqrt(dot(gradient, gradient))
+    if not math.isfinite(length):
+        raise NonFiniteError(f"expected a finite forget gradient, got one of length {length}")
+    before = [weight.detach().clone() for weight in weights]
+    try:
+        with torch.no_grad():
+            for weight, part in zip(weights, gradient, strict=True):
+                if part is not None and length:
+                    weight.add_(part, alpha=rho / length)
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, old in zip(weights, before, strict=True):
+                weight.copy_(old)
+
+
+SAM = Wrapper(
+    paper=Paper(
+        "Towards LLM Unlearning Resilient to Relearning Attacks: A Sharpness-Aware Minimization Perspective and "
+        "Beyond",
+        "ICML 2025", "2502.05374", "Fan et al.",
+    ),
+    switch="sam_rho",
+    arguments=tuple(SamArguments.__dataclass_fields__),
+    on=lambda args: args.sam_rho is not None,
+    sides=True,
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""Denoising draws: when a picture is spoiled and by which noise, as a pure function of a seed, a step and the row.
+
+Letters: ``B`` rows of a batch, ``C, H, W`` the shape of a picture as the model sees it, ``T`` steps of the noise
+schedule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+# The column by which a row is known to the draws: no model sees it.
+KEY = "row_key"
+# Draws per row that reference outputs are about.
+DRAWS = 8
+# What a draw is for, so that no two purposes share one.
+TRAINING, GRID, START = range(3)
+
+
+def row_key(example_id: str) -> int:
+    """Return a number of 63 bits that is the row's own, whatever its place."""
+    return int.from_bytes(hashlib.sha256(example_id.encode()).digest()[:8], "big") >> 1
+
+
+def generators(keys: torch.Tensor, purpose: int, number: int, seed: int = 0) -> list[np.random.Generator]:
+    """Return a generator for every row, ``(B,)`` keys: the same for a row whatever stands beside it."""
+    return [np.random.default_rng((purpose, seed, number, key)) for key in keys.tolist()]
+
+
+def noises(sources: Sequence[np.random.Generator], shape: tuple[int, ...]) -> torch.Tensor:
+    """Return standard normal noise, ``(B, C, H, W)`` fp32, a row from each generator."""
+    return torch.from_numpy(np.stack([source.standard_normal(shape, dtype=np.float32) for source in sources]))
+
+
+def spoiled(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: torch.Tensor) -> dict[str, Any]:
+    """Return a batch whose pictures are spoiled, with what the model should say of them as labels.
+
+    Args:
+        model: A model with ``latents`` and a ``schedule``; see `mubench.trainers.models.modalities.diffusion`.
+        batch: A batch with ``pixel_values``.
+        times: When, ``(B,)`` int64 in ``0 .. T-1``; later is noisier.
+        noise: By what, ``(B, C, H, W)``.
+    """
+    latents = model.latents(batch["pixel_values"])
+    times, noise = times.to(latents.device), noise.to(latents)
+    schedule = model.schedule
+    velocity = schedule.config.prediction_type == "v_prediction"
+    rest = {name: value for name, value in batch.items() if name not in ("pixel_values", KEY)}
+    return {
+        **rest,
+        "sample": schedule.add_noise(latents, noise, times),
+        "timestep": times,
+        "labels": schedule.get_velocity(latents, noise, times) if velocity else noise,
+    }
+
+
+def spoiled_for_training(model: Any, batch: Mapping[str, Any], *, seed: int, step: int) -> dict[str, Any]:
+    """Return a batch with one fresh draw per row: a time, uniform over the schedule, and noise.
+
+    A student and its teacher are shown the same batch, and so the same draw.
+
+    Args:
+        model: The model.
+        batch: A batch with ``pixel_values`` and `KEY`.
+        seed: Seed of the run.
+        step: Optimizer steps done so far.
+    """
+    sources = generators(batch[KEY], TRAINING, step, seed)
+    steps = model.schedule.config.num_train_timesteps
+    times = torch.tensor([int(source.integers(steps)) for source in sources])
+    return spoiled(model, batch, times, noises(sources, model.shape))
+
+
+def spoiled_on_grid(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str, Any]:
+    """Return a batch spoiled by one of the `DRAWS` fixed draws: the same for every model and seed.
+
+    Draw ``d`` is at time ``(d + 1/2) T / DRAWS``.
+
+    Args:
+        model: The model.
+        batch: A batch with ``pixel_values`` and `KEY`.
+        draw: Which one, in ``0 .. DRAWS-1``.
+    """
+    keys = batch[KEY]
+    steps = model.schedule.config.num_train_timesteps
+    times = torch.full((len(keys),), int((draw + 0.5) * steps / DRAWS))
+    return spoiled(model, batch, times, noises(generators(keys, GRID, draw), model.shape))

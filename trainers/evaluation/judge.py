@@ -1,0 +1,148 @@
+"""Outputs in, result rows out: every array metric, S with its interval, flags. Knows no file and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mubench.hub_builders.tasks.names import dataset_folder
+from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.controls import constant, flip_cheat
+from mubench.trainers.evaluation.result import ORACLE_SELECTION, Flag, Interval, References, Result, RunInfo, Value
+from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, Views
+from mubench.trainers.metrics.bootstrap import bootstrap
+from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
+
+
+def find_flags(model: Views, bases: Sequence[Views]) -> list[Flag]:
+    """Return what disqualifies a model: NaN outputs, one class for every test row, or a base's very outputs."""
+    if not all(outputs.is_finite() for outputs in model.values()):
+        return ["nan"]
+    flags: list[Flag] = []
+    if model["test"].is_constant():
+        flags.append("constant_class")
+    if any(all(model[split].equals(base[split]) for split in model) for base in bases):
+        flags.append("equals_base")
+    return flags
+
+
+def _mean_of_others(metric: Metric, others: Sequence[Case]) -> float | None:
+    if any(len(case.retrained) < metric.references for case in others):
+        return None
+    try:
+        return float(np.mean([metric.compute(case) for case in others]))
+    except NoSignal:  # the judged row can have a signal where one retrained model less leaves none
+        return None
+
+
+def measure(case: Case) -> tuple[dict[str, Value], str | None]:
+    """Return every metric the case has the splits for, and why S is missing if it is."""
+    others = case.leave_one_out
+    values: dict[str, Value] = {}
+    reason = None
+    for name, metric in METRICS.items():
+        if not set(metric.needs) <= set(case.model):
+            continue
+        try:
+            value = float(metric.compute(case))
+        except NoSignal as error:
+            reason = reason or str(error)
+            continue
+        rows = len(case.model[metric.needs[0]])
+        values[name] = Value(value=value, n=rows, retrained=_mean_of_others(metric, others))
+    return values, reason
+
+
+def _gate(case: Case, run: RunInfo) -> tuple[float | None, str | None]:
+    if run.control and run.method == "retrain":
+        return None, None  # judged against the others: the gate is about all of them, and other rows carry it
+    try:
+        spread = row_spread(case)
+    except NoSignal as error:
+        return None, str(error)
+    if spread > SIGNAL_LIMIT:
+        return spread, f"no signal: retrained models' row differs by {spread:.2f}, more than {SIGNAL_LIMIT:.2f}"
+    return spread, None
+
+
+def _scored(case: Case, run: RunInfo) -> dict[str, Any]:
+    values, reason = measure(case)
+    interval = None
+    if reason is None:
+        try:
+            drawn = bootstrap(case, run.split)
+        except NoSignal as error:
+            reason = str(error)
+        else:
+            low, high = drawn.interval
+            draws = np.rint(1000 * drawn.draws).astype(int).tolist()
+            interval = Interval(low=low, high=high, lost=drawn.lost, draws=draws)
+    if interval is None:
+        values.pop("score", None)
+    spread, gate = _gate(case, run)
+    return {"metrics": values, "interval": interval, "row_spread": spread, "no_signal": reason or gate}
+
+
+def judge(
+    run: RunInfo, model: Views, retrained: Mapping[int, Views], bases: Mapping[int, Views], *, chance: float
+) -> Result:
+    """Judge one model against retrained and base models.
+
+    Args:
+        run: What was run; it is copied into the row.
+        model: The model's views: ``forget``, ``retain``, ``test`` and what else the task has, as ``split_view`` makes
+            them. All models need the same rows in the same order.
+        retrained: Views of the retrained models by seed. A retrained model that is judged must not be among them:
+            ``controls.leave_one_out``.
+        bases: Views of the base models by base seed.
+        chance: Score of the best guess that looks at no row.
+
+    Raises:
+        ValueError: If there are too few references, or they have other rows or are not finite.
+    """
+    if len(retrained) < 2 or not bases:
+        place = {"data": dataset_folder(run.family, run.deletion_seed), "family": run.family}
+        group = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio}
+        raise ValueError(
+            f"expected at least 2 retrained models and 1 base of {run.backbone}, got {len(retrained)} and "
+            f"{len(bases)}; make them with: {target('references', **group, seeds='0 1 2', **place)}"
+        )
+    seeds = References(retrained=sorted(retrained), bases=sorted(bases))
+    case = Case(model, [retrained[k] for k in seeds.retrained], [bases[k] for k in seeds.bases], chance)
+    if any("nan" in find_flags(views, []) for views in (*case.retrained, *case.bases)):
+        raise ValueError(f"expected finite outputs of all reference models of {run.task} {run.backbone}, got NaN")
+    chosen: list[Flag] = [ORACLE_SELECTION] if run.oracle_selected else []
+    flags = [*find_flags(model, case.bases), *chosen]
+    empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
+    judged = empty if "nan" in flags else _scored(case, run)
+    return Result(**run.model_dump(), **judged, references=seeds, flags=flags)
+
+
+def judge_controls(
+    run: RunInfo, retrained: Mapping[int, Views], bases: Mapping[int, Views], *, chance: float
+) -> list[Result]:
+    """Judge the controls that need no run of their own, for every base seed: ``base``, ``flip_cheat``, ``constant``.
+
+    The other two are runs: ``retrain`` (judge it with ``leave_one_out``) and ``retrain_keep50``.
+
+    Args:
+        run: What all of them share. ``run_id`` is the prefix of theirs; ``method``, ``base_seed``, ``seed``,
+            ``identity``, ``control``, ``arguments`` and ``cost`` are set here.
+        retrained: Views of the retrained models by seed.
+        bases: Views of the base models by base seed.
+        chance: Score of the best guess that looks at no row.
+    """
+    results = []
+    for seed, base in sorted(bases.items()):
+        made = {
+            "base": base,
+            "flip_cheat": flip_cheat(base, list(retrained.values()), seed=seed),
+            "constant": constant(base),
+        }
+        for name, views in made.items():
+            own = {"run_id": f"{run.run_id}-{name.replace('_', '-')}-s{seed}", "method": name, "control": True}
+            own |= {"base_seed": seed, "seed": seed, "identity": None, "arguments": {}, "cost": {}}
+            results.append(judge(run.model_copy(update=own), views, retrained, bases, chance=chance))
+    return results

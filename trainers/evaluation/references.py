@@ -1,0 +1,114 @@
+"""Base and retrained models of a group of runs, as views: what a run is judged against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.utils.hints import target
+from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.storage import read_outputs, split_view
+from mubench.trainers.models.setting import Workbench
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The finished runs of one task, ratio and backbone.
+
+    Attributes:
+        bench: Task and backbone.
+        ratio: Percentage deleted.
+        models: Folder of all models.
+        bases: Folders of the base models, by base seed.
+        retrained: Folders of the retrained models, by seed.
+        unlearned: Every other folder of the group, with its run.
+    """
+
+    bench: Workbench
+    ratio: int
+    models: Path
+    bases: dict[int, Path]
+    retrained: dict[int, Path]
+    unlearned: dict[Path, Run]
+
+    def views(self, folder: Path) -> dict[str, Answers]:
+        """Return a model's outputs on forget, retain and the other splits."""
+        train = self.bench.rows["train"]
+        ranks = train.data.column("deletion_rank").to_numpy()
+        ids = np.asarray(train["example_id"], dtype=np.str_)
+        forgotten = ranks < self.bench.info.forget_size(self.ratio)
+        return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
+
+    def references(self) -> tuple[list[dict[str, Answers]], list[dict[str, Answers]]]:
+        """Return the outputs of the retrained models and of the base models, each by seed."""
+        retrained, bases = (
+            [self.views(folder) for _, folder in sorted(side.items())] for side in (self.retrained, self.bases)
+        )
+        return retrained, bases
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether there is enough to judge against: a base model, and two retrained ones."""
+        return bool(self.bases) and len(self.retrained) > 1
+
+    def require(self) -> None:
+        """Check that there is something to judge against.
+
+        Raises:
+            FileNotFoundError: If base or retrained models are missing; the message names the command.
+        """
+        if self.can_judge:
+            return
+        task, backbone = self.bench.task.key, self.bench.backbone
+        place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
+        place |= {"eval_seed": self.bench.eval_seed}
+        making = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
+        raise FileNotFoundError(
+            f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
+            f"and {len(self.retrained)}; make them with: {making}"
+        )
+
+
+def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
+    """Collect the finished runs on a bench at one ratio."""
+    bases, retrained, unlearned = {}, {}, {}
+    for folder, run in _runs_on(bench, models).items():
+        if _is_base(run):
+            bases[run.base_seed] = folder
+        elif run.ratio == ratio and _is_reference(run):
+            retrained[run.base_seed] = folder
+        elif run.method is not None and run.ratio == ratio:
+            unlearned[folder] = run
+    return Group(bench=bench, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)
+
+
+def retrained_by_ratio(bench: Workbench, models: Path) -> dict[int, int]:
+    """Return every ratio of a bench and how many retrained models it has: none where there is no base model."""
+    runs = _runs_on(bench, models).values()
+    based = any(map(_is_base, runs))
+    count = Counter(run.ratio for run in runs if based and _is_reference(run))
+    return {ratio: count[ratio] for ratio in sorted(bench.info.forget)}
+
+
+def _runs_on(bench: Workbench, models: Path) -> dict[Path, Run]:
+    """Return the finished runs on a bench, by folder; those on other data or of another recipe do not belong."""
+    here = bench.run(ratio=None, base_seed=0)
+    runs = {path.parent: read_run(path.parent) for path in sorted(models.glob(f"*/{RUN_FILE}"))}
+    same = ("split", "backbone", "recipe", "eval_seed")
+    return {
+        folder: run for folder, run in runs.items() if all(getattr(run, name) == getattr(here, name) for name in same)
+    }
+
+
+def _is_base(run: Run) -> bool:
+    """Whether it is a base model, without options of its own such as LoRA."""
+    return run.method is None and not run.arguments
+
+
+def _is_reference(run: Run) -> bool:
+    """Whether it is a retrained model that others may be judged against: without options of its own."""
+    return run.method == "retrain" and run.tuned == "default"

@@ -1,0 +1,226 @@
+"""The schema of a result row: what is in it, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mubench.hub_builders.hub.model_folder import Run
+from mubench.hub_builders.tasks import Tier
+from mubench.hub_builders.tasks.names import check_ratio
+
+SCHEMA_VERSION: Literal[1] = 1
+# A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
+ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
+
+Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
+ORACLE_SELECTION: Flag = "oracle_selection"
+Scalar = bool | int | float | str | None
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list[Scalar]]:
+    """Refuse what must not be published: absolute paths and Hub tokens."""
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith(("/", "~", "hf_")):
+            raise ValueError(f"expected no path and no token in a row, got one as {key!r}")
+    return values
+
+
+Settings = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_public)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class RunInfo(_Row):
+    """What was run.
+
+    Attributes:
+        run_id: Name of the row's file, without ``.json``.
+        identity: sha256 of the run's canonical config; ``None`` for a control that no run stands behind.
+        parent: Identity of the run that made the model it started from; ``None`` where it started from none.
+        control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
+        tier: Tier of the rows.
+        task: Key in ``TASKS``.
+        family: Deletion family.
+        deletion_seed: Seed of the deletion.
+        ratio: Deleted rows in percent.
+        split: Fingerprint of the split.
+        backbone: Key in ``BACKBONES``.
+        base_seed: Seed of the base model the run started from; of the initial weights where it started from none.
+        method: Key in ``METHODS``, or a control's name.
+        recipe: How base and retrained models were trained.
+        arguments: The method's arguments; no paths, no tokens.
+        tuned: Whether the arguments are those of ``recipes.DEFAULTS``, tuned on a proxy, or a user's own.
+        seed: Seed of the run.
+        eval_seed: Seed of what the model was asked to draw.
+        versions: Versions of the libraries.
+        device: What it ran on.
+        cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
+            end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
+            mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty where no
+            training stands behind a row.
+    """
+
+    run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")
+    identity: str | None = None
+    parent: str | None = None
+    control: bool = False
+    tier: Tier
+    task: str
+    family: str
+    deletion_seed: int
+    ratio: int
+    split: str
+    backbone: str
+    base_seed: int
+    method: str
+    recipe: Settings
+    arguments: Settings
+    tuned: Literal["default", "tuned", "custom"]
+    seed: int
+    eval_seed: int = 0
+    versions: dict[str, str]
+    device: str
+    cost: dict[str, float]
+
+    @field_validator("ratio")
+    @classmethod
+    def _of_family(cls, ratio: int, others: ValidationInfo) -> int:
+        return check_ratio(ratio, others.data.get("family", "canonical"))
+
+    @property
+    def oracle_selected(self) -> bool:
+        """Whether retrained models chose the epoch that was kept."""
+        return self.arguments.get("keep") == "oracle"
+
+    @classmethod
+    def from_run(cls, run: Run, run_id: str, *, control: bool = False) -> RunInfo:
+        """Describe the run of a model folder.
+
+        Raises:
+            ValueError: If it is the run of a base model, which is a control (``judge_controls``).
+        """
+        if run.method is None or run.ratio is None or run.seed is None:
+            raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
+        fields = {name: value for name, value in asdict(run).items() if name != "history"}
+        return cls(**fields, run_id=run_id, identity=run.identity, control=control)
+
+
+class Value(_Row):
+    """A metric's value.
+
+    Attributes:
+        value: The number.
+        n: Rows it was taken over.
+        retrained: Mean over the retrained models, each judged against the others; ``None`` where there are too few.
+    """
+
+    value: float
+    n: int = Field(ge=1)
+    retrained: float | None = None
+
+
+class Interval(_Row):
+    """Bootstrap of S.
+
+    Attributes:
+        low: 2.5 % quantile.
+        high: 97.5 % quantile.
+        lost: Draws without signal; they count as 0.
+        draws: S in every draw, in thousandths.
+    """
+
+    low: float
+    high: float
+    lost: int = Field(ge=0)
+    draws: list[Annotated[int, Field(ge=0, le=1000)]] = Field(min_length=1)
+
+
+class References(_Row):
+    """The models a run was judged against.
+
+    Attributes:
+        retrained: Seeds of the retrained models, ascending.
+        bases: Seeds of the base models, ascending.
+        identities: Identities of their runs, in that order; empty where outputs came from elsewhere.
+    """
+
+    retrained: list[int] = Field(min_length=2)
+    bases: list[int] = Field(min_length=1)
+    identities: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for seeds in (self.retrained, self.bases):
+            if seeds != sorted(set(seeds)):
+                raise ValueError(f"expected seeds ascending and different, got {seeds}")
+        return self
+
+
+class Result(RunInfo):
+    """One run, judged.
+
+    Attributes:
+        schema_version: Version of this schema.
+        metrics: Value per metric; empty for a model whose outputs are not finite.
+        interval: Interval of S; ``None`` where S is undefined.
+        references: What it was judged against.
+        row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
+        no_signal: Why S is undefined or its group fails the gate; ``None`` if all is well.
+        flags: What is wrong with the model; such a run never ranks. ``oracle_selection`` says that retrained models
+            chose its epoch: alone, it ranks apart.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    metrics: dict[str, Value]
+    interval: Interval | None
+    references: References
+    row_spread: float | None
+    no_signal: str | None
+    flags: list[Flag]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if ("score" in self.metrics) != (self.interval is not None):
+            raise ValueError("expected a score and its interval together, got one of them")
+        wrong = set(self.flags) - {ORACLE_SELECTION}
+        if "score" not in self.metrics and not wrong and self.no_signal is None:
+            raise ValueError("expected a score, a flag or a reason why there is no signal, got none of them")
+        if self.oracle_selected != (ORACLE_SELECTION in self.flags):
+            raise ValueError(f"expected flag {ORACLE_SELECTION} where keep is oracle and only there, got {self.flags}")
+        return self
+
+    @property
+    def n_retrained(self) -> int:
+        """How many retrained models it was judged against."""
+        return len(self.references.retrained)
+
+    @property
+    def n_bases(self) -> int:
+        """How many base seeds it was judged against."""
+        return len(self.references.bases)
+
+    @property
+    def judges(self) -> str:
+        """Say what it was judged against."""
+        counts = {"retrained model": self.n_retrained, "base seed": self.n_bases}
+        return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the references are too few for a rank that counts."""
+        return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES

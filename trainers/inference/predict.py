@@ -1,0 +1,120 @@
+"""The forward pass over the rows of a split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mubench.trainers.engine.losses import IGNORED, aligned, model_inputs
+from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model in eval mode, and every module back in its own mode afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+_asked_for: ContextVar[int | None] = ContextVar("rows per forward pass", default=None)
+
+
+@contextmanager
+def batches_of(rows: int | None) -> Iterator[None]:
+    """Let every forward pass within the block take so many rows; ``None`` changes nothing."""
+    before = _asked_for.set(rows)
+    try:
+        yield
+    finally:
+        _asked_for.reset(before)
+
+
+Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
+
+
+def predict(
+    model: torch.nn.Module, dataset: Any, collate: Collate, *, batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Return the model's logits for every row, ``(N, K)`` float32, in order.
+
+    The model is asked in eval mode, without gradients, on the device it is on; every module's mode is restored.
+
+    Args:
+        model: A model whose output has ``logits``.
+        dataset: Model-ready items (mappings), by position; their ``labels`` are not shown to the model.
+        collate: Turns a list of items into one batch.
+        batch_size: Rows per forward pass.
+
+    Raises:
+        ValueError: If there are no rows.
+    """
+    return np.concatenate([logits.float().cpu().numpy() for logits, _ in _asked(model, dataset, collate, batch_size)])
+
+
+def predict_tokens(
+    model: torch.nn.Module, dataset: Any, collate: Collate, ids: Sequence[str], *, batch_size: int = 32
+) -> TokenOutputs:
+    """Return what the model says about the answer tokens of every row, teacher-forced.
+
+    Args:
+        model: A model whose output has ``logits`` (B, T, V): a causal language model, or an encoder and decoder whose
+            batches hold ``decoder_input_ids``.
+        dataset: Model-ready items with ``labels`` (T,), `IGNORED` where a token is no answer.
+        collate: Turns a list of items into one batch.
+        ids: Example ids, in order.
+        batch_size: Rows per forward pass.
+
+    Raises:
+        ValueError: If there are no rows, or a row has no answer token.
+    """
+    parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    for logits, batch in _asked(model, dataset, collate, batch_size):
+        for name, values in _answer_tokens(logits, aligned(model, batch)["labels"].to(logits.device)).items():
+            parts[name].append(values)
+    return TokenOutputs(
+        ids=np.asarray(ids, dtype=np.str_), **{name: np.concatenate(values) for name, values in parts.items()}
+    )
+
+
+def _asked(
+    model: torch.nn.Module, dataset: Any, collate: Collate, batch_size: int
+) -> Iterator[tuple[torch.Tensor, Mapping[str, Any]]]:
+    """Yield logits and batch, a batch at a time."""
+    if not len(dataset):
+        raise ValueError("expected at least 1 row to predict, got 0")
+    batch_size = _asked_for.get() or batch_size
+    device = next(model.parameters()).device
+    with evaluating(model), torch.no_grad():
+        for start in range(0, len(dataset), batch_size):
+            batch = collate([dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))])
+            inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
+            yield model(**inputs).logits, batch
+
+
+def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
+    """Return what `TokenOutputs` keeps of a batch, logits ``(B, T, V)`` and labels ``(B, T)``."""
+    answer = labels != IGNORED
+    log_p = logits[answer].float().log_softmax(dim=-1)
+    true = labels[answer]
+    top = log_p.topk(min(KEPT, log_p.shape[-1]), dim=-1)
+    values = {
+        "lengths": answer.sum(dim=1),
+        "token_id": true.int(),
+        "token_logprob": log_p.gather(1, true[:, None])[:, 0],
+        "token_correct": log_p.argmax(dim=-1) == true,
+        "top_id": top.indices.int(),
+        "top_logprob": top.values,
+    }
+    return {name: value.cpu().numpy() for name, value in values.items()}

@@ -1,0 +1,81 @@
+"""Outputs as files: what a model says about every row of every split, written once and read by all array metrics."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mubench.trainers.inference.class_outputs import COLUMNS, Outputs
+from mubench.trainers.inference.image_outputs import PICTURE_COLUMNS, PictureOutputs
+from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
+
+__all__ = ["Answers", "Outputs", "PictureOutputs", "TokenOutputs", "read_outputs", "split_view", "write_outputs"]
+
+
+def write_outputs(folder: str | Path, splits: Mapping[str, Answers]) -> None:
+    """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one."""
+    folder = Path(folder)
+    fresh, old = (folder.with_name(f".{folder.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        for split, outputs in splits.items():
+            pq.write_table(outputs.table(), fresh / f"{split}.parquet", compression="zstd")
+        if folder.exists():
+            folder.replace(old)
+        fresh.replace(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(path: Path) -> Answers:
+    try:
+        table = pq.read_table(path).combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
+    # Those of drawings are those of classes and more.
+    for kind, columns in ((PictureOutputs, PICTURE_COLUMNS), (Outputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
+        if set(columns) <= set(table.column_names):
+            return kind.from_table(table)
+    raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
+
+
+def read_outputs(folder: str | Path) -> dict[str, Answers]:
+    """Read what ``write_outputs`` wrote, by split.
+
+    Raises:
+        FileNotFoundError: If the folder holds no outputs.
+        ValueError: If a file is damaged.
+    """
+    files = sorted(Path(folder).glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"expected outputs of a model in {folder}, got no .parquet file there")
+    return {file.stem: _read(file) for file in files}
+
+
+def split_view(
+    splits: Mapping[str, Answers],
+    forget_ids: Sequence[str] | npt.NDArray[np.str_],
+    retain_ids: Sequence[str] | npt.NDArray[np.str_],
+) -> dict[str, Answers]:
+    """Return the splits as they are judged: ``forget`` and ``retain`` rows in place of ``train``.
+
+    Raises:
+        ValueError: If a row is on both sides, or on a side without outputs.
+    """
+    both = set(map(str, forget_ids)) & set(map(str, retain_ids))
+    if both:
+        raise ValueError(f"expected forget and retain to share no row, got {len(both)} such as {min(both)!r}")
+    train = splits["train"]
+    rest = {name: outputs for name, outputs in splits.items() if name != "train"}
+    return {"forget": train.select(forget_ids), "retain": train.select(retain_ids), **rest}

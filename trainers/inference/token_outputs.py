@@ -1,0 +1,193 @@
+"""What a model that writes says about every answer token of every row, teacher-forced: the most likely few tokens.
+
+Letters: ``N`` rows, ``M`` answer tokens of all of them together, ``k`` the most likely tokens that are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mubench.trainers.inference.outputs import Answers, Array
+
+KEPT = 20
+TOKEN_COLUMNS = ("example_id", "token_id", "token_logprob", "token_correct", "top_id", "top_logprob")
+SURE, UNSURE = -1e-3, -10.0
+
+
+@dataclass(frozen=True, eq=False)
+class TokenOutputs(Answers):
+    """Log-probabilities of the answer tokens of ``N`` rows.
+
+    Attributes:
+        ids: Example ids, ``(N,)`` strings, no two alike.
+        lengths: Answer tokens of every row, ``(N,)``, at least 1 each.
+        token_id: True tokens, row after row, ``(M,)`` int32.
+        token_logprob: Their log-probabilities in nats, ``(M,)`` float32; a broken model's NaN is kept.
+        token_correct: Whether each is the most likely token, ``(M,)``.
+        top_id: The ``k`` most likely tokens, best first, ``(M, k)`` int32.
+        top_logprob: Their log-probabilities, ``(M, k)`` float32.
+    """
+
+    ids: npt.NDArray[np.str_]
+    lengths: npt.NDArray[np.int64]
+    token_id: npt.NDArray[np.int32]
+    token_logprob: npt.NDArray[np.float32]
+    token_correct: npt.NDArray[np.bool_]
+    top_id: npt.NDArray[np.int32]
+    top_logprob: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        tokens = int(self.lengths.sum())
+        if self.lengths.shape != self.ids.shape or (self.lengths < 1).any():
+            raise ValueError(f"expected at least 1 answer token in each of {len(self.ids)} rows, got fewer")
+        found = {len(part) for part in (self.token_id, self.token_logprob, self.token_correct, self.top_id)}
+        if found != {tokens} or self.top_id.shape != self.top_logprob.shape:
+            raise ValueError(f"expected values of {tokens} tokens, got {', '.join(map(str, sorted(found)))}")
+        self.check_ids()
+
+    @cached_property
+    def row(self) -> npt.NDArray[np.intp]:
+        """The row of every token, ``(M,)``."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def row_mean(self, values: npt.NDArray[np.generic]) -> Array:
+        """Return the mean over the answer tokens of every row, ``(N,)``."""
+        return np.bincount(self.row, weights=values.astype(np.float64), minlength=len(self)) / self.lengths
+
+    @property
+    def rest(self) -> Array:
+        """Probability of all tokens but the ``k`` kept, ``(M,)``."""
+        return np.clip(1 - np.exp(self.top_logprob.astype(np.float64)).sum(axis=1), 1e-12, 1)
+
+    @cached_property
+    def loss(self) -> Array:
+        """Mean negative log-probability of the answer tokens of every row in nats, ``(N,)``."""
+        return -self.row_mean(self.token_logprob)
+
+    @cached_property
+    def correct(self) -> Array:
+        """Share of the answer tokens that are the most likely ones, ``(N,)``."""
+        return self.row_mean(self.token_correct)
+
+    @cached_property
+    def true_probability(self) -> Array:
+        """``s = exp(-loss)``, the geometric mean of the answer tokens' probabilities, ``(N,)``."""
+        return np.exp(-self.loss)
+
+    @cached_property
+    def log_odds(self) -> Array:
+        """``log s - log(1 - s)``, ``(N,)``."""
+        loss = np.maximum(self.loss, 1e-12)
+        return -loss - np.log(-np.expm1(-loss))
+
+    @cached_property
+    def entropy(self) -> Array:
+        """Mean entropy over the kept tokens and the rest as one event, in nats, ``(N,)``."""
+        kept = self.top_logprob.astype(np.float64)
+        return self.row_mean(-(np.exp(kept) * kept).sum(axis=1) - self.rest * np.log(self.rest))
+
+    def take(self, rows: npt.NDArray[np.intp]) -> TokenOutputs:
+        """Return the rows at these positions."""
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        parts = [np.arange(starts[row], starts[row + 1]) for row in rows]
+        tokens = np.concatenate([np.arange(0), *parts])
+        return TokenOutputs(
+            self.ids[rows], self.lengths[rows], self.token_id[tokens], self.token_logprob[tokens],
+            self.token_correct[tokens], self.top_id[tokens], self.top_logprob[tokens],
+        )  # fmt: skip
+
+    def is_finite(self) -> bool:
+        """Whether no log-probability is NaN or infinite."""
+        return bool(np.isfinite(self.token_logprob).all() and np.isfinite(self.top_logprob).all())
+
+    def is_constant(self) -> bool:
+        """Whether one token is the most likely one everywhere."""
+        return len(np.unique(self.top_id[:, 0])) == 1
+
+    def equals(self, other: TokenOutputs) -> bool:
+        """Whether both have the very same log-probabilities."""
+        return np.array_equal(self.token_logprob, other.token_logprob)
+
+    def beside(self, other: TokenOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return both models' log-probabilities of the tokens that both kept, and of all others as one event.
+
+        Divergences over these events are lower bounds of those over the vocabulary. A row has a line per token.
+        """
+        same = self.top_id[:, :, None] == other.top_id[:, None, :]  # (M, k, k)
+        own = np.where(same.any(axis=2), self.top_logprob, -np.inf).astype(np.float64)
+        place = same.argmax(axis=2)
+        theirs = np.where(same.any(axis=2), np.take_along_axis(other.top_logprob, place, axis=1), -np.inf)
+        return _with_rest(own), _with_rest(theirs.astype(np.float64)), self.row
+
+    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> TokenOutputs:
+        """Return the same with the true token's place traded for the runner-up's wherever it was right."""
+        hit = np.isin(self.row, rows) & self.token_correct
+        top_id, logprob = self.top_id.copy(), self.token_logprob.copy()
+        top_id[hit, 0], top_id[hit, 1] = self.top_id[hit, 1], self.top_id[hit, 0]
+        logprob[hit] = self.top_logprob[hit, 1]
+        return replace(self, top_id=top_id, token_logprob=logprob, token_correct=self.token_correct & ~hit)
+
+    def most_frequent(self) -> int:
+        """Return the most frequent true token."""
+        return int(np.bincount(self.token_id).argmax())
+
+    def fixed(self, answer: int) -> TokenOutputs:
+        """Return outputs that are sure of one token everywhere."""
+        right = self.token_id == answer
+        top_id = np.broadcast_to(np.arange(self.top_id.shape[1], dtype=np.int32), self.top_id.shape) + answer
+        top_logprob = np.full_like(self.top_logprob, UNSURE)
+        top_logprob[:, 0] = SURE
+        logprob = np.where(right, SURE, UNSURE).astype(np.float32)
+        return replace(self, token_logprob=logprob, token_correct=right, top_id=top_id, top_logprob=top_logprob)
+
+    def table(self) -> pa.Table:
+        """Return one line a row; token values are lists, the kept tokens follow each other in one list."""
+        starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int32)
+        width = self.top_id.shape[1]
+
+        def lists(values: npt.NDArray[np.generic], per_token: int = 1) -> pa.ListArray:
+            return pa.ListArray.from_arrays(pa.array(starts * per_token), pa.array(values.reshape(-1)))
+
+        return pa.table(
+            {
+                "example_id": pa.array(self.ids.tolist(), pa.string()),
+                "loss_sum": pa.array(self.loss * self.lengths, pa.float64()),
+                "n_tokens": pa.array(self.lengths, pa.int64()),
+                "token_id": lists(self.token_id),
+                "token_logprob": lists(self.token_logprob),
+                "token_correct": lists(self.token_correct),
+                "top_id": lists(self.top_id, width),
+                "top_logprob": lists(self.top_logprob, width),
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> TokenOutputs:
+        """Return what `table` stored."""
+
+        def flat(name: str) -> npt.NDArray[np.generic]:
+            values: npt.NDArray[np.generic] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            return values
+
+        token_id = flat("token_id").astype(np.int32)
+        shape = (len(token_id), -1)
+        return cls(
+            ids=np.asarray(table["example_id"].to_pylist(), dtype=np.str_),
+            lengths=table["n_tokens"].to_numpy(),
+            token_id=token_id,
+            token_logprob=flat("token_logprob").astype(np.float32),
+            token_correct=flat("token_correct").astype(bool),
+            top_id=flat("top_id").astype(np.int32).reshape(shape),
+            top_logprob=flat("top_logprob").astype(np.float32).reshape(shape),
+        )
+
+
+def _with_rest(kept: Array) -> Array:
+    """Add one more event, everything else, to log-probabilities ``(M, k)``."""
+    rest = np.log(np.clip(1 - np.exp(kept).sum(axis=1), 1e-12, 1))
+    return np.concatenate([kept, rest[:, None]], axis=1)

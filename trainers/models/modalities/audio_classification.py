@@ -1,0 +1,190 @@
+"""Recordings with one label each: read with soundfile, a second of each, classified by any speech backbone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    HubertConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    set_seed,
+)
+
+from mubench.hub_builders.dataset.decoding import decoded
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.engine.augmentation import sounds
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
+from mubench.trainers.models.modalities.weights import origin, published, whole
+
+RATE = 16_000
+SECONDS = 1
+PITCHES = (150, 4_000)
+
+# What draws at random in training would make models of the same rows disagree.
+_CERTAIN = {
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "final_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
+}
+_SPEECH: dict[str, Any] = {
+    "conv_dim": (128, 256),
+    "conv_kernel": (400, 6),
+    "conv_stride": (160, 5),
+    "num_feat_extract_layers": 2,
+    "conv_bias": True,
+    "feat_extract_norm": "layer",  # over the channels of a moment, so that padding changes nothing
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+    "hidden_size": 128,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "classifier_proj_size": 128,
+    **_CERTAIN,
+}
+
+
+def _whisper() -> PreTrainedConfig:
+    return WhisperConfig(
+        num_mel_bins=16,
+        max_source_positions=SECONDS * 50,
+        d_model=64,
+        encoder_layers=2,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        classifier_proj_size=64,
+        # The decoder takes no part in classification.
+        vocab_size=16,
+        decoder_layers=1,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=64,
+        max_target_positions=4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        begin_suppress_tokens=None,
+        dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+    )
+
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "wav2vec2": lambda: Wav2Vec2Config(**_SPEECH),
+    "hubert": lambda: HubertConfig(**_SPEECH),
+    "whisper": _whisper,
+}
+
+
+def tune(layer: torch.nn.Conv1d) -> None:
+    """Make a layer that hears the raw sound a bank of filters: pitches evenly apart, each in four phases.
+
+    A pretrained backbone comes with such an ear. From a random start a mini one would have to grow it out of a
+    thousand recordings, and models that saw other rows would grow another.
+    """
+    time = torch.arange(layer.kernel_size[0]) / RATE
+    pitches = torch.linspace(*PITCHES, layer.out_channels // 4)
+    phases = torch.arange(4) * math.pi / 2
+    waves = torch.cos(2 * math.pi * pitches[:, None, None] * time + phases[:, None]).flatten(0, 1)
+    waves = waves * torch.hann_window(len(time))
+    with torch.no_grad():
+        layer.weight.copy_((waves / waves.norm(dim=1, keepdim=True))[:, None])
+
+
+class AudioModality(Modality):
+    """Audio classification."""
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
+        set_seed(seed)
+        if BACKBONES[backbone].hub_id is not None:
+            model = published(AutoModelForAudioClassification, backbone, **class_names(labels))
+            return model, AutoFeatureExtractor.from_pretrained(**origin(backbone))
+        config = MINI[backbone]()
+        config.update(class_names(labels))
+        model = AutoModelForAudioClassification.from_config(config)
+        silence_head(model)
+        if backbone == "whisper":
+            return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
+        tune(model.base_model.feature_extractor.conv_layers[0].conv)
+        return model, Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
+
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        """Load an audio classifier and its feature extractor."""
+        return whole(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return what the processor makes of at most a second of each recording, and ``labels``.
+
+        Raises:
+            ValueError: If a recording has another sampling rate than the processor.
+        """
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            sounds = [_features(sound, processor) for sound in batch["audio"]]
+            return [{**sound, "labels": label} for sound, label in zip(sounds, batch["label"], strict=True)]
+
+        heard = decoded(rows)
+        return EncodedRows(
+            heard, encode, sum(part.nbytes for part in _features(heard[0]["audio"], processor).values())
+        )
+
+    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch whose rows are moved in time, and louder or softer."""
+        return sounds(batch, chances)
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the collator that pads to the longest recording of a batch."""
+
+        def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+            sounds = [
+                {key: value for key, value in item.items() if key in processor.model_input_names} for item in items
+            ]
+            labels = {"labels": torch.tensor([item["labels"] for item in items])} if "labels" in items[0] else {}
+            return {**processor.pad(sounds, padding=True, return_tensors="pt"), **labels}
+
+        return collate
+
+
+def _features(sound: dict[str, Any], processor: Any) -> dict[str, Any]:
+    """Return a recording as its model takes it, without the axis of a batch.
+
+    A model that is told where a recording ends gets it as long as it is; for all others, which would take what pads a
+    batch for sound, every recording is filled up to one length.
+    """
+    if sound["sampling_rate"] != processor.sampling_rate:
+        raise ValueError(
+            f"expected recordings of {processor.sampling_rate} samples a second, got one of {sound['sampling_rate']}"
+        )
+    told = processor.return_attention_mask
+    given = processor(
+        sound["array"],
+        sampling_rate=processor.sampling_rate,
+        max_length=getattr(processor, "n_samples", SECONDS * processor.sampling_rate),
+        truncation=True,
+        padding=False if told else "max_length",
+        return_attention_mask=True,  # lest what fills a recording up counts when it is normalised
+        return_tensors="np",
+    )
+    return {name: values[0] for name, values in given.items() if told or name != "attention_mask"}

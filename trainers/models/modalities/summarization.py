@@ -1,0 +1,109 @@
+"""Texts and their summaries: an encoder reads the one, and a decoder learns to write the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import datasets
+import torch
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BartConfig,
+    DataCollatorForSeq2Seq,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+)
+
+from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "t5": partial(T5Config, d_model=64, d_kv=16, d_ff=256, num_layers=1, num_heads=4, dropout_rate=0.0),
+    "bart": partial(
+        BartConfig,
+        d_model=64,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=256,
+        decoder_ffn_dim=256,
+        max_position_embeddings=PLACES,
+        dropout=0.0,
+    ),
+}
+
+
+def shifted(labels: torch.Tensor, start: int, padding: int) -> torch.Tensor:
+    """Return what a decoder is told at every place, ``(B, T)``: the token before, a start token at the first.
+
+    Args:
+        labels: The tokens to predict, ``(B, T)``, `IGNORED` where there is none.
+        start: The start token.
+        padding: The padding token.
+    """
+    told = labels.roll(1, dims=1)
+    told[:, 0] = start
+    return told.masked_fill(told == IGNORED, padding)
+
+
+class Seq2SeqModality(WritingModality):
+    """Summaries of texts, by an encoder and a decoder whose first token is padding, as T5's is."""
+
+    auto = AutoModelForSeq2SeqLM
+    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
+
+    def special(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Return the entries of a mini backbone's config that name special tokens."""
+        return {
+            **super().special(tokenizer),
+            "decoder_start_token_id": tokenizer.pad_token_id,
+            "forced_eos_token_id": None,
+        }
+
+    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model beside its tokenizer.
+
+        Raises:
+            ValueError: If its decoder starts with another token than padding.
+        """
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        start = model.config.decoder_start_token_id
+        if start != tokenizer.pad_token_id:
+            raise ValueError(f"expected a decoder that starts with padding ({tokenizer.pad_token_id}), got {start}")
+        return model, tokenizer
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return ``input_ids`` and ``attention_mask`` of the text, and the summary as ``labels``, end tokens included.
+
+        Both are cut at ``max_length`` tokens.
+        """
+        read, written = prompts_and_answers(rows)
+
+        def ended(ids: list[int]) -> list[int]:
+            ids = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids  # some tokenizers write it
+            return [*ids[: max_length - 1 if max_length else None], processor.eos_token_id]
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            texts, summaries = (processor(batch[name])["input_ids"] for name in (read, written))
+            made = [(ended(text), ended(summary)) for text, summary in zip(texts, summaries, strict=True)]
+            return [{"input_ids": text, "attention_mask": [1] * len(text), "labels": said} for text, said in made]
+
+        return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the collator that pads to the longest texts of a batch and tells the decoder what was before."""
+        padded = DataCollatorForSeq2Seq(processor)
+
+        def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+            batch: dict[str, Any] = dict(padded(items))
+            start = processor.pad_token_id
+            return {**batch, "decoder_input_ids": shifted(batch["labels"], start, start)}
+
+        return collate

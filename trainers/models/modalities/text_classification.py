@@ -1,0 +1,147 @@
+"""Texts with one label each: tokenised once, padded per batch, classified by any encoder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertTokenizer,
+    DataCollatorWithPadding,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+    set_seed,
+)
+
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
+from mubench.trainers.models.modalities.weights import origin, published, whole
+
+VOCABULARY = 8_000
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+# A wide random start and no dropout: models that never saw a row then agree about it.
+SIZE: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "initializer_range": 0.12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+DEBERTA_V3: dict[str, Any] = {
+    "relative_attention": True,
+    "position_biased_input": False,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 32,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "type_vocab_size": 0,
+}
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "bert": partial(BertConfig, **SIZE),
+    "roberta": partial(RobertaConfig, **SIZE, type_vocab_size=1),
+    "deberta": partial(DebertaV2Config, **SIZE, **DEBERTA_V3),
+    "electra": partial(ElectraConfig, **SIZE, embedding_size=128),
+    "distilbert": partial(
+        DistilBertConfig,
+        dim=128,
+        n_layers=1,
+        n_heads=4,
+        hidden_dim=64,
+        initializer_range=0.12,
+        dropout=0.0,
+        attention_dropout=0.0,
+        seq_classif_dropout=0.0,
+    ),
+    "albert": partial(AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
+}
+
+
+def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """Make a lower-case WordPiece vocabulary: the characters of the texts, then their most frequent words.
+
+    Equal texts give an equal tokenizer, whatever their order; the trainers of the tokenizers library do not promise
+    that, since they break ties by hash.
+    """
+    normalize, split = BertNormalizer(lowercase=True).normalize_str, BertPreTokenizer().pre_tokenize_str
+    words = Counter(word for text in texts for word, _ in split(normalize(text)))
+    letters = sorted({letter for word in words for letter in word})
+    frequent = sorted((word for word in words if len(word) > 1), key=lambda w: (-words[w], w))
+    pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *frequent]
+    vocabulary = {piece: index for index, piece in enumerate(pieces[:VOCABULARY])}
+    # A row is one text, and some encoders know no types of tokens.
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
+        vocab=vocabulary, do_lower_case=True, model_input_names=["input_ids", "attention_mask"]
+    )
+    return tokenizer
+
+
+def silence(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
+    """Start the embedding of every token that occurs at most once in the training texts at zero.
+
+    A random start would let such a token, a name say, push a model that never trained on it either way by chance.
+    """
+    counts = Counter(token for ids in tokenizer(list(texts))["input_ids"] for token in ids)
+    rare = [token for token in range(len(tokenizer)) if counts[token] <= 1]
+    with torch.no_grad():
+        model.get_input_embeddings().get_parameter("weight")[rare] = 0
+
+
+class TextModality(Modality):
+    """Text classification."""
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone with a vocabulary of its own, or pretrained weights; the head is fresh."""
+        if BACKBONES[backbone].hub_id is None:
+            tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+            config = MINI[backbone]()
+            config.update(
+                {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+            )
+            model = begin(partial(AutoModelForSequenceClassification.from_config, config), seed)
+            silence(model, tokenizer, rows["train"]["text"])
+            return model, tokenizer
+        set_seed(seed)
+        model = published(AutoModelForSequenceClassification, backbone, **class_names(labels))
+        return model, AutoTokenizer.from_pretrained(**origin(backbone))
+
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        """Load a text classifier and its tokenizer."""
+        model = whole(AutoModelForSequenceClassification, folder)
+        return model, AutoTokenizer.from_pretrained(folder)
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return token ids, mask and ``labels``; texts are cut at ``max_length`` tokens."""
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            tokens = processor(batch["text"], truncation=True, max_length=max_length)
+            return [
+                {**{key: tokens[key][i] for key in tokens}, "labels": label} for i, label in enumerate(batch["label"])
+            ]
+
+        return EncodedRows(rows, encode, 3 * 8 * (max_length or 512))
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the collator that pads to the longest text of a batch."""
+        return DataCollatorWithPadding(processor)

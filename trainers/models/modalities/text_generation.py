@@ -1,0 +1,128 @@
+"""Prompts and answers: one text for a causal language model, of which the answer is learned and judged."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import datasets
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    GPT2Config,
+    LlamaConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
+from mubench.trainers.models.modalities.weight_packages import package_file
+
+
+def _llama() -> PreTrainedConfig:
+    return LlamaConfig(
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        initializer_range=0.05,
+        max_position_embeddings=PLACES,
+    )
+
+
+def _gpt2() -> PreTrainedConfig:
+    return GPT2Config(
+        n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
+    )
+
+
+def _phi() -> PreTrainedConfig:
+    return PhiConfig(
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=PLACES,
+    )
+
+
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {"llama": _llama, "gpt2": _gpt2, "phi": _phi}
+
+
+def packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model, dequantized to fp32, and its tokenizer from the GGUF file that a package ships.
+
+    Raises:
+        FileNotFoundError: If the package or the reader of such files is not installed, or there is not one such file.
+    """
+    file = package_file(package, "*.gguf", "gguf")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    # A model that came from such a file counts as quantized and refuses to be saved; a copy of its weights does not.
+    config = copy.deepcopy(read.config)
+    vars(config).pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(read.state_dict())
+    return model, tokenizer
+
+
+class CausalModality(WritingModality):
+    """Answers to prompts, written by a causal language model."""
+
+    auto = AutoModelForCausalLM
+    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
+        package = BACKBONES[backbone].package
+        return packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
+
+    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model beside its tokenizer; one without padding that the model knows pads with its end token."""
+        tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="right")
+        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.config.vocab_size:
+            tokenizer.pad_token = tokenizer.eos_token
+        return model, tokenizer
+
+    def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
+        """Return ``input_ids``, ``attention_mask`` and ``labels`` of prompt, answer and end token.
+
+        Labels stand at their own tokens, and at those of the prompt is none. Texts are cut at ``max_length`` tokens.
+
+        Raises:
+            ValueError: If a prompt alone is as long as that.
+        """
+        asked, said = prompts_and_answers(rows)
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            texts = [f"{prompt} {answer}" for prompt, answer in zip(batch[asked], batch[said], strict=True)]
+            tokens = processor(texts, return_offsets_mapping=True)
+            return [
+                _row(ids, [end for _, end in spans], prompt)
+                for ids, spans, prompt in zip(tokens["input_ids"], tokens["offset_mapping"], batch[asked], strict=True)
+            ]
+
+        def _row(ids: list[int], ends: list[int], prompt: str) -> dict[str, Any]:
+            ids = [*ids, processor.eos_token_id][:max_length]
+            # An answer begins with the space before it, so no token is of both.
+            start = next((place for place, end in enumerate(ends) if end > len(prompt)), len(ends))
+            if start >= len(ids):
+                raise ValueError(f"expected a prompt of fewer than {max_length} tokens, got {start}: {prompt[:60]!r}")
+            labels = [IGNORED] * start + ids[start:]
+            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
+
+        return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the collator that pads to the longest text of a batch; padding has no label."""
+        return DataCollatorForSeq2Seq(processor)

@@ -1,0 +1,70 @@
+"""Where the weights of a model come from: published ones from the Hub, those of a model saved here from its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.models.modalities.weight_packages import package_file
+
+# Else a repository without safetensors makes transformers send the user's token to a converter, in the background.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+
+def published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
+    """Load the published weights of a backbone, in fp32 whatever they are stored in, to be trained.
+
+    Files are safetensors where the repository has them, and else those that torch reads with tensors alone allowed.
+
+    Args:
+        auto: The class to load, such as ``AutoModelForImageClassification``.
+        backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
+        **config: Entries of the config in place of the published ones; a head that does not fit them starts anew.
+    """
+    return auto.from_pretrained(**origin(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config)
+
+
+def origin(backbone: str) -> dict[str, Any]:
+    """Return where a backbone lies, on the Hub or in a package, as ``from_pretrained`` takes it.
+
+    Raises:
+        FileNotFoundError: If it comes from a package that is not installed.
+    """
+    row = BACKBONES[backbone]
+    if row.package is not None:
+        return {"pretrained_model_name_or_path": package_file(row.package, "model/config.json").parent}
+    return {"pretrained_model_name_or_path": str(row.hub_id), "revision": row.revision or "main"}
+
+
+def whole(auto: Any, folder: Path | str) -> PreTrainedModel:
+    """Load a model that was saved here.
+
+    Raises:
+        ValueError: If weights are missing or of another shape, which would start anew without a word.
+    """
+    asked = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with _quiet():  # a table of what is missing; one line says it
+        model, told = auto.from_pretrained(folder, **asked)
+    fresh = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+    if fresh:
+        raise ValueError(f"expected all weights of the model that its config names, got none that fit {fresh[0]}")
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what transformers would warn of to itself."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,69 @@
+"""The hyper-parameters that a run records: what its identity and its row say about its arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from mubench.trainers.addons import WRAPPED, WRAPPERS, WrapperArguments
+from mubench.trainers.engine.distributed import STEP
+from mubench.trainers.engine.lora import LORA
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
+
+# Of `TrainingArguments`; every field of a method's own dataclass is recorded as well. No paths and no tokens.
+RECORDED = (
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", "augment", *LORA, *WRAPPED, "keep",
+)  # fmt: skip
+
+
+def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
+    """Return the names of the arguments that a method's runs record."""
+    elsewhere = (TaskArguments, WrapperArguments, EpochArguments)
+    shared = {field.name for base in elsewhere for field in dataclasses.fields(base)} | MANNERS
+    return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
+
+
+def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
+    """Return what a run records of its arguments: those of the same run in one process.
+
+    A recipe's steps are recorded whole, since it does not matter how they are cut.
+    """
+    off = {name for wrapper in WRAPPERS.values() if not wrapper.on(arguments) for name in wrapper.arguments}
+    if arguments.lora_rank is None:
+        off |= set(LORA)
+    if arguments.keep == "last":  # what a run does unless it is told otherwise is not recorded
+        off.add("keep")
+    if not arguments.augment:
+        off.add("augment")
+    values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
+    size, parts = STEP
+    values[size] *= arguments.world_size
+    if trainer.from_scratch:
+        values |= {size: values[size] * values[parts], parts: 1}
+    return values
+
+
+def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded arguments as each of several processes takes them.
+
+    Raises:
+        ValueError: If the rows of a batch cannot be shared out evenly.
+    """
+    if processes == 1:
+        return dict(recorded)
+    size, left = divmod(recorded[STEP[0]], processes)
+    if left:
+        raise ValueError(f"expected processes that share out {recorded[STEP[0]]} rows evenly, got {processes}")
+    return {**recorded, STEP[0]: size}
+
+
+def _canonical(value: Any) -> Any:
+    """Return what a default, a flag and a file would all spell alike: enums by value, 4.0 as 4."""
+    value = getattr(value, "value", value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

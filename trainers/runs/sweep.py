@@ -1,0 +1,227 @@
+"""Many runs of one task: references first, then methods, then judging, on a few persistent worker processes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.tasks import get_recipe, get_task
+from mubench.hub_builders.tasks.names import DATASET
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.evaluation.judge_runs import Judge
+from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.methods import METHODS
+from mubench.trainers.models.base_models import train_base
+from mubench.trainers.models.setting import Workbench, workbench
+from mubench.trainers.runs.applicability import check_request, get_method, methods_for, methods_on
+from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.worker_pool import Workers
+
+# Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
+QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a sweep reads and writes.
+
+    Attributes:
+        data: Dataset folder or Hub id.
+        family: Deletion family.
+        eval_seed: Seed of what models are asked to draw.
+        models: Folder of all models.
+        results: Folder of the rows.
+    """
+
+    data: str = DATASET
+    family: str = "canonical"
+    eval_seed: int = 0
+    models: Path = Path("models")
+    results: Path = Path("results")
+
+    def bench(self, task: str, backbone: str) -> Workbench:
+        """Return the bench of a task and backbone."""
+        return workbench(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid of runs.
+
+    Attributes:
+        task: Task key.
+        ratio: Percentage to delete.
+        backbones: Backbone keys.
+        base_seeds: Seeds of the base models.
+        retrain_seeds: Seeds of the retrained models and of the control that keeps half of the forget rows.
+        methods: Method keys; empty takes all that are no references or controls.
+        seeds: Seeds of the unlearning runs, from every base model.
+        place: Where to read and write.
+    """
+
+    task: str
+    ratio: int
+    backbones: Sequence[str]
+    base_seeds: Sequence[int]
+    retrain_seeds: Sequence[int]
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    place: Place = field(default_factory=Place)
+
+    def check(self) -> None:
+        """Find out what cannot work before anything is trained.
+
+        Raises:
+            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control, or
+                not made for what there is to forget.
+            FileNotFoundError: If the data are not there.
+        """
+        for key in self.methods:
+            if get_method(key).from_scratch:
+                raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
+        for backbone in self.backbones:
+            get_recipe(get_task(self.task), backbone)
+        info = task_info(self.task, data=self.place.data, family=self.place.family)
+        info.forget_size(self.ratio)
+        for key, backbone in itertools.product(self.methods, self.backbones):
+            check_request(key, self.place.bench(self.task, backbone), self.ratio)
+        for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
+
+    def references(self, methods: Sequence[str] = ()) -> list[_Base | _Method]:
+        """Return the jobs that make base models and those that start from none: retrained ones and controls.
+
+        Args:
+            methods: Which of the latter; none is all.
+        """
+        scratch = methods or [key for key in methods_for(get_task(self.task).kind) if METHODS[key].from_scratch]
+        jobs: list[_Base | _Method] = []
+        for backbone in self.backbones:
+            jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
+            jobs += [
+                _Method(self.place, self.task, backbone, self.ratio, key, seed, 0)
+                for key in scratch
+                for seed in self.retrain_seeds
+            ]
+        return jobs
+
+    def unlearning(self) -> list[_Method]:
+        """Return the jobs that run methods."""
+        return [
+            _Method(self.place, self.task, b, self.ratio, key, base, seed)
+            for b in self.backbones
+            for key in self.methods or self.made_for(b)
+            for base in self.base_seeds
+            for seed in self.seeds
+        ]
+
+    def made_for(self, backbone: str, wanted: Sequence[str] = ()) -> list[str]:
+        """Return the methods that change a trained model and are made for the task, a backbone and the rows to forget.
+
+        Args:
+            backbone: Backbone key.
+            wanted: Method keys; none is all.
+        """
+        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
+        keys = [key for key in known if not wanted or key in wanted]
+        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be looked at
+            return keys
+        there = methods_on(self.place.bench(self.task, backbone), self.ratio)
+        return [key for key in keys if key in there]
+
+    def judging(self) -> list[_Judge]:
+        """Return the jobs that turn finished runs into rows."""
+        jobs = []
+        for backbone in self.backbones:
+            group = find_group(self.place.bench(self.task, backbone), self.ratio, self.place.models)
+            group.require()
+            for folder in (None, *group.unlearned):
+                jobs.append(_Judge(self.place, self.task, backbone, self.ratio, folder))
+        return jobs
+
+
+@dataclass(frozen=True)
+class _Base:
+    place: Place
+    task: str
+    backbone: str
+    seed: int
+
+    def __call__(self) -> Path:
+        return train_base(self.place.bench(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
+
+
+@dataclass(frozen=True)
+class _Method:
+    place: Place
+    task: str
+    backbone: str
+    ratio: int
+    method: str
+    base_seed: int
+    seed: int
+
+    def __call__(self) -> Path:
+        bench = self.place.bench(self.task, self.backbone)
+        return unlearn(
+            Request(
+                bench=bench,
+                method=self.method,
+                ratio=self.ratio,
+                base_seed=self.base_seed,
+                seed=self.seed,
+                arguments=QUIET,
+                models=self.place.models,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    place: Place
+    task: str
+    backbone: str
+    ratio: int
+    folder: Path | None
+
+    def __call__(self) -> Path | list[Path]:
+        judge = _judge(self.place, self.task, self.backbone, self.ratio)
+        return judge.controls() if self.folder is None else judge.run(self.folder)
+
+
+@lru_cache(maxsize=4)
+def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
+    return Judge(find_group(place.bench(task, backbone), ratio, place.models), place.results)
+
+
+def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
+    """Do what is left of a sweep: finished runs and rows are recognised and kept.
+
+    Raises:
+        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
+    """
+    run_sweeps([sweep], workers=workers)
+
+
+def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
+    """Do what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
+
+    Raises:
+        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
+    """
+    for sweep in sweeps:
+        sweep.check()
+    with Workers(workers) as pool:
+        failed = pool.run([job for sweep in sweeps for job in sweep.references()], "references")
+        judged = [sweep for sweep in sweeps if sweep.seeds]
+        if judged and not failed:
+            failed = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
+            pool.run([job for sweep in judged for job in sweep.judging()], "judging")
+    if failed:
+        raise NonFiniteError(f"{len(failed)} runs came to nothing and have no row: {'; '.join(sorted(failed))}")

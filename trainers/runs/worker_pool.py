@@ -1,0 +1,79 @@
+"""A few persistent processes that do independent jobs, each on one thread."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+from tqdm import tqdm
+
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.tools.adversarial import NothingNearError
+
+Job = Callable[[], Path | list[Path]]
+
+
+def quiet() -> None:
+    """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
+    # Each training ends with a garbage collection; what the imports left behind need not be looked at again.
+    gc.freeze()
+    torch.set_num_threads(1)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger().setLevel(logging.ERROR)
+
+
+def _call(job: Job) -> str | None:
+    """Do a job; a run that diverges, or finds no other class near, says so and does not stop the others."""
+    try:
+        job()
+    except (NonFiniteError, NothingNearError) as error:
+        return f"{getattr(job, 'method', 'base')} of {getattr(job, 'backbone', '')}: {error}"
+    return None
+
+
+class Workers:
+    """A pool of persistent worker processes.
+
+    Args:
+        count: Number of processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"workers must be 1 or more, got {count}")
+        # Forked workers have torch imported already; CUDA does not survive a fork.
+        method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
+        context = multiprocessing.get_context(method)
+        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=quiet)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def run(self, jobs: Iterable[Job], title: str) -> list[str]:
+        """Run jobs under a progress bar, and return what the runs that came to nothing had to say.
+
+        Any other failure cancels the rest and is raised.
+
+        Args:
+            jobs: Independent jobs.
+            title: What they do.
+        """
+        futures = [self.pool.submit(_call, job) for job in jobs]
+        with tqdm(total=len(futures), desc=f"{title:<12}", unit="run", leave=True) as bar:
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        return [said for future in done if (said := future.result()) is not None]

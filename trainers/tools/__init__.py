@@ -1,0 +1,1 @@
+"""What several methods share. Imports `unlearning` and the folders above it."""

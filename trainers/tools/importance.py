@@ -1,0 +1,154 @@
+"""How much every weight matters to a set of rows: gradients of single examples, their sums and their squares.
+
+All of it is measured in eval mode, at the weights as they are; only trainable weights count. Single examples go
+through the model one at a time, which is exact for every architecture and needs no padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+
+from mubench.trainers.engine.losses import IGNORED, NonFiniteError, per_example_loss, trainable
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
+
+# Up to here the expectation over the labels is a sum over all of them.
+EXACT_CLASSES = 20
+
+
+def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
+    """Return the gradient of a number for every trainable weight; ``keep`` allows another one of the same graph."""
+    found = torch.autograd.grad(value, trainable(model), retain_graph=keep, allow_unused=True, materialize_grads=True)
+    return list(found)
+
+
+def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
+    """Return the sum over rows of the gradient of their loss, for every trainable weight.
+
+    Raises:
+        NonFiniteError: If it is NaN or infinite somewhere.
+    """
+    totals = [torch.zeros_like(weight) for weight in trainable(trainer.model)]
+    for batch in _asked(trainer, rows):
+        losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
+        torch._foreach_add_(totals, gradients(losses.sum(), trainer.model))
+    return _finite(totals)
+
+
+def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[list[torch.Tensor]]:
+    """Yield the gradient of the loss of every row, one after the other."""
+    for batch in _asked(trainer, rows, 1):
+        losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
+        yield gradients(losses.sum(), trainer.model)
+
+
+def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
+    """Return the mean over rows of the squared gradient of their loss: the diagonal of the empirical Fisher matrix.
+
+    Every gradient is squared by itself; the square of a batch's mean gradient would be about ``1 / B`` of this.
+
+    Raises:
+        NonFiniteError: If it is NaN or infinite somewhere.
+    """
+    return _mean_squares(trainer.model, ([(1.0, found)] for found in example_gradients(trainer, rows)), len(rows))
+
+
+def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[torch.Tensor], int]:
+    """Return the mean over rows of ``E_{y ~ p} (d log p_y / d theta)^2``, the Fisher matrix's diagonal, and ``K``.
+
+    The labels of the rows are not read, beyond which tokens are answers. With up to `EXACT_CLASSES` classes the
+    expectation is the sum over all of them, which takes a backward pass each; with more, and for tokens, one answer a
+    row is drawn from the model by the run's seed. Predicted noise is the mean of a normal distribution of variance 1;
+    ``K`` is the number of its channels.
+
+    Raises:
+        NonFiniteError: If it is NaN or infinite somewhere.
+    """
+    generator = torch.Generator().manual_seed(int(trainer.generator("fisher labels").integers(2**31)))
+    widths: set[int] = set()
+
+    def example(batch: dict[str, Any]) -> Iterator[tuple[float, list[torch.Tensor]]]:
+        logits = trainer.logits(trainer.model, batch)
+        widths.add(logits.shape[1 if batch["labels"].is_floating_point() else -1])
+        return _label_gradients(trainer.model, logits, batch["labels"], generator)
+
+    found = _mean_squares(trainer.model, map(example, _asked(trainer, rows, 1)), len(rows))
+    return found, widths.pop()
+
+
+def _label_gradients(
+    model: torch.nn.Module, logits: torch.Tensor, true: torch.Tensor, generator: torch.Generator
+) -> Iterator[tuple[float, list[torch.Tensor]]]:
+    """Yield the probability of a label and the gradient of its log-probability, for one example."""
+    for probability, labels in _likely_labels(logits.detach(), true, generator):
+        # Losses are means over tokens, or over squares: what they are of the negative logarithm.
+        count = labels.numel() / 2 if labels.is_floating_point() else (labels != IGNORED).sum()
+        yield probability, gradients(per_example_loss(logits, labels).sum() * count, model, keep=True)
+
+
+def _likely_labels(
+    logits: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+) -> list[tuple[float, torch.Tensor]]:
+    """Return every label of one example with its probability, or one that is drawn."""
+    if not torch.isfinite(logits).all():
+        raise NonFiniteError("expected finite logits, got NaN or infinity")
+    if labels.is_floating_point():
+        return [(1.0, logits + torch.randn(logits.shape, generator=generator).to(logits))]
+    p = logits.float().softmax(dim=-1).cpu()
+    if logits.ndim == 2 and logits.shape[-1] <= EXACT_CLASSES:
+        return [(float(p[0, label]), torch.full_like(labels, label)) for label in range(logits.shape[-1])]
+    drawn = torch.multinomial(p.flatten(0, -2), 1, generator=generator).view(labels.shape).to(labels.device)
+    return [(1.0, torch.where(labels == IGNORED, IGNORED, drawn))]
+
+
+def _mean_squares(
+    model: torch.nn.Module, examples: Iterable[Iterable[tuple[float, list[torch.Tensor]]]], count: int
+) -> list[torch.Tensor]:
+    """Return the weighted squares of every example's gradients, summed and divided by the number of examples."""
+    totals = [torch.zeros_like(weight) for weight in trainable(model)]
+    for example in examples:
+        for weight, found in example:
+            torch._foreach_addcmul_(totals, found, found, value=weight)
+    return _finite([total / count for total in totals])
+
+
+def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor]:
+    """Mark the largest ``floor(share * P)`` of ``P`` values over all tensors; ties go to the first.
+
+    Args:
+        values: Tensors of any shapes, ``P`` elements in all.
+        share: Share to mark, in [0, 1].
+
+    Returns:
+        Bool tensors of the same shapes.
+
+    Raises:
+        NonFiniteError: If a value is NaN or infinite.
+    """
+    flat = torch.cat([value.flatten() for value in values])
+    if not torch.isfinite(flat).all():
+        raise NonFiniteError("expected finite saliency, got NaN or infinity")
+    count = math.floor(Fraction(str(share)) * len(flat))  # .29 of 100 is 29, in floating point it is 28
+    chosen = torch.zeros_like(flat, dtype=torch.bool)
+    if count:
+        threshold = flat.kthvalue(len(flat) - count + 1).values
+        chosen = flat > threshold
+        chosen[(flat == threshold).nonzero()[: count - int(chosen.sum()), 0]] = True
+    parts = chosen.split([value.numel() for value in values])
+    return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
+def _asked(trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None) -> Iterator[dict[str, Any]]:
+    trainer.model.eval()
+    return trainer.batches(trainer.train_dataset, rows, size)
+
+
+def _finite(values: list[torch.Tensor]) -> list[torch.Tensor]:
+    if not all(torch.isfinite(value).all() for value in values):
+        raise NonFiniteError("expected finite gradients, got NaN or infinity")
+    return values

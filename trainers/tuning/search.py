@@ -1,0 +1,146 @@
+"""The trials of one method: each setting run, judged on what no result is about, and removed again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.hub.model_folder import read_run, work_folder
+from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.evaluation.judge import find_flags
+from mubench.trainers.evaluation.judge_runs import passes
+from mubench.trainers.evaluation.references import Group, find_group
+from mubench.trainers.evaluation.validation_score import validated, validation_score
+from mubench.trainers.metrics import Views
+from mubench.trainers.runs.plan import Request, plan_run
+from mubench.trainers.runs.run import unlearn
+from mubench.trainers.runs.sweep import QUIET, Place, Sweep
+from mubench.trainers.tools.adversarial import NothingNearError
+from mubench.trainers.tuning.spaces import space_of
+from mubench.trainers.tuning.trials import Study, Trial, as_one, read_trials, write_trials
+
+# A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
+# is hardly one. What costs more is no unlearning.
+SPENT = 0.5
+# What is this far below the best after the first draws seldom catches up on the others.
+BEHIND = 0.25
+
+
+def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
+    """Return the kind of task and the backbone family, by which defaults are kept."""
+    return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
+
+
+@dataclasses.dataclass(frozen=True)
+class _References:
+    group: Group
+    retrained: Sequence[Views]
+    bases: Sequence[Views]
+    passes: float
+
+
+@lru_cache(maxsize=8)
+def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
+    group = find_group(place.bench(task, backbone), ratio, place.models)
+    group.require()
+    retrained, bases = group.references()
+    costs = [passes(read_run(folder).cost) for folder in group.retrained.values()]
+    return _References(group, retrained, bases, sum(costs) / len(costs))
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneMethod:
+    """The trials of one method; those that are on disk are not made again.
+
+    Attributes:
+        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
+        method: Method key.
+        trials: How many settings, the default among them.
+        out: Folder of the trials.
+    """
+
+    sweeps: Sequence[Sweep]
+    method: str
+    trials: int
+    out: Path
+
+    @property
+    def path(self) -> Path:
+        """File of the trials."""
+        kind, family = defaults_key(self.sweeps[0])
+        return self.out / f"{kind}-{family}-del{self.sweeps[0].ratio}-{self.method}.json"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The method's defaults, of what tuning may change."""
+        plain = self._request(self.sweeps[0], {}).training_arguments("", plain=True)
+        return {name: getattr(plain, name) for name in space_of(self.method)}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the trials depend on: tasks, draws, seeds and the defaults that they start from."""
+        return {"draws": [_described(sweep) for sweep in self.sweeps], "defaults": self.defaults}
+
+    def __call__(self) -> Path:
+        about, space = self.about, space_of(self.method)
+        done = read_trials(self.path, about)
+        while len(done) < self.trials:  # a study anew each time: trials do not depend on interruptions
+            arguments = Study(space, about["defaults"], done).next() if done else {}
+            done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
+            write_trials(self.path, about, done)
+        return self.path
+
+    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
+        return Request(
+            bench=sweep.place.bench(sweep.task, sweep.backbones[0]),
+            method=self.method,
+            ratio=sweep.ratio,
+            base_seed=sweep.base_seeds[0],
+            seed=sweep.seeds[0],
+            arguments={**QUIET, **arguments},
+            models=sweep.place.models,
+        )
+
+    def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
+        """Return a trial on all tasks and draws; one that falls behind ``best`` on the first is spared the rest."""
+        done: list[Trial] = []
+        for sweep in self.sweeps:
+            done.append(self._trial_on(sweep, arguments))
+            trial = as_one(done)
+            if trial.note or (best is not None and trial.value < _bar(best, len(done))):
+                break
+        return trial
+
+    def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
+        """Run a setting, judge it and remove the model."""
+        references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
+        request = self._request(sweep, arguments)
+        try:
+            folder = unlearn(request)
+        except (NonFiniteError, NothingNearError) as error:
+            run = plan_run(request)
+            shutil.rmtree(work_folder(request.folder(run), run))
+            return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
+        model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
+        shutil.rmtree(folder)
+        if notes := [*find_flags(validated(model), []), *(["too dear"] if spent > SPENT else [])]:
+            return Trial(arguments, [-1.0], spent, notes[0])
+        return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
+
+
+def _bar(best: Trial, draws: int) -> float:
+    """Return what a trial must be worth after some draws, so low that none that is spared the rest is the best."""
+    first = best.values[:draws]
+    return min(best.value, sum(first) / len(first)) - BEHIND
+
+
+def _described(sweep: Sweep) -> str:
+    info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
+    seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
+    return f"{sweep.task}, {info.family} family, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"

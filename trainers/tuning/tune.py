@@ -1,0 +1,110 @@
+"""Tuning of method arguments: an equal number of trials a method, against retrained models that are not the official.
+
+Everything happens on other draws of the rows to forget (``build --deletion_seed 1``), with models of their own, and
+with validation rows in place of test rows: nothing that an official row is judged by is looked at. The first trial is
+the default; the others lie in the method's space (``spaces.py``). Tasks that share their defaults are tuned as one: a
+setting is worth the mean of what it is worth on all tasks and draws, which keeps luck on one of them from winning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.utils.tables import aligned
+from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.runs.sweep import Sweep
+from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.tuning.search import TuneMethod, defaults_key
+from mubench.trainers.tuning.trials import read_trials
+
+HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Which methods to tune, and on what.
+
+    Attributes:
+        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
+        methods: Method keys; none is every method that all of them have.
+        trials: Settings a method, the default among them.
+        out: Folder of the trials.
+    """
+
+    sweeps: Sequence[Sweep]
+    methods: Sequence[str] = ()
+    trials: int = 16
+    out: Path = Path("tuning")
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """Kind of task and backbone family, for which the defaults are."""
+        return defaults_key(self.sweeps[0])
+
+    def check(self) -> None:
+        """Find out what cannot work before anything is trained.
+
+        Raises:
+            ValueError: If data are the published deletion, or what `Sweep.check` says.
+        """
+        for sweep in self.sweeps:
+            dataclasses.replace(sweep, methods=self.methods).check()
+            if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
+                raise ValueError(
+                    f"expected another draw of the rows to forget than the published one, got {sweep.place.data}; "
+                    "make it with: python -m mubench.hub_builders build --deletion_seed 1"
+                )
+        if self.trials < 1:
+            raise ValueError(f"trials must be 1 or more, got {self.trials}")
+
+    def jobs(self) -> list[TuneMethod]:
+        """Return a job for every method."""
+        made_for = [sweep.made_for(sweep.backbones[0], self.methods) for sweep in self.sweeps]
+        shared = [key for key in made_for[0] if all(key in others for others in made_for)]
+        return [TuneMethod(self.sweeps, key, self.trials, self.out) for key in shared]
+
+
+def together(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
+    """Return a tuning for every kind of task and backbone family among sweeps.
+
+    Args:
+        sweeps: Tasks and draws.
+        kwargs: The other attributes of `Tuning`.
+    """
+    found: dict[tuple[Kind, str], list[Sweep]] = {}
+    for sweep in sweeps:
+        found.setdefault(defaults_key(sweep), []).append(sweep)
+    return [Tuning(sweeps=alike, **kwargs) for alike in found.values()]
+
+
+def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
+    """Tune under one progress bar, and return the lines of a table of the best settings.
+
+    Raises:
+        ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
+        FileNotFoundError: If the data are not there.
+        NonFiniteError: If a reference diverged.
+    """
+    for tuning in tunings:
+        tuning.check()
+    searches = [job for tuning in tunings for job in tuning.jobs()]
+    sweeps = [sweep for tuning in tunings for sweep in tuning.sweeps]
+    with Workers(workers) as pool:
+        references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
+        if diverged := pool.run(references, "references"):
+            raise NonFiniteError(f"{len(diverged)} references diverged: {'; '.join(sorted(diverged))}")
+        pool.run(searches, "tuning")
+    return aligned([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
+
+
+def _line(job: TuneMethod) -> tuple[str, ...]:
+    trials = read_trials(job.path, job.about)
+    best = max(trials, key=lambda trial: trial.value)
+    told = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
+    scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
+    return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, told)

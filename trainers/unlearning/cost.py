@@ -1,0 +1,92 @@
+"""`Counter`: how many examples went forward and backward through the student and its teachers."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
+
+STUDENT = "student"
+
+
+class Counter:
+    """Counts examples per model while it is open: ``with Counter(trainer) as cost: trainer.train()``.
+
+    An example counts forward when a model returns its logits, and backward when a gradient reaches them. Teachers are
+    looked up at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
+    the block counts too, unless it is within `paused`.
+
+    Args:
+        trainer: The trainer whose models are watched.
+
+    Attributes:
+        forward: Examples forward by model: ``"student"`` and the keys of ``trainer.teachers``.
+        backward: Examples backward by model.
+        whole: Forward passes that end at a block count as the share of the blocks that they come through.
+    """
+
+    def __init__(self, trainer: UnlearningTrainer) -> None:
+        self.trainer = trainer
+        self.forward: dict[str, int] = defaultdict(int)
+        self.backward: dict[str, int] = defaultdict(int)
+        self.whole: dict[str, float] = defaultdict(float)
+        self._on = True
+
+    def counts(self) -> dict[str, float]:
+        """Return the examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were cut."""
+        counts: dict[str, float] = {
+            "forward": sum(self.forward.values()), "backward": sum(self.backward.values())
+        }  # fmt: skip
+        whole = sum(self.whole.values())
+        return counts if whole == counts["forward"] else {**counts, "whole": whole}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count nothing within the block."""
+        before, self._on = self._on, False
+        try:
+            yield
+        finally:
+            self._on = before
+
+    def __enter__(self) -> Counter:
+        """Start counting."""
+        self._quiet = warnings.catch_warnings()
+        self._quiet.__enter__()
+        # A compiled model calls the hook once more, for a wrapper that is none of ours.
+        warnings.filterwarnings("ignore", message="Using `torch.compile")
+        self._handle = register_module_forward_hook(self._count)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Stop counting."""
+        self._handle.remove()
+        self._quiet.__exit__(kind, error, None)
+
+    def _name(self, module: torch.nn.Module) -> str | None:
+        if module is self.trainer.model:
+            return STUDENT
+        inner = self.trainer.inner
+        teachers = {**(inner.teachers if inner else {}), **self.trainer.teachers}
+        return next((name for name, teacher in teachers.items() if module is teacher), None)
+
+    def _count(self, module: torch.nn.Module, _: Any, output: Any) -> None:
+        name = self._name(module) if self._on else None
+        if name is None:
+            return
+        rows = len(output.logits)
+        self.forward[name] += rows
+        self.whole[name] += rows * getattr(output, "depth", 1)
+        if output.logits.requires_grad:
+            output.logits.register_hook(lambda _: self._count_backward(name, rows))
+
+    def _count_backward(self, name: str, rows: int) -> None:
+        self.backward[name] += rows

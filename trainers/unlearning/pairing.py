@@ -1,0 +1,116 @@
+"""Forget and retain rows as one dataset whose items know their place and their side."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+STREAMS = ("forget", "retain")
+SAMPLED = 1024
+
+
+class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
+    """The rows of both sides, forget rows first; an item is (model-ready row, index, belongs to forget).
+
+    Args:
+        sides: Datasets by side (``"forget"``, ``"retain"``); a side may be missing if no method needs it.
+
+    Attributes:
+        forget_rows: Indices of the forget rows, shape ``(n_f,)``.
+        retain_rows: Indices of the retain rows, shape ``(n_r,)``.
+    """
+
+    def __init__(self, sides: Mapping[str, Any]) -> None:
+        unknown = set(sides) - set(STREAMS)
+        if unknown or not sides:
+            raise ValueError(f"train_dataset must hold forget and retain, got {', '.join(sorted(sides)) or 'nothing'}")
+        self.forget, self.retain = sides.get("forget", ()), sides.get("retain", ())
+        self.forget_rows = np.arange(len(self.forget))
+        self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
+
+    def __len__(self) -> int:
+        """Return the rows of both sides."""
+        return len(self.forget_rows) + len(self.retain_rows)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], int, bool]:
+        """Return one row with its index and side."""
+        if index < len(self.forget_rows):
+            return self.forget[index], index, True
+        return self.retain[index - len(self.forget_rows)], index, False
+
+    def classes(self, rows: np.ndarray) -> np.ndarray:
+        """Return the classes of some rows, shape ``(n,)``; of rows with more than one label none, shape ``(0,)``."""
+        labels = []
+        for row in rows.tolist():
+            label = self[row][0]["labels"]
+            if np.ndim(label):
+                return np.empty(0, dtype=np.int64)
+            labels.append(int(label))
+        return np.array(labels, dtype=np.int64)
+
+
+def content_print(values: Mapping[str, Any]) -> int:
+    """Return a print of a row, or of a model's weights, taken from up to about `SAMPLED` values of each entry."""
+    found = 0
+    for key in sorted(values):
+        found = zlib.crc32(_sample(values[key]), zlib.crc32(f"{key} {tuple(np.shape(values[key]))}".encode(), found))
+    return found
+
+
+def _sample(value: Any) -> bytes:
+    if not torch.is_tensor(value):
+        flat = np.asarray(value).ravel()
+        return flat[:: max(1, len(flat) // SAMPLED)].tobytes()
+    line = value.detach().flatten()
+    return line[:: max(1, len(line) // SAMPLED)].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+
+
+def collate_sides(
+    items: Sequence[tuple[dict[str, Any], int, bool]],
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    *,
+    prints: bool = False,
+) -> dict[str, Any]:
+    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator.
+
+    Args:
+        items: Items of `ForgetRetain`.
+        collator: The user's collator.
+        prints: Whether to add ``print`` (B,) int64 as well, by which a changed row is noticed.
+    """
+    rows, indices, flags = zip(*items, strict=True)
+    batch = {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
+    return {**batch, "print": torch.tensor([content_print(row) for row in rows])} if prints else batch
+
+
+def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Give every row of one side a partner of the other, so that each step has as many of both.
+
+    Partners are dealt out evenly: each of them comes again only after all others have come.
+
+    Args:
+        anchor: Rows that an epoch goes through once, shape ``(n,)``.
+        others: Rows of the other side, shape ``(m,)``.
+        generator: Draws the partners.
+
+    Returns:
+        Pairs, shape ``(n, 2)``, the anchor's row first; a phase of `mubench.trainers.engine.batch_sampler.StepPlan`.
+
+    Raises:
+        ValueError: If there is nobody to pair with.
+    """
+    if not len(others):
+        raise ValueError(f"expected rows to pair {len(anchor)} others with, got none")
+    rounds = -(-len(anchor) // len(others))
+    dealt = np.concatenate([generator.permutation(others) for _ in range(rounds)])
+    return np.stack([anchor, dealt[: len(anchor)]], axis=1)
+
+
+def some(rows: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return a share of rows, at least one, in their order."""
+    return np.sort(generator.choice(rows, max(1, round(share * len(rows))), replace=False))

@@ -1,0 +1,33 @@
+"""`UnlearningArguments`: the arguments that every method takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transformers.training_args import OptimizerNames
+
+from mubench.trainers.addons import WrapperArguments, sophia
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+
+
+@dataclass
+class UnlearningArguments(WrapperArguments, EpochArguments, TaskArguments):
+    """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
+
+    # A plain word: of transformers' own type the command line would take none but its own optimizers.
+    optim: str = field(
+        default=str(TaskArguments.optim), metadata={"help": "Optimizer: one that transformers knows, or sophia."}
+    )
+    remember: bool = field(
+        default=True, metadata={"help": "Ask frozen teachers about a row once; turn off if the collator is random."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse options without a meaning."""
+        ours = self.optim == sophia.NAME
+        self.optim = OptimizerNames.SGD if ours else self.optim  # transformers knows no Sophia
+        super().__post_init__()
+        self.optim = sophia.NAME if ours else self.optim
+        self.check_wrappers()
+        self.check_keep()
