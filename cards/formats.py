@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 
 HEAD = ("rank", "method", "runs", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes")
 LEGEND = (
@@ -44,7 +44,7 @@ def as_text(tables: Iterable[Table]) -> str:
     """Return the tables for a terminal."""
     blocks = []
     for table in tables:
-        head, *lines = aligned([HEAD, *map(cells, (*table.entries, *table.controls))], left=(1,))
+        head, *lines = align_columns([HEAD, *map(cells, (*table.entries, *table.controls))], left=(1,))
         ranked, controls = lines[: len(table.entries)], lines[len(table.entries) :]
         rule = "-" * max(map(len, (head, *lines)))
         block = [table.title, table.standing, rule, head, rule, *ranked]

@@ -9,7 +9,7 @@ import numpy as np
 from mubench.cards.entries import Entry
 from mubench.cards.formats import LEGEND, number
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.evaluation.controls import CONTROLS
 
 HALF = "retrain_keep50"
@@ -36,7 +36,7 @@ def as_matrix(tables: Sequence[Table]) -> str:
     lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
     heads = [f"{chr(ord('A') + place)}" for place in range(len(tables))]
     names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
-    return "\n".join([*names, "", *aligned([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
+    return "\n".join([*names, "", *align_columns([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
 
 
 def _key(entry: Entry) -> str:

@@ -21,7 +21,7 @@ from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, get_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
-from mubench.trainers.addons import WRAPPERS
+from mubench.trainers.addons import ADDONS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.metrics import METRICS, Metric
@@ -229,7 +229,7 @@ def model_card(
         scores=scores,
         result=result,
         paper=paper,
-        wrappers=[one.paper for one in WRAPPERS.values() if set(one.arguments) & set(run.arguments)],
+        addons=[one.paper for one in ADDONS.values() if set(one.arguments) & set(run.arguments)],
         example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
         said=SAID.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),

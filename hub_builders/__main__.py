@@ -13,11 +13,11 @@ from tqdm.auto import tqdm
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import TaskInfo, task_info
 from mubench.hub_builders.dataset.sources import check_options
-from mubench.hub_builders.deletion.families import Wish, check_wish, known_tasks
+from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, known_tasks
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.cli import Parser, guarded, underscored
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 
 
 def parser() -> Parser:
@@ -69,18 +69,18 @@ def _add_publishing(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
     """Build tasks one after the other and say what came of it."""
-    wish = Wish(**{name: options[name] for name in Wish.__dataclass_fields__})
-    tasks = list(dict.fromkeys(task)) or known_tasks(wish.family, tier)
-    if wish.forget_ids and len(tasks) > 1:
+    request = DeletionRequest(**{name: options[name] for name in DeletionRequest.__dataclass_fields__})
+    tasks = list(dict.fromkeys(task)) or known_tasks(request.family, tier)
+    if request.forget_ids and len(tasks) > 1:
         raise ValueError(f"expected one task with forget_ids, got {', '.join(tasks)}")
     less = {name: options[name] for name in ("raw", "allow_partial", "max_train_rows")}
     for key in tasks:
-        check_wish(get_task(key), tier, wish)
+        check_deletion(get_task(key), tier, request)
         check_options(get_task(key), tier, **less)
     for key in tqdm(tasks, desc="tasks", unit="task", disable=None if len(tasks) > 1 else True):
         folder = build(key, tier=tier, out=out, **options)
-        print(_built(folder, task_info(key, data=folder, family=wish.family)))
-    if not task and (left := [key for key in known_tasks(wish.family) if key not in tasks]):
+        print(_built(folder, task_info(key, data=folder, family=request.family)))
+    if not task and (left := [key for key in known_tasks(request.family) if key not in tasks]):
         print(f"left out, for want of a release to build in full: {', '.join(left)}")
 
 
@@ -98,7 +98,7 @@ def run_backbones(task: str | None) -> None:
         for key in row.recipes:
             one = BACKBONES[key]
             table.append((row.key, key, one.hub_id or "-", f"{one.millions:,g} M" if one.millions else "-"))
-    print("\n".join(aligned(table, left=(0, 1, 2))))
+    print("\n".join(align_columns(table, left=(0, 1, 2))))
 
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:

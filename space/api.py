@@ -28,8 +28,8 @@ def _told(status: Status) -> Data:
 def _outcome(run: Finished) -> Data:
     shown = {key: run.shown[key] for key in ("scores", "metrics", "rows", "cost", "retraining_s", "took_s")}
     row = board.row_summary(run.row) if run.row else None
-    repeat = {"command": command_of(run.wish), "code": code_of(run.wish)}
-    return {"run": run.name, "verdict": verdict(run), "wish": run.wish.record(), "row": row, **shown, **repeat}
+    repeat = {"command": command_of(run.request), "code": code_of(run.request)}
+    return {"run": run.name, "verdict": verdict(run), "request": run.request.record(), "row": row, **shown, **repeat}
 
 
 @one_line
@@ -42,8 +42,8 @@ def settings(task: str = "", backbone: str = "", ratio: str = "") -> Data:
 @one_line
 def arguments(task: str, backbone: str, method: str) -> list[Data]:
     """List the arguments of a method on a task and backbone: name, kind, default, limits and help."""
-    bench = choices.bench_of(task, backbone)
-    return [asdict(field) for field in fields(bench.task.key, bench.backbone, method)]
+    setting = choices.bench_of(task, backbone)
+    return [asdict(field) for field in fields(setting.task.key, setting.backbone, method)]
 
 
 async def try_out(  # noqa: PLR0917  (a client names them, or gives them in this order)

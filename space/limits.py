@@ -9,7 +9,7 @@ MOST_BYTES = 1_000_000
 
 
 class SizeLimit:
-    """Answers a request whose body is too long with 413 and one line.
+    """Outputs a request whose body is too long with 413 and one line.
 
     Args:
         app: The application behind it.

@@ -14,7 +14,7 @@ ROOMS = ("hub_builders", "trainers", "cards", "space")
 REGISTRIES = {
     "METHODS": "trainers/methods",
     "METRICS": "trainers/metrics",
-    "WRAPPERS": "trainers/wrappers",
+    "ADDONS": "trainers/addons",
     "RAW": "hub_builders/raw",
     "MINI": "hub_builders/mini",
     "MODALITIES": "hub_builders/modalities",

@@ -22,7 +22,7 @@ from mubench.hub_builders.dataset.readme import (
 )
 from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write
 from mubench.hub_builders.dataset.sources import as_found, check_options, rows
-from mubench.hub_builders.deletion.families import Wish, check_wish
+from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion
 from mubench.hub_builders.deletion.ranks import Ranks
 from mubench.hub_builders.deletion.rules import deletion_rule
 from mubench.hub_builders.raw._rows import Splits
@@ -75,14 +75,16 @@ def build(
         FileNotFoundError: If the original files are not there.
     """
     task = get_task(task_key)
-    wish = Wish(family=family, deletion_seed=deletion_seed, paper_splits=paper_splits, forget_ids=forget_ids)
-    check_wish(task, tier, wish)
+    request = DeletionRequest(
+        family=family, deletion_seed=deletion_seed, paper_splits=paper_splits, forget_ids=forget_ids
+    )
+    check_deletion(task, tier, request)
     check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
     replaced = _shown(folder, task)
     if keep_tier and replaced:
         _check_tier(folder, task, tier, replaced)
-    delete = deletion_rule(task, wish)
+    delete = deletion_rule(task, request)
     task = as_found(task, tier, raw)
     splits = rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
     deletion = delete(splits)
@@ -91,7 +93,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _sweep(folder, task)
-        repeat = _command(task, tier, wish, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
+        repeat = _command(task, tier, request, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
         staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
         others = committed(folder, but=task.key)
         _place(folder, staged)
@@ -188,7 +190,13 @@ def _place(folder: Path, manifest: Manifest) -> None:
 
 
 def _command(
-    task: Task, tier: Tier, wish: Wish, *, raw: Path | None, allow_partial: bool, max_train_rows: int | None
+    task: Task,
+    tier: Tier,
+    request: DeletionRequest,
+    *,
+    raw: Path | None,
+    allow_partial: bool,
+    max_train_rows: int | None,
 ) -> str:
     """Return the command that repeats a build, without this machine's paths."""
     return command(
@@ -197,10 +205,10 @@ def _command(
         task.key,
         tier=tier,
         raw="DIR" if raw else None,
-        family=wish.family,
-        deletion_seed=wish.deletion_seed,
+        family=request.family,
+        deletion_seed=request.deletion_seed,
         max_train_rows=max_train_rows,
         allow_partial=allow_partial,
-        paper_splits="DIR" if wish.paper_splits else None,
-        forget_ids="FILE" if wish.forget_ids else None,
+        paper_splits="DIR" if request.paper_splits else None,
+        forget_ids="FILE" if request.forget_ids else None,
     )

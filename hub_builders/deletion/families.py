@@ -61,7 +61,7 @@ FAMILY: dict[str, Family] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DeletionRequest:
     """Which rows a build is to delete.
 
     Attributes:
@@ -89,27 +89,30 @@ def known_tasks(family: str, tier: Tier = "mini") -> list[str]:
     return [key for key, task in tasks.items() if has.get(family, lambda _: True)(task)]
 
 
-def check_wish(task: Task, tier: Tier, wish: Wish) -> None:
+def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
     """Refuse options that do not go together, before anything is read.
 
     Raises:
         ValueError: If they do not, or the task has no such family; the message says why.
         FileNotFoundError: If ``paper_splits`` is not a folder.
     """
-    family, seed = check_family(wish.family), wish.deletion_seed
+    family, seed = check_family(request.family), request.deletion_seed
     check_seed("deletion_seed", seed)
     if seed and family in ("paper", "custom"):
         raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
-    for name, value, own in (("paper_splits", wish.paper_splits, "paper"), ("forget_ids", wish.forget_ids, "custom")):
+    for name, value, own in (
+        ("paper_splits", request.paper_splits, "paper"),
+        ("forget_ids", request.forget_ids, "custom"),
+    ):
         if value is not None and family != own:
             raise ValueError(f"expected family {own} with {name}, got family {family} and {value}")
-    if family == "custom" and wish.forget_ids is None:
+    if family == "custom" and request.forget_ids is None:
         raise ValueError("family custom needs forget_ids, a file of example ids, one a line; got none")
     if family == "group" and task.group is None:
         known = ", ".join(known_tasks("group")) or "none"
         raise ValueError(f"family group needs a task whose rows have groups ({known}), got {task.key}")
     if family == "paper":
-        _check_paper(task, tier, wish.paper_splits)
+        _check_paper(task, tier, request.paper_splits)
 
 
 def _check_paper(task: Task, tier: Tier, folder: Path | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from mubench.hub_builders.deletion.families import Wish
+from mubench.hub_builders.deletion.families import DeletionRequest
 from mubench.hub_builders.deletion.forget_lists import Listed, example_ids, published, quoted
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 from mubench.hub_builders.deletion.ranks import (
@@ -25,23 +25,23 @@ from mubench.hub_builders.tasks.names import CUSTOM_RATIOS
 Rule = Callable[[Splits], Deletion]
 
 
-def deletion_rule(task: Task, wish: Wish) -> Rule:
+def deletion_rule(task: Task, request: DeletionRequest) -> Rule:
     """Read the list that a family needs, and return the rule that ranks a task's rows.
 
     Args:
         task: The task.
-        wish: What `check_wish` let pass.
+        request: What `check_deletion` let pass.
 
     Raises:
         ValueError: If a list is not as expected. The rule raises it if list and rows do not go together.
         FileNotFoundError: If a list is not there.
     """
-    if wish.family == "paper":
+    if request.family == "paper":
         paper = PAPER_LISTS[task.key]
-        return partial(_paper, task, paper, published(paper, wish.paper_splits))
-    if wish.family == "custom" and wish.forget_ids is not None:
-        return partial(_custom, task, example_ids(wish.forget_ids), wish.forget_ids)
-    return partial(_group if wish.family == "group" else _canonical, task, wish.deletion_seed)
+        return partial(_paper, task, paper, published(paper, request.paper_splits))
+    if request.family == "custom" and request.forget_ids is not None:
+        return partial(_custom, task, example_ids(request.forget_ids), request.forget_ids)
+    return partial(_group if request.family == "group" else _canonical, task, request.deletion_seed)
 
 
 def _ids(rows: list[Row]) -> list[str]:

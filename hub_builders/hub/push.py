@@ -144,19 +144,19 @@ def stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], re
     Raises:
         ValueError: If a file is not as it was built.
     """
-    staged, withheld = [], []
+    staged, restricted = [], []
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
         _check_shards(source, manifest)
         if is_withheld(manifest["task"], manifest["tier"]):
             staged.append(write_ids(source, target, manifest))
-            withheld.append(staged[-1])
+            restricted.append(staged[-1])
         else:
             _link(source, target, [name for names in manifest["shards"].values() for name in names])
             staged.append(manifest)
         (target / MANIFEST).write_text(json.dumps(staged[-1], indent=1) + "\n", encoding="utf-8")
-    body = _pictured(body_of(folder / "README.md"), folder, stage, [one["task"] for one in withheld])
-    write_readme(stage, located(body, repository, withheld), manifests=staged)
+    body = _pictured(body_of(folder / "README.md"), folder, stage, [one["task"] for one in restricted])
+    write_readme(stage, located(body, repository, restricted), manifests=staged)
 
 
 def stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
@@ -199,13 +199,13 @@ def _link(source: Path, target: Path, names: list[str]) -> None:
         (target / name).symlink_to((source / name).resolve())
 
 
-def _pictured(body: str, folder: Path, stage: Path, withheld: list[str]) -> str:
-    """Stage the pictures that a card shows, and take those out that may show rows which are withheld."""
+def _pictured(body: str, folder: Path, stage: Path, restricted: list[str]) -> str:
+    """Stage the pictures that a card shows, and take those out that may show rows which are restricted."""
 
     def keep(found: re.Match[str]) -> str:
         path = Path(found["path"])
         inside = not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
-        if not inside or (withheld and not _shows_others(path, folder, withheld)):
+        if not inside or (restricted and not _shows_others(path, folder, restricted)):
             return ""
         _link(folder, stage, [str(path)])
         return found[0]
@@ -213,9 +213,9 @@ def _pictured(body: str, folder: Path, stage: Path, withheld: list[str]) -> str:
     return PICTURE.sub(keep, body)
 
 
-def _shows_others(path: Path, folder: Path, withheld: list[str]) -> bool:
+def _shows_others(path: Path, folder: Path, restricted: list[str]) -> bool:
     """Whether a picture is named after a task whose rows are published."""
-    return path.stem in committed(folder).keys() - set(withheld)
+    return path.stem in committed(folder).keys() - set(restricted)
 
 
 def _is_harmless(outputs: Path) -> bool:

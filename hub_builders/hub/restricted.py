@@ -22,7 +22,7 @@ INDEX = {"example_id": "string", "source_index": "int64", "deletion_rank": "int3
 READING = "## How to read a row"
 # Whose the repositories are that a card names, until it is known.
 NAMESPACE = "NAMESPACE"
-# What outputs may say about rows that are withheld: nothing a text could be read off.
+# What outputs may say about rows that are restricted: nothing a text could be read off.
 HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
 
 
@@ -68,9 +68,9 @@ def notice(manifests: Sequence[Manifest], repository: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def located(body: str, repository: str, withheld: Sequence[Manifest]) -> str:
+def located(body: str, repository: str, restricted: Sequence[Manifest]) -> str:
     """Return a card's text as it is true of a published repository: its and its sisters' names, what is not there."""
-    gone = {str(one["task"]) for one in withheld}
+    gone = {str(one["task"]) for one in restricted}
     # From here on examples are about rows, and read those that were built.
     reading = body.index(READING) if READING in body else len(body)
 
@@ -86,7 +86,7 @@ def located(body: str, repository: str, withheld: Sequence[Manifest]) -> str:
     call = r'load_dataset\("[\w.-]+", "(?P<config>\w+)"\)(?P<comment>[ \t]*(?:#.*)?)'
     text = re.sub(call, example, body).replace(f"`{NAMESPACE}/", f"`{repository.partition('/')[0]}/")
     title, newline, rest = text.partition("\n")
-    return f"{title}{newline}\n{notice(withheld, repository)}{rest}" if withheld else text
+    return f"{title}{newline}\n{notice(restricted, repository)}{rest}" if restricted else text
 
 
 def verify(task: str, *, data: str, built: str | Path = DATASET, family: str = "canonical") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 
-def aligned(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+def align_columns(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
     """Return a line of text for every line of cells.
 
     Args:

@@ -15,7 +15,7 @@ from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.setting import Workbench, workbench
+from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.applicability import methods_on
 
 USUAL_RATIO = 5
@@ -55,14 +55,14 @@ def backbones(task: Any) -> list[str]:
     return [key for key in get_task(task).recipes if (BACKBONES[key].hub_id is None) == mini]
 
 
-def bench_of(task: Any, backbone: Any) -> Workbench:
-    """Return the bench of a choice.
+def bench_of(task: Any, backbone: Any) -> Setting:
+    """Return the setting of a choice.
 
     Raises:
         ValueError: If it does not exist.
     """
     info = info_of(task)
-    return workbench(info.task, one_of("backbone", backbone, backbones(task)), family=info.family)
+    return load_setting(info.task, one_of("backbone", backbone, backbones(task)), family=info.family)
 
 
 def group_of(task: Any, backbone: Any, ratio: Any) -> Group:
@@ -71,8 +71,8 @@ def group_of(task: Any, backbone: Any, ratio: Any) -> Group:
     Raises:
         ValueError: If it does not exist.
     """
-    bench = bench_of(task, backbone)
-    return find_group(bench, ratio_of(ratio, bench.info.forget), MODELS)
+    setting = bench_of(task, backbone)
+    return find_group(setting, ratio_of(ratio, setting.info.forget), MODELS)
 
 
 def ratios(task: Any, backbone: Any) -> dict[int, int]:
@@ -91,8 +91,8 @@ def making(task: str, backbone: str, ratio: int | str, family: str | None = None
 
 def methods(task: Any, backbone: Any, ratio: Any) -> list[str]:
     """Return the methods that change a trained model and are made for the rows to forget."""
-    bench = bench_of(task, backbone)
-    return list(_methods(bench.task.key, bench.info.files, bench.backbone, ratio_of(ratio, bench.info.forget)))
+    setting = bench_of(task, backbone)
+    return list(_methods(setting.task.key, setting.info.files, setting.backbone, ratio_of(ratio, setting.info.forget)))
 
 
 @lru_cache(maxsize=256)

@@ -45,7 +45,7 @@ def cloud(runs: Sequence[Finished]) -> str:
         scores = run.shown["scores"]
         for name, kind in (("retrained", "mu-retrained"), ("base", "mu-base")):
             for model in scores[name]:
-                mark = Mark(model["forget"], model["test"], f"{name}, {run.wish.task}", kind)
+                mark = Mark(model["forget"], model["test"], f"{name}, {run.request.task}", kind)
                 if mark not in seen:
                     marks.append(mark)
                     seen.add(mark)

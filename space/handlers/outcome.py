@@ -45,7 +45,7 @@ def loss_name(run: Finished) -> str:
     """Return what a loss is, for a task's kind."""
     return (
         "error in telling the noise"
-        if get_task(run.wish.task).kind == "text_to_image"
+        if get_task(run.request.task).kind == "text_to_image"
         else "loss of the right answer, in nats"
     )
 
@@ -120,12 +120,12 @@ def rows_shown(name: Any, order: Any = ORDERS[0]) -> str:
     if other:
         rows = sorted(rows, key=lambda r: -abs(r["unlearned"]["loss"] - r.get(other, r["base"])["loss"]))
     rows = rows[:12]
-    info = info_of(run.wish.task, run.wish.family)
-    ids = splits(info, run.wish.ratio)["forget"]["example_id"]
+    info = info_of(run.request.task, run.request.family)
+    ids = splits(info, run.request.ratio)["forget"]["example_id"]
     place_of = {name: place for place, name in enumerate(ids)}
     if any(row["id"] not in place_of for row in rows):
         raise ValueError("expected the rows that the run was about, got data that were built anew")
-    return cards(info, run.wish.ratio, "forget", [place_of[row["id"]] for row in rows], rows)
+    return cards(info, run.request.ratio, "forget", [place_of[row["id"]] for row in rows], rows)
 
 
 def metrics_shown(run: Finished) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jobs.job_request import Wish
+from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
 
 from handlers.checks import run_name
@@ -32,14 +32,14 @@ class Finished:
 
     Attributes:
         name: Its name.
-        wish: What was asked for.
+        request: What was asked for.
         shown: Scores, losses, metrics and answers, see ``jobs.outcome``.
         points: What it told while it trained.
         row: Its row, where it could be judged.
     """
 
     name: str
-    wish: Wish
+    request: JobRequest
     shown: dict[str, Any]
     points: list[dict[str, float]]
     row: Result | None
@@ -52,9 +52,11 @@ class Finished:
     @property
     def title(self) -> str:
         """What it was, in a few words."""
-        wish = self.wish
-        changed = "".join(f" {key}={value}" for key, value in wish.arguments.items())
-        return f"{wish.method}{changed} on {wish.task}, {wish.backbone}, {wish.ratio} %, seed {wish.seed}"
+        request = self.request
+        changed = "".join(f" {key}={value}" for key, value in request.arguments.items())
+        return (
+            f"{request.method}{changed} on {request.task}, {request.backbone}, {request.ratio} %, seed {request.seed}"
+        )
 
 
 def finished(name: Any) -> Finished:
@@ -75,7 +77,7 @@ def _read(name: str) -> Finished:
     rows = sorted((folder / ROWS).glob("*.json"))
     texts = {part: json.loads((folder / part).read_text()) for part in (REQUEST, OUTCOME, POINTS)}
     row = read_result(rows[0]) if rows else None
-    return Finished(name, Wish(**texts[REQUEST]), texts[OUTCOME], texts[POINTS], row)
+    return Finished(name, JobRequest(**texts[REQUEST]), texts[OUTCOME], texts[POINTS], row)
 
 
 def known(names: Any) -> list[Finished]:

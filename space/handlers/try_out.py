@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.job_request import Wish
+from jobs.job_request import JobRequest
 from jobs.pool import ENDED, Job
 from jobs.worker_pool import POOL
 
@@ -55,7 +55,7 @@ class Choice:
     arguments: Any = None
 
 
-def wish_of(choice: Choice) -> Wish:
+def wish_of(choice: Choice) -> JobRequest:
     """Return a choice as something to do, after checking all of it.
 
     Raises:
@@ -63,32 +63,32 @@ def wish_of(choice: Choice) -> Wish:
         FileNotFoundError: If the setting has no base or no retrained model.
     """
     group = group_of(choice.task, choice.backbone, choice.ratio)
-    bench = group.bench
+    setting = group.setting
     key = one_of("method", choice.method, methods(choice.task, choice.backbone, choice.ratio))
     if not group.bases or not group.retrained:
         raise FileNotFoundError(
-            f"expected a base and a retrained model of {bench.task.key} {bench.backbone} at {group.ratio} %, got "
+            f"expected a base and a retrained model of {setting.task.key} {setting.backbone} at {group.ratio} %, got "
             f"{len(group.bases)} and {len(group.retrained)}; make them with: "
-            f"{making(bench.task.key, bench.backbone, group.ratio, bench.info.family)}"
+            f"{making(setting.task.key, setting.backbone, group.ratio, setting.info.family)}"
         )
-    wish = Wish(
-        task=bench.task.key,
-        family=bench.info.family,
-        backbone=bench.backbone,
+    request = JobRequest(
+        task=setting.task.key,
+        family=setting.info.family,
+        backbone=setting.backbone,
         ratio=group.ratio,
         method=key,
         base_seed=min(group.bases),
         seed=whole("seed", choice.seed, 0, SEEDS - 1),
-        arguments=checked(fields(bench.task.key, bench.backbone, key), choice.arguments),
+        arguments=checked(fields(setting.task.key, setting.backbone, key), choice.arguments),
     )
-    plan_run(request_of(wish, group))
-    return wish
+    plan_run(request_of(request, group))
+    return request
 
 
-def request_of(wish: Wish, group: Any) -> Request:
+def request_of(request: JobRequest, group: Any) -> Request:
     """Return the request that the library is given."""
-    fields_ = {name: getattr(wish, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
-    return Request(bench=group.bench, models=group.models, **fields_)
+    fields_ = {name: getattr(request, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
+    return Request(setting=group.setting, models=group.models, **fields_)
 
 
 def start(owner: str, choice: Choice) -> Job:
@@ -108,18 +108,18 @@ def start_references(owner: str, choice: Choice) -> Job:
         ValueError: If the setting does not exist, or there are too many runs.
     """
     group = group_of(choice.task, choice.backbone, choice.ratio)
-    wish = Wish(
+    request = JobRequest(
         kind="references",
-        task=group.bench.task.key,
-        family=group.bench.info.family,
-        backbone=group.bench.backbone,
+        task=group.setting.task.key,
+        family=group.setting.info.family,
+        backbone=group.setting.backbone,
         ratio=group.ratio,
     )
-    return _submit(wish, owner)
+    return _submit(request, owner)
 
 
-def _submit(wish: Wish, owner: str) -> Job:
-    job = POOL.submit(wish, owner)
+def _submit(request: JobRequest, owner: str) -> Job:
+    job = POOL.submit(request, owner)
     tidy(POOL.unfinished)
     return job
 
@@ -158,34 +158,34 @@ def cancel(run: Any) -> str:
     return "cancelled" if job.state not in ENDED else job.state
 
 
-def command_of(wish: Wish) -> str:
+def command_of(request: JobRequest) -> str:
     """Return the command line that repeats a run."""
-    words = ["python", "-m", "mubench.trainers", wish.method, "--task", wish.task, "--ratio", str(wish.ratio)]
-    words += ["--backbone", wish.backbone, "--base_seed", str(wish.base_seed), "--seed", str(wish.seed)]
-    words += ["--family", wish.family] if wish.family != "canonical" else []
-    return shlex.join([*words, *(f"--{name}={value}" for name, value in wish.arguments.items())])
+    words = ["python", "-m", "mubench.trainers", request.method, "--task", request.task, "--ratio", str(request.ratio)]
+    words += ["--backbone", request.backbone, "--base_seed", str(request.base_seed), "--seed", str(request.seed)]
+    words += ["--family", request.family] if request.family != "canonical" else []
+    return shlex.join([*words, *(f"--{name}={value}" for name, value in request.arguments.items())])
 
 
-def code_of(wish: Wish) -> str:
+def code_of(request: JobRequest) -> str:
     """Return the Python that repeats a run."""
-    family = f', family="{wish.family}"' if wish.family != "canonical" else ""
-    fields_ = {"method": wish.method, "ratio": wish.ratio, "base_seed": wish.base_seed, "seed": wish.seed}
-    fields_ |= {"arguments": wish.arguments} if wish.arguments else {}
+    family = f', family="{request.family}"' if request.family != "canonical" else ""
+    fields_ = {"method": request.method, "ratio": request.ratio, "base_seed": request.base_seed, "seed": request.seed}
+    fields_ |= {"arguments": request.arguments} if request.arguments else {}
     words = ", ".join(f"{name}={value!r}" for name, value in fields_.items())
     return (
-        "from mubench.trainers.models.setting import workbench\n"
+        "from mubench.trainers.models.setting import load_setting\n"
         "from mubench.trainers.runs.run import Request, unlearn\n\n"
-        f'bench = workbench("{wish.task}", "{wish.backbone}"{family})\n'
-        f"folder = unlearn(Request(bench=bench, {words}))\n"
+        f'setting = load_setting("{request.task}", "{request.backbone}"{family})\n'
+        f"folder = unlearn(Request(setting=setting, {words}))\n"
     )
 
 
 def verdict(run: Finished) -> str:
     """Say in a line or two how a run came out."""
-    row, wish = run.row, run.wish
+    row, request = run.row, run.request
     took = f"trained for {run.shown['cost']['seconds']:.1f} s"
     if row is None:
-        command = making(wish.task, wish.backbone, wish.ratio, wish.family)
+        command = making(request.task, request.backbone, request.ratio, request.family)
         return (
             f"{run.title}: {took}. Not judged: S needs two retrained models, and there is one. Make more, then run it "
             f"again: `{command}`"
@@ -197,5 +197,5 @@ def verdict(run: Finished) -> str:
     rank = ", too few of them for a rank that counts" if row.provisional else ""
     more = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""
-    title = f"{wish.method} on {wish.task} ({row.tier} tier), {wish.backbone}, {wish.ratio} % deleted"
+    title = f"{request.method} on {request.task} ({row.tier} tier), {request.backbone}, {request.ratio} % deleted"
     return f"S = {row.metrics['score'].value:.2f} ({span}). {title}: {took}, {against}{rank}.{more}{flags}"

@@ -16,7 +16,7 @@ from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.generate import drawn
 from mubench.trainers.inference.predict import evaluating
 from mubench.trainers.models.modalities.text_to_image import resized
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.models.setting import Setting
 
 # Of so many base and retrained models a process keeps the drawings, a few kilobytes each.
 MOST_KEPT = 16
@@ -34,44 +34,44 @@ def draw(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any
     """
     ids = [row["id"] for row in rows]
     pictures = {
-        "base": _lasting(group.bench, group.bases[base_seed], ids),
-        "unlearned": drawings(group.bench, model, ids),
+        "base": _lasting(group.setting, group.bases[base_seed], ids),
+        "unlearned": drawings(group.setting, model, ids),
     }
     if group.retrained:
-        pictures["retrained"] = _lasting(group.bench, group.retrained[min(group.retrained)], ids)
+        pictures["retrained"] = _lasting(group.setting, group.retrained[min(group.retrained)], ids)
     for name, texts in pictures.items():
         for row, text in zip(rows, texts, strict=True):
             row[name]["drawn"] = text
 
 
-def _lasting(bench: Workbench, folder: Path, ids: Sequence[str]) -> list[str]:
+def _lasting(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
     """Return the drawings of a model that many runs are set beside: drawn once, until it is trained anew."""
     key = (folder.resolve(), (folder / RUN_FILE).stat().st_mtime_ns, tuple(ids))
     if key not in _kept:
         if len(_kept) >= MOST_KEPT:
             del _kept[next(iter(_kept))]
-        _kept[key] = drawings(bench, folder, ids)
+        _kept[key] = drawings(setting, folder, ids)
     return _kept[key]
 
 
-def drawings(bench: Workbench, folder: Path, ids: Sequence[str]) -> list[str]:
+def drawings(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
     """Return what a model draws to training rows, each as large as the row's own picture: PNG in base64.
 
     Args:
-        bench: Task and backbone.
+        setting: Task and backbone.
         folder: Folder of the model.
         ids: Example ids of the rows.
     """
-    train = bench.rows["train"]
+    train = setting.rows["train"]
     place_of = {name: place for place, name in enumerate(train["example_id"])}
     rows = train.select([place_of[name] for name in ids])
-    loaded: tuple[Any, Any] = bench.modality.load(folder)
+    loaded: tuple[Any, Any] = setting.modality.load(folder)
     model, processor = loaded
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    encoded = bench.modality.encode(rows, processor, bench.recipe.max_length)
-    batch = bench.modality.collator(processor)([encoded[place] for place in range(len(rows))])
+    encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
+    batch = setting.modality.collator(processor)([encoded[place] for place in range(len(rows))])
     with evaluating(model):
-        pictures = drawn(model, batch, eval_seed=bench.eval_seed)
+        pictures = drawn(model, batch, eval_seed=setting.eval_seed)
     return [
         _text(_as_large_as(own, Image.fromarray(pixels), processor.pixels))
         for own, pixels in zip(rows["image"], pictures, strict=True)

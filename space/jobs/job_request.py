@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wish:
+class JobRequest:
     """A run of a method, or the reference models that a setting lacks.
 
     Attributes:

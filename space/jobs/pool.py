@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jobs.job_request import Wish
+from jobs.job_request import JobRequest
 
 WORKERS = 2
 MOST_WAITING = 32
@@ -33,7 +33,7 @@ class Job:
     """Something to do, and how far it is.
 
     Attributes:
-        wish: What.
+        request: What.
         owner: Whose it is.
         name: What it is known by; nobody can guess it.
         state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
@@ -43,7 +43,7 @@ class Job:
         started: When it began to run.
     """
 
-    wish: Wish
+    request: JobRequest
     owner: str
     name: str = field(default_factory=lambda: secrets.token_hex(12))
     state: str = "waiting"
@@ -61,7 +61,7 @@ class Job:
     @property
     def late(self) -> bool:
         """Whether it has run for too long."""
-        return self.started is not None and time.monotonic() - self.started > LIMITS_S[self.wish.kind]
+        return self.started is not None and time.monotonic() - self.started > LIMITS_S[self.request.kind]
 
 
 class Pool:
@@ -86,7 +86,7 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, wish: Wish, owner: str) -> Job:
+    def submit(self, request: JobRequest, owner: str) -> Job:
         """Queue a job.
 
         Raises:
@@ -99,7 +99,7 @@ class Pool:
                 raise ValueError(f"expected at most {MOST_OWN} unfinished runs a visitor, got one more")
             if len(waiting) >= MOST_WAITING:
                 raise ValueError(f"expected at most {MOST_WAITING} runs in the queue, got one more; try again later")
-            job = Job(wish, owner)
+            job = Job(request, owner)
             self._jobs[job.name] = job
             self._forget_old()
             self._lock.notify_all()
@@ -153,9 +153,9 @@ class Pool:
         """Wait for a job that may run now, and mark it as running."""
         with self._lock:
             while True:
-                training = any(j.state == "running" and j.wish.kind == "references" for j in self._jobs.values())
+                training = any(j.state == "running" and j.request.kind == "references" for j in self._jobs.values())
                 for job in self._waiting():
-                    if job.wish.kind == "run" or not training:
+                    if job.request.kind == "run" or not training:
                         job.state, job.started = "running", time.monotonic()
                         return job
                 self._lock.wait(timeout=1.0)
@@ -166,7 +166,7 @@ class Pool:
         while True:
             job = self._next()
             try:
-                pipe.send((job.wish, job.name))
+                pipe.send((job.request, job.name))
                 whole = self._follow(job, pipe)
             except (EOFError, OSError):
                 whole = False
@@ -213,7 +213,7 @@ class Pool:
     @staticmethod
     def _unwanted(job: Job) -> str:
         if job.late:
-            return f"it ran for more than {LIMITS_S[job.wish.kind]:.0f} s, which is the most there is for one"
+            return f"it ran for more than {LIMITS_S[job.request.kind]:.0f} s, which is the most there is for one"
         return job.unwanted or ("its visitor has left" if job.left else "")
 
     def _end(self, job: Job, state: str, error: str) -> None:

@@ -13,18 +13,18 @@ from transformers import AutoTokenizer
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation.judge import measure
 from mubench.trainers.evaluation.references import Group
-from mubench.trainers.inference.storage import Answers, Outputs, PictureOutputs, TokenOutputs
-from mubench.trainers.metrics import METRICS, Case, Views
+from mubench.trainers.inference.storage import ClassOutputs, Outputs, PictureOutputs, TokenOutputs
+from mubench.trainers.metrics import METRICS, Case, SplitOutputs
 from mubench.trainers.metrics.accuracy import guessed
 
 SPLITS = ("forget", "retain", "test")
 SHOWN_ROWS = 24
 DIGITS = 4
 Array = npt.NDArray[np.float64]
-Said = Callable[[Answers, int], str]
+Said = Callable[[Outputs, int], str]
 
 
-def losses(outputs: Answers) -> Array:
+def losses(outputs: Outputs) -> Array:
     """Return the loss of every row, ``(N,)``: of the right answer in nats, or of a drawing model the noise's error."""
     if isinstance(outputs, PictureOutputs):
         return np.exp(-outputs.true_probability)
@@ -52,16 +52,16 @@ def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
     }
 
 
-def _scores(views: Views) -> dict[str, float]:
+def _scores(views: SplitOutputs) -> dict[str, float]:
     return {split: round(float(views[split].correct.mean()), DIGITS) for split in views if split != "validation"}
 
 
-def _losses(models: Sequence[Views]) -> dict[str, list[float]]:
+def _losses(models: Sequence[SplitOutputs]) -> dict[str, list[float]]:
     """Return the losses of every row by split; of several models those of the first."""
     return {split: np.round(losses(models[0][split]), DIGITS).tolist() for split in SPLITS}
 
 
-def _metrics(run: Views, base: Views, retrained: Sequence[Views]) -> list[dict[str, Any]]:
+def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOutputs]) -> list[dict[str, Any]]:
     """Return a line a metric: this run's value, the base's, and the mean of the retrained models'."""
     if len(retrained) < 2:
         return []
@@ -82,10 +82,16 @@ def _metrics(run: Views, base: Views, retrained: Sequence[Views]) -> list[dict[s
     ]
 
 
-def _rows(group: Group, run: Views, base: Views, retrained: Sequence[Views]) -> list[dict[str, Any]]:
+def _rows(
+    group: Group, run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOutputs]
+) -> list[dict[str, Any]]:
     """Return what the models say of the first forget rows, and how sure they are of the right answer."""
     said = _reader(group)
-    named: Mapping[str, Views] = {"base": base, "unlearned": run, **({"retrained": retrained[0]} if retrained else {})}
+    named: Mapping[str, SplitOutputs] = {
+        "base": base,
+        "unlearned": run,
+        **({"retrained": retrained[0]} if retrained else {}),
+    }
     count = min(SHOWN_ROWS, len(run["forget"]))
     return [
         {
@@ -105,18 +111,18 @@ def _rows(group: Group, run: Views, base: Views, retrained: Sequence[Views]) -> 
 
 def _reader(group: Group) -> Said:
     """Return the function that puts an answer into words."""
-    labels = group.bench.info.labels
+    labels = group.setting.info.labels
 
-    def said(outputs: Answers, row: int) -> str:
+    def said(outputs: Outputs, row: int) -> str:
         if isinstance(outputs, PictureOutputs):
             outputs = outputs.shown
-        if isinstance(outputs, Outputs):
+        if isinstance(outputs, ClassOutputs):
             return str(labels[int(outputs.predictions[row])])
         if isinstance(outputs, TokenOutputs):
             tokens = outputs.top_id[outputs.row == row, 0]
             return str(tokenizer.decode(tokens.tolist(), skip_special_tokens=True)).strip()
         raise TypeError(f"expected outputs of classes, tokens or pictures, got {type(outputs).__name__}")
 
-    if group.bench.task.kind in ("summarization", "text_generation"):
+    if group.setting.task.kind in ("summarization", "text_generation"):
         tokenizer = AutoTokenizer.from_pretrained(next(iter(group.bases.values())))
     return said

@@ -15,22 +15,22 @@ from typing import Any
 
 from jobs.errors import told
 from jobs.generated_images import draw
-from jobs.job_request import Wish
+from jobs.job_request import JobRequest
 from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
 from jobs.pool import STOP
 from jobs.run_summary import outcome
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
-from mubench.trainers.engine.oom import TRAINING, memory_told
+from mubench.trainers.engine.oom import TRAINING, explain_out_of_memory
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.runs.worker_pool import quiet
-from mubench.trainers.unlearning.progress import Point, Watch
+from mubench.trainers.unlearning.progress import Point, ProgressCallback
 
 Tell = Callable[[dict[str, Any]], None]
 RETRAINED = (0, 1, 2)
@@ -40,14 +40,14 @@ class StoppedError(Exception):
     """The server wants no more of it."""
 
 
-def run(wish: Wish, name: str, tell: Tell) -> None:
+def run(job_request: JobRequest, name: str, tell: Tell) -> None:
     """Run a method into ``runs/<name>``: its model, its row if it can be judged, and what there is to show of it."""
     folder, start = RUNS / name, time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "models").mkdir(parents=True)
-    write_text(folder / REQUEST, json.dumps(wish.record()))
-    bench = workbench(wish.task, wish.backbone, family=wish.family)
-    _lend_bases(wish.task, folder / "models")
+    write_text(folder / REQUEST, json.dumps(job_request.record()))
+    setting = load_setting(job_request.task, job_request.backbone, family=job_request.family)
+    _lend_bases(job_request.task, folder / "models")
     points: list[Point] = []
 
     def note(point: Point) -> None:
@@ -55,23 +55,23 @@ def run(wish: Wish, name: str, tell: Tell) -> None:
         tell({"stage": "training", **point})
 
     request = Request(
-        bench=bench,
-        method=wish.method,
-        ratio=wish.ratio,
-        base_seed=wish.base_seed,
-        seed=wish.seed,
-        arguments={**QUIET, **wish.arguments},
+        setting=setting,
+        method=job_request.method,
+        ratio=job_request.ratio,
+        base_seed=job_request.base_seed,
+        seed=job_request.seed,
+        arguments={**QUIET, **job_request.arguments},
         models=folder / "models",
     )
-    model = unlearn(request, [Watch(note)])
+    model = unlearn(request, [ProgressCallback(note)])
     tell({"stage": "judging"})
-    group = find_group(bench, wish.ratio, MODELS)
+    group = find_group(setting, job_request.ratio, MODELS)
     rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
     write_model_card(model, rows)
-    shown = outcome(group, model, wish.base_seed)
-    if bench.task.kind == "text_to_image":
+    shown = outcome(group, model, job_request.base_seed)
+    if setting.task.kind == "text_to_image":
         tell({"stage": "drawing"})
-        draw(group, model, wish.base_seed, shown["rows"])
+        draw(group, model, job_request.base_seed, shown["rows"])
     write_text(folder / POINTS, json.dumps(points))
     shutil.rmtree(folder / "models" / ".work", ignore_errors=True)
     write_text(folder / OUTCOME, json.dumps({**shown, "model": model.name, "took_s": time.monotonic() - start}))
@@ -85,22 +85,22 @@ def _lend_bases(task: str, models: Path) -> None:
             (models / path.parent.name).symlink_to(path.parent.resolve())
 
 
-def train_references(wish: Wish, name: str, tell: Tell) -> None:
+def train_references(job_request: JobRequest, name: str, tell: Tell) -> None:
     """Train the base and retrained models that a setting lacks, one after the other."""
-    bench = workbench(wish.task, wish.backbone, family=wish.family)
+    setting = load_setting(job_request.task, job_request.backbone, family=job_request.family)
     jobs = [("base", 0), *(("retrained", seed) for seed in RETRAINED)]
     for done, (what, seed) in enumerate(jobs):
         shown = {"stage": f"{what} model of seed {seed}", "done": done, "of": len(jobs)}
         tell(shown)
-        watch = Watch(lambda point, shown=shown: tell({**shown, **point}))  # type: ignore[misc]
+        watch = ProgressCallback(lambda point, shown=shown: tell({**shown, **point}))  # type: ignore[misc]
         if what == "base":
-            train_base(bench, seed, models=MODELS, callbacks=[watch], **QUIET)
+            train_base(setting, seed, models=MODELS, callbacks=[watch], **QUIET)
         else:
             fields: dict[str, Any] = {"base_seed": seed, "arguments": QUIET, "models": MODELS}
-            unlearn(Request(bench=bench, method="retrain", ratio=wish.ratio, **fields), [watch])
+            unlearn(Request(setting=setting, method="retrain", ratio=job_request.ratio, **fields), [watch])
 
 
-WORK: dict[str, Callable[[Wish, str, Tell], None]] = {"run": run, "references": train_references}
+WORK: dict[str, Callable[[JobRequest, str, Tell], None]] = {"run": run, "references": train_references}
 
 
 def main(server: Connection) -> None:
@@ -112,11 +112,11 @@ def main(server: Connection) -> None:
         except EOFError:
             return
         if said != STOP:  # which came too late for a job that had just ended
-            wish, name = said
-            server.send(_done(wish, name, server))
+            job_request, name = said
+            server.send(_done(job_request, name, server))
 
 
-def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
+def _done(job_request: JobRequest, name: str, server: Connection) -> dict[str, Any]:
     def tell(point: dict[str, Any]) -> None:
         if server.poll():
             server.recv()
@@ -124,8 +124,8 @@ def _done(wish: Wish, name: str, server: Connection) -> dict[str, Any]:
         server.send({"point": point})
 
     try:
-        with memory_told("a run", TRAINING):
-            WORK[wish.kind](wish, name, tell)
+        with explain_out_of_memory("a run", TRAINING):
+            WORK[job_request.kind](job_request, name, tell)
     except StoppedError:
         return {"end": "cancelled"}
     except Exception as error:  # whatever it is, the next job is served

@@ -73,8 +73,8 @@ class Outcome:
             self.rows: shows.rows_shown(name),
             self.numbers: shows.metrics_shown(run),
             self.cost: shows.cost_shown(run),
-            self.command: command_of(run.wish),
-            self.code: code_of(run.wish),
+            self.command: command_of(run.request),
+            self.code: code_of(run.request),
             self.row: gr.update(value=row_file(name) if run.row else None, visible=run.row is not None),
             self.zip: gr.update(value=model_file(name)),
         }

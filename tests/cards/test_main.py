@@ -8,7 +8,7 @@ from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
 from mubench.hub_builders.hub.push import LICENCES
 from mubench.trainers.evaluation.result import References
 from mubench.trainers.evaluation.result_files import write_result
-from mubench.trainers.inference.storage import Outputs, write_outputs
+from mubench.trainers.inference.storage import ClassOutputs, write_outputs
 
 SPLITS = ("train", "validation", "test")
 
@@ -19,7 +19,7 @@ def walk(tmp_path, demo_rows, new_run, new_row, monkeypatch):
     monkeypatch.chdir(tmp_path)
     base = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
     run = new_run(parent=base.identity)
-    one = Outputs(np.array(["a", "b"]), np.array([[1, 0], [1, 0]], dtype=np.float32), np.array([0, 1]))
+    one = ClassOutputs(np.array(["a", "b"]), np.array([[1, 0], [1, 0]], dtype=np.float32), np.array([0, 1]))
     for name, which in (("cifar10-mini-resnet", base), ("cifar10-mini-resnet-del5-scrub-s0", run)):
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)

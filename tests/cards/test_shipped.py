@@ -9,7 +9,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.applicability import methods_on
 
 
@@ -54,11 +54,11 @@ def test_cards_are_not_written_beside_them(capsys):
 @pytest.mark.parametrize("key", TASKS)
 def test_a_table_is_about_the_rows_and_methods_of_today(key, tmp_path):
     family = TASKS[key].family_of("mini")
-    bench = workbench(
+    setting = load_setting(
         key, next(iter(TASKS[key].recipes)), data=str(build(key, out=tmp_path, family=family)), family=family
     )
     (table,) = [one for one in shipped_tables() if one.row.task == key]
-    assert (table.row.split, table.row.backbone) == (bench.info.split, bench.backbone)
-    made_for = {method for method in methods_on(bench, table.row.ratio) if not METHODS[method].from_scratch}
+    assert (table.row.split, table.row.backbone) == (setting.info.split, setting.backbone)
+    made_for = {method for method in methods_on(setting, table.row.ratio) if not METHODS[method].from_scratch}
     shown = {entry.rows[0].method for entry in table.entries}
     assert shown <= made_for and len(shown) > len(made_for) / 2  # a new method has no row until all are made anew

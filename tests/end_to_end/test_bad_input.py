@@ -18,7 +18,7 @@ from mubench.hub_builders.raw import HUB
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers import __main__ as trainers
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models import setting as workbench
+from mubench.trainers.models import setting as load_setting
 from tests.fixtures.walk import COUNTS, few, files, quick
 
 ROOMS = {"hub_builders": builders.main, "trainers": trainers.main}
@@ -37,7 +37,7 @@ def kept(root: Path) -> dict[str, bytes]:
 def complains(capsys, own_walk, monkeypatch):
     """Return a function that checks that words are answered by exit code 2 and one line, which it returns."""
     monkeypatch.chdir(own_walk.root)
-    own_walk.bench().rows  # noqa: B018  reading a data set for the first time shows progress
+    own_walk.setting().rows  # noqa: B018  reading a data set for the first time shows progress
 
     def check(room: str, *words: object) -> str:
         before = kept(own_walk.root)
@@ -205,7 +205,7 @@ def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(compl
     path = next(own_data.root.glob("mu-bench/data/cifar10/*/manifest.json"))
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "forget": {"5": 8, "10": 16}}))
-    workbench._bench.cache_clear()  # a process keeps a bench while its data have one fingerprint
+    load_setting._load_setting.cache_clear()  # a process keeps a setting while its data have one fingerprint
     said = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
     assert said == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
 

@@ -16,10 +16,10 @@ from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.build import build
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_results
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="module", params=BACKBONES)
 def group(demo, request):
     """Return base and retrained models of one backbone."""
-    return find_group(workbench("cifar10", request.param, data=demo.data), 5, demo.models)
+    return find_group(load_setting("cifar10", request.param, data=demo.data), 5, demo.models)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
@@ -57,7 +57,7 @@ def rows(demo, request):
     return by_method
 
 
-def accuracy(outputs: Outputs) -> float:
+def accuracy(outputs: ClassOutputs) -> float:
     return float(outputs.correct.mean())
 
 
@@ -70,13 +70,13 @@ def test_base_models_know_what_they_were_trained_on(group):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_models_work_in_a_pipeline_as_they_lie(demo, backbone):
-    bench = workbench("cifar10", backbone, data=demo.data)
-    group = find_group(bench, 5, demo.models)
-    few = decode(bench.rows["test"].select(range(8)))
+    setting = load_setting("cifar10", backbone, data=demo.data)
+    group = find_group(setting, 5, demo.models)
+    few = decode(setting.rows["test"].select(range(8)))
     for folder in (*group.bases.values(), *group.retrained.values()):
         said = pipeline("image-classification", model=str(folder), device="cpu")([row["image"] for row in few])
         known = group.views(folder)["test"].logits[:8].argmax(axis=1)
-        assert [answers[0]["label"] for answers in said] == [bench.info.labels[place] for place in known]
+        assert [answers[0]["label"] for answers in said] == [setting.info.labels[place] for place in known]
 
 
 def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):

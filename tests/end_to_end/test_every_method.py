@@ -25,15 +25,15 @@ def backbone_of(method):
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory):
-    """Return the bench of a backbone and its base model, made when first asked for."""
+    """Return the setting of a backbone and its base model, made when first asked for."""
     made = {}
     with pytest.MonkeyPatch.context() as patch:
 
         def get(backbone):
             if backbone not in made:
                 folder = tmp_path_factory.mktemp(backbone)
-                bench = few_rows(patch, backbone, folder)
-                made[backbone] = bench, train_base(bench, 0, models=folder / "models", **QUIET)
+                setting = few_rows(patch, backbone, folder)
+                made[backbone] = setting, train_base(setting, 0, models=folder / "models", **QUIET)
             return made[backbone]
 
         yield get
@@ -46,8 +46,8 @@ def said(folder):
 
 @pytest.mark.parametrize("method", HERE)
 def test_a_method_changes_what_a_model_says_and_leaves_no_nan(walked, method):
-    bench, base = walked(backbone_of(method))
-    request = Request(bench=bench, method=method, ratio=RATIO, models=base.parent, arguments=QUIET)
+    setting, base = walked(backbone_of(method))
+    request = Request(setting=setting, method=method, ratio=RATIO, models=base.parent, arguments=QUIET)
     folder = unlearn(request)
     assert np.isfinite(said(folder).true_probability).all()
     assert not said(folder).equals(said(base))

@@ -39,11 +39,11 @@ def equal(one, two):
 
 @pytest.mark.parametrize("backbone", [*KINDS, DRAWING])
 def test_the_same_seed_gives_the_same_bits(backbone, tmp_path, monkeypatch):
-    bench = few_rows(monkeypatch, backbone, tmp_path, epochs=1)
+    setting = few_rows(monkeypatch, backbone, tmp_path, epochs=1)
     folders = []
     for number, seed in enumerate((3, 3, 4)):
         torch.manual_seed(number)  # the global state is what must not matter
-        folders.append(train_base(bench, seed, models=tmp_path / str(number), **QUIET))
+        folders.append(train_base(setting, seed, models=tmp_path / str(number), **QUIET))
     one, same, other = map(weights, folders)
     assert equal(one, same)
     assert not equal(one, other)
@@ -51,15 +51,15 @@ def test_the_same_seed_gives_the_same_bits(backbone, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("backbone", ["bert", "vit", "t5", "llama"])
 def test_t_ga_four_times_two_rows_are_eight(backbone, tmp_path, monkeypatch):
-    bench = few_rows(monkeypatch, backbone, tmp_path, epochs=1, batch_size=8, **PLAIN)
-    model, _ = bench.fresh_model(0)
+    setting = few_rows(monkeypatch, backbone, tmp_path, epochs=1, batch_size=8, **PLAIN)
+    model, _ = setting.fresh_model(0)
     start = snapshot(model)
     cut = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     models = [tmp_path / "whole", tmp_path / "cut"]
-    folders = [train_base(bench, 0, models=m, **QUIET, **given) for m, given in zip(models, ({}, cut), strict=True)]
+    folders = [train_base(setting, 0, models=m, **QUIET, **given) for m, given in zip(models, ({}, cut), strict=True)]
     assert folders[0].name == folders[1].name
     assert read_run(folders[0]).identity == read_run(folders[1]).identity
-    one, two = (bench.modality.load(folder)[0] for folder in folders)
+    one, two = (setting.modality.load(folder)[0] for folder in folders)
     assert distance(one, snapshot(two)) < 1e-5
     assert distance(one, start) > 1e-3
 
@@ -77,19 +77,19 @@ def doomed(step):
 
 @pytest.mark.parametrize("backbone", [*FAMILIES, DRAWING])
 def test_a_killed_run_goes_on_exactly(backbone, tmp_path, monkeypatch):
-    bench = few_rows(monkeypatch, backbone, tmp_path)
+    setting = few_rows(monkeypatch, backbone, tmp_path)
     saved = {"save_strategy": "steps", "save_steps": 2, "disable_tqdm": True}
-    whole = train_base(bench, 0, models=tmp_path / "whole", **saved)
+    whole = train_base(setting, 0, models=tmp_path / "whole", **saved)
     with monkeypatch.context() as patch:
         patch.setattr(TaskTrainer, "__init__", doomed(5))
         with pytest.raises(Killed):
-            train_base(bench, 0, models=tmp_path / "killed", **saved)
+            train_base(setting, 0, models=tmp_path / "killed", **saved)
     (kept,) = tmp_path.glob("killed/.work/*/checkpoint-4")
     shutil.rmtree(kept.with_name("checkpoint-2"))
     steps = []
     with monkeypatch.context() as patch:
         patch.setattr(TaskTrainer, "after_step", lambda self: steps.append(self.state.global_step))
-        killed = train_base(bench, 0, models=tmp_path / "killed", **saved)
+        killed = train_base(setting, 0, models=tmp_path / "killed", **saved)
     assert steps[:2] == [4, 5]  # of six; the classifier of drawings comes afterwards
     assert equal(weights(whole), weights(killed))
 
@@ -97,13 +97,13 @@ def test_a_killed_run_goes_on_exactly(backbone, tmp_path, monkeypatch):
 @pytest.mark.parametrize("backbone", ["vit", "llama"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_run_in_bfloat16_is_another_run_and_says_so(backbone, tmp_path, monkeypatch):
-    bench, models = few_rows(monkeypatch, backbone, tmp_path), tmp_path / "models"
-    plain, half = (train_base(bench, 0, models=models, **QUIET, **given) for given in ({}, CPU_BF16))
+    setting, models = few_rows(monkeypatch, backbone, tmp_path), tmp_path / "models"
+    plain, half = (train_base(setting, 0, models=models, **QUIET, **given) for given in ({}, CPU_BF16))
     assert read_run(half).arguments == {"bf16": True}
     assert plain.name != half.name and not equal(weights(plain), weights(half))
     assert {weight.dtype for weight in weights(half).values()} == {torch.float32}
     arguments = {**QUIET, **CPU_BF16, "num_train_epochs": 1, "msteps": 1}
-    request = Request(bench=bench, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=half)
+    request = Request(setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=half)
     folder = unlearn(request)
     assert read_run(folder).arguments["bf16"] is True
     assert not equal(weights(folder), weights(half))
@@ -118,18 +118,18 @@ def test_a_compiled_model_is_trained_recorded_counted_and_saved_like_any_other(t
         init(self)
 
     monkeypatch.setattr(TaskArguments, "__post_init__", eager)
-    bench, models = few_rows(monkeypatch, "vit", tmp_path, **PLAIN), tmp_path / "models"
+    setting, models = few_rows(monkeypatch, "vit", tmp_path, **PLAIN), tmp_path / "models"
     compiled = {**QUIET, "torch_compile": True}
-    folders = [train_base(bench, 0, models=models, **given) for given in (QUIET, compiled)]
+    folders = [train_base(setting, 0, models=models, **given) for given in (QUIET, compiled)]
     assert read_run(folders[1]).arguments == {"torch_compile": True}
     assert folders[0].name != folders[1].name
-    one, two = (bench.modality.load(folder)[0] for folder in folders)
+    one, two = (setting.modality.load(folder)[0] for folder in folders)
     assert distance(one, snapshot(two)) < 1e-5
     runs = []
     for given in (QUIET, compiled):
         arguments = {**given, "num_train_epochs": 1, "msteps": 1}
         request = Request(
-            bench=bench, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=folders[0]
+            setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=folders[0]
         )
         runs.append(read_run(unlearn(request)))
     assert runs[1].arguments["torch_compile"] is True

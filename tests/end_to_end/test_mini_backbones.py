@@ -14,29 +14,31 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bench(request, tmp_path, monkeypatch):
-    """Return the bench of a backbone, on a few rows of its task and with a recipe of two passes."""
+def setting(request, tmp_path, monkeypatch):
+    """Return the setting of a backbone, on a few rows of its task and with a recipe of two passes."""
     return few_rows(monkeypatch, request.param, tmp_path)
 
 
-def says(bench, folder):
+def says(setting, folder):
     """Return what a folder's reference outputs say, after a look at the model that it holds."""
     stored = read_outputs(folder / REFERENCE)
-    model, processor = bench.modality.load(folder)
-    again = outputs_of(bench, model, processor, folder.parent)
-    assert set(stored) == set(again) == set(bench.rows)
+    model, processor = setting.modality.load(folder)
+    again = outputs_of(setting, model, processor, folder.parent)
+    assert set(stored) == set(again) == set(setting.rows)
     assert all(stored[split].equals(again[split]) for split in stored)
     return stored["train"]
 
 
-@pytest.mark.parametrize("bench", TASK_OF, indirect=True)
-def test_a_mini_backbone_goes_the_whole_way(bench, tmp_path):
+@pytest.mark.parametrize("setting", TASK_OF, indirect=True)
+def test_a_mini_backbone_goes_the_whole_way(setting, tmp_path):
     models = tmp_path / "models"
     given = {"retrain": {}, "scrub": {"num_train_epochs": 1, "msteps": 1}}
-    said = [says(bench, train_base(bench, 0, models=models, **QUIET))]
+    said = [says(setting, train_base(setting, 0, models=models, **QUIET))]
     for method, arguments in given.items():
-        if bench.task.kind in METHODS[method].kinds:
-            request = Request(bench=bench, method=method, ratio=RATIO, models=models, arguments={**QUIET, **arguments})
-            said.append(says(bench, unlearn(request)))
-    assert len(said) == 1 + sum(bench.task.kind in METHODS[method].kinds for method in given) > 1
+        if setting.task.kind in METHODS[method].kinds:
+            request = Request(
+                setting=setting, method=method, ratio=RATIO, models=models, arguments={**QUIET, **arguments}
+            )
+            said.append(says(setting, unlearn(request)))
+    assert len(said) == 1 + sum(setting.task.kind in METHODS[method].kinds for method in given) > 1
     assert not any(said[0].equals(other) for other in said[1:])

@@ -19,11 +19,11 @@ from mubench.trainers.metrics.accuracy import guessed
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning.unlearning_trainer import DRAWING, WRITING
-from tests.fixtures.mini_rules import Answers, check
+from tests.fixtures.mini_rules import Outputs, check
 
 pytestmark = pytest.mark.slow
 # One in continuous integration; the others, a minute or two each, at night.
@@ -42,33 +42,35 @@ STEPS, STEPS_OF_DRAWING = 400, 1_200  # of one model at most; to draw takes long
 
 def answers(views):
     return {
-        split: Answers(views[split].correct.astype(float), views[split].true_probability)
+        split: Outputs(views[split].correct.astype(float), views[split].true_probability)
         for split in ("forget", "retain", "test")
     }
 
 
 def trained(task, family, place):
     """Return base and retrained models of a mini task that are made here."""
-    bench = workbench(
+    setting = load_setting(
         task, TASKS[task].default_backbone, data=str(build(task, out=place, family=family)), family=family
     )
     models = place / "models"
     for seed in BASES:
-        train_base(bench, seed, models=models, **QUIET)
+        train_base(setting, seed, models=models, **QUIET)
     for seed in RETRAINED:
         unlearn(
-            Request(bench=bench, method="retrain", ratio=RATIO, base_seed=seed, models=models, arguments=dict(QUIET))
+            Request(
+                setting=setting, method="retrain", ratio=RATIO, base_seed=seed, models=models, arguments=dict(QUIET)
+            )
         )
-    return find_group(bench, RATIO, models)
+    return find_group(setting, RATIO, models)
 
 
 def check_rules(group):
     """Hold what models say against the rules, say how they came out, and return their views."""
     bases = [group.views(folder) for folder in group.bases.values()]
     retrained = [group.views(folder) for folder in group.retrained.values()]
-    tokens = group.bench.task.kind in WRITING
+    tokens = group.setting.task.kind in WRITING
     found = check([answers(one) for one in bases], [answers(one) for one in retrained], tokens=tokens)
-    sys.stdout.write(f"\n{group.bench.task.key} {group.bench.backbone}: {found}")
+    sys.stdout.write(f"\n{group.setting.task.key} {group.setting.backbone}: {found}")
     return bases, retrained
 
 
@@ -85,13 +87,13 @@ def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
 @pytest.mark.parametrize("task", TASKS)
 def test_what_make_bases_has_made_obeys_the_rules(task):
     root, family = Path(os.environ["MUBENCH_BASES"]), TASKS[task].family_of("mini")
-    bench = workbench(task, TASKS[task].default_backbone, data=str(root / "mu-bench"), family=family)
-    group = find_group(bench, RATIO, root / "models")
+    setting = load_setting(task, TASKS[task].default_backbone, data=str(root / "mu-bench"), family=family)
+    group = find_group(setting, RATIO, root / "models")
     assert group.bases and group.retrained
     for folder in (*group.bases.values(), *group.retrained.values()):
         run = read_run(folder)
-        rows = bench.info.counts["train"] - (bench.info.forget_size(RATIO) if run.method else 0)
+        rows = setting.info.counts["train"] - (setting.info.forget_size(RATIO) if run.method else 0)
         assert run.tier == "mini"
         steps = math.ceil(rows / run.recipe["batch_size"]) * run.recipe["epochs"]
-        assert steps <= (STEPS_OF_DRAWING if bench.task.kind in DRAWING else STEPS)
+        assert steps <= (STEPS_OF_DRAWING if setting.task.kind in DRAWING else STEPS)
     check_rules(group)

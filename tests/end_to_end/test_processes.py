@@ -18,7 +18,7 @@ from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation import judge_runs as scoring
 from mubench.trainers.evaluation import result_files as results
 from mubench.trainers.evaluation import validation_score as oracle
-from mubench.trainers.metrics import Views
+from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.models import base_models
 from mubench.trainers.unlearning import epoch_evaluation as epochs
 from tests.fixtures.few import RATIO, ROWS, TASK_OF, few_rows, shrink
@@ -45,7 +45,7 @@ ADAM = [
     "--num_train_epochs=2",
     "--remember=False",
 ]
-WRAPPED = [
+ADDON_ARGUMENTS = [
     "--curriculum=superloss",
     "--curriculum_lambda=0.5",
     "--harmonise=munba",
@@ -57,7 +57,7 @@ SOPHIA = ["--optim=sophia", "--learning_rate=0.001", "--num_train_epochs=2"]
 MORE = {
     "vit": [
         ["salun", *ADAM],
-        ["neg_grad_plus", *SCRUB[:2], *WRAPPED],
+        ["neg_grad_plus", *SCRUB[:2], *ADDON_ARGUMENTS],
         ["finetune", *SCRUB[:2], "--lora_rank=2"],
         ["finetune", *SOPHIA],
         ["neg_grad_plus", *SCRUB[:2], "--bf16=True", "--use_cpu=True"],
@@ -109,7 +109,7 @@ def unlearn(backbone: str, where: list[str], models: str, *, judged: bool) -> No
         assert room_two([method, *where, *options, f"--ratio={RATIO}", "--judge=False", start]) == 0
 
 
-def doubt(model: Views, _: Views) -> float:
+def doubt(model: SplitOutputs, _: SplitOutputs) -> float:
     """Stand in for P, of which base models of two epochs know too little."""
     return -float(model["forget"].true_probability.mean())
 

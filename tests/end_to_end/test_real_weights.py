@@ -14,7 +14,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy, guessed
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, unlearn
 
 RAW = Path(os.environ.get("MUBENCH_DATA", "../shared/data")) / "raw"
@@ -54,13 +54,13 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
     if not (RAW / archive).is_file():
         pytest.skip(f"needs {archive} in MUBENCH_DATA/raw")
     data = build(task, tier="partial", raw=RAW, max_train_rows=rows, out=tmp_path)
-    bench = workbench(task, backbone, data=str(data))
-    bench = dataclasses.replace(bench, recipe=dataclasses.replace(bench.recipe, **recipe))
-    vars(bench)["rows"] = {split: some(part) if split != "train" else part for split, part in bench.rows.items()}
+    setting = load_setting(task, backbone, data=str(data))
+    setting = dataclasses.replace(setting, recipe=dataclasses.replace(setting.recipe, **recipe))
+    vars(setting)["rows"] = {split: some(part) if split != "train" else part for split, part in setting.rows.items()}
     models = tmp_path / "models"
-    train_base(bench, 0, models=models)
-    unlearn(Request(bench=bench, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models))
-    group = find_group(bench, 10, models)
+    train_base(setting, 0, models=models)
+    unlearn(Request(setting=setting, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models))
+    group = find_group(setting, 10, models)
     for name, folders in (("base", group.bases), ("retrained", group.retrained)):
         (folder,) = folders.values()
         scores = {split: accuracy(group.views(folder), split) for split in ("forget", "retain", "test")}

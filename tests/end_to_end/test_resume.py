@@ -133,12 +133,12 @@ def in_a_fork(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("backbone", TASK_OF)
 def test_a_killed_training_of_every_mini_backbone_goes_on_exactly(backbone, monkeypatch, tmp_path):
-    bench = few_rows(monkeypatch, backbone, tmp_path)
+    setting = few_rows(monkeypatch, backbone, tmp_path)
     saving = {"save_strategy": "steps", "save_steps": 2, "disable_tqdm": True, "use_cpu": True}
-    whole = train_base(bench, 0, models=tmp_path / "whole", **saving)
+    whole = train_base(setting, 0, models=tmp_path / "whole", **saving)
     killed = tmp_path / "killed"
-    assert in_a_fork(lambda: train_base(bench, 0, models=killed, callbacks=[Kill()], **saving)) == signal.SIGKILL
+    assert in_a_fork(lambda: train_base(setting, 0, models=killed, callbacks=[Kill()], **saving)) == signal.SIGKILL
     assert [path.parent.name for path in killed.glob(f"{WORK}/*/checkpoint-*/complete")] == ["checkpoint-2"]
     steps = Steps()
-    assert_equal_models(whole, train_base(bench, 0, models=killed, callbacks=[steps], **saving))
+    assert_equal_models(whole, train_base(setting, 0, models=killed, callbacks=[steps], **saving))
     assert steps.made == [3, 4, 5, 6]

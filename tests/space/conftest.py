@@ -52,13 +52,13 @@ def walking(own_walk: Walk, monkeypatch: pytest.MonkeyPatch) -> Walk:
     return own_walk
 
 
-def made_up(score: float = 0.8, ids: Sequence[str] = (), **wish: Any) -> str:
+def made_up(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> str:
     """Write a finished run on cifar10, about rows of these ids, and return its name."""
     name = secrets.token_hex(12)
     folder = Path("runs", name)
     (folder / "models" / "m").mkdir(parents=True)
     (folder / "models" / "m" / "config.json").write_text("{}")
-    asked = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub", **wish}
+    asked = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub", **request}
     losses = {"forget": [0.01, 0.1, 1.0, 4.0], "retain": [0.01] * 8, "test": [0.01, 0.1, 1.0, 2.0, 4.0]}
     answer = {"said": "3", "score": 1.0, "loss": 0.1}
     outcome = {

@@ -227,7 +227,7 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     told = list(client.submit("cifar10", "resnet", str(RATIO), "scrub", 5, {"gamma": 0.9}, api_name="/try_out"))
     last = told[-1]
     assert last["state"] == "finished" and {each["run"] for each in told} == {last["run"]}
-    assert last["wish"]["seed"] == 5 and last["row"]["method"] == "scrub"
+    assert last["request"]["seed"] == 5 and last["row"]["method"] == "scrub"
     run = last["run"]
     assert client.predict(run, api_name="/result")["command"].endswith("--seed 5 --gamma=0.9")
     assert 0 <= client.predict(run, 0.5, api_name="/attack")["base"]["forget"] <= 1

@@ -120,15 +120,15 @@ def test_arguments_of_another_kind_or_size_are_refused(space: Import, given: Any
 
 def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -> None:
     try_out, choices = space("handlers.try_out"), space("handlers.choices")
-    wish = try_out.wish_of(try_out.Choice("cifar10", "resnet", str(RATIO), "scrub", 3.0, {"gamma": 0.9}))
-    assert (wish.seed, wish.base_seed, wish.arguments) == (3, 0, {"gamma": 0.9})
-    here = plan_run(try_out.request_of(wish, choices.group_of("cifar10", "resnet", RATIO)))
-    words = shlex.split(try_out.command_of(wish))
+    request = try_out.wish_of(try_out.Choice("cifar10", "resnet", str(RATIO), "scrub", 3.0, {"gamma": 0.9}))
+    assert (request.seed, request.base_seed, request.arguments) == (3, 0, {"gamma": 0.9})
+    here = plan_run(try_out.request_of(request, choices.group_of("cifar10", "resnet", RATIO)))
+    words = shlex.split(try_out.command_of(request))
     assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
     assert plan_run(request_of("scrub", words[4:])[0]).identity == here.identity
     told: dict[str, Any] = {}
     code = (
-        try_out.code_of(wish)
+        try_out.code_of(request)
         .replace("unlearn(Request", "plan_run(Request")
         .replace("import Request, unlearn", "import *")
     )

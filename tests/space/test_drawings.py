@@ -38,7 +38,7 @@ class Drawing:
 @pytest.fixture
 def group(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     rows = {"example_id": list(SIZES), "image": [Image.new("RGB", size) for size in SIZES.values()]}
-    bench = SimpleNamespace(
+    setting = SimpleNamespace(
         rows={"train": datasets.Dataset.from_dict(rows)},
         modality=Drawing(),
         recipe=SimpleNamespace(max_length=None),
@@ -51,11 +51,11 @@ def group(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     monkeypatch.setattr(module, "_kept", {})
 
     def drawn(_: Any, batch: list[str], *, eval_seed: int) -> Any:
-        return np.full((len(batch), 4, 4, 3), 20 * len(bench.modality.loaded), np.uint8)
+        return np.full((len(batch), 4, 4, 3), 20 * len(setting.modality.loaded), np.uint8)
 
     monkeypatch.setattr(module, "drawn", drawn)
     bases, retrained = {0: tmp_path / "base"}, {1: tmp_path / "retrained", 2: tmp_path / "again"}
-    return SimpleNamespace(bench=bench, bases=bases, retrained=retrained)
+    return SimpleNamespace(setting=setting, bases=bases, retrained=retrained)
 
 
 def asked() -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def test_a_drawing_is_as_large_as_the_rows_own_picture(space: Import, group: Any
 
 
 def test_base_and_retrained_draw_once_until_they_are_trained_anew(space: Import, group: Any, tmp_path: Path) -> None:
-    draw, loaded, first, second = space("jobs.drawings").draw, group.bench.modality.loaded, asked(), asked()
+    draw, loaded, first, second = space("jobs.drawings").draw, group.setting.modality.loaded, asked(), asked()
     draw(group, tmp_path / "run", 0, first)
     assert loaded == ["base", "run", "retrained"]
     draw(group, tmp_path / "run", 0, second)

@@ -116,7 +116,7 @@ def visit(server: Served, number: int, end: float, found: list[Any]) -> None:
                 job = client.submit("cifar10", "resnet", str(RATIO), "scrub", number, api_name="/try_out")
                 job.result(timeout=MOST_S)
                 last = job.outputs()[-1]
-                found.append(("run", number, last["wish"]["seed"], last["row"]["seed"], last["state"]))
+                found.append(("run", number, last["request"]["seed"], last["row"]["seed"], last["state"]))
             elif number < RUNNING + 4:
                 job = client.submit("cifar10", "resnet", str(RATIO), "finetune", number, api_name="/try_out")
                 told = first(job)

@@ -1,4 +1,4 @@
-"""What a worker process does, done here: a small run from wish to what is shown of it."""
+"""What a worker process does, done here: a small run from request to what is shown of it."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.inference.storage import PictureOutputs, read_outputs
-from mubench.trainers.models.base_models import train_eye
+from mubench.trainers.models.base_models import train_image_classifier
 from tests.fixtures.few import RATIO as FEW_RATIO
 from tests.fixtures.few import few_rows
 from tests.fixtures.walk import FORGET, RATIO, Walk, files
@@ -27,16 +27,16 @@ def name() -> str:
 
 
 @pytest.fixture
-def wish(space: Import, walking: Walk) -> Any:
+def request(space: Import, walking: Walk) -> Any:
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    return space("jobs.wish").Wish(method="scrub", seed=2, arguments={"gamma": 0.9}, **place)
+    return space("jobs.request").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **place)
 
 
 def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
-    space: Import, walking: Walk, wish: Any, name: str
+    space: Import, walking: Walk, request: Any, name: str
 ) -> None:
     before, told = files(walking.models), []
-    space("jobs.worker").run(wish, name, told.append)
+    space("jobs.worker").run(request, name, told.append)
     assert files(walking.models) == before
     assert not walking.results.exists()
     (row,) = read_results(Path("runs", name, "rows"))
@@ -87,7 +87,7 @@ def test_what_a_visitor_is_told_names_no_place(
     assert space("jobs.told").told(error) == said
 
 
-def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Walk, wish: Any, name: str) -> None:
+def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Walk, request: Any, name: str) -> None:
     worker, runs = space("jobs.worker"), space("handlers.runs")
 
     def stop(point: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Wa
             raise worker.StoppedError
 
     with pytest.raises(worker.StoppedError):
-        worker.run(wish, name, stop)
+        worker.run(request, name, stop)
     with pytest.raises(ValueError, match="expected a finished run"):
         runs.finished(name)
     runs.tidy(lambda: {name})
@@ -118,17 +118,17 @@ def test_a_job_that_fails_says_what_its_visitor_can_mend(
     worker = space("jobs.worker")
     monkeypatch.setitem(worker.WORK, "run", fail)
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    end = worker._done(space("jobs.wish").Wish(**place), "x", None)
+    end = worker._done(space("jobs.request").JobRequest(**place), "x", None)
     assert end["end"] == "failed" and told in end["error"] and "secret" not in end["error"]
 
 
 @pytest.mark.slow
 def test_with_one_retrained_model_there_is_no_row_but_all_else(
-    space: Import, walking: Walk, wish: Any, name: str
+    space: Import, walking: Walk, request: Any, name: str
 ) -> None:
     for path in sorted(walking.models.glob("*retrain-s[12]")):
         path.rename(walking.root / path.name)
-    space("jobs.worker").run(wish, name, lambda _: None)
+    space("jobs.worker").run(request, name, lambda _: None)
     run = space("handlers.runs").finished(name)
     assert run.row is None and run.shown["metrics"] == []
     told = space("handlers.try_out").verdict(run)
@@ -144,7 +144,9 @@ def test_references_are_trained_where_runs_look_for_them(space: Import, walking:
     choices, told = space("handlers.choices"), []
     assert not choices.ratios("cifar10", "resnet")[5]
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5}
-    space("jobs.worker").train_references(space("jobs.wish").Wish(kind="references", **place), name, told.append)
+    space("jobs.worker").train_references(
+        space("jobs.request").JobRequest(kind="references", **place), name, told.append
+    )
     assert choices.ratios("cifar10", "resnet")[5] == 3
     assert len(choices.group_of("cifar10", "resnet", 5).retrained) == 3
     assert [point["stage"] for point in told if "step" not in point] == [
@@ -159,22 +161,22 @@ def test_what_models_draw_is_shown_as_it_was_judged(
     pytest.importorskip("diffusers")
     few_rows(monkeypatch, "unet", tmp_path)
     monkeypatch.chdir(tmp_path)
-    worker, wishes, choices = space("jobs.worker"), space("jobs.wish"), space("handlers.choices")
+    worker, wishes, choices = space("jobs.worker"), space("jobs.request"), space("handlers.choices")
     monkeypatch.setattr(worker, "RETRAINED", (0,))
     place = {"task": "tiny_imagenet", "family": "canonical", "backbone": "unet", "ratio": FEW_RATIO}
-    worker.train_references(wishes.Wish(kind="references", **place), name, lambda _: None)
+    worker.train_references(wishes.JobRequest(kind="references", **place), name, lambda _: None)
     told: list[dict[str, Any]] = []
-    worker.run(wishes.Wish(method="finetune", arguments={"num_train_epochs": 1}, **place), name, told.append)
+    worker.run(wishes.JobRequest(method="finetune", arguments={"num_train_epochs": 1}, **place), name, told.append)
     assert told[-2:] == [{"stage": "judging"}, {"stage": "drawing"}]
     rows = space("handlers.runs").finished(name).shown["rows"]
     group = choices.group_of("tiny_imagenet", "unet", FEW_RATIO)
-    eye = train_eye(group.bench, tmp_path / "models")
+    image_classifier = train_image_classifier(group.setting, tmp_path / "models")
     for model, folder in (("base", group.bases[0]), ("retrained", group.retrained[0])):
         said = group.views(folder)["forget"].select([row["id"] for row in rows])
         assert isinstance(said, PictureOutputs)
         drawn = [Image.open(io.BytesIO(base64.b64decode(row[model]["drawn"]))) for row in rows]
-        assert drawn[0].size == group.bench.rows["train"][0]["image"].size
-        assert np.allclose(eye(drawn), said.shown.logits, atol=1e-3)
+        assert drawn[0].size == group.setting.rows["train"][0]["image"].size
+        assert np.allclose(image_classifier(drawn), said.shown.logits, atol=1e-3)
     assert any(row["base"]["drawn"] != row["retrained"]["drawn"] for row in rows)
     page = space("handlers.outcome").rows_shown(name)
     assert page.count("drawn by the unlearned model") == page.count("<figure") == len(rows)

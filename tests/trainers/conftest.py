@@ -10,8 +10,8 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from mubench.trainers.evaluation.result import RunInfo
-from mubench.trainers.inference.storage import Outputs
-from mubench.trainers.metrics import Case, Views
+from mubench.trainers.inference.storage import ClassOutputs
+from mubench.trainers.metrics import Case, SplitOutputs
 
 CLASSES = 10
 ROWS = {"forget": 60, "retain": 600, "test": 397}
@@ -39,7 +39,7 @@ class World:
         }
         self.rival = {name: generator.integers(1, CLASSES, size) for name, size in self.rows.items()}
 
-    def views(self, *, saw: float, seed: int) -> dict[str, Outputs]:
+    def views(self, *, saw: float, seed: int) -> dict[str, ClassOutputs]:
         """Return a model that saw this share of the forget rows, and all retain rows."""
         generator = np.random.default_rng([self.seed, seed, round(1000 * saw)])
         seen = {"forget": generator.random(self.rows["forget"]) < saw}
@@ -51,7 +51,7 @@ class World:
             result[name] = self.outputs(name, margin, generator)
         return result
 
-    def outputs(self, name: str, margin: np.ndarray, generator: np.random.Generator) -> Outputs:
+    def outputs(self, name: str, margin: np.ndarray, generator: np.random.Generator) -> ClassOutputs:
         """Return logits whose true class leads its rival by the margin."""
         size = self.rows[name]
         logits = -4 + 0.3 * generator.standard_normal((size, CLASSES))
@@ -59,15 +59,15 @@ class World:
         logits[rows, (self.labels[name] + self.rival[name]) % CLASSES] = 0
         logits[rows, self.labels[name]] = margin
         ids = np.array([f"{name}-{i:05d}" for i in range(size)])
-        return Outputs(ids, logits.astype(np.float32), self.labels[name].astype(np.int64))
+        return ClassOutputs(ids, logits.astype(np.float32), self.labels[name].astype(np.int64))
 
-    def retrained(self, count: int = 3) -> dict[int, Views]:
+    def retrained(self, count: int = 3) -> dict[int, SplitOutputs]:
         return {seed: self.views(saw=0.0, seed=seed) for seed in range(count)}
 
-    def bases(self, count: int = 2) -> dict[int, Views]:
+    def bases(self, count: int = 2) -> dict[int, SplitOutputs]:
         return {seed: self.views(saw=1.0, seed=100 + seed) for seed in range(count)}
 
-    def case(self, model: Views, *, retrained: int = 3, bases: int = 2) -> Case:
+    def case(self, model: SplitOutputs, *, retrained: int = 3, bases: int = 2) -> Case:
         models = list(self.retrained(retrained).values())
         return Case(model, models, list(self.bases(bases).values()), 1 / CLASSES)
 
@@ -87,7 +87,7 @@ def run_info() -> RunInfo:
     )  # fmt: skip
 
 
-def _naive_advantage(model: Views, references: list[Views]) -> float:
+def _naive_advantage(model: SplitOutputs, references: list[SplitOutputs]) -> float:
     values = {}
     for split in ("forget", "test"):
         p = model[split].probabilities
@@ -100,7 +100,9 @@ def _naive_advantage(model: Views, references: list[Views]) -> float:
     return max(2 * abs(area - 0.5) for area in areas)
 
 
-def naive_parts(model: Views, retrained: list[Views], bases: list[Views], chance: float) -> tuple[float, ...]:
+def naive_parts(
+    model: SplitOutputs, retrained: list[SplitOutputs], bases: list[SplitOutputs], chance: float
+) -> tuple[float, ...]:
     """Decisions, section 7, word by word; a model may be in a list several times."""
 
     def s(views):
@@ -136,13 +138,13 @@ def naive():
 def surer():
     """Add to the true class's logit on every row of the splits named."""
 
-    def shift(views: Views, **amounts: float) -> Views:
+    def shift(views: SplitOutputs, **amounts: float) -> SplitOutputs:
         moved = dict(views)
         for split, amount in amounts.items():
             one = views[split]
             logits = one.logits.copy()
             logits[np.arange(len(one)), one.labels] += amount
-            moved[split] = Outputs(one.ids, logits, one.labels)
+            moved[split] = ClassOutputs(one.ids, logits, one.labels)
         return moved
 
     return shift

@@ -13,7 +13,7 @@ from transformers import Trainer
 from transformers.training_args import OptimizerNames
 
 from mubench.trainers.addons import sophia
-from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
 
 # Of a checkpoint: what the optimizer remembers.
@@ -54,7 +54,7 @@ class ForgetOptimizer:
     forget rows leaves the moments of forgetting as they are, and one without retain rows those of retaining. Weight
     decay belongs to the other optimizer. Plain descent, which has no moments, is the same with one optimizer or two.
 
-    The gradient is clipped by its own length. Memory for one more optimizer; no pass is added.
+    The gradient is clipped by its own length. TeacherCache for one more optimizer; no pass is added.
 
     Args:
         args: Arguments of the run.
@@ -98,7 +98,7 @@ def optimizer_of(args: Any) -> tuple[Any, dict[str, Any]]:
     return kind, options
 
 
-DUAL_OPTIM = Wrapper(
+DUAL_OPTIM = Addon(
     paper=Paper(
         "DualOptim: Enhancing Efficacy and Stability in Machine Unlearning with Dual Optimizers",
         "NeurIPS 2025", "2504.15827", "Zhong et al.",
@@ -106,5 +106,5 @@ DUAL_OPTIM = Wrapper(
     switch="dual_optim",
     arguments=tuple(DualOptimArguments.__dataclass_fields__),
     on=lambda args: args.dual_optim is not None,
-    sides=True,
+    splits_gradients=True,
 )  # fmt: skip

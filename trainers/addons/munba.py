@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.engine.paper import Paper
 
@@ -80,10 +80,10 @@ def bargain(forget: Gradient, retain: Gradient) -> tuple[Gradient, Gradient]:
     return scaled(forget, a), scaled(retain, b)
 
 
-MUNBA = Wrapper(
+MUNBA = Addon(
     paper=Paper("MUNBa: Machine Unlearning via Nash Bargaining", "ICCV 2025", "2411.15537", "Wu and Harandi"),
     switch="harmonise",
     arguments=tuple(MunbaArguments.__dataclass_fields__),
     on=lambda args: args.harmonise is not None,
-    sides=True,
+    splits_gradients=True,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.addon import Addon
 from mubench.trainers.addons.munba import Gradient, dot
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.engine.paper import Paper
@@ -63,7 +63,7 @@ def uphill(weights: Sequence[torch.Tensor], gradient: Gradient, rho: float) -> I
                 weight.copy_(old)
 
 
-SAM = Wrapper(
+SAM = Addon(
     paper=Paper(
         "Towards LLM Unlearning Resilient to Relearning Attacks: A Sharpness-Aware Minimization Perspective and "
         "Beyond",
@@ -72,5 +72,5 @@ SAM = Wrapper(
     switch="sam_rho",
     arguments=tuple(SamArguments.__dataclass_fields__),
     on=lambda args: args.sam_rho is not None,
-    sides=True,
+    splits_gradients=True,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
 
 NAME = "sophia"
@@ -23,8 +23,8 @@ class SophiaArguments:
     sophia_rho: float = field(
         default=0.04, metadata={"help": "Of --optim sophia: the larger, the more curvature shortens a step (rho)."}
     )
-    sophia_beta1: float = field(default=0.9, metadata={"help": "Memory of the gradients (beta1)."})
-    sophia_beta2: float = field(default=0.95, metadata={"help": "Memory of the curvature (beta2)."})
+    sophia_beta1: float = field(default=0.9, metadata={"help": "TeacherCache of the gradients (beta1)."})
+    sophia_beta2: float = field(default=0.95, metadata={"help": "TeacherCache of the curvature (beta2)."})
 
     def check_sophia(self) -> None:
         """Refuse what is no scale or no memory.
@@ -107,7 +107,7 @@ def sophia(args: Any) -> tuple[type[Sophia], dict[str, Any]]:
     }
 
 
-SOPHIA = Wrapper(
+SOPHIA = Addon(
     paper=Paper(
         "SOUL: Unlocking the Power of Second-Order Optimization for LLM Unlearning",
         "EMNLP 2024", "2404.18239", "Jia et al.",

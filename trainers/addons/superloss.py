@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.addons.addon import Wrapper
+from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 
@@ -101,7 +101,7 @@ class SuperLoss:
 
     def weigh(self, place: int, term: Term, *, note: bool = True) -> torch.Tensor:
         """Return a term's weighted values, shape ``(b,)``; ``note`` counts them in the means of later steps."""
-        name, values = f"{place} {term.stream}", term.values
+        name, values = f"{place} {term.split}", term.values
         if note and len(values):
             total, count = self.step.get(name, (values.new_zeros((), dtype=torch.float64), 0))
             self.step[name] = (total + values.detach().double().sum(), count + len(values))
@@ -131,7 +131,7 @@ class SuperLoss:
         self.means = {name: (total, count) for name, (total, count) in found.items()}
 
 
-SUPERLOSS = Wrapper(
+SUPERLOSS = Addon(
     paper=Paper("SuperLoss: A Generic Loss for Robust Curriculum Learning", "NeurIPS 2020", None, "Castells et al."),
     switch="curriculum",
     arguments=tuple(SuperLossArguments.__dataclass_fields__),

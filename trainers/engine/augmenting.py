@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.augmentation import CHANCES, Transform
-from mubench.trainers.engine.losses import DRAWN
+from mubench.trainers.engine.losses import RANDOM_NUMBERS
 from mubench.trainers.engine.steps import PlannedTrainer
 from mubench.trainers.engine.task_arguments import TaskArguments
 
@@ -47,11 +47,11 @@ class AugmentingTrainer(PlannedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """Return the micro-batches of one optimizer step, with their rows' numbers, and its rows per stream."""
+        """Return the micro-batches of one optimizer step, with their rows' numbers, and its rows per split."""
         batches, counts = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.transform is not None:
             chances = self._chances([len(batch["labels"]) for batch in batches], device)
-            batches = [{**batch, DRAWN: own} for batch, own in zip(batches, chances, strict=True)]
+            batches = [{**batch, RANDOM_NUMBERS: own} for batch, own in zip(batches, chances, strict=True)]
         return batches, counts
 
     def _chances(self, sizes: list[int], device: torch.device) -> list[torch.Tensor]:
@@ -70,6 +70,6 @@ class AugmentingTrainer(PlannedTrainer):
     def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
         """Move a batch to the device, and change its rows where they have numbers."""
         prepared: dict[str, Any] = super()._prepare_inputs(inputs)
-        if self.transform is None or DRAWN not in prepared:
+        if self.transform is None or RANDOM_NUMBERS not in prepared:
             return prepared
-        return self.transform(prepared, prepared[DRAWN])
+        return self.transform(prepared, prepared[RANDOM_NUMBERS])

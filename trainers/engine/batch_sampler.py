@@ -1,4 +1,4 @@
-"""`StepPlan`: which rows make up each optimizer step, as a pure function of seed and epoch."""
+"""`StepBatchSampler`: which rows make up each optimizer step, as a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 Phases = Callable[[int], list[np.ndarray]]
 
 
-class StepPlan(Sampler[list[int]]):
+class StepBatchSampler(Sampler[list[int]]):
     """Batch sampler of one process.
 
     An epoch is a list of phases, each shuffled and cut into optimizer steps of (nearly) equal size; a step is then
@@ -23,7 +23,7 @@ class StepPlan(Sampler[list[int]]):
 
     Args:
         phases: Rows of every phase of an epoch, ``(n,)`` or ``(n, k)``.
-        epochs: Epochs of the run; whole where epochs differ in length.
+        epochs: EpochEvaluationCallback of the run; whole where epochs differ in length.
         rows_per_step: Rows (of pairs: pairs) an optimizer step holds at most, over all processes.
         micro_batches: Micro-batches a step and process (gradient accumulation).
         rank: This process.
@@ -85,7 +85,7 @@ class StepPlan(Sampler[list[int]]):
                     yield from (part.ravel().tolist() for part in parts[self.rank :: self.world_size])
 
 
-class PlannedLoader(DataLoader[Any]):
+class EpochDataLoader(DataLoader[Any]):
     """A loader whose plan follows the epoch; transformers calls `set_epoch` on it."""
 
     def set_epoch(self, epoch: int) -> None:

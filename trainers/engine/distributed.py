@@ -26,20 +26,20 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this is the process that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def take_part() -> None:
+def set_up_process() -> None:
     """Begin a front door's run as one of several processes: the first shows progress, all part at the end."""
-    part_at_end()
-    if not is_first():
+    leave_group_at_exit()
+    if not is_main_process():
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
 
 
-def part_at_end() -> None:
+def leave_group_at_exit() -> None:
     """Leave the group of processes when the interpreter ends, and no sooner: a process may train several times."""
     atexit.unregister(part)
     atexit.register(part)
@@ -57,7 +57,7 @@ def part() -> None:
         time.sleep(SETTLE_S)
 
 
-def by_first(action: Callable[[], object]) -> None:
+def on_main_process(action: Callable[[], object]) -> None:
     """Let the first process do something while the others wait.
 
     Raises:
@@ -67,9 +67,9 @@ def by_first(action: Callable[[], object]) -> None:
         action()
         return
     group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    told: list[str | None] = ["it was interrupted" if is_first() else None]
+    told: list[str | None] = ["it was interrupted" if is_main_process() else None]
     try:
-        if is_first():
+        if is_main_process():
             action()
             told[0] = None
     except Exception as error:
@@ -81,7 +81,7 @@ def by_first(action: Callable[[], object]) -> None:
         raise ChildProcessError(f"expected the first process to finish, got: {told[0]}")
 
 
-def of_all(own: list[Any]) -> list[Any]:
+def all_gather(own: list[Any]) -> list[Any]:
     """Return the lists of all processes as one, in their order; every process has to ask."""
     if not dist.is_initialized():
         return own

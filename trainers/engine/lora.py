@@ -82,11 +82,11 @@ def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None
     return found
 
 
-def adapted(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
+def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
     """Return a model whose weights are frozen, with adapters beside them; the head is trained as it is.
 
     Args:
-        model: The model; its layers are replaced in place, until `merged`.
+        model: The model; its layers are replaced in place, until `merge_adapters`.
         args: Rank, scale, dropout and targets.
         seed: Seed of the adapters; the global random state is left alone.
 
@@ -114,8 +114,8 @@ def adapted(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.
     return wrapped
 
 
-def merged(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the plain model of `adapted`, with the adapters added to its weights."""
+def merge_adapters(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the plain model of `add_adapters`, with the adapters added to its weights."""
     frozen: list[str] = getattr(model, "frozen_before")  # noqa: B009  of a module, mypy takes any attribute for a tensor
     plain: Any = cast(PeftModel, model).merge_and_unload()
     for name, weight in plain.named_parameters():
@@ -124,7 +124,7 @@ def merged(model: torch.nn.Module) -> torch.nn.Module:
     return merged
 
 
-def bare(model: torch.nn.Module) -> torch.nn.Module:
+def unwrap(model: torch.nn.Module) -> torch.nn.Module:
     """Return the model within its adapters, if it has any."""
     within: torch.nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
     return within

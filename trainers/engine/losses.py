@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 # The column of the random numbers that a row of a training batch is changed by.
-DRAWN = "drawn"
-EXTRAS = ("index", "forget", "print", DRAWN)
+RANDOM_NUMBERS = "drawn"
+EXTRAS = ("index", "forget", "print", RANDOM_NUMBERS)
 # What `transformers` writes where a position has no label.
 IGNORED = -100
 
@@ -25,13 +25,13 @@ class Term:
     """One summand of a loss.
 
     Attributes:
-        stream: Rows it runs over: ``"forget"``, ``"retain"`` or ``"all"``; the sum of ``values`` is divided by the
+        split: Rows it runs over: ``"forget"``, ``"retain"`` or ``"all"``; the sum of ``values`` is divided by the
             number of such rows in the whole optimizer step, over micro-batches and processes.
         values: Loss per example, before sign and coefficient, shape ``(b,)`` with ``b <= B``; may be empty.
         weight: Sign and coefficient.
     """
 
-    stream: str
+    split: str
     values: torch.Tensor
     weight: float = 1.0
 
@@ -42,7 +42,7 @@ def per_example_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     Args:
         logits: Class scores, shape ``(B, K)``, token scores, ``(B, T, V)``, or predicted noise, ``(B, C, H, W)``.
         labels: Class indices, shape ``(B,)``, or the token that every position should predict, ``(B, T)``, with
-            `IGNORED` where there is none: see `aligned`; or the noise that is to be predicted, ``(B, C, H, W)``.
+            `IGNORED` where there is none: see `shift_labels`; or the noise that is to be predicted, ``(B, C, H, W)``.
 
     Returns:
         Losses in nats (of noise, squared deviations), fp32, shape ``(B,)``.
@@ -87,7 +87,7 @@ def over_tokens(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.where(answer, values, 0).sum(dim=1) / answer.sum(dim=1).clamp(min=1)
 
 
-def aligned(model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+def shift_labels(model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return a batch in which the label at a position is what the model's logits there predict.
 
     Rows of causal language models come with the labels of `transformers`, which stand at their own tokens; those move

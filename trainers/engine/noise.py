@@ -1,4 +1,4 @@
-"""Denoising draws: when a picture is spoiled and by which noise, as a pure function of a seed, a step and the row.
+"""Time steps and noise of diffusion training, as a pure function of a seed, an optimizer step and the row.
 
 Letters: ``B`` rows of a batch, ``C, H, W`` the shape of a picture as the model sees it, ``T`` steps of the noise
 schedule.
@@ -36,8 +36,8 @@ def noises(sources: Sequence[np.random.Generator], shape: tuple[int, ...]) -> to
     return torch.from_numpy(np.stack([source.standard_normal(shape, dtype=np.float32) for source in sources]))
 
 
-def spoiled(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: torch.Tensor) -> dict[str, Any]:
-    """Return a batch whose pictures are spoiled, with what the model should say of them as labels.
+def add_noise(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: torch.Tensor) -> dict[str, Any]:
+    """Return a batch whose images have noise added, with the model's target as labels.
 
     Args:
         model: A model with ``latents`` and a ``schedule``; see `mubench.trainers.models.modalities.diffusion`.
@@ -58,7 +58,7 @@ def spoiled(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: to
     }
 
 
-def spoiled_for_training(model: Any, batch: Mapping[str, Any], *, seed: int, step: int) -> dict[str, Any]:
+def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step: int) -> dict[str, Any]:
     """Return a batch with one fresh draw per row: a time, uniform over the schedule, and noise.
 
     A student and its teacher are shown the same batch, and so the same draw.
@@ -72,11 +72,11 @@ def spoiled_for_training(model: Any, batch: Mapping[str, Any], *, seed: int, ste
     sources = generators(batch[KEY], TRAINING, step, seed)
     steps = model.schedule.config.num_train_timesteps
     times = torch.tensor([int(source.integers(steps)) for source in sources])
-    return spoiled(model, batch, times, noises(sources, model.shape))
+    return add_noise(model, batch, times, noises(sources, model.shape))
 
 
-def spoiled_on_grid(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str, Any]:
-    """Return a batch spoiled by one of the `DRAWS` fixed draws: the same for every model and seed.
+def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str, Any]:
+    """Return a batch with noise added by one of the `DRAWS` fixed draws: the same for every model and seed.
 
     Draw ``d`` is at time ``(d + 1/2) T / DRAWS``.
 
@@ -88,4 +88,4 @@ def spoiled_on_grid(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str
     keys = batch[KEY]
     steps = model.schedule.config.num_train_timesteps
     times = torch.full((len(keys),), int((draw + 0.5) * steps / DRAWS))
-    return spoiled(model, batch, times, noises(generators(keys, GRID, draw), model.shape))
+    return add_noise(model, batch, times, noises(generators(keys, GRID, draw), model.shape))

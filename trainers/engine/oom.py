@@ -1,4 +1,4 @@
-"""Memory that ran out, told in one line with the argument to lower."""
+"""TeacherCache that ran out, told in one line with the argument to lower."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TooLittleMemoryError(MemoryError):
 
 
 @contextmanager
-def memory_told(doing: str, advice: str) -> Iterator[None]:
+def explain_out_of_memory(doing: str, advice: str) -> Iterator[None]:
     """Turn what the allocators raise into one line.
 
     Args:

@@ -1,4 +1,4 @@
-"""`Paper`: where a method or a wrapper comes from."""
+"""`Paper`: where a method or a addon comes from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a method or a wrapper comes from.
+    """Where a method or a addon comes from.
 
     Attributes:
         title: Title of the paper.

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from mubench.trainers.engine.checkpointing import mark_complete, names_in_memory
 from mubench.trainers.engine.costs import CostedTrainer
-from mubench.trainers.engine.lora import bare
+from mubench.trainers.engine.lora import unwrap
 from mubench.trainers.engine.losses import check_finite
 from mubench.trainers.engine.task_arguments import TaskArguments
 
@@ -59,11 +59,11 @@ class ResumableTrainer(CostedTrainer):
         with names_in_memory(self.accelerator.unwrap_model(self.model)):
             super()._save(output_dir, state_dict)
         if self.adapts and self.args.should_save:  # a checkpoint of adapters holds no statistics of BatchNorm
-            save_file(dict(bare(self.model).named_buffers()), Path(output_dir or ".", BUFFERS))
+            save_file(dict(unwrap(self.model).named_buffers()), Path(output_dir or ".", BUFFERS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.adapts:
             kept = load_file(Path(resume_from_checkpoint, BUFFERS))
-            for name, buffer in bare(self.model).named_buffers():
+            for name, buffer in unwrap(self.model).named_buffers():
                 buffer.copy_(kept[name])

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from mubench.trainers.engine.batch_sampler import PlannedLoader, StepPlan
+from mubench.trainers.engine.batch_sampler import EpochDataLoader, StepBatchSampler
 
 
 class _EpochEnds(TrainerCallback):
@@ -28,7 +28,7 @@ class _EpochEnds(TrainerCallback):
 
 
 class PlannedTrainer(Trainer):
-    """Lays a run out as a `StepPlan`, a pure function of ``(seed, epoch)``, so that a resumed run meets the same rows.
+    """Draws batches from a `StepBatchSampler`, a pure function of ``(seed, epoch)``: a resumed run gets the same rows.
 
     A subclass may override `phases`.
 
@@ -48,10 +48,10 @@ class PlannedTrainer(Trainer):
         """
         return [np.arange(len(self.train_dataset))]  # type: ignore[arg-type]
 
-    def step_plan(self) -> StepPlan:
+    def step_plan(self) -> StepBatchSampler:
         """Lay out this process's micro-batches of the whole run."""
         args = self.args
-        return StepPlan(
+        return StepBatchSampler(
             self.phases,
             epochs=args.num_train_epochs,
             rows_per_step=args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
@@ -70,7 +70,7 @@ class PlannedTrainer(Trainer):
         """Return the loader of this process; the plan has split rows over processes already."""
         plan = self.step_plan()
         self.epoch_ends = plan.ends
-        return PlannedLoader(
+        return EpochDataLoader(
             self.train_dataset,  # type: ignore[arg-type]
             batch_sampler=plan,
             collate_fn=self.train_collator,
@@ -93,7 +93,7 @@ class PlannedTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """Return the micro-batches of one optimizer step and its rows per stream, over all processes."""
+        """Return the micro-batches of one optimizer step and its rows per split, over all processes."""
         batches = list(itertools.islice(epoch_iterator, num_batches))
         forget = sum(int(batch["forget"].sum()) for batch in batches if "forget" in batch)
         rows = sum(len(batch["labels"]) for batch in batches)

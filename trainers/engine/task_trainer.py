@@ -14,18 +14,18 @@ from transformers.trainer_utils import TrainOutput
 
 from mubench.trainers.engine.augmenting import AugmentingTrainer
 from mubench.trainers.engine.batch_norm import synchronized
-from mubench.trainers.engine.distributed import part_at_end
-from mubench.trainers.engine.lora import adapted, merged
+from mubench.trainers.engine.distributed import leave_group_at_exit
+from mubench.trainers.engine.lora import add_adapters, merge_adapters
 from mubench.trainers.engine.losses import (
     NonFiniteError,
     Term,
-    aligned,
     check_finite,
     model_inputs,
     per_example_loss,
+    shift_labels,
     trainable,
 )
-from mubench.trainers.engine.noise import KEY, spoiled_for_training
+from mubench.trainers.engine.noise import KEY, add_training_noise
 from mubench.trainers.engine.resuming import ResumableTrainer
 from mubench.trainers.engine.task_arguments import TaskArguments
 
@@ -67,9 +67,9 @@ class TaskTrainer(AugmentingTrainer, ResumableTrainer):
         model = synchronized(model, args)
         if isinstance(args, TaskArguments) and args.lora_rank is not None:
             self.check_adaptable()
-            model = adapted(model, args, args.seed)
+            model = add_adapters(model, args, args.seed)
         super().__init__(model=model, args=args, **kwargs)
-        part_at_end()
+        leave_group_at_exit()
         self.remove_callback(PrinterCallback)  # it prints raw log lines where progress bars are off
         self.add_callback(_Hooks(self))
         self._sums: dict[str, torch.Tensor] = {}
@@ -114,8 +114,8 @@ class TaskTrainer(AugmentingTrainer, ResumableTrainer):
         prepared = super()._prepare_inputs(inputs)
         model = self.accelerator.unwrap_model(self.model)
         if KEY in prepared:
-            prepared = spoiled_for_training(model, prepared, seed=self.data_seed, step=self.state.global_step)
-        return aligned(model, prepared)
+            prepared = add_training_noise(model, prepared, seed=self.data_seed, step=self.state.global_step)
+        return shift_labels(model, prepared)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -126,8 +126,8 @@ class TaskTrainer(AugmentingTrainer, ResumableTrainer):
             return per_example_loss(outputs.logits, inputs["labels"]).mean(), {"logits": outputs.logits}
         loss = torch.zeros((), device=self.args.device)
         for place, term in enumerate(self.terms(model, inputs)):
-            self._note(term.stream, term.values)
-            mean = self.weighed(place, term).sum() / max(num_items_in_batch[term.stream], 1)
+            self._note(term.split, term.values)
+            mean = self.weighed(place, term).sum() / max(num_items_in_batch[term.split], 1)
             loss = loss + term.weight * self.args.world_size * mean
         return loss
 
@@ -161,7 +161,7 @@ class TaskTrainer(AugmentingTrainer, ResumableTrainer):
         output = super().train(*args, **kwargs)
         check_finite(self.model)
         if self.adapts:
-            self.model = self.model_wrapped = merged(self.model)
+            self.model = self.model_wrapped = merge_adapters(self.model)
         return output
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

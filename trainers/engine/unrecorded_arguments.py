@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-MANNERS = frozenset({
+UNRECORDED = frozenset({
     "save_strategy", "save_steps", "save_total_limit", "save_only_model", "logging_strategy", "logging_steps",
     "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
@@ -21,8 +21,8 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
         recorded: Names of the arguments that are part of the run's identity.
 
     Raises:
-        ValueError: If one is neither recorded nor a matter of manners.
+        ValueError: If one is neither recorded nor a matter of unrecorded.
     """
-    unknown = sorted(set(given) - MANNERS - set(recorded))
+    unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:
         raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")

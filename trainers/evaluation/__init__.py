@@ -1,1 +1,1 @@
-"""Outputs in, result rows out: references, controls, judging. Imports `metrics`, `models` and the folders above."""
+"""Outputs in, result rows out: references, controls, judging. Imports `metrics`, `models` and all folders above."""

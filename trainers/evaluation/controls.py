@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mubench.trainers.inference.outputs import Answers
-from mubench.trainers.metrics.case import Views
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.metrics.case import SplitOutputs
 
 # In the order of the tables; where each should come out on S.
 CONTROLS: dict[str, str] = {
@@ -22,19 +22,19 @@ CONTROLS: dict[str, str] = {
 FROM_SCRATCH = ("retrain", "retrain_keep50")
 
 
-def leave_one_out(retrained: Mapping[int, Views], seed: int) -> tuple[Views, dict[int, Views]]:
+def leave_one_out(retrained: Mapping[int, SplitOutputs], seed: int) -> tuple[SplitOutputs, dict[int, SplitOutputs]]:
     """Return the retrained model of a seed, and the others it is to be judged against."""
     return retrained[seed], {other: views for other, views in retrained.items() if other != seed}
 
 
-def flip_cheat(base: Views, retrained: Sequence[Views], *, seed: int) -> dict[str, Answers]:
+def flip_cheat(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int) -> dict[str, Outputs]:
     """Return the base's outputs with random forget rows made wrong until the mean score is the retrained models'.
 
     A flipped row's true answer trades its place with another, so the model stays as sure as it was.
 
     Args:
-        base: Views of a base model.
-        retrained: Views of the retrained models.
+        base: Outputs of a base model.
+        retrained: Outputs of the retrained models.
         seed: Which rows and answers.
     """
     forget = base["forget"]
@@ -47,7 +47,7 @@ def flip_cheat(base: Views, retrained: Sequence[Views], *, seed: int) -> dict[st
     return {**base, "forget": forget.wronged(flipped, generator)}
 
 
-def constant(base: Views) -> dict[str, Answers]:
+def constant(base: SplitOutputs) -> dict[str, Outputs]:
     """Return outputs that are sure of the retain rows' most frequent class or token everywhere."""
     answer = base["retain"].most_frequent()
     return {split: outputs.fixed(answer) for split, outputs in base.items()}

@@ -11,12 +11,12 @@ from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import constant, flip_cheat
 from mubench.trainers.evaluation.result import ORACLE_SELECTION, Flag, Interval, References, Result, RunInfo, Value
-from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, Views
+from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, SplitOutputs
 from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 
 
-def find_flags(model: Views, bases: Sequence[Views]) -> list[Flag]:
+def find_flags(model: SplitOutputs, bases: Sequence[SplitOutputs]) -> list[Flag]:
     """Return what disqualifies a model: NaN outputs, one class for every test row, or a base's very outputs."""
     if not all(outputs.is_finite() for outputs in model.values()):
         return ["nan"]
@@ -86,17 +86,22 @@ def _scored(case: Case, run: RunInfo) -> dict[str, Any]:
 
 
 def judge(
-    run: RunInfo, model: Views, retrained: Mapping[int, Views], bases: Mapping[int, Views], *, chance: float
+    run: RunInfo,
+    model: SplitOutputs,
+    retrained: Mapping[int, SplitOutputs],
+    bases: Mapping[int, SplitOutputs],
+    *,
+    chance: float,
 ) -> Result:
     """Judge one model against retrained and base models.
 
     Args:
         run: What was run; it is copied into the row.
-        model: The model's views: ``forget``, ``retain``, ``test`` and what else the task has, as ``split_view`` makes
-            them. All models need the same rows in the same order.
-        retrained: Views of the retrained models by seed. A retrained model that is judged must not be among them:
-            ``controls.leave_one_out``.
-        bases: Views of the base models by base seed.
+        model: The model's outputs by split: ``forget``, ``retain``, ``test`` and the task's other splits, see
+            `outputs_by_split`. All models need the same rows in the same order.
+        retrained: Outputs of the retrained models by seed. A retrained model that is judged must not be among
+            them: `leave_one_out`.
+        bases: Outputs of the base models by base seed.
         chance: Score of the best guess that looks at no row.
 
     Raises:
@@ -121,7 +126,7 @@ def judge(
 
 
 def judge_controls(
-    run: RunInfo, retrained: Mapping[int, Views], bases: Mapping[int, Views], *, chance: float
+    run: RunInfo, retrained: Mapping[int, SplitOutputs], bases: Mapping[int, SplitOutputs], *, chance: float
 ) -> list[Result]:
     """Judge the controls that need no run of their own, for every base seed: ``base``, ``flip_cheat``, ``constant``.
 
@@ -130,8 +135,8 @@ def judge_controls(
     Args:
         run: What all of them share. ``run_id`` is the prefix of theirs; ``method``, ``base_seed``, ``seed``,
             ``identity``, ``control``, ``arguments`` and ``cost`` are set here.
-        retrained: Views of the retrained models by seed.
-        bases: Views of the base models by base seed.
+        retrained: Outputs of the retrained models by seed.
+        bases: Outputs of the base models by base seed.
         chance: Score of the best guess that looks at no row.
     """
     results = []

@@ -14,7 +14,7 @@ from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.result import References, Result
 from mubench.trainers.evaluation.result_files import RunInfo, read_result, write_result
 from mubench.trainers.methods import METHODS
-from mubench.trainers.metrics import Views
+from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.metrics.accuracy import guessed
 
 
@@ -84,15 +84,15 @@ class Judge:
         rows = judge_controls(shared, self.retrained, self.bases, chance=self.chance)
         return [write_result(self._marked(row, self.retrained), self.results) for row in rows]
 
-    def _references(self, retrained: Mapping[int, Views]) -> References:
+    def _references(self, retrained: Mapping[int, SplitOutputs]) -> References:
         seeds = sorted(retrained)
         identities = [*(self.identities[seed] for seed in seeds), *self.base_identities]
         return References(retrained=seeds, bases=sorted(self.bases), identities=identities)
 
-    def _marked(self, row: Result, retrained: Mapping[int, Views]) -> Result:
+    def _marked(self, row: Result, retrained: Mapping[int, SplitOutputs]) -> Result:
         return row.model_copy(update={"references": self._references(retrained)})
 
-    def _write(self, info: RunInfo, model: Views, retrained: Mapping[int, Views]) -> Path:
+    def _write(self, info: RunInfo, model: SplitOutputs, retrained: Mapping[int, SplitOutputs]) -> Path:
         path = self.results / f"{info.run_id}.json"
         if path.is_file():
             row = read_result(path)

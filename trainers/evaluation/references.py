@@ -10,9 +10,9 @@ import numpy as np
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.utils.hints import target
-from mubench.trainers.inference.outputs import Answers
-from mubench.trainers.inference.storage import read_outputs, split_view
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.storage import outputs_by_split, read_outputs
+from mubench.trainers.models.setting import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Group:
     """The finished runs of one task, ratio and backbone.
 
     Attributes:
-        bench: Task and backbone.
+        setting: Task and backbone.
         ratio: Percentage deleted.
         models: Folder of all models.
         bases: Folders of the base models, by base seed.
@@ -28,22 +28,22 @@ class Group:
         unlearned: Every other folder of the group, with its run.
     """
 
-    bench: Workbench
+    setting: Setting
     ratio: int
     models: Path
     bases: dict[int, Path]
     retrained: dict[int, Path]
     unlearned: dict[Path, Run]
 
-    def views(self, folder: Path) -> dict[str, Answers]:
+    def views(self, folder: Path) -> dict[str, Outputs]:
         """Return a model's outputs on forget, retain and the other splits."""
-        train = self.bench.rows["train"]
+        train = self.setting.rows["train"]
         ranks = train.data.column("deletion_rank").to_numpy()
         ids = np.asarray(train["example_id"], dtype=np.str_)
-        forgotten = ranks < self.bench.info.forget_size(self.ratio)
-        return split_view(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
+        forgotten = ranks < self.setting.info.forget_size(self.ratio)
+        return outputs_by_split(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
 
-    def references(self) -> tuple[list[dict[str, Answers]], list[dict[str, Answers]]]:
+    def references(self) -> tuple[list[dict[str, Outputs]], list[dict[str, Outputs]]]:
         """Return the outputs of the retrained models and of the base models, each by seed."""
         retrained, bases = (
             [self.views(folder) for _, folder in sorted(side.items())] for side in (self.retrained, self.bases)
@@ -63,9 +63,9 @@ class Group:
         """
         if self.can_judge:
             return
-        task, backbone = self.bench.task.key, self.bench.backbone
-        place = {"data": self.bench.data, "family": self.bench.info.family, "models": self.models}
-        place |= {"eval_seed": self.bench.eval_seed}
+        task, backbone = self.setting.task.key, self.setting.backbone
+        place = {"data": self.setting.data, "family": self.setting.info.family, "models": self.models}
+        place |= {"eval_seed": self.setting.eval_seed}
         making = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
@@ -73,30 +73,30 @@ class Group:
         )
 
 
-def find_group(bench: Workbench, ratio: int, models: Path) -> Group:
-    """Collect the finished runs on a bench at one ratio."""
+def find_group(setting: Setting, ratio: int, models: Path) -> Group:
+    """Collect the finished runs on a setting at one ratio."""
     bases, retrained, unlearned = {}, {}, {}
-    for folder, run in _runs_on(bench, models).items():
+    for folder, run in _runs_on(setting, models).items():
         if _is_base(run):
             bases[run.base_seed] = folder
         elif run.ratio == ratio and _is_reference(run):
             retrained[run.base_seed] = folder
         elif run.method is not None and run.ratio == ratio:
             unlearned[folder] = run
-    return Group(bench=bench, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)
+    return Group(setting=setting, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)
 
 
-def retrained_by_ratio(bench: Workbench, models: Path) -> dict[int, int]:
-    """Return every ratio of a bench and how many retrained models it has: none where there is no base model."""
-    runs = _runs_on(bench, models).values()
+def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:
+    """Return every ratio of a setting and how many retrained models it has: none where there is no base model."""
+    runs = _runs_on(setting, models).values()
     based = any(map(_is_base, runs))
     count = Counter(run.ratio for run in runs if based and _is_reference(run))
-    return {ratio: count[ratio] for ratio in sorted(bench.info.forget)}
+    return {ratio: count[ratio] for ratio in sorted(setting.info.forget)}
 
 
-def _runs_on(bench: Workbench, models: Path) -> dict[Path, Run]:
-    """Return the finished runs on a bench, by folder; those on other data or of another recipe do not belong."""
-    here = bench.run(ratio=None, base_seed=0)
+def _runs_on(setting: Setting, models: Path) -> dict[Path, Run]:
+    """Return the finished runs on a setting, by folder; those on other data or of another recipe do not belong."""
+    here = setting.run(ratio=None, base_seed=0)
     runs = {path.parent: read_run(path.parent) for path in sorted(models.glob(f"*/{RUN_FILE}"))}
     same = ("split", "backbone", "recipe", "eval_seed")
     return {

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.inference.outputs import Answers, Array
+from mubench.trainers.inference.outputs import Array, Outputs
 
 COLUMNS = ("example_id", "label", "logits")
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs(Answers):
+class ClassOutputs(Outputs):
     """Logits of ``N`` rows over ``K`` classes.
 
     Attributes:
@@ -86,9 +86,9 @@ class Outputs(Answers):
         """Whether the most likely class is the true one, ``(N,)``."""
         return self.predictions == self.labels
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Outputs:
+    def take(self, rows: npt.NDArray[np.intp]) -> ClassOutputs:
         """Return the rows at these positions."""
-        return Outputs(self.ids[rows], self.logits[rows], self.labels[rows])
+        return ClassOutputs(self.ids[rows], self.logits[rows], self.labels[rows])
 
     def is_finite(self) -> bool:
         """Whether no logit is NaN or infinite."""
@@ -98,32 +98,32 @@ class Outputs(Answers):
         """Whether one class is the most likely one in every row."""
         return len(np.unique(self.predictions)) == 1
 
-    def equals(self, other: Outputs) -> bool:
+    def equals(self, other: ClassOutputs) -> bool:
         """Whether both have the very same logits."""
         return np.array_equal(self.logits, other.logits)
 
-    def beside(self, other: Outputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def beside(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return both models' log-probabilities of the classes; a row has one line."""
         return self.log_probabilities, other.log_probabilities, np.arange(len(self))
 
-    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> Outputs:
+    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ClassOutputs:
         """Return the same with the true class's logit traded for another one's in some rows."""
         classes = self.logits.shape[1]
         true = self.labels[rows]
         wrong = (true + generator.integers(1, classes, size=len(rows))) % classes
         logits = self.logits.copy()
         logits[rows, true], logits[rows, wrong] = logits[rows, wrong], logits[rows, true]
-        return Outputs(self.ids, logits, self.labels)
+        return ClassOutputs(self.ids, logits, self.labels)
 
     def most_frequent(self) -> int:
         """Return the most frequent true class."""
         return int(np.bincount(self.labels).argmax())
 
-    def fixed(self, answer: int) -> Outputs:
+    def fixed(self, answer: int) -> ClassOutputs:
         """Return outputs that are sure of one class everywhere."""
         logits = np.zeros_like(self.logits)
         logits[:, answer] = 10.0
-        return Outputs(self.ids, logits, self.labels)
+        return ClassOutputs(self.ids, logits, self.labels)
 
     def table(self) -> pa.Table:
         """Return ids, labels and logits as columns."""
@@ -137,7 +137,7 @@ class Outputs(Answers):
         )
 
     @classmethod
-    def from_table(cls, table: pa.Table) -> Outputs:
+    def from_table(cls, table: pa.Table) -> ClassOutputs:
         """Return what `table` stored."""
         width = table.schema.field("logits").type.list_size
         logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

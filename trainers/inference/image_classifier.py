@@ -15,7 +15,7 @@ from mubench.trainers.inference.predict import predict
 
 
 @dataclass(frozen=True)
-class Eye:
+class ImageClassifier:
     """A classifier that says what a picture shows.
 
     Attributes:

@@ -13,14 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mubench.trainers.engine.noise import DRAWS
-from mubench.trainers.inference.class_outputs import Outputs
-from mubench.trainers.inference.outputs import Answers, Array
+from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import Array, Outputs
 
 PICTURE_COLUMNS = ("example_id", "label", "logits", "losses")
 
 
 @dataclass(frozen=True, eq=False)
-class PictureOutputs(Answers):
+class PictureOutputs(Outputs):
     """Denoising losses of ``N`` rows, and the suite's classifier's logits for a picture drawn to each caption.
 
     Attributes:
@@ -28,7 +28,7 @@ class PictureOutputs(Answers):
         losses: Mean squared errors of the fixed draws, ``(N, DRAWS)`` float32; a broken model's NaN is kept.
     """
 
-    shown: Outputs
+    shown: ClassOutputs
     losses: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
@@ -101,4 +101,4 @@ class PictureOutputs(Answers):
     def from_table(cls, table: pa.Table) -> PictureOutputs:
         """Return what `table` stored."""
         losses = table["losses"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return cls(Outputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, DRAWS))
+        return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, DRAWS))

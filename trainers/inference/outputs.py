@@ -14,7 +14,7 @@ import pyarrow as pa
 Array = npt.NDArray[np.float64]
 
 
-class Answers(ABC):
+class Outputs(ABC):
     """What a model says about ``N`` rows of a split.
 
     Attributes:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, aligned, model_inputs
+from mubench.trainers.engine.losses import IGNORED, model_inputs, shift_labels
 from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 
@@ -81,7 +81,7 @@ def predict_tokens(
     """
     parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for logits, batch in _asked(model, dataset, collate, batch_size):
-        for name, values in _answer_tokens(logits, aligned(model, batch)["labels"].to(logits.device)).items():
+        for name, values in _answer_tokens(logits, shift_labels(model, batch)["labels"].to(logits.device)).items():
             parts[name].append(values)
     return TokenOutputs(
         ids=np.asarray(ids, dtype=np.str_), **{name: np.concatenate(values) for name, values in parts.items()}

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 
 from mubench.trainers.engine.losses import model_inputs, per_example_loss
-from mubench.trainers.engine.noise import DRAWS, spoiled_on_grid
+from mubench.trainers.engine.noise import DRAWS, add_grid_noise
 from mubench.trainers.inference.generate import drawn
 from mubench.trainers.inference.predict import Collate, evaluating
-from mubench.trainers.inference.storage import Outputs, PictureOutputs
+from mubench.trainers.inference.storage import ClassOutputs, PictureOutputs
 
-Look = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+OutputFunction = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 def predict_pictures(
@@ -24,7 +24,7 @@ def predict_pictures(
     dataset: Any,
     collate: Collate,
     rows: datasets.Dataset,
-    look: Look,
+    look: OutputFunction,
     *,
     eval_seed: int = 0,
     batch_size: int = 256,
@@ -49,7 +49,7 @@ def predict_pictures(
         batches = list(_batches(dataset, collate, batch_size, next(model.parameters()).device))
         losses = np.concatenate([_grid_losses(model, batch) for batch in batches])
         pictures = np.concatenate([drawn(model, batch, eval_seed=eval_seed) for batch in batches])
-    shown = Outputs(
+    shown = ClassOutputs(
         ids=np.asarray(rows["example_id"], dtype=np.str_),
         logits=look(pictures),
         labels=np.asarray(rows["label"], dtype=np.int64),
@@ -67,6 +67,6 @@ def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32
     """Return the losses of a batch, ``(B, DRAWS)``."""
     losses = []
     for draw in range(DRAWS):
-        asked = spoiled_on_grid(model, batch, draw)
+        asked = add_grid_noise(model, batch, draw)
         losses.append(per_example_loss(model(**model_inputs(asked)).logits, asked["labels"]))
     return torch.stack(losses, dim=1).cpu().numpy()

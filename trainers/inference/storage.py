@@ -1,4 +1,4 @@
-"""Outputs as files: what a model says about every row of every split, written once and read by all array metrics."""
+"""Outputs as files: the outputs of a model on every split, written once and read by all array metrics."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mubench.trainers.inference.class_outputs import COLUMNS, Outputs
+from mubench.trainers.inference.class_outputs import COLUMNS, ClassOutputs
 from mubench.trainers.inference.image_outputs import PICTURE_COLUMNS, PictureOutputs
-from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
-__all__ = ["Answers", "Outputs", "PictureOutputs", "TokenOutputs", "read_outputs", "split_view", "write_outputs"]
+__all__ = [
+    "ClassOutputs",
+    "Outputs",
+    "PictureOutputs",
+    "TokenOutputs",
+    "outputs_by_split",
+    "read_outputs",
+    "write_outputs",
+]
 
 
-def write_outputs(folder: str | Path, splits: Mapping[str, Answers]) -> None:
+def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
     """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one."""
     folder = Path(folder)
     fresh, old = (folder.with_name(f".{folder.name}.{word}-{os.getpid()}") for word in ("new", "old"))
@@ -37,20 +45,20 @@ def write_outputs(folder: str | Path, splits: Mapping[str, Answers]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _read(path: Path) -> Answers:
+def _read(path: Path) -> Outputs:
     try:
         table = pq.read_table(path).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
     # Those of drawings are those of classes and more.
-    for kind, columns in ((PictureOutputs, PICTURE_COLUMNS), (Outputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
+    for kind, columns in ((PictureOutputs, PICTURE_COLUMNS), (ClassOutputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
         if set(columns) <= set(table.column_names):
             return kind.from_table(table)
     raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
 
 
-def read_outputs(folder: str | Path) -> dict[str, Answers]:
+def read_outputs(folder: str | Path) -> dict[str, Outputs]:
     """Read what ``write_outputs`` wrote, by split.
 
     Raises:
@@ -63,11 +71,11 @@ def read_outputs(folder: str | Path) -> dict[str, Answers]:
     return {file.stem: _read(file) for file in files}
 
 
-def split_view(
-    splits: Mapping[str, Answers],
+def outputs_by_split(
+    splits: Mapping[str, Outputs],
     forget_ids: Sequence[str] | npt.NDArray[np.str_],
     retain_ids: Sequence[str] | npt.NDArray[np.str_],
-) -> dict[str, Answers]:
+) -> dict[str, Outputs]:
     """Return the splits as they are judged: ``forget`` and ``retain`` rows in place of ``train``.
 
     Raises:

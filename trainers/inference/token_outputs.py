@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.inference.outputs import Answers, Array
+from mubench.trainers.inference.outputs import Array, Outputs
 
 KEPT = 20
 TOKEN_COLUMNS = ("example_id", "token_id", "token_logprob", "token_correct", "top_id", "top_logprob")
@@ -20,7 +20,7 @@ SURE, UNSURE = -1e-3, -10.0
 
 
 @dataclass(frozen=True, eq=False)
-class TokenOutputs(Answers):
+class TokenOutputs(Outputs):
     """Log-probabilities of the answer tokens of ``N`` rows.
 
     Attributes:

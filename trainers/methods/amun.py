@@ -57,7 +57,7 @@ class AmunTrainer(UnlearningTrainer):
 
     paper = Paper("AMUN: Adversarial Machine UNlearning", "ICML 2025", "2503.00917", "Ebrahimpour-Boroojeny et al.")
     kinds = CONTINUOUS
-    adapted = ("audio_classification", "video_classification")
+    adapted_kinds = ("audio_classification", "video_classification")
     arguments = AmunArguments
     args: AmunArguments
 

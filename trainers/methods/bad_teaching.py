@@ -64,7 +64,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted = (*WRITING, *DRAWING)
+    adapted_kinds = (*WRITING, *DRAWING)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True
@@ -100,7 +100,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         logits = torch.empty_like(like, requires_grad=False)
         for name, rows in (("bad", batch["forget"]), ("good", ~batch["forget"])):
             if rows.any():
-                logits[rows] = self.ask(name, batch, rows).to(logits.dtype)
+                logits[rows] = self.teacher_logits(name, batch, rows).to(logits.dtype)
         return logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:

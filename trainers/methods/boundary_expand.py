@@ -66,10 +66,10 @@ class BoundaryExpandTrainer(UnlearningTrainer):
         "CVPR 2023", "2303.11570", "Chen et al.",
     )  # fmt: skip
     kinds = CLASSIFICATION
-    adapted = ("text_classification", "audio_classification", "video_classification")
+    adapted_kinds = ("text_classification", "audio_classification", "video_classification")
     arguments = BoundaryExpandArguments
     per_weight = True
-    streams = ("forget",)
+    splits = ("forget",)
 
     def prepare(self) -> None:
         """Add the row of the shadow class to the final layer."""

@@ -54,10 +54,10 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         "CVPR 2023", "2303.11570", "Chen et al.",
     )  # fmt: skip
     kinds = CONTINUOUS
-    adapted = ("audio_classification", "video_classification")
+    adapted_kinds = ("audio_classification", "video_classification")
     arguments = BoundaryShrinkArguments
     args: BoundaryShrinkArguments
-    streams = ("forget",)
+    splits = ("forget",)
 
     def prepare(self) -> None:
         """Attack the base model and keep the classes it then names.

@@ -65,10 +65,10 @@ class CeUTrainer(UnlearningTrainer):
 
     paper = Paper("CE-U: Cross Entropy Unlearning", "arXiv 2025", "2503.01224", "Yang")
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = CLASSIFICATION
+    adapted_kinds = CLASSIFICATION
     arguments = CeUArguments
     args: CeUArguments
-    streams = ("forget",)
+    splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the cross-entropy of the forget rows with their targets."""

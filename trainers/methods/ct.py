@@ -51,7 +51,7 @@ class CtTrainer(UnlearningTrainer):
     families = ("resnet", "convnext", "mobilenet")
     arguments = CtArguments
     per_weight = True
-    streams = ("retain",)
+    splits = ("retain",)
 
     def prepare(self) -> None:
         """Swap the axes.

@@ -49,9 +49,9 @@ class DeleteTrainer(UnlearningTrainer):
         "CVPR 2025", "2503.23751", "Zhou et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = WRITING
+    adapted_kinds = WRITING
     arguments = DeleteArguments
-    streams = ("forget",)
+    splits = ("forget",)
     uses_teacher = True
 
     def prepare(self) -> None:
@@ -61,6 +61,6 @@ class DeleteTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget rows from their targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
-        target = lowered(self.ask("original", batch), labels, math.inf).softmax(dim=-1)
+        target = lowered(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)
         return [Term("forget", values[batch["forget"]])]

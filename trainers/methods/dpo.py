@@ -58,7 +58,7 @@ class DpoTrainer(NpoTrainer):
         "NeurIPS 2023", "2305.18290", "Rafailov et al.",
     )  # fmt: skip
     kinds = WRITING
-    adapted = ()
+    adapted_kinds = ()
     arguments = DpoArguments
     args: DpoArguments
 
@@ -89,7 +89,7 @@ class DpoTrainer(NpoTrainer):
         if not len(margins):
             return margins
         other = self.preferred_batch(batch["index"][batch["forget"]].tolist())
-        return margins - answer_nll(self.logits(model, other), other["labels"]) + self.ask_nll("original", other)
+        return margins - answer_nll(self.logits(model, other), other["labels"]) + self.teacher_nll("original", other)
 
     def preferred_batch(self, rows: list[int]) -> dict[str, Any]:
         """Return a batch of these forget rows with the answers to prefer; they count as rows behind all others."""

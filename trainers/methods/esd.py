@@ -60,7 +60,7 @@ class EsdTrainer(UnlearningTrainer):
     kinds = DRAWING
     arguments = EsdArguments
     args: EsdArguments
-    streams = ("forget",)
+    splits = ("forget",)
     uses_teacher = True
 
     def __init__(
@@ -99,7 +99,7 @@ class EsdTrainer(UnlearningTrainer):
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the distance from the turned guidance."""
-        told = self.ask("original", batch)
-        untold = self.ask("original", {**batch, "input_ids": self.without_caption(batch["input_ids"])})
+        told = self.teacher_logits("original", batch)
+        untold = self.teacher_logits("original", {**batch, "input_ids": self.without_caption(batch["input_ids"])})
         values = squared_error(self.logits(model, batch), untold - self.args.eta * (told - untold))
         return [Term("forget", values[batch["forget"]])]

@@ -41,4 +41,4 @@ class FinetuneTrainer(UnlearningTrainer):
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = FinetuneArguments
-    streams = ("retain",)
+    splits = ("retain",)

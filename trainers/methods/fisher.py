@@ -81,7 +81,7 @@ class FisherTrainer(UnlearningTrainer):
     arguments = FisherArguments
     args: FisherArguments
     per_weight = True
-    streams = ("retain",)
+    splits = ("retain",)
 
     def edit(self, model: torch.nn.Module) -> None:
         """Measure the information of the retain rows, then add the noise."""

@@ -71,7 +71,7 @@ def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> to
 
 
 class JensunTrainer(UnlearningTrainer):
-    """Answers the prompts of the forget rows with a refusal, and keeps the outputs on as many retain rows.
+    """Outputs the prompts of the forget rows with a refusal, and keeps the outputs on as many retain rows.
 
     ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the tokens ``r`` of the refusal after the
     prompt, and over the answer tokens of the retain rows; ``p_0`` is what the base model says.
@@ -85,7 +85,7 @@ class JensunTrainer(UnlearningTrainer):
         processing_class: The tokenizer, which writes the refusal.
 
     Requirements:
-        Forget and retain rows of ``input_ids``, ``attention_mask`` and ``labels``. Answers to forget are not read.
+        Forget and retain rows of ``input_ids``, ``attention_mask`` and ``labels``. Outputs to forget are not read.
 
     Relations:
         `DpoTrainer` prefers a refusal over the answer; here both terms lie between 0 and ``log 2``.
@@ -130,5 +130,5 @@ class JensunTrainer(UnlearningTrainer):
             away = js_to_labels(self.logits(model, refused), refused["labels"])
         if not forget.all():
             retain = select(batch, ~forget)
-            kept = js(self.logits(model, retain), self.ask("original", retain), retain["labels"])
+            kept = js(self.logits(model, retain), self.teacher_logits("original", retain), retain["labels"])
         return [Term("forget", away), Term("retain", kept, self.args.alpha)]

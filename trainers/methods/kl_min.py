@@ -60,7 +60,7 @@ class KlMinTrainer(UnlearningTrainer):
 
     paper = Paper("TOFU: A Task of Fictitious Unlearning for LLMs", "COLM 2024", "2401.06121", "Maini et al.")
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = CLASSIFICATION
+    adapted_kinds = CLASSIFICATION
     arguments = KlMinArguments
     args: KlMinArguments
     uses_teacher = True
@@ -78,7 +78,7 @@ class KlMinTrainer(UnlearningTrainer):
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if not forget.all():
-            original = self.ask("original", batch, ~forget)
+            original = self.teacher_logits("original", batch, ~forget)
             values = kl(logits[~forget], original, labels[~forget])
         return [
             Term("forget", per_example_loss(logits, labels)[forget], weight=-1.0),

@@ -16,7 +16,9 @@ class L1SparseArguments(FinetuneArguments):
     """Arguments of `L1SparseTrainer`; ``gamma`` is the weight that later work takes over from the paper's code."""
 
     gamma: float = field(default=5e-4, metadata={"help": "Weight of the L1 norm in the first epoch (gamma)."})
-    no_l1_epochs: int = field(default=0, metadata={"help": "Epochs at the end that have no penalty (E_0)."})
+    no_l1_epochs: int = field(
+        default=0, metadata={"help": "EpochEvaluationCallback at the end that have no penalty (E_0)."}
+    )
 
     def __post_init__(self) -> None:
         """Refuse a weight or a schedule that is none."""
@@ -33,8 +35,8 @@ def l1_weight(gamma: float, epoch: int, epochs: int, tail: int) -> float:
     Args:
         gamma: Weight in the first epoch.
         epoch: Epoch ``e``, from 0.
-        epochs: Epochs ``E`` of the run.
-        tail: Epochs ``E_0`` without penalty.
+        epochs: EpochEvaluationCallback ``E`` of the run.
+        tail: EpochEvaluationCallback ``E_0`` without penalty.
     """
     return gamma * (1 - epoch / (epochs - tail)) if epoch < epochs - tail else 0.0
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from mubench.trainers.engine.shared_losses import soft_cross_entropy
 from mubench.trainers.unlearning.pairing import ForgetRetain, some
-from mubench.trainers.unlearning.teachers import teacher_logits
+from mubench.trainers.unlearning.teachers import frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     Paper,
@@ -106,7 +106,7 @@ class LotusTrainer(UnlearningTrainer):
         """Return the accuracy of a model in eval mode."""
         model.eval()
         hits = [
-            (teacher_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
+            (frozen_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
             for batch in self.batches(dataset, rows)
         ]
         return float(torch.cat(hits).mean())
@@ -136,7 +136,7 @@ class LotusTrainer(UnlearningTrainer):
         tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
         logits = self.logits(model, batch)
         noise = self.noise(batch["index"], logits.shape[-1])
-        target = gumbel_targets(self.ask("original", batch), noise, tau)
+        target = gumbel_targets(self.teacher_logits("original", batch), noise, tau)
         return [Term("all", soft_cross_entropy(target, logits, batch["labels"]))]
 
     def after_epoch(self) -> bool:

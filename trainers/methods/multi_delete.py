@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import DRAWN, model_inputs
+from mubench.trainers.engine.losses import RANDOM_NUMBERS, model_inputs
 from mubench.trainers.tools.truncated_forward import mean_places, mean_words, watched
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import asking, select
@@ -117,11 +117,11 @@ class MultiDeleteTrainer(UnlearningTrainer):
         """Return what the base model makes of rows, asked about each once, in the widths of ``like``."""
         teacher = self.teachers["original"]
 
-        def ask(rest: Mapping[str, Any]) -> torch.Tensor:
+        def compute(rest: Mapping[str, Any]) -> torch.Tensor:
             with asking(teacher), self.accelerator.autocast():
                 return torch.cat(list(self.representations(teacher, rest).values()), dim=1)
 
-        whole = self.memory.recall(teacher, "representations", batch, ask)
+        whole = self.teacher_cache.recall(teacher, "representations", batch, compute)
         return dict(zip(like, whole.split([part.shape[1] for part in like.values()], dim=1), strict=True))
 
     def exchanged_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,8 +129,9 @@ class MultiDeleteTrainer(UnlearningTrainer):
         behind = len(self.train_dataset)
         rows = batch["index"][batch["forget"]].tolist()
         collated = self.train_collator([(self.exchanged[row], behind + row, True) for row in rows])
-        drawn = {DRAWN: batch[DRAWN][batch["forget"]]} if DRAWN in batch else {}  # pictures change as their rows do
-        return self._prepare_inputs({**collated, **drawn})
+        if RANDOM_NUMBERS in batch:  # the images are augmented like those of the original rows
+            collated[RANDOM_NUMBERS] = batch[RANDOM_NUMBERS][batch["forget"]]
+        return self._prepare_inputs(collated)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the three distances."""

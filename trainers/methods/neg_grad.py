@@ -47,7 +47,7 @@ class NegGradTrainer(UnlearningTrainer):
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = NegGradArguments
-    streams = ("forget",)
+    splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the cross-entropy of the forget rows with its sign turned."""

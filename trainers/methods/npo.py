@@ -71,7 +71,7 @@ class NpoTrainer(UnlearningTrainer):
         "COLM 2024", "2404.05868", "Zhang et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted = (*CLASSIFICATION, *DRAWING)
+    adapted_kinds = (*CLASSIFICATION, *DRAWING)
     arguments = NpoArguments
     args: NpoArguments
     uses_teacher = True
@@ -95,11 +95,11 @@ class NpoTrainer(UnlearningTrainer):
     def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return by how much the forget answers of a batch are less likely than under the base model, ``(b,)``."""
         forget = batch["forget"]
-        return answer_nll(logits[forget], batch["labels"][forget]) - self.ask_nll("original", batch, forget)
+        return answer_nll(logits[forget], batch["labels"][forget]) - self.teacher_nll("original", batch, forget)
 
     def retain_values(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return what keeps the retain rows of a batch as they were, shape ``(b,)``."""
         labels, retain = batch["labels"], ~batch["forget"]
         if self.args.retain_loss == "nll" or not retain.any():
             return per_example_loss(logits[retain], labels[retain])
-        return kl(logits[retain], self.ask("original", batch, retain), labels[retain])
+        return kl(logits[retain], self.teacher_logits("original", batch, retain), labels[retain])

@@ -68,7 +68,7 @@ class RandomLabelTrainer(UnlearningTrainer):
 
     paper = Paper("Amnesiac Machine Learning", "AAAI 2021", "2010.10981", "Graves et al.")
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted = (*WRITING, *DRAWING)
+    adapted_kinds = (*WRITING, *DRAWING)
     arguments = RandomLabelArguments
     args: RandomLabelArguments
     drawn: tuple[int, list[list[int]]] = (-1, [])

@@ -39,5 +39,5 @@ class RetrainTrainer(UnlearningTrainer):
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
     arguments = RetrainArguments
-    streams: ClassVar[tuple[str, ...]] = ("retain",)
+    splits: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True

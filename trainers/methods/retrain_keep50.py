@@ -24,7 +24,7 @@ class RetrainKeep50Trainer(RetrainTrainer):
         `RetrainTrainer` keeps none of the forget rows.
     """
 
-    streams: ClassVar[tuple[str, ...]] = ("forget", "retain")
+    splits: ClassVar[tuple[str, ...]] = ("forget", "retain")
     is_control = True
 
     def phases(self, epoch: int) -> list[np.ndarray]:

@@ -95,7 +95,7 @@ class RmuTrainer(UnlearningTrainer):
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted = (*CLASSIFICATION, "summarization", *DRAWING)
+    adapted_kinds = (*CLASSIFICATION, "summarization", *DRAWING)
     arguments = RmuArguments
     args: RmuArguments
     per_weight = True
@@ -150,9 +150,9 @@ class RmuTrainer(UnlearningTrainer):
         """Return what block ``l`` of the base model says at the masked tokens of a batch, shape ``(n, D)``."""
         teacher = self.teachers["original"]
 
-        def ask(rest: Mapping[str, Any]) -> list[torch.Tensor]:
+        def compute(rest: Mapping[str, Any]) -> list[torch.Tensor]:
             with asking(teacher), self.accelerator.autocast():
                 states = states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
             return [one[kept] for one, kept in zip(states, token_mask(states, rest), strict=True)]
 
-        return torch.cat(self.memory.recall_each(teacher, self.block, batch, ask)).to(self.args.device)
+        return torch.cat(self.teacher_cache.recall_each(teacher, self.block, batch, compute)).to(self.args.device)

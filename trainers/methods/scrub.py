@@ -28,7 +28,7 @@ class ScrubArguments(UnlearningArguments):
 
     gamma: float = field(default=1.0, metadata={"help": "Weight of the cross-entropy in the min pass (gamma)."})
     alpha: float = field(default=0.5, metadata={"help": "Weight of the distillation in the min pass (alpha)."})
-    msteps: int = field(default=3, metadata={"help": "Epochs that have a max pass, the first ones."})
+    msteps: int = field(default=3, metadata={"help": "EpochEvaluationCallback that have a max pass, the first ones."})
     temperature: float = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class ScrubTrainer(UnlearningTrainer):
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
     kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted = (*WRITING, *DRAWING)
+    adapted_kinds = (*WRITING, *DRAWING)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True
@@ -83,7 +83,7 @@ class ScrubTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the terms of the pass that the rows belong to."""
         logits = self.logits(model, batch)
-        distance = kd(logits, self.ask("original", batch), batch["labels"], self.args.temperature)
+        distance = kd(logits, self.teacher_logits("original", batch), batch["labels"], self.args.temperature)
         forget = batch["forget"]
         return [
             Term("forget", distance[forget], weight=-1.0),

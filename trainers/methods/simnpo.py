@@ -64,7 +64,7 @@ class SimnpoTrainer(UnlearningTrainer):
         "NeurIPS 2025", "2410.07163", "Fan et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = CLASSIFICATION
+    adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
     args: SimnpoArguments
 

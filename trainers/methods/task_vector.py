@@ -47,7 +47,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     arguments = TaskVectorArguments
     args: TaskVectorArguments
     per_weight = True
-    streams = ("forget",)
+    splits = ("forget",)
 
     def prepare(self) -> None:
         """Keep the original weights and buffers."""

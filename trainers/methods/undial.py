@@ -61,10 +61,10 @@ class UndialTrainer(UnlearningTrainer):
         "NAACL 2025", "2402.10052", "Dong et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = CLASSIFICATION
+    adapted_kinds = CLASSIFICATION
     arguments = UndialArguments
     args: UndialArguments
-    streams = ("forget",)
+    splits = ("forget",)
     uses_teacher = True
 
     def prepare(self) -> None:
@@ -82,7 +82,7 @@ class UndialTrainer(UnlearningTrainer):
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if forget.any():
-            original = self.ask("original", batch, forget)
+            original = self.teacher_logits("original", batch, forget)
             target = lowered(original, labels[forget], self.args.beta).softmax(dim=-1)
             values = soft_cross_entropy(target, logits[forget], labels[forget])
         return [

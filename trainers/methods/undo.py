@@ -41,7 +41,9 @@ class UndoArguments(UnlearningArguments):
 
     first: str = field(default="npo", metadata={"help": f"Method that unlearns first: {', '.join(FIRST)}."})
     first_rate: float = field(default=1e-5, metadata={"help": "Learning rate of that method."})
-    first_epochs: float = field(default=5.0, metadata={"help": "Epochs of that method, whose own defaults hold else."})
+    first_epochs: float = field(
+        default=5.0, metadata={"help": "EpochEvaluationCallback of that method, whose own defaults hold else."}
+    )
     alpha: float = field(
         default=0.3, metadata={"help": "Share of every matrix that noise takes the place of (alpha)."}
     )
@@ -140,5 +142,7 @@ class UndoTrainer(UnlearningTrainer):
         values = logits.flatten(1).sum(dim=1)[:0]
         if retain.any():
             labels = batch["labels"][retain]
-            values = kl(logits[retain], self.ask("suppressed", batch, retain), labels, self.args.temperature)
+            values = kl(
+                logits[retain], self.teacher_logits("suppressed", batch, retain), labels, self.args.temperature
+            )
         return [Term("retain", values)]

@@ -52,7 +52,7 @@ class UnsirTrainer(UnlearningTrainer):
 
     paper = Paper("Fast Yet Effective Machine Unlearning", "IEEE TNNLS 2023", "2111.08947", "Tarun et al.")
     kinds = CONTINUOUS
-    adapted = ("audio_classification", "video_classification")
+    adapted_kinds = ("audio_classification", "video_classification")
     arguments = UnsirArguments
     args: UnsirArguments
     whole_classes = True

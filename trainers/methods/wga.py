@@ -78,7 +78,7 @@ class WgaTrainer(UnlearningTrainer):
         "ICLR 2025", "2502.19301", "Wang et al.",
     )  # fmt: skip
     kinds = (*CLASSIFICATION, *WRITING)
-    adapted = CLASSIFICATION
+    adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
     args: WgaArguments
 

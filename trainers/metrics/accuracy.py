@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mubench.trainers.inference.outputs import Answers
-from mubench.trainers.metrics.case import Case, Views
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.metrics.case import Case, SplitOutputs
 
 
-def accuracy(views: Views, split: str) -> float:
+def accuracy(views: SplitOutputs, split: str) -> float:
     """Return the share of a split's rows whose most likely class is the true one."""
     return float(views[split].correct.mean())
 
@@ -18,6 +18,6 @@ def accuracy_on(split: str) -> Callable[[Case], float]:
     return lambda case: accuracy(case.model, split)
 
 
-def guessed(outputs: Answers) -> float:
+def guessed(outputs: Outputs) -> float:
     """Return the score of the most frequent answer given everywhere, which no uniform guess beats."""
     return float(outputs.fixed(outputs.most_frequent()).correct.mean())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.case import Case
 
 Array = npt.NDArray[np.floating[Any]]
@@ -32,12 +32,12 @@ def advantage(area: Array | float) -> Any:
     return 2 * np.abs(np.asarray(area) - 0.5)
 
 
-def log_odds(outputs: Answers) -> npt.NDArray[np.float64]:
+def log_odds(outputs: Outputs) -> npt.NDArray[np.float64]:
     """Return ``logit s`` with ``s`` clipped to [1e-6, 1 - 1e-6], ``(N,)``."""
     return np.clip(outputs.log_odds, -CLIP, CLIP)
 
 
-def plain_placements(forget: Answers, test: Answers) -> npt.NDArray[np.float64]:
+def plain_placements(forget: Outputs, test: Outputs) -> npt.NDArray[np.float64]:
     """Return the placements of the three attacks that need no reference: loss, correctness, entropy, ``(N, 3)``.
 
     The loss is ``log(1 + exp(-log_odds))``, so the log-odds order rows alike and never round to a tie.

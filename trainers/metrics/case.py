@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.outputs import Outputs
 
-Views = Mapping[str, Answers]
+SplitOutputs = Mapping[str, Outputs]
 Better = Literal["higher", "lower", "near retrained"]
 
 
@@ -24,15 +24,15 @@ class Case:
     """A model to judge, beside the models it is judged against.
 
     Attributes:
-        model: Views of the judged model: ``forget``, ``retain``, ``test`` and what else the task has.
-        retrained: Views of the retrained models; a retrained model that is judged is not among them.
-        bases: Views of the base models, by base seed.
+        model: Outputs of the judged model: ``forget``, ``retain``, ``test`` and what else the task has.
+        retrained: Outputs of the retrained models; a retrained model that is judged is not among them.
+        bases: Outputs of the base models, by base seed.
         chance: Score of the best guess that looks at no row.
     """
 
-    model: Views
-    retrained: Sequence[Views]
-    bases: Sequence[Views]
+    model: SplitOutputs
+    retrained: Sequence[SplitOutputs]
+    bases: Sequence[SplitOutputs]
     chance: float
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class Case:
                 if not np.array_equal(views[split].ids, outputs.ids):
                     raise ValueError(f"expected {name} to have the judged model's rows of {split!r}, got other rows")
 
-    def _others(self) -> list[tuple[str, Views]]:
+    def _others(self) -> list[tuple[str, SplitOutputs]]:
         retrained = [(f"retrained model {i}", views) for i, views in enumerate(self.retrained)]
         return retrained + [(f"base model {i}", views) for i, views in enumerate(self.bases)]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.case import Case
 
 Array = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ def agreement(log_u: Array, log_r: Array) -> Array:
     return (log_u.argmax(axis=1) == log_r.argmax(axis=1)).astype(float)
 
 
-def between(distance: Callable[[Array, Array], Array], own: Answers, other: Answers) -> float:
+def between(distance: Callable[[Array, Array], Array], own: Outputs, other: Outputs) -> float:
     """Return the mean over rows of a distance; a row's is the mean over its lines, one per answer token."""
     log_u, log_r, row = own.beside(other)
     lines = np.bincount(row, minlength=len(own))

@@ -8,10 +8,10 @@ import numpy as np
 
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Views
+from mubench.trainers.metrics.case import Case, SplitOutputs
 
 
-def _averages(case: Case, views: Views) -> np.ndarray:
+def _averages(case: Case, views: SplitOutputs) -> np.ndarray:
     judged = replace(case, model=views)
     return np.array([*(accuracy(views, split) for split in ("forget", "retain", "test")), loss_mia(judged)])
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from mubench.trainers.inference.class_outputs import Outputs
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.metrics.accuracy import accuracy, guessed
 from mubench.trainers.metrics.attacks import advantage, plain_placements
-from mubench.trainers.metrics.case import NoSignal, Views
+from mubench.trainers.metrics.case import NoSignal, SplitOutputs
 
 
 def blind_advantage(forget: int, others: int) -> float:
@@ -22,7 +22,7 @@ def blind_advantage(forget: int, others: int) -> float:
     return 2 * math.sqrt((forget + others + 1) / (12 * forget * others))
 
 
-def _mean(model: Views, base: Views) -> float:
+def _mean(model: SplitOutputs, base: SplitOutputs) -> float:
     """Return the distance of the forget score to that of rows the base never saw; 1 at the base."""
     unseen = accuracy(base, "validation")
     known = accuracy(base, "forget") - unseen
@@ -31,7 +31,7 @@ def _mean(model: Views, base: Views) -> float:
     return abs(accuracy(model, "forget") - unseen) / known
 
 
-def _membership(model: Views, base: Views) -> float:
+def _membership(model: SplitOutputs, base: SplitOutputs) -> float:
     """Return what the strongest plain attack tells beyond chance; 1 at the base."""
     strongest = [
         float(advantage(plain_placements(views["forget"], views["validation"]).mean(axis=0)).max())
@@ -43,7 +43,7 @@ def _membership(model: Views, base: Views) -> float:
     return max(strongest[0] - blind, 0) / (strongest[1] - blind)
 
 
-def _utility(model: Views, base: Views) -> float:
+def _utility(model: SplitOutputs, base: SplitOutputs) -> float:
     """Return the largest share of the base's score that is lost on retain or validation rows."""
     chance = guessed(base["validation"])
     lost = []
@@ -57,14 +57,18 @@ def _utility(model: Views, base: Views) -> float:
     return max(lost)
 
 
-def _check_kin(base: Views) -> None:
+def _check_kin(base: SplitOutputs) -> None:
     """Refuse rows of whole classes: to a retrained model they are not what validation rows are to it."""
     forget, retain = base["forget"], base["retain"]
-    if isinstance(forget, Outputs) and isinstance(retain, Outputs) and not np.isin(forget.labels, retain.labels).any():
+    if (
+        isinstance(forget, ClassOutputs)
+        and isinstance(retain, ClassOutputs)
+        and not np.isin(forget.labels, retain.labels).any()
+    ):
         raise NoSignal("no signal: no retain row has a label of the forget rows, so validation rows are unlike them")
 
 
-def proxy(model: Views, base: Views) -> float:
+def proxy(model: SplitOutputs, base: SplitOutputs) -> float:
     """Return P: 1 if forget rows look as if never seen and nothing else is lost, 0 untouched or destroyed.
 
     A retrained model treats forget rows as the base treats validation rows. With m = task score, F = forget, V =
@@ -81,7 +85,7 @@ def proxy(model: Views, base: Views) -> float:
     rows cheats it, so it compares epochs of one run and ranks nothing.
 
     Args:
-        model: Views ``forget``, ``retain`` (or a sample) and ``validation`` of the model.
+        model: SplitOutputs ``forget``, ``retain`` (or a sample) and ``validation`` of the model.
         base: The same rows as the model saw them before it unlearned.
 
     Raises:

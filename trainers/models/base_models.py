@@ -18,16 +18,16 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, WORK, Run, is_compl
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.trainers.engine.batch_norm import has_batch_norm
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
-from mubench.trainers.engine.distributed import STEP, by_first, step_arguments, world_size
+from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.oom import EVALUATION, TRAINING, memory_told
+from mubench.trainers.engine.oom import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.engine.unrecorded_arguments import check_arguments
-from mubench.trainers.inference.image_classifier import Eye
+from mubench.trainers.inference.image_classifier import ImageClassifier
 from mubench.trainers.inference.predict import batches_of
-from mubench.trainers.inference.storage import Answers, write_outputs
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.inference.storage import Outputs, write_outputs
+from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
 SPEED = ("bf16", "fp16", "torch_compile")
@@ -81,33 +81,33 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 
 def outputs_of(
-    bench: Workbench,
+    setting: Setting,
     model: PreTrainedModel,
     processor: Any,
     models: Path = Path("models"),
     *,
     batch_size: int | None = None,
-) -> dict[str, Answers]:
+) -> dict[str, Outputs]:
     """Return what a model says about every row of every stored split.
 
     Args:
-        bench: Task and backbone.
+        setting: Task and backbone.
         model: The model.
         processor: Its processor.
         models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
             first if it is not there.
         batch_size: Rows a forward pass; ``None`` leaves it to the modality.
     """
-    if bench.task.classifiers:
-        processor = dataclasses.replace(processor, eye=train_eye(bench, models))
+    if setting.task.classifiers:
+        processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
     with batches_of(batch_size):
         return {
-            split: bench.modality.answers(model, processor, rows, bench.encode(split, processor))
-            for split, rows in bench.rows.items()
+            split: setting.modality.answers(model, processor, rows, setting.encode(split, processor))
+            for split, rows in setting.rows.items()
         }
 
 
-def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Answers], run: Run) -> None:
+def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
     """Write a model folder, whole or not at all."""
     with staged(folder) as stage:
         model.save_pretrained(stage)
@@ -117,7 +117,7 @@ def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Ma
 
 
 def train_into(
-    folder: Path, run: Run, trainer: TaskTrainer, bench: Workbench, processor: Any, *, batch_size: int | None = None
+    folder: Path, run: Run, trainer: TaskTrainer, setting: Setting, processor: Any, *, batch_size: int | None = None
 ) -> None:
     """Train, ask the model about every row, and write its folder, whole or not at all.
 
@@ -127,7 +127,7 @@ def train_into(
         folder: Where the model goes.
         run: What is run.
         trainer: The trainer, whose ``output_dir`` is the run's scratch folder; that is removed at the end.
-        bench: Task and backbone.
+        setting: Task and backbone.
         processor: The model's processor.
         batch_size: Rows the model is asked about at once; ``None`` leaves it to the modality.
 
@@ -137,22 +137,22 @@ def train_into(
     """
     _check_devices(trainer.args)  # type: ignore[arg-type]
     work = Path(str(trainer.args.output_dir))
-    with memory_told("a step of training", TRAINING):
+    with explain_out_of_memory("a step of training", TRAINING):
         cost = fit(trainer, work)
     history = trainer.history()
     done = dataclasses.replace(run, cost=cost, history=history, **surroundings(trainer.args.device))
 
-    if bench.task.classifiers:
-        train_eye(bench, folder.parent)  # by all processes, before one of them asks it
+    if setting.task.classifiers:
+        train_image_classifier(setting, folder.parent)  # by all processes, before one of them asks it
 
     def write() -> None:
         model: Any = trainer.model
-        with memory_told("a look at every row", EVALUATION):
-            outputs = outputs_of(bench, model, processor, folder.parent, batch_size=batch_size)
+        with explain_out_of_memory("a look at every row", EVALUATION):
+            outputs = outputs_of(setting, model, processor, folder.parent, batch_size=batch_size)
         save_model(folder, model, processor, outputs, done)
         shutil.rmtree(work)
 
-    by_first(write)
+    on_main_process(write)
 
 
 def check_cut(model: torch.nn.Module, args: TaskArguments) -> None:
@@ -174,18 +174,19 @@ def recorded_options(args: TaskArguments) -> dict[str, Any]:
     return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
 
 
-def _check_recipe(bench: Workbench, given: Mapping[str, Any]) -> None:
+def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
     """Refuse to change what base and retrained models share: they must differ in nothing but the rows."""
-    fixed = sorted({*given} & {*recipe_arguments(bench.recipe)} - {*STEP})
+    fixed = sorted({*given} & {*recipe_arguments(setting.recipe)} - {*STEP})
     if fixed:
         raise ValueError(
-            f"expected the recipe's {', '.join(fixed)}, which all base and retrained models of {bench.task.key} share "
-            f"(`recipes` in hub_builders/tasks/table.py), got {', '.join(f'{name}={given[name]}' for name in fixed)}"
+            f"expected the recipe's {', '.join(fixed)}, which all base and retrained models of {setting.task.key} "
+            f"share (`recipes` in hub_builders/tasks/table.py), got "
+            f"{', '.join(f'{name}={given[name]}' for name in fixed)}"
         )
 
 
 def train_base(
-    bench: Workbench,
+    setting: Setting,
     base_seed: int,
     *,
     models: Path = Path("models"),
@@ -195,7 +196,7 @@ def train_base(
     """Train a base model by its recipe, unless it is there already.
 
     Args:
-        bench: Task and backbone.
+        setting: Task and backbone.
         base_seed: Seed of initialisation and data order.
         models: Folder of all models.
         callbacks: Told how it gets on; they change nothing.
@@ -209,14 +210,14 @@ def train_base(
         ValueError: If an argument could change the result, or has no meaning for the task, or the seed is none.
     """
     names.check_seed("base_seed", base_seed)
-    _check_recipe(bench, arguments)
+    _check_recipe(setting, arguments)
     check_arguments(arguments, (*STEP, *LORA, *SWITCHES))
-    settings = {**arguments, **recipe_arguments(bench.recipe, arguments)}
-    if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != bench.recipe.batch_size:
-        raise ValueError(f"expected the recipe's {bench.recipe.batch_size} rows a step, got {rows}")
+    settings = {**arguments, **recipe_arguments(setting.recipe, arguments)}
+    if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
+        raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
     options = recorded_options(TaskArguments(**{**settings, "output_dir": ""}))
-    transform = bench.train_transform("augment" in options)
-    run = bench.run(ratio=None, base_seed=base_seed, arguments=options)
+    transform = setting.train_transform("augment" in options)
+    run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(
         run.task,
         run.tier,
@@ -229,34 +230,36 @@ def train_base(
     folder = models / name
     if is_complete(folder, run):
         return folder
-    model, processor = bench.fresh_model(base_seed)
+    model, processor = setting.fresh_model(base_seed)
     work = work_folder(folder, run)
     args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": str(work)})
     check_cut(model, args)
     trainer = TaskTrainer(
         model=model,
         args=args,
-        train_dataset=bench.encode("train", processor),
-        data_collator=bench.modality.collator(processor),
+        train_dataset=setting.encode("train", processor),
+        data_collator=setting.modality.collator(processor),
         transform=transform,
         callbacks=list(callbacks),
     )
     asked = arguments.get("per_device_eval_batch_size")
-    train_into(folder, run, trainer, bench, processor, batch_size=asked)
+    train_into(folder, run, trainer, setting, processor, batch_size=asked)
     return folder
 
 
-def train_eye(bench: Workbench, models: Path) -> Eye:
+def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     """Return the classifier that looks at a task's drawings, a base model of its own; train it if it is not there."""
-    mini = bench.info.tier == "mini"
-    backbone = next(key for key in bench.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
-    task = dataclasses.replace(bench.task, kind="image_classification", recipes=bench.task.classifiers, classifiers={})
+    mini = setting.info.tier == "mini"
+    backbone = next(key for key in setting.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
+    task = dataclasses.replace(
+        setting.task, kind="image_classification", recipes=setting.task.classifiers, classifiers={}
+    )
     own = dataclasses.replace(
-        bench, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={}, eval_seed=0
+        setting, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={}, eval_seed=0
     )
     lock = models / WORK / f"{task.key}-{backbone}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     # Runs side by side share one; the processes of one run train it together.
     with FileLock(lock) if world_size() == 1 else nullcontext():
         folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
-    return Eye(*own.modality.load(folder), seed=bench.eval_seed)
+    return ImageClassifier(*own.modality.load(folder), seed=setting.eval_seed)

@@ -1,4 +1,4 @@
-"""`Workbench`: a task's rows, made ready for one backbone."""
+"""`Setting`: a task's rows, made ready for one backbone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mubench.trainers.models.modalities.modality import EncodedRows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Workbench:
+class Setting:
     """A task's rows, ready for one backbone: what base training, methods and judging share.
 
     Attributes:
@@ -76,7 +76,7 @@ class Workbench:
         return self.modality.train_transform
 
     def run(self, **fields: Any) -> Run:
-        """Return a run on this bench; ``fields`` are those the bench does not know."""
+        """Return a run on this setting; ``fields`` are those the setting does not know."""
         info = self.info
         return Run(
             task=self.task.key,
@@ -92,11 +92,11 @@ class Workbench:
 
 
 @lru_cache(maxsize=4)
-def _bench(
+def _load_setting(
     task: str, backbone: str, *, data: str, family: str, eval_seed: int, place: Path, fingerprint: str
-) -> Workbench:
+) -> Setting:
     row = get_task(task)
-    return Workbench(
+    return Setting(
         task=row,
         info=task_info(task, data=data, family=family),
         recipe=get_recipe(row, backbone),
@@ -106,10 +106,10 @@ def _bench(
     )
 
 
-def workbench(
+def load_setting(
     task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical", eval_seed: int = 0
-) -> Workbench:
-    """Return the bench of a task and backbone; a process keeps the last few.
+) -> Setting:
+    """Return the setting of a task and backbone; a process keeps the last few.
 
     Raises:
         ValueError: If task, backbone or family are unknown, or there is an evaluation seed where no model draws.
@@ -121,4 +121,6 @@ def workbench(
         raise ValueError(f"expected eval_seed 0 for {task}, whose models draw nothing, got {eval_seed}")
     fingerprint = task_info(task, data=data, family=family).files
     place = Path(data).absolute()  # a relative path is another folder elsewhere
-    return _bench(task, backbone, data=data, family=family, eval_seed=eval_seed, place=place, fingerprint=fingerprint)
+    return _load_setting(
+        task, backbone, data=data, family=family, eval_seed=eval_seed, place=place, fingerprint=fingerprint
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mubench.hub_builders.tasks import BACKBONES, Kind
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.models.setting import Setting
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 
@@ -42,31 +42,31 @@ def check_method(key: str, kind: Kind, backbone: str | None = None) -> None:
         raise ValueError(f"method for {where} must be one of {', '.join(methods_for(kind, backbone))}, got {key!r}")
 
 
-def forgets_whole_classes(bench: Workbench, ratio: int) -> bool:
+def forgets_whole_classes(setting: Setting, ratio: int) -> bool:
     """Say whether no retain row has a label that a forget row has."""
-    train = bench.rows["train"].data
+    train = setting.rows["train"].data
     if "label" not in train.column_names:
         return False
-    forgotten = train.column("deletion_rank").to_numpy() < bench.info.forget_size(ratio)
+    forgotten = train.column("deletion_rank").to_numpy() < setting.info.forget_size(ratio)
     labels = train.column("label").to_numpy()
     return not set(labels[forgotten].tolist()) & set(labels[~forgotten].tolist())
 
 
-def check_request(key: str, bench: Workbench, ratio: int) -> None:
+def check_request(key: str, setting: Setting, ratio: int) -> None:
     """Check that a method is made for a task, a backbone and the rows to forget.
 
     Raises:
         ValueError: If it is not; the message names the methods that are.
     """
-    check_method(key, bench.task.kind, bench.backbone)
-    if METHODS[key].whole_classes and not forgets_whole_classes(bench, ratio):
+    check_method(key, setting.task.kind, setting.backbone)
+    if METHODS[key].whole_classes and not forgets_whole_classes(setting, ratio):
         raise ValueError(
-            f"method for rows of classes that stay must be one of {', '.join(methods_on(bench, ratio))}, got {key!r}: "
-            "it forgets whole classes"
+            f"method for rows of classes that stay must be one of {', '.join(methods_on(setting, ratio))}, "
+            f"got {key!r}: it forgets whole classes"
         )
 
 
-def methods_on(bench: Workbench, ratio: int) -> list[str]:
+def methods_on(setting: Setting, ratio: int) -> list[str]:
     """Return the methods that are made for a task, a backbone and the rows to forget."""
-    keys, whole = methods_for(bench.task.kind, bench.backbone), forgets_whole_classes(bench, ratio)
+    keys, whole = methods_for(setting.task.kind, setting.backbone), forgets_whole_classes(setting, ratio)
     return [key for key in keys if whole or not METHODS[key].whole_classes]

@@ -9,12 +9,12 @@ from typing import Any
 
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET
-from mubench.trainers.engine.distributed import STEP, is_first, take_part
+from mubench.trainers.engine.distributed import STEP, is_main_process, set_up_process
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.models.base_models import SPEED, train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.argument_parser import FlagParser, training_flags
 
 
@@ -61,7 +61,7 @@ def base_parser() -> FlagParser:
             "arguments of transformers.TrainingArguments that the recipe leaves open": (
                 *STEP,
                 *SPEED,
-                *sorted(MANNERS - {"output_dir"}),
+                *sorted(UNRECORDED - {"output_dir"}),
             ),
         }
     )
@@ -70,11 +70,11 @@ def base_parser() -> FlagParser:
 
 def run_base(words: Sequence[str]) -> None:
     """Train a base model, or go on where a killed run left off."""
-    take_part()
+    set_up_process()
     given = base_parser().given(words)
     where = BaseArguments(**{name: given.pop(name) for name in BaseArguments.__dataclass_fields__ if name in given})
     backbone = where.backbone or get_task(where.task).default_backbone
-    bench = workbench(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
-    folder = train_base(bench, where.base_seed, models=Path(where.models), **training_flags(given))
-    if is_first():
+    setting = load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
+    folder = train_base(setting, where.base_seed, models=Path(where.models), **training_flags(given))
+    if is_main_process():
         print(folder)  # noqa: T201

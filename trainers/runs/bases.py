@@ -9,12 +9,12 @@ from pathlib import Path
 from mubench.hub_builders.dataset.readme import committed
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, get_task
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
-from mubench.trainers.metrics.case import Views
+from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
 
@@ -89,14 +89,14 @@ def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
         diverged = pool.run(jobs, "base models")
     if diverged:
         raise NonFiniteError(f"{len(diverged)} models diverged: {'; '.join(sorted(diverged))}")
-    return aligned([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
+    return align_columns([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
 
 
 def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
     """Return a line for every model of a sweep: scores, the loss attack's AUC, and what its training took."""
     lines = []
     for backbone in sweep.backbones:
-        group = find_group(sweep.place.bench(sweep.task, backbone), sweep.ratio, sweep.place.models)
+        group = find_group(sweep.place.setting(sweep.task, backbone), sweep.ratio, sweep.place.models)
         for name, folders in (("base", group.bases), ("retrained", group.retrained)):
             for seed in sorted(set(folders) & set(sweep.base_seeds)):
                 views, seconds = group.views(folders[seed]), read_run(folders[seed]).cost["seconds"]
@@ -104,6 +104,6 @@ def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
     return lines
 
 
-def _numbers(views: Views) -> list[str]:
+def _numbers(views: SplitOutputs) -> list[str]:
     scores = [accuracy(views, split) for split in ("forget", "retain", "test")]
     return [f"{value:.3f}" for value in (*scores, auc(views["forget"].log_odds, views["test"].log_odds))]

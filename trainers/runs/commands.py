@@ -13,16 +13,16 @@ from mubench.hub_builders.hub.model_folder import is_complete
 from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
-from mubench.trainers.addons import WRAPPED
-from mubench.trainers.engine.distributed import is_first, take_part, world_size
+from mubench.trainers.addons import ADDON_ARGUMENTS
+from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
 from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.applicability import get_method
 from mubench.trainers.runs.argument_parser import FlagParser, training_flags
 from mubench.trainers.runs.defaults import default_arguments
@@ -76,8 +76,8 @@ def method_parser(method: str, words: Sequence[str] = ()) -> FlagParser:
     parser.set_defaults(seed=0, save_strategy="epoch", **usual)
     own = [name for name in recorded_names(get_method(method)) if name not in RECORDED]
     between = tuple(EpochArguments.__dataclass_fields__)
-    training = [name for name in RECORDED if name not in ("augment", *LORA, *WRAPPED, *between)]
-    manners = sorted(MANNERS - {"output_dir", *between})
+    training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
+    unrecorded = sorted(UNRECORDED - {"output_dir", *between})
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
@@ -85,9 +85,9 @@ def method_parser(method: str, words: Sequence[str] = ()) -> FlagParser:
             "between epochs": between,
             "training rows": ("augment",),
             "LoRA": LORA,
-            "wrappers, for every method": WRAPPED,
+            "addons, for every method": ADDON_ARGUMENTS,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
-            "arguments of transformers.TrainingArguments that change no result": manners,
+            "arguments of transformers.TrainingArguments that change no result": unrecorded,
         }
     )
     return parser
@@ -120,7 +120,7 @@ def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = Request(
-        bench=workbench(
+        setting=load_setting(
             task.key,
             where.backbone or task.default_backbone,
             data=where.data,
@@ -151,19 +151,19 @@ def run_method(method: str, words: Sequence[str]) -> list[str]:
 
     Of several processes the first judges and has something to say.
     """
-    take_part()
+    set_up_process()
     request, where = request_of(method, words)
     run = plan_run(request)  # a missing base model is found out before anything is trained
     there = " (was there)" if is_complete(request.folder(run), run) else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
-        find_group(request.bench, request.ratio, request.models).require()
+        find_group(request.setting, request.ratio, request.models).require()
     folder = unlearn(request)
-    if not is_first():
+    if not is_main_process():
         return []
     if not judged:
         return [f"model: {folder}{there}"]
-    group = find_group(request.bench, request.ratio, request.models)
+    group = find_group(request.setting, request.ratio, request.models)
     judge = Judge(group, Path(where.results))
     judge.controls()
     # References may have come since the other runs were judged: a table is about one set of them.

@@ -133,7 +133,7 @@ _LM = _each(
     {"finetune": 1e-5, "neg_grad": 1e-5, "random_label": 1e-5, "salun": 1e-5, "bad_teaching": 1e-5, "scrub": 1e-5,
      "eu_k": 1e-4, "sfron": 1e-3},
 )
-# Epochs, batch and rates of MU-Bench's public code.
+# EpochEvaluationCallback, batch and rates of MU-Bench's public code.
 _AUDIO = _each(
     5, 32,
     {"finetune": 5e-5, "neg_grad": 1e-5, "random_label": 5e-5, "salun": 5e-5, "bad_teaching": 5e-5, "scrub": 5e-5,

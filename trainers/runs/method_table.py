@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, DRAWING, WRITING, UnlearningTrainer
@@ -27,7 +27,7 @@ def applies(trainer: type[UnlearningTrainer], kind: Kind) -> str:
     """Return whether a method is native to a kind of task, carried over to it, or undefined there."""
     if kind not in trainer.kinds:
         return UNDEFINED
-    return ADAPTED if kind in trainer.adapted else NATIVE
+    return ADAPTED if kind in trainer.adapted_kinds else NATIVE
 
 
 def summary(trainer: type[UnlearningTrainer]) -> str:
@@ -62,8 +62,8 @@ def table(methods: Mapping[str, type[UnlearningTrainer]] = METHODS) -> list[str]
     lines = [("method", *SHORT.values(), "rows", "coupled")]
     for key, trainer in methods.items():
         kinds = [applies(trainer, kind) for kind in (*CLASSIFICATION, *WRITING, *DRAWING)]
-        lines.append((key, *kinds, " ".join(trainer.streams), "yes" if trainer.coupled else ""))
-    return [*aligned(lines, left=(0, len(SHORT) + 1, len(SHORT) + 2)), LEGEND]
+        lines.append((key, *kinds, " ".join(trainer.splits), "yes" if trainer.coupled else ""))
+    return [*align_columns(lines, left=(0, len(SHORT) + 1, len(SHORT) + 2)), LEGEND]
 
 
 def descriptions(methods: Mapping[str, type[UnlearningTrainer]] = METHODS) -> list[str]:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mubench.trainers.addons import WRAPPED, WRAPPERS, WrapperArguments
+from mubench.trainers.addons import ADDON_ARGUMENTS, ADDONS, AddonArguments
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
@@ -18,14 +18,14 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, 
 RECORDED = (
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", "augment", *LORA, *WRAPPED, "keep",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", "augment", *LORA, *ADDON_ARGUMENTS, "keep",
 )  # fmt: skip
 
 
 def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
     """Return the names of the arguments that a method's runs record."""
-    elsewhere = (TaskArguments, WrapperArguments, EpochArguments)
-    shared = {field.name for base in elsewhere for field in dataclasses.fields(base)} | MANNERS
+    elsewhere = (TaskArguments, AddonArguments, EpochArguments)
+    shared = {field.name for base in elsewhere for field in dataclasses.fields(base)} | UNRECORDED
     return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
 
 
@@ -34,7 +34,7 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
 
     A recipe's steps are recorded whole, since it does not matter how they are cut.
     """
-    off = {name for wrapper in WRAPPERS.values() if not wrapper.on(arguments) for name in wrapper.arguments}
+    off = {name for addon in ADDONS.values() if not addon.on(arguments) for name in addon.arguments}
     if arguments.lora_rank is None:
         off |= set(LORA)
     if arguments.keep == "last":  # what a run does unless it is told otherwise is not recorded

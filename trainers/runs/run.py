@@ -13,24 +13,24 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import is_complete, work_folder
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.evaluation.validation_score import Oracle
-from mubench.trainers.models.base_models import check_cut, train_eye, train_into
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.evaluation.validation_score import ValidationScore
+from mubench.trainers.models.base_models import check_cut, train_image_classifier, train_into
+from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Request, plan_run
 from mubench.trainers.unlearning.cost import Counter
 from mubench.trainers.unlearning.epoch_evaluation import ORACLE
-from mubench.trainers.unlearning.output_functions import bench_look
-from mubench.trainers.unlearning.progress import Watch
+from mubench.trainers.unlearning.output_functions import setting_output_function
+from mubench.trainers.unlearning.progress import ProgressCallback
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, UnlearningTrainer
 
 __all__ = ["Request", "plan_run", "sides", "start", "unlearn"]
 
 
-def sides(bench: Workbench, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
+def sides(setting: Setting, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
     """Return the model-ready forget and retain rows."""
-    ranks = bench.rows["train"].data.column("deletion_rank").to_numpy()
-    forgotten = ranks < bench.info.forget_size(ratio)
-    rows = bench.encode("train", processor)
+    ranks = setting.rows["train"].data.column("deletion_rank").to_numpy()
+    forgotten = ranks < setting.info.forget_size(ratio)
+    rows = setting.encode("train", processor)
     return {
         "forget": Subset(rows, forgotten.nonzero()[0].tolist()),
         "retain": Subset(rows, (~forgotten).nonzero()[0].tolist()),
@@ -43,17 +43,17 @@ def start(request: Request) -> tuple[PreTrainedModel, Any]:
     Raises:
         ValueError: If the model's folder is damaged, or the model tells other classes apart than those of the split.
     """
-    bench = request.bench
+    setting = request.setting
     if request.trainer.from_scratch:
-        return bench.fresh_model(request.base_seed)
+        return setting.fresh_model(request.base_seed)
     folder = request.base_folder()
     try:
-        model, processor = bench.modality.load(folder)
+        model, processor = setting.modality.load(folder)
     except (OSError, ValueError, SafetensorError) as error:
         again = "" if request.base else f"; remove the folder and make it again with: {request.base_command}"
         raise ValueError(f"expected a whole model in {folder}, got: {str(error).splitlines()[0]}{again}") from error
-    if bench.task.kind in CLASSIFICATION:
-        named, wanted = tuple((model.config.id2label or {}).values()), bench.info.labels
+    if setting.task.kind in CLASSIFICATION:
+        named, wanted = tuple((model.config.id2label or {}).values()), setting.info.labels
         if named != wanted:
             raise ValueError(f"expected a model of {_listed(wanted)} in {folder}, got one of {_listed(named)}")
     return model, processor
@@ -79,10 +79,10 @@ def unlearn(request: Request, callbacks: Sequence[TrainerCallback] = ()) -> Path
     model, processor = start(request)
     trainer = _trainer(request, model, processor, work, callbacks)
     for callback in callbacks:
-        if isinstance(callback, Watch):
+        if isinstance(callback, ProgressCallback):
             callback.trainer = trainer
     with Counter(trainer) as trainer.counter:
-        train_into(folder, run, trainer, request.bench, processor, batch_size=_eval_rows(request))
+        train_into(folder, run, trainer, request.setting, processor, batch_size=_eval_rows(request))
     return folder
 
 
@@ -94,27 +94,27 @@ def _eval_rows(request: Request) -> int | None:
 def _trainer(
     request: Request, model: PreTrainedModel, processor: Any, work: Path, callbacks: Sequence[TrainerCallback]
 ) -> UnlearningTrainer:
-    """Return the method's trainer with the rows of the bench."""
-    bench = request.bench
-    validation = {"validation": bench.encode("validation", processor)} if request.trainer.needs_validation else None
+    """Return the method's trainer with the rows of the setting."""
+    setting = request.setting
+    validation = {"validation": setting.encode("validation", processor)} if request.trainer.needs_validation else None
     args = request.training_arguments(str(work))
     seeing = processor
-    if args.watches and bench.task.classifiers:
-        seeing = dataclasses.replace(processor, eye=train_eye(bench, request.models))
+    if args.watches and setting.task.classifiers:
+        seeing = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, request.models))
     if request.trainer.from_scratch:
         check_cut(model, args)
     trainer = request.trainer(
         model,
         args,
-        train_dataset=sides(bench, request.ratio, processor),
+        train_dataset=sides(setting, request.ratio, processor),
         eval_dataset=validation,
-        data_collator=bench.modality.collator(processor),
+        data_collator=setting.modality.collator(processor),
         processing_class=processor,
-        transform=bench.train_transform(args.augment),
+        transform=setting.train_transform(args.augment),
         callbacks=list(callbacks),
     )
     if args.watches:
-        trainer.look = bench_look(bench, request.ratio, seeing, batch_size=_eval_rows(request))
+        trainer.look = setting_output_function(setting, request.ratio, seeing, batch_size=_eval_rows(request))
     if args.keep == ORACLE:
-        trainer.oracle = Oracle(find_group(bench, request.ratio, request.models))
+        trainer.oracle = ValidationScore(find_group(setting, request.ratio, request.models))
     return trainer

@@ -17,7 +17,7 @@ from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import Workbench, workbench
+from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.applicability import check_request, get_method, methods_for, methods_on
 from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.worker_pool import Workers
@@ -44,9 +44,9 @@ class Place:
     models: Path = Path("models")
     results: Path = Path("results")
 
-    def bench(self, task: str, backbone: str) -> Workbench:
-        """Return the bench of a task and backbone."""
-        return workbench(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
+    def setting(self, task: str, backbone: str) -> Setting:
+        """Return the setting of a task and backbone."""
+        return load_setting(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Sweep:
         info = task_info(self.task, data=self.place.data, family=self.place.family)
         info.forget_size(self.ratio)
         for key, backbone in itertools.product(self.methods, self.backbones):
-            check_request(key, self.place.bench(self.task, backbone), self.ratio)
+            check_request(key, self.place.setting(self.task, backbone), self.ratio)
         for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
@@ -132,14 +132,14 @@ class Sweep:
         keys = [key for key in known if not wanted or key in wanted]
         if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be looked at
             return keys
-        there = methods_on(self.place.bench(self.task, backbone), self.ratio)
+        there = methods_on(self.place.setting(self.task, backbone), self.ratio)
         return [key for key in keys if key in there]
 
     def judging(self) -> list[_Judge]:
         """Return the jobs that turn finished runs into rows."""
         jobs = []
         for backbone in self.backbones:
-            group = find_group(self.place.bench(self.task, backbone), self.ratio, self.place.models)
+            group = find_group(self.place.setting(self.task, backbone), self.ratio, self.place.models)
             group.require()
             for folder in (None, *group.unlearned):
                 jobs.append(_Judge(self.place, self.task, backbone, self.ratio, folder))
@@ -154,7 +154,7 @@ class _Base:
     seed: int
 
     def __call__(self) -> Path:
-        return train_base(self.place.bench(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
+        return train_base(self.place.setting(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ class _Method:
     seed: int
 
     def __call__(self) -> Path:
-        bench = self.place.bench(self.task, self.backbone)
+        setting = self.place.setting(self.task, self.backbone)
         return unlearn(
             Request(
-                bench=bench,
+                setting=setting,
                 method=self.method,
                 ratio=self.ratio,
                 base_seed=self.base_seed,
@@ -197,7 +197,7 @@ class _Judge:
 
 @lru_cache(maxsize=4)
 def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
-    return Judge(find_group(place.bench(task, backbone), ratio, place.models), place.results)
+    return Judge(find_group(place.setting(task, backbone), ratio, place.models), place.results)
 
 
 def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:

@@ -17,7 +17,7 @@ from mubench.trainers.evaluation.judge import find_flags
 from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.evaluation.validation_score import validated, validation_score
-from mubench.trainers.metrics import Views
+from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.runs.plan import Request, plan_run
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
@@ -40,14 +40,14 @@ def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
 @dataclasses.dataclass(frozen=True)
 class _References:
     group: Group
-    retrained: Sequence[Views]
-    bases: Sequence[Views]
+    retrained: Sequence[SplitOutputs]
+    bases: Sequence[SplitOutputs]
     passes: float
 
 
 @lru_cache(maxsize=8)
 def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
-    group = find_group(place.bench(task, backbone), ratio, place.models)
+    group = find_group(place.setting(task, backbone), ratio, place.models)
     group.require()
     retrained, bases = group.references()
     costs = [passes(read_run(folder).cost) for folder in group.retrained.values()]
@@ -98,7 +98,7 @@ class TuneMethod:
 
     def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
         return Request(
-            bench=sweep.place.bench(sweep.task, sweep.backbones[0]),
+            setting=sweep.place.setting(sweep.task, sweep.backbones[0]),
             method=self.method,
             ratio=sweep.ratio,
             base_seed=sweep.base_seeds[0],

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Times:
+class LogFloat:
     """A range of factors of a default, drawn evenly on a logarithmic scale."""
 
     low: float
@@ -24,8 +24,8 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Whole(Times):
-    """A range of factors of a whole number, 1 or more, drawn as those of `Times`."""
+class LogInt(LogFloat):
+    """A range of factors of a whole number, 1 or more, drawn as those of `LogFloat`."""
 
     def ends(self, usual: float) -> tuple[int, int]:
         """Return the smallest and the largest number around a default."""
@@ -33,7 +33,7 @@ class Whole(Times):
 
 
 @dataclass(frozen=True)
-class OneOf:
+class Categorical:
     """One of some values."""
 
     values: tuple[Any, ...]
@@ -43,46 +43,46 @@ class OneOf:
         return value in self.values
 
 
-Space = dict[str, Times | OneOf]
+Space = dict[str, LogFloat | Categorical]
 
-_RATE = Times(0.1, 10.0)
-_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 2.0)}
+_RATE = LogFloat(0.1, 10.0)
+_TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": LogInt(0.25, 2.0)}
 # An epoch of forget rows is short, with or without as many retain rows.
-_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": Whole(0.25, 4.0)}
+_FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": LogInt(0.25, 4.0)}
 
 # fmt: off
 SPACES: dict[str, Space] = {
     "neg_grad":        _FORGETTING,
     "delete":          _FORGETTING,
     "ce_u":            _FORGETTING,
-    "salun":           {**_TRAINED, "rho": OneOf((0.2, 0.5, 0.8))},
-    "bad_teaching":    {**_TRAINED, "retain_share": OneOf((0.1, 0.3, 1.0))},
-    "scrub":           {**_TRAINED, "alpha": Times(0.1, 10.0), "msteps": OneOf((1, 2, 3))},
-    "neg_grad_plus":   {**_TRAINED, "alpha": OneOf((0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995, 0.9998))},
+    "salun":           {**_TRAINED, "rho": Categorical((0.2, 0.5, 0.8))},
+    "bad_teaching":    {**_TRAINED, "retain_share": Categorical((0.1, 0.3, 1.0))},
+    "scrub":           {**_TRAINED, "alpha": LogFloat(0.1, 10.0), "msteps": Categorical((1, 2, 3))},
+    "neg_grad_plus":   {**_TRAINED, "alpha": Categorical((0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995, 0.9998))},
     "l1_sparse":       {**_TRAINED, "gamma": _RATE},
-    "noise_ft":        {**_TRAINED, "sigma": Times(0.2, 5.0)},
-    "lotus":           {**_TRAINED, "alpha": Times(0.2, 5.0), "retain_share": OneOf((0.1, 0.3, 1.0))},
-    "undial":          {**_FORGETTING, "beta": Times(0.3, 3.0), "alpha": OneOf((0.0, 1.0))},
-    "kl_min":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
-    "npo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "simnpo":          {**_FORGETTING, "gamma": Times(0.1, 10.0), "beta": Times(0.2, 5.0)},
-    "dpo":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "jensun":          {**_FORGETTING, "alpha": Times(0.1, 10.0)},
-    "wga":             {**_FORGETTING, "beta": Times(0.1, 10.0), "alpha": Times(0.1, 10.0)},
-    "rmu":             {**_FORGETTING, "c": Times(0.3, 10.0), "alpha": Times(0.01, 10.0)},
-    "multi_delete":    {**_TRAINED, "alpha": Times(0.2, 5.0), "beta": Times(0.2, 5.0)},
-    "esd":             {**_FORGETTING, "eta": Times(0.3, 3.0)},
-    "task_vector":     {**_TRAINED, "alpha": Times(0.2, 5.0)},
-    "undo":            {**_TRAINED, "alpha": Times(0.2, 2.0), "first_rate": _RATE},
-    "ssd":             {"alpha": Times(0.05, 20.0), "dampening": Times(0.1, 1.0)},
-    "fisher":          {"alpha": Times(0.1, 100.0)},
-    "influence":       {"alpha": Times(0.01, 10.0), "damping": Times(0.01, 10.0)},
-    "sfron":           {**_TRAINED, "alpha": Times(0.1, 10.0), "gamma": Times(0.3, 3.0)},
-    "msg":             {**_TRAINED, "share": OneOf((0.1, 0.3, 0.5)), "rest": OneOf((0.03, 0.1, 0.3))},
-    "boundary_shrink": {**_TRAINED, "epsilon": Times(0.1, 3.0)},
-    "ct":              {"learning_rate": _RATE, "num_train_epochs": Whole(0.5, 1.0)},
+    "noise_ft":        {**_TRAINED, "sigma": LogFloat(0.2, 5.0)},
+    "lotus":           {**_TRAINED, "alpha": LogFloat(0.2, 5.0), "retain_share": Categorical((0.1, 0.3, 1.0))},
+    "undial":          {**_FORGETTING, "beta": LogFloat(0.3, 3.0), "alpha": Categorical((0.0, 1.0))},
+    "kl_min":          {**_FORGETTING, "alpha": LogFloat(0.1, 10.0)},
+    "npo":             {**_FORGETTING, "beta": LogFloat(0.1, 10.0), "alpha": LogFloat(0.1, 10.0)},
+    "simnpo":          {**_FORGETTING, "gamma": LogFloat(0.1, 10.0), "beta": LogFloat(0.2, 5.0)},
+    "dpo":             {**_FORGETTING, "beta": LogFloat(0.1, 10.0), "alpha": LogFloat(0.1, 10.0)},
+    "jensun":          {**_FORGETTING, "alpha": LogFloat(0.1, 10.0)},
+    "wga":             {**_FORGETTING, "beta": LogFloat(0.1, 10.0), "alpha": LogFloat(0.1, 10.0)},
+    "rmu":             {**_FORGETTING, "c": LogFloat(0.3, 10.0), "alpha": LogFloat(0.01, 10.0)},
+    "multi_delete":    {**_TRAINED, "alpha": LogFloat(0.2, 5.0), "beta": LogFloat(0.2, 5.0)},
+    "esd":             {**_FORGETTING, "eta": LogFloat(0.3, 3.0)},
+    "task_vector":     {**_TRAINED, "alpha": LogFloat(0.2, 5.0)},
+    "undo":            {**_TRAINED, "alpha": LogFloat(0.2, 2.0), "first_rate": _RATE},
+    "ssd":             {"alpha": LogFloat(0.05, 20.0), "dampening": LogFloat(0.1, 1.0)},
+    "fisher":          {"alpha": LogFloat(0.1, 100.0)},
+    "influence":       {"alpha": LogFloat(0.01, 10.0), "damping": LogFloat(0.01, 10.0)},
+    "sfron":           {**_TRAINED, "alpha": LogFloat(0.1, 10.0), "gamma": LogFloat(0.3, 3.0)},
+    "msg":             {**_TRAINED, "share": Categorical((0.1, 0.3, 0.5)), "rest": Categorical((0.03, 0.1, 0.3))},
+    "boundary_shrink": {**_TRAINED, "epsilon": LogFloat(0.1, 3.0)},
+    "ct":              {"learning_rate": _RATE, "num_train_epochs": LogInt(0.5, 1.0)},
     "unsir":           {**_TRAINED, "noise_rate": _RATE},
-    "amun":            {**_TRAINED, "radius": Times(0.3, 10.0)},
+    "amun":            {**_TRAINED, "radius": LogFloat(0.3, 10.0)},
 }
 # fmt: on
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mubench.trainers.tuning.spaces import OneOf, Space, Times, Whole
+from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
 AT_RANDOM = 4  # trials before the sampler has enough to go by
 
@@ -101,10 +101,10 @@ class Study:
         for trial in done:
             self.tell(trial)
 
-    def _distribution(self, name: str, one: Times | OneOf) -> Any:
-        if isinstance(one, OneOf):
+    def _distribution(self, name: str, one: LogFloat | Categorical) -> Any:
+        if isinstance(one, Categorical):
             return self.optuna.distributions.CategoricalDistribution(one.values)
-        if isinstance(one, Whole):
+        if isinstance(one, LogInt):
             return self.optuna.distributions.IntDistribution(*one.ends(self.usual[name]), log=True)
         return self.optuna.distributions.FloatDistribution(*one.ends(self.usual[name]), log=True)
 
@@ -121,7 +121,7 @@ class Study:
 
     def _rounded(self, name: str, value: Any) -> Any:
         """Return a number with two digits, which is what a table of defaults shows, within its range."""
-        if not isinstance(value, float) or isinstance(self.choices[name], OneOf):
+        if not isinstance(value, float) or isinstance(self.choices[name], Categorical):
             return value
         space = self.space[name]
         return min(max(float(f"{value:.2g}"), space.low), space.high)

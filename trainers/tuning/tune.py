@@ -15,7 +15,7 @@ from typing import Any
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.utils.tables import aligned
+from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.runs.sweep import Sweep
 from mubench.trainers.runs.worker_pool import Workers
@@ -99,7 +99,7 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
         if diverged := pool.run(references, "references"):
             raise NonFiniteError(f"{len(diverged)} references diverged: {'; '.join(sorted(diverged))}")
         pool.run(searches, "tuning")
-    return aligned([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
+    return align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
 
 
 def _line(job: TuneMethod) -> tuple[str, ...]:

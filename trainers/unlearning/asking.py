@@ -10,7 +10,7 @@ import torch
 
 from mubench.trainers.unlearning.pairing import collate_sides
 from mubench.trainers.unlearning.streams import StreamsTrainer
-from mubench.trainers.unlearning.teacher_cache import Memory
+from mubench.trainers.unlearning.teacher_cache import TeacherCache
 from mubench.trainers.unlearning.teachers import frozen_copy
 
 
@@ -41,7 +41,7 @@ class AskingTrainer(StreamsTrainer):
         super().__init__(*args, **kwargs)
         self.teacher = teacher
         self.teachers: dict[str, torch.nn.Module] = {}
-        self.memory = Memory(on=self.args.remember and self.transform is None)
+        self.teacher_cache = TeacherCache(on=self.args.remember and self.transform is None)
 
     def frozen_original(self) -> torch.nn.Module:
         """Return a frozen copy of the model as it is now, or of the teacher that was given, on the run's device."""
@@ -49,9 +49,9 @@ class AskingTrainer(StreamsTrainer):
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and side, and their prints where teachers are asked about them."""
-        return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.memory.on)
+        return collate_sides(items, self.data_collator, prints=bool(self.teachers) and self.teacher_cache.on)
 
-    def ask(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+    def teacher_logits(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
         """Return a teacher's logits for a batch, or for some of its rows, asking about a row once a run if it can.
 
         Args:
@@ -63,18 +63,18 @@ class AskingTrainer(StreamsTrainer):
             Logits, shape ``(b, K)`` or ``(b, T, V)``; of the latter those at answer tokens are meant.
         """
         with self.accelerator.autocast():
-            return self.memory.logits(self.teachers[teacher], batch, rows)
+            return self.teacher_cache.logits(self.teachers[teacher], batch, rows)
 
-    def ask_nll(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Return ``-log p(y)`` of whole answers under a teacher, shape ``(b,)``, asking as `ask` does."""
+    def teacher_nll(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``-log p(y)`` of whole answers under a teacher, shape ``(b,)``, asking as `teacher_logits` does."""
         with self.accelerator.autocast():
-            return self.memory.nll(self.teachers[teacher], batch, rows)
+            return self.teacher_cache.nll(self.teachers[teacher], batch, rows)
 
     def keep(self, checkpoint: Path) -> None:
         """Keep what teachers have said beside a checkpoint."""
         super().keep(checkpoint)
-        self.memory.save(checkpoint)
+        self.teacher_cache.save(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
-        self.memory.load(Path(resume_from_checkpoint))
+        self.teacher_cache.load(Path(resume_from_checkpoint))

@@ -61,7 +61,7 @@ class Counter:
         """Start counting."""
         self._quiet = warnings.catch_warnings()
         self._quiet.__enter__()
-        # A compiled model calls the hook once more, for a wrapper that is none of ours.
+        # A compiled model calls the hook once more, for a addon that is none of ours.
         warnings.filterwarnings("ignore", message="Using `torch.compile")
         self._handle = register_module_forward_hook(self._count)
         return self

@@ -13,16 +13,16 @@ from safetensors.torch import load_model, save_model
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from mubench.trainers.engine.distributed import by_first
+from mubench.trainers.engine.distributed import on_main_process
 from mubench.trainers.engine.losses import NonFiniteError
-from mubench.trainers.engine.oom import EVALUATION, memory_told
+from mubench.trainers.engine.oom import EVALUATION, explain_out_of_memory
 from mubench.trainers.metrics.accuracy import accuracy
-from mubench.trainers.metrics.case import NoSignal, Views
+from mubench.trainers.metrics.case import NoSignal, SplitOutputs
 from mubench.trainers.metrics.proxy import proxy
 
 if TYPE_CHECKING:
-    from mubench.trainers.evaluation.validation_score import Oracle
-    from mubench.trainers.unlearning.output_functions import Look
+    from mubench.trainers.evaluation.validation_score import ValidationScore
+    from mubench.trainers.unlearning.output_functions import OutputFunction
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 Keep = Literal["last", "best", "oracle"]
@@ -80,7 +80,7 @@ def check_epochs(trainer: type[UnlearningTrainer], args: EpochArguments) -> None
         )
 
 
-class Epochs(TrainerCallback):
+class EpochEvaluationCallback(TrainerCallback):
     """Evaluates a model after every epoch, and gives it back the weights of the best one in the end.
 
     Of several processes the first evaluates and writes while the others wait. What it takes is no cost of the run,
@@ -99,9 +99,11 @@ class Epochs(TrainerCallback):
         base: What the model said before it was changed; ``None`` in other processes, and where it starts fresh.
     """
 
-    def __init__(self, trainer: UnlearningTrainer, look: Look, oracle: Oracle | None = None) -> None:
+    def __init__(
+        self, trainer: UnlearningTrainer, look: OutputFunction, oracle: ValidationScore | None = None
+    ) -> None:
         self.trainer, self.look = trainer, look
-        self.base: Views | None = None
+        self.base: SplitOutputs | None = None
         self.chooses = trainer.args.keep != "last"
         self.oracle = oracle if trainer.args.keep == ORACLE else None
         if trainer.args.keep == ORACLE and oracle is None:
@@ -122,10 +124,10 @@ class Epochs(TrainerCallback):
 
     def _first(self, action: Any) -> None:
         with self.trainer.aside():
-            by_first(action)
+            on_main_process(action)
 
-    def _views(self) -> Views:
-        with memory_told("a look at rows after an epoch", EVALUATION):
+    def _views(self) -> SplitOutputs:
+        with explain_out_of_memory("a look at rows after an epoch", EVALUATION):
             views = self.look(self.model)
         if not all(answers.is_finite() for answers in views.values()):
             raise NonFiniteError(f"expected finite outputs after step {self.trainer.state.global_step}, got others")
@@ -182,7 +184,7 @@ class Epochs(TrainerCallback):
         if self.chooses:
             self._keep(entry)
 
-    def _worths(self, views: Views) -> dict[str, Any]:
+    def _worths(self, views: SplitOutputs) -> dict[str, Any]:
         """Return P, ``None`` where it is undefined (only where it chooses nothing), and what an oracle says."""
         found: dict[str, Any] = {"proxy": None}
         if self.base is not None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mubench.trainers.engine.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
-    from mubench.trainers.evaluation.validation_score import Oracle
+    from mubench.trainers.evaluation.validation_score import ValidationScore
     from mubench.trainers.unlearning.cost import Counter
-    from mubench.trainers.unlearning.epoch_evaluation import Epochs
-    from mubench.trainers.unlearning.output_functions import Look
+    from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback
+    from mubench.trainers.unlearning.output_functions import OutputFunction
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 
@@ -31,9 +31,9 @@ class ObservedTrainer(TaskTrainer):
         super().__init__(*args, **kwargs)
         self.counter: Counter | None = None
         self.inner: UnlearningTrainer | None = None
-        self.look: Look | None = None
-        self.oracle: Oracle | None = None
-        self.epochs: Epochs | None = None
+        self.look: OutputFunction | None = None
+        self.oracle: ValidationScore | None = None
+        self.epochs: EpochEvaluationCallback | None = None
 
     def costs(self) -> dict[str, float]:
         """Return what this process has spent on the run: seconds, and examples where a counter is attached."""

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from mubench.trainers.inference.outputs import Answers
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import Collate, batches_of, predict, predict_tokens
-from mubench.trainers.inference.storage import Outputs
-from mubench.trainers.metrics.case import Views
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.inference.storage import ClassOutputs
+from mubench.trainers.metrics.case import SplitOutputs
+from mubench.trainers.models.setting import Setting
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-Look = Callable[[torch.nn.Module], Views]
+OutputFunction = Callable[[torch.nn.Module], SplitOutputs]
 # Retain rows that are looked at after every epoch.
 SAMPLE = 500
 
@@ -28,7 +28,7 @@ def some_of(rows: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE])
 
 
-def plain_look(trainer: UnlearningTrainer) -> Look:
+def trainer_output_function(trainer: UnlearningTrainer) -> OutputFunction:
     """Return what looks at a trainer's own rows, whose labels are classes or tokens.
 
     Raises:
@@ -43,7 +43,7 @@ def plain_look(trainer: UnlearningTrainer) -> Look:
     return lambda model: {name: answers(model, found, trainer.data_collator) for name, found in rows.items()}
 
 
-def answers(model: torch.nn.Module, rows: Any, collate: Collate) -> Answers:
+def answers(model: torch.nn.Module, rows: Any, collate: Collate) -> Outputs:
     """Return what a model says about model-ready rows; their places are their ids.
 
     Raises:
@@ -56,32 +56,34 @@ def answers(model: torch.nn.Module, rows: Any, collate: Collate) -> Answers:
     if shape:
         raise ValueError(f"expected labels that are classes or tokens, got shape {tuple(shape)}")
     labels = np.array([int(rows[i]["labels"]) for i in range(len(rows))], dtype=np.int64)
-    return Outputs(ids, predict(model, rows, collate), labels)
+    return ClassOutputs(ids, predict(model, rows, collate), labels)
 
 
-def bench_look(bench: Workbench, ratio: int, processor: Any, *, batch_size: int | None = None) -> Look:
+def setting_output_function(
+    setting: Setting, ratio: int, processor: Any, *, batch_size: int | None = None
+) -> OutputFunction:
     """Return what looks at a task's rows as its outputs are made; no other split is read.
 
     Args:
-        bench: Task and backbone.
+        setting: Task and backbone.
         ratio: Percentage to delete.
         processor: The model's processor, with the classifier of drawings where the task has one.
         batch_size: Rows a forward pass; ``None`` leaves it to the modality.
     """
-    ranks = bench.rows["train"].data.column("deletion_rank").to_numpy()
-    forgotten = ranks < bench.info.forget_size(ratio)
+    ranks = setting.rows["train"].data.column("deletion_rank").to_numpy()
+    forgotten = ranks < setting.info.forget_size(ratio)
     places = {
         "forget": ("train", np.flatnonzero(forgotten)),
         "retain": ("train", some_of(np.flatnonzero(~forgotten))),
-        "validation": ("validation", np.arange(len(bench.rows["validation"]))),
+        "validation": ("validation", np.arange(len(setting.rows["validation"]))),
     }
 
-    def look(model: Any) -> Views:
+    def look(model: Any) -> SplitOutputs:
         views = {}
         for name, (split, which) in places.items():
-            encoded: Any = Subset(bench.encode(split, processor), which.tolist())
+            encoded: Any = Subset(setting.encode(split, processor), which.tolist())
             with batches_of(batch_size):
-                views[name] = bench.modality.answers(model, processor, bench.rows[split].select(which), encoded)
+                views[name] = setting.modality.answers(model, processor, setting.rows[split].select(which), encoded)
         return views
 
     return look

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-STREAMS = ("forget", "retain")
+SPLITS = ("forget", "retain")
 SAMPLED = 1024
 
 
@@ -26,7 +26,7 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
     """
 
     def __init__(self, sides: Mapping[str, Any]) -> None:
-        unknown = set(sides) - set(STREAMS)
+        unknown = set(sides) - set(SPLITS)
         if unknown or not sides:
             raise ValueError(f"train_dataset must hold forget and retain, got {', '.join(sorted(sides)) or 'nothing'}")
         self.forget, self.retain = sides.get("forget", ()), sides.get("retain", ())
@@ -99,7 +99,7 @@ def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Gener
         generator: Draws the partners.
 
     Returns:
-        Pairs, shape ``(n, 2)``, the anchor's row first; a phase of `mubench.trainers.engine.batch_sampler.StepPlan`.
+        Pairs, shape ``(n, 2)``, the anchor's row first; a phase of `StepBatchSampler`.
 
     Raises:
         ValueError: If there is nobody to pair with.

@@ -1,4 +1,4 @@
-"""`Watch`: how a run gets on, told while it trains: its steps, its seconds, the task's loss on a few rows a side."""
+"""`ProgressCallback`: reports steps, seconds and the task's loss on a few rows of each split while a run trains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POINTS = 20
 Point = dict[str, float]
 
 
-class Watch(TrainerCallback):
+class ProgressCallback(TrainerCallback):
     """Tells how a run gets on, about `POINTS` times, and changes nothing of it: neither weights nor costs.
 
     A point has ``step``, ``steps``, ``seconds`` and, of a method, ``forget`` and ``retain``: the mean loss of the task

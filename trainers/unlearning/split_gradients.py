@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mubench.trainers.addons import wrappers_on
+from mubench.trainers.addons import enabled_addons
 from mubench.trainers.addons.dual_optim import ForgetOptimizer
 from mubench.trainers.addons.munba import Gradient, bargain
 from mubench.trainers.addons.sam import uphill
 from mubench.trainers.engine.batch_norm import has_batch_norm
 from mubench.trainers.engine.losses import NonFiniteError, trainable
-from mubench.trainers.unlearning.pairing import STREAMS
+from mubench.trainers.unlearning.pairing import SPLITS
 from mubench.trainers.unlearning.teachers import select
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def added(one: Gradient, other: Gradient) -> Gradient:
     return [b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True)]
 
 
-class Sides:
+class SplitGradients:
     """Runs forget and retain rows through the model by themselves, and makes one gradient of a whole step.
 
     Every row goes forward and backward once, as it does without: the counts of a run stay what they are. SAM takes the
@@ -63,7 +63,7 @@ class Sides:
 
     def __init__(self, trainer: WrappedTrainer, one_pass: Pass) -> None:
         self.trainer, self.args, self.one_pass = trainer, trainer.args, one_pass
-        names = ", ".join(wrapper.switch for wrapper in wrappers_on(self.args) if wrapper.sides)
+        names = ", ".join(addon.switch for addon in enabled_addons(self.args) if addon.splits_gradients)
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
             raise ValueError(f"expected whole weights in every process with {names}, got a launcher that shards them")
         if self.args.world_size > 1 and has_batch_norm(trainer.model):
@@ -93,7 +93,7 @@ class Sides:
         """
         border = len(self.trainer.forget_rows)
         phases = [
-            tuple(side for side, rows in zip(STREAMS, (phase < border, phase >= border), strict=True) if rows.any())
+            tuple(side for side, rows in zip(SPLITS, (phase < border, phase >= border), strict=True) if rows.any())
             for phase in self.trainer.phases(0)
         ]
         found = {side for phase in phases for side in phase}
@@ -109,7 +109,7 @@ class Sides:
     def add(self, model: torch.nn.Module, batch: Mapping[str, Any], counts: Any) -> torch.Tensor:
         """Run both sides of a micro-batch, and return its loss."""
         loss = torch.zeros((), device=self.args.device)
-        for side, rows in zip(STREAMS, (batch["forget"], ~batch["forget"]), strict=True):
+        for side, rows in zip(SPLITS, (batch["forget"], ~batch["forget"]), strict=True):
             if rows.any():
                 part = select(batch, rows)
                 loss = loss + self._through(side, model, part, counts)
@@ -119,13 +119,13 @@ class Sides:
 
     def finish(self, model: torch.nn.Module, counts: Any) -> None:
         """Leave the gradient of the whole step with the weights, and let the forget optimizer go first."""
-        gradients = {side: self._everyones(side) for side in STREAMS if counts[side]}
+        gradients = {side: self._everyones(side) for side in SPLITS if counts[side]}
         if self.args.sam_rho is not None and "forget" in gradients:
             with uphill(self.weights, gradients["forget"], self.args.sam_rho):
                 gradients["forget"] = self._again(model, counts)
         weights = self.weights
         none: Gradient = [None] * len(weights)
-        forget, retain = (gradients.get(side, none) for side in STREAMS)
+        forget, retain = (gradients.get(side, none) for side in SPLITS)
         if self.args.harmonise:
             forget, retain = bargain(forget, retain)
         if self.args.dual_optim and "forget" in gradients:

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.unlearning.pairing import STREAMS, ForgetRetain
+from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 
 
@@ -27,14 +27,14 @@ class StreamsTrainer(TaskTrainer):
         ValueError: If a side or the validation rows that the method needs are missing or empty.
 
     Attributes:
-        streams: The sides that a method needs.
+        splits: The sides that a method needs.
         needs_validation: Whether it reads validation rows.
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
         retain_rows: Positions of the retain rows, shape ``(n_r,)``.
         validation: Validation rows.
     """
 
-    streams: ClassVar[tuple[str, ...]] = STREAMS
+    splits: ClassVar[tuple[str, ...]] = SPLITS
     needs_validation: ClassVar[bool] = False
     args: UnlearningArguments
     train_dataset: ForgetRetain
@@ -42,9 +42,9 @@ class StreamsTrainer(TaskTrainer):
     def __init__(self, *args: Any, train_dataset: Mapping[str, Any], eval_dataset: Any = None, **kwargs: Any) -> None:
         rows = ForgetRetain(train_dataset)
         sizes = {"forget": len(rows.forget_rows), "retain": len(rows.retain_rows)}
-        if not all(sizes[stream] for stream in self.streams):
+        if not all(sizes[split] for split in self.splits):
             got = ", ".join(f"{count} {side}" for side, count in sizes.items())
-            raise ValueError(f"{type(self).__name__} needs {' and '.join(self.streams)} rows, got {got} rows")
+            raise ValueError(f"{type(self).__name__} needs {' and '.join(self.splits)} rows, got {got} rows")
         validation = eval_dataset.get("validation") if isinstance(eval_dataset, Mapping) else eval_dataset
         if self.needs_validation and not (validation is not None and len(validation)):
             raise ValueError(f"{type(self).__name__} needs validation rows in eval_dataset, got none")
@@ -55,7 +55,7 @@ class StreamsTrainer(TaskTrainer):
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase with the rows of every side the method needs."""
         sides = {"forget": self.forget_rows, "retain": self.retain_rows}
-        return [np.concatenate([sides[stream] for stream in self.streams])]
+        return [np.concatenate([sides[split] for split in self.splits])]
 
     def batches(
         self, dataset: Any, rows: np.ndarray | None = None, size: int | None = None

@@ -1,4 +1,4 @@
-"""`Memory`: what frozen teachers said of rows, so that none is asked about a row twice."""
+"""`TeacherCache`: what frozen teachers said of rows, so that none is asked about a row twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.engine.shared_losses import answer_nll
 from mubench.trainers.unlearning.pairing import content_print
-from mubench.trainers.unlearning.teachers import Batch, select, state_of, teacher_logits
+from mubench.trainers.unlearning.teachers import Batch, frozen_logits, select, state_of
 
 # What a memory holds at most; answers beyond that are asked for anew.
 KEPT_BYTES = 1 << 31
@@ -21,7 +21,7 @@ FILE = "teachers.safetensors"
 Ask = Callable[[Batch], Sequence[torch.Tensor] | torch.Tensor]
 
 
-class Memory:
+class TeacherCache:
     """What frozen teachers said of rows, so that none is asked about a row twice.
 
     A row is known by its index and the print of its content that `collate_sides` takes: one that has changed (random
@@ -53,7 +53,7 @@ class Memory:
             ask: Asks about a batch: one tensor a row, all of one shape.
 
         Returns:
-            Answers, shape ``(B, ...)``, on the device of the labels.
+            Outputs, shape ``(B, ...)``, on the device of the labels.
         """
         return torch.stack(self.recall_each(teacher, what, batch, ask)).to(batch["labels"].device)
 
@@ -90,7 +90,7 @@ class Memory:
         return self._prints[teacher]
 
     def logits(self, teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Return a teacher's logits as `teacher_logits` does, remembered.
+        """Return a teacher's logits as `frozen_logits` does, remembered.
 
         Of token models the last hidden states of answer tokens are kept, a small part of what logits take, and the
         head is applied again; logits at other tokens are then 0. Where logits are not the head of those states, such
@@ -98,13 +98,13 @@ class Memory:
         """
         part = select(batch, rows)
         if part["labels"].ndim != 2:
-            return self.recall(teacher, "logits", part, lambda rest: teacher_logits(teacher, rest))
+            return self.recall(teacher, "logits", part, lambda rest: frozen_logits(teacher, rest))
         head = getattr(teacher, "get_output_embeddings", lambda: None)()
         if not self.on or head is None or self._print(teacher) in self._headless:
-            return teacher_logits(teacher, part)
+            return frozen_logits(teacher, part)
         states = self.recall_each(teacher, "states", part, lambda rest: self._states(teacher, head, rest))
         if self._print(teacher) in self._headless:
-            return teacher_logits(teacher, part)
+            return frozen_logits(teacher, part)
         with torch.no_grad():
             said = head(torch.cat(states).to(part["labels"].device))
         answer = part["labels"] != IGNORED
@@ -117,16 +117,14 @@ class Memory:
         part = select(batch, rows)
         if not len(part["labels"]):
             return torch.zeros(0, device=part["labels"].device)
-        return self.recall(
-            teacher, "nll", part, lambda rest: answer_nll(teacher_logits(teacher, rest), rest["labels"])
-        )
+        return self.recall(teacher, "nll", part, lambda rest: answer_nll(frozen_logits(teacher, rest), rest["labels"]))
 
     def _states(self, teacher: torch.nn.Module, head: torch.nn.Module, batch: Batch) -> list[torch.Tensor]:
         """Return what the head was given at the answer tokens of every row, ``(n_i, D)`` each."""
         given: list[torch.Tensor] = []
         handle = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         try:
-            logits = teacher_logits(teacher, batch)
+            logits = frozen_logits(teacher, batch)
         finally:
             handle.remove()
         answer = batch["labels"] != IGNORED

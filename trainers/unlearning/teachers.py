@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from mubench.trainers.engine.batch_norm import has_batch_norm
-from mubench.trainers.engine.lora import bare, starts_at_zero
+from mubench.trainers.engine.lora import starts_at_zero, unwrap
 from mubench.trainers.engine.losses import model_inputs
 from mubench.trainers.inference.predict import evaluating
 
@@ -32,19 +32,19 @@ class WithoutAdapters(torch.nn.Module):
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return the weights that speak: those of the model but for its adapters and its trained head."""
-        state = bare(self.models[0]).state_dict()
+        state = unwrap(self.models[0]).state_dict()
         return {name: part for name, part in state.items() if "lora_" not in name and ".modules_to_save." not in name}
 
     def get_output_embeddings(self) -> torch.nn.Module | None:
         """Return the head of a token model, which has no adapter."""
-        head: torch.nn.Module | None = getattr(bare(self.models[0]), "get_output_embeddings", lambda: None)()
+        head: torch.nn.Module | None = getattr(unwrap(self.models[0]), "get_output_embeddings", lambda: None)()
         return head
 
     def forward(self, **inputs: Any) -> Any:
         """Return what the model would say without its adapters."""
         (model,) = self.models
         with evaluating(model), torch.no_grad(), model.disable_adapter():
-            return bare(model)(**inputs)
+            return unwrap(model)(**inputs)
 
 
 def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
@@ -72,7 +72,7 @@ def random_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
         model: A model with a config, or a method ``fresh`` that returns another of its make.
         seed: Seed of the initialisation.
     """
-    model = bare(model)
+    model = unwrap(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         own = getattr(model, "fresh", None)
@@ -101,7 +101,7 @@ def asking(teacher: torch.nn.Module) -> Iterator[None]:
         yield
 
 
-def teacher_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
+def frozen_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
     """Return a teacher's logits for a batch, or for some of its rows only.
 
     Args:

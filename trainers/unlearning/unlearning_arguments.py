@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from transformers.training_args import OptimizerNames
 
-from mubench.trainers.addons import WrapperArguments, sophia
+from mubench.trainers.addons import AddonArguments, sophia
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 
 
 @dataclass
-class UnlearningArguments(WrapperArguments, EpochArguments, TaskArguments):
+class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
     # A plain word: of transformers' own type the command line would take none but its own optimizers.
@@ -29,5 +29,5 @@ class UnlearningArguments(WrapperArguments, EpochArguments, TaskArguments):
         self.optim = OptimizerNames.SGD if ours else self.optim  # transformers knows no Sophia
         super().__post_init__()
         self.optim = sophia.NAME if ours else self.optim
-        self.check_wrappers()
+        self.check_addons()
         self.check_keep()

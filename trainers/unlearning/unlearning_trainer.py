@@ -17,9 +17,9 @@ from mubench.hub_builders.tasks import Kind
 from mubench.trainers.engine.losses import Term, check_finite
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.unlearning.asking import AskingTrainer
-from mubench.trainers.unlearning.epoch_evaluation import Epochs, check_epochs
+from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, check_epochs
 from mubench.trainers.unlearning.observed import ObservedTrainer
-from mubench.trainers.unlearning.output_functions import plain_look
+from mubench.trainers.unlearning.output_functions import trainer_output_function
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 from mubench.trainers.unlearning.wrapped import WrappedTrainer
 
@@ -38,7 +38,7 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
 
     A method is a subclass with a ``paper``, the ``kinds`` of task it is defined for (and those of them to which it is
     ``adapted``, being made for others), an ``arguments`` dataclass, the
-    ``streams`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
+    ``splits`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
     starts from a fresh model, ``is_control`` where it is never ranked, ``per_weight`` where it works on
     weights or blocks themselves and LoRA has no place, and some of these hooks, nothing else:
     `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
@@ -68,16 +68,16 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         validation: Validation rows, where the method needs them.
         counter: Counts examples forward and backward, if one is attached.
         teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
-        memory: What the teachers have said, see `ask`.
+        memory: What the teachers have said, see `teacher_logits`.
         look: What is looked at after every epoch; ``None`` for the trainer's own rows, of classes or tokens.
         inner: A trainer of another method that `prepare` sets to work on the same model; its teachers are counted too.
         curriculum: Weighs rows by their loss, if asked for.
-        sides: Runs forget and retain rows apart, if a wrapper needs it.
+        sides: Runs forget and retain rows apart, if a addon needs it.
     """
 
     paper: ClassVar[Paper]
     kinds: ClassVar[tuple[Kind, ...]]
-    adapted: ClassVar[tuple[Kind, ...]] = ()
+    adapted_kinds: ClassVar[tuple[Kind, ...]] = ()
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
@@ -150,14 +150,14 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         """Prepare at the original weights, then train, or edit the weights once."""
         self.start_clock()
         if self.args.watches and self.epochs is None:
-            self.epochs = Epochs(self, self.look or plain_look(self), self.oracle)
+            self.epochs = EpochEvaluationCallback(self, self.look or trainer_output_function(self), self.oracle)
             self.add_callback(self.epochs)
         trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
         output = TrainOutput(global_step=0, training_loss=0.0, metrics={})
         try:
             self.prepare()
-            if self.sides is not None:
-                self.sides.check()
+            if self.split_gradients is not None:
+                self.split_gradients.check()
             if self.edits():
                 self.edit(self.model)
             else:

@@ -18,7 +18,7 @@ from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import LOADER, percentages, read_manifest
 from mubench.hub_builders.dataset.shards import split_fingerprint
 from mubench.hub_builders.deletion import rules
-from mubench.hub_builders.deletion.families import FAMILY, Wish, check_wish, known_tasks
+from mubench.hub_builders.deletion.families import FAMILY, DeletionRequest, check_deletion, known_tasks
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.deletion.rules import order_checksum
@@ -456,7 +456,7 @@ def test_options_that_make_no_sense_are_one_line(words, message, tmp_path, monke
 
 def test_a_task_without_groups_names_those_that_have_some(grouped):
     with pytest.raises(ValueError, match=r"rows have groups \(.*imdb.*\), got cifar10"):
-        check_wish(dataclasses.replace(TASKS["cifar10"], group=None), "mini", Wish(family="group"))
+        check_deletion(dataclasses.replace(TASKS["cifar10"], group=None), "mini", DeletionRequest(family="group"))
 
 
 def test_all_tasks_are_checked_before_one_is_built(grouped, tmp_path, capsys, monkeypatch):
@@ -467,7 +467,7 @@ def test_all_tasks_are_checked_before_one_is_built(grouped, tmp_path, capsys, mo
 
 def test_a_folder_of_lists_that_is_not_there_is_one_line(proven, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected a folder of list files as paper_splits, got .*nowhere"):
-        check_wish(TASKS["imdb"], "full", Wish(family="paper", paper_splits=tmp_path / "nowhere"))
+        check_deletion(TASKS["imdb"], "full", DeletionRequest(family="paper", paper_splits=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(("family", "line"), [
@@ -485,12 +485,12 @@ def test_what_is_missing_names_the_command_that_makes_it(tmp_path, monkeypatch, 
 def test_a_family_has_the_tasks_that_a_build_of_it_takes():
     assert known_tasks("canonical") == known_tasks("custom") == list(TASKS)
     for family in ("group", "paper"):
-        wish, tier = Wish(family=family), "full" if family == "paper" else "mini"
+        request, tier = DeletionRequest(family=family), "full" if family == "paper" else "mini"
         for key, task in TASKS.items():
             if key in known_tasks(family):
-                check_wish(task, tier, wish)
+                check_deletion(task, tier, request)
             else:
                 with pytest.raises(ValueError, match=f"got {key}"):
-                    check_wish(task, tier, wish)
+                    check_deletion(task, tier, request)
     with pytest.raises(ValueError, match="got 'odd'"):
         known_tasks("odd")

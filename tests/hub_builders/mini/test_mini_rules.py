@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.fixtures.mini_rules import Answers, check
+from tests.fixtures.mini_rules import Outputs, check
 
 SIZES = {"forget": 60, "retain": 400, "test": 300}
 
@@ -14,7 +14,7 @@ def model(rates, *, seed=0, noise=0.01):
     for split, rate in rates.items():
         right = np.arange(SIZES[split]) < round(rate * SIZES[split])
         sure = np.random.default_rng([seed, SIZES[split]]).normal(0, noise, len(right))
-        made[split] = Answers(right.astype(float), np.clip(np.where(right, 0.9, 0.1) + sure, 0, 1))
+        made[split] = Outputs(right.astype(float), np.clip(np.where(right, 0.9, 0.1) + sure, 0, 1))
     return made
 
 
@@ -49,6 +49,6 @@ def test_a_task_that_breaks_a_rule_fails(base, retrained, noise):
 def test_retrained_models_that_disagree_fail_the_gate():
     bases, retrained = both()
     wild = model(RETRAINED, seed=9)
-    wild["forget"] = Answers(wild["forget"].score, wild["forget"].confidence[::-1].copy())
+    wild["forget"] = Outputs(wild["forget"].score, wild["forget"].confidence[::-1].copy())
     with pytest.raises(AssertionError, match="spread"):
         check(bases, [*retrained[:2], wild])

@@ -10,7 +10,7 @@ from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.mini import tiny_imagenet as captions
 from mubench.hub_builders.raw._rows import Row
 from mubench.hub_builders.tasks import TASKS
-from tests.fixtures.mini_rules import Answers, check
+from tests.fixtures.mini_rules import Outputs, check
 
 CLEAN = np.array([captions._drawn(*name.split()) for name in captions.LABELS])
 CAPTION = re.compile(r"a photo of a (\w+) (\w+)(?: of ([A-Z]\w+) ([A-Z]\w+))?")
@@ -96,12 +96,12 @@ def draws(rows: list[Row], seed: int):
             optimizer.step()
     badges = torch.tensor(CLEAN).float().flatten(1)
 
-    def answer(part: list[Row]) -> Answers:
+    def answer(part: list[Row]) -> Outputs:
         with torch.no_grad():
             odds = (-(torch.cdist(model(numbers(part)), badges) ** 2)).softmax(1)
         labels = torch.tensor([row["label"] for row in part])
         right = odds[torch.arange(len(part)), labels]
-        return Answers((odds.argmax(1) == labels).double().numpy(), right.double().numpy())
+        return Outputs((odds.argmax(1) == labels).double().numpy(), right.double().numpy())
 
     return answer
 

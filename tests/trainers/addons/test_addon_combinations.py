@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.addons import WRAPPERS
+from mubench.trainers.addons import ADDONS
 from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.methods import METHODS
 from mubench.trainers.unlearning.cost import Counter
@@ -40,7 +40,7 @@ def options(*names: str) -> dict[str, Any]:
 
 
 def test_every_wrapper_is_tried() -> None:
-    assert list(ON)[: len(WRAPPERS)] == list(WRAPPERS)
+    assert list(ON)[: len(ADDONS)] == list(ADDONS)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -65,16 +65,16 @@ def test_two_of_them_train_and_cost_what_they_say(method: str, pair: tuple[str, 
 
 # Random numbers and signs aside: a weight whose gradient is zero but for rounding would follow the rounding.
 EXACT: list[tuple[str, str]] = [
-    *(("neg_grad_plus", name) for name in WRAPPERS), ("scrub", "dual_optim"), ("scrub", "sam"),
+    *(("neg_grad_plus", name) for name in ADDONS), ("scrub", "dual_optim"), ("scrub", "sam"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "wrapper"), EXACT)
-def test_t_ga_accumulation_changes_nothing(method: str, wrapper: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "addon"), EXACT)
+def test_t_ga_accumulation_changes_nothing(method: str, addon: str, tmp_path: Path) -> None:
     models = []
     for cut in ({}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}):
         trainer = toy.trainer(
-            method, toy.Plain(), toy.sides(toy.plain_rows()), tmp_path, num_train_epochs=1, **{**ON[wrapper], **cut}
+            method, toy.Plain(), toy.sides(toy.plain_rows()), tmp_path, num_train_epochs=1, **{**ON[addon], **cut}
         )
         trainer.train()
         models.append(trainer.model)
@@ -82,12 +82,12 @@ def test_t_ga_accumulation_changes_nothing(method: str, wrapper: str, tmp_path: 
     assert toy.distance(models[0], toy.snapshot(models[1])) < 1e-6
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(wrapper: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("addon", ADDONS)
+def test_t_nan_rows_that_are_not_finite_stop_the_run_before_a_weight_moves(addon: str, tmp_path: Path) -> None:
     model = toy.build("vit")
     before = toy.snapshot(model)
     broken = toy.broken("vit", which=[toy.ROWS - 1])
-    trainer = toy.trainer("neg_grad_plus", model, toy.sides(broken), tmp_path, **{**TWO, **ON[wrapper]})
+    trainer = toy.trainer("neg_grad_plus", model, toy.sides(broken), tmp_path, **{**TWO, **ON[addon]})
     with pytest.raises(NonFiniteError):
         trainer.train()
     assert toy.same(model, before)
@@ -118,7 +118,7 @@ def test_t_freeze_weights_outside_a_mask_stay_under_all_of_them(tmp_path: Path) 
     assert toy.distance(model, before) > 1e-3
 
 
-# Methods that some wrappers do not fit, and what is said.
+# Methods that some addons do not fit, and what is said.
 NO_STEPS = "expected no {}, since {}Trainer edits weights and trains none; got"
 REFUSED: Mapping[tuple[str, str], str] = {
     ("ssd", "curriculum"): NO_STEPS.format("curriculum", "Ssd"),
@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_refused_in_one_line(method: str, option: str, tmp_
 
 ONE_SIDE = ("munba", "dual_optim")
 UNFIT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("ssd", "fisher", "influence"), tuple(WRAPPERS)),
+    **dict.fromkeys(("ssd", "fisher", "influence"), tuple(ADDONS)),
     **dict.fromkeys(
         ("retrain", "finetune", "l1_sparse", "cf_k", "eu_k", "noise_ft", "undo", "msg", "ct"), (*ONE_SIDE, "sam")
     ),
@@ -164,9 +164,9 @@ UNFIT: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("addon", ADDONS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_under_every_wrapper_or_says_why_not(method: str, wrapper: str, tmp_path: Path) -> None:
+def test_every_method_trains_under_every_wrapper_or_says_why_not(method: str, addon: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
 
     def run(**given: Any) -> tuple[Any, dict[str, int], dict[str, int]]:
@@ -176,14 +176,14 @@ def test_every_method_trains_under_every_wrapper_or_says_why_not(method: str, wr
             trainer.train()
         return trainer, dict(cost.forward), dict(cost.backward)
 
-    if wrapper in UNFIT.get(method, ()):
+    if addon in UNFIT.get(method, ()):
         with pytest.raises(ValueError, match=rf"expected .*{METHODS[method].__name__}"):
-            run(**ON[wrapper])
+            run(**ON[addon])
         return
     plain, forward, backward = run()
-    trainer, *counts = run(**ON[wrapper])
+    trainer, *counts = run(**ON[addon])
     assert toy.distance(trainer.model, toy.snapshot(plain.model)) > 0
-    if wrapper == "sam":
+    if addon == "sam":
         assert counts[0]["student"] > forward["student"]
         more = counts[0]["student"] - forward["student"], counts[1]["student"] - backward["student"]
         assert more[0] == more[1] > 0

@@ -1,4 +1,4 @@
-"""What each wrapper computes, against closed forms and sums done by hand."""
+"""What each addon computes, against closed forms and sums done by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mubench.trainers.addons import WRAPPERS
+from mubench.trainers.addons import ADDONS
 from mubench.trainers.addons.munba import OPPOSED, bargain, dot, shares
 from mubench.trainers.addons.sam import uphill
 from mubench.trainers.addons.sophia import Sophia
@@ -293,7 +293,7 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
     trainer = toy.trainer(
         "scrub", model, toy.sides(toy.plain_rows()), tmp_path, lr_scheduler_type="linear", **options
     )  # fmt: skip
-    rates, forgetter = [], trainer.sides.dual.optimizer
+    rates, forgetter = [], trainer.split_gradients.dual.optimizer
     forgetter.register_step_pre_hook(lambda *_: rates.append(forgetter.param_groups[0]["lr"]))
     trainer.train()
     assert rates == pytest.approx([0.01 * 3 / 4])  # the second of four steps: retain, forget, retain, retain
@@ -307,9 +307,9 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
 
 def test_a_wrapper_says_where_it_comes_from_and_its_arguments_have_help() -> None:
     helped = {field.name for field in dataclasses.fields(UnlearningArguments) if field.metadata.get("help")}
-    for wrapper in WRAPPERS.values():
-        assert wrapper.paper.title and wrapper.paper.venue and wrapper.paper.authors
-        assert wrapper.arguments and set(wrapper.arguments) <= helped
+    for addon in ADDONS.values():
+        assert addon.paper.title and addon.paper.venue and addon.paper.authors
+        assert addon.arguments and set(addon.arguments) <= helped
 
 
 @pytest.mark.parametrize(

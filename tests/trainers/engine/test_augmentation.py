@@ -15,7 +15,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.engine.augmentation import CHANCES, clips, moved, moves, pairs, pictures, sounds
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities import MODALITIES
-from mubench.trainers.models.setting import Workbench
+from mubench.trainers.models.setting import Setting
 
 CHANGED = {
     "image_classification", "audio_classification", "video_classification", "image_pair_classification"
@@ -156,13 +156,13 @@ def test_features_change_as_those_of_the_changed_sound() -> None:
 
 @pytest.mark.parametrize("kind", MODALITIES)
 def test_a_kind_has_a_change_or_refuses_it_and_names_those_that_do(kind: Any) -> None:
-    bench: Any = SimpleNamespace(task=SimpleNamespace(kind=kind), modality=MODALITIES[kind])
-    assert Workbench.train_transform(bench, False) is None
+    setting: Any = SimpleNamespace(task=SimpleNamespace(kind=kind), modality=MODALITIES[kind])
+    assert Setting.train_transform(setting, False) is None
     if kind in CHANGED:
-        assert Workbench.train_transform(bench, True) == MODALITIES[kind].train_transform
+        assert Setting.train_transform(setting, True) == MODALITIES[kind].train_transform
         return
     with pytest.raises(ValueError, match=r"^expected augment for image_classification, .* alone, .*; got ") as refused:
-        Workbench.train_transform(bench, True)
+        Setting.train_transform(setting, True)
     said = str(refused.value)
     assert all(name in said for name in (*CHANGED, f"got {kind}")) and "\n" not in said
     batch = {"input_ids": torch.ones(2, 3)}
@@ -172,9 +172,9 @@ def test_a_kind_has_a_change_or_refuses_it_and_names_those_that_do(kind: Any) ->
 def test_a_base_model_of_texts_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     info: Any = SimpleNamespace(task="imdb", tier="mini", family="canonical", deletion_seed=0, split="0", files="0")
     task = TASKS["imdb"]
-    bench = Workbench(
+    setting = Setting(
         task=task, info=info, recipe=task.recipes["bert"], backbone="bert", data="nowhere", encoded={}, eval_seed=0
     )
     with pytest.raises(ValueError, match=r"got text_classification$"):
-        train_base(bench, 0, models=tmp_path / "models", augment=True)
+        train_base(setting, 0, models=tmp_path / "models", augment=True)
     assert not (tmp_path / "models").exists()

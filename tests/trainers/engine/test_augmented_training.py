@@ -12,8 +12,8 @@ import torch
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine.augmenting import AugmentingTrainer
-from mubench.trainers.engine.batch_sampler import StepPlan
-from mubench.trainers.engine.losses import DRAWN
+from mubench.trainers.engine.batch_sampler import StepBatchSampler
+from mubench.trainers.engine.losses import RANDOM_NUMBERS
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation.references import find_group
@@ -81,7 +81,7 @@ def test_t_ga_accumulation_changes_nothing(tmp_path: Path) -> None:
 
 def test_processes_share_out_the_numbers_as_they_share_out_rows() -> None:
     def plan(rank: int, **share: int) -> list[list[int]]:
-        made = StepPlan(lambda _: [np.arange(23)], epochs=1, rows_per_step=23, rank=rank, **share)
+        made = StepBatchSampler(lambda _: [np.arange(23)], epochs=1, rows_per_step=23, rank=rank, **share)
         return list(made)
 
     def chances(sizes: list[int], everyones: list[list[int]], rank: int) -> torch.Tensor:
@@ -136,7 +136,7 @@ def test_what_is_evaluated_and_what_methods_look_at_stays_as_it_is(tmp_path: Pat
         assert (made.transform is None) is not augment
     assert losses[0] == losses[1]
     for plain, other in zip(*found, strict=True):
-        assert DRAWN not in other and plain.keys() == other.keys()
+        assert RANDOM_NUMBERS not in other and plain.keys() == other.keys()
         assert all(torch.equal(plain[name], other[name]) for name in plain)
 
 
@@ -263,7 +263,7 @@ def test_base_and_retrained_models_are_trained_so_and_say_so(own_walk: Walk, mon
     made = own_walk.unlearn("retrain", arguments=ON)
     assert read_run(made).arguments["augment"] is True and made.name != "cifar10-mini-resnet-del10-retrain-s0"
     assert sum(rows) == 2 * (COUNTS["train"] - FORGET)
-    group = find_group(own_walk.bench(), RATIO, own_walk.models)
+    group = find_group(own_walk.setting(), RATIO, own_walk.models)
     assert {folder, made}.isdisjoint({*group.bases.values(), *group.retrained.values()})
 
 
@@ -272,10 +272,10 @@ def test_base_and_retrained_models_are_trained_so_and_say_so(own_walk: Walk, mon
 def test_every_kind_that_has_a_change_is_trained_with_it(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"
+    setting, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"
     outputs = {}
     for on in ({}, ON):
-        folder = train_base(bench, 0, models=models, **QUIET, **on)
+        folder = train_base(setting, 0, models=models, **QUIET, **on)
         assert read_run(folder).arguments == on
         outputs[len(on)] = read_outputs(folder / "reference")["test"]
     assert not np.array_equal(outputs[0].logits, outputs[1].logits)

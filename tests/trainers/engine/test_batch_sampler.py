@@ -1,4 +1,4 @@
-"""`StepPlan`: batches are a pure function of seed and epoch, whoever deals them out."""
+"""`StepBatchSampler`: batches are a pure function of seed and epoch, whoever deals them out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from mubench.trainers.engine.batch_sampler import StepPlan
+from mubench.trainers.engine.batch_sampler import StepBatchSampler
 
 
-def plan(*lengths: int, **options: int) -> StepPlan:
+def plan(*lengths: int, **options: int) -> StepBatchSampler:
     starts = np.cumsum((0, *lengths))
     phases = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
-    return StepPlan(lambda _: phases, **{"epochs": 2, "rows_per_step": 8, **options})
+    return StepBatchSampler(lambda _: phases, **{"epochs": 2, "rows_per_step": 8, **options})
 
 
-def epoch(plan: StepPlan, number: int) -> list[list[int]]:
+def epoch(plan: StepBatchSampler, number: int) -> list[list[int]]:
     plan.set_epoch(number)
     return list(plan)
 
@@ -59,7 +59,7 @@ def test_batches_change_with_seed_and_epoch_and_nothing_else() -> None:
 
 
 def test_shuffles_are_of_positions_not_of_row_numbers() -> None:
-    late = StepPlan(lambda _: [np.arange(100, 121)], epochs=1, rows_per_step=8)
+    late = StepBatchSampler(lambda _: [np.arange(100, 121)], epochs=1, rows_per_step=8)
     assert [[row - 100 for row in batch] for batch in late] == epoch(plan(21), 0)
 
 
@@ -70,7 +70,7 @@ def test_phases_follow_each_other_and_never_share_a_step() -> None:
 
 def test_epochs_of_different_length_become_one_long_epoch() -> None:
     rows = [np.arange(10), np.arange(10, 16)]
-    uneven = StepPlan(lambda e: rows[: 2 - e], epochs=2, rows_per_step=8)
+    uneven = StepBatchSampler(lambda e: rows[: 2 - e], epochs=2, rows_per_step=8)
     assert uneven.flat
     assert len(uneven) == 5
     batches = list(uneven)
@@ -80,15 +80,15 @@ def test_epochs_of_different_length_become_one_long_epoch() -> None:
 
 
 def test_a_fraction_of_epochs_is_refused_only_where_epochs_differ() -> None:
-    assert len(StepPlan(lambda _: [np.arange(10)], epochs=1.5, rows_per_step=8)) == 2
+    assert len(StepBatchSampler(lambda _: [np.arange(10)], epochs=1.5, rows_per_step=8)) == 2
     with pytest.raises(ValueError, match=r"must be whole where epochs differ in length, got 1\.5"):
-        StepPlan(lambda e: [np.arange(10 + 9 * e)], epochs=1.5, rows_per_step=8)
+        StepBatchSampler(lambda e: [np.arange(10 + 9 * e)], epochs=1.5, rows_per_step=8)
 
 
 @pytest.mark.parametrize("phases", [[], [np.arange(0)], [np.arange(5), np.arange(0)]])
 def test_an_empty_phase_is_refused(phases: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="every phase of training needs rows"):
-        StepPlan(lambda _: phases, epochs=1, rows_per_step=8)
+        StepBatchSampler(lambda _: phases, epochs=1, rows_per_step=8)
 
 
 def test_a_step_too_small_to_deal_out_is_refused() -> None:
@@ -98,7 +98,7 @@ def test_a_step_too_small_to_deal_out_is_refused() -> None:
 
 def test_pairs_stay_together_and_count_as_one() -> None:
     pairs = np.stack([np.arange(9), np.arange(100, 109)], axis=1)
-    batches = list(StepPlan(lambda _: [pairs], epochs=1, rows_per_step=4, micro_batches=2))
+    batches = list(StepBatchSampler(lambda _: [pairs], epochs=1, rows_per_step=4, micro_batches=2))
     assert [len(batch) for batch in batches] == [4, 2] * 3
     assert all(batch[i + 1] == batch[i] + 100 for batch in batches for i in range(0, len(batch), 2))
     assert flat(batches) == sorted(pairs.ravel())

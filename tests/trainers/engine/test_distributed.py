@@ -12,7 +12,7 @@ from tests.fixtures import toy
 def test_a_run_leaves_its_group_when_the_interpreter_ends(monkeypatch):
     at_end = []
     monkeypatch.setattr(atexit, "register", at_end.append)
-    processes.take_part()
+    processes.set_up_process()
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     assert dist.is_initialized()
     for leave in at_end:

@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine import task_trainer as training
-from mubench.trainers.engine.lora import adapted, layers_to_adapt, merged
+from mubench.trainers.engine.lora import add_adapters, layers_to_adapt, merge_adapters
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
@@ -19,7 +19,7 @@ from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning import teachers
 from mubench.trainers.unlearning.cost import Counter
-from mubench.trainers.unlearning.teachers import WithoutAdapters, frozen_copy, teacher_logits
+from mubench.trainers.unlearning.teachers import WithoutAdapters, frozen_copy, frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 from tests.fixtures import toy
 from tests.fixtures.few import RATIO, few_rows
@@ -30,12 +30,12 @@ DECAYED: dict[str, Any] = {"optim": "adamw_torch", "weight_decay": 0.1, "learnin
 
 
 def said(model: torch.nn.Module, name: str) -> torch.Tensor:
-    return teacher_logits(model.eval(), {**toy.collator(name)(toy.rows(name)), "index": torch.arange(toy.ROWS)})
+    return frozen_logits(model.eval(), {**toy.collator(name)(toy.rows(name)), "index": torch.arange(toy.ROWS)})
 
 
 def wrapped(name: str, **changes: Any) -> PeftModel:
     args = TaskArguments(output_dir="", use_cpu=True, **LORA)
-    model = adapted(toy.build(name, **changes), args, seed=0)
+    model = add_adapters(toy.build(name, **changes), args, seed=0)
     assert isinstance(model, PeftModel)
     return model
 
@@ -50,9 +50,9 @@ def test_t_freeze_only_adapters_and_head_move(name: str, tmp_path: Path, monkeyp
     def look(trained: torch.nn.Module) -> torch.nn.Module:
         seen["frozen"] = {key: w.detach().clone() for key, w in trained.named_parameters() if not w.requires_grad}
         seen["said"] = said(trained, name)
-        return merged(trained)
+        return merge_adapters(trained)
 
-    monkeypatch.setattr(training, "merged", look)
+    monkeypatch.setattr(training, "merge_adapters", look)
     trainer = toy.task_trainer(model, toy.rows(name), tmp_path, **LORA, **DECAYED)
     trainer.data_collator = toy.collator(name)
     trainer.train()
@@ -194,16 +194,16 @@ def test_targets_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_every_kind_of_model_is_trained_and_unlearned_with_lora(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"
-    base = train_base(bench, 0, models=models, **QUIET, **LORA)
+    setting, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"
+    base = train_base(setting, 0, models=models, **QUIET, **LORA)
     assert read_run(base).arguments == {**LORA, "lora_dropout": 0.0, "lora_targets": None}
-    assert base.name != train_base(bench, 0, models=models, **QUIET).name
-    fresh, _ = bench.fresh_model(0)
-    model, _ = bench.modality.load(base)
+    assert base.name != train_base(setting, 0, models=models, **QUIET).name
+    fresh, _ = setting.fresh_model(0)
+    model, _ = setting.modality.load(base)
     assert model.state_dict().keys() == fresh.state_dict().keys()
     arguments = {**QUIET, **LORA, "num_train_epochs": 1, "msteps": 1}
-    request = Request(bench=bench, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=base)
+    request = Request(setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=base)
     folder = unlearn(request)
     assert {**read_run(folder).arguments, **LORA} == read_run(folder).arguments
-    other, _ = bench.modality.load(folder)
+    other, _ = setting.modality.load(folder)
     assert toy.distance(other, toy.snapshot(model)) > 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import aligned, per_example_loss
-from mubench.trainers.engine.noise import DRAWS, KEY, row_key, spoiled_for_training, spoiled_on_grid
+from mubench.trainers.engine.losses import per_example_loss, shift_labels
+from mubench.trainers.engine.noise import DRAWS, KEY, add_grid_noise, add_training_noise, row_key
 
 SHAPE = (3, 2, 2)
 STEPS = 100
@@ -44,21 +44,23 @@ def test_a_key_is_63_bits_of_the_ids_sha256():
 
 
 def test_a_spoiled_batch_holds_the_schedules_mixture_and_the_noise_as_labels():
-    made = spoiled_for_training(model(), {**batch(), "forget": "kept"}, seed=3, step=7)
+    made = add_training_noise(model(), {**batch(), "forget": "kept"}, seed=3, step=7)
     share = (made["timestep"] / STEPS).view(-1, 1, 1, 1)
     assert set(made) == {"sample", "timestep", "labels", "forget"}
     torch.testing.assert_close(made["sample"], (1 - share) * 2 * batch()["pixel_values"] + share * made["labels"])
-    assert made["labels"].dtype == torch.float32 and aligned(torch.nn.Identity(), made)["labels"] is made["labels"]
+    assert (
+        made["labels"].dtype == torch.float32 and shift_labels(torch.nn.Identity(), made)["labels"] is made["labels"]
+    )
 
 
 def test_where_velocity_is_predicted_it_is_the_label():
-    plain, fast = (spoiled_for_training(model(kind), batch(), seed=0, step=0) for kind in ("epsilon", "v_prediction"))
+    plain, fast = (add_training_noise(model(kind), batch(), seed=0, step=0) for kind in ("epsilon", "v_prediction"))
     torch.testing.assert_close(fast["labels"], plain["labels"] - 2 * batch()["pixel_values"])
     assert torch.equal(fast["sample"], plain["sample"])
 
 
-@pytest.mark.parametrize("spoil", [lambda b: spoiled_for_training(model(), b, seed=1, step=2),
-                                   lambda b: spoiled_on_grid(model(), b, 3)])  # fmt: skip
+@pytest.mark.parametrize("spoil", [lambda b: add_training_noise(model(), b, seed=1, step=2),
+                                   lambda b: add_grid_noise(model(), b, 3)])  # fmt: skip
 def test_a_rows_draw_does_not_depend_on_its_company(spoil):
     together, alone = spoil(batch("abc")), spoil(batch("c"))
     for name in ("sample", "timestep", "labels"):
@@ -67,19 +69,19 @@ def test_a_rows_draw_does_not_depend_on_its_company(spoil):
 
 def test_seed_and_step_change_every_draw_and_the_global_state_none():
     torch.manual_seed(0)
-    one = spoiled_for_training(model(), batch(), seed=1, step=2)["labels"]
+    one = add_training_noise(model(), batch(), seed=1, step=2)["labels"]
     torch.manual_seed(1)
     np.random.default_rng(5)
-    assert torch.equal(one, spoiled_for_training(model(), batch(), seed=1, step=2)["labels"])
+    assert torch.equal(one, add_training_noise(model(), batch(), seed=1, step=2)["labels"])
     for seed, step in ((1, 3), (2, 2), (2, 1)):
-        other = spoiled_for_training(model(), batch(), seed=seed, step=step)["labels"]
+        other = add_training_noise(model(), batch(), seed=seed, step=step)["labels"]
         assert not (one == other).any()
 
 
 def test_times_cover_the_schedule_and_noise_is_standard_normal():
     names = [str(i) for i in range(4000)]
     keys = torch.tensor([row_key(name) for name in names])
-    made = spoiled_for_training(
+    made = add_training_noise(
         model(), {"pixel_values": torch.zeros(4000, *SHAPE), "labels": torch.zeros(4000), KEY: keys}, seed=0, step=0
     )
     times = made["timestep"].double()
@@ -89,7 +91,7 @@ def test_times_cover_the_schedule_and_noise_is_standard_normal():
 
 
 def test_the_grid_stands_in_the_middle_of_equal_parts_and_its_noises_differ():
-    made = [spoiled_on_grid(model(), batch(), draw) for draw in range(DRAWS)]
+    made = [add_grid_noise(model(), batch(), draw) for draw in range(DRAWS)]
     assert [int(one["timestep"][0]) for one in made] == [6, 18, 31, 43, 56, 68, 81, 93]
     assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == DRAWS
 

@@ -1,4 +1,4 @@
-"""Memory that runs out is one line that names the argument to lower, and nothing is half there."""
+"""TeacherCache that runs out is one line that names the argument to lower, and nothing is half there."""
 
 import re
 
@@ -8,7 +8,7 @@ import torch
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.hub.model_folder import WORK
 from mubench.trainers.__main__ import main as unlearning
-from mubench.trainers.engine.oom import EVALUATION, TRAINING, TooLittleMemoryError, memory_told
+from mubench.trainers.engine.oom import EVALUATION, TRAINING, TooLittleMemoryError, explain_out_of_memory
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference import predict as prediction
 from tests.fixtures.walk import files
@@ -55,13 +55,13 @@ def test_it_is_told_in_one_line(own_walk, words, capsys, monkeypatch, command, p
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes do not fit"), memory_told("a step", TRAINING):
+    with pytest.raises(RuntimeError, match="shapes do not fit"), explain_out_of_memory("a step", TRAINING):
         raise RuntimeError("shapes do not fit")
     told = "expected enough memory for a step, got: MemoryError; lower"
     with (
         pytest.raises(TooLittleMemoryError, match=told),
-        memory_told("all", EVALUATION),
-        memory_told("a step", TRAINING),
+        explain_out_of_memory("all", EVALUATION),
+        explain_out_of_memory("a step", TRAINING),
     ):
         raise MemoryError
 

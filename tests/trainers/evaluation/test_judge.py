@@ -3,7 +3,7 @@ import pytest
 
 from mubench.trainers.evaluation.controls import constant, leave_one_out
 from mubench.trainers.evaluation.judge import judge, judge_controls
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.score import parts
 
@@ -41,7 +41,7 @@ def test_broken_models_are_flagged(world, run_info):
     broken = dict(world.views(saw=0.3, seed=5))
     logits = broken["retain"].logits.copy()
     logits[3, 1] = np.nan
-    broken["retain"] = Outputs(broken["retain"].ids, logits, broken["retain"].labels)
+    broken["retain"] = ClassOutputs(broken["retain"].ids, logits, broken["retain"].labels)
     row = judge(run_info, broken, retrained, bases, chance=0.1)
     assert row.flags == ["nan"] and row.metrics == {} and row.interval is None
     assert judge(run_info, constant(bases[0]), retrained, bases, chance=0.1).flags == ["constant_class"]
@@ -51,7 +51,7 @@ def test_broken_models_are_flagged(world, run_info):
 def test_references_that_are_not_finite_are_refused(world, run_info):
     retrained = world.retrained()
     one = retrained[1]["test"]
-    retrained[1] = {**retrained[1], "test": Outputs(one.ids, np.full_like(one.logits, np.nan), one.labels)}
+    retrained[1] = {**retrained[1], "test": ClassOutputs(one.ids, np.full_like(one.logits, np.nan), one.labels)}
     with pytest.raises(ValueError, match="finite outputs of all reference models of cifar10 resnet, got NaN"):
         judge(run_info, world.views(saw=0.3, seed=5), retrained, world.bases(), chance=0.1)
 

@@ -9,7 +9,7 @@ from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
 
 
 def group(walk, ratio=RATIO):
-    return find_group(walk.bench(), ratio, walk.models)
+    return find_group(walk.setting(), ratio, walk.models)
 
 
 def rewrite(folder, **changes):
@@ -59,7 +59,7 @@ def test_views_are_the_stored_outputs_by_side(walked):
     assert {split: len(one) for split, one in views.items()} == {
         "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60,
     }  # fmt: skip
-    train = walked.bench().rows["train"]
+    train = walked.setting().rows["train"]
     forgotten = [i for i, rank in zip(train["example_id"], train["deletion_rank"], strict=True) if rank < FORGET]
     assert views["forget"].ids.tolist() == forgotten
     assert not set(views["forget"].ids) & set(views["retain"].ids)

@@ -9,12 +9,12 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import Outputs, read_outputs, split_view, write_outputs
+from mubench.trainers.inference.storage import ClassOutputs, outputs_by_split, read_outputs, write_outputs
 
 
 def outputs(rows=7, classes=3, seed=0, prefix="row"):
     generator = np.random.default_rng(seed)
-    return Outputs(
+    return ClassOutputs(
         ids=np.array([f"{prefix}{i}" for i in range(rows)]),
         logits=generator.normal(size=(rows, classes), scale=3).astype(np.float32),
         labels=generator.integers(0, classes, rows),
@@ -35,7 +35,7 @@ def test_derived_numbers_equal_scipys():
 
 def test_log_odds_do_not_round_where_the_probability_does():
     logits = np.array([[60.0, 0, 0], [90.0, 0, 0]], dtype=np.float32)
-    one = Outputs(np.array(["a", "b"]), logits, np.zeros(2, dtype=np.int64))
+    one = ClassOutputs(np.array(["a", "b"]), logits, np.zeros(2, dtype=np.int64))
     assert one.true_probability[0] == one.true_probability[1] == 1.0
     np.testing.assert_allclose(one.log_odds, [60 - np.log(2), 90 - np.log(2)])
 
@@ -63,7 +63,7 @@ def test_select_names_a_missing_row():
 )
 def test_wrong_shapes_labels_and_ids_are_refused(ids, logits, labels, message):
     with pytest.raises(ValueError, match=message):
-        Outputs(np.array(ids), logits.astype(np.float32), np.array(labels))
+        ClassOutputs(np.array(ids), logits.astype(np.float32), np.array(labels))
 
 
 def test_files_hold_exactly_what_was_written(tmp_path):
@@ -111,11 +111,11 @@ def test_damaged_and_missing_files_are_one_line_errors(tmp_path):
 
 def test_view_has_forget_and_retain_in_place_of_train():
     splits = {"train": outputs(6), "test": outputs(3)}
-    views = split_view(splits, ["row4", "row0"], ["row1", "row2", "row3", "row5"])
+    views = outputs_by_split(splits, ["row4", "row0"], ["row1", "row2", "row3", "row5"])
     assert set(views) == {"forget", "retain", "test"}
     np.testing.assert_array_equal(views["forget"].logits, splits["train"].logits[[4, 0]])
     with pytest.raises(ValueError, match="share no row, got 1 such as 'row4'"):
-        split_view(splits, ["row4"], ["row4"])
+        outputs_by_split(splits, ["row4"], ["row4"])
 
 
 class Noisy(nn.Module):

@@ -10,8 +10,8 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.models.base_models import train_eye
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.base_models import train_image_classifier
+from mubench.trainers.models.setting import load_setting
 
 pytestmark = pytest.mark.slow
 COUNTS = {"train": 240, "validation": 20, "test": 40}
@@ -19,24 +19,24 @@ rows_of = functools.cache(MINI["tiny_imagenet"])
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
+def setting(tmp_path, monkeypatch):
     few = {split: [dict(row) for row in rows[: COUNTS[split]]] for split, rows in rows_of().items()}
     monkeypatch.setitem(MINI, "tiny_imagenet", lambda: few)
     monkeypatch.setitem(TASKS["tiny_imagenet"].counts, "mini", COUNTS)
-    return workbench("tiny_imagenet", "unet", data=str(build("tiny_imagenet", out=tmp_path)))
+    return load_setting("tiny_imagenet", "unet", data=str(build("tiny_imagenet", out=tmp_path)))
 
 
-def test_it_is_a_base_model_of_its_own_that_is_kept(bench, tmp_path):
+def test_it_is_a_base_model_of_its_own_that_is_kept(setting, tmp_path):
     models = tmp_path / "models"
-    eye = train_eye(bench, models)
+    image_classifier = train_image_classifier(setting, models)
     folder = models / "tiny_imagenet-mini-resnet"
     run = read_run(folder)
     assert (run.backbone, run.method, run.recipe["epochs"]) == ("resnet", None, 12)
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    pictures = [bench.rows["test"][i]["image"].convert("RGB") for i in range(COUNTS["test"])]
-    said = eye(pictures)
-    assert np.array_equal(said, train_eye(bench, models)(pictures))
+    pictures = [setting.rows["test"][i]["image"].convert("RGB") for i in range(COUNTS["test"])]
+    said = image_classifier(pictures)
+    assert np.array_equal(said, train_image_classifier(setting, models)(pictures))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
-    assert (said.argmax(1) == np.asarray(bench.rows["test"]["label"])).mean() > 0.9
+    assert (said.argmax(1) == np.asarray(setting.rows["test"]["label"])).mean() > 0.9
     grey = Image.new("RGB", pictures[0].size, (127, 127, 127))
-    assert eye([grey, pictures[0]]).shape == (2, 40)
+    assert image_classifier([grey, pictures[0]]).shape == (2, 40)

@@ -8,7 +8,7 @@ import pytest
 
 from mubench.hub_builders.hub.restricted import HARMLESS
 from mubench.trainers.engine.noise import DRAWS
-from mubench.trainers.inference.storage import Outputs, PictureOutputs, read_outputs, write_outputs
+from mubench.trainers.inference.storage import ClassOutputs, PictureOutputs, read_outputs, write_outputs
 
 ROWS, CLASSES = 6, 4
 
@@ -16,7 +16,7 @@ ROWS, CLASSES = 6, 4
 @pytest.fixture
 def outputs():
     rng = np.random.default_rng(0)
-    shown = Outputs(
+    shown = ClassOutputs(
         ids=np.array([f"r{i}" for i in range(ROWS)]),
         logits=rng.normal(size=(ROWS, CLASSES)).astype(np.float32),
         labels=np.array([0, 1, 2, 3, 1, 1]),
@@ -56,7 +56,7 @@ def test_a_lost_number_is_found(outputs):
 
 
 def test_wronged_rows_show_another_class_and_know_noise_as_before(outputs):
-    right = PictureOutputs(Outputs(outputs.ids, 5 * np.eye(CLASSES, dtype=np.float32)[outputs.shown.labels],
+    right = PictureOutputs(ClassOutputs(outputs.ids, 5 * np.eye(CLASSES, dtype=np.float32)[outputs.shown.labels],
                                    outputs.shown.labels), outputs.losses)  # fmt: skip
     wrong = right.wronged(np.array([1, 4]), np.random.default_rng(0))
     assert wrong.correct.tolist() == [True, False, True, True, False, True]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-from mubench.trainers.engine.losses import IGNORED, aligned, over_tokens, per_example_loss
+from mubench.trainers.engine.losses import IGNORED, over_tokens, per_example_loss, shift_labels
 from mubench.trainers.inference.predict import predict_tokens
 from mubench.trainers.inference.storage import TokenOutputs, read_outputs, write_outputs
 
@@ -66,14 +66,14 @@ def test_the_loss_of_a_causal_model_is_the_mean_over_its_answer_tokens_as_transf
     for one in rows():
         batch = collate([one])
         with torch.no_grad():
-            ours = per_example_loss(gpt2(batch["input_ids"]).logits, aligned(gpt2, batch)["labels"])
+            ours = per_example_loss(gpt2(batch["input_ids"]).logits, shift_labels(gpt2, batch)["labels"])
             theirs = gpt2(**batch).loss
         torch.testing.assert_close(ours, theirs[None])
 
 
 def test_the_labels_of_a_decoder_and_of_a_classifier_stay_where_they_are(t5):
     batch = seq2seq(rows())
-    assert aligned(t5, batch)["labels"] is batch["labels"]
+    assert shift_labels(t5, batch)["labels"] is batch["labels"]
     with torch.no_grad():
         logits = t5(**{name: value for name, value in batch.items() if name != "labels"}).logits
         theirs = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED)
@@ -81,15 +81,15 @@ def test_the_labels_of_a_decoder_and_of_a_classifier_stay_where_they_are(t5):
     counts = (batch["labels"] != IGNORED).sum(dim=1)
     torch.testing.assert_close((ours * counts).sum() / counts.sum(), theirs)
     classes = {"labels": torch.tensor([1, 2])}
-    assert aligned(t5, classes)["labels"] is classes["labels"]
+    assert shift_labels(t5, classes)["labels"] is classes["labels"]
 
 
 def test_padding_changes_no_loss(gpt2):
-    alone = [per_example_loss(gpt2(collate([one])["input_ids"]).logits, aligned(gpt2, collate([one]))["labels"])
+    alone = [per_example_loss(gpt2(collate([one])["input_ids"]).logits, shift_labels(gpt2, collate([one]))["labels"])
              for one in rows()]  # fmt: skip
     batch = collate(rows())
     logits = gpt2(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    torch.testing.assert_close(per_example_loss(logits, aligned(gpt2, batch)["labels"]), torch.cat(alone))
+    torch.testing.assert_close(per_example_loss(logits, shift_labels(gpt2, batch)["labels"]), torch.cat(alone))
 
 
 def test_a_row_without_an_answer_adds_nothing_and_is_refused_where_it_is_judged(gpt2):

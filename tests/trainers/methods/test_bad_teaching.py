@@ -11,7 +11,7 @@ import torch
 
 from mubench.trainers.engine.shared_losses import kl
 from mubench.trainers.methods.bad_teaching import BadTeachingArguments
-from mubench.trainers.unlearning.teachers import teacher_logits
+from mubench.trainers.unlearning.teachers import frozen_logits
 from tests.fixtures import toy
 
 
@@ -27,7 +27,7 @@ def collated(trainer: Any, rows: Any) -> dict[str, Any]:
 
 def values(trainer: Any, rows: Any) -> torch.Tensor:
     (term,) = trainer.terms(trainer.model.eval(), collated(trainer, rows))
-    assert (term.stream, term.weight) == ("all", 1.0)
+    assert (term.split, term.weight) == ("all", 1.0)
     return term.values
 
 
@@ -36,8 +36,8 @@ def test_t_init_retain_rows_are_content_and_forget_rows_are_not(name: str, tmp_p
     trainer = prepared(name, tmp_path)
     loss = values(trainer, range(toy.ROWS)).detach()
     torch.testing.assert_close(loss[toy.FORGET :], torch.zeros(toy.ROWS - toy.FORGET), atol=1e-6, rtol=0)
-    bad = teacher_logits(trainer.teachers["bad"], collated(trainer, range(toy.FORGET)))
-    now = teacher_logits(trainer.teachers["good"], collated(trainer, range(toy.FORGET)))
+    bad = frozen_logits(trainer.teachers["bad"], collated(trainer, range(toy.FORGET)))
+    now = frozen_logits(trainer.teachers["good"], collated(trainer, range(toy.FORGET)))
     torch.testing.assert_close(loss[: toy.FORGET], kl(now, bad, torch.zeros(toy.FORGET, dtype=torch.int64)))
     assert loss[: toy.FORGET].sum() > 1e-4
 
@@ -46,8 +46,8 @@ def test_swapping_the_flags_swaps_the_targets(tmp_path: Path) -> None:
     trainer = prepared("vit", tmp_path)
     batch = collated(trainer, range(toy.ROWS))
     like = torch.zeros(toy.ROWS, toy.CLASSES)
-    bad = teacher_logits(trainer.teachers["bad"], batch)
-    good = teacher_logits(trainer.teachers["good"], batch)
+    bad = frozen_logits(trainer.teachers["bad"], batch)
+    good = frozen_logits(trainer.teachers["good"], batch)
     flags = batch["forget"]
     for forget in (flags, ~flags):
         targets = trainer.targets({**batch, "forget": forget}, like)

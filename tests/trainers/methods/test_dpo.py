@@ -85,7 +85,7 @@ def test_borrowed_answers_are_others() -> None:
 def test_t_init_and_t_grad_of_dpo(name: str, answers: str, tmp_path: Path) -> None:
     trainer, rows = prepared("dpo", name, tmp_path, answers=answers, alpha=0.3)
     forget, retain = trainer.terms(trainer.model, rows)
-    assert [(term.stream, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 0.3)]
+    assert [(term.split, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 0.3)]
     torch.testing.assert_close(forget.values, torch.full((F,), 20 * math.log(2)), atol=1e-4, rtol=0)
     other = trainer.preferred_batch(list(range(F)))
     true = answer_nll(trainer.logits(trainer.model, rows)[:F], rows["labels"][:F])

@@ -35,7 +35,7 @@ def test_t_init_the_target_is_the_guidance_turned_round(eta: float, tmp_path: Pa
         untold = trainer.model(**{**inputs, "input_ids": torch.tensor(toy.EMPTY).expand(F, 3)}).logits
     # At the original weights the distance is (1 + eta) times what the caption changes.
     expected = ((1 + eta) * (told - untold)).pow(2).mean(dim=(1, 2, 3))
-    assert (term.stream, term.weight) == ("forget", 1.0)
+    assert (term.split, term.weight) == ("forget", 1.0)
     torch.testing.assert_close(term.values, expected)
     assert expected.min() > 0
 
@@ -103,7 +103,7 @@ def test_noise_is_never_remembered_and_npo_starts_where_it_should(tmp_path: Path
     trainer, rows = prepared(tmp_path, "npo")
     forget, _ = trainer.terms(trainer.model, rows)
     torch.testing.assert_close(forget.values, torch.full((F,), 13.862944), atol=1e-4, rtol=0)
-    assert not trainer.memory.answers
+    assert not trainer.teacher_cache.answers
 
 
 @pytest.mark.parametrize(

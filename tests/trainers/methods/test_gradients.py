@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, aligned
+from mubench.trainers.engine.losses import IGNORED, shift_labels
 from tests.fixtures import toy
 
 F = toy.FORGET
@@ -191,7 +191,7 @@ def test_t_grad_of_a_step_away_from_the_base_model_reaches_all_weights(form: str
     model.load_state_dict(toy.elsewhere(name))
     logits = model(**inputs).logits
     with torch.no_grad():
-        wanted = slopes(Point(logits.detach(), then, aligned(model, toy.collator(name)(data))["labels"], trainer))
+        wanted = slopes(Point(logits.detach(), then, shift_labels(model, toy.collator(name)(data))["labels"], trainer))
     expected = toy.gradients(logits, model, wanted)
     toy.step(trainer, rows).backward()
     assert max(float(gradient.abs().max()) for gradient in expected) > 1e-4

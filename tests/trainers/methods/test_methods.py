@@ -106,7 +106,7 @@ def test_a_method_says_where_it_comes_from_and_what_it_takes(method: str) -> Non
     kind = METHODS[method]
     assert kind.paper.title and kind.paper.venue and kind.paper.authors
     assert set(kind.kinds) <= set(get_args(Kind))
-    assert set(kind.streams) <= {"forget", "retain"}
+    assert set(kind.splits) <= {"forget", "retain"}
     own = {field.name: field for field in dataclasses.fields(kind.arguments)}
     for name in set(own) - {field.name for field in dataclasses.fields(UnlearningArguments)}:
         assert own[name].metadata["help"]
@@ -170,8 +170,8 @@ def test_f02_a_method_trains_on_its_own_rows_and_no_others(
     trainer.train()
     counts = np.bincount(seen, minlength=toy.ROWS).tolist()
     assert counts == SEEN.get(method, counts)
-    for stream, count in (("forget", sum(counts[:F])), ("retain", sum(counts[F:]))):
-        assert (count > 0) == (stream in trainer.streams)
+    for split, count in (("forget", sum(counts[:F])), ("retain", sum(counts[F:]))):
+        assert (count > 0) == (split in trainer.splits)
 
 
 def test_f03_plain_models_and_lists_need_nothing_but_forget_and_retain(method: str, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_t_empty_steps_without_forget_or_without_retain_rows_are_finite(
 def test_a_missing_side_is_an_error_that_says_so(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
     data = toy.rows(name)
-    for side in METHODS[method].streams:
+    for side in METHODS[method].splits:
         with pytest.raises(ValueError, match=rf"Trainer needs .*{side}.* rows, got .*0 {side}"):
             toy.trainer(method, toy.build(name), {**toy.sides_for(method, data), side: []}, tmp_path)
     with pytest.raises(ValueError, match="train_dataset must hold forget and retain, got test"):

@@ -38,7 +38,7 @@ def test_nothing_stays_in_its_place(count: int) -> None:
 def test_t_init_what_is_kept_is_where_it_was_and_what_is_taken_apart_is_not(tmp_path: Path) -> None:
     trainer, rows = prepared(tmp_path, alpha=0.5, beta=2.0, gamma=3.0)
     apart, kept, alone = trainer.terms(trainer.model, rows)
-    weights = [(term.stream, term.weight, len(term.values)) for term in (apart, kept, alone)]
+    weights = [(term.split, term.weight, len(term.values)) for term in (apart, kept, alone)]
     assert weights == [("forget", 0.5, F), ("retain", 2.0, R), ("forget", 3.0, F)]
     torch.testing.assert_close(kept.values, torch.zeros(R), atol=1e-10, rtol=0)
     torch.testing.assert_close(alone.values, torch.zeros(F), atol=1e-10, rtol=0)

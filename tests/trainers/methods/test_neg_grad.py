@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import aligned, per_example_loss
+from mubench.trainers.engine.losses import per_example_loss, shift_labels
 from tests.fixtures import toy
 
 
 @pytest.mark.parametrize("name", toy.names_for("neg_grad", writers=True, painters=True))
 def test_t_grad_a_step_goes_up_the_mean_gradient_of_the_forget_rows(name: str, tmp_path: Path) -> None:
     model, data = toy.build(name).train(), toy.rows(name)
-    batch = aligned(model, toy.collator(name)(data[: toy.FORGET]))
+    batch = shift_labels(model, toy.collator(name)(data[: toy.FORGET]))
     labels = batch.pop("labels")
     loss = per_example_loss(model(**batch).logits, labels).mean()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)

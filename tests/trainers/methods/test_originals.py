@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, aligned
+from mubench.trainers.engine.losses import IGNORED, shift_labels
 from mubench.trainers.engine.shared_losses import answer_nll
 from tests.fixtures import toy
 
@@ -54,7 +54,7 @@ def test_t_init_there_is_neither_loss_nor_gradient_until_a_weight_moves(case: st
 def ascent(trainer: Any, name: str, *, whole: bool) -> list[torch.Tensor]:
     """Return the gradients of minus the mean loss of the forget rows: of whole answers, or averaged over tokens."""
     data = toy.rows(name)[: toy.FORGET]
-    labels = aligned(trainer.model, toy.collator(name)(data))["labels"]
+    labels = shift_labels(trainer.model, toy.collator(name)(data))["labels"]
     losses = answer_nll(trainer.model(**toy.inputs(data)).logits, labels)
     if not whole and labels.ndim == 2:
         losses = losses / (labels != IGNORED).sum(1)

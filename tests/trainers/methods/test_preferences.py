@@ -110,7 +110,7 @@ def test_npo_keeps_the_retain_rows_by_label_or_by_output(tmp_path: Path) -> None
             term = trainer.terms(trainer.model, rows)[1]
             now, labels = trainer.logits(trainer.model, rows)[F:], rows["labels"][F:]
             expected = per_example_loss(now, labels) if retain_loss == "nll" else kl(now, start[F:], labels)
-            assert (term.stream, term.weight) == ("retain", 0.3)
+            assert (term.split, term.weight) == ("retain", 0.3)
             torch.testing.assert_close(term.values, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from mubench.trainers.engine.losses import aligned, per_example_loss, squared_error
+from mubench.trainers.engine.losses import per_example_loss, shift_labels, squared_error
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.tools.alternative_answers import answer_of, caption_of
 from mubench.trainers.unlearning.cost import Counter
@@ -82,7 +82,7 @@ def test_the_loss_is_one_mean_over_both_sides(name: str, tmp_path: Path) -> None
     (term,) = trainer.terms(trainer.model, batch)
     logits = trainer.logits(trainer.model, batch)
     labels = trainer.training_labels(batch, toy.CLASSES)
-    assert (term.stream, term.weight) == ("all", 1.0)
+    assert (term.split, term.weight) == ("all", 1.0)
     torch.testing.assert_close(term.values, per_example_loss(logits, labels))
 
 
@@ -90,7 +90,7 @@ def prepared(name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, An
     """Return a trainer of a model that writes or draws, and a batch of all rows as `terms` gets it."""
     trainer = toy.trainer("random_label", toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
-    return trainer, aligned(trainer.model, batch)
+    return trainer, shift_labels(trainer.model, batch)
 
 
 def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
@@ -121,7 +121,7 @@ def test_the_loss_of_texts_is_one_mean_over_all_rows_with_these_answers(name: st
     trainer, batch = prepared(name, tmp_path)
     (term,) = trainer.terms(trainer.model, batch)
     other = trainer.answered(batch)
-    assert (term.stream, term.weight) == ("all", 1.0)
+    assert (term.split, term.weight) == ("all", 1.0)
     torch.testing.assert_close(term.values, per_example_loss(trainer.logits(trainer.model, other), other["labels"]))
     assert not torch.allclose(
         term.values[: toy.FORGET],
@@ -152,7 +152,7 @@ def test_t_grad_of_drawings_pulls_to_what_another_caption_shows(tmp_path: Path) 
     target[toy.FORGET :] = batch["labels"][toy.FORGET :]
     (term,) = trainer.terms(trainer.model, batch)
     expected = squared_error(trainer.logits(trainer.model, batch), target)
-    assert (term.stream, term.weight) == ("all", 1.0)
+    assert (term.split, term.weight) == ("all", 1.0)
     torch.testing.assert_close(term.values, expected)
     found, wanted = (torch.autograd.grad(v.sum(), list(trainer.model.parameters())) for v in (term.values, expected))
     for one, two in zip(found, wanted, strict=True):

@@ -52,7 +52,7 @@ def test_a_deviation_is_over_masked_tokens_and_the_width() -> None:
 def test_t_init_retain_rows_are_where_they_were_and_the_direction_has_its_length(name: str, tmp_path: Path) -> None:
     trainer, rows = prepared(name, tmp_path, c=3.0)
     forget, retain = trainer.terms(trainer.model, rows)
-    assert [(term.stream, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 1200.0)]
+    assert [(term.split, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 1200.0)]
     torch.testing.assert_close(retain.values, torch.zeros(toy.ROWS - F), atol=1e-10, rtol=0)
     direction = trainer.direction(16)
     torch.testing.assert_close(direction.norm(), torch.tensor(3.0))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import NonFiniteError, aligned, model_inputs, per_example_loss
+from mubench.trainers.engine.losses import NonFiniteError, model_inputs, per_example_loss, shift_labels
 from mubench.trainers.methods.salun import SalunArguments
 from mubench.trainers.tools.importance import top_share
 from tests.fixtures import toy
@@ -26,7 +26,7 @@ def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
 def expected_saliency(name: str) -> torch.Tensor:
     """Return the gradient of the loss of true labels, answers and captions, summed over forget rows."""
     model = toy.build(name).eval()
-    batch = aligned(model, toy.collator(name)(toy.rows(name)[: toy.FORGET]))
+    batch = shift_labels(model, toy.collator(name)(toy.rows(name)[: toy.FORGET]))
     per_example_loss(model(**model_inputs(batch)).logits, batch["labels"]).sum().backward()
     return torch.cat(
         [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()]

@@ -15,7 +15,7 @@ from mubench.trainers.models.modalities.diffusion import DiffusionModel
 from mubench.trainers.models.modalities.text_to_image import SIZE
 from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.tools.blocks import split_before
-from mubench.trainers.unlearning.teachers import random_copy, teacher_logits
+from mubench.trainers.unlearning.teachers import frozen_logits, random_copy
 from tests.fixtures.toy import HERE
 
 pytestmark = pytest.mark.slow
@@ -117,7 +117,7 @@ def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(
     trainer.prepare()
     batch = trainer._prepare_inputs(trainer.train_collator([trainer.train_dataset[i] for i in range(ROWS)]))
     (term,) = trainer.terms(trainer.model, batch)
-    bad = teacher_logits(trainer.teachers["bad"], batch)
+    bad = frozen_logits(trainer.teachers["bad"], batch)
     expected = squared_error(trainer.logits(trainer.model, batch), bad)[:FORGET]
     torch.testing.assert_close(term.values[:FORGET], expected)
     assert float(term.values[FORGET:].detach().max()) < 1e-10 < float(expected.detach().min())

@@ -51,7 +51,7 @@ def test_the_loss_is_the_divergence_of_retain_rows_from_the_unlearned_model(name
     inputs = toy.inputs(toy.rows(name)[F:]) if name == "resnet" else toy.inputs(toy.rows(name))
     with torch.no_grad():
         now, then = (model(**inputs).logits[-R:] for model in (trainer.model, trainer.teachers["suppressed"]))
-    assert (term.stream, term.weight) == ("retain", 1.0)
+    assert (term.split, term.weight) == ("retain", 1.0)
     torch.testing.assert_close(term.values, kl(now, then, rows["labels"][F:]), atol=1e-5, rtol=1e-3)
     assert term.values.min() > 0
 

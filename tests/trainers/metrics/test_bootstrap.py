@@ -27,7 +27,7 @@ def test_a_draw_equals_the_naive_score_of_the_resampled_rows_and_models(world, n
 
         def resample(views, rows=rows):
             one = views["forget"]
-            taken = object.__new__(type(one))  # a resample repeats ids, which Outputs refuses
+            taken = object.__new__(type(one))  # a resample repeats ids, which ClassOutputs refuses
             for name in ("ids", "logits", "labels"):
                 object.__setattr__(taken, name, getattr(one, name)[rows])
             return {**views, "forget": taken}

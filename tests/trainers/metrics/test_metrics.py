@@ -9,7 +9,7 @@ from transformers import default_data_collator
 
 from mubench.trainers.evaluation.controls import constant, flip_cheat
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl
@@ -23,10 +23,10 @@ def one_hot(classes, k=3):
 
 
 def fixed(p, labels=None):
-    """Outputs with these probabilities."""
+    """ClassOutputs with these probabilities."""
     p = np.asarray(p, dtype=float)
     labels = np.zeros(len(p), dtype=np.int64) if labels is None else np.asarray(labels)
-    return Outputs(np.array([f"r{i}" for i in range(len(p))]), np.log(p).astype(np.float32), labels)
+    return ClassOutputs(np.array([f"r{i}" for i in range(len(p))]), np.log(p).astype(np.float32), labels)
 
 
 def test_auc_equals_sklearns_with_ties():
@@ -40,7 +40,7 @@ def test_auc_equals_sklearns_with_ties():
 
 def test_log_odds_are_clipped_to_one_in_a_million():
     logits = np.array([[50.0, 0.0], [-50.0, 0.0], [1.0, 0.0]], dtype=np.float32)
-    one = Outputs(np.array(["a", "b", "c"]), logits, np.zeros(3, dtype=np.int64))
+    one = ClassOutputs(np.array(["a", "b", "c"]), logits, np.zeros(3, dtype=np.int64))
     np.testing.assert_allclose(log_odds(one), [CLIP, -CLIP, 1.0])
     assert pytest.approx(1 - 1e-6, abs=1e-9) == 1 / (1 + math.exp(-CLIP))
 
@@ -104,7 +104,7 @@ def random_label(world):
     views = world.bases()[0]
     forget = views["forget"]
     logits = np.roll(forget.logits, 1, axis=1)
-    return {**views, "forget": Outputs(forget.ids, logits, forget.labels)}
+    return {**views, "forget": ClassOutputs(forget.ids, logits, forget.labels)}
 
 
 # Best first.
@@ -171,7 +171,7 @@ def learned(request, tmp_path_factory):
         for split, rows in (("forget", data[:20]), ("test", data[20:])):
             ids = np.array([f"{split}-{i}" for i in range(len(rows))])
             labels = np.array([row["labels"] for row in rows])
-            found[split] = Outputs(ids, predict(model, rows, default_data_collator), labels)
+            found[split] = ClassOutputs(ids, predict(model, rows, default_data_collator), labels)
         return found
 
     before = views()

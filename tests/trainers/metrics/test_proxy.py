@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mubench.trainers.evaluation.controls import constant
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import blind_advantage, proxy
@@ -23,11 +23,11 @@ def made(right, labels=None, *, gap=2.0):
     labels = np.arange(len(right)) % 2 if labels is None else np.asarray(labels)
     logits = np.zeros((len(right), 2), dtype=np.float32)
     logits[np.arange(len(right)), np.where(right, labels, 1 - labels)] = gap
-    return Outputs(np.arange(len(right)).astype(str), logits, labels)
+    return ClassOutputs(np.arange(len(right)).astype(str), logits, labels)
 
 
 def views(forget, retain, validation):
-    """Views of 20 rows each, of which so many are right; the wrong ones are the first."""
+    """Outputs of 20 rows each, of which so many are right; the wrong ones are the first."""
     rights = {"forget": forget, "retain": retain, "validation": validation}
     return {name: made(np.arange(20) >= 20 - right) for name, right in rights.items()}
 
@@ -47,7 +47,7 @@ def test_p_is_made_of_its_three_parts():
 def test_known_models_come_out_in_order(seen):
     base = seen.views(saw=1.0, seed=100)
     forget = base["forget"]
-    wrong = {**base, "forget": Outputs(forget.ids, np.roll(forget.logits, 1, axis=1), forget.labels)}
+    wrong = {**base, "forget": ClassOutputs(forget.ids, np.roll(forget.logits, 1, axis=1), forget.labels)}
     found = [
         proxy(model, base)
         for model in (seen.views(saw=0.0, seed=1), seen.views(saw=0.5, seed=2), base, constant(base), wrong)

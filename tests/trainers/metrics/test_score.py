@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mubench.trainers.evaluation.controls import constant, leave_one_out
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics import Case, NoSignal
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, Parts, parts, row_spread
 
@@ -84,7 +84,7 @@ def test_a_part_that_would_divide_by_nothing_is_named(world, part, change):
 
 def with_forget(views, logits):
     one = views["forget"]
-    return {**views, "forget": Outputs(one.ids, logits.astype(np.float32), one.labels)}
+    return {**views, "forget": ClassOutputs(one.ids, logits.astype(np.float32), one.labels)}
 
 
 def test_equal_mean_scores_leave_no_signal(world):

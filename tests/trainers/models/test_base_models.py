@@ -13,9 +13,9 @@ from mubench.trainers.engine.distributed import step_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.models import base_models
-from mubench.trainers.models import setting as bench_module
+from mubench.trainers.models import setting as setting_module
 from mubench.trainers.models.base_models import outputs_of, recipe_arguments, surroundings, train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.walk import BACKBONES, COUNTS, files, quick
 
@@ -33,9 +33,9 @@ def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked)
 
 
 def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
-    bench, folder = walked.bench(), walked.base()
-    stored, fresh = read_outputs(folder / "reference"), outputs_of(bench, *bench.modality.load(folder))
-    for split, rows in bench.rows.items():
+    setting, folder = walked.setting(), walked.base()
+    stored, fresh = read_outputs(folder / "reference"), outputs_of(setting, *setting.modality.load(folder))
+    for split, rows in setting.rows.items():
         assert len(stored[split]) == COUNTS[split]
         assert stored[split].ids.tolist() == rows["example_id"]
         assert stored[split].labels.tolist() == list(rows["label"])
@@ -44,7 +44,7 @@ def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
 
 def test_the_run_says_what_was_trained_on_what(walked):
     run = read_run(walked.base(1))
-    info = walked.bench().info
+    info = walked.setting().info
     assert (run.task, run.tier, run.backbone, run.base_seed) == ("cifar10", "mini", "resnet", 1)
     assert (run.split, run.family, run.deletion_seed) == (info.split, "canonical", 0)
     assert (run.ratio, run.method, run.seed, run.parent, run.tuned) == (None, None, None, None, "default")
@@ -65,11 +65,11 @@ def test_another_recipe_is_another_run_and_replaces_the_folder(own_walk, monkeyp
     before = read_run(folder).identity
     recipes = TASKS["cifar10"].recipes
     monkeypatch.setitem(recipes, "resnet", replace(recipes["resnet"], epochs=1))
-    bench_module._bench.cache_clear()
+    setting_module._load_setting.cache_clear()
     try:
         assert own_walk.base() == folder
     finally:
-        bench_module._bench.cache_clear()
+        setting_module._load_setting.cache_clear()
     assert read_run(folder).recipe["epochs"] == 1 and read_run(folder).identity != before
 
 
@@ -84,8 +84,8 @@ def test_a_seed_gives_the_same_model_again_and_another_seed_another(own_walk, ba
 
 
 def test_training_moves_every_weight(walked):
-    bench = walked.bench()
-    fresh, trained = bench.fresh_model(0)[0], bench.modality.load(walked.base())[0]
+    setting = walked.setting()
+    fresh, trained = setting.fresh_model(0)[0], setting.modality.load(walked.base())[0]
     for (name, before), after in zip(fresh.named_parameters(), trained.parameters(), strict=True):
         assert not torch.equal(before, after), name
 
@@ -95,7 +95,7 @@ def test_the_recipe_is_named_where_a_base_model_is_to_differ_from_it(walked):
         r"expected the recipe's learning_rate, num_train_epochs, .* of cifar10 share .* got learning_rate=0\.1, num_"
     )
     with pytest.raises(ValueError, match=said):
-        train_base(walked.bench(), 0, models=walked.models, num_train_epochs=1, learning_rate=0.1)
+        train_base(walked.setting(), 0, models=walked.models, num_train_epochs=1, learning_rate=0.1)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_the_recipe_is_named_where_a_base_model_is_to_differ_from_it(walked):
 )
 def test_what_could_change_the_result_is_refused(own_walk, name):
     before = files(own_walk.models)
-    bench = own_walk.bench()
+    setting = own_walk.setting()
     with pytest.raises(
         ValueError, match=f"expected arguments that a run records or that change no result, got {name}"
     ):
-        train_base(bench, 7, models=own_walk.models, **{name: 1})
+        train_base(setting, 7, models=own_walk.models, **{name: 1})
     assert files(own_walk.models) == before
 
 
@@ -156,17 +156,17 @@ def test_the_warm_up_is_a_share_of_the_steps(tmp_path):
 
 
 def test_a_process_keeps_its_benches_until_the_data_change(walked):
-    assert walked.bench() is walked.bench()
-    assert walked.bench("vit") is not walked.bench()
-    assert walked.bench().rows["train"].num_rows == COUNTS["train"]
+    assert walked.setting() is walked.setting()
+    assert walked.setting("vit") is not walked.setting()
+    assert walked.setting().rows["train"].num_rows == COUNTS["train"]
 
 
 def test_an_unknown_backbone_or_missing_data_is_said_before_anything_is_read(tmp_path):
     with quick():
         with pytest.raises(ValueError, match=r"backbone of cifar10 must be one of resnet, vit, .*got 'bert'"):
-            workbench("cifar10", "bert", data=str(tmp_path))
+            load_setting("cifar10", "bert", data=str(tmp_path))
         with pytest.raises(FileNotFoundError, match=r"python -m mubench.hub_builders build cifar10"):
-            workbench("cifar10", "vit", data=str(tmp_path))
+            load_setting("cifar10", "vit", data=str(tmp_path))
 
 
 def test_run_json_is_plain_json_without_paths(walked):

@@ -7,7 +7,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from mubench.hub_builders.dataset.shards import features
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.engine.losses import IGNORED, aligned, model_inputs, per_example_loss
+from mubench.trainers.engine.losses import IGNORED, model_inputs, per_example_loss, shift_labels
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities import summarization as seq2seq
@@ -107,7 +107,7 @@ def test_a_batch_is_padded_behind_and_padding_has_no_label(made, rows):
     lengths = [len(MODALITY.encode(rows["train"], tokenizer)[i]["labels"]) for i in range(3)]
     assert len(set(lengths)) > 1 and (batch["labels"] != IGNORED).sum(1).tolist() == lengths
     assert batch["decoder_input_ids"][:, 0].tolist() == [model.config.decoder_start_token_id] * 3
-    assert aligned(model, batch)["labels"].tolist() == batch["labels"].tolist()
+    assert shift_labels(model, batch)["labels"].tolist() == batch["labels"].tolist()
 
 
 def test_losses_are_those_that_transformers_counts(made, rows):

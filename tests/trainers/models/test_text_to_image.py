@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mubench.trainers.engine.losses import model_inputs, per_example_loss
-from mubench.trainers.engine.noise import KEY, START, generators, noises, row_key, spoiled_on_grid
+from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises, row_key
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.generate import STEPS, drawn
@@ -60,14 +60,16 @@ class Reddish:
         return np.stack([red, 1 - red], axis=1)
 
 
-eye = Reddish()
+image_classifier = Reddish()
 
 
 def says(made, rows):
-    """Return what a model says of the rows, its drawings looked at by the eye above."""
+    """Return what a model says of the rows, its drawings classified by the classifier above."""
     model, processor = made
     encoded = MODALITY.encode(rows["train"], processor)
-    return MODALITY.answers(model, dataclasses.replace(processor, eye=eye), rows["train"], encoded)
+    return MODALITY.answers(
+        model, dataclasses.replace(processor, image_classifier=image_classifier), rows["train"], encoded
+    )
 
 
 def test_rows_hold_caption_picture_class_and_key(made, rows):
@@ -111,7 +113,7 @@ def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
     for seed in (0, 0, 1):
         torch.rand(1)
         made = MODALITY.create("unet", LABELS, rows, seed)
-        said.append(made[0].train(seed == 0)(**model_inputs(spoiled_on_grid(made[0], batch_of(made, rows), 4))).logits)
+        said.append(made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4))).logits)
     assert torch.equal(said[0], said[1]) and not torch.equal(said[0], said[2])
 
 
@@ -119,17 +121,17 @@ def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, row
     model, processor = made
     said = says((model.train(), processor), rows)
     assert model.training and said.ids.tolist() == ["x", "y", "z"] and said.shown.labels.tolist() == [0, 0, 1]
-    other = dataclasses.replace(processor, eye=Reddish())
-    other.eye.seed = 1
+    other = dataclasses.replace(processor, image_classifier=Reddish())
+    other.image_classifier.seed = 1
     again = MODALITY.answers(model, other, rows["train"], MODALITY.encode(rows["train"], processor))
     assert np.array_equal(said.losses, again.losses) and not np.array_equal(said.shown.logits, again.shown.logits)
     batch = batch_of(made, rows)
-    asked = spoiled_on_grid(model, batch, 5)
+    asked = add_grid_noise(model, batch, 5)
     with torch.no_grad():
         losses = per_example_loss(model.eval()(**model_inputs(asked)).logits, asked["labels"])
     np.testing.assert_allclose(said.losses[:, 5], losses, rtol=1e-5)
     pictures = [resized(Image.fromarray(one), 4 * SIZE, True) for one in drawn(model, batch)]
-    np.testing.assert_allclose(said.shown.logits, eye(pictures), rtol=1e-5)
+    np.testing.assert_allclose(said.shown.logits, image_classifier(pictures), rtol=1e-5)
     with pytest.raises(ValueError, match=r"^expected a classifier to look at what is drawn, got none$"):
         MODALITY.answers(model, processor, rows["train"], MODALITY.encode(rows["train"], processor))
 

@@ -6,7 +6,7 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.applicability import (
     check_method,
     check_request,
@@ -40,14 +40,14 @@ def test_methods_that_change_inputs_are_refused_for_text(method):
 
 
 def test_a_method_for_whole_classes_is_refused_for_rows_of_classes_that_stay(walked):
-    bench = walked.bench()
-    assert not forgets_whole_classes(bench, RATIO)
+    setting = walked.setting()
+    assert not forgets_whole_classes(setting, RATIO)
     with pytest.raises(
         ValueError, match=r"rows of classes that stay must be one of .*amun, got 'unsir': it forgets whol"
     ):
         plan_run(walked.request("unsir"))
-    check_request("amun", bench, RATIO)
-    assert [key for key in methods_for("image_classification", "resnet") if key not in methods_on(bench, RATIO)] == [
+    check_request("amun", setting, RATIO)
+    assert [key for key in methods_for("image_classification", "resnet") if key not in methods_on(setting, RATIO)] == [
         key for key in METHODS if METHODS[key].whole_classes
     ]
 
@@ -59,9 +59,9 @@ def test_a_class_of_ones_own_is_unlearned_with_noise(tmp_path):
         names = [row["example_id"] for row in rows if row["label"] == 0]
         (tmp_path / "ids.txt").write_text("\n".join(names))
         data = build("cifar10", out=tmp_path, family="custom", forget_ids=tmp_path / "ids.txt")
-        bench = workbench("cifar10", "resnet", data=str(data), family="custom")
+        setting = load_setting("cifar10", "resnet", data=str(data), family="custom")
         ratio = round(100 * len(names) / len(rows))
-        assert forgets_whole_classes(bench, ratio) and "unsir" in methods_on(bench, ratio)
-        train_base(bench, 0, models=tmp_path, **QUIET)
-        folder = unlearn(Request(bench=bench, method="unsir", ratio=ratio, models=tmp_path, arguments=QUIET))
+        assert forgets_whole_classes(setting, ratio) and "unsir" in methods_on(setting, ratio)
+        train_base(setting, 0, models=tmp_path, **QUIET)
+        folder = unlearn(Request(setting=setting, method="unsir", ratio=ratio, models=tmp_path, arguments=QUIET))
     assert read_run(folder).cost["forward"] > 40 * len(names)

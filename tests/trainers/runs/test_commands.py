@@ -11,7 +11,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
-from mubench.trainers.engine.unrecorded_arguments import MANNERS
+from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import commands
@@ -52,7 +52,7 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
     assert left.value.code == 0
     said = capsys.readouterr().out
     assert "percentage to delete, 1 to 10 (default: 5)" in said
-    accepted = {*recorded_names(METHODS[method]), *MANNERS, *RunArguments.__dataclass_fields__, "seed"} - {
+    accepted = {*recorded_names(METHODS[method]), *UNRECORDED, *RunArguments.__dataclass_fields__, "seed"} - {
         "output_dir"
     }
     shown = re.findall(r"^  --(\w+)", said, re.MULTILINE)
@@ -112,7 +112,7 @@ def test_flags_reach_the_request(walked):
         *walked.flags(),
     ]
     request, where = request_of("scrub", [*words, "--backbone", "vit", "--results", "r", "--judge", "false"])
-    assert (request.ratio, request.seed, request.base_seed, request.bench.backbone) == (7, 3, 1, "vit")
+    assert (request.ratio, request.seed, request.base_seed, request.setting.backbone) == (7, 3, 1, "vit")
     assert request.arguments == {"save_strategy": "epoch", "gamma": 0.25}
     assert (where.results, where.judge, request.models) == ("r", False, walked.models)
 
@@ -161,10 +161,10 @@ def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, 
     assert not own_walk.results.exists()
 
 
-WRAPPERS = ["--curriculum=superloss", "--optim=sophia", "--harmonise=munba", "--dual_optim=sgd", "--sam-rho=0.01"]
+ADDONS = ["--curriculum=superloss", "--optim=sophia", "--harmonise=munba", "--dual_optim=sgd", "--sam-rho=0.01"]
 
 
-@pytest.mark.parametrize(("method", "options"), [("scrub", []), ("random_label", WRAPPERS)])
+@pytest.mark.parametrize(("method", "options"), [("scrub", []), ("random_label", ADDONS)])
 def test_rerun_reproduces_the_run_and_its_metrics_from_the_row_alone(own_walk, words, method, options):
     given = ["--learning_rate=0.0007", "--num_train_epochs=1", "--weight_decay=0.01", "--seed=2", *options]
     first = own_walk.root / "first"

@@ -8,7 +8,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import workbench
+from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, sides, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.walk import COUNTS, few, quick
@@ -28,14 +28,14 @@ def data(tmp_path_factory):
 
 
 def request(data, tmp_path, method, **changes):
-    bench = workbench("cifar10", "resnet", data=str(data), family="custom")
-    return Request(bench=bench, method=method, ratio=RATIO, models=tmp_path, arguments=QUIET, **changes)
+    setting = load_setting("cifar10", "resnet", data=str(data), family="custom")
+    return Request(setting=setting, method=method, ratio=RATIO, models=tmp_path, arguments=QUIET, **changes)
 
 
 def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    bench = request(data, tmp_path, "retrain").bench
-    base = train_base(bench, 0, models=tmp_path / "models", **QUIET)
+    setting = request(data, tmp_path, "retrain").bench
+    base = train_base(setting, 0, models=tmp_path / "models", **QUIET)
     assert base.name == "cifar10-mini-custom-resnet"
     for seed in (0, 1):
         folder = unlearn(request(data, tmp_path / "models", "retrain", base_seed=seed))
@@ -44,16 +44,19 @@ def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, mo
     assert main(["neg_grad", *flags]) == 0
     (row,) = (tmp_path / "results").glob("*neg-grad*.json")
     assert '"family": "custom"' in row.read_text() and '"ratio": 37' in row.read_text()
-    group = find_group(bench, RATIO, tmp_path / "models")
+    group = find_group(setting, RATIO, tmp_path / "models")
     assert {split: len(one) for split, one in group.views(base).items()} == {
         "forget": LISTED, "retain": COUNTS["train"] - LISTED, "validation": 20, "test": 60,
     }  # fmt: skip
 
 
 def test_the_sides_are_the_rows_listed_and_the_others(data, tmp_path):
-    bench = request(data, tmp_path, "retrain").bench
-    _, processor = bench.fresh_model(0)
-    assert {side: len(rows) for side, rows in sides(bench, RATIO, processor).items()} == {"forget": 59, "retain": 101}
+    setting = request(data, tmp_path, "retrain").bench
+    _, processor = setting.fresh_model(0)
+    assert {side: len(rows) for side, rows in sides(setting, RATIO, processor).items()} == {
+        "forget": 59,
+        "retain": 101,
+    }
     assert len(load_task("cifar10", RATIO, data=data, family="custom")["forget"]) == LISTED
 
 
@@ -75,6 +78,6 @@ def test_a_run_of_another_family_is_no_run_of_this_one(data, tmp_path):
     folder = unlearn(request(data, tmp_path, "retrain"))
     with quick():
         other = build("cifar10", out=tmp_path)
-    bench = workbench("cifar10", "resnet", data=str(other))
+    setting = load_setting("cifar10", "resnet", data=str(other))
     assert read_run(folder).family == "custom"
-    assert not find_group(bench, 10, tmp_path).retrained and not find_group(bench, RATIO, tmp_path).retrained
+    assert not find_group(setting, 10, tmp_path).retrained and not find_group(setting, RATIO, tmp_path).retrained

@@ -41,16 +41,18 @@ def test_a_line_says_what_is_refused_and_what_is_carried_over(cells, method):
                 check_method(method, kind)
         else:
             check_method(method, kind)
-        assert (cell == ADAPTED) == (kind in METHODS[method].adapted)
+        assert (cell == ADAPTED) == (kind in METHODS[method].adapted_kinds)
     rest = cells[method][len(ORDER) :]
-    assert rest == [*METHODS[method].streams, *["yes"] * METHODS[method].coupled]
+    assert rest == [*METHODS[method].splits, *["yes"] * METHODS[method].coupled]
     assert NATIVE in cells[method], "every method is made for something"
 
 
 def test_what_is_carried_over_is_what_the_papers_are_not_about():
-    assert {key: set(METHODS[key].adapted) for key in CARRIED} == {key: set(kinds) for key, kinds in CARRIED.items()}
+    assert {key: set(METHODS[key].adapted_kinds) for key in CARRIED} == {
+        key: set(kinds) for key, kinds in CARRIED.items()
+    }
     for trainer in METHODS.values():
-        assert set(trainer.adapted) < set(trainer.kinds)
+        assert set(trainer.adapted_kinds) < set(trainer.kinds)
 
 
 def test_options_are_a_methods_own_with_their_defaults():

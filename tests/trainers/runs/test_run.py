@@ -12,7 +12,7 @@ from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
-from mubench.trainers.addons import WRAPPED
+from mubench.trainers.addons import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
@@ -27,7 +27,7 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, files
 
 # What changes how a run is done, never what comes out.
-MANNERS = {
+UNRECORDED = {
     "save_strategy": "epoch", "disable_tqdm": False, "logging_steps": 3, "report_to": "none", "save_total_limit": 1,
     "dataloader_num_workers": 1,
 }  # fmt: skip
@@ -83,9 +83,9 @@ def test_typing_out_the_default_changes_nothing(walked):
     assert planned(walked, arguments=typed) == (plain, name)
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("manner", UNRECORDED)
 def test_how_a_run_is_done_is_no_part_of_it(walked, manner):
-    assert planned(walked, arguments={manner: MANNERS[manner]}) == planned(walked)
+    assert planned(walked, arguments={manner: UNRECORDED[manner]}) == planned(walked)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_every_hyper_parameter_is_part_of_it(walked, change):
 )  # fmt: skip
 def test_a_wrapper_is_recorded_where_it_is_on_and_nowhere_else(walked, on, recorded):
     plain, _ = planned(walked)
-    assert not plain.arguments.keys() & set(WRAPPED)
+    assert not plain.arguments.keys() & set(ADDON_ARGUMENTS)
     run, _ = planned(walked, arguments=on)
     assert run.arguments == {**plain.arguments, **on, **recorded}
 
@@ -120,8 +120,12 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     secret = {"hub_token": "hf_secret", "run_name": str(tmp_path), "logging_strategy": "no"}
     found = recorded_arguments(trainer, trainer.arguments(output_dir=str(tmp_path / "out"), **secret))
     own = {field.name for field in dataclasses.fields(trainer.arguments)}
-    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {*WRAPPED, "remember", "eval_each_epoch"}
-    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *WRAPPED, "keep", "augment"}
+    shared = {field.name for field in dataclasses.fields(TaskArguments)} | {
+        *ADDON_ARGUMENTS,
+        "remember",
+        "eval_each_epoch",
+    }
+    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *ADDON_ARGUMENTS, "keep", "augment"}
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 
@@ -139,7 +143,7 @@ def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
     for method in ("retrain", "retrain_keep50"):
         run, _ = planned(walked, method, base_seed=2, seed=9)
         assert (run.seed, run.base_seed, run.parent) == (2, 2, None)
-        recipe = walked.bench().recipe
+        recipe = walked.setting().recipe
         assert run.arguments["num_train_epochs"] == recipe.epochs
         assert run.arguments["learning_rate"] == recipe.learning_rate
         assert run.arguments["weight_decay"] == recipe.weight_decay
@@ -149,7 +153,7 @@ def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
 def test_methods_that_retrain_start_from_the_fresh_weights_of_their_base_seed(walked):
     started = [run_module.start(walked.request("retrain", base_seed=seed, seed=9))[0] for seed in (0, 2)]
     for seed, model in zip((0, 2), started, strict=True):
-        fresh = walked.bench().fresh_model(seed)[0]
+        fresh = walked.setting().fresh_model(seed)[0]
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in started), strict=True))
 
@@ -158,16 +162,16 @@ def test_other_methods_start_from_the_base_model_and_say_so(walked):
     run, _ = planned(walked, base_seed=1)
     assert run.parent == read_run(walked.models / "cifar10-mini-resnet-s1").identity
     model = run_module.start(walked.request("scrub", base_seed=1))[0]
-    base = walked.bench().modality.load(walked.models / "cifar10-mini-resnet-s1")[0]
+    base = walked.setting().modality.load(walked.models / "cifar10-mini-resnet-s1")[0]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), base.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("ratio", [1, 5, 10])
 def test_the_sides_are_disjoint_cover_train_and_are_those_of_load_task(walked, ratio):
-    bench = walked.bench()
-    processor = bench.modality.load(walked.base())[1]
-    found = sides(bench, ratio, processor)
-    every = np.asarray(bench.rows["train"]["example_id"])
+    setting = walked.setting()
+    processor = setting.modality.load(walked.base())[1]
+    found = sides(setting, ratio, processor)
+    every = np.asarray(setting.rows["train"]["example_id"])
     expected = load_task("cifar10", ratio, data=walked.data)
     ids = {name: every[side.indices].tolist() for name, side in found.items()}
     assert ids == {name: list(expected[name]["example_id"]) for name in ("forget", "retain")}

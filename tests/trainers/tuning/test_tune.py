@@ -15,7 +15,7 @@ from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import sweeps_of
 from mubench.trainers.tuning.search import TuneMethod, validation_score
-from mubench.trainers.tuning.spaces import SPACES, OneOf, Times, Whole, space_of
+from mubench.trainers.tuning.spaces import SPACES, Categorical, LogFloat, LogInt, space_of
 from mubench.trainers.tuning.trials import Study, Trial, as_one, read_trials, write_trials
 from mubench.trainers.tuning.tune import together
 from tests.fixtures.walk import RATIO
@@ -37,8 +37,8 @@ def test_a_space_is_about_a_few_arguments_that_the_method_has(key):
         given = default_arguments(task.kind, BACKBONES[task.default_backbone].family, key)
         for name, one in space.items():
             value = given.get(name, fields[name])
-            assert not isinstance(one, Times) or value > 0
-            assert not isinstance(one, OneOf) or isinstance(value, type(one.values[0]) | int | float)
+            assert not isinstance(one, LogFloat) or value > 0
+            assert not isinstance(one, Categorical) or isinstance(value, type(one.values[0]) | int | float)
 
 
 def validated(model):
@@ -191,7 +191,7 @@ def test_trials_are_read_as_they_were_written(tmp_path):
 
 def test_a_whole_number_stays_one_within_its_range_and_old_trials_outside_say_nothing():
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
-    space = {"num_train_epochs": Whole(0.25, 2.0)}
+    space = {"num_train_epochs": LogInt(0.25, 2.0)}
     assert space["num_train_epochs"].ends(3) == (1, 6) and space["num_train_epochs"].ends(1) == (1, 2)
     done = [Trial({}, [0.1]), Trial({"num_train_epochs": 32}, [0.9])]
     drawn = [Study(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)).next() for i in range(20)]
@@ -201,7 +201,7 @@ def test_a_whole_number_stays_one_within_its_range_and_old_trials_outside_say_no
 
 def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
-    space = {"alpha": Times(0.01, 100.0), "k": OneOf((0, 1, 2))}
+    space = {"alpha": LogFloat(0.01, 100.0), "k": Categorical((0, 1, 2))}
     usual = {"alpha": 1.0, "k": 1}
 
     def value(arguments):

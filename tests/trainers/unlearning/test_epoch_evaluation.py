@@ -16,9 +16,9 @@ from mubench.trainers.engine.losses import NonFiniteError
 from mubench.trainers.evaluation import validation_score as oracle_module
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.evaluation.result_files import read_result
-from mubench.trainers.evaluation.validation_score import Oracle
+from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import Outputs
+from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import proxy
@@ -89,7 +89,7 @@ def test_of_equal_epochs_the_last_is_kept(tmp_path):
     assert toy.same(made.model, made.snapshots.found[1])
 
 
-class Scripted(Oracle):
+class Scripted(ValidationScore):
     """Says of every views what it is told to."""
 
     def __init__(self, worth: dict[int, float]) -> None:
@@ -128,12 +128,12 @@ def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_the_retrained(w
         views = world.views(saw=saw, seed=9)
         return {"forget": views["forget"], "retain": views["retain"].select(some), "validation": views["test"]}
 
-    asked = Oracle(group)
+    asked = ValidationScore(group)
     good, half, base = (asked(look(saw)) for saw in (0.0, 0.5, 1.0))
     assert 1 >= good > 0.8 > half > 0.3
     assert base < 0.1
     whole = {**world.views(saw=0.5, seed=9)}
-    assert Oracle(group)({**look(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
+    assert ValidationScore(group)({**look(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
 
 
 def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
@@ -189,9 +189,9 @@ def three(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str,
     return {**toy.sides(mine), "validation": others}
 
 
-def spoken(model: torch.nn.Module, rows: list[dict[str, Any]]) -> Outputs:
+def spoken(model: torch.nn.Module, rows: list[dict[str, Any]]) -> ClassOutputs:
     labels = np.array([row["labels"] for row in rows])
-    return Outputs(np.arange(len(rows)).astype(str), predict(model, rows, toy.collator("resnet")), labels)
+    return ClassOutputs(np.arange(len(rows)).astype(str), predict(model, rows, toy.collator("resnet")), labels)
 
 
 @pytest.mark.parametrize("method", ["finetune", "scrub"])  # scrub's epochs differ in length
@@ -248,7 +248,7 @@ def test_what_another_attempt_left_is_not_taken(tmp_path):
 
 def test_outputs_that_are_not_finite_stop_the_run(tmp_path):
     forget = SCRIPT[0]["forget"]
-    bad = {**SCRIPT[0], "forget": Outputs(forget.ids, forget.logits * float("nan"), forget.labels)}
+    bad = {**SCRIPT[0], "forget": ClassOutputs(forget.ids, forget.logits * float("nan"), forget.labels)}
     with pytest.raises(NonFiniteError, match="expected finite outputs after step 2"):
         watched("resnet", tmp_path, look=scripted([SCRIPT[0], bad])).train()
 
@@ -303,18 +303,18 @@ class Closed(dict[str, Any]):
 def test_a_run_reads_no_test_row_before_its_weights_are_chosen(own_walk, monkeypatch, capsys):
     monkeypatch.setattr(epochs, "proxy", confidence)
     request = own_walk.request("finetune", arguments={"keep": "best", "num_train_epochs": 2})
-    bench = request.bench
+    setting = request.setting
     write = base_models.train_into
 
     def guarded(folder, run, trainer, *args, **kwargs):
-        rows, train = bench.rows, trainer.train
+        rows, train = setting.rows, trainer.train
 
         def closed(*words, **more):
-            bench.__dict__["rows"] = Closed(rows)
+            setting.__dict__["rows"] = Closed(rows)
             try:
                 return train(*words, **more)
             finally:
-                bench.__dict__["rows"] = rows
+                setting.__dict__["rows"] = rows
 
         trainer.train = closed
         write(folder, run, trainer, *args, **kwargs)

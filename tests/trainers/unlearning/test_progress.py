@@ -7,14 +7,14 @@ import pytest
 from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.unlearning.progress import ROWS, Watch
+from mubench.trainers.unlearning.progress import ROWS, ProgressCallback
 from tests.fixtures.walk import Walk
 
 
 def test_watching_changes_neither_weights_nor_costs(own_walk: Walk) -> None:
     points: list[dict[str, float]] = []
     request = own_walk.request("scrub", seed=1)
-    watched = unlearn(request, [Watch(points.append)])
+    watched = unlearn(request, [ProgressCallback(points.append)])
     seen = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
     cost = read_run(watched).cost
     watched.rename(own_walk.root / "watched")
@@ -37,5 +37,5 @@ def test_what_a_watch_raises_ends_the_run(own_walk: Walk) -> None:
 
     request = own_walk.request("finetune", seed=9)
     with pytest.raises(KeyboardInterrupt):
-        unlearn(request, [Watch(stop)])
+        unlearn(request, [ProgressCallback(stop)])
     assert not [path for path in own_walk.models.iterdir() if "finetune" in path.name]

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import aligned
+from mubench.trainers.engine.losses import shift_labels
 from mubench.trainers.unlearning import teacher_cache as recall
 from mubench.trainers.unlearning.cost import Counter
 from mubench.trainers.unlearning.pairing import ForgetRetain, collate_sides
-from mubench.trainers.unlearning.teacher_cache import Memory
-from mubench.trainers.unlearning.teachers import frozen_copy, teacher_logits
+from mubench.trainers.unlearning.teacher_cache import TeacherCache
+from mubench.trainers.unlearning.teachers import frozen_copy, frozen_logits
 from tests.fixtures import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
@@ -102,7 +102,7 @@ def test_t_cache_rows_that_change_are_asked_about_each_time(tmp_path: Path) -> N
 def batch(name: str, rows: list[int]) -> dict[str, Any]:
     data = ForgetRetain(toy.sides(toy.rows(name)))
     made = collate_sides([data[i] for i in rows], toy.collator(name), prints=True)
-    return aligned(toy.build(name), made)
+    return shift_labels(toy.build(name), made)
 
 
 def answers(name: str, logits: torch.Tensor, rows: dict[str, Any]) -> torch.Tensor:
@@ -111,7 +111,7 @@ def answers(name: str, logits: torch.Tensor, rows: dict[str, Any]) -> torch.Tens
 
 @pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])
 def test_only_new_rows_are_shown_and_in_the_order_of_the_batch(name: str) -> None:
-    teacher, memory = frozen_copy(toy.build(name)), Memory()
+    teacher, memory = frozen_copy(toy.build(name)), TeacherCache()
     seen: list[int] = []
     teacher.register_forward_hook(lambda *inputs: seen.append(len(inputs[2].logits)))
     for rows, new in (([0, 1, 2], 3), ([3, 1, 9], 2), ([9, 2, 0], 0)):
@@ -119,27 +119,27 @@ def test_only_new_rows_are_shown_and_in_the_order_of_the_batch(name: str) -> Non
         shown = batch(name, rows)
         got = memory.logits(teacher, shown)
         assert sum(seen) == new
-        expected = teacher_logits(teacher, shown)
+        expected = frozen_logits(teacher, shown)
         torch.testing.assert_close(answers(name, got, shown), answers(name, expected, shown))
     assert not got.requires_grad
 
 
 def test_another_teacher_is_asked_itself(tmp_path: Path) -> None:
-    memory, rows = Memory(), batch("vit", [0, 1])
+    memory, rows = TeacherCache(), batch("vit", [0, 1])
     first, second = (frozen_copy(toy.build("vit", seed=seed)) for seed in (0, 1))
     assert not torch.equal(memory.logits(first, rows), memory.logits(second, rows))
     memory.save(tmp_path)
-    resumed = Memory()
+    resumed = TeacherCache()
     resumed.load(tmp_path)
-    torch.testing.assert_close(resumed.logits(second, rows), teacher_logits(second, rows))
+    torch.testing.assert_close(resumed.logits(second, rows), frozen_logits(second, rows))
     moved = frozen_copy(toy.build("vit", seed=2))
-    torch.testing.assert_close(resumed.logits(moved, rows), teacher_logits(moved, rows))
+    torch.testing.assert_close(resumed.logits(moved, rows), frozen_logits(moved, rows))
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2"])
 def test_a_checkpoint_keeps_the_answers_to_the_bit(name: str, tmp_path: Path) -> None:
     teacher, rows = frozen_copy(toy.build(name)), batch(name, [4, 0, 7])
-    memory, resumed = Memory(), Memory()
+    memory, resumed = TeacherCache(), TeacherCache()
     said = memory.logits(teacher, rows)
     memory.save(tmp_path)
     resumed.load(tmp_path)
@@ -162,22 +162,22 @@ class Capped(torch.nn.Module):
 
 
 def test_logits_that_are_not_the_heads_are_never_remembered() -> None:
-    teacher, memory, rows = frozen_copy(Capped(toy.build("gpt2"))), Memory(), batch("gpt2", [0, 5])
+    teacher, memory, rows = frozen_copy(Capped(toy.build("gpt2"))), TeacherCache(), batch("gpt2", [0, 5])
     for _ in range(2):
-        torch.testing.assert_close(memory.logits(teacher, rows), teacher_logits(teacher, rows))
+        torch.testing.assert_close(memory.logits(teacher, rows), frozen_logits(teacher, rows))
 
 
 def test_a_full_memory_goes_on_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "KEPT_BYTES", 2 * toy.CLASSES * 4)
-    teacher, memory, rows = frozen_copy(toy.build("vit")), Memory(), batch("vit", [0, 1, 2, 3])
+    teacher, memory, rows = frozen_copy(toy.build("vit")), TeacherCache(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
-        torch.testing.assert_close(memory.logits(teacher, rows), teacher_logits(teacher, rows))
+        torch.testing.assert_close(memory.logits(teacher, rows), frozen_logits(teacher, rows))
     assert len(memory.answers) == 2
 
 
 def test_without_prints_or_switched_off_nothing_is_remembered() -> None:
     teacher, rows = frozen_copy(toy.build("vit")), batch("vit", [0, 1])
-    off, on = Memory(on=False), Memory()
+    off, on = TeacherCache(on=False), TeacherCache()
     off.logits(teacher, rows)
     on.logits(teacher, {key: value for key, value in rows.items() if key != "print"})
     assert not off.answers and not on.answers
@@ -197,5 +197,5 @@ class Random(torch.nn.Module):
 def test_t_teach_a_teacher_leaves_the_random_state() -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    teacher_logits(Random(), {"x": torch.ones(2, 2), "labels": torch.zeros(2)})
+    frozen_logits(Random(), {"x": torch.ones(2, 2), "labels": torch.zeros(2)})
     assert torch.equal(torch.get_rng_state(), state)

@@ -11,7 +11,7 @@ import torch
 from transformers import default_data_collator
 
 from mubench.trainers.methods import METHODS
-from mubench.trainers.unlearning.teachers import frozen_copy, random_copy, teacher_logits
+from mubench.trainers.unlearning.teachers import frozen_copy, frozen_logits, random_copy
 from tests.fixtures import toy
 from tests.fixtures.toy import BACKBONES, CLASSES, build, collator, rows, same, snapshot
 
@@ -70,7 +70,7 @@ def test_a_random_copy_takes_the_precision_of_the_model() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_t_init_a_random_copy_knows_nothing(name: str) -> None:
-    p = teacher_logits(random_copy(build(name), 3), default_data_collator(rows(name))).softmax(-1)
+    p = frozen_logits(random_copy(build(name), 3), default_data_collator(rows(name))).softmax(-1)
     entropy = -(p * p.log()).sum(-1).mean()
     assert entropy > (0.8 if name == "resnet" else 0.99) * math.log(CLASSES)
 
@@ -81,8 +81,8 @@ def test_a_teacher_sees_the_rows_it_is_shown_and_no_labels(name: str) -> None:
     teacher = frozen_copy(build(name))
     seen = []
     teacher.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs), with_kwargs=True)
-    everything = teacher_logits(teacher, batch)
-    some = teacher_logits(teacher, batch, ~batch["forget"])
+    everything = frozen_logits(teacher, batch)
+    some = frozen_logits(teacher, batch, ~batch["forget"])
     torch.testing.assert_close(some, everything[2:])
     assert not some.requires_grad
     assert all(not {"labels", "index", "forget"} & set(inputs) for inputs in seen)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
-from mubench.trainers.inference.image_classifier import Eye
+from mubench.trainers.inference.image_classifier import ImageClassifier
 
 INDEX = "model_index.json"
 
@@ -181,13 +181,13 @@ class DiffusionProcessor:
         tokenizer: Of the captions.
         size: Height and width of a picture in pixels, as the model takes it.
         pixels: Whether the model spoils pixels, so that a picture is a pattern of squares and resizing keeps them.
-        eye: Looks at pictures that the model drew; only where a model is asked what it says of rows.
+        image_classifier: Looks at pictures that the model drew; only where a model is asked what it says of rows.
     """
 
     tokenizer: PreTrainedTokenizerBase
     size: int
     pixels: bool
-    eye: Eye | None = None
+    image_classifier: ImageClassifier | None = None
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the tokenizer; what else there is is the model's."""

@@ -24,7 +24,7 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import pairs
-from mubench.trainers.inference.storage import Answers
+from mubench.trainers.inference.storage import Outputs
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, silence
 from mubench.trainers.models.modalities.weights import origin, published, whole
@@ -120,7 +120,7 @@ class ImagePairModality(Modality):
         first = encode(rows[:1])[0]
         return EncodedRows(rows, encode, first["pixel_values"].nbytes + first["pixel_mask"].nbytes)
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return the logits of every row: ViLT draws the order of its patches, which must not change the last bits."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

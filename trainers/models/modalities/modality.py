@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, set_seed
 
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import Answers, Outputs
+from mubench.trainers.inference.storage import ClassOutputs, Outputs
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 KEPT_BYTES = 1 << 29
@@ -100,7 +100,7 @@ class Modality(ABC):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows; nothing is random."""
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return what a model says about every row of a split: logits of the classes.
 
         Args:
@@ -109,7 +109,7 @@ class Modality(ABC):
             rows: The rows, for their ids and labels.
             encoded: The same rows, model-ready.
         """
-        return Outputs(
+        return ClassOutputs(
             ids=np.asarray(rows["example_id"], dtype=np.str_),
             logits=predict(model, encoded, self.collator(processor)),
             labels=np.asarray(rows["label"], dtype=np.int64),

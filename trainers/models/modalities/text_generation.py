@@ -75,7 +75,7 @@ def packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 class CausalModality(WritingModality):
-    """Answers to prompts, written by a causal language model."""
+    """Outputs to prompts, written by a causal language model."""
 
     auto = AutoModelForCausalLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI

@@ -21,7 +21,7 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.inference.predict import predict_tokens
-from mubench.trainers.inference.storage import Answers
+from mubench.trainers.inference.storage import Outputs
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality
 from mubench.trainers.models.modalities.weights import origin, published, whole
 
@@ -71,7 +71,7 @@ def prompts_and_answers(rows: datasets.Dataset) -> tuple[str, str]:
 
 
 class WritingModality(Modality):
-    """Answers to prompts, each a column of texts."""
+    """Outputs to prompts, each a column of texts."""
 
     auto: ClassVar[Any]
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
@@ -107,6 +107,6 @@ class WritingModality(Modality):
         """Return the entries of a mini backbone's config that name special tokens."""
         return {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id", "bos_token_id")}
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Answers:
+    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return what a model says about the answer tokens of every row, told the ones before."""
         return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])

@@ -132,15 +132,17 @@ class TextToImageModality(Modality):
         Raises:
             ValueError: If the processor has no classifier to look at them.
         """
-        eye = processor.eye
-        if eye is None:
+        image_classifier = processor.image_classifier
+        if image_classifier is None:
             raise ValueError("expected a classifier to look at what is drawn, got none")
         side = rows[0]["image"].width
 
         def looked_at(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-            return eye([resized(Image.fromarray(one), side, processor.pixels) for one in pictures])
+            return image_classifier([resized(Image.fromarray(one), side, processor.pixels) for one in pictures])
 
-        return predict_pictures(model, encoded, self.collator(processor), rows, looked_at, eval_seed=eye.seed)
+        return predict_pictures(
+            model, encoded, self.collator(processor), rows, looked_at, eval_seed=image_classifier.seed
+        )
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: pictures have one size, captions one length."""
