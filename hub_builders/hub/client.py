@@ -48,7 +48,7 @@ MOST_FILES = 20_000
 MARKS: dict[Kind, str] = {
     "dataset": "data/*/*/manifest.json",
     "model": "run.json",
-    "space": "hub_builders/tasks/table.py",
+    "space": "mubench/hub_builders/tasks/table.py",
 }
 PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 # What the Hub itself puts into a repository.

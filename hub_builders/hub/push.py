@@ -133,9 +133,9 @@ def _space(folder: Path) -> Parcel:
 
 def stage_space(folder: Path, stage: Path) -> None:
     """Lay out a Space: all of a packed folder but what has been left there by running it."""
-    left = ("runs", "__pycache__")
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    _link(folder, stage, [str(n) for n in names if not any(p.startswith(".") or p in left for p in n.parts)])
+    kept = [name for name in names if name.parts[0] != "runs" and "__pycache__" not in name.parts]
+    _link(folder, stage, [str(name) for name in kept if not any(part.startswith(".") for part in name.parts)])
 
 
 def stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], repository: str) -> None:

@@ -44,7 +44,7 @@ def test_the_page_has_its_tabs_and_asks_nobody_outside(space: Import, place: Pat
 
 
 def test_a_page_says_what_is_missing_and_how_it_is_made(space: Import, place: Path) -> None:
-    lacks = space("tabs.try_out")._lacks
+    lacks = space("tabs.try_out_tab")._lacks
     chosen = {"task": "ddi2013", "backbone": "bert", "ratio": "5"}
     for count, missing in ((0, "No base or no retrained model"), (1, "One retrained model")):
         told = html.unescape(lacks(count, chosen))

@@ -47,7 +47,7 @@ def group(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     for name in ("base", "retrained", "again", "run"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").touch()
-    module = space("jobs.drawings")
+    module = space("jobs.generated_images")
     monkeypatch.setattr(module, "_kept", {})
 
     def drawn(_: Any, batch: list[str], *, eval_seed: int) -> Any:
@@ -68,13 +68,13 @@ def pictured(rows: list[dict[str, Any]], model: str) -> list[Image.Image]:
 
 def test_a_drawing_is_as_large_as_the_rows_own_picture(space: Import, group: Any, tmp_path: Path) -> None:
     rows = asked()
-    space("jobs.drawings").draw(group, tmp_path / "run", 0, rows)
+    space("jobs.generated_images").draw(group, tmp_path / "run", 0, rows)
     for model in ("base", "unlearned", "retrained"):
         assert [picture.size for picture in pictured(rows, model)] == list(reversed(SIZES.values()))
 
 
 def test_base_and_retrained_draw_once_until_they_are_trained_anew(space: Import, group: Any, tmp_path: Path) -> None:
-    draw, loaded, first, second = space("jobs.drawings").draw, group.setting.modality.loaded, asked(), asked()
+    draw, loaded, first, second = space("jobs.generated_images").draw, group.setting.modality.loaded, asked(), asked()
     draw(group, tmp_path / "run", 0, first)
     assert loaded == ["base", "run", "retrained"]
     draw(group, tmp_path / "run", 0, second)
@@ -91,7 +91,7 @@ def test_base_and_retrained_draw_once_until_they_are_trained_anew(space: Import,
 def test_so_many_drawings_are_kept_and_no_more(
     space: Import, group: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = space("jobs.drawings")
+    module = space("jobs.generated_images")
     monkeypatch.setattr(module, "MOST_KEPT", 2)
     for count in (1, 2, 3):
         module.draw(group, tmp_path / "run", 0, asked()[:count])
@@ -101,5 +101,5 @@ def test_so_many_drawings_are_kept_and_no_more(
 def test_without_a_retrained_model_the_others_draw(space: Import, group: Any, tmp_path: Path) -> None:
     group.retrained.clear()
     rows = [{"id": "small", "base": {}, "unlearned": {}}]
-    space("jobs.drawings").draw(group, tmp_path / "run", 0, rows)
+    space("jobs.generated_images").draw(group, tmp_path / "run", 0, rows)
     assert "drawn" in rows[0]["base"] and "drawn" in rows[0]["unlearned"]

@@ -67,7 +67,7 @@ def test_a_packed_space_is_pushed_as_it_is(space: Import, own_walk: Walk, hub: A
     (out / "runs" / "x.json").write_text("{}")
     pushed = publish(out)
     assert pushed.target.kind == "space" and pushed.target.repository.endswith("/mubench-mini")
-    assert {"app.py", "requirements.txt", "trainers/runs/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
+    assert {"app.py", "requirements.txt", "mubench/trainers/runs/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
     assert not [name for name in pushed.plan.add if name.startswith("runs") or "__pycache__" in name]
     assert not publish(out).plan
     with pytest.raises(ValueError, match="says -mini-"):

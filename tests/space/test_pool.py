@@ -30,7 +30,7 @@ def pool(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def submit(space: Import, pool: Any, method: str = "wait", *, tenths: int = 1, owner: str = "me", **more: Any) -> Any:
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, **more}
-    return pool.submit(space("jobs.request").JobRequest(method=method, seed=tenths, **place), owner)
+    return pool.submit(space("jobs.job_request").JobRequest(method=method, seed=tenths, **place), owner)
 
 
 def test_two_run_and_the_others_wait_in_their_order(space: Import, pool: Any) -> None:

@@ -90,7 +90,7 @@ def test_the_leaderboard_has_ranks_ties_controls_and_a_visitors_runs(
     assert board.filtered(lines, {"ratio": ["5", 5], "origin": ["submitted"]}) == []
     with pytest.raises(ValueError, match=r"^ratio must be one of 1, 2, .*, 10, got '70'$"):
         board.filtered(lines, {"ratio": ["70"]})
-    charts = space("handlers.board_charts")
+    charts = space("charts.board_charts")
     for page in (board.board_shown(lines), charts.cost_chart(lines), charts.parts_chart(lines)):
         assert {"table", "svg"} & set(whole(page))
     assert board.filters(lines)["ratio"] == ["5"]
@@ -173,7 +173,7 @@ def test_a_row_that_is_none_is_refused_in_one_short_line(space: Import, sent: An
 
 
 def test_names_from_rows_are_words_and_no_markup(space: Import) -> None:
-    charts, points, tables = (space(f"handlers.{name}") for name in ("charts", "scatter", "tables"))
+    charts, points, tables = (space(f"charts.{name}") for name in ("lines", "scatter", "tables"))
     mark = points.Mark(1, 1, EVIL, "mu-run", label=True)
     pages = [
         tables.table([(EVIL, EVIL)], [[EVIL]], label=EVIL),
@@ -323,7 +323,7 @@ def test_a_job_tells_its_place_its_steps_and_its_end(
     status = space("handlers.try_out").Status(
         run="r", state=state, before=before, point=points[-1] if points else {}, points=points, error="why <b>"
     )
-    page = space("handlers.progress").progress_shown(status)
+    page = space("charts.progress").progress_shown(status)
     whole(page)
     assert f'role="status">{told}<' in page
     assert ('value="0.250"' in page) == (told.count("step 1 of 4") == 1)

@@ -1,4 +1,4 @@
-"""What a worker process does, done here: a small run from request to what is shown of it."""
+"""What a worker process does, done here: a small run from job_request to what is shown of it."""
 
 import base64
 import io
@@ -27,16 +27,16 @@ def name() -> str:
 
 
 @pytest.fixture
-def request(space: Import, walking: Walk) -> Any:
+def job_request(space: Import, walking: Walk) -> Any:
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    return space("jobs.request").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **place)
+    return space("jobs.job_request").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **place)
 
 
 def test_a_run_lies_whole_in_its_own_folder_and_nowhere_else(
-    space: Import, walking: Walk, request: Any, name: str
+    space: Import, walking: Walk, job_request: Any, name: str
 ) -> None:
     before, told = files(walking.models), []
-    space("jobs.worker").run(request, name, told.append)
+    space("jobs.worker").run(job_request, name, told.append)
     assert files(walking.models) == before
     assert not walking.results.exists()
     (row,) = read_results(Path("runs", name, "rows"))
@@ -84,10 +84,12 @@ def test_what_a_visitor_is_told_names_no_place(
     place.mkdir()
     monkeypatch.chdir(place)
     error.args = tuple(one.replace("{here}", str(place)) if isinstance(one, str) else one for one in error.args)
-    assert space("jobs.told").told(error) == said
+    assert space("jobs.errors").told(error) == said
 
 
-def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Walk, request: Any, name: str) -> None:
+def test_a_run_that_is_stopped_leaves_nothing_to_show(
+    space: Import, walking: Walk, job_request: Any, name: str
+) -> None:
     worker, runs = space("jobs.worker"), space("handlers.runs")
 
     def stop(point: dict[str, Any]) -> None:
@@ -95,7 +97,7 @@ def test_a_run_that_is_stopped_leaves_nothing_to_show(space: Import, walking: Wa
             raise worker.StoppedError
 
     with pytest.raises(worker.StoppedError):
-        worker.run(request, name, stop)
+        worker.run(job_request, name, stop)
     with pytest.raises(ValueError, match="expected a finished run"):
         runs.finished(name)
     runs.tidy(lambda: {name})
@@ -118,17 +120,17 @@ def test_a_job_that_fails_says_what_its_visitor_can_mend(
     worker = space("jobs.worker")
     monkeypatch.setitem(worker.WORK, "run", fail)
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    end = worker._done(space("jobs.request").JobRequest(**place), "x", None)
+    end = worker._done(space("jobs.job_request").JobRequest(**place), "x", None)
     assert end["end"] == "failed" and told in end["error"] and "secret" not in end["error"]
 
 
 @pytest.mark.slow
 def test_with_one_retrained_model_there_is_no_row_but_all_else(
-    space: Import, walking: Walk, request: Any, name: str
+    space: Import, walking: Walk, job_request: Any, name: str
 ) -> None:
     for path in sorted(walking.models.glob("*retrain-s[12]")):
         path.rename(walking.root / path.name)
-    space("jobs.worker").run(request, name, lambda _: None)
+    space("jobs.worker").run(job_request, name, lambda _: None)
     run = space("handlers.runs").finished(name)
     assert run.row is None and run.shown["metrics"] == []
     told = space("handlers.try_out").verdict(run)
@@ -145,7 +147,7 @@ def test_references_are_trained_where_runs_look_for_them(space: Import, walking:
     assert not choices.ratios("cifar10", "resnet")[5]
     place = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5}
     space("jobs.worker").train_references(
-        space("jobs.request").JobRequest(kind="references", **place), name, told.append
+        space("jobs.job_request").JobRequest(kind="references", **place), name, told.append
     )
     assert choices.ratios("cifar10", "resnet")[5] == 3
     assert len(choices.group_of("cifar10", "resnet", 5).retrained) == 3
@@ -161,7 +163,7 @@ def test_what_models_draw_is_shown_as_it_was_judged(
     pytest.importorskip("diffusers")
     few_rows(monkeypatch, "unet", tmp_path)
     monkeypatch.chdir(tmp_path)
-    worker, wishes, choices = space("jobs.worker"), space("jobs.request"), space("handlers.choices")
+    worker, wishes, choices = space("jobs.worker"), space("jobs.job_request"), space("handlers.choices")
     monkeypatch.setattr(worker, "RETRAINED", (0,))
     place = {"task": "tiny_imagenet", "family": "canonical", "backbone": "unet", "ratio": FEW_RATIO}
     worker.train_references(wishes.JobRequest(kind="references", **place), name, lambda _: None)

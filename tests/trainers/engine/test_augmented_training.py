@@ -169,7 +169,7 @@ def test_t_cache_teachers_are_asked_about_every_row_that_is_met(method: str, tmp
         with Counter(made) as cost:
             made.train()
         assert sum(count for name, count in cost.forward.items() if name != "student") == LIVE[method]
-        assert not made.memory.answers
+        assert not made.teacher_cache.answers
         models.append(made.model)
     assert toy.same(models[0], toy.snapshot(models[1]))
 

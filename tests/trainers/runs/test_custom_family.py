@@ -34,7 +34,7 @@ def request(data, tmp_path, method, **changes):
 
 def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    setting = request(data, tmp_path, "retrain").bench
+    setting = request(data, tmp_path, "retrain").setting
     base = train_base(setting, 0, models=tmp_path / "models", **QUIET)
     assert base.name == "cifar10-mini-custom-resnet"
     for seed in (0, 1):
@@ -51,7 +51,7 @@ def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, mo
 
 
 def test_the_sides_are_the_rows_listed_and_the_others(data, tmp_path):
-    setting = request(data, tmp_path, "retrain").bench
+    setting = request(data, tmp_path, "retrain").setting
     _, processor = setting.fresh_model(0)
     assert {side: len(rows) for side, rows in sides(setting, RATIO, processor).items()} == {
         "forget": 59,
