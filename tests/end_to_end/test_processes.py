@@ -67,7 +67,7 @@ MORE = {
 
 SCRIPT = """
 import sys
-from tests.test_processes import walk
+from tests.end_to_end.test_processes import walk
 walk(sys.argv[1])
 """
 
