@@ -2,8 +2,6 @@
 
 import itertools
 import shutil
-import sys
-import time
 from pathlib import Path
 from typing import get_args
 
@@ -33,11 +31,7 @@ KINDS = {TASKS[key].kind: key for key in sorted(TASKS, reverse=True)}
 def every(tmp_path_factory):
     """Return a dataset folder with all mini tasks, built by the command; tests only read it."""
     out = tmp_path_factory.mktemp("every")
-    start = time.perf_counter()
     assert main(["build", "--out", str(out)]) == 0
-    seconds = time.perf_counter() - start
-    sys.stdout.write(f"\nall mini tasks built in {seconds:.0f} s")
-    assert seconds < 120
     return out / "mu-bench"
 
 
@@ -68,8 +62,8 @@ def test_a_task_reads_as_its_row_says(every, task):
         assert tuple(rows["test"].features["label"].names) == row.label_names("mini") == info.labels
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_sets_of_all_ratios_are_nested_disjoint_and_covering(task):
+@pytest.mark.parametrize("task", ["cifar10", "tofu"])
+def test_the_forget_sets_of_all_ratios_are_nested_disjoint_and_covering(task):
     train = load_dataset("mu-bench", task, split="train")
     everything, smaller = set(train["example_id"]), set()
     assert len(everything) == len(train)
@@ -87,12 +81,6 @@ def test_ranks_can_be_recomputed_from_what_was_published(every, task):
     train = load_task(task, data=every)["train"]
     labels = train["label"][:] if "label" in TASKS[task].columns else None
     assert train["deletion_rank"][:] == deletion_ranks(train["example_id"][:], labels, task=task).tolist()
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_mini_task_is_the_same_every_time(every, task, tmp_path):
-    build(task, out=tmp_path)
-    assert task_info(task, data=tmp_path / "mu-bench") == task_info(task, data=every)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -10,7 +10,7 @@ from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.few import RATIO, TASK_OF, few_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 @pytest.fixture

@@ -25,16 +25,10 @@ from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning.unlearning_trainer import DRAWING, WRITING
 from tests.fixtures.mini_rules import Outputs, check
 
-pytestmark = pytest.mark.slow
-# One in continuous integration; the others, a minute or two each, at night.
-DAILY = "imdb"
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]  # a minute or two each
 # Looked at by test_demo.
 ELSEWHERE = "cifar10"
-TRAINED = [
-    pytest.param(key, marks=[] if key == DAILY else [pytest.mark.nightly])
-    for key, task in TASKS.items()
-    if BACKBONES[task.default_backbone].hub_id is None and key != ELSEWHERE
-]
+TRAINED = [key for key, task in TASKS.items() if BACKBONES[task.default_backbone].hub_id is None and key != ELSEWHERE]
 # As many retrained models as a ranked row needs: with three of them chance decides about the gate.
 RATIO, BASES, RETRAINED = 5, (0, 1), range(ENOUGH_RETRAINED)
 STEPS, STEPS_OF_DRAWING = 400, 1_200  # of one model at most; to draw takes longer to learn
@@ -82,7 +76,6 @@ def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
     assert gate <= SIGNAL_LIMIT
 
 
-@pytest.mark.nightly
 @pytest.mark.skipif("MUBENCH_BASES" not in os.environ, reason="MUBENCH_BASES names no folder of `make bases`")
 @pytest.mark.parametrize("task", TASKS)
 def test_what_make_bases_has_made_obeys_the_rules(task):
