@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from mubench.hub_builders.hub.model_folder import read_run
-
 from mubench.trainers.engine.batch_sampler import StepBatchSampler
 from mubench.trainers.engine.batches import RANDOM_NUMBERS
 from mubench.trainers.engine.task_arguments import TaskArguments
