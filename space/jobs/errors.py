@@ -6,8 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from mubench.trainers.engine.losses import NonFiniteError
-from mubench.trainers.engine.oom import TooLittleMemoryError
+from mubench.trainers.engine.errors import NonFiniteError, TooLittleMemoryError
 
 MISTAKES = (ValueError, FileNotFoundError, NonFiniteError, TooLittleMemoryError)
 OURS = "something went wrong here, not with you"

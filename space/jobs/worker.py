@@ -21,7 +21,7 @@ from jobs.pool import STOP
 from jobs.run_summary import outcome
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
-from mubench.trainers.engine.oom import TRAINING, explain_out_of_memory
+from mubench.trainers.engine.errors import TRAINING, explain_out_of_memory
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_result

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.inference.storage import PictureOutputs, read_outputs
 from mubench.trainers.models.base_models import train_image_classifier

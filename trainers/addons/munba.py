@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from mubench.trainers.addons.addon import Addon
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.paper import Paper
 
 Gradient = list[torch.Tensor | None]

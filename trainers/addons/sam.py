@@ -11,7 +11,7 @@ import torch
 
 from mubench.trainers.addons.addon import Addon
 from mubench.trainers.addons.munba import Gradient, dot
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.paper import Paper
 
 

@@ -1,4 +1,4 @@
-"""`StepBatchSampler`: which rows make up each optimizer step, as a pure function of seed and epoch."""
+"""`StepBatchSampler`: the rows of each optimizer step, as a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class StepBatchSampler(Sampler[list[int]]):
     """Batch sampler of one process.
 
     An epoch is a list of phases, each shuffled and cut into optimizer steps of (nearly) equal size; a step is then
-    dealt out to processes and micro-batches. The rows of a step therefore depend neither on the number of processes
+    divided over processes and micro-batches. The rows of a step therefore depend neither on the number of processes
     nor on gradient accumulation. Where epochs differ in length the whole run is one long epoch (``flat``).
 
     A phase may hold rows that stay together, such as pairs: an array ``(n, k)``, of which an item counts as one row.
 
     Args:
         phases: Rows of every phase of an epoch, ``(n,)`` or ``(n, k)``.
-        epochs: EpochEvaluationCallback of the run; whole where epochs differ in length.
+        epochs: Epochs of the run; whole where they differ in length.
         rows_per_step: Rows (of pairs: pairs) an optimizer step holds at most, over all processes.
         micro_batches: Micro-batches a step and process (gradient accumulation).
         rank: This process.
@@ -54,7 +54,7 @@ class StepBatchSampler(Sampler[list[int]]):
             raise ValueError(f"num_train_epochs must be whole where epochs differ in length, got {epochs}")
         self.epochs = range(len(counts)) if self.flat else None
         self.steps = sum(counts) if self.flat else counts[0]
-        # Steps after which an epoch is over, where that is not what a loader's length says.
+        # Steps after which an epoch is over, where the loader's length does not tell.
         self.ends = frozenset(np.cumsum(counts).tolist() if self.flat else ())
 
     def _count(self, phases: list[np.ndarray]) -> int:
@@ -86,7 +86,7 @@ class StepBatchSampler(Sampler[list[int]]):
 
 
 class EpochDataLoader(DataLoader[Any]):
-    """A loader whose plan follows the epoch; transformers calls `set_epoch` on it."""
+    """A loader whose batch sampler follows the epoch; transformers calls `set_epoch` on it."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields."""

@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run can be resumed from exactly: whole ones only, and under the names in memory."""
+"""Checkpoints that a killed run resumes from exactly: complete ones only, under the parameter names in memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,48 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
+
+from mubench.trainers.engine.lora import unwrap
 
 COMPLETE = "complete"
 
 
+class Checkpointed(Protocol):
+    """State of a run that a checkpoint holds beside weights, optimizer and schedule."""
+
+    def save(self, folder: Path) -> None:
+        """Write the state into a checkpoint."""
+
+    def load(self, folder: Path) -> None:
+        """Read the state of a checkpoint."""
+
+
+class AdapterBuffers:
+    """The buffers of a model under LoRA, such as the statistics of BatchNorm: a checkpoint of adapters holds none."""
+
+    FILE = "buffers.safetensors"
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def save(self, folder: Path) -> None:
+        """Write the buffers into a checkpoint."""
+        save_file(dict(unwrap(self.model).named_buffers()), folder / self.FILE)
+
+    def load(self, folder: Path) -> None:
+        """Read the buffers of a checkpoint into the model."""
+        buffers = load_file(folder / self.FILE)
+        for name, buffer in unwrap(self.model).named_buffers():
+            buffer.copy_(buffers[name])
+
+
 def mark_complete(checkpoint: Path, cost: Mapping[str, float]) -> None:
-    """Mark a checkpoint as written to its end, with what the run has cost so far."""
+    """Mark a checkpoint as complete, with what the run has cost so far."""
     fresh = checkpoint / f".{COMPLETE}"
     fresh.write_text(json.dumps(dict(cost)))
     fresh.replace(checkpoint / COMPLETE)
@@ -28,14 +61,14 @@ def read_cost(checkpoint: Path) -> dict[str, float]:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end, or ``None``."""
+    """Return the newest complete checkpoint, or ``None``."""
     done = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(done, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
 @contextlib.contextmanager
-def names_in_memory(model: torch.nn.Module) -> Iterator[None]:
-    """Let `save_pretrained` keep the parameter names in memory.
+def keep_parameter_names(model: torch.nn.Module) -> Iterator[None]:
+    """Make `save_pretrained` keep the parameter names in memory.
 
     Some models (ViT, Swin, VideoMAE) are saved under their published names, which `transformers.Trainer` cannot load
     back into the running model.

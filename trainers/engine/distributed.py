@@ -1,4 +1,4 @@
-"""The processes of one run, as ``torchrun`` and ``accelerate launch`` start them: which is which, who writes."""
+"""The processes of one run, as ``torchrun`` and ``accelerate launch`` start them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-import datasets
 import torch.distributed as dist
 import transformers
 
-# Others wait while the first process looks at a large model's every row.
-PATIENCE = timedelta(days=7)
-# How long threads of a group that is left are given to put down what they hold.
+# Other processes wait while the main one evaluates a large model on every row.
+TIMEOUT = timedelta(days=7)
+# How long the threads of a group that was left get to release their tensors.
 SETTLE_S = 0.2
-# The arguments that cut a step into the batches of one process.
+# The arguments that divide a step into the batches of one process.
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 
@@ -32,70 +31,72 @@ def is_main_process() -> bool:
 
 
 def set_up_process() -> None:
-    """Begin a front door's run as one of several processes: the first shows progress, all part at the end."""
+    """Set up a front door's run as one of several processes: only the main one shows progress bars."""
     leave_group_at_exit()
     if not is_main_process():
+        import datasets  # noqa: PLC0415  seconds to import, and a method needs no data code
+
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
 
 
 def leave_group_at_exit() -> None:
     """Leave the group of processes when the interpreter ends, and no sooner: a process may train several times."""
-    atexit.unregister(part)
-    atexit.register(part)
+    atexit.unregister(leave_group)
+    atexit.register(leave_group)
 
 
-def part() -> None:
-    """Leave the group of processes, if that was not done.
+def leave_group() -> None:
+    """Leave the group of processes, unless that was done.
 
-    A thread of the group that puts down a tensor of Python's once the interpreter is gone aborts the process. Data
-    parallelism keeps these threads after the group is left, where nothing joins them: they are given a moment.
+    A thread of the group that releases a Python tensor once the interpreter is gone aborts the process. Data
+    parallelism keeps these threads after the group is left, and nothing joins them: they get a moment to finish.
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-    if world_size() > 1:  # whoever has left the group
+    if world_size() > 1:  # also where something else has left the group
         time.sleep(SETTLE_S)
 
 
 def on_main_process(action: Callable[[], object]) -> None:
-    """Let the first process do something while the others wait.
+    """Run an action in the main process while the others wait.
 
     Raises:
-        ChildProcessError: In the others, if the first one failed.
+        ChildProcessError: In the others, if the action failed.
     """
     if not dist.is_initialized():
         action()
         return
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    told: list[str | None] = ["it was interrupted" if is_main_process() else None]
+    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    failure: list[str | None] = ["it was interrupted" if is_main_process() else None]
     try:
         if is_main_process():
             action()
-            told[0] = None
+            failure[0] = None
     except Exception as error:
-        told[0] = str(error)
+        failure[0] = str(error)
         raise
     finally:
-        dist.broadcast_object_list(told, src=0, group=group)
-    if told[0] is not None:
-        raise ChildProcessError(f"expected the first process to finish, got: {told[0]}")
+        dist.broadcast_object_list(failure, src=0, group=group)
+    if failure[0] is not None:
+        raise ChildProcessError(f"expected the first process to finish, got: {failure[0]}")
 
 
 def all_gather(own: list[Any]) -> list[Any]:
-    """Return the lists of all processes as one, in their order; every process has to ask."""
+    """Return the lists of all processes as one, in their order; every process has to call this."""
     if not dist.is_initialized():
         return own
-    found: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(found, own)
-    return [item for part in found for item in part]
+    gathered: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(gathered, own)
+    return [item for items in gathered for item in items]
 
 
 def step_arguments(rows: int, given: Mapping[str, Any]) -> dict[str, int]:
-    """Return how optimizer steps of so many rows are cut: what is given stands, the rest follows.
+    """Return the arguments that divide an optimizer step into batches: given ones stand, the others follow.
 
     Args:
         rows: Rows of a step, over all processes.
-        given: Arguments; ``per_device_train_batch_size`` and ``gradient_accumulation_steps`` matter.
+        given: Given arguments, of which `STEP` are read.
 
     Raises:
         ValueError: If the rows cannot be shared out evenly.

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import peft
 import torch
-from peft import LoraConfig, PeftModel
 from transformers.pytorch_utils import Conv1D
 
-# What makes answers of features is trained as it is: a fresh classifier has nothing to adapt.
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+# Heads are trained as they are: a fresh classifier has nothing to adapt.
 HEADS = ("classifier", "pre_classifier", "projector", "fc_norm", "score")
 ADAPTED = (torch.nn.Linear, Conv1D)
-# Attributes of a convolution that models read off their layers.
+# Attributes of a convolution that models read from their layers.
 SHAPE = ("stride", "kernel_size", "dilation", "padding", "groups")
 
 
@@ -33,7 +35,7 @@ class LoraArguments:
     )
 
     def check_lora(self) -> None:
-        """Refuse a rank or a dropout that is none, and what has no meaning without a rank.
+        """Refuse an invalid rank or dropout, and other LoRA arguments without a rank.
 
         Raises:
             ValueError: If there is one.
@@ -83,7 +85,7 @@ def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None
 
 
 def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
-    """Return a model whose weights are frozen, with adapters beside them; the head is trained as it is.
+    """Return a model whose weights are frozen, with adapters beside them; the head stays trainable.
 
     Args:
         model: The model; its layers are replaced in place, until `merge_adapters`.
@@ -93,9 +95,11 @@ def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torc
     Raises:
         ValueError: If there is no layer to adapt.
     """
+    import peft  # noqa: PLC0415  seconds to import, and few runs have adapters
+
     heads = [name for name, _ in model.named_children() if name in HEADS]
     frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
-    config = LoraConfig(
+    config = peft.LoraConfig(
         r=args.lora_rank or 0,
         lora_alpha=args.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=args.lora_dropout,
@@ -104,37 +108,42 @@ def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torc
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        made: Any = peft.get_peft_model(model, config)
-    for layer in made.modules():
+        adapted: Any = peft.get_peft_model(model, config)
+    for layer in adapted.modules():
         if isinstance(base := getattr(layer, "base_layer", None), torch.nn.Conv2d):
             for name in SHAPE:
                 setattr(layer, name, getattr(base, name))
-    made.frozen_before = frozen
-    wrapped: torch.nn.Module = made
-    return wrapped
+    adapted.frozen_before = frozen
+    result: torch.nn.Module = adapted
+    return result
 
 
-def merge_adapters(model: torch.nn.Module) -> torch.nn.Module:
+def merge_adapters(model: Any) -> torch.nn.Module:
     """Return the plain model of `add_adapters`, with the adapters added to its weights."""
-    frozen: list[str] = getattr(model, "frozen_before")  # noqa: B009  of a module, mypy takes any attribute for a tensor
-    plain: Any = cast(PeftModel, model).merge_and_unload()
+    frozen: list[str] = model.frozen_before
+    plain: torch.nn.Module = model.merge_and_unload()
     for name, weight in plain.named_parameters():
         weight.requires_grad_(name not in frozen)
-    merged: torch.nn.Module = plain
-    return merged
+    return plain
+
+
+def has_adapters(model: torch.nn.Module) -> TypeGuard[PeftModel]:
+    """Whether a model has adapters; where none were made, peft is not loaded."""
+    peft = sys.modules.get("peft")
+    return peft is not None and isinstance(model, peft.PeftModel)
 
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
     """Return the model within its adapters, if it has any."""
-    within: torch.nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
-    return within
+    inner: torch.nn.Module = model.get_base_model() if has_adapters(model) else model
+    return inner
 
 
-def starts_at_zero(model: PeftModel) -> bool:
-    """Whether the adapters change nothing so far."""
+def adapters_are_zero(model: PeftModel) -> bool:
+    """Whether adapters and trained head change nothing so far."""
     state = dict(model.named_parameters())
-    silent = all(not weight.any() for name, weight in state.items() if ".lora_B." in name)
-    return silent and all(
+    zero = all(not weight.any() for name, weight in state.items() if ".lora_B." in name)
+    return zero and all(
         torch.equal(weight, state[name.replace(".modules_to_save.default.", ".original_module.")])
         for name, weight in state.items()
         if ".modules_to_save." in name

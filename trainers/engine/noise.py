@@ -1,6 +1,6 @@
 """Time steps and noise of diffusion training, as a pure function of a seed, an optimizer step and the row.
 
-Letters: ``B`` rows of a batch, ``C, H, W`` the shape of a picture as the model sees it, ``T`` steps of the noise
+Letters: ``B`` rows of a batch, ``C, H, W`` the shape of an image as the model gets it, ``T`` steps of the noise
 schedule.
 """
 
@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-# The column by which a row is known to the draws: no model sees it.
+# The column of the number that identifies a row; no model sees it.
 KEY = "row_key"
-# Draws per row that reference outputs are about.
+# Fixed draws of time and noise per row, for reference outputs.
 DRAWS = 8
-# What a draw is for, so that no two purposes share one.
+# Purposes of random numbers, so that no two purposes share any.
 TRAINING, GRID, START = range(3)
 
 
 def row_key(example_id: str) -> int:
-    """Return a number of 63 bits that is the row's own, whatever its place."""
+    """Return a number of 63 bits that identifies a row, whatever its position."""
     return int.from_bytes(hashlib.sha256(example_id.encode()).digest()[:8], "big") >> 1
 
 
 def generators(keys: torch.Tensor, purpose: int, number: int, seed: int = 0) -> list[np.random.Generator]:
-    """Return a generator for every row, ``(B,)`` keys: the same for a row whatever stands beside it."""
+    """Return a generator for every row, ``(B,)`` keys: the same for a row whatever the other rows are."""
     return [np.random.default_rng((purpose, seed, number, key)) for key in keys.tolist()]
 
 
@@ -42,8 +42,8 @@ def add_noise(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: 
     Args:
         model: A model with ``latents`` and a ``schedule``; see `mubench.trainers.models.modalities.diffusion`.
         batch: A batch with ``pixel_values``.
-        times: When, ``(B,)`` int64 in ``0 .. T-1``; later is noisier.
-        noise: By what, ``(B, C, H, W)``.
+        times: Time steps, ``(B,)`` int64 in ``0 .. T-1``; later is noisier.
+        noise: Noise, ``(B, C, H, W)``.
     """
     latents = model.latents(batch["pixel_values"])
     times, noise = times.to(latents.device), noise.to(latents)
@@ -61,7 +61,7 @@ def add_noise(model: Any, batch: Mapping[str, Any], times: torch.Tensor, noise: 
 def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step: int) -> dict[str, Any]:
     """Return a batch with one fresh draw per row: a time, uniform over the schedule, and noise.
 
-    A student and its teacher are shown the same batch, and so the same draw.
+    A student and its teacher get the same batch, and so the same draw.
 
     Args:
         model: The model.
@@ -83,7 +83,7 @@ def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str,
     Args:
         model: The model.
         batch: A batch with ``pixel_values`` and `KEY`.
-        draw: Which one, in ``0 .. DRAWS-1``.
+        draw: Index of the draw, in ``0 .. DRAWS-1``.
     """
     keys = batch[KEY]
     steps = model.schedule.config.num_train_timesteps

@@ -1,4 +1,4 @@
-"""`Paper`: where a method or a addon comes from."""
+"""`Paper`: the publication of a method or an addon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a method or a addon comes from.
+    """The publication of a method or an addon.
 
     Attributes:
         title: Title of the paper.

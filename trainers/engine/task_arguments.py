@@ -28,28 +28,28 @@ class TaskArguments(LoraArguments, TrainingArguments):
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
     augment: bool = field(
         default=False,
-        metadata={"help": "Change training rows at random: pictures are moved and mirrored, sounds shifted."},
+        metadata={"help": "Augment training rows: images are shifted and mirrored, recordings shifted."},
     )
 
     def __post_init__(self) -> None:
-        """Refuse the settings under which losses would silently mean something else."""
+        """Refuse arguments under which losses would silently mean something else."""
         if world_size() > 1 and not torch.cuda.is_available():
-            self.use_cpu = True  # unless told so, every process would train by itself
+            self.use_cpu = True  # otherwise every process would train by itself
         super().__post_init__()
         self.check_lora()
         self.check_length()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
-        if (asked := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
+        if (precision := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
             raise ValueError(
                 f"expected the precision as an argument of the run (bf16, fp16), where it is recorded; got a launcher "
-                f"that says {self.mixed_precision} and arguments that say {asked}"
+                f"with {self.mixed_precision} and arguments with {precision}"
             )
         if self.remove_unused_columns or self.logging_nan_inf_filter:
             raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
 
     def check_length(self) -> None:
-        """Refuse runs without an end, a step or a row."""
+        """Refuse runs that are endless, or have no step or no row."""
         for name in ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be more than 0 and finite, got {getattr(self, name)}")

@@ -1,4 +1,4 @@
-"""Training arguments that change how a run goes on, not what comes out: they are no part of a run's identity."""
+"""Training arguments that change how a run proceeds, not its result: they are no part of its identity."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
     """Refuse arguments that could change a result without being recorded beside it.
 
     Args:
-        given: Names of the arguments in place of defaults.
+        given: Names of the given arguments.
         recorded: Names of the arguments that are part of the run's identity.
 
     Raises:
-        ValueError: If one is neither recorded nor a matter of unrecorded.
+        ValueError: If one is neither recorded nor in `UNRECORDED`.
     """
     unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, model_inputs, shift_labels
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.losses import IGNORED, shift_labels
 from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mubench.trainers.engine.losses import model_inputs, per_example_loss
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import DRAWS, add_grid_noise
 from mubench.trainers.inference.generate import drawn
 from mubench.trainers.inference.predict import Collate, evaluating

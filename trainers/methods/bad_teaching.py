@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.shared_losses import kl
-from mubench.trainers.unlearning.pairing import some
+from mubench.trainers.engine.losses import kl
+from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -92,7 +92,7 @@ class BadTeachingTrainer(UnlearningTrainer):
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows and the retain subset."""
-        subset = some(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
+        subset = sample_rows(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
         return [np.concatenate([self.forget_rows, subset])]
 
     def targets(self, batch: Mapping[str, Any], like: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.engine.shared_losses import lowered, soft_cross_entropy
+from mubench.trainers.engine.losses import IGNORED, lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     WRITING,
@@ -73,5 +72,5 @@ class CeUTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the cross-entropy of the forget rows with their targets."""
         logits, labels = self.logits(model, batch), without_first(batch["labels"], self.args.ignore_first_n)
-        target = lowered(logits.detach(), labels, math.inf).softmax(dim=-1)
+        target = lower_label_logit(logits.detach(), labels, math.inf).softmax(dim=-1)
         return [Term("forget", soft_cross_entropy(target, logits, labels)[batch["forget"]])]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.engine.shared_losses import lowered, soft_cross_entropy
+from mubench.trainers.engine.losses import lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     WRITING,
@@ -61,6 +61,6 @@ class DeleteTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget rows from their targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
-        target = lowered(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
+        target = lower_label_logit(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)
         return [Term("forget", values[batch["forget"]])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.engine.shared_losses import answer_nll
+from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
 from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answers
 from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import trainable
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -89,7 +89,7 @@ class FisherTrainer(UnlearningTrainer):
         gone = self._gone() if self.args.alpha else np.empty(0)
         generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         with torch.no_grad():
-            for weight, one in zip(trainable(model), information, strict=True):
+            for weight, one in zip(trainable_weights(model), information, strict=True):
                 final = weight.shape[0] == classes
                 variance = noise_variance(one, self.args.alpha, final=final)
                 if final and len(gone):

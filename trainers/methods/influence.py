@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import trainable
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import example_gradients, gradient_sum
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -93,14 +93,14 @@ class InfluenceTrainer(UnlearningTrainer):
         )
         share = len(self.forget_rows) / len(self.train_dataset)
         step = self.args.alpha * solve(rows, share * (forget - retain), self.args.damping)
-        weights = trainable(model)
+        weights = trainable_weights(model)
         with torch.no_grad():
             for weight, part in zip(weights, step.split([weight.numel() for weight in weights]), strict=True):
                 weight.add_(part.view_as(weight))
 
     def _gradients(self, model: torch.nn.Module) -> torch.Tensor:
         """Return the gradients of the retain rows that were drawn, shape ``(M, P)``."""
-        size = sum(weight.numel() for weight in trainable(model))
+        size = sum(weight.numel() for weight in trainable_weights(model))
         count = min(self.args.samples, len(self.retain_rows))
         if 4 * size * count > LARGEST_BYTES:
             raise ValueError(

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mubench.trainers.engine.losses import IGNORED, over_tokens
+from mubench.trainers.engine.batches import select_rows
+from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import refusal, with_answer
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.teachers import select
 from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -49,7 +49,7 @@ def js_to_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     nll = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
     log_p = -nll.view(labels.shape)
     p = log_p.exp()
-    return over_tokens(math.log(2) + (p * log_p - (1 + p) * torch.log1p(p)) / 2, labels)
+    return mean_over_tokens(math.log(2) + (p * log_p - (1 + p) * torch.log1p(p)) / 2, labels)
 
 
 def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,7 @@ def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> to
     log_m = torch.logaddexp(log_q, log_p) - math.log(2)
     values = F.kl_div(log_m, log_q, reduction="none", log_target=True)
     values = values + F.kl_div(log_m, log_p, reduction="none", log_target=True)
-    return over_tokens(values.sum(dim=-1) / 2, labels)
+    return mean_over_tokens(values.sum(dim=-1) / 2, labels)
 
 
 class JensunTrainer(UnlearningTrainer):
@@ -129,6 +129,6 @@ class JensunTrainer(UnlearningTrainer):
             refused = self._prepare_inputs(self.train_collator(items))
             away = js_to_labels(self.logits(model, refused), refused["labels"])
         if not forget.all():
-            retain = select(batch, ~forget)
+            retain = select_rows(batch, ~forget)
             kept = js(self.logits(model, retain), self.teacher_logits("original", retain), retain["labels"])
         return [Term("forget", away), Term("retain", kept, self.args.alpha)]

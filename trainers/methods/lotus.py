@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mubench.trainers.engine.shared_losses import soft_cross_entropy
-from mubench.trainers.unlearning.pairing import ForgetRetain, some
+from mubench.trainers.engine.losses import soft_cross_entropy
+from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -92,7 +92,7 @@ class LotusTrainer(UnlearningTrainer):
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget rows and the retain subset."""
-        subset = some(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
+        subset = sample_rows(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
         return [np.concatenate([self.forget_rows, subset])]
 
     def aim(self) -> float:

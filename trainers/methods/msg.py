@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from mubench.trainers.engine.losses import trainable
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
@@ -91,7 +91,7 @@ class MsgTrainer(UnlearningTrainer):
         Raises:
             ValueError: If the model has no such weights.
         """
-        self.weights = trainable(self.model)
+        self.weights = trainable_weights(self.model)
         ranked = {id(weight) for weight in matrices(self.model)}
         chosen = [i for i, weight in enumerate(self.weights) if id(weight) in ranked]
         if not chosen:

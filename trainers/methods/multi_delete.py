@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import RANDOM_NUMBERS, model_inputs
+from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs, select_rows
 from mubench.trainers.tools.truncated_forward import mean_places, mean_words, watched
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.teachers import asking, select
+from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 WORDS = ("input_ids", "attention_mask", "token_type_ids")
@@ -118,10 +118,10 @@ class MultiDeleteTrainer(UnlearningTrainer):
         teacher = self.teachers["original"]
 
         def compute(rest: Mapping[str, Any]) -> torch.Tensor:
-            with asking(teacher), self.accelerator.autocast():
+            with frozen_forward(teacher), self.accelerator.autocast():
                 return torch.cat(list(self.representations(teacher, rest).values()), dim=1)
 
-        whole = self.teacher_cache.recall(teacher, "representations", batch, compute)
+        whole = self.teacher_cache.lookup(teacher, "representations", batch, compute)
         return dict(zip(like, whole.split([part.shape[1] for part in like.values()], dim=1), strict=True))
 
     def exchanged_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,11 +139,13 @@ class MultiDeleteTrainer(UnlearningTrainer):
         parts = {name: part[forget] for name, part in now.items()}
         apart = kept = alone = now["both"].sum(dim=1)[:0]
         if forget.any():
-            old, other = (self.original(rows, now) for rows in (select(batch, forget), self.exchanged_batch(batch)))
+            old, other = (
+                self.original(rows, now) for rows in (select_rows(batch, forget), self.exchanged_batch(batch))
+            )
             apart = distance(parts["both"], other["both"])
             alone = distance(parts["words"], old["words"]) + distance(parts["pictures"], old["pictures"])
         if not forget.all():
-            kept = distance(now["both"][~forget], self.original(select(batch, ~forget), now)["both"])
+            kept = distance(now["both"][~forget], self.original(select_rows(batch, ~forget), now)["both"])
         return [
             Term("forget", apart, self.args.alpha),
             Term("retain", kept, self.args.beta),

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.shared_losses import answer_nll, kl, preference
+from mubench.trainers.engine.losses import answer_nll, kl, per_example_loss, preference
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

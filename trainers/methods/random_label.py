@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.tools.alternative_answers import answer_of, borrowed, caption_of, with_answers
-from mubench.trainers.unlearning.teachers import select
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     DRAWING,
@@ -130,7 +130,7 @@ class RandomLabelTrainer(UnlearningTrainer):
             other = torch.tensor([captions[index] for index in batch["index"][forget].tolist()], device=noise.device)
             bare = self.accelerator.unwrap_model(model)  # asked by itself: other processes may have no forget row now
             with torch.no_grad():
-                noise[forget] = self.logits(bare, {**select(batch, forget), "input_ids": other}).to(noise)
+                noise[forget] = self.logits(bare, {**select_rows(batch, forget), "input_ids": other}).to(noise)
         return noise
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:

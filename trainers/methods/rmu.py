@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import model_inputs
+from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
 from mubench.trainers.tools.truncated_forward import states_at, token_mask
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.teachers import asking, select
+from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     DRAWING,
@@ -140,7 +140,7 @@ class RmuTrainer(UnlearningTrainer):
         steered = deviation(states[forget], self.direction(states.shape[-1]), mask[forget])
         original = torch.zeros_like(states[~forget])
         if not forget.all():
-            original[mask[~forget]] = self.original_states(select(batch, ~forget)).to(original)
+            original[mask[~forget]] = self.original_states(select_rows(batch, ~forget)).to(original)
         return [
             Term("forget", steered),
             Term("retain", deviation(states[~forget], original, mask[~forget]), self.args.alpha),
@@ -151,8 +151,8 @@ class RmuTrainer(UnlearningTrainer):
         teacher = self.teachers["original"]
 
         def compute(rest: Mapping[str, Any]) -> list[torch.Tensor]:
-            with asking(teacher), self.accelerator.autocast():
+            with frozen_forward(teacher), self.accelerator.autocast():
                 states = states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
             return [one[kept] for one, kept in zip(states, token_mask(states, rest), strict=True)]
 
-        return torch.cat(self.teacher_cache.recall_each(teacher, self.block, batch, compute)).to(self.args.device)
+        return torch.cat(self.teacher_cache.lookup_each(teacher, self.block, batch, compute)).to(self.args.device)

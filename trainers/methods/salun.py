@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.engine.losses import trainable
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
@@ -59,7 +59,7 @@ class SalunTrainer(RandomLabelTrainer):
     def prepare(self) -> None:
         """Compute the mask and keep the weights that are to stay."""
         super().prepare()
-        self.weights = trainable(self.model)
+        self.weights = trainable_weights(self.model)
         moving = top_share(self.saliency(), self.args.rho)
         self.staying = [PackedMask(~mask) for mask in moving]
         self.kept = [weight.detach()[~mask] for weight, mask in zip(self.weights, moving, strict=True)]

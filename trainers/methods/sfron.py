@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import per_example_loss, trainable
+from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.unlearning_trainer import (
@@ -120,7 +121,7 @@ class SfronTrainer(UnlearningTrainer):
         """Keep a forget step's gradients within the mask, and clip them."""
         if not self.forgetting:
             return
-        weights = trainable(self.model)
+        weights = trainable_weights(self.model)
         for weight, mask in zip(weights, self.masks, strict=True):
             if weight.grad is not None:
                 weight.grad.mul_(mask.unpacked())

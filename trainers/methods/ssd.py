@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.engine.losses import trainable
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -85,6 +85,6 @@ class SsdTrainer(UnlearningTrainer):
         retain = mean_squares(self, self.retain_rows)
         share = len(self.forget_rows) / (len(self.forget_rows) + len(self.retain_rows))
         with torch.no_grad():
-            for weight, f, r in zip(trainable(model), forget, retain, strict=True):
+            for weight, f, r in zip(trainable_weights(model), forget, retain, strict=True):
                 every = share * f + (1 - share) * r
                 weight.copy_(dampened(weight, f, every, self.args.alpha, self.args.dampening))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.shared_losses import lowered, soft_cross_entropy
+from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, soft_cross_entropy
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -83,7 +82,7 @@ class UndialTrainer(UnlearningTrainer):
         values = logits.new_zeros(0)
         if forget.any():
             original = self.teacher_logits("original", batch, forget)
-            target = lowered(original, labels[forget], self.args.beta).softmax(dim=-1)
+            target = lower_label_logit(original, labels[forget], self.args.beta).softmax(dim=-1)
             values = soft_cross_entropy(target, logits[forget], labels[forget])
         return [
             Term("forget", values),

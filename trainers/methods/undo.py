@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mubench.trainers.addons.sophia import SophiaArguments
-from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.engine.losses import kl
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.methods.neg_grad import NegGradTrainer
 from mubench.trainers.methods.npo import NpoTrainer

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import over_tokens, per_example_loss, unreduced_loss
+from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, unreduced_loss
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
@@ -50,7 +50,7 @@ def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float) -> to
     """
     losses = unreduced_loss(logits, labels)
     values = (-beta * losses.detach()).exp() * losses
-    return over_tokens(values, labels) if values.ndim == 2 else values
+    return mean_over_tokens(values, labels) if values.ndim == 2 else values
 
 
 class WgaTrainer(UnlearningTrainer):

@@ -16,14 +16,14 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, WORK, Run, is_complete, staged, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
-from mubench.trainers.engine.batch_norm import has_batch_norm
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
+from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.oom import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.engine.unrecorded_arguments import check_arguments
+from mubench.trainers.engine.weights import has_batch_norm
 from mubench.trainers.inference.image_classifier import ImageClassifier
 from mubench.trainers.inference.predict import batches_of
 from mubench.trainers.inference.storage import Outputs, write_outputs
@@ -68,9 +68,9 @@ def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
     """Train, going on from the newest finished checkpoint in ``work``, and return what all of it cost."""
     found = last_checkpoint(work)
     if found is not None:
-        trainer.spent_before = read_cost(found)
+        trainer.cost_before_resume = read_cost(found)
     trainer.train(resume_from_checkpoint=str(found) if found else None)
-    return trainer.spent()
+    return trainer.total_cost()
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:

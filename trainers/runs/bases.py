@@ -10,7 +10,7 @@ from mubench.hub_builders.dataset.readme import committed
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc

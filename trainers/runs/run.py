@@ -17,9 +17,9 @@ from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.models.base_models import check_cut, train_image_classifier, train_into
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Request, plan_run
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.runs.setting_outputs import setting_output_function
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import ORACLE
-from mubench.trainers.unlearning.output_functions import setting_output_function
 from mubench.trainers.unlearning.progress import ProgressCallback
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, UnlearningTrainer
 
@@ -81,7 +81,7 @@ def unlearn(request: Request, callbacks: Sequence[TrainerCallback] = ()) -> Path
     for callback in callbacks:
         if isinstance(callback, ProgressCallback):
             callback.trainer = trainer
-    with Counter(trainer) as trainer.counter:
+    with CostCounter(trainer) as trainer.cost_counter:
         train_into(folder, run, trainer, request.setting, processor, batch_size=_eval_rows(request))
     return folder
 
@@ -99,7 +99,7 @@ def _trainer(
     validation = {"validation": setting.encode("validation", processor)} if request.trainer.needs_validation else None
     args = request.training_arguments(str(work))
     seeing = processor
-    if args.watches and setting.task.classifiers:
+    if args.evaluates_epochs and setting.task.classifiers:
         seeing = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, request.models))
     if request.trainer.from_scratch:
         check_cut(model, args)
@@ -113,8 +113,10 @@ def _trainer(
         transform=setting.train_transform(args.augment),
         callbacks=list(callbacks),
     )
-    if args.watches:
-        trainer.look = setting_output_function(setting, request.ratio, seeing, batch_size=_eval_rows(request))
+    if args.evaluates_epochs:
+        trainer.output_function = setting_output_function(
+            setting, request.ratio, seeing, batch_size=_eval_rows(request)
+        )
     if args.keep == ORACLE:
-        trainer.oracle = ValidationScore(find_group(setting, request.ratio, request.models))
+        trainer.validation_score = ValidationScore(find_group(setting, request.ratio, request.models))
     return trainer

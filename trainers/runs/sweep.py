@@ -12,7 +12,7 @@ from typing import Any
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.tasks.names import DATASET
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.methods import METHODS

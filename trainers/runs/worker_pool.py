@@ -15,7 +15,7 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.tools.adversarial import NothingNearError
 
 Job = Callable[[], Path | list[Path]]

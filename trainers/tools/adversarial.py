@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from mubench.hub_builders.tasks import Kind
-from mubench.trainers.engine.losses import NonFiniteError, model_inputs, per_example_loss
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 # Kinds of task with an input of real numbers; of a pair of pictures with a statement, the pictures.

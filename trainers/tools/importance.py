@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, NonFiniteError, per_example_loss, trainable
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import IGNORED, per_example_loss
+from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 # Up to here the expectation over the labels is a sum over all of them.
@@ -23,7 +25,9 @@ EXACT_CLASSES = 20
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
     """Return the gradient of a number for every trainable weight; ``keep`` allows another one of the same graph."""
-    found = torch.autograd.grad(value, trainable(model), retain_graph=keep, allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        value, trainable_weights(model), retain_graph=keep, allow_unused=True, materialize_grads=True
+    )
     return list(found)
 
 
@@ -33,7 +37,7 @@ def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
-    totals = [torch.zeros_like(weight) for weight in trainable(trainer.model)]
+    totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
     for batch in _asked(trainer, rows):
         losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
         torch._foreach_add_(totals, gradients(losses.sum(), trainer.model))
@@ -110,7 +114,7 @@ def _mean_squares(
     model: torch.nn.Module, examples: Iterable[Iterable[tuple[float, list[torch.Tensor]]]], count: int
 ) -> list[torch.Tensor]:
     """Return the weighted squares of every example's gradients, summed and divided by the number of examples."""
-    totals = [torch.zeros_like(weight) for weight in trainable(model)]
+    totals = [torch.zeros_like(weight) for weight in trainable_weights(model)]
     for example in examples:
         for weight, found in example:
             torch._foreach_addcmul_(totals, found, found, value=weight)

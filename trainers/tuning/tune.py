@@ -16,7 +16,7 @@ from typing import Any
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.runs.sweep import Sweep
 from mubench.trainers.runs.worker_pool import Workers
 from mubench.trainers.tuning.search import TuneMethod, defaults_key

@@ -1,4 +1,4 @@
-"""Forget and retain rows as one dataset whose items know their place and their side."""
+"""Forget and retain rows as one dataset whose items carry their index and split, and pairs of them."""
 
 from __future__ import annotations
 
@@ -10,41 +10,44 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from mubench.trainers.engine.batches import CONTENT_HASH
+
 SPLITS = ("forget", "retain")
 SAMPLED = 1024
 
 
 class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
-    """The rows of both sides, forget rows first; an item is (model-ready row, index, belongs to forget).
+    """The rows of both splits, forget rows first; an item is (model-ready row, index, is a forget row).
 
     Args:
-        sides: Datasets by side (``"forget"``, ``"retain"``); a side may be missing if no method needs it.
+        datasets: Rows by split (``"forget"``, ``"retain"``); a split may be missing if the method does not need it.
 
     Attributes:
         forget_rows: Indices of the forget rows, shape ``(n_f,)``.
         retain_rows: Indices of the retain rows, shape ``(n_r,)``.
     """
 
-    def __init__(self, sides: Mapping[str, Any]) -> None:
-        unknown = set(sides) - set(SPLITS)
-        if unknown or not sides:
-            raise ValueError(f"train_dataset must hold forget and retain, got {', '.join(sorted(sides)) or 'nothing'}")
-        self.forget, self.retain = sides.get("forget", ()), sides.get("retain", ())
+    def __init__(self, datasets: Mapping[str, Any]) -> None:
+        if set(datasets) - set(SPLITS) or not datasets:
+            raise ValueError(
+                f"train_dataset must hold forget and retain, got {', '.join(sorted(datasets)) or 'nothing'}"
+            )
+        self.forget, self.retain = datasets.get("forget", ()), datasets.get("retain", ())
         self.forget_rows = np.arange(len(self.forget))
         self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
 
     def __len__(self) -> int:
-        """Return the rows of both sides."""
+        """Return the number of rows of both splits."""
         return len(self.forget_rows) + len(self.retain_rows)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], int, bool]:
-        """Return one row with its index and side."""
+        """Return one row with its index and whether it is a forget row."""
         if index < len(self.forget_rows):
             return self.forget[index], index, True
         return self.retain[index - len(self.forget_rows)], index, False
 
     def classes(self, rows: np.ndarray) -> np.ndarray:
-        """Return the classes of some rows, shape ``(n,)``; of rows with more than one label none, shape ``(0,)``."""
+        """Return the classes of some rows, shape ``(n,)``; of rows labelled with tokens or noise none, ``(0,)``."""
         labels = []
         for row in rows.tolist():
             label = self[row][0]["labels"]
@@ -54,8 +57,8 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
         return np.array(labels, dtype=np.int64)
 
 
-def content_print(values: Mapping[str, Any]) -> int:
-    """Return a print of a row, or of a model's weights, taken from up to about `SAMPLED` values of each entry."""
+def content_hash(values: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of a row, or of a model's weights, over up to about `SAMPLED` values of each entry."""
     found = 0
     for key in sorted(values):
         found = zlib.crc32(_sample(values[key]), zlib.crc32(f"{key} {tuple(np.shape(values[key]))}".encode(), found))
@@ -70,39 +73,39 @@ def _sample(value: Any) -> bytes:
     return line[:: max(1, len(line) // SAMPLED)].contiguous().cpu().view(torch.uint8).numpy().tobytes()
 
 
-def collate_sides(
+def collate_with_split(
     items: Sequence[tuple[dict[str, Any], int, bool]],
     collator: Callable[[list[dict[str, Any]]], dict[str, Any]],
     *,
-    prints: bool = False,
+    hashes: bool = False,
 ) -> dict[str, Any]:
-    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, unseen by the user's collator.
+    """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, which the user's collator does not see.
 
     Args:
         items: Items of `ForgetRetain`.
         collator: The user's collator.
-        prints: Whether to add ``print`` (B,) int64 as well, by which a changed row is noticed.
+        hashes: Whether to add ``content_hash`` (B,) int64 as well, by which a changed row is noticed.
     """
     rows, indices, flags = zip(*items, strict=True)
     batch = {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
-    return {**batch, "print": torch.tensor([content_print(row) for row in rows])} if prints else batch
+    return {**batch, CONTENT_HASH: torch.tensor([content_hash(row) for row in rows])} if hashes else batch
 
 
 def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Give every row of one side a partner of the other, so that each step has as many of both.
+    """Give every row of one split a partner of the other, so that each step has as many of both.
 
     Partners are dealt out evenly: each of them comes again only after all others have come.
 
     Args:
         anchor: Rows that an epoch goes through once, shape ``(n,)``.
-        others: Rows of the other side, shape ``(m,)``.
+        others: Rows of the other split, shape ``(m,)``.
         generator: Draws the partners.
 
     Returns:
         Pairs, shape ``(n, 2)``, the anchor's row first; a phase of `StepBatchSampler`.
 
     Raises:
-        ValueError: If there is nobody to pair with.
+        ValueError: If there are no rows to pair with.
     """
     if not len(others):
         raise ValueError(f"expected rows to pair {len(anchor)} others with, got none")
@@ -111,6 +114,6 @@ def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Gener
     return np.stack([anchor, dealt[: len(anchor)]], axis=1)
 
 
-def some(rows: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
-    """Return a share of rows, at least one, in their order."""
+def sample_rows(rows: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return a random share of rows, at least one, in ascending order."""
     return np.sort(generator.choice(rows, max(1, round(share * len(rows))), replace=False))

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 from transformers import PreTrainedModel
 
-from mubench.trainers.engine.batch_norm import has_batch_norm
-from mubench.trainers.engine.lora import starts_at_zero, unwrap
-from mubench.trainers.engine.losses import model_inputs
+from mubench.trainers.engine.batches import Batch, model_inputs, select_rows
+from mubench.trainers.engine.lora import adapters_are_zero, has_adapters, unwrap
+from mubench.trainers.engine.weights import has_batch_norm
 from mubench.trainers.inference.predict import evaluating
 
-Batch = Mapping[str, Any]
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class WithoutAdapters(torch.nn.Module):
-    """A model under LoRA as it was before: asked in eval mode, without gradients, with its adapters off.
+    """A model under LoRA as it was before: run in eval mode, without gradients, with its adapters off.
 
     Args:
         model: The model, which stays out of this module's tree.
@@ -31,17 +31,19 @@ class WithoutAdapters(torch.nn.Module):
         self.models = (model,)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return the weights that speak: those of the model but for its adapters and its trained head."""
+        """Return the weights that are in use: those of the model but for its adapters and its trained head."""
         state = unwrap(self.models[0]).state_dict()
-        return {name: part for name, part in state.items() if "lora_" not in name and ".modules_to_save." not in name}
+        return {
+            name: weight for name, weight in state.items() if "lora_" not in name and ".modules_to_save." not in name
+        }
 
     def get_output_embeddings(self) -> torch.nn.Module | None:
-        """Return the head of a token model, which has no adapter."""
+        """Return the head of a language model, which has no adapter."""
         head: torch.nn.Module | None = getattr(unwrap(self.models[0]), "get_output_embeddings", lambda: None)()
         return head
 
     def forward(self, **inputs: Any) -> Any:
-        """Return what the model would say without its adapters."""
+        """Return the model's output without its adapters."""
         (model,) = self.models
         with evaluating(model), torch.no_grad(), model.disable_adapter():
             return unwrap(model)(**inputs)
@@ -53,13 +55,13 @@ def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
     Under LoRA it is the model itself without its adapters, as long as these change nothing yet; not with BatchNorm,
     whose statistics move. All other models are copied, and no tensor is shared.
     """
-    if isinstance(model, PeftModel) and starts_at_zero(model) and not has_batch_norm(model):
+    if has_adapters(model) and adapters_are_zero(model) and not has_batch_norm(model):
         return WithoutAdapters(model).eval()
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def has_fresh(model: torch.nn.Module) -> bool:
-    """Say whether a model can be made anew: one of `transformers` from its config, others by a method ``fresh``."""
+    """Whether a model can be made anew: one of `transformers` from its config, others by a method ``fresh``."""
     return isinstance(model, PreTrainedModel) or callable(getattr(model, "fresh", None))
 
 
@@ -69,7 +71,7 @@ def random_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
     Built from the config: resetting modules one by one would leave class tokens and position embeddings trained.
 
     Args:
-        model: A model with a config, or a method ``fresh`` that returns another of its make.
+        model: A model with a config, or with a method ``fresh`` that returns another of its architecture.
         seed: Seed of the initialisation.
     """
     model = unwrap(model)
@@ -81,22 +83,15 @@ def random_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
     return fresh.to(device=weight.device, dtype=weight.dtype).eval().requires_grad_(False)
 
 
-def select(batch: Batch, rows: torch.Tensor | None) -> dict[str, Any]:
-    """Return some rows of a batch, by a bool mask of shape ``(B,)``; ``None`` selects all."""
-    if rows is None or rows.all():
-        return dict(batch)
-    return {key: value[rows] if torch.is_tensor(value) else value for key, value in batch.items()}
-
-
-def state_of(teacher: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights that a teacher speaks with."""
+def teacher_state(teacher: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights that a teacher's outputs depend on."""
     return teacher.state() if isinstance(teacher, WithoutAdapters) else teacher.state_dict()
 
 
 @contextmanager
-def asking(teacher: torch.nn.Module) -> Iterator[None]:
-    """Ask a teacher without gradients; the global random state is left alone."""
-    device = next(iter(state_of(teacher).values())).device
+def frozen_forward(teacher: torch.nn.Module) -> Iterator[None]:
+    """Run a teacher within the block without gradients; the global random state is restored afterwards."""
+    device = next(iter(teacher_state(teacher).values())).device
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
@@ -107,11 +102,11 @@ def frozen_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | N
     Args:
         teacher: A frozen model.
         batch: A collated batch of ``B`` rows.
-        rows: Which rows to show it, bool, shape ``(B,)``; ``None`` shows all.
+        rows: Which rows to run it on, bool, shape ``(B,)``; ``None`` for all.
 
     Returns:
         Logits, shape ``(b, K)`` or ``(b, T, V)`` with ``b <= B``.
     """
-    with asking(teacher):
-        logits: torch.Tensor = teacher(**model_inputs(select(batch, rows))).logits
+    with frozen_forward(teacher):
+        logits: torch.Tensor = teacher(**model_inputs(select_rows(batch, rows))).logits
     return logits

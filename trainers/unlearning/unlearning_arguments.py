@@ -15,16 +15,19 @@ from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
     """Arguments every method takes; a method's own dataclass adds its hyper-parameters."""
 
-    # A plain word: of transformers' own type the command line would take none but its own optimizers.
+    # A plain string: with transformers' own type the command line would accept its own optimizers only.
     optim: str = field(
         default=str(TaskArguments.optim), metadata={"help": "Optimizer: one that transformers knows, or sophia."}
     )
     remember: bool = field(
-        default=True, metadata={"help": "Ask frozen teachers about a row once; turn off if the collator is random."}
+        default=True,
+        metadata={
+            "help": "Run frozen teachers on a row once and cache the outputs; turn off if the collator is random."
+        },
     )
 
     def __post_init__(self) -> None:
-        """Refuse options without a meaning."""
+        """Refuse invalid addon and epoch arguments."""
         ours = self.optim == sophia.NAME
         self.optim = OptimizerNames.SGD if ours else self.optim  # transformers knows no Sophia
         super().__post_init__()

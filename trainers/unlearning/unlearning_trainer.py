@@ -1,27 +1,40 @@
 """`UnlearningTrainer`: the contract between a method and everything around it.
 
-Letters: ``B`` rows of a batch, ``K`` classes, ``T`` tokens, ``D`` features, ``N`` rows of a dataset.
+Letters: ``B`` rows of a batch, ``b`` some of them, ``K`` classes, ``T`` tokens, ``V`` words of the vocabulary, ``D``
+features, ``N`` rows of a dataset.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Subset
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
-from mubench.trainers.engine.losses import Term, check_finite
+from mubench.trainers.addons import enabled_addons, sophia
+from mubench.trainers.addons.superloss import SuperLoss
+from mubench.trainers.engine.checkpointing import Checkpointed
+from mubench.trainers.engine.distributed import all_gather
+from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
-from mubench.trainers.unlearning.asking import AskingTrainer
-from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, check_epochs
-from mubench.trainers.unlearning.observed import ObservedTrainer
-from mubench.trainers.unlearning.output_functions import trainer_output_function
+from mubench.trainers.engine.task_trainer import TaskTrainer
+from mubench.trainers.engine.weights import check_finite
+from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore, check_epochs
+from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
+from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split
+from mubench.trainers.unlearning.split_gradients import SplitGradients
+from mubench.trainers.unlearning.teacher_cache import TeacherCache
+from mubench.trainers.unlearning.teachers import frozen_copy
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
-from mubench.trainers.unlearning.wrapped import WrappedTrainer
+
+if TYPE_CHECKING:
+    from mubench.trainers.unlearning.cost_counter import CostCounter
 
 __all__ = ["CLASSIFICATION", "DRAWING", "WRITING", "Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
@@ -33,19 +46,16 @@ WRITING: tuple[Kind, ...] = ("summarization", "text_generation")
 DRAWING: tuple[Kind, ...] = ("text_to_image",)
 
 
-class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
+class UnlearningTrainer(TaskTrainer):
     """Changes a trained model so that it forgets some of its training rows.
 
-    A method is a subclass with a ``paper``, the ``kinds`` of task it is defined for (and those of them to which it is
-    ``adapted``, being made for others), an ``arguments`` dataclass, the
-    ``splits`` it needs, ``needs_validation`` where it reads rows that the model never saw, ``from_scratch`` where it
-    starts from a fresh model, ``is_control`` where it is never ranked, ``per_weight`` where it works on
-    weights or blocks themselves and LoRA has no place, and some of these hooks, nothing else:
-    `prepare` (once, at the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the
-    loss), `penalty`, `edit` (one-shot weight edits instead of training), `after_backward`, `after_step`,
-    `after_epoch` and `finish` (after training). Weights that `prepare` freezes can be trained again afterwards. Where
-    a kind of task is not all it takes, ``families`` names the backbone families that a method is made for, and
-    ``whole_classes`` says that it forgets whole classes only.
+    A method is a subclass with the class attributes below and some of these hooks, nothing else: `prepare` (once, at
+    the original weights), `phases` (rows of an epoch), `logits` (the forward pass), `terms` (the loss), `penalty`,
+    `edit` (one-shot weight edits instead of training), `after_backward`, `after_step`, `after_epoch` and `finish`
+    (after training). Weights that `prepare` freezes can be trained again afterwards.
+
+    Teachers are frozen models outside the student's module tree. `teacher_logits` and `teacher_nll` run each on a row
+    once a run, resumed runs included; where rows are augmented, on every augmented row.
 
     Args:
         model: The trained model; it is changed in place.
@@ -54,63 +64,74 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         eval_dataset: As in `transformers.Trainer`; evaluation reports the plain loss of the task. Methods that need
             validation rows take those called ``"validation"``, or all of them if they have no names.
         teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
-        data_collator: Collates rows; sees no column that the rows do not have.
-        processing_class: Saved beside the model; tells methods that perturb pixels how those were normalised.
-        **kwargs: ``transform``, which changes training batches at random where ``augment`` is on, see
-            `mubench.trainers.engine.augmenting`; all else is passed to `transformers.Trainer`.
+        **kwargs: Passed to `TaskTrainer`: ``data_collator``, which sees no column that the rows do not have,
+            ``processing_class``, by which methods that perturb pixels know their normalisation, ``transform`` and all
+            else.
 
     Raises:
-        ValueError: If a side or the validation rows that the method needs are missing or empty.
+        ValueError: If a split or the validation rows that the method needs are missing or empty, or if an option has
+            no place in the method.
 
     Attributes:
+        paper: Where the method was published.
+        kinds: Kinds of task that it is defined for.
+        adapted_kinds: Those of them to which it is adapted, being made for others.
+        families: Backbone families that it is made for; ``None`` for all.
+        arguments: The dataclass of its arguments.
+        splits: The splits that it needs, of ``"forget"`` and ``"retain"``.
+        needs_validation: Whether it reads validation rows, which the model never saw.
+        whole_classes: Whether it forgets whole classes only.
+        from_scratch: Whether it starts from a fresh model.
+        is_control: Whether it is a control, which is never ranked.
+        uses_teacher: Whether it takes a ``teacher``.
+        per_weight: Whether it works on weights or blocks themselves, where LoRA has no place.
+        coupled: Whether the loss of a row depends on other rows, so that a curriculum cannot weight it.
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
         retain_rows: Positions of the retain rows, shape ``(n_r,)``.
-        validation: Validation rows, where the method needs them.
-        counter: Counts examples forward and backward, if one is attached.
-        teachers: Frozen models by name, made by `prepare`; kept here, outside the student's module tree.
-        memory: What the teachers have said, see `teacher_logits`.
-        look: What is looked at after every epoch; ``None`` for the trainer's own rows, of classes or tokens.
-        inner: A trainer of another method that `prepare` sets to work on the same model; its teachers are counted too.
-        curriculum: Weighs rows by their loss, if asked for.
-        sides: Runs forget and retain rows apart, if a addon needs it.
+        validation: Validation rows.
+        teachers: Frozen models by name, made by `prepare`.
+        teacher_cache: Outputs of the teachers by row.
+        inner: A trainer of another method that `prepare` runs on the same model; its teachers are counted too.
+        curriculum: Weights rows by their loss, where ``curriculum`` is on.
+        split_gradients: Runs forget and retain rows apart, where an addon needs it.
+        cost_counter: Counts examples forward and backward, if one is attached.
+        output_function: Computes the outputs that are evaluated after every epoch; ``None`` for those of the trainer's
+            own rows, whose labels are classes or tokens.
+        validation_score: Scores an epoch beside retrained models, for ``keep oracle``.
+        epoch_evaluation: Evaluates after every epoch, where an argument asks for it and training has begun.
     """
 
     paper: ClassVar[Paper]
     kinds: ClassVar[tuple[Kind, ...]]
     adapted_kinds: ClassVar[tuple[Kind, ...]] = ()
+    families: ClassVar[tuple[str, ...] | None] = None
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
+    splits: ClassVar[tuple[str, ...]] = SPLITS
+    needs_validation: ClassVar[bool] = False
+    whole_classes: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
-    families: ClassVar[tuple[str, ...] | None] = None
-    whole_classes: ClassVar[bool] = False
+    uses_teacher: ClassVar[bool] = False
     per_weight: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
+    args: UnlearningArguments
+    train_dataset: ForgetRetain
 
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        args: UnlearningArguments | None = None,
-        *,
-        train_dataset: Mapping[str, Any],
-        eval_dataset: Any = None,
-        teacher: torch.nn.Module | None = None,
-        data_collator: Any = None,
-        processing_class: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        args = args if args is not None else self.arguments()
-        if not isinstance(args, self.arguments):
-            raise ValueError(f"expected args of {self.arguments.__name__}, got {type(args).__name__}")  # noqa: TRY004
-        check_epochs(type(self), args)
-        super().__init__(
-            model=model,
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            teacher=teacher,
-            data_collator=data_collator,
-            processing_class=processing_class,
-            **kwargs,
-        )
+    # Hooks: what a method may override, beside those of `TaskTrainer`
+
+    def prepare(self) -> None:
+        """Make what the method derives from the original weights: teachers, labels, masks."""
+
+    def phases(self, epoch: int) -> list[np.ndarray]:
+        """Return one phase with the rows of every split the method needs."""
+        rows = {"forget": self.forget_rows, "retain": self.retain_rows}
+        return [np.concatenate([rows[split] for split in self.splits])]
+
+    def edit(self, model: torch.nn.Module) -> None:
+        """Edit the weights once, in place; a method that overrides this is not trained."""
+
+    def finish(self, model: torch.nn.Module) -> None:
+        """Change the weights once more, in place, after they have been trained."""
 
     @classmethod
     def edits(cls) -> bool:
@@ -122,37 +143,196 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
         """Whether weights are changed outside training, so that no epoch's model is the result."""
         return cls.edits() or cls.finish is not UnlearningTrainer.finish
 
-    def prepare(self) -> None:
-        """Make what the method derives from the original weights: teachers, labels, masks."""
+    # Construction
 
-    def finish(self, model: torch.nn.Module) -> None:
-        """Change the weights once more, in place, after they have been trained."""
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: UnlearningArguments | None = None,
+        *,
+        train_dataset: Mapping[str, Any],
+        eval_dataset: Any = None,
+        teacher: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        args = args if args is not None else self.arguments()
+        if not isinstance(args, self.arguments):
+            raise ValueError(f"expected args of {self.arguments.__name__}, got {type(args).__name__}")  # noqa: TRY004
+        check_epochs(type(self), args)
+        if teacher is not None and not self.uses_teacher:
+            raise ValueError(f"{type(self).__name__} has no teacher, got one")
+        rows = ForgetRetain(train_dataset)
+        self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
+        self.validation = eval_dataset.get("validation") if isinstance(eval_dataset, Mapping) else eval_dataset
+        self.check_rows()
+        if args.optim == sophia.NAME:
+            kwargs["optimizer_cls_and_kwargs"] = sophia.sophia(args)
+        super().__init__(model, args, train_dataset=rows, eval_dataset=eval_dataset, **kwargs)
+        self.check_addons()
+        self.teacher = teacher
+        self.teachers: dict[str, torch.nn.Module] = {}
+        self.teacher_cache = TeacherCache(on=args.remember and self.transform is None)
+        self.inner: UnlearningTrainer | None = None
+        self.curriculum = SuperLoss(args.curriculum_lambda) if args.curriculum else None
+        split = any(addon.splits_gradients for addon in enabled_addons(args))
+        self.split_gradients = SplitGradients(self, super().forward_backward) if split else None
+        self.cost_counter: CostCounter | None = None
+        self.output_function: OutputFunction | None = None
+        self.validation_score: SelectionScore | None = None
+        self.epoch_evaluation: EpochEvaluationCallback | None = None
 
-    def edit(self, model: torch.nn.Module) -> None:
-        """Edit the weights once, in place; a method that overrides this is not trained."""
+    def check_rows(self) -> None:
+        """Raise ``ValueError`` if a split or the validation rows that the method needs are missing or empty."""
+        sizes = {"forget": len(self.forget_rows), "retain": len(self.retain_rows)}
+        if not all(sizes[split] for split in self.splits):
+            got = ", ".join(f"{count} {split}" for split, count in sizes.items())
+            raise ValueError(f"{type(self).__name__} needs {' and '.join(self.splits)} rows, got {got} rows")
+        if self.needs_validation and not (self.validation is not None and len(self.validation)):
+            raise ValueError(f"{type(self).__name__} needs validation rows in eval_dataset, got none")
 
     def check_adaptable(self) -> None:
-        """Refuse LoRA where the method works on weights or blocks themselves.
-
-        Raises:
-            ValueError: If it does.
-        """
+        """Raise ``ValueError`` if the method works on weights or blocks themselves, where LoRA has no place."""
         if self.per_weight or self.edits():
             raise ValueError(
                 f"expected no lora_rank, since {type(self).__name__} works on weights or blocks themselves; got one"
             )
 
+    def check_addons(self) -> None:
+        """Refuse addons and augmentation where there is no training, and a curriculum where rows interact.
+
+        Raises:
+            ValueError: If that is so.
+        """
+        on = [*(addon.switch for addon in enabled_addons(self.args)), *(["augment"] if self.args.augment else [])]
+        names, method = ", ".join(on), type(self).__name__
+        if names and self.edits():
+            raise ValueError(f"expected no {names}, since {method} edits weights and trains none; got it")
+        if self.args.curriculum and self.coupled:
+            raise ValueError(f"expected no curriculum, since the rows of {method} weigh each other; got one")
+
+    # Data and teachers
+
     def generator(self, purpose: str) -> np.random.Generator:
         """Return a generator of its own for one purpose, seeded by the run's seed; global state is not touched."""
         return np.random.default_rng((self.args.seed, zlib.crc32(purpose.encode())))
 
+    def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Collate rows and add their index and split, and the hash of their content where teachers are cached."""
+        hashes = bool(self.teachers) and self.teacher_cache.on
+        return collate_with_split(items, self.data_collator, hashes=hashes)
+
+    def batches(
+        self, dataset: Any, rows: np.ndarray | None = None, size: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield batches as `terms` gets them, in order; nothing random is touched.
+
+        Args:
+            dataset: Items of row, index and whether the row is a forget row, such as ``self.train_dataset``.
+            rows: Positions of those to go through; ``None`` takes all.
+            size: Rows of a batch; ``None`` takes training's.
+        """
+        for batch in DataLoader(
+            dataset if rows is None else Subset(dataset, rows.tolist()),
+            batch_size=size or self.args.train_batch_size,
+            collate_fn=self.train_collator,
+            generator=torch.Generator(),  # its own, or iterating would move the global random state
+        ):
+            yield self._prepare_inputs(batch)
+
+    def frozen_original(self) -> torch.nn.Module:
+        """Return a frozen copy of the model as it is now, or of the given teacher, on the run's device."""
+        return frozen_copy(self.model if self.teacher is None else self.teacher).to(self.args.device)
+
+    def teacher_logits(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return a teacher's logits for a batch, or for some of its rows, from the cache where it holds them.
+
+        Args:
+            teacher: Key of ``self.teachers``.
+            batch: A collated batch of ``B`` rows.
+            rows: Which rows, bool, shape ``(B,)``; ``None`` for all.
+
+        Returns:
+            Logits, shape ``(b, K)`` or ``(b, T, V)``; of the latter those at answer tokens are valid.
+        """
+        with self.accelerator.autocast():
+            return self.teacher_cache.logits(self.teachers[teacher], batch, rows)
+
+    def teacher_nll(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``-log p(y)`` of whole answers under a teacher, shape ``(b,)``; arguments as in `teacher_logits`."""
+        with self.accelerator.autocast():
+            return self.teacher_cache.nll(self.teachers[teacher], batch, rows)
+
+    # Losses and steps under addons
+
+    def forward_backward(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
+        """Run one micro-batch forward and backward, forget and retain rows apart where an addon needs it."""
+        if self.split_gradients is None:
+            loss = super().forward_backward(model, inputs, num_items_in_batch)
+        else:
+            loss = self.split_gradients.accumulate(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients and torch.isfinite(loss):
+            if self.split_gradients is not None:
+                self.split_gradients.finish(model, num_items_in_batch)
+            if self.curriculum is not None:
+                self.curriculum.advance(all_gather)
+        return loss
+
+    @property
+    def _repeats_pass(self) -> bool:
+        """Whether the forward pass repeats an earlier one of the step, whose values are recorded already."""
+        return self.split_gradients is not None and self.split_gradients.repeats_pass
+
+    def weight_values(self, position: int, term: Term) -> torch.Tensor:
+        """Return the values of a term, ``(b,)``, weighted by the curriculum if there is one."""
+        if self.curriculum is None:
+            return term.values
+        return self.curriculum.weigh(position, term, note=not self._repeats_pass)
+
+    def record_values(self, name: str, values: torch.Tensor) -> None:
+        """Add values to the mean that the next log reports, once a step."""
+        if not self._repeats_pass:
+            super().record_values(name, values)
+
+    # Checkpoints, costs and history
+
+    def checkpointed(self) -> list[Checkpointed]:
+        """Return what a checkpoint holds beside weights, optimizer and schedule."""
+        found: list[Checkpointed] = [*super().checkpointed(), self.teacher_cache]
+        if self.curriculum is not None:
+            found.append(self.curriculum)
+        if self.split_gradients is not None and self.args.dual_optim:
+            found.append(self.split_gradients.forget_optimizer)
+        return found
+
+    def process_cost(self) -> dict[str, float]:
+        """Return what this process has spent on the run: seconds, and examples where a counter is attached."""
+        return {**super().process_cost(), **(self.cost_counter.counts() if self.cost_counter else {})}
+
+    @contextlib.contextmanager
+    def excluded_from_cost(self) -> Iterator[None]:
+        """Leave what is done within the block out of the costs: its seconds and its examples."""
+        counting = self.cost_counter.paused() if self.cost_counter else contextlib.nullcontext()
+        with super().excluded_from_cost(), counting:
+            yield
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the evaluations after every epoch, if there were any."""
+        return self.epoch_evaluation.history() if self.epoch_evaluation else []
+
+    # Training
+
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Prepare at the original weights, then train, or edit the weights once."""
+        """Prepare at the original weights, then train, or edit the weights once.
+
+        Raises:
+            NonFiniteError: If the loss or a weight became NaN or infinite.
+        """
         self.start_clock()
-        if self.args.watches and self.epochs is None:
-            self.epochs = EpochEvaluationCallback(self, self.look or trainer_output_function(self), self.oracle)
-            self.add_callback(self.epochs)
-        trainable = [weight for weight in self.model.parameters() if weight.requires_grad]
+        if self.args.evaluates_epochs and self.epoch_evaluation is None:
+            output_function = self.output_function or trainer_output_function(self)
+            self.epoch_evaluation = EpochEvaluationCallback(self, output_function, self.validation_score)
+            self.add_callback(self.epoch_evaluation)
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         output = TrainOutput(global_step=0, training_loss=0.0, metrics={})
         try:
             self.prepare()
@@ -164,7 +344,7 @@ class UnlearningTrainer(WrappedTrainer, AskingTrainer, ObservedTrainer):
                 output = super().train(*args, **kwargs)
                 self.finish(self.model)
         finally:
-            for weight in trainable:
+            for weight in trained:
                 weight.requires_grad_(True)
         check_finite(self.model)
         return output

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from mubench.trainers.addons import ADDONS
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.methods import METHODS
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
 # A setting of each that changes what comes out of two steps.
@@ -55,7 +55,7 @@ def test_two_of_them_train_and_cost_what_they_say(method: str, pair: tuple[str, 
         with pytest.raises(ValueError, match="expected forget and retain rows in every step for harmonise, got Scrub"):
             trainer.train()
         return
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     rows = ONCE[method] + ("sam" in pair) * AGAIN[method]
     assert (cost.forward["student"], cost.backward["student"]) == (rows, rows)
@@ -172,7 +172,7 @@ def test_every_method_trains_under_every_wrapper_or_says_why_not(method: str, ad
     def run(**given: Any) -> tuple[Any, dict[str, int], dict[str, int]]:
         given = {"num_train_epochs": 2, **given}
         trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, **given)
-        with Counter(trainer) as cost:
+        with CostCounter(trainer) as cost:
             trainer.train()
         return trainer, dict(cost.forward), dict(cost.backward)
 

@@ -17,7 +17,8 @@ from mubench.trainers.addons.munba import OPPOSED, bargain, dot, shares
 from mubench.trainers.addons.sam import uphill
 from mubench.trainers.addons.sophia import Sophia
 from mubench.trainers.addons.superloss import SuperLoss, confidence, lambert_w
-from mubench.trainers.engine.losses import NonFiniteError, Term
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import Term
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures import toy
 
@@ -293,7 +294,7 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
     trainer = toy.trainer(
         "scrub", model, toy.sides(toy.plain_rows()), tmp_path, lr_scheduler_type="linear", **options
     )  # fmt: skip
-    rates, forgetter = [], trainer.split_gradients.dual.optimizer
+    rates, forgetter = [], trainer.split_gradients.forget_optimizer.optimizer
     forgetter.register_step_pre_hook(lambda *_: rates.append(forgetter.param_groups[0]["lr"]))
     trainer.train()
     assert rates == pytest.approx([0.01 * 3 / 4])  # the second of four steps: retain, forget, retain, retain

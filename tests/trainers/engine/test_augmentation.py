@@ -12,7 +12,15 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.engine.augmentation import CHANCES, clips, moved, moves, pairs, pictures, sounds
+from mubench.trainers.engine.augmentation import (
+    NUMBERS_PER_ROW,
+    augment_audio,
+    augment_image_pairs,
+    augment_images,
+    augment_video,
+    random_shifts,
+    shift_images,
+)
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.setting import Setting
@@ -29,15 +37,18 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def drawn(rows: int) -> torch.Tensor:
-    return torch.rand(rows, CHANCES, generator=torch.Generator().manual_seed(1))
+    return torch.rand(rows, NUMBERS_PER_ROW, generator=torch.Generator().manual_seed(1))
 
 
 BATCHES: dict[str, tuple[Any, dict[str, torch.Tensor]]] = {
-    "pictures": (pictures, {"pixel_values": noise(6, 3, 16, 24)}),
-    "clips": (clips, {"pixel_values": noise(6, 4, 3, 16, 16)}),
-    "pairs": (pairs, {"pixel_values": noise(6, 2, 3, 16, 16), "pixel_mask": torch.ones(6, 2, 16, 16, dtype=int)}),
-    "waves": (sounds, {"input_values": noise(6, 50), "attention_mask": torch.ones(6, 50, dtype=int)}),
-    "features": (sounds, {"input_features": noise(6, 4, 50)}),
+    "pictures": (augment_images, {"pixel_values": noise(6, 3, 16, 24)}),
+    "clips": (augment_video, {"pixel_values": noise(6, 4, 3, 16, 16)}),
+    "pairs": (
+        augment_image_pairs,
+        {"pixel_values": noise(6, 2, 3, 16, 16), "pixel_mask": torch.ones(6, 2, 16, 16, dtype=int)},
+    ),
+    "waves": (augment_audio, {"input_values": noise(6, 50), "attention_mask": torch.ones(6, 50, dtype=int)}),
+    "features": (augment_audio, {"input_features": noise(6, 4, 50)}),
 }
 
 
@@ -69,39 +80,39 @@ def test_a_row_is_changed_by_its_own_numbers_alone(kind: str) -> None:
 
 def test_every_distance_is_as_likely_as_any_other() -> None:
     chances = torch.arange(900) / 900
-    found, counts = moves(chances, torch.full((900,), 4)).unique(return_counts=True)
+    found, counts = random_shifts(chances, torch.full((900,), 4)).unique(return_counts=True)
     assert found.tolist() == list(range(-4, 5)) and set(counts.tolist()) == {100}
     most = torch.full((1,), 1 - 2.0**-24)
-    assert [moves(most, torch.tensor([reach])).item() for reach in range(40)] == list(range(40))
+    assert [random_shifts(most, torch.tensor([reach])).item() for reach in range(40)] == list(range(40))
 
 
 def test_a_picture_moves_by_an_eighth_at_most_and_its_edge_is_repeated() -> None:
     picture = noise(1, 3, 32, 32)
     last = 1 - 2.0**-24
-    down = moved(picture, torch.tensor([[0.5, last, 0.5]]))
+    down = shift_images(picture, torch.tensor([[0.5, last, 0.5]]))
     assert torch.equal(down[:, :, 4:], picture[:, :, :-4])
     assert torch.equal(down[:, :, :4], picture[:, :, :1].expand(-1, -1, 4, -1))
-    left = moved(picture, torch.tensor([[0.5, 0.5, 0.0]]))
+    left = shift_images(picture, torch.tensor([[0.5, 0.5, 0.0]]))
     assert torch.equal(left[..., :-4], picture[..., 4:])
     assert torch.equal(left[..., -4:], picture[..., -1:].expand(-1, -1, -1, 4))
 
 
 def test_half_of_the_pictures_are_mirrored() -> None:
     batch = {"pixel_values": noise(4, 3, 8, 8)}
-    mirrored = pictures(batch, torch.tensor([[chance, *STILL[1:]] for chance in (0.0, 0.49, 0.5, 0.99)]))
+    mirrored = augment_images(batch, torch.tensor([[chance, *STILL[1:]] for chance in (0.0, 0.49, 0.5, 0.99)]))
     assert torch.equal(mirrored["pixel_values"][:2], batch["pixel_values"][:2].flip(-1))
     assert torch.equal(mirrored["pixel_values"][2:], batch["pixel_values"][2:])
-    both = pictures(batch, torch.tensor([[0.0, 0.0, 0.0]] * 4))["pixel_values"]
-    alone = pictures(batch, torch.tensor([[0.9, 0.0, 0.0]] * 4))["pixel_values"]
+    both = augment_images(batch, torch.tensor([[0.0, 0.0, 0.0]] * 4))["pixel_values"]
+    alone = augment_images(batch, torch.tensor([[0.9, 0.0, 0.0]] * 4))["pixel_values"]
     assert torch.equal(both, alone.flip(-1)), "a picture is moved and then mirrored"
 
 
 def test_all_frames_of_a_clip_move_alike_and_none_is_mirrored() -> None:
     clip = noise(5, 1, 3, 16, 16).expand(-1, 4, -1, -1, -1)
-    made = clips({"pixel_values": clip}, drawn(5))["pixel_values"]
+    made = augment_video({"pixel_values": clip}, drawn(5))["pixel_values"]
     assert torch.equal(made, made[:, :1].expand_as(made))
     low, high = (torch.tensor([[chance, 0.1, 0.7]] * 5) for chance in (0.0, 0.99))
-    assert torch.equal(*(clips({"pixel_values": clip}, one)["pixel_values"] for one in (low, high)))
+    assert torch.equal(*(augment_video({"pixel_values": clip}, one)["pixel_values"] for one in (low, high)))
 
 
 def test_what_pads_a_pair_stays_where_it_is() -> None:
@@ -111,9 +122,9 @@ def test_what_pads_a_pair_stays_where_it_is() -> None:
     pixels = torch.zeros(1, 2, 3, 24, 16)
     pixels[:, 0, :, :16, :8], pixels[:, 1] = small[:, 0], 1.0
     for chances in ([0.0, 0.0, 0.0], [0.0, 0.99, 0.99]):
-        made = pairs({"pixel_values": pixels, "pixel_mask": mask}, torch.tensor([chances]))
+        made = augment_image_pairs({"pixel_values": pixels, "pixel_mask": mask}, torch.tensor([chances]))
         assert made["pixel_mask"] is mask
-        alone = moved(small[:, 0], torch.tensor([chances]))
+        alone = shift_images(small[:, 0], torch.tensor([chances]))
         assert torch.equal(made["pixel_values"][:, 0, :, :16, :8], alone)
         assert not made["pixel_values"][:, 0, :, 16:].any() and not made["pixel_values"][:, 0, :, :, 8:].any()
         assert made["pixel_values"][:, 1].eq(1).all()
@@ -122,8 +133,8 @@ def test_what_pads_a_pair_stays_where_it_is() -> None:
 def test_a_sound_lags_within_its_own_length_and_is_never_wrapped_around() -> None:
     waves = torch.zeros(2, 60)
     waves[0, :20], waves[1] = torch.arange(20) + 1, torch.arange(60) + 1
-    later = sounds({"input_values": waves}, torch.tensor([[0.999, 0.5, 0.0]] * 2))["input_values"]
-    sooner = sounds({"input_values": waves}, torch.tensor([[0.0, 0.5, 0.0]] * 2))["input_values"]
+    later = augment_audio({"input_values": waves}, torch.tensor([[0.999, 0.5, 0.0]] * 2))["input_values"]
+    sooner = augment_audio({"input_values": waves}, torch.tensor([[0.0, 0.5, 0.0]] * 2))["input_values"]
     for row, length in ((0, 20), (1, 60)):
         by = length // 10
         assert torch.equal(later[row, by:length], waves[row, : length - by])
@@ -134,7 +145,7 @@ def test_a_sound_lags_within_its_own_length_and_is_never_wrapped_around() -> Non
 
 def test_a_level_changes_by_three_decibels_at_most() -> None:
     waves = noise(3, 40)
-    made = sounds({"input_values": waves}, torch.tensor([[0.5, chance, 0.0] for chance in (0.0, 0.5, 1.0)]))
+    made = augment_audio({"input_values": waves}, torch.tensor([[0.5, chance, 0.0] for chance in (0.0, 0.5, 1.0)]))
     gains = torch.tensor([10 ** (-3 / 20), 1.0, 10 ** (3 / 20)])
     torch.testing.assert_close(made["input_values"], waves * gains[:, None])
 
@@ -146,9 +157,9 @@ def test_features_change_as_those_of_the_changed_sound() -> None:
     plain = extractor(wave, **told)["input_features"]
     for chance, gain in ((0.0, -3.0), (1.0, 3.0)):
         louder = extractor(wave * np.float32(10 ** (gain / 20)), **told)["input_features"]
-        made = sounds({"input_features": plain}, torch.tensor([[0.5, chance, 0.0]]))["input_features"]
+        made = augment_audio({"input_features": plain}, torch.tensor([[0.5, chance, 0.0]]))["input_features"]
         torch.testing.assert_close(made, louder, atol=1e-4, rtol=0)
-    made = sounds({"input_features": plain}, torch.tensor([[0.999, 0.5, 0.0]]))["input_features"]
+    made = augment_audio({"input_features": plain}, torch.tensor([[0.999, 0.5, 0.0]]))["input_features"]
     by = next(by for by in range(1, 100) if torch.equal(made[..., by : by + 20], plain[..., :20]))
     assert by == 5, "a tenth of the half second that is heard, at a hundred frames a second"
     assert made[..., :by].eq(plain.min()).all()

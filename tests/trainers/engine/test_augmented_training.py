@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.engine.augmenting import AugmentingTrainer
 from mubench.trainers.engine.batch_sampler import StepBatchSampler
-from mubench.trainers.engine.losses import RANDOM_NUMBERS
+from mubench.trainers.engine.batches import RANDOM_NUMBERS
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation.references import find_group
@@ -23,7 +22,7 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities.image_classification import ImageModality
 from mubench.trainers.runs.plan import plan_run
 from mubench.trainers.runs.sweep import QUIET
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 from tests.fixtures.few import few_rows
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, Walk
@@ -91,7 +90,7 @@ def test_processes_share_out_the_numbers_as_they_share_out_rows() -> None:
             state=SimpleNamespace(global_step=4),
             data_seed=7,
         )
-        return torch.cat(AugmentingTrainer._chances(trainer, sizes, torch.device("cpu")))
+        return torch.cat(TaskTrainer._random_numbers(trainer, sizes, torch.device("cpu")))
 
     (alone,) = plan(0)
     expected = dict(zip(alone, chances([23], [[23]], 0).tolist(), strict=True))
@@ -166,10 +165,10 @@ def test_t_cache_teachers_are_asked_about_every_row_that_is_met(method: str, tmp
         made = toy.trainer(
             method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True, remember=remember
         )
-        with Counter(made) as cost:
+        with CostCounter(made) as cost:
             made.train()
         assert sum(count for name, count in cost.forward.items() if name != "student") == LIVE[method]
-        assert not made.teacher_cache.answers
+        assert not made.teacher_cache.outputs
         models.append(made.model)
     assert toy.same(models[0], toy.snapshot(models[1]))
 

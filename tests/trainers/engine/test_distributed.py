@@ -26,7 +26,7 @@ def test_a_trainer_of_ones_own_script_leaves_the_group_too(monkeypatch, tmp_path
     at_end = []
     monkeypatch.setattr(atexit, "register", at_end.append)
     toy.task_trainer(toy.Table(), toy.table_rows(), tmp_path)
-    assert at_end.count(processes.part) == 1
+    assert at_end.count(processes.leave_group) == 1
 
 
 @pytest.mark.parametrize(("count", "waited"), [(None, []), ("1", []), ("2", [processes.SETTLE_S])])
@@ -36,5 +36,5 @@ def test_threads_of_a_group_are_waited_for_whoever_has_left_it(monkeypatch, coun
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     if count:
         monkeypatch.setenv("WORLD_SIZE", count)
-    processes.part()
+    processes.leave_group()
     assert slept == waited

@@ -18,7 +18,7 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning import teachers
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.teachers import WithoutAdapters, frozen_copy, frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 from tests.fixtures import toy
@@ -90,7 +90,7 @@ def test_a_teacher_without_adapters_is_a_copy(
     method: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_one = toy.trained(method, name, tmp_path, **LORA)
-    monkeypatch.setattr(teachers, "starts_at_zero", lambda _: False)
+    monkeypatch.setattr(teachers, "adapters_are_zero", lambda _: False)
     with_copy = toy.trained(method, name, tmp_path, **LORA)
     assert toy.distance(with_one, toy.snapshot(toy.build(name))) > 1e-4
     assert toy.distance(with_one, toy.snapshot(with_copy)) < 1e-6
@@ -120,7 +120,7 @@ def test_lora_costs_the_examples_that_every_weight_costs(tmp_path: Path) -> None
     counts = []
     for options in ({}, LORA):
         trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
-        with Counter(trainer) as cost:
+        with CostCounter(trainer) as cost:
             trainer.train()
         counts.append((dict(cost.forward), dict(cost.backward)))
     assert counts[0] == counts[1]

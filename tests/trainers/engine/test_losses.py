@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.engine.shared_losses import kd, kl, lowered, soft_cross_entropy
+from mubench.trainers.engine.losses import IGNORED, kd, kl, lower_label_logit, soft_cross_entropy
 
 STUDENT = torch.tensor([[0.3, -1.2, 2.0], [-4.0, 0.1, 0.2]])
 TEACHER = torch.tensor([[1.0, 0.5, -0.7], [-2.0, -3.0, -1.0]])
@@ -79,13 +78,13 @@ def test_soft_cross_entropy_takes_probabilities_that_may_be_zero() -> None:
 def test_the_logit_of_the_label_is_lowered_and_no_other(amount: float) -> None:
     labels = torch.tensor([[0, 2], [IGNORED, 1]])
     logits = torch.stack([STUDENT, TEACHER])
-    found = lowered(logits.half(), labels, amount)
+    found = lower_label_logit(logits.half(), labels, amount)
     expected = logits.half().float()
     for row, token, label in ((0, 0, 0), (0, 1, 2), (1, 1, 1)):
         expected[row, token, label] -= amount
     answers = labels != IGNORED
     assert found.dtype == torch.float32 and torch.equal(found[answers], expected[answers])
-    torch.testing.assert_close(lowered(STUDENT, LABELS, amount).softmax(-1).sum(-1), torch.ones(2))
+    torch.testing.assert_close(lower_label_logit(STUDENT, LABELS, amount).softmax(-1).sum(-1), torch.ones(2))
 
 
 def test_of_noise_both_are_the_mean_squared_difference_whatever_the_temperature() -> None:

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.batch_norm import synchronized
 from mubench.trainers.engine.checkpointing import COMPLETE, last_checkpoint
-from mubench.trainers.engine.losses import NonFiniteError, Term, per_example_loss
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import Term, per_example_loss
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
+from mubench.trainers.engine.weights import synchronize_batch_norm
 from tests.fixtures import toy
 
 
@@ -186,16 +187,16 @@ def test_settings_that_change_the_meaning_of_a_loss_are_refused(
 def test_a_precision_that_only_the_launcher_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert TaskArguments(**toy.settings(tmp_path, bf16=True)).bf16
-    with pytest.raises(ValueError, match="a launcher that says bf16 and arguments that say no"):
+    with pytest.raises(ValueError, match="a launcher with bf16 and arguments with no"):
         TaskArguments(**toy.settings(tmp_path))
 
 
 def test_batch_norm_over_processes_needs_cuda() -> None:
     args = SimpleNamespace(world_size=2, device=torch.device("cpu"))
     model = toy.build("vit")
-    assert synchronized(model, args) is model  # type: ignore[arg-type]
+    assert synchronize_batch_norm(model, args) is model  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected one process on cpu, where the BatchNorm of ResNetFor"):
-        synchronized(toy.build("resnet", coupled=True), args)  # type: ignore[arg-type]
+        synchronize_batch_norm(toy.build("resnet", coupled=True), args)  # type: ignore[arg-type]
 
 
 def test_losses_of_no_classifier_are_refused() -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-from mubench.trainers.engine.losses import IGNORED, over_tokens, per_example_loss, shift_labels
+from mubench.trainers.engine.losses import IGNORED, mean_over_tokens, per_example_loss, shift_labels
 from mubench.trainers.inference.predict import predict_tokens
 from mubench.trainers.inference.storage import TokenOutputs, read_outputs, write_outputs
 
@@ -94,7 +94,7 @@ def test_padding_changes_no_loss(gpt2):
 
 def test_a_row_without_an_answer_adds_nothing_and_is_refused_where_it_is_judged(gpt2):
     labels = torch.tensor([[1, IGNORED], [IGNORED, IGNORED]])
-    assert over_tokens(torch.ones(2, 2), labels).tolist() == [1, 0]
+    assert mean_over_tokens(torch.ones(2, 2), labels).tolist() == [1, 0]
     silent = [{"input_ids": [1, 2, 3], "labels": [IGNORED] * 3}]
     with pytest.raises(ValueError, match="at least 1 answer token in each of 1 rows"):
         predict_tokens(gpt2, silent, collate, ["a"])

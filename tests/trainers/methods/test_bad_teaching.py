@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.engine.losses import kl
 from mubench.trainers.methods.bad_teaching import BadTeachingArguments
 from mubench.trainers.unlearning.teachers import frozen_logits
 from tests.fixtures import toy

@@ -11,7 +11,7 @@ import torch
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.methods.boundary_expand import final_layer
 from mubench.trainers.tools.adversarial import NothingNearError, targets
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
 F, R = toy.FORGET, toy.ROWS - toy.FORGET
@@ -114,7 +114,7 @@ def test_amun_trains_on_the_retain_rows_and_on_what_it_found(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["resnet", "vit"])
 def test_amun_counts_its_attack_and_rows_leave_it_when_they_are_done(name: str, tmp_path: Path) -> None:
     trainer = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4, num_train_epochs=3)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     attack = cost.forward["student"] - 3 * (F + R)
     assert cost.forward == cost.backward and attack >= F

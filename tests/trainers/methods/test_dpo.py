@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.engine.shared_losses import answer_nll
+from mubench.trainers.engine.losses import IGNORED, answer_nll
 from mubench.trainers.methods.dpo import DpoArguments
 from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answer
 from tests.fixtures import toy

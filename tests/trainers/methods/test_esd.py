@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.shared_losses import answer_nll
+from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods import METHODS
 from mubench.trainers.methods.esd import EsdArguments, EsdTrainer
 from mubench.trainers.runs.applicability import methods_for
@@ -103,7 +103,7 @@ def test_noise_is_never_remembered_and_npo_starts_where_it_should(tmp_path: Path
     trainer, rows = prepared(tmp_path, "npo")
     forget, _ = trainer.terms(trainer.model, rows)
     torch.testing.assert_close(forget.values, torch.full((F,), 13.862944), atol=1e-4, rtol=0)
-    assert not trainer.teacher_cache.answers
+    assert not trainer.teacher_cache.outputs
 
 
 @pytest.mark.parametrize(

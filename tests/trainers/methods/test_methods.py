@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from mubench.hub_builders.tasks import Kind
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import methods_for
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 from tests.fixtures import toy
 
@@ -157,7 +157,7 @@ def test_t_split_the_sides_are_disjoint_and_cover_all_rows(method: str, name: st
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
     assert batch.pop("forget").tolist() == [True] * F + [False] * R
     assert batch.pop("index").tolist() == list(range(toy.ROWS))
-    assert len(set(batch.pop("print", torch.arange(toy.ROWS)).tolist())) == toy.ROWS
+    assert len(set(batch.pop("content_hash", torch.arange(toy.ROWS)).tolist())) == toy.ROWS
     given = toy.collator(name)([row for side in toy.sides_for(method, toy.rows(name)).values() for row in side])
     assert batch.keys() == given.keys() and all(torch.equal(batch[key], given[key]) for key in given)
 
@@ -289,7 +289,7 @@ class OneShot(UnlearningTrainer):
 def test_a_method_that_edits_is_not_trained(tmp_path: Path) -> None:
     model = toy.Table()
     before = model.table.detach().clone()
-    with Counter(trainer := toy.trainer(OneShot, model, toy.sides(toy.table_rows()), tmp_path)) as cost:
+    with CostCounter(trainer := toy.trainer(OneShot, model, toy.sides(toy.table_rows()), tmp_path)) as cost:
         assert trainer.train().global_step == 0
     assert torch.equal(model.table, before / 2)
     assert cost.counts() == {"forward": 0, "backward": 0}

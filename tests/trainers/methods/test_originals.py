@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, shift_labels
-from mubench.trainers.engine.shared_losses import answer_nll
+from mubench.trainers.engine.losses import IGNORED, answer_nll, shift_labels
 from tests.fixtures import toy
 
 FORGET, RETAIN = range(toy.FORGET), range(toy.FORGET, toy.ROWS)

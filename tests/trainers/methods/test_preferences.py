@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, per_example_loss
-from mubench.trainers.engine.shared_losses import answer_nll, kl, preference
+from mubench.trainers.engine.losses import IGNORED, answer_nll, kl, per_example_loss, preference
 from mubench.trainers.methods import METHODS
 from mubench.trainers.methods.wga import weighted_loss
 from tests.fixtures import toy

@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from mubench.trainers.engine.losses import per_example_loss, shift_labels, squared_error
 from mubench.trainers.methods.random_label import RandomLabelTrainer
 from mubench.trainers.tools.alternative_answers import answer_of, caption_of
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
 
@@ -166,7 +166,7 @@ def test_t_grad_of_drawings_pulls_to_what_another_caption_shows(tmp_path: Path) 
 def test_forget_rows_of_drawings_go_forward_twice_and_back_once(size: int, tmp_path: Path) -> None:
     options = {"num_train_epochs": 2, "per_device_train_batch_size": size, "gradient_accumulation_steps": 2}
     trainer, _ = prepared("painter", tmp_path, **options)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     assert cost.counts() == {"forward": 2 * (toy.ROWS + toy.FORGET), "backward": 2 * toy.ROWS}
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from mubench.trainers.engine.losses import model_inputs
+from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.methods.rmu import RmuArguments, deviation
 from mubench.trainers.tools.truncated_forward import states_at, token_mask
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 from tests.trainers.methods.test_preferences import assert_same, batch, gradients
 
@@ -158,7 +158,7 @@ def test_a_block_that_is_never_come_to_is_an_error() -> None:
 def test_t_cache_counts_and_depth(remember: bool, tmp_path: Path) -> None:
     trainer, _ = prepared("deep", tmp_path, remember=remember, num_train_epochs=E)
     drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     asked = len(drawn) if remember else E * F
     assert cost.forward == {"student": 2 * E * F, "original": asked}

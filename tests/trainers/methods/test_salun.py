@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import NonFiniteError, model_inputs, per_example_loss, shift_labels
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import per_example_loss, shift_labels
 from mubench.trainers.methods.salun import SalunArguments
 from mubench.trainers.tools.importance import top_share
 from tests.fixtures import toy

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from mubench.trainers.engine.shared_losses import kd
+from mubench.trainers.engine.losses import kd
 from mubench.trainers.methods.scrub import ScrubArguments, ScrubTrainer
 from tests.fixtures import toy
 

@@ -61,8 +61,8 @@ def test_the_mask_is_of_weights_that_matter_more_to_the_forget_rows(tmp_path: Pa
 def test_a_forget_step_comes_before_every_few_retain_steps(size: int, period: int, tmp_path: Path) -> None:
     options = {"per_device_train_batch_size": size, "period": period, "num_train_epochs": 1}
     trainer = toy.trainer("sfron", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
-    steps = [bool(rows[0] < F) for rows in trainer.step_plan()]
-    rows = [row for part in trainer.step_plan() for row in part]
+    steps = [bool(rows[0] < F) for rows in trainer.batch_sampler()]
+    rows = [row for part in trainer.batch_sampler() for row in part]
     assert sorted(row for row in rows if row >= F) == list(range(F, F + R))
     assert steps[0]
     starts = [i for i, forget in enumerate(steps) if forget]

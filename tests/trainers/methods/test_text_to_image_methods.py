@@ -8,7 +8,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch.utils.data import Subset
 
-from mubench.trainers.engine.losses import model_inputs, squared_error
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.losses import squared_error
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.diffusion import DiffusionModel

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mubench.trainers.engine.shared_losses import kl
+from mubench.trainers.engine.losses import kl
 from mubench.trainers.methods.undo import FIRST, UndoArguments, damage
 from tests.fixtures import toy
 from tests.trainers.methods.test_preferences import batch

@@ -7,7 +7,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from mubench.hub_builders.dataset.shards import features
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.engine.losses import IGNORED, model_inputs, per_example_loss, shift_labels
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.losses import IGNORED, per_example_loss, shift_labels
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities import summarization as seq2seq

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mubench.trainers.engine.losses import model_inputs, per_example_loss
+from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises, row_key
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer

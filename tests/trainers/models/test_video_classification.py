@@ -10,7 +10,7 @@ import torch
 from transformers import AutoImageProcessor, AutoModelForVideoClassification, pipeline
 
 from mubench.hub_builders.dataset.decoding import decoded
-from mubench.trainers.engine.checkpointing import names_in_memory
+from mubench.trainers.engine.checkpointing import keep_parameter_names
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.predict import predict
@@ -146,7 +146,7 @@ def test_videomae_needs_its_names_kept_for_that(rows, tmp_path):
     model, _ = MODALITY.create("videomae", LABELS, {"train": rows}, seed=0)
     names = {}
     for cured in (False, True):
-        with names_in_memory(model if cured else torch.nn.Identity()):
+        with keep_parameter_names(model if cured else torch.nn.Identity()):
             model.save_pretrained(tmp_path / str(cured))
         with safe_open(tmp_path / str(cured) / "model.safetensors", "pt") as stored:
             names[cured] = set(stored.keys())

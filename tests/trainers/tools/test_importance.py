@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.engine.losses import IGNORED, NonFiniteError, per_example_loss
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.engine.losses import IGNORED, per_example_loss
 from mubench.trainers.tools import importance
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
 F = toy.FORGET
@@ -79,7 +80,7 @@ def closed_form(trainer: Any, x: torch.Tensor) -> torch.Tensor:
 
 def test_f19_up_to_20_classes_the_fisher_diagonal_is_exact(tmp_path: Path) -> None:
     trainer, x = linear(20, tmp_path)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         (found,), classes = importance.fisher_diagonal(trainer, np.arange(8))
     assert classes == 20
     torch.testing.assert_close(found, closed_form(trainer, x), atol=1e-6, rtol=1e-4)
@@ -88,7 +89,7 @@ def test_f19_up_to_20_classes_the_fisher_diagonal_is_exact(tmp_path: Path) -> No
 
 def test_above_20_classes_one_label_is_drawn_by_the_seed_and_right_on_average(tmp_path: Path) -> None:
     trainer, x = linear(21, tmp_path)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         (found,), _ = importance.fisher_diagonal(trainer, np.tile(np.arange(8), 40))
     assert cost.counts() == {"forward": 320, "backward": 320}
     expected = closed_form(trainer, x)

@@ -12,7 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.engine.losses import NonFiniteError
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation import validation_score as oracle_module
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.evaluation.result_files import read_result
@@ -26,7 +26,7 @@ from mubench.trainers.models import base_models
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.run import plan_run, unlearn
 from mubench.trainers.unlearning import epoch_evaluation as epochs
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 from tests.trainers.metrics.test_proxy import views
 
@@ -57,7 +57,7 @@ def scripted(said: list[Any]) -> Any:
 def watched(name: str, folder: Path, *, method: str = "finetune", look: Any = None, **changes: Any) -> Any:
     given = {"num_train_epochs": 3, "keep": "best", **changes}
     made = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **given)
-    made.look = look or scripted(SCRIPT)
+    made.output_function = look or scripted(SCRIPT)
     made.snapshots = Snapshots()
     made.add_callback(made.snapshots)
     return made
@@ -101,7 +101,9 @@ class Scripted(ValidationScore):
 
 def test_an_oracle_keeps_what_it_says_and_is_recorded(tmp_path, capsys):
     made = watched("resnet", tmp_path, keep="oracle")
-    made.oracle = Scripted({id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)})
+    made.validation_score = Scripted(
+        {id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)}
+    )
     made.train()
     assert toy.same(made.model, made.snapshots.found[2]) and not toy.same(made.model, made.snapshots.found[1])
     assert [(entry["oracle"], entry["kept"]) for entry in made.history()] == [(0.1, False), (0.4, False), (0.6, True)]
@@ -205,11 +207,11 @@ def test_to_look_changes_no_weight_no_count_and_no_second(method, tmp_path):
     for eyes in (True, False):
         model = toy.build("vit", dropout=0.3)
         made = toy.trainer(method, model, toy.sides(toy.rows("vit")), tmp_path, eval_each_epoch=eyes)
-        made.look = slow
+        made.output_function = slow
         began = time.perf_counter()
-        with Counter(made) as made.counter:
+        with CostCounter(made) as made.cost_counter:
             made.train()
-        runs.append((toy.snapshot(model), made.costs(), time.perf_counter() - began, made.history()))
+        runs.append((toy.snapshot(model), made.process_cost(), time.perf_counter() - began, made.history()))
     (seen, cost, wall, history), (unseen, plain, _, none) = runs
     assert all(torch.equal(seen[name], unseen[name]) for name in seen)
     assert [cost[name] for name in ("forward", "backward")] == [plain[name] for name in ("forward", "backward")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mubench.trainers.unlearning.pairing import pair_rows, some
+from mubench.trainers.unlearning.pairing import pair_rows, sample_rows
 
 FEW, MANY = np.arange(4), np.arange(10, 21)
 
@@ -35,7 +35,7 @@ def test_nobody_to_pair_with_is_an_error() -> None:
 
 def test_some_rows_are_a_share_in_order_and_one_at_least() -> None:
     rows = np.arange(10) * 3
-    chosen = some(rows, 0.3, np.random.default_rng(0))
+    chosen = sample_rows(rows, 0.3, np.random.default_rng(0))
     assert len(chosen) == 3 and chosen.tolist() == sorted(set(chosen.tolist()) & set(rows.tolist()))
-    assert len(some(rows, 0.01, np.random.default_rng(0))) == 1
-    assert some(rows, 1.0, np.random.default_rng(0)).tolist() == rows.tolist()
+    assert len(sample_rows(rows, 0.01, np.random.default_rng(0))) == 1
+    assert sample_rows(rows, 1.0, np.random.default_rng(0)).tolist() == rows.tolist()

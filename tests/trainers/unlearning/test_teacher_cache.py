@@ -12,8 +12,8 @@ import torch
 
 from mubench.trainers.engine.losses import shift_labels
 from mubench.trainers.unlearning import teacher_cache as recall
-from mubench.trainers.unlearning.cost import Counter
-from mubench.trainers.unlearning.pairing import ForgetRetain, collate_sides
+from mubench.trainers.unlearning.cost_counter import CostCounter
+from mubench.trainers.unlearning.pairing import ForgetRetain, collate_with_split
 from mubench.trainers.unlearning.teacher_cache import TeacherCache
 from mubench.trainers.unlearning.teachers import frozen_copy, frozen_logits
 from tests.fixtures import toy
@@ -42,7 +42,7 @@ def run(method: str, model: torch.nn.Module, data: Any, folder: Path, **changes:
     """Return the trainer after training and how often its teachers were asked."""
     changes = {"num_train_epochs": E, "learning_rate": 0.3, **changes}
     trainer = toy.trainer(method, model, data, folder, **changes)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     return trainer, sum(count for name, count in cost.forward.items() if name != "student")
 
@@ -101,7 +101,7 @@ def test_t_cache_rows_that_change_are_asked_about_each_time(tmp_path: Path) -> N
 
 def batch(name: str, rows: list[int]) -> dict[str, Any]:
     data = ForgetRetain(toy.sides(toy.rows(name)))
-    made = collate_sides([data[i] for i in rows], toy.collator(name), prints=True)
+    made = collate_with_split([data[i] for i in rows], toy.collator(name), hashes=True)
     return shift_labels(toy.build(name), made)
 
 
@@ -168,19 +168,19 @@ def test_logits_that_are_not_the_heads_are_never_remembered() -> None:
 
 
 def test_a_full_memory_goes_on_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "KEPT_BYTES", 2 * toy.CLASSES * 4)
+    monkeypatch.setattr(recall, "MAX_BYTES", 2 * toy.CLASSES * 4)
     teacher, memory, rows = frozen_copy(toy.build("vit")), TeacherCache(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
         torch.testing.assert_close(memory.logits(teacher, rows), frozen_logits(teacher, rows))
-    assert len(memory.answers) == 2
+    assert len(memory.outputs) == 2
 
 
 def test_without_prints_or_switched_off_nothing_is_remembered() -> None:
     teacher, rows = frozen_copy(toy.build("vit")), batch("vit", [0, 1])
     off, on = TeacherCache(on=False), TeacherCache()
     off.logits(teacher, rows)
-    on.logits(teacher, {key: value for key, value in rows.items() if key != "print"})
-    assert not off.answers and not on.answers
+    on.logits(teacher, {key: value for key, value in rows.items() if key != "content_hash"})
+    assert not off.outputs and not on.outputs
 
 
 class Random(torch.nn.Module):

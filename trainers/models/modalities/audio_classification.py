@@ -24,7 +24,7 @@ from transformers import (
 
 from mubench.hub_builders.dataset.decoding import decoded
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.engine.augmentation import sounds
+from mubench.trainers.engine.augmentation import augment_audio
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
 from mubench.trainers.models.modalities.weights import origin, published, whole
 
@@ -152,7 +152,7 @@ class AudioModality(Modality):
 
     def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
         """Return a training batch whose rows are moved in time, and louder or softer."""
-        return sounds(batch, chances)
+        return augment_audio(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads to the longest recording of a batch."""

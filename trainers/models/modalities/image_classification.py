@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.engine.augmentation import pictures
+from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names
 from mubench.trainers.models.modalities.weights import origin, published, whole
 
@@ -118,7 +118,7 @@ class ImageModality(Modality):
 
     def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
         """Return a training batch whose rows are moved, and some mirrored."""
-        return pictures(batch, chances)
+        return augment_images(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: pictures have one size."""

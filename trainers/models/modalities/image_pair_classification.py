@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.engine.augmentation import pairs
+from mubench.trainers.engine.augmentation import augment_image_pairs
 from mubench.trainers.inference.storage import Outputs
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, silence
@@ -128,7 +128,7 @@ class ImagePairModality(Modality):
 
     def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
         """Return a training batch whose rows are moved, both pictures of a pair alike."""
-        return pairs(batch, chances)
+        return augment_image_pairs(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads words and pictures."""

@@ -24,7 +24,7 @@ from transformers import (
 
 from mubench.hub_builders.dataset.decoding import decoded
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.engine.augmentation import clips
+from mubench.trainers.engine.augmentation import augment_video
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
 from mubench.trainers.models.modalities.weights import origin, published, whole
 
@@ -108,7 +108,7 @@ class VideoModality(Modality):
 
     def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
         """Return a training batch whose rows are moved, all frames of a clip alike."""
-        return clips(batch, chances)
+        return augment_video(batch, chances)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: videos have one size and length."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mubench.trainers.unlearning.cost import Counter
+from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 3
@@ -60,7 +60,7 @@ def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> N
     changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
     changes |= {"msteps": MSTEPS} if method == "scrub" else {}
     trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, **changes)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         trainer.train()
     (forward, backward), teachers = CLOSED[method]
     if method == "fisher" and name in toy.WRITERS:
@@ -76,7 +76,7 @@ def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> N
 def test_nothing_is_counted_outside_the_block_or_of_other_models(tmp_path: Path) -> None:
     trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
     other, rows = toy.Table(), torch.arange(5)
-    with Counter(trainer) as cost:
+    with CostCounter(trainer) as cost:
         other(rows).logits.sum().backward()
         trainer.model(rows)
         with torch.no_grad():
@@ -87,7 +87,7 @@ def test_nothing_is_counted_outside_the_block_or_of_other_models(tmp_path: Path)
 
 def test_an_error_inside_the_block_ends_the_counting(tmp_path: Path) -> None:
     trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
-    cost = Counter(trainer)
+    cost = CostCounter(trainer)
     with pytest.raises(ZeroDivisionError), cost:
         raise ZeroDivisionError
     trainer.model(torch.arange(5))

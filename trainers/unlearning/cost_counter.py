@@ -1,4 +1,4 @@
-"""`Counter`: how many examples went forward and backward through the student and its teachers."""
+"""`CostCounter`: how many examples went forward and backward through the student and its teachers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 STUDENT = "student"
 
 
-class Counter:
-    """Counts examples per model while it is open: ``with Counter(trainer) as cost: trainer.train()``.
+class CostCounter:
+    """Counts examples per model while it is open: ``with CostCounter(trainer) as cost: trainer.train()``.
 
     An example counts forward when a model returns its logits, and backward when a gradient reaches them. Teachers are
-    looked up at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
+    identified at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
     the block counts too, unless it is within `paused`.
 
     Args:
-        trainer: The trainer whose models are watched.
+        trainer: The trainer whose models are counted.
 
     Attributes:
         forward: Examples forward by model: ``"student"`` and the keys of ``trainer.teachers``.
         backward: Examples backward by model.
-        whole: Forward passes that end at a block count as the share of the blocks that they come through.
+        whole: Examples forward in whole passes: one that ends at a block counts as the share of the blocks before it.
     """
 
     def __init__(self, trainer: UnlearningTrainer) -> None:
@@ -38,10 +38,10 @@ class Counter:
         self.forward: dict[str, int] = defaultdict(int)
         self.backward: dict[str, int] = defaultdict(int)
         self.whole: dict[str, float] = defaultdict(float)
-        self._on = True
+        self._active = True
 
     def counts(self) -> dict[str, float]:
-        """Return the examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were cut."""
+        """Return examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were truncated."""
         counts: dict[str, float] = {
             "forward": sum(self.forward.values()), "backward": sum(self.backward.values())
         }  # fmt: skip
@@ -51,17 +51,17 @@ class Counter:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Count nothing within the block."""
-        before, self._on = self._on, False
+        before, self._active = self._active, False
         try:
             yield
         finally:
-            self._on = before
+            self._active = before
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> CostCounter:
         """Start counting."""
-        self._quiet = warnings.catch_warnings()
-        self._quiet.__enter__()
-        # A compiled model calls the hook once more, for a addon that is none of ours.
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        # A compiled model calls the hook once more, for a wrapper of its own.
         warnings.filterwarnings("ignore", message="Using `torch.compile")
         self._handle = register_module_forward_hook(self._count)
         return self
@@ -69,7 +69,7 @@ class Counter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Stop counting."""
         self._handle.remove()
-        self._quiet.__exit__(kind, error, None)
+        self._warnings.__exit__(kind, error, None)
 
     def _name(self, module: torch.nn.Module) -> str | None:
         if module is self.trainer.model:
@@ -79,7 +79,7 @@ class Counter:
         return next((name for name, teacher in teachers.items() if module is teacher), None)
 
     def _count(self, module: torch.nn.Module, _: Any, output: Any) -> None:
-        name = self._name(module) if self._on else None
+        name = self._name(module) if self._active else None
         if name is None:
             return
         rows = len(output.logits)
