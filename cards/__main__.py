@@ -7,30 +7,38 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mubench.cards.formats import as_text
-from mubench.cards.leaderboard import Table, tables
-from mubench.cards.matrix import as_matrix
-from mubench.cards.shipped import shipped_tables
 from mubench.hub_builders.tasks.names import DATASET, is_dataset_folder
-from mubench.hub_builders.utils.cli import Parser, guarded, underscored
+from mubench.hub_builders.utils.cli import Parser, replace_dashes, run_command
 from mubench.hub_builders.utils.hints import target
-from mubench.trainers.evaluation.result_files import read_results
+
+if TYPE_CHECKING:
+    from mubench.cards.leaderboard import Table
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
-SHOWN: dict[str, Callable[[Sequence[Table]], str]] = {"leaderboard": as_text, "matrix": as_matrix}
+# Tables that are printed; all else is written into folders.
+PRINTED = ("leaderboard", "matrix")
 
 
 def parser() -> Parser:
     """Return the parser."""
     one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
-    one.add_argument("what", nargs="?", choices=("all", *SHOWN), default="all", help="what to make")
+    one.add_config()
+    one.add_argument("what", nargs="?", choices=("all", *PRINTED), default="all", help="all cards, or a table")
     data, models, results = PLACE
     one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
     one.add_argument("--models", type=Path, default=models, help="folder of model folders")
-    one.add_argument("--results", type=Path, default=results, help="folder of result rows")
-    one.add_argument("--shipped", action="store_true", help="show the measured rows that come with the suite")
+    one.add_argument("--results", type=Path, default=results, help="folder of the result rows")
+    one.add_argument("--shipped", action="store_true", help="print the measured rows that come with the suite")
     return one
+
+
+def _as_text(what: str, found: Sequence[Table]) -> str:
+    from mubench.cards.formats import as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
+    from mubench.cards.matrix import as_matrix  # noqa: PLC0415
+
+    return as_matrix(found) if what == "matrix" else as_text(found)
 
 
 def _dataset_folders(data: Path) -> list[Path]:
@@ -48,27 +56,31 @@ def _making(data: Path, models: Path, results: Path) -> str:
     return target("demo", data=data if data.name == DATASET else None, models=models, results=results)
 
 
-def print_tables(data: Path, models: Path, results: Path, show: Callable[[Sequence[Table]], str] = as_text) -> None:
-    """Print what ``show`` makes of all tables.
+def print_tables(data: Path, models: Path, results: Path, what: str = "leaderboard") -> None:
+    """Print all tables: ``what`` is ``leaderboard`` or ``matrix``.
 
     Raises:
         FileNotFoundError: If there are no rows.
         ValueError: If rows do not go together.
     """
+    from mubench.cards.leaderboard import tables  # noqa: PLC0415
+    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
+
     if not any(results.glob("*.json")):
         made = _making(data, models, results)
         raise FileNotFoundError(f"expected result rows in {results}, got none; make some with: {made}")
-    print(show(tables(read_results(results), data=data, models=models, results=results)), end="")
+    found = tables(read_results(results), data=data, models=models, results=results)
+    print(_as_text(what, found), end="")
 
 
 def write_all(data: Path, models: Path, results: Path) -> None:
-    """Write every card whose folder is there, and name the folders that are not.
+    """Write every card whose folder exists, and name the folders that do not.
 
     Raises:
         FileNotFoundError: If none is there.
     """
-    # The table needs no torch; the cards do, for the papers that the methods carry.
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
+    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
 
     def card(folder: Path) -> int:
         return len([write_dataset_card(folder)])
@@ -89,20 +101,22 @@ def write_all(data: Path, models: Path, results: Path) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     place = options.data, options.models, options.results
-    if options.shipped and (options.what not in SHOWN or place != PLACE):
-        raise ValueError(f"expected --shipped with {' or '.join(SHOWN)} and no folder, got it with others")
+    if options.shipped and (options.what not in PRINTED or place != PLACE):
+        raise ValueError(f"expected --shipped with {' or '.join(PRINTED)} and no folder, got it with others")
     if options.shipped:
-        print(SHOWN[options.what](shipped_tables()), end="")
-    elif options.what in SHOWN:
-        print_tables(*place, SHOWN[options.what])
+        from mubench.cards.shipped import shipped_tables  # noqa: PLC0415
+
+        print(_as_text(options.what, shipped_tables()), end="")
+    elif options.what in PRINTED:
+        print_tables(*place, options.what)
     else:
         write_all(*place)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the cards or print the leaderboard; a user's mistake is one line and exit code 2."""
-    options = parser().parse_args(underscored(sys.argv[1:] if arguments is None else arguments))
-    return guarded(lambda: _run(options))
+    """Write the cards or print a table; a user's mistake is one line and exit code 2."""
+    options = parser().parse_args(replace_dashes(sys.argv[1:] if arguments is None else arguments))
+    return run_command(lambda: _run(options))
 
 
 if __name__ == "__main__":

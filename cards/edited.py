@@ -8,7 +8,7 @@ import re
 from itertools import count
 from pathlib import Path
 
-from mubench.hub_builders.utils.cli import complain
+from mubench.hub_builders.utils.cli import print_error
 
 # Below every card that we write, so that an edit of it shows.
 MARK = re.compile(r"\n<!-- as written: ([0-9a-f]{16}) -->\n\Z")
@@ -19,7 +19,7 @@ def replace_card(path: Path, text: str) -> Path:
     if path.is_file() and is_edited(path.read_text(encoding="utf-8")):
         kept = _free(path)
         path.rename(kept)
-        complain(f"expected the card as it was written in {path}, got an edited one: kept as {kept.name}")
+        print_error(f"expected the card as it was written in {path}, got an edited one: kept as {kept.name}")
     staged = path.with_name(f".{path.name}")
     staged.write_text(f"{text}\n<!-- as written: {_digest(text)} -->\n", encoding="utf-8")
     os.replace(staged, path)  # noqa: PTH105  (readers see the old card or the new one)

@@ -15,7 +15,7 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.inference.storage import read_outputs
-from mubench.trainers.methods import METHODS
+from mubench.trainers.runs.method_table import method_table
 
 PICTURE = "leaderboard.png"
 
@@ -51,7 +51,7 @@ def _split_scores(folder: Path) -> dict[str, Value]:
 
 def _card(folder: Path, run: Run, names: Mapping[str, str], rows: Mapping[str, Result]) -> str:
     result = rows.get(run.identity)
-    method = METHODS.get(run.method) if run.method else None
+    method = method_table().get(run.method) if run.method else None
     return model_card(
         folder.name,
         run,

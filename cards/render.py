@@ -21,11 +21,11 @@ from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, get_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
-from mubench.trainers.addons import ADDONS
+from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.metrics import METRICS, Metric
-from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.runs.method_table import addon_table
 
 # What the Hub calls what a model does; a statement about two pictures comes nearest to a question about one.
 _PIPELINES: dict[Kind, str] = {
@@ -229,7 +229,7 @@ def model_card(
         scores=scores,
         result=result,
         paper=paper,
-        addons=[one.paper for one in ADDONS.values() if set(one.arguments) & set(run.arguments)],
+        addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
         example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
         said=SAID.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),

@@ -1,10 +1,18 @@
-"""Room 1: what exists on the Hub, from original files to the deletion splits and base models."""
+"""Room 1: data sets with deletion splits, and repositories on the Hub. Imports neither torch nor a later room.
 
-from typing import TypeVar
+Data sets are loaded by `load_task`, and `decode` reads their stored media.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mubench.hub_builders.tasks import TASKS, Task, get_task
 
-__all__ = ["TASKS", "Task", "decode", "get_task"]
+if TYPE_CHECKING:
+    from mubench.hub_builders.dataset.load import load_task
+
+__all__ = ["TASKS", "Task", "decode", "get_task", "load_task"]
 
 Rows = TypeVar("Rows")
 
@@ -18,6 +26,19 @@ def decode(dataset: Rows) -> Rows:
     Args:
         dataset: A ``Dataset``, a ``DatasetDict``, or what ``load_dataset(..., streaming=True)`` returns.
     """
-    from mubench.hub_builders.dataset.decoding import decoded  # noqa: PLC0415  (loads datasets and two decoders)
+    from mubench.hub_builders.dataset.decoding import decoded  # noqa: PLC0415  (imports datasets)
 
     return decoded(dataset)
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load_task`, and with it `datasets`, when it is read."""
+    if name == "load_task":
+        from mubench.hub_builders.dataset.load import load_task  # noqa: PLC0415
+
+        return load_task
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -22,6 +22,11 @@ def main() -> int:
     """Start the processes that train and, while they load, the server."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    from mubench.hub_builders.utils.cli import run_command  # noqa: PLC0415
+    from mubench.hub_builders.utils.optional import check_package  # noqa: PLC0415
+
+    if code := run_command(lambda: check_package("gradio")):
+        return code
     # The processes preload our modules; before Python 3.12 they do not look where this file lies.
     places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
@@ -30,9 +35,7 @@ def main() -> int:
     # Here, since every process that trains imports this file.
     from page import serve  # noqa: PLC0415
 
-    from mubench.hub_builders.utils.cli import guarded  # noqa: PLC0415
-
-    return guarded(serve)
+    return run_command(serve)
 
 
 if __name__ == "__main__":

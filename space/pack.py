@@ -11,7 +11,7 @@ from mubench.hub_builders.dataset.readme import committed
 from mubench.hub_builders.hub.client import MARKS
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
 from mubench.hub_builders.tasks.names import DATASET, FAMILIES
-from mubench.hub_builders.utils.cli import guarded
+from mubench.hub_builders.utils.cli import run_command
 
 SPACE = Path(__file__).resolve().parent
 ROOMS = ("hub_builders", "trainers", "cards")
@@ -96,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

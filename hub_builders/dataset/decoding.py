@@ -1,4 +1,4 @@
-"""Stored audio and video as arrays, made on access with soundfile and PyAV: nothing else has to be installed."""
+"""Stored audio and video as arrays, made on access with soundfile and PyAV, which are extras."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from datasets import Audio, Features, Video
 from datasets.features.features import register_feature
+
+from mubench.hub_builders.utils.optional import require
 
 Stored = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Samples(Audio):  # type: ignore[misc]
 
     def decode_example(self, value: Stored, token_per_repo_id: Any = None) -> dict[str, Any]:
         """Return samples, several channels as their mean, and rate."""
-        array, rate = soundfile.read(io.BytesIO(stored_bytes(value)), dtype="float32", always_2d=True)
+        array, rate = require("soundfile").read(io.BytesIO(stored_bytes(value)), dtype="float32", always_2d=True)
         return {"array": array.mean(axis=1) if array.shape[1] > 1 else array[:, 0], "sampling_rate": rate}
 
 
@@ -50,7 +50,7 @@ READING: dict[type, type] = {Audio: Samples, Video: Frames}
 
 def frames(data: bytes) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the frames of a video's bytes one at a time, (H, W, 3) each."""
-    with av.open(io.BytesIO(data), "r") as container:
+    with require("av").open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.utils.optional import require
 
 SEED = 31
 RATE = 16_000
@@ -115,7 +116,7 @@ def _plan(word: str) -> tuple[Array, Array, Array]:
 
 def _wav(sound: Array) -> bytes:
     """Encode samples in [-1, 1] as 16 bit WAV."""
-    import soundfile  # noqa: PLC0415  (loads a library that no other modality needs)
+    soundfile = require("soundfile")
 
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(sound, -1, 1), RATE, format="WAV", subtype="PCM_16")

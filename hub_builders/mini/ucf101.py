@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.utils.optional import require
 
 SEED = 41
 COVERED = 0.4
@@ -91,7 +92,7 @@ def _scene(group: int, action: str) -> Array:
 
 def _avi(frames: npt.NDArray[np.uint8]) -> bytes:
     """Encode frames as UCF101's are, MPEG-4 in AVI; the bytes are the same every time."""
-    import av  # noqa: PLC0415  (loads a library that no other modality needs)
+    av = require("av")
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="avi", options={"fflags": "bitexact"}) as container:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from mubench.hub_builders.utils.optional import require
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,7 +18,7 @@ def sound(data: bytes, rate: int, where: str) -> bytes:
     Raises:
         ValueError: If it is not.
     """
-    import soundfile  # noqa: PLC0415  (loads a library that no other modality needs)
+    soundfile = require("soundfile")
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
@@ -37,7 +39,7 @@ def video(data: bytes, where: str) -> bytes:
     Raises:
         ValueError: If it is not.
     """
-    import av  # noqa: PLC0415  (loads a library that no other modality needs)
+    av = require("av")
 
     count = 0
     try:

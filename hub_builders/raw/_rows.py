@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mubench.hub_builders.raw._blobs import Blob, Spool, read
 from mubench.hub_builders.tasks.schema import Column
+from mubench.hub_builders.utils.optional import require
 
 Row = dict[str, Any]
 Splits = dict[str, list[Row]]
@@ -143,7 +144,7 @@ def _picture_content(data: bytes) -> bytes:
 
 def _sound_content(data: bytes) -> bytes:
     """Return rate and samples of a recording, whatever headers its file has; of a lossy one the bytes."""
-    import soundfile  # noqa: PLC0415  (loads a library that no other modality needs)
+    soundfile = require("soundfile")
 
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if sound.format not in LOSSLESS_SOUND:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mubench.hub_builders.tasks import labels as class_names
 from mubench.hub_builders.tasks.schema import Recipe, Source, Task
+from mubench.hub_builders.utils.cli import did_you_mean
 
 # fmt: off
 _IMAGE_MINI = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1)
@@ -368,7 +369,7 @@ def get_task(key: str) -> Task:
         ValueError: If there is no such task; the message names those there are.
     """
     if key not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {key!r}")
+        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {key!r}{did_you_mean(key, TASKS)}")
     return TASKS[key]
 
 
@@ -379,5 +380,6 @@ def get_recipe(task: Task, backbone: str) -> Recipe:
         ValueError: If the task has no recipe for the backbone.
     """
     if backbone not in task.recipes:
-        raise ValueError(f"backbone of {task.key} must be one of {', '.join(task.recipes)}, got {backbone!r}")
+        closest = did_you_mean(backbone, task.recipes)
+        raise ValueError(f"backbone of {task.key} must be one of {', '.join(task.recipes)}, got {backbone!r}{closest}")
     return task.recipes[backbone]

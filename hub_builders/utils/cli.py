@@ -1,67 +1,177 @@
-"""What every front door shares: one-line complaints with exit code 2, and dashes in place of underscores."""
+"""What all commands share: parsers with one-line errors and ``--config``, suggestions for typos, exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+CONFIG = "--config"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'scrub'?"`` for the known name that is closest to a mistyped one, or an empty text."""
+    from difflib import get_close_matches  # noqa: PLC0415  (only errors need it)
+
+    found = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose errors are one line with a suggestion, and that reads options from a YAML file."""
+
+    def add_config(self) -> None:
+        """Add ``--config FILE.yaml``, whose options come before those of the command line."""
+        self.add_argument(
+            CONFIG, metavar="FILE.yaml", default=argparse.SUPPRESS, help="YAML file of options; the command line wins"
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; those of a config file come first, so that others take their place."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        if CONFIG in self._option_string_actions:
+            arguments = self._expand_config(arguments)
+        return super().parse_known_args(arguments, namespace)
+
+    def _expand_config(self, arguments: list[str]) -> list[str]:
+        try:
+            options, rest = split_config(arguments)
+        except (OSError, ValueError) as error:
+            self.error(str(error))
+        expanded: list[str] = []
+        for name, value in options.items():
+            action = self._option_string_actions.get(f"--{name}")
+            if action is None or name in ("config", "help"):
+                known = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]
+                self.error(
+                    f"expected options of {self.prog} in the config file, got {name}{did_you_mean(name, known)}"
+                )
+            expanded += _as_arguments(action, name, value)
+        return [*expanded, *rest]
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and leave with exit code 2."""
-        self.exit(2, f"mubench: {message}\n")
+        """Print one line and exit with code 2."""
+        if unknown := re.match(r"unrecognized arguments: (--[^\s=]+)", message):
+            message += did_you_mean(unknown[1], [flag for flag in self._option_string_actions if flag[:2] == "--"])
+        elif choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            message += did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        self.exit(2, f"mubench: {' '.join(message.split())}\n")
 
 
-def known_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Return the words for a parser without subcommands, which complains about flags that it does not know.
+class CommandParser(Parser):
+    """A parser of a subcommand, which itself reports unknown options, since it knows the names that are close."""
 
-    By itself it would first complain about what is missing, and a mistyped ``--task`` would not be named.
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments, all of which must be known."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
+def check_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a parser without subcommands, after a check that all their options are known.
+
+    By itself argparse would first report what is missing, and a mistyped ``--task`` would not be named.
     """
     known = parser._option_string_actions
-    if unknown := [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]:
+    if unknown := [one for one in arguments if one.startswith("--") and one.partition("=")[0] not in known]:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return list(words)
+    return list(arguments)
 
 
-def underscored(words: Sequence[str]) -> list[str]:
-    """Return command line words with the dashes inside option names turned into underscores."""
+def split_config(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of the ``--config`` file among the arguments, and all other arguments.
+
+    A ``--config`` without a value stays, for the parser to report.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it holds something else than names and values.
+    """
+    options: dict[str, Any] = {}
+    rest: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        name, equals, value = argument.partition("=")
+        if name != CONFIG or (file := value if equals else next(left, None)) is None:
+            rest.append(argument)
+        else:
+            options |= read_config(Path(file))
+    return options, rest
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the options of a YAML file by name, dashes as underscores.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it holds something else than names and values.
+    """
+    import yaml  # noqa: PLC0415  (few commands have a config)
+
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileNotFoundError(f"expected a config file {file}, got: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected YAML in {file}, got: {error}") from error
+    if not isinstance(found or {}, dict):
+        raise ValueError(f"expected option names and values in {file}, got {type(found).__name__}")  # noqa: TRY004
+    return {str(name).replace("-", "_"): value for name, value in (found or {}).items()}
+
+
+def _as_arguments(action: argparse.Action, name: str, value: Any) -> list[str]:
+    """Return the arguments that give an option its value in a config file; ``null`` gives none."""
+    if value is None or (action.nargs == 0 and value is False):
+        return []
+    if action.nargs == 0:
+        return [f"--{name}"] if value is True else [f"--{name}={value}"]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={json.dumps(value) if isinstance(value, Mapping) else value}"]
+
+
+def replace_dashes(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments with the dashes inside option names turned into underscores."""
     result = []
-    for word in words:
-        name, equals, value = word.partition("=")
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
         plain = not name.startswith("--")
-        result.append(word if plain else f"--{name[2:].replace('-', '_')}{equals}{value}")
+        result.append(argument if plain else f"--{name[2:].replace('-', '_')}{equals}{value}")
     return result
 
 
-def guarded(command: Callable[[], object]) -> int:
-    """Run a command; a user's mistake, a run that diverged or too little memory is one line on stderr and exit code 2.
+def run_command(command: Callable[[], object]) -> int:
+    """Run a command and return its exit code.
 
-    A reader who leaves early is no mistake. Any other error is ours, and is raised.
+    A user's mistake, a run that diverged and too little memory are one line on stderr and code 2. A closed pipe, as
+    `head` leaves one, is no error. Any other exception is ours, and is raised.
     """
     try:
         command()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as `head`, has had enough; so has the interpreter as it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would fail as it ends
         return 0
     except OSError as error:
-        # Ours have words; those of the system have a number.
-        told = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"
+        # Ours have a text, those of the system a number.
+        message = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"
     except (ValueError, FloatingPointError, MemoryError) as error:
-        told = str(error) or f"expected enough memory, got {type(error).__name__}"
+        message = str(error) or f"expected enough memory, got {type(error).__name__}"
     else:
         return 0
-    complain(told)
+    print_error(message)
     return 2
 
 
-def complain(told: str) -> None:
-    """Print one line on stderr; of several processes, all but the first say which they are."""
+def print_error(message: str) -> None:
+    """Print one line on stderr; with several processes, all but the first add their number."""
     rank = os.environ.get("RANK", "0")
-    who = "" if rank == "0" else f" (process {rank})"
-    print(f"mubench{who}: {' '.join(told.split())}", file=sys.stderr)  # noqa: T201
+    process = "" if rank == "0" else f" (process {rank})"
+    print(f"mubench{process}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201

@@ -1,4 +1,4 @@
-"""Lines of a plain table, with their columns below each other."""
+"""Plain-text tables with aligned columns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def align_columns(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) 
 
     Args:
         lines: Cells, equally many in each line.
-        left: Columns that stand to the left, such as names; all others, such as numbers, stand to the right.
+        left: Columns that are left-aligned, such as names; all others, such as numbers, are right-aligned.
 
     Raises:
-        ValueError: If the lines are of different length.
+        ValueError: If the lines differ in length.
     """
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [

@@ -101,7 +101,8 @@ def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
 
 def test_the_space_says_what_it_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["text-to-image"]]
+    extras = ("audio", "space", "text", "text-to-image", "video")
+    needed = [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
     assert (SPACE / "requirements.txt").read_text().splitlines() == needed
     facts = yaml.safe_load((SPACE / "README.md").read_text().split("---\n")[1])
     assert f"gradio=={facts['sdk_version']}" in (ROOT / "requirements.lock").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""`Addon`: an option that any method can be trained with, and what a run records of it."""
+"""`Addon`: an option that any method can be trained with, and the arguments that a run records of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Addon:
     """One row of `ADDONS`.
 
     Attributes:
-        paper: Where it comes from.
-        switch: The argument that turns it on, as one would type it.
-        arguments: Its arguments, which a run records where it is on.
-        on: Whether it is, given a run's arguments.
-        splits_gradients: Whether it needs the gradients of forget and retain rows apart from each other.
+        paper: The paper that it is from.
+        switch: The argument that turns it on, as on the command line.
+        arguments: Names of its arguments, which a run records where it is on.
+        on: Returns whether a run's arguments turn it on.
+        splits_gradients: Whether it needs the gradients of the forget and the retain set separately.
     """
 
     paper: Paper

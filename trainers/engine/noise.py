@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from mubench.trainers.engine.noise_grid import grid_time
+
 # The column of the number that identifies a row; no model sees it.
 KEY = "row_key"
-# Fixed draws of time and noise per row, for reference outputs.
-DRAWS = 8
 # Purposes of random numbers, so that no two purposes share any.
 TRAINING, GRID, START = range(3)
 
@@ -78,14 +78,12 @@ def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step:
 def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str, Any]:
     """Return a batch with noise added by one of the `DRAWS` fixed draws: the same for every model and seed.
 
-    Draw ``d`` is at time ``(d + 1/2) T / DRAWS``.
-
     Args:
         model: The model.
         batch: A batch with ``pixel_values`` and `KEY`.
-        draw: Index of the draw, in ``0 .. DRAWS-1``.
+        draw: Index of the draw, in ``0 .. DRAWS-1``; its time is that of `grid_time`.
     """
     keys = batch[KEY]
     steps = model.schedule.config.num_train_timesteps
-    times = torch.full((len(keys),), int((draw + 0.5) * steps / DRAWS))
+    times = torch.full((len(keys),), grid_time(draw, steps))
     return add_noise(model, batch, times, noises(generators(keys, GRID, draw), model.shape))

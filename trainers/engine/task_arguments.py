@@ -11,6 +11,9 @@ from transformers import TrainingArguments
 from mubench.trainers.engine.distributed import world_size
 from mubench.trainers.engine.lora import LoraArguments
 
+# Precision and compilation, which a recipe leaves open.
+SPEED = ("bf16", "fp16", "torch_compile")
+
 
 @dataclass
 class TaskArguments(LoraArguments, TrainingArguments):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.engine.noise import DRAWS
+from mubench.trainers.engine.noise_grid import DRAWS
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.outputs import Array, Outputs
 

@@ -12,7 +12,8 @@ import torch
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.noise import DRAWS, add_grid_noise
+from mubench.trainers.engine.noise import add_grid_noise
+from mubench.trainers.engine.noise_grid import DRAWS
 from mubench.trainers.inference.generate import drawn
 from mubench.trainers.inference.predict import Collate, evaluating
 from mubench.trainers.inference.storage import ClassOutputs, PictureOutputs

@@ -20,7 +20,7 @@ from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.engine.unrecorded_arguments import check_arguments
 from mubench.trainers.engine.weights import has_batch_norm
@@ -30,7 +30,6 @@ from mubench.trainers.inference.storage import Outputs, write_outputs
 from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
-SPEED = ("bf16", "fp16", "torch_compile")
 SWITCHES = ("augment", *SPEED)
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 

@@ -1,22 +1,89 @@
-"""Command line flags made from dataclass fields, with one-line complaints; only what was given is handed on."""
+"""Parsers of the commands `base` and METHOD: an option for every field of their dataclasses."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import HfArgumentParser
 
-from mubench.hub_builders.utils.cli import known_flags
+from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.tasks.names import DATASET
+from mubench.hub_builders.utils.cli import Parser, check_options, split_config
+from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
+from mubench.trainers.engine.distributed import STEP
+from mubench.trainers.engine.lora import LORA
+from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
+from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
+from mubench.trainers.runs.applicability import get_method
+from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
+from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 
 
-class FlagParser(HfArgumentParser):
-    """The transformers parser, which makes a flag of every field of its dataclasses."""
+@dataclass
+class BaseArguments:
+    """Which base model to train.
 
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with exit code 2."""
-        self.exit(2, f"mubench: {message}\n")
+    Attributes:
+        task: Task key.
+        backbone: Backbone key; the task's first by default.
+        base_seed: Seed of initialisation and data order.
+        eval_seed: Seed of the noise that generated images start from.
+        data: Dataset folder or Hub id.
+        family: Deletion family.
+        models: Folder of all models.
+    """
+
+    task: str = field(metadata={"help": "task key"})
+    backbone: str | None = field(
+        default=None,
+        metadata={
+            "help": "backbone key, see `python -m mubench.hub_builders backbones TASK`; default: the task's first"
+        },
+    )
+    base_seed: int = field(default=0, metadata={"help": "seed of initialisation and data order"})
+    eval_seed: int = field(default=0, metadata={"help": "seed of the noise that generated images start from"})
+    data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
+    family: str = field(default="canonical", metadata={"help": "deletion family"})
+    models: str = field(default="models", metadata={"help": "folder of all models"})
+
+
+@dataclass
+class RunArguments:
+    """What to run a method on.
+
+    Attributes:
+        task: Task key.
+        ratio: Percentage to delete: 1 to 10, or that of a user's own forget set.
+        backbone: Backbone key; the task's first by default.
+        base_seed: Seed of the base model, or of the fresh model for methods that retrain.
+        eval_seed: Seed of the noise that generated images start from.
+        base_model: Folder or Hub repository of the model to start from, in place of the one in ``models``.
+        data: Dataset folder or Hub id.
+        family: Deletion family.
+        models: Folder of all models.
+        results: Folder of the result rows.
+        judge: Whether to judge the result; needs base and retrained models.
+    """
+
+    task: str = field(metadata={"help": "task key"})
+    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
+    backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
+    base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
+    eval_seed: int = field(default=0, metadata={"help": "seed of the noise that generated images start from"})
+    base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
+    data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
+    family: str = field(default="canonical", metadata={"help": "deletion family"})
+    models: str = field(default="models", metadata={"help": "folder of all models"})
+    results: str = field(default="results", metadata={"help": "folder of the result rows"})
+    judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
+
+
+class FlagParser(HfArgumentParser, Parser):
+    """The transformers parser, which makes an option of every field of its dataclasses, with one-line errors."""
 
     def show(self, groups: Mapping[str, Iterable[str]]) -> None:
         """Show these arguments under their titles, in this order, and hide all others.
@@ -24,9 +91,10 @@ class FlagParser(HfArgumentParser):
         Args:
             groups: Names of arguments by title.
         """
-        self.usage = "%(prog)s [-h] --task TASK [--ARGUMENT VALUE ...]"
-        left = [action for action in self._actions if action.dest != "help"]
-        self._optionals._group_actions = [action for action in self._actions if action.dest == "help"]
+        self.usage = "%(prog)s [-h] [--config FILE.yaml] --task TASK [--ARGUMENT VALUE ...]"
+        general = [action for action in self._actions if action.dest in ("help", "config")]
+        left = [action for action in self._actions if action not in general]
+        self._optionals._group_actions = general
         for title, names in groups.items():
             group = self.add_argument_group(title)
             for name in names:
@@ -36,16 +104,89 @@ class FlagParser(HfArgumentParser):
             if id(action) not in shown:
                 action.help = argparse.SUPPRESS
 
-    def given(self, words: Sequence[str]) -> dict[str, Any]:
-        """Return the flags that are among the words; a default that was typed out counts as given."""
+    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return the options that are among the arguments; a default that was typed out counts as given."""
         absent = object()
-        names = {action.dest: absent for action in self._actions if action.dest != "help"}
-        values = vars(self.parse_args(known_flags(self, words), argparse.Namespace(**names)))
+        names = {action.dest: absent for action in self._actions if action.dest not in ("help", "config")}
+        values = vars(self.parse_args(check_options(self, arguments), argparse.Namespace(**names)))
         return {name: value for name, value in values.items() if value is not absent}
 
 
+def base_parser() -> FlagParser:
+    """Return the parser of ``base``."""
+    both: Any = [BaseArguments, TaskArguments]
+    parser = FlagParser(both, prog="python -m mubench.trainers base", allow_abbrev=False)
+    parser.add_config()
+    # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
+    parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
+    parser.show(
+        {
+            "where to run": BaseArguments.__dataclass_fields__,
+            "training rows": ("augment",),
+            "LoRA": LORA,
+            "arguments of transformers.TrainingArguments that the recipe leaves open": (
+                *STEP,
+                *SPEED,
+                *sorted(UNRECORDED - {"output_dir"}),
+            ),
+        }
+    )
+    return parser
+
+
+def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
+    """Return the parser of a method: where to run, and every argument of its dataclass.
+
+    Args:
+        method: Method key.
+        arguments: What will be parsed; if a task is among them, help shows the defaults that hold there.
+    """
+    trainer = get_method(method)
+    both: Any = [RunArguments, trainer.arguments]
+    parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
+    parser.add_config()
+    place, defaults = _defaults_there(method, arguments)
+    parser.description = f"Defaults are those {place}."
+    parser.set_defaults(seed=0, save_strategy="epoch", **defaults)
+    own = [name for name in recorded_names(trainer) if name not in RECORDED]
+    between = tuple(EpochArguments.__dataclass_fields__)
+    training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
+    parser.show(
+        {
+            "where to run": (*RunArguments.__dataclass_fields__, "seed"),
+            f"arguments of {method}": own,
+            "between epochs": between,
+            "training rows": ("augment",),
+            "LoRA": LORA,
+            "addons, for every method": ADDON_ARGUMENTS,
+            "arguments of transformers.TrainingArguments, recorded with the run": training,
+            "arguments of transformers.TrainingArguments that change no result": sorted(
+                UNRECORDED - {"output_dir", *between}
+            ),
+        }
+    )
+    return parser
+
+
+def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """Return where a method's defaults hold, as a phrase, and those that differ from its dataclass."""
+    try:
+        config, rest = split_config(arguments)
+    except (OSError, ValueError):  # reported by the parser itself
+        config, rest = {}, list(arguments)
+    parser = Parser(add_help=False, allow_abbrev=False)
+    for name in ("task", "backbone"):
+        parser.add_argument(f"--{name}", default=config.get(name))
+    given, _ = parser.parse_known_args(rest)
+    task = TASKS.get(given.task)
+    backbone = given.backbone or (task.default_backbone if task else "")
+    if task is None or backbone not in BACKBONES or get_method(method).from_scratch:
+        return "of the method; a task and backbone have their own: give --task before --help to see them", {}
+    return f"on {task.key} with {backbone}", default_arguments(task.kind, BACKBONES[backbone].family, method)
+
+
 def training_flags(given: dict[str, Any]) -> dict[str, Any]:
-    """Return given `TaskArguments`, with checkpoints every epoch unless said otherwise.
+    """Return given `TaskArguments`, with checkpoints every epoch unless stated otherwise.
 
     Raises:
         ValueError: If a folder is given: it follows from what is run.

@@ -15,10 +15,10 @@ from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.metrics.case import SplitOutputs
+from mubench.trainers.runs.grid_parsers import PRIMARY
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
 
-PRIMARY = "primary"
 HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "seconds")
 
 

@@ -1,19 +1,22 @@
-"""The table of methods in words: for which kinds of task, on which rows, with which options."""
+"""The tables of methods and addons as their source files declare them: listing them imports neither them nor torch."""
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass
+from functools import cache
 from typing import Any
 
-from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.tasks import BACKBONES, Kind
+from mubench.hub_builders.utils.declarations import StaticClass, read_module
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.addons import ADDONS
+from mubench.trainers.addons.addon import Addon
+from mubench.trainers.engine.paper import Paper
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
-from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, DRAWING, WRITING, UnlearningTrainer
 
-# A column each, in the order of the kinds.
+# A column each, in the order of the table.
 SHORT: dict[Kind, str] = {
     "image_classification": "image", "text_classification": "text", "image_pair_classification": "pair",
     "audio_classification": "audio", "video_classification": "video", "summarization": "summary",
@@ -21,59 +24,123 @@ SHORT: dict[Kind, str] = {
 }  # fmt: skip
 NATIVE, ADAPTED, UNDEFINED = "+", "o", "-"
 LEGEND = f"{NATIVE} native, {ADAPTED} carried over by an adapter, {UNDEFINED} undefined"
+# Class attributes that a method declares, and that its row in the table repeats.
+DECLARED = (
+    "paper", "kinds", "adapted_kinds", "families", "splits", "coupled", "from_scratch", "is_control", "per_weight",
+    "whole_classes", "needs_validation",
+)  # fmt: skip
 
 
-def applies(trainer: type[UnlearningTrainer], kind: Kind) -> str:
-    """Return whether a method is native to a kind of task, carried over to it, or undefined there."""
-    if kind not in trainer.kinds:
-        return UNDEFINED
-    return ADAPTED if kind in trainer.adapted_kinds else NATIVE
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row of the method table; what its attributes mean is said in `UnlearningTrainer`.
+
+    Attributes:
+        summary: First line of the trainer's docstring.
+        paper: Where it comes from.
+        kinds: Kinds of task that it is defined for.
+        adapted_kinds: Those of them that its paper is not about.
+        families: Backbone families that it is made for; ``None`` is all.
+        splits: Splits that it trains on.
+        coupled: Whether the loss of a row depends on other rows.
+        from_scratch: Whether it starts from a fresh model.
+        is_control: Whether it is never ranked.
+        per_weight: Whether it works on weights or blocks themselves.
+        whole_classes: Whether it forgets whole classes only.
+        needs_validation: Whether it reads validation rows.
+        edits: Whether weights are edited once in place of training.
+        options: Defaults of its own arguments, by name.
+    """
+
+    summary: str
+    paper: Paper
+    kinds: tuple[Kind, ...]
+    adapted_kinds: tuple[Kind, ...]
+    families: tuple[str, ...] | None
+    splits: tuple[str, ...]
+    coupled: bool
+    from_scratch: bool
+    is_control: bool
+    per_weight: bool
+    whole_classes: bool
+    needs_validation: bool
+    edits: bool
+    options: Mapping[str, Any]
+
+    def takes(self, kind: Kind, backbone: str | None = None) -> bool:
+        """Whether it is made for a kind of task, on a backbone if one is named."""
+        if kind not in self.kinds:
+            return False
+        if self.families is None or backbone is None:
+            return True
+        return BACKBONES[backbone].family.removeprefix("mini-") in self.families
+
+    def applies(self, kind: Kind) -> str:
+        """Return whether it is native to a kind of task, carried over to it, or undefined there."""
+        if kind not in self.kinds:
+            return UNDEFINED
+        return ADAPTED if kind in self.adapted_kinds else NATIVE
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else narrows a choice."""
+        remarks: Mapping[str, object] = {
+            "its rows interact (coupled)": self.coupled,
+            "edits the weights once": self.edits,
+            "starts from a fresh model": self.from_scratch,
+            "a control, never ranked": self.is_control,
+            "takes no LoRA": self.per_weight,
+            "forgets whole classes only": self.whole_classes,
+            "reads validation rows": self.needs_validation,
+            f"on {', '.join(self.families or ())} only": self.families,
+        }
+        return [remark for remark, holds in remarks.items() if holds]
 
 
-def summary(trainer: type[UnlearningTrainer]) -> str:
-    """Return a method in a line: the first of its docstring."""
-    return (trainer.__doc__ or "").partition("\n")[0].replace("`", "")
+def _default(value: Any) -> Any:
+    return value.default if isinstance(value, Field) else value
 
 
-def options(trainer: type[UnlearningTrainer]) -> dict[str, Any]:
-    """Return the arguments that are a method's own, with their defaults."""
-    own = [name for name in recorded_names(trainer) if name not in RECORDED]
-    fields = {field.name: field for field in dataclasses.fields(trainer.arguments)}
-    return {name: fields[name].default for name in own}
+def _read_method(key: str) -> Method:
+    trainer: StaticClass = read_module(f"{METHODS.package}.{key}")[METHODS.names[key]]
+    fields = trainer.attribute("arguments").fields(below="UnlearningArguments")
+    return Method(
+        summary=trainer.doc.partition("\n")[0].replace("`", ""),
+        edits=trainer.defines("edit", below="UnlearningTrainer"),
+        options={name: _default(value) for name, value in fields.items() if _default(value) is not MISSING},
+        **{name: trainer.attribute(name) for name in DECLARED},
+    )
 
 
-def remarks(trainer: type[UnlearningTrainer]) -> list[str]:
-    """Return what else is to be known before a method is chosen."""
-    said: Mapping[str, object] = {
-        "its rows interact (coupled)": trainer.coupled,
-        "edits the weights once": trainer.edits(),
-        "starts from a fresh model": trainer.from_scratch,
-        "a control, never ranked": trainer.is_control,
-        "takes no LoRA": trainer.per_weight,
-        "forgets whole classes only": trainer.whole_classes,
-        "reads validation rows": trainer.needs_validation,
-        f"on {', '.join(trainer.families or ())} only": trainer.families,
-    }
-    return [words for words, holds in said.items() if holds]
+@cache
+def method_table() -> Mapping[str, Method]:
+    """Return what every method declares, in the order of ``METHODS``."""
+    return {key: _read_method(key) for key in METHODS}
 
 
-def table(methods: Mapping[str, type[UnlearningTrainer]] = METHODS) -> list[str]:
+@cache
+def addon_table() -> Mapping[str, Addon]:
+    """Return what every addon declares, in the order of ``ADDONS``; whether one is on is for `enabled_addons`."""
+    return {key: read_module(f"{ADDONS.package}.{key}")[name] for key, name in ADDONS.names.items()}
+
+
+def table() -> list[str]:
     """Return the lines of a table: a method each, its kinds of task, the rows it trains on, whether it is coupled."""
     lines = [("method", *SHORT.values(), "rows", "coupled")]
-    for key, trainer in methods.items():
-        kinds = [applies(trainer, kind) for kind in (*CLASSIFICATION, *WRITING, *DRAWING)]
-        lines.append((key, *kinds, " ".join(trainer.splits), "yes" if trainer.coupled else ""))
+    for key, method in method_table().items():
+        kinds = [method.applies(kind) for kind in SHORT]
+        lines.append((key, *kinds, " ".join(method.splits), "yes" if method.coupled else ""))
     return [*align_columns(lines, left=(0, len(SHORT) + 1, len(SHORT) + 2)), LEGEND]
 
 
-def descriptions(methods: Mapping[str, type[UnlearningTrainer]] = METHODS) -> list[str]:
+def descriptions() -> list[str]:
     """Return a few lines for every method: what it does, its options with their defaults, and remarks."""
     lines = []
-    for key, trainer in methods.items():
-        lines.append(f"{key:<16}{summary(trainer)}")
-        given = [
+    for key, method in method_table().items():
+        lines.append(f"{key:<16}{method.summary}")
+        options = [
             f"--{name} {name.upper() if value is None else shlex.quote(str(value))}"
-            for name, value in options(trainer).items()
+            for name, value in method.options.items()
         ]
-        lines += [f"{'':<16}{words}" for words in (" ".join(given), "; ".join(remarks(trainer))) if words]
+        lines += [f"{'':<16}{line}" for line in (" ".join(options), "; ".join(method.remarks)) if line]
     return lines

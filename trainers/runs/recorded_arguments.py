@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mubench.trainers.addons import ADDON_ARGUMENTS, ADDONS, AddonArguments
+from mubench.trainers.addons import ADDONS
+from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArguments
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments

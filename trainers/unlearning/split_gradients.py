@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mubench.trainers.addons import enabled_addons
+from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.dual_optim import ForgetOptimizer
 from mubench.trainers.addons.munba import Gradient, bargain
 from mubench.trainers.addons.sam import uphill

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from transformers.training_args import OptimizerNames
 
-from mubench.trainers.addons import AddonArguments, sophia
+from mubench.trainers.addons import sophia
+from mubench.trainers.addons.addon_arguments import AddonArguments
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 

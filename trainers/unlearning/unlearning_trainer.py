@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Subset
 from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
-from mubench.trainers.addons import enabled_addons, sophia
+from mubench.trainers.addons import sophia
+from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.superloss import SuperLoss
 from mubench.trainers.engine.checkpointing import Checkpointed
 from mubench.trainers.engine.distributed import all_gather

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss, shift_labels
-from mubench.trainers.engine.noise import DRAWS, KEY, add_grid_noise, add_training_noise, row_key
+from mubench.trainers.engine.noise import KEY, add_grid_noise, add_training_noise, row_key
+from mubench.trainers.engine.noise_grid import DRAWS
 
 SHAPE = (3, 2, 2)
 STEPS = 100

@@ -12,7 +12,7 @@ from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
-from mubench.trainers.addons import ADDON_ARGUMENTS
+from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments

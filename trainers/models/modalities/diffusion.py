@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-import importlib.util
 import json
 import math
 from dataclasses import dataclass
@@ -18,19 +17,10 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
+from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.inference.image_classifier import ImageClassifier
 
 INDEX = "model_index.json"
-
-
-def require_diffusers() -> None:
-    """Check that the extra is there.
-
-    Raises:
-        FileNotFoundError: If it is not; the message says how to get it.
-    """
-    if importlib.util.find_spec("diffusers") is None:
-        raise FileNotFoundError("expected the package diffusers, got none: pip install 'mubench[text-to-image]'")
 
 
 @dataclass
@@ -155,7 +145,7 @@ class DiffusionModel(torch.nn.Module):
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:
         """Load a model from a folder or the Hub."""
-        require_diffusers()
+        check_package("diffusers")
         from diffusers import (  # noqa: PLC0415  an extra
             AutoencoderKL,
             DDIMScheduler,

@@ -10,7 +10,6 @@ import datasets
 import torch
 from transformers import (
     AutoModelForSeq2SeqLM,
-    AutoTokenizer,
     BartConfig,
     DataCollatorForSeq2Seq,
     PreTrainedConfig,
@@ -22,6 +21,7 @@ from transformers import (
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import EncodedRows
 from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
+from mubench.trainers.models.modalities.weights import load_tokenizer
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "t5": partial(T5Config, d_model=64, d_kv=16, d_ff=256, num_layers=1, num_heads=4, dropout_rate=0.0),
@@ -73,7 +73,7 @@ class Seq2SeqModality(WritingModality):
         Raises:
             ValueError: If its decoder starts with another token than padding.
         """
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        tokenizer = load_tokenizer(**source)
         start = model.config.decoder_start_token_id
         if start != tokenizer.pad_token_id:
             raise ValueError(f"expected a decoder that starts with padding ({tokenizer.pad_token_id}), got {start}")

@@ -31,7 +31,7 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.models.modalities.weights import load_tokenizer, origin, published, whole
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -124,7 +124,7 @@ class TextModality(Modality):
             return model, tokenizer
         set_seed(seed)
         model = published(AutoModelForSequenceClassification, backbone, **class_names(labels))
-        return model, AutoTokenizer.from_pretrained(**origin(backbone))
+        return model, load_tokenizer(**origin(backbone))
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a text classifier and its tokenizer."""

@@ -25,6 +25,7 @@ from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import EncodedRows
 from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
 from mubench.trainers.models.modalities.weight_packages import package_file
+from mubench.trainers.models.modalities.weights import load_tokenizer
 
 
 def _llama() -> PreTrainedConfig:
@@ -89,7 +90,7 @@ class CausalModality(WritingModality):
 
     def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return a model beside its tokenizer; one without padding that the model knows pads with its end token."""
-        tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="right")
+        tokenizer = load_tokenizer(**source, padding_side="right")
         if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.config.vocab_size:
             tokenizer.pad_token = tokenizer.eos_token
         return model, tokenizer

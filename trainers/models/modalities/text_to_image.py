@@ -14,10 +14,11 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, default_data_collator, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.noise import KEY, row_key
 from mubench.trainers.inference.predict_images import predict_pictures
 from mubench.trainers.inference.storage import PictureOutputs
-from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor, require_diffusers
+from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality
 from mubench.trainers.models.modalities.text_output import make_tokenizer, silence
 
@@ -86,7 +87,7 @@ class TextToImageModality(Modality):
         hub_id = BACKBONES[backbone].hub_id
         if hub_id is not None:
             return self.load(hub_id)
-        require_diffusers()
+        check_package("diffusers")
         train = rows["train"]
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["caption"])
         tokenizer.model_max_length = TOKENS

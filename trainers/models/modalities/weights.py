@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.models.modalities.weight_packages import package_file
 
 # Else a repository without safetensors makes transformers send the user's token to a converter, in the background.
@@ -30,6 +31,20 @@ def published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
         **config: Entries of the config in place of the published ones; a head that does not fit them starts anew.
     """
     return auto.from_pretrained(**origin(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config)
+
+
+def load_tokenizer(**source: Any) -> Any:
+    """Load a tokenizer as ``AutoTokenizer.from_pretrained`` does.
+
+    Raises:
+        FileNotFoundError: If it is stored for sentencepiece, which is not installed.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(**source)
+    except (ImportError, ValueError) as error:
+        if "sentencepiece" in str(error).lower():
+            check_package("sentencepiece")
+        raise
 
 
 def origin(backbone: str) -> dict[str, Any]:

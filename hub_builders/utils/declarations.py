@@ -1,0 +1,160 @@
+"""Class attributes and dataclass fields read from source files, so that a list of classes imports none of them."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+OURS = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Import:
+    """A name that a module imports.
+
+    Attributes:
+        module: Where it comes from.
+        name: What it is called there; empty for the module itself.
+    """
+
+    module: str
+    name: str = ""
+
+    @property
+    def is_light(self) -> bool:
+        """Whether importing it loads nothing beyond the standard library."""
+        top = self.module.partition(".")[0]
+        if top != OURS:
+            return top in sys.stdlib_module_names
+        return all(one.is_light for one in read_module(self.module).names.values() if isinstance(one, Import))
+
+
+class Module:
+    """The top-level definitions of a module, evaluated one by one when they are read.
+
+    Args:
+        name: Full name of the module.
+    """
+
+    def __init__(self, name: str) -> None:
+        spec = find_spec(name)
+        loader: Any = spec.loader if spec else None
+        if loader is None:
+            raise ModuleNotFoundError(f"expected a module called {name}, got none")
+        self.name = name
+        self.names: dict[str, Import | ast.expr | ast.ClassDef] = {}
+        for node in ast.parse(loader.get_source(name)).body:
+            self._add(node)
+
+    def _add(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            for alias in node.names:
+                self.names[alias.asname or alias.name] = Import(str(node.module), alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                self.names[alias.asname or alias.name] = Import(alias.name)
+        elif isinstance(node, ast.ClassDef):
+            self.names[node.name] = node
+        elif (assigned := _assigned(node)) is not None:
+            self.names[assigned[0]] = assigned[1]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a top-level name; a class that cannot be imported cheaply is a `StaticClass`."""
+        node = self.names[name]
+        if isinstance(node, ast.ClassDef):
+            return StaticClass(self, node)
+        if not isinstance(node, Import):
+            return self.evaluate(node)
+        if node.module.partition(".")[0] == OURS and not node.is_light:
+            return read_module(node.module)[node.name]
+        return getattr(import_module(node.module), node.name) if node.name else import_module(node.module)
+
+    def evaluate(self, node: ast.expr) -> Any:
+        """Return the value of an expression in which names are those of this module."""
+        return eval(compile(ast.Expression(node), self.name, "eval"), {}, self)  # type: ignore[arg-type]
+
+
+class StaticClass:
+    """A class as its source declares it.
+
+    Args:
+        module: The module that defines it.
+        node: Its definition.
+    """
+
+    def __init__(self, module: Module, node: ast.ClassDef) -> None:
+        self.module, self.node = module, node
+
+    @property
+    def doc(self) -> str:
+        """Its docstring, or an empty text."""
+        return ast.get_docstring(self.node) or ""
+
+    def parents(self) -> Iterator[StaticClass]:
+        """Yield the class itself and those of ours that it inherits from, depth first."""
+        yield self
+        for base in self.node.bases:
+            if not isinstance(base, ast.Name):
+                continue
+            found = self.module.names.get(base.id)
+            if isinstance(found, Import) and found.module.partition(".")[0] != OURS:
+                continue
+            if isinstance(parent := self.module[base.id], StaticClass):
+                yield from parent.parents()
+
+    @property
+    def __dataclass_fields__(self) -> dict[str, None]:
+        """Names of the fields of a dataclass, without those of its parents."""
+        nodes = [node for node in self.node.body if isinstance(node, ast.AnnAssign)]
+        return {node.target.id: None for node in nodes if isinstance(node.target, ast.Name)}
+
+    def attribute(self, name: str) -> Any:
+        """Return a class attribute, inherited ones included.
+
+        Raises:
+            AttributeError: If no class of ours assigns it.
+        """
+        for one in self.parents():
+            for node in one.node.body:
+                if (assigned := _assigned(node)) is not None and assigned[0] == name:
+                    return one.module.evaluate(assigned[1])
+        raise AttributeError(f"expected {self.node.name} to declare {name}, got no value")
+
+    def defines(self, method: str, *, below: str) -> bool:
+        """Whether the class or a parent that comes before the class called ``below`` defines a method."""
+        for one in self.parents():
+            if one.node.name == below:
+                return False
+            if any(isinstance(node, ast.FunctionDef) and node.name == method for node in one.node.body):
+                return True
+        return False
+
+    def fields(self, *, below: str) -> dict[str, Any]:
+        """Return the fields of a dataclass and of its parents before the one called ``below``, parents' first."""
+        found: list[dict[str, Any]] = []
+        for one in self.parents():
+            if one.node.name == below:
+                break
+            nodes = [node for node in one.node.body if isinstance(node, ast.AnnAssign)]
+            assigned = [pair for node in nodes if (pair := _assigned(node)) is not None]
+            found.insert(0, {name: one.module.evaluate(value) for name, value in assigned})
+        return {name: value for own in found for name, value in own.items()}
+
+
+def _assigned(node: ast.stmt) -> tuple[str, ast.expr] | None:
+    """Return name and value of ``name = value`` or ``name: type = value``."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    return (target.id, value) if isinstance(target, ast.Name) and value is not None else None
+
+
+@cache
+def read_module(name: str) -> Module:
+    """Return a module's definitions without importing it."""
+    return Module(name)
