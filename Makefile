@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Without a TASK given, every task is built.
 ONE_TASK := $(if $(filter undefined,$(origin TASK)),,$(TASK))
 
-# What the walk is about; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
+# Arguments of the walk; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
 TASK ?= cifar10
 TIER ?= mini
 RAW ?=
@@ -22,15 +22,15 @@ SEEDS ?= 0 1 2
 BASE_SEEDS ?= 0 1
 RETRAIN_SEEDS ?= 0 1 2
 METHODS ?=
-# What a demo has time for on a laptop.
+# Few enough for a laptop.
 DEMO_METHODS := finetune neg_grad random_label salun bad_teaching scrub
 
-# What is pushed and where to; by default ./mu-bench, to a repository of yours that is named after it and its tier.
+# Folder and repository of a push; by default ./mu-bench, to a repository of yours named after it and its tier.
 FOLDER =
 REPO =
 PRIVATE =
 
-# Where it all lies, if not in ./mu-bench, ./models and ./results, as in `make demo DATA=elsewhere/mu-bench`. Not taken
+# Folders in place of ./mu-bench, ./models and ./results, as in `make demo DATA=elsewhere/mu-bench`. They are not read
 # from the environment, where such names mean other things.
 DATA =
 FAMILY =
@@ -45,7 +45,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_DATASETS_CACHE ?= $(CURDIR)/.cache/datasets
 demo test test-slow test-all nightly: export HF_HUB_OFFLINE := 1
 
-# A flag that is given brings its space, so that commands are echoed as people write them.
+# Every flag starts with its space, so that echoed commands have no double spaces.
 TASK_FLAG = $(if $(ONE_TASK), --task $(ONE_TASK))
 BACKBONE_FLAG = $(if $(BACKBONE), --backbone $(BACKBONE))
 BACKBONES_FLAG = $(if $(BACKBONE), --backbones $(BACKBONE))
@@ -66,16 +66,16 @@ SEEDS_FLAGS = --base_seeds $(BASE_SEEDS) --retrain_seeds $(RETRAIN_SEEDS) --seed
 DEMO_FLAGS = --backbones resnet vit --base_seeds 0 1 --retrain_seeds 0 1 2 --seeds 0 1 2 --methods $(DEMO_METHODS)$(WORKERS_FLAG)
 ON_TASK = --task $(TASK) --ratio $(RATIO)
 GIVEN = $(if $(DATA), DATA=$(DATA))$(if $(MODELS), MODELS=$(MODELS))$(if $(RESULTS), RESULTS=$(RESULTS))
-# A build names its folder itself, and is told where it lies.
+# A build names its folder itself; --out is where that folder lies.
 OUT_FLAG = $(if $(DATA),$(if $(filter mu-bench,$(notdir $(DATA))), --out "$(dir $(DATA))",\
 	$(error expected DATA to be a folder called mu-bench, got $(DATA))))
-# The Space takes what lies where it is started.
+# The Space reads the folders below its working directory.
 HERE_ONLY = $(if $(GIVEN),$(error expected no DATA, MODELS or RESULTS, as the Space is made of what lies here, got$(GIVEN)))
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install weights format lint types typecheck test test-slow test-all nightly methods data bases references \
+.PHONY: help install weights format lint types lists typecheck test test-slow test-all nightly methods data bases references \
 	unlearn results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
@@ -84,6 +84,10 @@ help: ## print this list
 
 install: $(STAMP) ## create .venv with the pinned environment (again only after a change of it)
 	@echo "ready: $(VENV)"
+
+# A folder that shows the package map as symlinks, for type checkers and editors.
+LINK_ROOMS = mkdir -p build/types/mubench && \
+	for room in hub_builders trainers cards; do ln -sfn ../../../$$room build/types/mubench/$$room; done
 
 # Without uv, pip. torch comes first, with whatever it needs on this machine; the rest as pinned, nothing resolved anew.
 # uv takes the CUDA build of torch on Linux; UV_TORCH_BACKEND=cpu in the environment makes it take the CPU build.
@@ -103,6 +107,9 @@ $(STAMP): requirements.lock pyproject.toml
 	$$install --constraint requirements.lock "$$(grep '^torch==' requirements.lock)"; \
 	$$install --no-deps --requirement requirements.lock; \
 	$$install --no-deps --no-build-isolation --editable .; \
+	$(LINK_ROOMS); \
+	$(PY) -c 'import sys, sysconfig; open(sysconfig.get_paths()["purelib"] + "/mubench_types.pth", "w").write(sys.argv[1])' \
+		"$(CURDIR)/build/types"; \
 	touch $@
 
 # Packages that ship the weights of pretrained models; what else they ask for is not needed here.
@@ -119,9 +126,11 @@ lint: $(STAMP) ## check style and formatting
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-types: ## symlinks that show mypy and editors the package map (point an editor at build/types)
-	@mkdir -p build/types/mubench
-	@for room in hub_builders trainers cards; do ln -sfn ../../../$$room build/types/mubench/$$room; done
+types: ## symlinks that show mypy and editors the package map (make install names the folder in .venv)
+	@$(LINK_ROOMS)
+
+lists: $(STAMP) ## write what follows from the tables: README's lists of tasks and methods, names of mubench.trainers
+	$(PY) -m mubench.cards.lists
 
 typecheck: $(STAMP) types ## mypy --strict over all four rooms (a minute the first time)
 	$(PY) -m mypy
@@ -129,20 +138,20 @@ typecheck: $(STAMP) types ## mypy --strict over all four rooms (a minute the fir
 test: $(STAMP) ## the fast tests
 	$(PYTEST)
 
-test-slow: $(STAMP) ## the slow tests (MUBENCH_DEMO: a folder where a demo has run, to look at it instead of another)
+test-slow: $(STAMP) ## the slow tests (MUBENCH_DEMO: a folder where a demo has run, to use in place of a new one)
 	$(if $(MUBENCH_DEMO),MUBENCH_DEMO=$(MUBENCH_DEMO)) $(PYTEST) -m "slow and not nightly and not network"
 
 test-all: $(STAMP) ## fast and slow tests
 	$(PYTEST) -m "not nightly and not network"
 
-# Seconds come first, on an idle machine; then the models that other tests look at.
+# Timings come first, on an idle machine; then the models that other tests read.
 NIGHT = $(CURDIR)/build/nightly
 nightly: weights ## tests too long for continuous integration, some on the models of `make data bases`
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
 
-methods: $(STAMP) ## list the methods: for which kinds of task, on which rows, with which options
+methods: $(STAMP) ## list the methods: for which kinds of task, on which splits, with which options
 	$(PY) -m mubench.trainers methods
 
 BUILD = $(PY) -m mubench.hub_builders build$(if $(ONE_TASK), $(ONE_TASK)) --tier $(TIER)$(RAW_FLAG)$(LISTS_FLAG)$(OUT_FLAG)

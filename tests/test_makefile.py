@@ -1,4 +1,4 @@
-"""The targets of the Makefile: what they are given reaches the front doors. Commands are printed, none is run."""
+"""The targets of the Makefile: their variables reach the front doors. Commands are printed, none is run."""
 
 import shlex
 import shutil
@@ -28,7 +28,7 @@ def dry(line: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(line: str) -> list[list[str]]:
-    """Return the words of every command of ours that `make` would run."""
+    """Return the arguments of every command of ours that `make` would run."""
     done = dry(line)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.replace("\\\n", " ").replace("; done", "").splitlines()
@@ -37,7 +37,7 @@ def commands(line: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_target_reads_and_writes_where_it_is_told_to(name):
+def test_a_target_reads_and_writes_in_the_folders_given(name):
     (words,) = commands(target(name, task="imdb", **PLACE))
     for option in READS[name]:
         assert words[words.index(f"--{option}") + 1] == PLACE[option]
@@ -46,7 +46,7 @@ def test_a_target_reads_and_writes_where_it_is_told_to(name):
 
 
 @pytest.mark.parametrize("name", ["data", "demo"])
-def test_a_build_is_told_where_its_folder_lies(name):
+def test_a_build_gets_the_folder_to_write_into(name):
     build = commands(target(name, data="elsewhere/mu-bench"))[0]
     assert build[:2] == ["hub_builders", "build"]
     assert build[build.index("--out") + 1] == "elsewhere/"
@@ -76,7 +76,7 @@ def test_every_task_is_built_unless_one_is_named():
 @pytest.mark.parametrize(("family", "name", "flag"), [
     ("paper", "paper_splits", "--paper_splits"), ("custom", "forget_ids", "--forget_ids"),
 ])  # fmt: skip
-def test_a_build_is_told_its_family_and_its_lists(family, name, flag):
+def test_a_build_gets_its_family_and_its_lists(family, name, flag):
     (words,) = commands(target("data", family=family, **{name: "some where"}))
     assert words[words.index("--family") + 1] == family and words[words.index(flag) + 1] == "some where"
     assert not {"--family", "--paper_splits", "--forget_ids"} & set(commands("make data")[0])
@@ -91,7 +91,7 @@ def test_a_folder_that_a_build_cannot_write_is_refused_in_one_line(name):
 
 
 @pytest.mark.parametrize("name", ["space", "pack"])
-def test_a_space_is_made_of_what_lies_here(name):
+def test_a_space_is_made_of_the_folders_here(name):
     last = [line for line in dry(f"make {name}").stdout.splitlines() if not line.startswith("make[")][-1]
     assert last.endswith(f"python space/{'app' if name == 'space' else 'pack'}.py") and "||" not in last
     for given in ("DATA=a/mu-bench", "MODELS=m", "RESULTS=r"):
@@ -108,14 +108,14 @@ def test_the_demo_replaces_no_other_tier():
     assert "--keep_tier" not in commands("make data")[0]
 
 
-def test_the_demo_walks_in_the_folders_it_is_told():
+def test_the_demo_walks_in_the_folders_given():
     _, sweep, cards, leaderboard = commands(target("demo", data="a/mu-bench", models="m", results="r"))
     for words in (sweep, cards):
         assert {"--data a/mu-bench", "--models m", "--results r"} <= set(map(" ".join, pairwise(words)))
     assert leaderboard[-2:] == ["--results", "r"]
 
 
-def test_a_push_is_told_what_goes_where():
+def test_a_push_gets_its_folder_and_repository():
     assert commands("make push") == [["cards"], ["hub_builders", "push", "mu-bench"]]
     _, words = commands(target("push", folder="my models/x", repo="me/x", private=1))
     assert words == ["hub_builders", "push", "my models/x", "--repo", "me/x", "--private"]
@@ -123,13 +123,13 @@ def test_a_push_is_told_what_goes_where():
 
 @pytest.fixture
 def tree(tmp_path):
-    """Return a clean git tree with our Makefile and a Python that says what it was told."""
+    """Return a clean git tree with our Makefile and a Python that prints its arguments."""
     root = tmp_path / "tree"
     (root / "venv" / "bin").mkdir(parents=True)
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     python = root / "venv" / "bin" / "python"
-    python.write_text('#!/bin/sh\necho "told: $@"\n')
+    python.write_text('#!/bin/sh\necho "given: $@"\n')
     python.chmod(0o755)
     (root / "venv" / ".installed").touch()
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
@@ -150,7 +150,16 @@ def test_a_push_needs_a_tree_without_changes(tree, change):
     (tree / "venv" / ".installed").touch()  # newer than what it was installed from
     done = subprocess.run(["make", "push", "VENV=venv"], cwd=tree, capture_output=True, text=True, check=False)
     if change in ("none", "ignored"):
-        assert done.returncode == 0 and "told: -m mubench.hub_builders push mu-bench" in done.stdout
+        assert done.returncode == 0 and "given: -m mubench.hub_builders push mu-bench" in done.stdout
     else:
-        assert done.returncode == 2 and "told" not in done.stdout
+        assert done.returncode == 2 and "given" not in done.stdout
         assert done.stderr.startswith("expected a tree without changes")
+
+
+def test_an_installation_shows_editors_the_package_map(tmp_path):
+    lines = subprocess.run(
+        ["make", "--dry-run", "install", f"VENV={tmp_path}/venv"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "mubench_types.pth" in lines and f'"{ROOT}/build/types"' in lines
+    assert lines.index("--editable .") < lines.index("mkdir -p build/types/mubench") < lines.index("mubench_types.pth")
+    assert not (tmp_path / "venv").exists()

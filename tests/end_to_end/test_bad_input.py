@@ -141,7 +141,7 @@ def test_a_setting_that_would_mean_something_else_is_refused(complains):
 
 def test_a_missing_base_model_names_the_command_that_makes_it(complains, own_walk):
     said = complains("trainers", "scrub", "--task=cifar10", "--base_seed=6")
-    command = "python -m mubench.hub_builders base --task cifar10 --backbone resnet --base_seed 6"
+    command = "python -m mubench.trainers base --task cifar10 --backbone resnet --base_seed 6"
     assert said.endswith(f"make it with: {command}\n")
 
 

@@ -77,7 +77,7 @@ class Request:
     def base_command(self) -> str:
         """Command that makes the setting's own base model."""
         return command(
-            "hub_builders",
+            "trainers",
             "base",
             task=self.setting.task.key,
             backbone=self.setting.backbone,

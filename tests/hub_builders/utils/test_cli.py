@@ -1,4 +1,4 @@
-"""Front doors: words in, exit codes and single lines out."""
+"""Front doors: exit codes, one-line errors, suggestions and config files."""
 
 import os
 import subprocess
@@ -7,11 +7,7 @@ import sys
 import pytest
 
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.hub.model_folder import read_run
-from mubench.hub_builders.utils.cli import Parser, guarded, underscored
-from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.runs.argument_parser import FlagParser, training_flags
-from tests.fixtures.walk import files
+from mubench.hub_builders.utils.cli import CommandParser, Parser, did_you_mean, replace_dashes, run_command
 
 
 @pytest.mark.parametrize(
@@ -24,7 +20,7 @@ from tests.fixtures.walk import files
     ],
 )
 def test_dashes_in_option_names_are_underscores_and_values_stay(words, expected):
-    assert underscored(words) == expected
+    assert replace_dashes(words) == expected
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])
@@ -32,7 +28,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(error, capsys):
     def command():
         raise error("expected this,\n  got that")
 
-    assert guarded(command) == 2
+    assert run_command(command) == 2
     assert capsys.readouterr().err == "mubench: expected this, got that\n"
 
 
@@ -51,11 +47,11 @@ def test_a_task_named_twice_is_built_once(small, tmp_path, capsys):
 
 def test_our_own_mistakes_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
-        guarded(lambda: 1 / 0)
+        run_command(lambda: 1 / 0)
 
 
 def test_a_command_that_works_is_exit_code_0(capsys):
-    assert guarded(lambda: None) == 0
+    assert run_command(lambda: None) == 0
     assert capsys.readouterr() == ("", "")
 
 
@@ -66,52 +62,17 @@ def test_a_parser_complains_in_one_line(capsys):
     assert capsys.readouterr().err == "mubench: unrecognized arguments: --nope\n"
 
 
-def test_only_typed_flags_are_given_even_where_they_repeat_a_default():
-    parser = FlagParser(TaskArguments)
-    assert parser.given([]) == {}
-    assert parser.given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
-    assert parser.given(["--save-strategy=no"]) == {"save_strategy": "no"}
-
-
-def test_checkpoints_come_every_epoch_unless_said_otherwise():
-    assert training_flags({}) == {"save_strategy": "epoch"}
-    assert training_flags({"save_steps": 5}) == {"save_strategy": "steps", "save_steps": 5}
-    assert training_flags({"save_strategy": "no"}) == {"save_strategy": "no"}
-    with pytest.raises(ValueError, match="expected no output_dir"):
-        training_flags({"output_dir": "x"})
-
-
-def test_base_trains_prints_its_folder_and_keeps_what_is_there(own_walk, capsys):
-    words = ["base", "--task", "cifar10", *own_walk.flags(), "--disable-tqdm", "true"]
-    assert main([*words, "--base-seed", "3", "--save_steps=4"]) == 0
-    folder = own_walk.models / "cifar10-mini-resnet-s3"
-    assert capsys.readouterr().out == f"{folder}\n"
-    assert read_run(folder).base_seed == 3
-    before = files(folder)
-    assert main([*words, "--base_seed=3"]) == 0
-    assert files(folder) == before
-
-
-def test_base_says_that_other_training_arguments_are_welcome(capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["base", "--help"])
-    assert left.value.code == 0
-    assert "transformers.TrainingArguments" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["build", "cifar10", "--save_steps", "3"], "unrecognized arguments: --save_steps 3"),
-        (["base"], "the following arguments are required: --task"),
-        (["base", "--task", "cifar10", "--nope"], "unrecognized arguments: --nope"),
-        (["base", "--task", "cifar10", "--base_seed", "x"], "argument --base_seed/--base-seed: invalid int value"),
-        (["base", "--task", "cifar10", "--save_steps", "x"], "argument --save_steps/--save-steps: invalid"),
+        (["build", "cifar10", "--teir=mini"], "unrecognized arguments: --teir=mini; did you mean '--tier'?"),
+        (["build", "cifar10", "--deletion_seed", "x"], "argument --deletion_seed: invalid int value"),
         ([], "the following arguments are required: command"),
         (["bake"], "argument command: invalid choice: 'bake'"),
     ],
 )
-def test_words_that_make_no_sense_are_one_line(words, line, capsys):
+def test_arguments_that_make_no_sense_are_one_line(words, line, capsys):
     with pytest.raises(SystemExit) as left:
         main(words)
     said = capsys.readouterr().err
@@ -119,21 +80,97 @@ def test_words_that_make_no_sense_are_one_line(words, line, capsys):
     assert said.startswith(f"mubench: {line}") and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("flag", ["--learning_rate=1", "--seed=3", "--num_train_epochs=3", "--output_dir=x"])
-def test_base_refuses_what_the_recipe_decides(own_walk, capsys, flag):
-    before = files(own_walk.models)
-    assert main(["base", "--task", "cifar10", *own_walk.flags(), "--base_seed=9", flag]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and flag[2:].split("=")[0] in said
-    assert files(own_walk.models) == before
-
-
 def test_a_reader_who_leaves_early_is_no_mistake():
     script = (
-        "import sys; from mubench.hub_builders.utils.cli import guarded; sys.exit(guarded(lambda: print('x' * 10**6)))"
+        "import sys; from mubench.hub_builders.utils.cli import run_command\n"
+        "sys.exit(run_command(lambda: print('x' * 10**6)))"
     )
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_base_names_the_command_that_trains_one(capsys):
+    assert main(["base", "--task", "imdb", "--models", "my models"]) == 2
+    message = capsys.readouterr().err
+    assert message.endswith("python -m mubench.trainers base --task imdb --models 'my models'\n")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("scrup", ["scrub", "salun"], "; did you mean 'scrub'?"),
+        ("swep", ["sweep", "scrub"], "; did you mean 'sweep'?"),
+        ("xyz", ["sweep", "scrub"], ""),
+        ("cifar11", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
+    ],
+)
+def test_a_mistyped_name_gets_the_closest_known_one(name, known, expected):
+    assert did_you_mean(name, known) == expected
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Return a function that parses arguments after it has written a config file."""
+    parser = Parser(prog="p", allow_abbrev=False)
+    parser.add_config()
+    parser.add_argument("--rate", type=float, default=1.0)
+    parser.add_argument("--seeds", nargs="+", default=[])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--max_rows", type=int)
+
+    def parse(config: str, *arguments: str):
+        (tmp_path / "file.yaml").write_text(config)
+        return vars(parser.parse_args([*arguments, "--config", str(tmp_path / "file.yaml")]))
+
+    return parse
+
+
+def test_a_config_file_gives_options_and_the_command_line_wins(options):
+    given = options("rate: 1e-3\nseeds: [0, 1]\nquick: true\nmax-rows: 5\n", "--rate=0.5")
+    assert given == {"rate": 0.5, "seeds": ["0", "1"], "quick": True, "max_rows": 5}
+    assert options("quick: false\nmax_rows: null\n") == {"rate": 1.0, "seeds": [], "quick": False, "max_rows": None}
+    assert options("")["rate"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("rat: 1", "expected options of p in the config file, got rat; did you mean 'rate'?"),
+        ("config: other.yaml", "expected options of p in the config file, got config"),
+        ("- rate", "expected option names and values in "),
+        ("rate: [", "expected YAML in "),
+        ("rate: fast", "argument --rate: invalid float value: 'fast'"),
+        ("quick: perhaps", "argument --quick: ignored explicit argument 'perhaps'"),
+    ],
+)
+def test_a_config_file_that_makes_no_sense_is_one_line(options, config, message, capsys):
+    with pytest.raises(SystemExit) as left:
+        options(config)
+    printed = capsys.readouterr().err
+    assert left.value.code == 2
+    assert printed.startswith(f"mubench: {message}") and printed.count("\n") == 1
+
+
+def test_a_config_file_must_be_there(capsys):
+    for arguments, message in ((["--config=no.yaml"], "expected a config file no.yaml, got: "), (["--config"], "")):
+        with pytest.raises(SystemExit) as left:
+            main(["build", "imdb", *arguments])
+        printed = capsys.readouterr().err
+        assert left.value.code == 2 and printed.startswith(f"mubench: {message}") and printed.count("\n") == 1
+
+
+def test_a_build_reads_its_config(tmp_path, capsys):
+    (tmp_path / "build.yaml").write_text(f"tier: tiny\nout: {tmp_path}\n")
+    assert main(["build", "imdb", "--config", str(tmp_path / "build.yaml")]) == 2
+    assert "tier must be one of" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["build.yaml"]
+
+
+def test_a_subcommand_reports_unknown_options_itself(capsys):
+    with pytest.raises(SystemExit):
+        CommandParser(prog="p").parse_known_args(["--nope"])
+    assert capsys.readouterr().err == "mubench: unrecognized arguments: --nope\n"

@@ -7,9 +7,8 @@ import pytest
 from mubench.cards.__main__ import parser as cards_parser
 from mubench.hub_builders.__main__ import parser
 from mubench.hub_builders.utils.hints import USUAL, command, extended, target
-from mubench.trainers.__main__ import _grid_parser
-from mubench.trainers.runs.base_command import BaseArguments
-from mubench.trainers.runs.commands import RunArguments
+from mubench.trainers.runs.argument_parser import BaseArguments, RunArguments
+from mubench.trainers.runs.grid_parsers import grid_parser
 
 
 def test_what_is_usual_or_not_given_is_left_out():
@@ -20,8 +19,8 @@ def test_what_is_usual_or_not_given_is_left_out():
 
 
 def test_everything_else_is_said():
-    line = command("hub_builders", "base", task="imdb", base_seed=0, data="x/mu-bench", allow_partial=True)
-    assert line == "python -m mubench.hub_builders base --task imdb --base_seed 0 --data x/mu-bench --allow_partial"
+    line = command("trainers", "base", task="imdb", base_seed=0, data="x/mu-bench", allow_partial=True)
+    assert line == "python -m mubench.trainers base --task imdb --base_seed 0 --data x/mu-bench --allow_partial"
     assert extended(line, models="m") == f"{line} --models m"
     assert target("references", ratio=5, seeds="0 1", models="m") == 'make references RATIO=5 SEEDS="0 1" MODELS=m'
 
@@ -37,7 +36,7 @@ def test_what_is_usual_is_what_the_front_doors_take_by_default():
         vars(parser().parse_args(["build", "imdb"])),
         vars(BaseArguments(task="imdb")),
         vars(cards_parser().parse_args([])),
-        vars(_grid_parser("sweep").parse_args(["--task=imdb"])),
+        vars(grid_parser("sweep").parse_args(["--task=imdb"])),
         vars(RunArguments(task="imdb")),
     ]
     assert {name for options in found for name in options} >= USUAL.keys()

@@ -11,11 +11,13 @@ import pytest
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
+from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import commands
-from mubench.trainers.runs.commands import RunArguments, method_parser, request_of, run_method
+from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
+from mubench.trainers.runs.commands import request_of, run_method
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from mubench.trainers.runs.run import plan_run
@@ -224,3 +226,80 @@ def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, m
     monkeypatch.setattr(commands, "fetch_model", lambda repository: Path("fetched", repository))
     assert commands.start_from(name) == (Path("fetched", name) if asked else Path(name))
     assert commands.start_from("models/m") == Path("models/m") and commands.start_from(None) is None
+
+
+def test_only_typed_flags_are_given_even_where_they_repeat_a_default():
+    parser = FlagParser(TaskArguments)
+    assert parser.given([]) == {}
+    assert parser.given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
+    assert parser.given(["--save-strategy=no"]) == {"save_strategy": "no"}
+
+
+def test_checkpoints_come_every_epoch_unless_said_otherwise():
+    assert training_flags({}) == {"save_strategy": "epoch"}
+    assert training_flags({"save_steps": 5}) == {"save_strategy": "steps", "save_steps": 5}
+    assert training_flags({"save_strategy": "no"}) == {"save_strategy": "no"}
+    with pytest.raises(ValueError, match="expected no output_dir"):
+        training_flags({"output_dir": "x"})
+
+
+def test_base_trains_prints_its_folder_and_keeps_what_is_there(own_walk, capsys):
+    words = ["base", "--task", "cifar10", *own_walk.flags(), "--disable-tqdm", "true"]
+    assert main([*words, "--base-seed", "3", "--save_steps=4"]) == 0
+    folder = own_walk.models / "cifar10-mini-resnet-s3"
+    assert capsys.readouterr().out == f"{folder}\n"
+    assert read_run(folder).base_seed == 3
+    before = files(folder)
+    assert main([*words, "--base_seed=3"]) == 0
+    assert files(folder) == before
+
+
+def test_base_says_that_other_training_arguments_are_welcome(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["base", "--help"])
+    assert left.value.code == 0
+    assert "transformers.TrainingArguments" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["base"], "the following arguments are required: --task"),
+        (["base", "--task", "cifar10", "--nope"], "unrecognized arguments: --nope"),
+        (["base", "--task", "cifar10", "--base_seed", "x"], "argument --base_seed/--base-seed: invalid int value"),
+        (["base", "--task", "cifar10", "--save_steps", "x"], "argument --save_steps/--save-steps: invalid"),
+        (["scrub", "--tsak=cifar10"], "unrecognized arguments: --tsak=cifar10; did you mean '--task'?"),
+        (["scrub", "--task=cifar10", "--gama=1"], "unrecognized arguments: --gama=1; did you mean '--gamma'?"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_line(words, line, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said.startswith(f"mubench: {line}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--learning_rate=1", "--seed=3", "--num_train_epochs=3", "--output_dir=x"])
+def test_base_refuses_what_the_recipe_decides(own_walk, capsys, flag):
+    before = files(own_walk.models)
+    assert main(["base", "--task", "cifar10", *own_walk.flags(), "--base_seed=9", flag]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and flag[2:].split("=")[0] in said
+    assert files(own_walk.models) == before
+
+
+def test_a_config_file_gives_arguments_of_a_method_and_the_command_line_wins(walked, tmp_path, capsys):
+    file = tmp_path / "scrub.yaml"
+    file.write_text("task: cifar10\nratio: 7\ngamma: 0.25\nlearning-rate: 1e-4\nbackbone: vit\njudge: false\n")
+    request, where = request_of("scrub", ["--config", str(file), "--gamma=0.5", *walked.flags()])
+    assert (request.ratio, request.setting.backbone, where.judge) == (7, "vit", False)
+    assert request.arguments == {"save_strategy": "epoch", "gamma": 0.5, "learning_rate": 1e-4}
+    with pytest.raises(SystemExit):
+        main(["scrub", f"--config={file}", "--help"])
+    assert "Defaults are those on cifar10 with vit." in " ".join(capsys.readouterr().out.split())
+    file.write_text("gama: 1\n")
+    with pytest.raises(SystemExit) as left:
+        main(["scrub", f"--config={file}"])
+    message = capsys.readouterr().err
+    assert left.value.code == 2 and message.endswith("got gama; did you mean 'gamma'?\n") and message.count("\n") == 1

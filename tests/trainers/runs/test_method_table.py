@@ -1,13 +1,25 @@
-"""The table of methods that `make methods` prints is the one that the code holds to."""
+"""The method table, which is read from source files, is what the imported classes declare."""
 
 import dataclasses
 
 import pytest
 
 from mubench.trainers.__main__ import main
+from mubench.trainers.addons import ADDONS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import check_method
-from mubench.trainers.runs.method_table import ADAPTED, NATIVE, SHORT, UNDEFINED, descriptions, options, remarks, table
+from mubench.trainers.runs.method_table import (
+    ADAPTED,
+    DECLARED,
+    NATIVE,
+    SHORT,
+    UNDEFINED,
+    addon_table,
+    descriptions,
+    method_table,
+    table,
+)
+from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, DRAWING, WRITING, UnlearningTrainer
 
 ORDER = (*CLASSIFICATION, *WRITING, *DRAWING)
@@ -55,18 +67,41 @@ def test_what_is_carried_over_is_what_the_papers_are_not_about():
         assert set(trainer.adapted_kinds) < set(trainer.kinds)
 
 
+def test_the_table_is_what_the_classes_declare():
+    assert list(method_table()) == list(METHODS)
+    for key, method in method_table().items():
+        trainer = METHODS[key]
+        assert {name: getattr(method, name) for name in DECLARED} == {
+            name: getattr(trainer, name) for name in DECLARED
+        }
+        assert method.edits == trainer.edits()
+        assert method.summary == (trainer.__doc__ or "").partition("\n")[0].replace("`", "")
+        fields = {field.name: field for field in dataclasses.fields(trainer.arguments)}
+        own = [name for name in recorded_names(trainer) if name not in RECORDED]
+        assert list(method.options.items()) == [(name, fields[name].default) for name in own]
+
+
+def test_the_addon_table_is_what_the_addons_declare():
+    assert list(addon_table()) == list(ADDONS)
+    for key, declared in addon_table().items():
+        for name in ("paper", "switch", "arguments", "splits_gradients"):
+            assert getattr(declared, name) == getattr(ADDONS[key], name)
+
+
 def test_options_are_a_methods_own_with_their_defaults():
-    assert options(METHODS["scrub"]) == {"gamma": 1.0, "alpha": 0.5, "msteps": 3, "temperature": 2.0}
-    assert options(METHODS["finetune"]) == {}
+    options = {key: method.options for key, method in method_table().items()}
+    assert options["scrub"] == {"gamma": 1.0, "alpha": 0.5, "msteps": 3, "temperature": 2.0}
+    assert options["finetune"] == {}
     shared = {field.name for field in dataclasses.fields(UnlearningTrainer.arguments)}
-    assert not any(shared & options(trainer).keys() for trainer in METHODS.values())
+    assert not any(shared & own.keys() for own in options.values())
 
 
 def test_remarks_name_what_narrows_a_choice():
-    assert remarks(METHODS["sfron"])[0] == "its rows interact (coupled)"
-    assert remarks(METHODS["ct"]) == ["takes no LoRA", "on resnet, convnext, mobilenet only"]
-    assert "forgets whole classes only" in remarks(METHODS["unsir"])
-    assert remarks(METHODS["neg_grad"]) == []
+    methods = method_table()
+    assert methods["sfron"].remarks[0] == "its rows interact (coupled)"
+    assert methods["ct"].remarks == ["takes no LoRA", "on resnet, convnext, mobilenet only"]
+    assert "forgets whole classes only" in methods["unsir"].remarks
+    assert methods["neg_grad"].remarks == []
 
 
 def test_the_front_door_prints_the_table_and_a_summary_of_each(capsys):

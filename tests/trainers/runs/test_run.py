@@ -228,7 +228,7 @@ def test_methods_that_retrain_refuse_a_base_model(walked):
 
 
 def test_a_missing_base_model_names_the_command_that_makes_it(walked):
-    with pytest.raises(FileNotFoundError, match=r"hub_builders base --task cifar10 --backbone resnet --base_seed 8 "):
+    with pytest.raises(FileNotFoundError, match=r"trainers base --task cifar10 --backbone resnet --base_seed 8 "):
         planned(walked, base_seed=8)
 
 
