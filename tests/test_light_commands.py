@@ -51,7 +51,7 @@ def answer(*arguments: str, cwd: Path) -> tuple[str, str, str]:
         (("cards", "matrix", "--shipped"), "scrub"),
         (("cards", "leaderboard", "--shipped"), "scrub"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_light_command_imports_nothing_that_takes_seconds(arguments, expected, tmp_path):
     printed, last, _ = answer(*arguments, cwd=tmp_path)
@@ -73,7 +73,7 @@ def test_a_light_command_imports_nothing_that_takes_seconds(arguments, expected,
         (("cards.console", "leaderbord"), "expected a command or a method", "leaderboard"),
         (("cards.console", "scrup"), "expected a command or a method", "scrub"),
     ],
-    ids=str,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_typo_is_one_line_with_the_closest_name_at_once(arguments, message, closest, tmp_path):
     printed, last, error = answer(*arguments, cwd=tmp_path)
