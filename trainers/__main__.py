@@ -59,7 +59,7 @@ def _run_grid(command: str, arguments: Sequence[str]) -> None:
 def _run_base(arguments: Sequence[str]) -> None:
     from mubench.trainers.runs.argument_parser import base_parser  # noqa: PLC0415
 
-    base_parser().given(arguments)  # help and mistyped options end here, before datasets and models are imported
+    base_parser().given(arguments)  # help and mistyped options end here, before all that trains is imported
     from mubench.trainers.runs.commands import run_base  # noqa: PLC0415
 
     _print(run_base(arguments))

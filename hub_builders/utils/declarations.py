@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import takewhile
 from typing import Any
 
 OURS = __name__.partition(".")[0]
@@ -135,16 +136,22 @@ class StaticClass:
                 return True
         return False
 
-    def fields(self, *, below: str) -> dict[str, Any]:
-        """Return the fields of a dataclass and of its parents before the one called ``below``, parents' first."""
-        found: list[dict[str, Any]] = []
-        for one in self.parents():
-            if one.node.name == below:
-                break
-            nodes = [node for node in one.node.body if isinstance(node, ast.AnnAssign)]
-            assigned = [pair for node in nodes if (pair := _assigned(node)) is not None]
-            found.insert(0, {name: one.module.evaluate(value) for name, value in assigned})
-        return {name: value for own in found for name, value in own.items()}
+    def fields(self, *, below: str) -> dict[str, tuple[Any, Any]]:
+        """Return types and values of the fields of a dataclass and of its parents up to the one called ``below``.
+
+        A value is a default or a `dataclasses.Field`; those of parents come first.
+        """
+        found: dict[str, tuple[Any, Any]] = {}
+        for one in reversed([*takewhile(lambda parent: parent.node.name != below, self.parents())]):
+            for node in one.node.body:
+                if isinstance(node, ast.AnnAssign) and (assigned := _assigned(node)) is not None:
+                    found[assigned[0]] = (one.module.evaluate(node.annotation), one.module.evaluate(assigned[1]))
+        return found
+
+    def dataclass(self, base: type) -> type:
+        """Return the dataclass that this one is, but for its methods, made from a parent that is imported."""
+        fields = [(name, *declared) for name, declared in self.fields(below=base.__name__).items()]
+        return make_dataclass(self.node.name, fields, bases=(base,))
 
 
 def _assigned(node: ast.stmt) -> tuple[str, ast.expr] | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer
 from transformers.training_args import OptimizerNames
 
 from mubench.trainers.addons import sophia
@@ -92,6 +91,8 @@ def optimizer_of(args: Any) -> tuple[Any, dict[str, Any]]:
     """Return class and options of the optimizer that ``dual_optim`` names."""
     if args.dual_optim == sophia.NAME:
         return sophia.sophia(args)
+    from transformers import Trainer  # noqa: PLC0415  (help needs the arguments of this file alone)
+
     other = copy.copy(args)
     other.optim = OptimizerNames(args.dual_optim)
     kind, options = Trainer.get_optimizer_cls_and_kwargs(other)

@@ -17,10 +17,12 @@ from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
-from mubench.trainers.runs.applicability import get_method
+from mubench.trainers.runs.applicability import check_known
 from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
+from mubench.trainers.runs.method_table import method_table, read_arguments
+from mubench.trainers.runs.recorded_arguments import RECORDED
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 
 
 @dataclass
@@ -141,20 +143,20 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
         method: Method key.
         arguments: What will be parsed; if a task is among them, help shows the defaults that hold there.
     """
-    trainer = get_method(method)
-    both: Any = [RunArguments, trainer.arguments]
+    check_known(method)
+    # The method's own file would import all that trains; its arguments are read from its source.
+    both: Any = [RunArguments, read_arguments(method).dataclass(UnlearningArguments)]
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.add_config()
     place, defaults = _defaults_there(method, arguments)
     parser.description = f"Defaults are those {place}."
     parser.set_defaults(seed=0, save_strategy="epoch", **defaults)
-    own = [name for name in recorded_names(trainer) if name not in RECORDED]
     between = tuple(EpochArguments.__dataclass_fields__)
     training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
-            f"arguments of {method}": own,
+            f"arguments of {method}": method_table()[method].options,
             "between epochs": between,
             "training rows": ("augment",),
             "LoRA": LORA,
@@ -180,7 +182,7 @@ def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping
     given, _ = parser.parse_known_args(rest)
     task = TASKS.get(given.task)
     backbone = given.backbone or (task.default_backbone if task else "")
-    if task is None or backbone not in BACKBONES or get_method(method).from_scratch:
+    if task is None or backbone not in BACKBONES or method_table()[method].from_scratch:
         return "of the method; a task and backbone have their own: give --task before --help to see them", {}
     return f"on {task.key} with {backbone}", default_arguments(task.kind, BACKBONES[backbone].family, method)
 

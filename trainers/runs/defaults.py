@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mubench.hub_builders.tasks import Kind
-from mubench.trainers.methods import METHODS
+from mubench.trainers.runs.method_table import method_table
 from mubench.trainers.runs.tuned import TUNED
 
 Arguments = Mapping[str, Mapping[str, Any]]
@@ -216,7 +216,7 @@ DEFAULTS: dict[tuple[Kind, str], Arguments] = {
     key: {
         method: {**table.get(method, {}), **(TUNED[key][method].arguments if method in TUNED.get(key, {}) else {})}
         for method in (*table, *(found for found in TUNED.get(key, {}) if found not in table))
-        if key[0] in METHODS[method].kinds
+        if key[0] in method_table()[method].kinds
     }
     for key, table in _TABLES.items()
 }

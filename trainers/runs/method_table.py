@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass
+from dataclasses import Field, dataclass
 from functools import cache
 from typing import Any
 
@@ -97,17 +97,24 @@ class Method:
         return [remark for remark, holds in remarks.items() if holds]
 
 
-def _default(value: Any) -> Any:
-    return value.default if isinstance(value, Field) else value
+def _read_trainer(key: str) -> StaticClass:
+    trainer: StaticClass = read_module(f"{METHODS.package}.{key}")[METHODS.names[key]]
+    return trainer
+
+
+def read_arguments(key: str) -> StaticClass:
+    """Return the dataclass of a method's arguments as its source declares it."""
+    arguments: StaticClass = _read_trainer(key).attribute("arguments")
+    return arguments
 
 
 def _read_method(key: str) -> Method:
-    trainer: StaticClass = read_module(f"{METHODS.package}.{key}")[METHODS.names[key]]
-    fields = trainer.attribute("arguments").fields(below="UnlearningArguments")
+    trainer = _read_trainer(key)
+    fields = read_arguments(key).fields(below="UnlearningArguments")
     return Method(
         summary=trainer.doc.partition("\n")[0].replace("`", ""),
         edits=trainer.defines("edit", below="UnlearningTrainer"),
-        options={name: _default(value) for name, value in fields.items() if _default(value) is not MISSING},
+        options={name: value.default if isinstance(value, Field) else value for name, (_, value) in fields.items()},
         **{name: trainer.attribute(name) for name in DECLARED},
     )
 

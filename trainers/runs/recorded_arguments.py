@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArguments
@@ -13,7 +13,9 @@ from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
-from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
+
+if TYPE_CHECKING:
+    from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
 # Of `TrainingArguments`; every field of a method's own dataclass is recorded as well. No paths and no tokens.
 RECORDED = (

@@ -1,5 +1,6 @@
 """Classes read from their source: values as Python would compute them, and nothing imported."""
 
+import dataclasses
 import sys
 
 import pytest
@@ -62,8 +63,10 @@ def test_attributes_are_evaluated_where_they_are_assigned(child):
 
 def test_fields_and_methods_are_those_below_a_class(child):
     arguments = child.attribute("arguments")
-    assert arguments.fields(below="Root") == {"rate": 0.5}
-    assert arguments.fields(below="") == {"shared": 1, "rate": 0.5}
+    assert arguments.fields(below="Root") == {"rate": (float, 0.5)}
+    assert arguments.fields(below="") == {"shared": (int, 1), "rate": (float, 0.5)}
+    root = dataclasses.make_dataclass("Root", [("shared", int, 1)])
+    assert dataclasses.asdict(arguments.dataclass(root)(rate=2.0)) == {"shared": 1, "rate": 2.0}
     assert tuple(arguments.__dataclass_fields__) == ("rate", "none")
     assert child.defines("edit", below="") and not child.defines("edit", below="Base")
 

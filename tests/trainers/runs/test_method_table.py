@@ -8,6 +8,7 @@ from mubench.trainers.__main__ import main
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import check_method
+from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser
 from mubench.trainers.runs.method_table import (
     ADAPTED,
     DECLARED,
@@ -71,14 +72,26 @@ def test_the_table_is_what_the_classes_declare():
     assert list(method_table()) == list(METHODS)
     for key, method in method_table().items():
         trainer = METHODS[key]
-        assert {name: getattr(method, name) for name in DECLARED} == {
-            name: getattr(trainer, name) for name in DECLARED
-        }
+        assert not [name for name in DECLARED if getattr(method, name) != getattr(trainer, name)], key
         assert method.edits == trainer.edits()
         assert method.summary == (trainer.__doc__ or "").partition("\n")[0].replace("`", "")
         fields = {field.name: field for field in dataclasses.fields(trainer.arguments)}
         own = [name for name in recorded_names(trainer) if name not in RECORDED]
         assert list(method.options.items()) == [(name, fields[name].default) for name in own]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_parser_of_a_method_is_that_of_its_class(method):
+    both = [RunArguments, METHODS[method].arguments]
+    expected = {action.dest: action for action in FlagParser(both)._actions}
+    found = {action.dest: action for action in method_parser(method)._actions if action.dest != "config"}
+    assert found.keys() == expected.keys()
+    for name, action in found.items():
+        for fact in ("option_strings", "nargs", "const", "required", "choices"):
+            assert getattr(action, fact) == getattr(expected[name], fact), (name, fact)
+        assert repr(action.type).partition(" at ")[0] == repr(expected[name].type).partition(" at ")[0], name
+        if name in method_table()[method].options:
+            assert (action.default, action.help) == (expected[name].default, expected[name].help)
 
 
 def test_the_addon_table_is_what_the_addons_declare():
