@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("hub_builders", "trainers", "cards", "space")
 # The folders of a room from bottom to top: a folder imports those before it, and the room's own modules import all.
 LAYERS = {
-    "hub_builders": ("tasks", "utils", "deletion", "raw", "mini", "dataset", "hub"),
+    "hub_builders": ("utils", "tasks", "deletion", "raw", "mini", "dataset", "hub"),
     "trainers": (
         "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation", "runs",
         "tuning",

@@ -104,7 +104,7 @@ def test_every_command_of_the_readme_is_understood(tmp_path: Path) -> None:
 
 def insert(text: str, table: str, entry: str, imports: list[str]) -> str:
     """Put an entry first into a literal dict, and its imports before the file's first one of ours."""
-    head = re.search(rf"^{table}: dict\[.*\] = {{", text, re.MULTILINE)
+    head = re.search(rf"^{table}: .*\] = (Registry\()?{{", text, re.MULTILINE)
     assert head, f"no literal dict {table}"
     text = f"{text[: head.end()]}\n{entry}\n{text[head.end() :]}"
     return text.replace("\nfrom mubench.", "".join(f"\n{line}" for line in imports) + "\nfrom mubench.", 1)

@@ -51,7 +51,7 @@ def _run_grid(command: str, arguments: Sequence[str]) -> None:
         from mubench.trainers.tuning.command import run_tune  # noqa: PLC0415
 
         return _print(run_tune(options))
-    from mubench.trainers.runs.grid_commands import run_grid  # noqa: PLC0415
+    from mubench.trainers.runs.commands import run_grid  # noqa: PLC0415
 
     return _print(run_grid(command, options))
 

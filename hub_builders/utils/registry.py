@@ -13,16 +13,16 @@ class Registry(Mapping[str, Row], Generic[Row]):
     """Maps a key to what the file of that name defines; listing keys imports nothing.
 
     Args:
-        package: Where the files are, such as ``"mubench.trainers.methods"``.
         names: Name of the object by key: ``{"scrub": "ScrubTrainer"}`` is ``ScrubTrainer`` in ``scrub.py``.
+        package: Where the files are, such as ``"mubench.trainers.methods"``.
 
     Attributes:
-        package: As given.
         names: As given.
+        package: As given.
     """
 
-    def __init__(self, package: str, names: Mapping[str, str]) -> None:
-        self.package, self.names = package, names
+    def __init__(self, names: Mapping[str, str], *, package: str) -> None:
+        self.names, self.package = names, package
 
     def __getitem__(self, key: str) -> Row:
         name = self.names[key]
@@ -39,4 +39,4 @@ class Registry(Mapping[str, Row], Generic[Row]):
         return key in self.names
 
     def __repr__(self) -> str:
-        return f"Registry({self.package!r}, {dict(self.names)!r})"
+        return f"Registry({dict(self.names)!r}, package={self.package!r})"

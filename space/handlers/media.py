@@ -8,10 +8,10 @@ from fractions import Fraction
 from html import escape
 from typing import Any
 
-import av
 import numpy as np
-import soundfile
 from PIL import Image
+
+from mubench.hub_builders.utils.optional import require
 
 SIDE = 128
 LARGEST = 224
@@ -39,7 +39,9 @@ def drawing(value: str, words: str) -> str:
 def sound(value: dict[str, Any], words: str) -> str:
     """Return a player of samples and their rate."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.asarray(value["array"]), value["sampling_rate"], format="WAV", subtype="PCM_16")
+    require("soundfile").write(
+        buffer, np.asarray(value["array"]), value["sampling_rate"], format="WAV", subtype="PCM_16"
+    )
     uri = _uri("audio/wav", buffer.getvalue())
     return f'<audio controls preload="metadata" aria-label="{escape(words, quote=True)}" src="{uri}"></audio>'
 
@@ -49,7 +51,7 @@ def clip(frames: Any, words: str) -> str:
     chosen = frames[np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).astype(int)]
     side = max(chosen.shape[1:3])
     factor = max(1, SIDE // side)
-    buffer = io.BytesIO()
+    av, buffer = require("av"), io.BytesIO()
     with av.open(buffer, "w", format="webm") as container:
         stream = container.add_stream("libvpx", rate=Fraction(RATE))
         sizes = [max(2, min(LARGEST, size * factor) // 2 * 2) for size in chosen.shape[1:3]]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from mubench.hub_builders.utils.registry import Registry
 from mubench.trainers.addons.addon import Addon
 
-ADDONS: Registry[Addon] = Registry(__name__, {
+ADDONS: Registry[Addon] = Registry({
     "superloss": "SUPERLOSS",
     "sophia": "SOPHIA",
     "munba": "MUNBA",
     "dual_optim": "DUAL_OPTIM",
     "sam": "SAM",
-})  # fmt: skip
+}, package=__name__)  # fmt: skip

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.trainers.engine.noise_grid import grid_time
-
 # The column of the number that identifies a row; no model sees it.
 KEY = "row_key"
 # Purposes of random numbers, so that no two purposes share any.
@@ -75,15 +73,18 @@ def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step:
     return add_noise(model, batch, times, noises(sources, model.shape))
 
 
-def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int) -> dict[str, Any]:
-    """Return a batch with noise added by one of the `DRAWS` fixed draws: the same for every model and seed.
+def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int, draws: int) -> dict[str, Any]:
+    """Return a batch with noise added by one of the fixed draws: the same for every model and seed.
+
+    Draw ``d`` is at time ``(d + 1/2) T / draws``.
 
     Args:
         model: The model.
         batch: A batch with ``pixel_values`` and `KEY`.
-        draw: Index of the draw, in ``0 .. DRAWS-1``; its time is that of `grid_time`.
+        draw: Index of the draw, in ``0 .. draws-1``.
+        draws: Number of draws per row.
     """
     keys = batch[KEY]
     steps = model.schedule.config.num_train_timesteps
-    times = torch.full((len(keys),), grid_time(draw, steps))
+    times = torch.full((len(keys),), int((draw + 0.5) * steps / draws))
     return add_noise(model, batch, times, noises(generators(keys, GRID, draw), model.shape))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+# Fields of `TrainingArguments` that a run does record.
+RECORDED_TRAINING = (
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
+)  # fmt: skip
 UNRECORDED = frozenset({
     "save_strategy", "save_steps", "save_total_limit", "save_only_model", "logging_strategy", "logging_steps",
     "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.engine.noise_grid import DRAWS
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.outputs import Array, Outputs
 
+# Fixed draws of time and noise per row, whose losses reference outputs hold.
+DRAWS = 8
 PICTURE_COLUMNS = ("example_id", "label", "logits", "losses")
 
 

@@ -13,8 +13,8 @@ import torch
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import add_grid_noise
-from mubench.trainers.engine.noise_grid import DRAWS
 from mubench.trainers.inference.generate import drawn
+from mubench.trainers.inference.image_outputs import DRAWS
 from mubench.trainers.inference.predict import Collate, evaluating
 from mubench.trainers.inference.storage import ClassOutputs, PictureOutputs
 
@@ -69,6 +69,6 @@ def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32
     """Return the losses of a batch, ``(B, DRAWS)``."""
     losses = []
     for draw in range(DRAWS):
-        asked = add_grid_noise(model, batch, draw)
+        asked = add_grid_noise(model, batch, draw, DRAWS)
         losses.append(per_example_loss(model(**model_inputs(asked)).logits, asked["labels"]))
     return torch.stack(losses, dim=1).cpu().numpy()

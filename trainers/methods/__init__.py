@@ -12,7 +12,7 @@ from mubench.hub_builders.utils.registry import Registry
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-METHODS: Registry[type[UnlearningTrainer]] = Registry(__name__, {
+METHODS: Registry[type[UnlearningTrainer]] = Registry({
     "retrain": "RetrainTrainer",
     "retrain_keep50": "RetrainKeep50Trainer",
     "finetune": "FinetuneTrainer",
@@ -51,4 +51,4 @@ METHODS: Registry[type[UnlearningTrainer]] = Registry(__name__, {
     "boundary_expand": "BoundaryExpandTrainer",
     "unsir": "UnsirTrainer",
     "amun": "AmunTrainer",
-})  # fmt: skip
+}, package=__name__)  # fmt: skip

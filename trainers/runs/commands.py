@@ -1,8 +1,9 @@
-"""The commands `base`, METHOD and `rerun`: arguments in, a model folder and a result row out."""
+"""What the commands of room 2 do, from their arguments to the lines they print."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ from mubench.trainers.runs.argument_parser import (
     method_parser,
     training_flags,
 )
+from mubench.trainers.runs.bases import Bases, make_bases
+from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.runs.matrix import Matrix
 from mubench.trainers.runs.recorded_arguments import for_one_of
 from mubench.trainers.runs.run import Request, plan_run, unlearn
+from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
 
 
 def run_base(arguments: Sequence[str]) -> list[str]:
@@ -144,3 +149,75 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     if (found := plan_run(request).identity) != row.identity:
         raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")
     return run_method(row.method, [*recorded, *rest])
+
+
+def run_grid(command: str, options: argparse.Namespace) -> list[str]:
+    """Run a command about many runs, one of `GRIDS`, and return the lines to print."""
+    return GRIDS[command](options)
+
+
+def _place(options: argparse.Namespace) -> Place:
+    return Place(
+        data=options.data,
+        family=options.family,
+        eval_seed=options.eval_seed,
+        models=Path(options.models),
+        results=Path(getattr(options, "results", "results")),
+    )
+
+
+def _run_sweep(options: argparse.Namespace) -> list[str]:
+    return _run_grid(options, seeds=options.seeds)
+
+
+def _run_references(options: argparse.Namespace) -> list[str]:
+    return _run_grid(options, seeds=[])
+
+
+def _run_grid(options: argparse.Namespace, seeds: list[int]) -> list[str]:
+    task = get_task(options.task)
+    sweep = Sweep(
+        task=task.key,
+        ratio=read_ratio(options),
+        backbones=options.backbones or [task.default_backbone],
+        base_seeds=options.base_seeds or options.seeds,
+        retrain_seeds=options.retrain_seeds or options.seeds,
+        methods=options.methods,
+        seeds=seeds,
+        place=_place(options),
+    )
+    run_sweep(sweep, workers=options.workers)
+    return []
+
+
+def _run_bases(options: argparse.Namespace) -> list[str]:
+    bases = Bases(
+        tasks=options.task,
+        backbone=options.backbone,
+        ratio=read_ratio(options),
+        seeds=options.seeds,
+        place=_place(options),
+    )
+    return make_bases(bases, workers=options.workers)
+
+
+def _run_matrix(options: argparse.Namespace) -> list[str]:
+    matrix = Matrix(
+        tasks=options.task,
+        methods=options.methods,
+        ratio=read_ratio(options),
+        base_seeds=options.base_seeds,
+        retrain_seeds=options.retrain_seeds,
+        seeds=options.seeds,
+        place=_place(options),
+    )
+    run_sweeps(matrix.sweeps(), workers=options.workers)
+    return []
+
+
+GRIDS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
+    "references": _run_references,
+    "sweep": _run_sweep,
+    "bases": _run_bases,
+    "matrix": _run_matrix,
+}

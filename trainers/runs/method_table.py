@@ -14,6 +14,7 @@ from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
+from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING
 from mubench.trainers.methods import METHODS
 
 # A column each, in the order of the table.
@@ -49,7 +50,7 @@ class Method:
         whole_classes: Whether it forgets whole classes only.
         needs_validation: Whether it reads validation rows.
         edits: Whether weights are edited once in place of training.
-        options: Defaults of its own arguments, by name.
+        options: Defaults of its own arguments, by name; not those of `TrainingArguments` that it changes.
     """
 
     summary: str
@@ -114,7 +115,11 @@ def _read_method(key: str) -> Method:
     return Method(
         summary=trainer.doc.partition("\n")[0].replace("`", ""),
         edits=trainer.defines("edit", below="UnlearningTrainer"),
-        options={name: value.default if isinstance(value, Field) else value for name, (_, value) in fields.items()},
+        options={
+            name: value.default if isinstance(value, Field) else value
+            for name, (_, value) in fields.items()
+            if name not in RECORDED_TRAINING
+        },
         **{name: trainer.attribute(name) for name in DECLARED},
     )
 

@@ -11,18 +11,14 @@ from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArgume
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
+from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING, UNRECORDED
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
-# Of `TrainingArguments`; every field of a method's own dataclass is recorded as well. No paths and no tokens.
-RECORDED = (
-    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile", "augment", *LORA, *ADDON_ARGUMENTS, "keep",
-)  # fmt: skip
+# Every field of a method's own dataclass is recorded as well. No paths and no tokens.
+RECORDED = (*RECORDED_TRAINING, "augment", *LORA, *ADDON_ARGUMENTS, "keep")
 
 
 def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:

@@ -72,7 +72,9 @@ def test_fields_and_methods_are_those_below_a_class(child):
 
 
 def test_a_registry_imports_a_row_when_it_is_read():
-    registry: Registry[type] = Registry("mubench.hub_builders.utils", {"registry": "Registry", "missing": "Nothing"})
+    registry: Registry[type] = Registry(
+        {"registry": "Registry", "missing": "Nothing"}, package="mubench.hub_builders.utils"
+    )
     assert list(registry) == ["registry", "missing"] and len(registry) == 2
     assert "missing" in registry and "other" not in registry and registry.get("other") is None
     assert registry["registry"] is Registry

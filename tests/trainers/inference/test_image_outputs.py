@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mubench.hub_builders.hub.restricted import HARMLESS
-from mubench.trainers.engine.noise_grid import DRAWS
 from mubench.trainers.inference.storage import ClassOutputs, PictureOutputs, read_outputs, write_outputs
 
 ROWS, CLASSES = 6, 4

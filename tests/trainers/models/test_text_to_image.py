@@ -114,7 +114,9 @@ def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
     for seed in (0, 0, 1):
         torch.rand(1)
         made = MODALITY.create("unet", LABELS, rows, seed)
-        said.append(made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4))).logits)
+        said.append(
+            made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4, 8))).logits
+        )
     assert torch.equal(said[0], said[1]) and not torch.equal(said[0], said[2])
 
 
@@ -127,7 +129,7 @@ def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, row
     again = MODALITY.answers(model, other, rows["train"], MODALITY.encode(rows["train"], processor))
     assert np.array_equal(said.losses, again.losses) and not np.array_equal(said.shown.logits, again.shown.logits)
     batch = batch_of(made, rows)
-    asked = add_grid_noise(model, batch, 5)
+    asked = add_grid_noise(model, batch, 5, 8)
     with torch.no_grad():
         losses = per_example_loss(model.eval()(**model_inputs(asked)).logits, asked["labels"])
     np.testing.assert_allclose(said.losses[:, 5], losses, rtol=1e-5)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.hub_builders import __main__ as builders
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
+from mubench.trainers import __main__ as front_door
 from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
 from mubench.trainers.engine.lora import LORA
@@ -21,6 +21,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as request_module
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.applicability import check_method, get_method
+from mubench.trainers.runs.method_table import method_table
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_arguments
 from mubench.trainers.runs.run import plan_run, sides
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
@@ -134,7 +135,8 @@ def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, 
     check_method("lotus", "image_classification")
     with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'lotus'"):
         check_method("lotus", "text_generation")
-    monkeypatch.setattr(get_method("scrub"), "kinds", ("text_generation",))
+    changed = dataclasses.replace(method_table()["scrub"], kinds=("text_generation",))
+    monkeypatch.setitem(method_table(), "scrub", changed)
     with pytest.raises(ValueError, match=r"method for image_classification must be one of .*got 'scrub'"):
         planned(walked, "scrub")
 
@@ -235,8 +237,8 @@ def test_a_missing_base_model_names_the_command_that_makes_it(walked):
 def test_the_command_that_a_missing_base_model_names_makes_it(own_walk):
     with pytest.raises(FileNotFoundError) as error:
         planned(own_walk, base_seed=8)
-    line = str(error.value).partition("python -m mubench.hub_builders ")[2]
-    assert builders.main([*shlex.split(line), "--disable_tqdm=true"]) == 0
+    line = str(error.value).partition("python -m mubench.trainers ")[2]
+    assert front_door.main([*shlex.split(line), "--disable_tqdm=true"]) == 0
     assert planned(own_walk, base_seed=8)[0].parent
 
 
