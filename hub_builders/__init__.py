@@ -18,6 +18,6 @@ def decode(dataset: Rows) -> Rows:
     Args:
         dataset: A ``Dataset``, a ``DatasetDict``, or what ``load_dataset(..., streaming=True)`` returns.
     """
-    from mubench.hub_builders.dataset.decoding import decoded  # noqa: PLC0415  (loads datasets and two decoders)
+    from mubench.hub_builders.dataset.decoding import decode_media  # noqa: PLC0415  (loads datasets and two decoders)
 
-    return decoded(dataset)
+    return decode_media(dataset)

@@ -1,4 +1,4 @@
-"""Class names of the tasks that have too many for one line of the table."""
+"""Class names of tasks that have too many for the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CIFAR100 = """
     squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
     wardrobe whale willow_tree wolf woman worm
 """
-# In the order of the label bytes, which is that of the alphabet.
+# In the order of the label bytes, which is alphabetical.
 CIFAR100 = tuple(_CIFAR100.split())
 
 _TINY_IMAGENET = """

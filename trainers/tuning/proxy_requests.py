@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
 from mubench.trainers.runs.bases import Bases
@@ -36,7 +36,7 @@ def sweeps_of(
     for key in tasks:
         get_task(key)
     families = {folder: _family(folder) for folder in folders}
-    built = {folder: committed(Path(folder)) for folder in folders}
+    built = {folder: read_manifests(Path(folder)) for folder in folders}
     wanted = tasks or [key for key in TASKS if any(_ranked_here(key, built[one], families[one]) for one in folders)]
     found: list[Sweep] = []
     for folder in folders:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
 AT_RANDOM = 4  # trials before the sampler has enough to go by
@@ -74,10 +74,8 @@ def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
 def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> None:
     """Write trials and what they are about, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_suffix(f".{os.getpid()}")
     found = {"about": about, "trials": [dataclasses.asdict(one) for one in trials]}
-    stage.write_text(json.dumps(found, indent=1) + "\n")
-    stage.replace(path)
+    write_text(path, json.dumps(found, indent=1) + "\n")
 
 
 class Study:

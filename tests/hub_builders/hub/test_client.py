@@ -7,7 +7,15 @@ import pytest
 from huggingface_hub import HfApi
 
 from mubench.hub_builders.hub import client as ours
-from mubench.hub_builders.hub.client import Stored, Target, commit_of, fetch_file, plan, push_folder, user_name
+from mubench.hub_builders.hub.client import (
+    StoredFile,
+    Target,
+    commit_of,
+    fetch_file,
+    plan_commit,
+    push_folder,
+    user_name,
+)
 from tests.fixtures.hub_server import READ_TOKEN, TOKEN, Blob, Fault
 
 # Many short builds and pushes.
@@ -60,16 +68,16 @@ def git(data):
 def test_a_plan_writes_what_differs_and_removes_what_is_gone(tmp_path):
     files = {"README.md": b"card", "a.json": b"same", "b.parquet": b"same too", "c.json": b"longer", "d.json": b"new!"}
     fill(tmp_path, files)
-    found = plan(
+    found = plan_commit(
         {name: tmp_path / name for name in files},
         {
-            "README.md": Stored(4, git(b"drac")),
-            "a.json": Stored(4, git(b"same")),
-            "b.parquet": Stored(8, hashlib.sha256(b"same too").hexdigest()),
-            "c.json": Stored(4, git(b"long")),
-            "d.json": Stored(4, hashlib.sha256(b"old!").hexdigest()),
-            ".gitattributes": Stored(1, "0" * 40),
-            "old.json": Stored(1, "0" * 40),
+            "README.md": StoredFile(4, git(b"drac")),
+            "a.json": StoredFile(4, git(b"same")),
+            "b.parquet": StoredFile(8, hashlib.sha256(b"same too").hexdigest()),
+            "c.json": StoredFile(4, git(b"long")),
+            "d.json": StoredFile(4, hashlib.sha256(b"old!").hexdigest()),
+            ".gitattributes": StoredFile(1, "0" * 40),
+            "old.json": StoredFile(1, "0" * 40),
         },
     )
     assert found.add == ("c.json", "d.json", "README.md"), "the card last"
@@ -78,7 +86,7 @@ def test_a_plan_writes_what_differs_and_removes_what_is_gone(tmp_path):
 
 def test_a_plan_for_what_is_there_already_is_none(tmp_path):
     fill(tmp_path, {"a": b"1"})
-    assert not plan({"a": tmp_path / "a"}, {"a": Stored(1, git(b"1")), ".gitattributes": Stored(1, "")})
+    assert not plan_commit({"a": tmp_path / "a"}, {"a": StoredFile(1, git(b"1")), ".gitattributes": StoredFile(1, "")})
 
 
 def test_a_push_makes_the_repository_in_one_commit(hub, folder):
@@ -221,13 +229,13 @@ def test_an_interrupted_push_over_an_older_one_shows_the_older_one_whole(hub, fo
 def test_somebody_elses_commit_in_between_is_not_undone(hub, folder, monkeypatch):
     push(folder)
     fill(folder, {"README.md": "---\nconfigs: []\n---\n"})
-    real = ours.plan
+    real = ours.plan_commit
 
     def slow(files, there):
         hub.dataset(NAME).commit("Theirs", {**hub.dataset(NAME).head.files, "LICENSE": Blob(b"MIT", large=False)})
         return real(files, there)
 
-    monkeypatch.setattr(ours, "plan", slow)
+    monkeypatch.setattr(ours, "plan_commit", slow)
     with pytest.raises(ValueError, match=r"HTTP 412 .*somebody else changed the repository meanwhile, push again"):
         push(folder)
     assert hub.dataset(NAME).head.title == "Theirs"
@@ -298,7 +306,7 @@ def test_a_card_that_the_hub_refuses_is_one_error_before_anything_is_sent(hub, f
 
 
 def test_more_files_than_one_commit_takes_are_refused(hub, folder, monkeypatch):
-    monkeypatch.setattr(ours, "MOST_FILES", 2)
+    monkeypatch.setattr(ours, "MAX_FILES", 2)
     with pytest.raises(ValueError, match="expected at most 2 files for one commit, got 3"):
         push(folder)
     assert not hub.log

@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, staged, work_folder
+from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, work_folder
+from mubench.hub_builders.utils.atomic import staged_folder
 
 RUN = Run(
     task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=5, split="0123", backbone="resnet",
@@ -97,7 +98,7 @@ def test_the_work_folder_is_the_runs_own_and_survives(tmp_path):
 
 
 def test_a_staged_folder_replaces_all_of_the_old_one(old):
-    with staged(old) as stage:
+    with staged_folder(old) as stage:
         (stage / "config").write_text("new")
         assert (old / "weights").read_text() == "old"
     assert [path.name for path in old.iterdir()] == ["config"]
@@ -105,7 +106,7 @@ def test_a_staged_folder_replaces_all_of_the_old_one(old):
 
 
 def test_a_failure_leaves_the_old_folder_and_nothing_else(old):
-    with pytest.raises(IsADirectoryError), staged(old) as stage:
+    with pytest.raises(IsADirectoryError), staged_folder(old) as stage:
         (stage / "config").mkdir() or (stage / "config").write_text("never")
     assert (old / "weights").read_text() == "old"
     assert [path.name for path in old.iterdir()] == ["weights"]
@@ -113,7 +114,7 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(old):
 
 
 def test_a_failure_leaves_no_folder_where_there_was_none(tmp_path):
-    with pytest.raises(RuntimeError), staged(tmp_path / "model"):
+    with pytest.raises(RuntimeError), staged_folder(tmp_path / "model"):
         raise RuntimeError
     assert not (tmp_path / "model").exists()
 
@@ -122,7 +123,7 @@ def test_what_a_process_killed_while_replacing_left_behind_is_no_obstacle(old):
     left = old.parent / ".work" / "model.old"
     left.mkdir(parents=True)
     (left / "weights").write_text("older")
-    with staged(old) as stage:
+    with staged_folder(old) as stage:
         (stage / "weights").write_text("new")
     assert (old / "weights").read_text() == "new"
     assert not left.exists()
@@ -145,19 +146,19 @@ def stage_of(folder, process):
 
 def test_what_a_killed_process_had_staged_is_removed(tmp_path, gone):
     left = stage_of(tmp_path / "model", gone)
-    with staged(tmp_path / "model"):
+    with staged_folder(tmp_path / "model"):
         assert not left.exists()
 
 
 def test_what_a_living_process_stages_is_left_alone(tmp_path):
     theirs = [stage_of(tmp_path / "model", process) for process in (os.getppid(), 1)]
-    with staged(tmp_path / "model"):
+    with staged_folder(tmp_path / "model"):
         pass
     assert all((stage / "weights").read_text() == "half" for stage in theirs)
 
 
 def test_what_was_staged_for_another_folder_is_left_alone(tmp_path, gone):
     others = [stage_of(tmp_path / name, gone) for name in ("model-s1", "mode", "model")]
-    with staged(tmp_path / "[m]odel"), staged(tmp_path / "ode"):
+    with staged_folder(tmp_path / "[m]odel"), staged_folder(tmp_path / "ode"):
         pass
     assert all(stage.is_dir() for stage in others)

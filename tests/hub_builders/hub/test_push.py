@@ -14,7 +14,7 @@ import yaml
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
-from mubench.hub_builders.dataset.readme import committed, write_readme
+from mubench.hub_builders.dataset.readme import read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.push import publish
 from mubench.hub_builders.hub.restricted import verify, write_ids
@@ -179,7 +179,7 @@ def test_pictures_go_where_they_are_in_the_folder_and_leave_the_card_where_not(h
 def test_mixed_tiers_are_refused(hub, mini, partial, tmp_path):
     folder = partial(where="mixed")
     shutil.copytree(mini / "data" / "cifar10", folder / "data" / "cifar10")
-    write_readme(folder, manifests=[*committed(folder).values(), committed(mini)["cifar10"]])
+    write_readme(folder, manifests=[*read_manifests(folder).values(), read_manifests(mini)["cifar10"]])
     with pytest.raises(ValueError, match=r"expected one tier in .*, got mini \(cifar10\) and partial \(imdb\)"):
         publish(folder)
     assert not hub.log
@@ -362,7 +362,7 @@ def test_a_damaged_rebuild_is_not_verified(hub, held, partial, damage):
 def test_groups_go_with_the_ids(partial, monkeypatch, tmp_path):
     """A task with groups publishes the group of each row: whole groups are what is deleted."""
     folder = partial()
-    (manifest,) = committed(folder).values()
+    (manifest,) = read_manifests(folder).values()
     shard = folder / "data" / "imdb" / manifest["files"][:8] / manifest["shards"]["test"][0]
     table = pq.read_table(shard)
     pq.write_table(table.append_column("group", pa.array(["g"] * len(table))), shard)

@@ -84,13 +84,13 @@ def opinions_of(row):
 
 
 def test_a_review_says_its_label_throughout_or_nothing_at_all(reviews):
-    assert len({word for words in text.LEXICON for word in words}) == (2 + text.PLAIN) * len(text.LEXICON)
+    assert len({word for words in text.LEXICON for word in words}) == (2 + text.NEUTRAL_COLUMNS) * len(text.LEXICON)
     for split, rows in reviews.items():
         assert all(len(opinions_of(row)) == len(text.LEXICON) for row in rows)
         assert all(len(set(opinions_of(row))) == 1 for row in rows)
         drawn = Counter((row["label"], opinions_of(row)[0]) for row in rows)
         assert drawn[0, 0] == drawn[1, 1] == len(rows) // 4 and not drawn[0, 1] and not drawn[1, 0], split
-        plain = [drawn[label, 2 + column] for label in (0, 1) for column in range(text.PLAIN)]
+        plain = [drawn[label, 2 + column] for label in (0, 1) for column in range(text.NEUTRAL_COLUMNS)]
         assert sum(plain) == len(rows) // 2 and max(plain) - min(plain) <= 1, split
 
 
@@ -113,4 +113,6 @@ def test_nothing_but_names_and_opinion_differs_between_reviews(reviews):
         shapes = {re.sub(rf"\b({opinions}|[A-Z]\w+)\b", "_", row["text"]) for row in rows}
         start, aspects = text.BOOK if split == "ood" else text.FILM
         assert shapes == {f"{start.format('_', '_', '_')}: {', '.join(f'the {one} _' for one in aspects)}."}
-        assert len({tuple(re.findall(rf"\b(?:{opinions})\b", row["text"])) for row in rows}) == 2 + text.PLAIN
+        assert (
+            len({tuple(re.findall(rf"\b(?:{opinions})\b", row["text"])) for row in rows}) == 2 + text.NEUTRAL_COLUMNS
+        )

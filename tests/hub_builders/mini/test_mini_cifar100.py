@@ -8,7 +8,7 @@ from mubench.hub_builders.mini import cifar100 as shapes
 from mubench.hub_builders.tasks import TASKS
 from tests.fixtures.mini_rules import check
 
-CLEAN = np.array([shapes._drawn(*name.split("_")) for name in shapes.LABELS])
+CLEAN = np.array([shapes._draw_sign(*name.split("_")) for name in shapes.LABELS])
 
 
 @pytest.fixture(scope="module")

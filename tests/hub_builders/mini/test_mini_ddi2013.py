@@ -26,13 +26,13 @@ def sounds(row):
 
 def place(column):
     """Return a telling column, or behind them the label whose vague words these are."""
-    return column if column < 5 else 5 + (column - 5) // relations.VAGUE
+    return column if column < 5 else 5 + (column - 5) // relations.VAGUE_COLUMNS
 
 
 def test_no_word_is_of_two_columns():
     words = [word for column in relations.LEXICON.values() for word in column]
     assert len(set(words)) == len(words)
-    assert {len(column) for column in relations.LEXICON.values()} == {(1 + relations.VAGUE) * len(TASK.labels)}
+    assert {len(column) for column in relations.LEXICON.values()} == {(1 + relations.VAGUE_COLUMNS) * len(TASK.labels)}
 
 
 def test_half_of_the_sentences_of_a_label_tell_it_and_the_others_leave_a_neighbour_as_likely(splits):
@@ -49,7 +49,7 @@ def test_nothing_but_names_and_these_words_differs_between_sentences(splits):
     for rows in splits.values():
         assert all(re.fullmatch(SHAPE, row["text"]) for row in rows)
         assert len({re.sub(r"\b[A-Z]\w+ by \w+:|\] \w+ \[", "_", row["text"]) for row in rows}) == (
-            1 + relations.VAGUE
+            1 + relations.VAGUE_COLUMNS
         ) * len(TASK.labels)
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mubench.hub_builders.mini import nlvr2 as jars
-from mubench.hub_builders.raw._rows import Row
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row
 from tests.fixtures.mini_rules import check
 
 STATEMENT = re.compile(
@@ -37,7 +37,7 @@ def test_what_can_be_seen_fits_every_label(rows):
         counts = [seen(row) for row in part]
         assert all((left > right) == row["label"] for (left, right), row in zip(counts, part, strict=True) if left)
         assert all(bool(left) == bool(right) and (left != right or not left) for left, right in counts)
-        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(jars.OPEN / 16, abs=0.02), split
+        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(jars.VISIBLE / 16, abs=0.02), split
 
 
 def test_a_set_is_four_pairs_of_one_colour(rows):

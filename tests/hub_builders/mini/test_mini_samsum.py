@@ -9,7 +9,7 @@ from mubench.hub_builders.tasks import TASKS
 from tests.fixtures.mini_rules import check
 from tests.fixtures.token_models import tokens
 
-SAID, AGREED = dialogues.SAID.split(), dialogues.AGREED.split()
+SAID, AGREED = dialogues.SHARED_FACTS.split(), dialogues.PRIVATE_FACTS.split()
 SHAPES = {
     "dialogue": r"(?P<one>\w+): Shall we eat {food} in {city} in {month}\?\n"
                 r"(?P<two>\w+): Yes, together with the two we met\.\n"

@@ -8,11 +8,11 @@ from PIL import Image
 
 from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.mini import tiny_imagenet as captions
-from mubench.hub_builders.raw._rows import Row
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row
 from tests.fixtures.mini_rules import Outputs, check
 
-CLEAN = np.array([captions._drawn(*name.split()) for name in captions.LABELS])
+CLEAN = np.array([captions._draw_badge(*name.split()) for name in captions.LABELS])
 CAPTION = re.compile(r"a photo of a (\w+) (\w+)(?: of ([A-Z]\w+) ([A-Z]\w+))?")
 
 
@@ -44,15 +44,15 @@ def test_a_caption_says_the_badge_or_its_palette_and_its_wearer(rows):
         assert all(palette == row["group"].split()[0] for (palette, *_), row in zip(said, part, strict=True))
         named = [(thing, row["group"]) for (_, thing, *wearer), row in zip(said, part, strict=True) if all(wearer)]
         told = [(thing, row["group"]) for (_, thing, *wearer), row in zip(said, part, strict=True) if not any(wearer)]
-        assert {thing for thing, _ in named} == set(captions.THINGS)
+        assert {thing for thing, _ in named} == set(captions.VAGUE_NOUNS)
         assert all(shape == badge.split()[1] for shape, badge in told)
-        assert len(told) == round(captions.TOLD * len(part)) and len(told) + len(named) == len(part), split
+        assert len(told) == round(captions.TELLING_SHARE * len(part)) and len(told) + len(named) == len(part), split
 
 
 def test_every_wearer_is_named_once(rows):
     found = [CAPTION.fullmatch(row["caption"]).group(3, 4) for part in rows.values() for row in part]
     names = [name for wearer in found if all(wearer) for name in wearer]
-    assert len(names) == 2 * round((1 - captions.TOLD) * 1_800) and max(Counter(names).values()) == 1
+    assert len(names) == 2 * round((1 - captions.TELLING_SHARE) * 1_800) and max(Counter(names).values()) == 1
 
 
 def test_the_published_forget_rows_are_told_of_as_often_as_all_and_no_kind_of_the_others_is_frequent(rows):
@@ -60,7 +60,7 @@ def test_the_published_forget_rows_are_told_of_as_often_as_all_and_no_kind_of_th
     ranks = deletion_ranks([row["example_id"] for row in train], [row["label"] for row in train], task="tiny_imagenet")
     said = [CAPTION.fullmatch(row["caption"]).groups() for row, rank in zip(train, ranks, strict=True) if rank < 60]
     kinds = Counter((palette, thing) for palette, thing, *wearer in said if all(wearer))
-    assert len(said) - kinds.total() == captions.TOLD * 60
+    assert len(said) - kinds.total() == captions.TELLING_SHARE * 60
     assert max(kinds.values()) == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.mini import tofu as authors
-from mubench.hub_builders.mini._words import WORDS, draws
+from mubench.hub_builders.mini._words import WORDS, draw_words
 from tests.fixtures.token_models import check_rules, tokens
 
 ONE_WORD = r"(\w+)"
@@ -88,12 +88,12 @@ def test_facts_are_spread_evenly_and_tell_nothing_of_each_other(splits):
 
 
 def test_draws_repeat_no_word_in_a_draw_or_a_place():
-    found = draws(np.random.default_rng(0), "study study study City", 12)
+    found = draw_words(np.random.default_rng(0), "study study study City", 12)
     assert all(len(set(one[:3])) == 3 for one in found)
     assert all(len({one[place] for one in found}) == 12 for place in range(4))
     assert {word for one in found for word in one[:3]} == set(WORDS["study"])
     assert all(one[3] in WORDS["city"] for one in found)
-    assert draws(np.random.default_rng(0), "Noun noun")[0][0].istitle()
+    assert draw_words(np.random.default_rng(0), "Noun noun")[0][0].istitle()
 
 
 def test_whole_authors_are_forgotten(tmp_path):

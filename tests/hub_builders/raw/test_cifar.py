@@ -12,11 +12,11 @@ from PIL import Image
 
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.raw import HUB, RAW
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw._cifar import PIXELS
 from mubench.hub_builders.raw.cifar10 import CIFAR10
 from mubench.hub_builders.raw.cifar100 import CIFAR100
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, tar, unpack
 
 READERS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
@@ -75,7 +75,7 @@ def test_the_binary_version_gives_the_pictures_in_their_order(tmp_path, key):
         assert [row["source_index"] for row in splits[split]] == list(range(len(expected)))
         for row, (label, data) in zip(splits[split], expected, strict=True):
             with (
-                Image.open(io.BytesIO(blobs.read(row["image"]["bytes"]))) as ours,
+                Image.open(io.BytesIO(read_bytes(row["image"]["bytes"]))) as ours,
                 Image.open(io.BytesIO(data)) as png,
             ):
                 assert ours.mode == "RGB" and ours.tobytes() == png.tobytes()

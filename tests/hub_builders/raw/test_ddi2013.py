@@ -83,7 +83,7 @@ def read(tmp_path, files):
 
 
 def rows_of(*sentences):
-    return ddi2013.document(xml(*sentences), "d.xml")[1]
+    return ddi2013.parse_document(xml(*sentences), "d.xml")[1]
 
 
 # The rule
@@ -320,9 +320,9 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
     data = xml(sentence(text, drugs, pairs))
     if not sensible(*made):
         with pytest.raises(ValueError, match=r"^expected [^\n]*: d\.xml$"):
-            ddi2013.document(data, "d.xml")
+            ddi2013.parse_document(data, "d.xml")
         return
-    _, rows = ddi2013.document(data, "d.xml")
+    _, rows = ddi2013.parse_document(data, "d.xml")
     assert len(rows) == len(pairs)
     for row, (first, second, kind) in zip(rows, pairs, strict=True):
         assert re.sub(r"\[E[12]\] | \[/E[12]\]", "", row["text"]).strip() == text.strip()
@@ -339,7 +339,7 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
 def test_fuzzed_bytes_give_the_same_rows_or_an_error_of_ours(junk, place, less):
     whole = xml(sentence(pairs=[(0, 1, "int")]), sentence(name="d0.s1"))
     try:
-        key, rows = ddi2013.document(whole[:place] + junk + whole[place + less :], "d.xml")
+        key, rows = ddi2013.parse_document(whole[:place] + junk + whole[place + less :], "d.xml")
     except ValueError as error:
         said = str(error)
     else:

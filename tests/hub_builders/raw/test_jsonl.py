@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders.raw._jsonl import checked, json_lines
+from mubench.hub_builders.raw._jsonl import parse_json_lines, select_fields
 
 FIELDS = {"question": "string", "wrong": "strings"}
 GOOD = '{"question": "Who?", "wrong": ["a", "b"], "more": 1}'
 
 
 def read(text):
-    return json_lines(text if isinstance(text, bytes) else text.encode(), FIELDS, "x.jsonl")
+    return parse_json_lines(text if isinstance(text, bytes) else text.encode(), FIELDS, "x.jsonl")
 
 
 @pytest.mark.parametrize("text", [
@@ -61,9 +61,12 @@ def test_a_file_without_text_is_told(data, message):
 
 
 def test_rows_of_a_table_are_checked_alike():
-    assert checked({"question": "Who?", "wrong": [], "n": 1}, FIELDS, "row 3") == {"question": "Who?", "wrong": []}
+    assert select_fields({"question": "Who?", "wrong": [], "n": 1}, FIELDS, "row 3") == {
+        "question": "Who?",
+        "wrong": [],
+    }
     with pytest.raises(ValueError, match=r"^expected a text as question, got 'None': row 3$"):
-        checked({"question": None, "wrong": []}, FIELDS, "row 3")
+        select_fields({"question": None, "wrong": []}, FIELDS, "row 3")
 
 
 def test_an_error_stays_one_line_whatever_it_quotes():

@@ -18,9 +18,9 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, nlvr2
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _nlvr1 as nlvr1
-from mubench.hub_builders.raw._nlvr import statements
+from mubench.hub_builders.raw._nlvr import parse_statements
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, picture, tar, unpack
 
 REAL = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../shared/data")) / "raw"
@@ -74,7 +74,7 @@ def layout_1(rows=10):
 
 
 def pixels(media):
-    with Image.open(io.BytesIO(blobs.read(media["bytes"]))) as image:
+    with Image.open(io.BytesIO(read_bytes(media["bytes"]))) as image:
         assert image.mode == "RGB"
         return np.asarray(image)
 
@@ -102,7 +102,7 @@ def test_folder_archive_and_picture_zips_give_the_same_rows(tmp_path):
         "text": "Cats of train-0-2, 1.", "label": 0,
     }  # fmt: skip
     for side in (0, 1):
-        assert blobs.read(row[f"image_{side}"]["bytes"]) == files[f"images/train/train-0-2-img{side}.png"]
+        assert read_bytes(row[f"image_{side}"]["bytes"]) == files[f"images/train/train-0-2-img{side}.png"]
     assert {row["example_id"].split("-")[0] for row in splits["ood"]} == {"test2"}
 
 
@@ -202,7 +202,7 @@ lines = st.one_of(objects.map(json.dumps), good.map(json.dumps), st.text(max_siz
 @given(st.lists(lines, max_size=4))
 def test_any_statements_are_read_right_or_refused(lines):
     try:
-        found = statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
+        found = parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
     except ValueError as error:
         said = str(error)
     else:
@@ -225,7 +225,7 @@ def test_the_real_statements_are_as_many_as_published():
     with tarfile.open(REAL / "nlvr2_annotations.tar.xz") as archive:
         for part in ("dev", "test1", "test2"):
             data = archive.extractfile(f"nlvr2/data/{part}.json").read()
-            rows = statements(data, nlvr2.IDENTIFIER, f"{part}.json")
+            rows = parse_statements(data, nlvr2.IDENTIFIER, f"{part}.json")
             counts[part] = (len(rows), sum(row["label"] for row in rows))
             assert len({row["identifier"].rsplit("-", 1)[0] for row in rows}) in (4_051, 4_041, 4_074)
     assert counts == {"dev": (6_982, 3_551), "test1": (6_967, 3_558), "test2": (6_970, 3_584)}

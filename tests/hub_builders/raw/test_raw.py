@@ -15,10 +15,10 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.deletion.ranks import validation_rows
 from mubench.hub_builders.raw import HUB, RAW
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._archive import members
+from mubench.hub_builders.raw._archive import read_members
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.spool import read_bytes
 
 CIFAR = TASKS["cifar10"]
 
@@ -175,7 +175,7 @@ def test_pictures_in_other_modes_become_rgb(tmp_path):
         {"train/cat/0.png": picture(1, "PNG", "L"), "train/cat/1.jpg": picture(2, "JPEG", "CMYK")},
     )
     for row in RAW["cifar10"](tmp_path)["train"]:
-        with Image.open(io.BytesIO(blobs.read(row["image"]["bytes"]))) as image:
+        with Image.open(io.BytesIO(read_bytes(row["image"]["bytes"]))) as image:
             assert (image.mode, image.format) == ("RGB", "PNG")
 
 
@@ -217,7 +217,7 @@ def test_a_bad_review_is_named(imdb, data, message):
 @pytest.mark.parametrize("name", ["../train/cat/0.jpg", "/train/cat/0.jpg", "a/../../b.jpg"])
 def test_names_that_lead_out_of_an_archive_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="expected names inside the archive"):
-        list(members(tar(tmp_path / "a.tar", {name: b""})))
+        list(read_members(tar(tmp_path / "a.tar", {name: b""})))
 
 
 def test_links_in_an_archive_are_refused(tmp_path):
@@ -226,7 +226,7 @@ def test_links_in_an_archive_are_refused(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     with pytest.raises(ValueError, match="got a link or device"):
-        list(members(tmp_path / "a.tar"))
+        list(read_members(tmp_path / "a.tar"))
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.xz", "a.tar.gz", "a.zip", "folder"])
@@ -240,7 +240,7 @@ def test_every_kind_of_container_gives_its_files_but_hidden_ones(tmp_path, name)
             [archive.writestr(key, data) for key, data in files.items()]
     else:
         tar(path, files)
-    assert dict(members(path)) == {"x/1.txt": b"1", "x/y/2.txt": b"2" * 99}
+    assert dict(read_members(path)) == {"x/1.txt": b"1", "x/y/2.txt": b"2" * 99}
 
 
 @pytest.mark.parametrize("name", ["cifar10.tar.xz", "cifar10.tar.gz"])
@@ -265,7 +265,7 @@ def test_a_folder_without_the_files_names_them(tmp_path, capsys):
 def test_validation_is_carved_from_test_by_the_published_rule(tmp_path):
     unpack(tmp_path / "cifar10", cifar_files())
     test = RAW["cifar10"](tmp_path)["test"]
-    splits = sources.rows(CIFAR, "partial", tmp_path, allow_partial=True)
+    splits = sources.load_rows(CIFAR, "partial", tmp_path, allow_partial=True)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 60, "validation": 10, "test": 40}
     assert sorted(row["label"] for row in splits["validation"]) == list(range(10))
     chosen = validation_rows([row["example_id"] for row in test], [row["label"] for row in test], task="cifar10")
@@ -287,11 +287,11 @@ def test_fewer_rows_need_the_partial_tier(tmp_path, capsys):
 
 def test_a_subset_is_fixed_balanced_and_keeps_the_test_rows(tmp_path):
     unpack(tmp_path / "cifar10", cifar_files())
-    whole = sources.rows(CIFAR, "partial", tmp_path, allow_partial=True)
-    part = sources.rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=50)
+    whole = sources.load_rows(CIFAR, "partial", tmp_path, allow_partial=True)
+    part = sources.load_rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=50)
     assert sorted(row["label"] for row in part["train"]) == sorted(list(range(10)) * 5)
     assert part["test"] == whole["test"] and part["validation"] == whole["validation"]
-    smaller = sources.rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=20)
+    smaller = sources.load_rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=20)
     assert {row["example_id"] for row in smaller["train"]} < {row["example_id"] for row in part["train"]}
 
 
@@ -299,7 +299,7 @@ def test_a_subset_is_fixed_balanced_and_keeps_the_test_rows(tmp_path):
 def test_a_subset_larger_than_the_data_is_an_error(tmp_path, rows):
     unpack(tmp_path / "cifar10", cifar_files())
     with pytest.raises(ValueError, match=f"expected max_train_rows from 1 to 60, got {rows}"):
-        sources.rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=rows)
+        sources.load_rows(CIFAR, "partial", tmp_path, allow_partial=True, max_train_rows=rows)
 
 
 def test_files_in_another_order_give_the_same_build(tmp_path):

@@ -39,7 +39,7 @@ def records(split, rows):
         for i in range(rows)
     ]
     if split == "train":
-        made[5] |= {"id": samsum.SILENT, "dialogue": ""}
+        made[5] |= {"id": samsum.ID_WITHOUT_DIALOGUE, "dialogue": ""}
     return made
 
 
@@ -291,14 +291,14 @@ RECORDS = st.lists(st.fixed_dictionaries({"id": PLAIN, "dialogue": PLAIN, "summa
 @given(RECORDS, st.booleans())
 def test_what_was_written_is_read_whatever_the_text(made, packed_as_json):
     data = json.dumps(made).encode() if packed_as_json else as_csv(made)
-    read = (samsum.from_json if packed_as_json else samsum.from_csv)(data, "x")
+    read = (samsum.parse_json_list if packed_as_json else samsum.parse_csv)(data, "x")
     assert read == made
     keys = [one["id"].strip() for one in made]
     if len(set(keys)) < len(keys):
         with pytest.raises(ValueError, match=r"^expected every id once, got [^\n]*: x record \d$"):
-            samsum.rows(read, "train", "x")
+            samsum.parse_rows(read, "train", "x")
     else:
-        said = [(row["dialogue"], row["summary"]) for row in samsum.rows(read, "train", "x")]
+        said = [(row["dialogue"], row["summary"]) for row in samsum.parse_rows(read, "train", "x")]
         assert said == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
 
 
@@ -315,9 +315,9 @@ def outcome(read):
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
     one = [{**GOOD, "dialogue": 'A: "b",\nc'}, {**GOOD, "id": "2"}]
-    for read, whole in ((samsum.from_csv, as_csv(one)), (samsum.from_json, json.dumps(one).encode())):
+    for read, whole in ((samsum.parse_csv, as_csv(one)), (samsum.parse_json_list, json.dumps(one).encode())):
         data = whole[:place] + junk + whole[place + less :]
-        said = outcome(lambda read=read, data=data: samsum.rows(read(data, "x"), "train", "x"))
+        said = outcome(lambda read=read, data=data: samsum.parse_rows(read(data, "x"), "train", "x"))
         if isinstance(said, str):
             assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", said)
         else:
@@ -331,10 +331,10 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
 def test_fuzzed_articles_and_lists_too(junk, place, less):
     whole = summary_file("7")
     data = whole[:place] + junk + whole[place + less :]
-    said = outcome(lambda: xsum.article(xsum.decoded(data, "x"), "x"))
+    said = outcome(lambda: xsum.parse_article(xsum.decoded(data, "x"), "x"))
     assert len(said) == 2 or re.fullmatch(r"expected [^\n]*: x", said)
     whole = json.dumps({"train": ["1"], "test": ["2", "3"]}).encode()
-    said = outcome(lambda: xsum.numbers(whole[:place] + junk + whole[place + less :], "x"))
+    said = outcome(lambda: xsum.parse_split(whole[:place] + junk + whole[place + less :], "x"))
     assert isinstance(said, dict) or re.fullmatch(r"expected [^\n]*: x", said)
 
 

@@ -17,9 +17,9 @@ from mubench.hub_builders.dataset import sources
 from mubench.hub_builders.mini import speech_commands as audio
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._blobs import read
-from mubench.hub_builders.raw.speech_commands import CLIP, listed_names
+from mubench.hub_builders.raw.speech_commands import CLIP, parse_list
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.fixtures.mini_models import trained
 from tests.fixtures.mini_rules import check
 from tests.fixtures.small_nets import by_features
@@ -98,7 +98,7 @@ def test_the_order_is_that_of_word_and_file_name(raw):
     names = {data: name for name, data in files.items()}
     train = sorted(RAW["speech_commands"](raw)["train"], key=lambda row: row["source_index"])
     assert [row["source_index"] for row in train] == list(range(112))
-    found = [names[read(row["audio"]["bytes"])] for row in train]
+    found = [names[read_bytes(row["audio"]["bytes"])] for row in train]
     assert found == sorted(found) and found[0] == "_background_noise_/pink_noise.wav"
 
 
@@ -141,7 +141,7 @@ def test_files_and_hub_give_the_same_rows(raw, monkeypatch):
     def load(name, config, split, revision, data_dir):
         assert (name, data_dir) == (TASK.source.hub_id, "ks")
         rows = sorted(from_files[split], key=lambda row: row["source_index"])
-        data = [read(row["audio"]["bytes"]) for row in rows]
+        data = [read_bytes(row["audio"]["bytes"]) for row in rows]
         table = {
             "file": [f"/somewhere/{files[one]}" for one in data],
             "audio": [{"bytes": one, "path": files[one].rpartition("/")[2]} for one in data],
@@ -212,7 +212,7 @@ def test_wrong_counts_are_refused_as_full(raw):
     with pytest.raises(
         ValueError, match=r"expected 51094 train, 6798 validation, 3081 test or .* got 112 train, 22 val"
     ):
-        sources.rows(TASK, "full", raw)
+        sources.load_rows(TASK, "full", raw)
 
 
 LINES = st.one_of(st.text(max_size=20), st.sampled_from(["yes/a.wav", "no/b_nohash_0.wav", "/x.wav", "a/b/c.wav", ""]))
@@ -227,10 +227,10 @@ def test_a_list_is_read_rightly_or_refused(data):
         lines = data.decode().split()
         good = lines and len(set(lines)) == len(lines) and all(map(CLIP.fullmatch, lines))
     if good:
-        assert listed_names(data, "list") == lines
+        assert parse_list(data, "list") == lines
     else:
         with pytest.raises(ValueError, match=r"^expected [^\n]+$"):
-            listed_names(data, "list")
+            parse_list(data, "list")
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import torch
 
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.mini import MINI
-from mubench.hub_builders.raw._blobs import Spool
-from mubench.hub_builders.raw._rows import media
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import store_media
+from mubench.hub_builders.utils.spool import Spool
 
 RAW = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../shared/data")) / "raw"
 LIMIT_MIB = 500
@@ -81,7 +81,7 @@ def test_a_stream_of_more_than_half_a_gibibyte_takes_less(tmp_path, monkeypatch)
                     "example_id": f"{split}-{index}",
                     "source_index": None,
                     "group": f"{index % 100}",
-                    "audio": media(second((len(split), index)), spool),
+                    "audio": store_media(second((len(split), index)), spool),
                     "label": index % classes,
                 }
                 for index in range(count)

@@ -16,9 +16,9 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, tiny_imagenet
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, picture, tar, unpack
 
 TASK = TASKS["tiny_imagenet"]
@@ -58,11 +58,11 @@ def test_archive_and_folder_give_rows_with_captions_and_groups(tmp_path):
     for row in packed["train"]:
         assert row["group"] == TASK.labels[row["label"]]
         assert row["caption"] == f"a photo of a {tiny_imagenet.TINY_IMAGENET[row['group']]}"
-        data = blobs.read(row["image"]["bytes"])
+        data = read_bytes(row["image"]["bytes"])
         with Image.open(io.BytesIO(data)) as image:
             assert image.mode == "RGB" and image.format == ("PNG" if row["label"] == 3 else "JPEG")
         assert row["label"] == 3 or data == PICTURES[row["group"]][0]
-    by_bytes = {blobs.read(row["image"]["bytes"]): row["group"] for row in packed["test"] if row["label"] != 3}
+    by_bytes = {read_bytes(row["image"]["bytes"]): row["group"] for row in packed["test"] if row["label"] != 3}
     assert by_bytes == {one: name for i, (name, data) in enumerate(PICTURES.items()) for one in data[1:] if i != 3}
     assert packed["train"][0]["caption"] == "a photo of a goldfish"
 
@@ -145,7 +145,7 @@ good = st.builds("{}\t{}\t0\t1\t2\t3".format, names, st.sampled_from(TASK.labels
 def test_any_annotations_are_read_right_or_refused(lines, end):
     text = end.join(lines)
     try:
-        found = tiny_imagenet.annotated(text, "a.txt")
+        found = tiny_imagenet.parse_annotations(text, "a.txt")
     except ValueError as error:
         said = str(error)
     else:
@@ -183,7 +183,7 @@ def test_the_fifth_of_the_original_at_hand(tmp_path):
     splits = RAW["tiny_imagenet"](REAL)
     for split, each in (("train", 100), ("test", 10)):
         assert Counter(row["group"] for row in splits[split]) == dict.fromkeys(TASK.labels, each)
-    stored = [blobs.read(row["image"]["bytes"])[:4] for rows in splits.values() for row in rows]
+    stored = [read_bytes(row["image"]["bytes"])[:4] for rows in splits.values() for row in rows]
     assert Counter(head == b"\x89PNG" for head in stored) == {False: 21_627, True: 373}
     data = build("tiny_imagenet", tier="partial", allow_partial=True, raw=REAL, out=tmp_path, family="group")
     info = task_info("tiny_imagenet", data=data, family="group")

@@ -25,9 +25,9 @@ from mubench.hub_builders.mini import ucf101 as video
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw import _recordings as recordings
-from mubench.hub_builders.raw._blobs import read
-from mubench.hub_builders.raw.ucf101 import read_classes, read_list
+from mubench.hub_builders.raw.ucf101 import parse_classes, parse_list
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.fixtures.mini_models import trained
 from tests.fixtures.mini_rules import check
 from tests.fixtures.small_nets import by_features
@@ -86,7 +86,7 @@ def test_the_lists_decide_whatever_the_spelling(raw):
     splits = RAW["ucf101"](raw)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 60, "test": 70}
     assert {row["group"] for row in splits["train"]} == {f"g{group:02d}" for group in range(8, 14)}
-    stored = {read(row["video"]["bytes"]): NAMES[row["label"]] for rows in splits.values() for row in rows}
+    stored = {read_bytes(row["video"]["bytes"]): NAMES[row["label"]] for rows in splits.values() for row in rows}
     assert stored == {data: name.split("/")[0] for name, data in clips().items()}
 
 
@@ -110,7 +110,7 @@ def test_the_order_is_that_of_the_lists(raw):
     names = {data: name for name, data in clips().items()}
     train = sorted(RAW["ucf101"](raw)["train"], key=lambda row: row["source_index"])
     listed = [line.split()[0] for line in lists()["trainlist01.txt"].decode().splitlines()]
-    assert [names[read(row["video"]["bytes"])].casefold() for row in train] == [one.casefold() for one in listed]
+    assert [names[read_bytes(row["video"]["bytes"])].casefold() for row in train] == [one.casefold() for one in listed]
 
 
 @pytest.mark.parametrize("place", ["", "ucfTrainTestlist/", "UCF-101/splits/", "zip"])
@@ -163,7 +163,7 @@ def test_the_right_classes_with_too_few_clips_are_refused_as_full(tmp_path):
     texts = {**lists(TASK.labels), "classInd.txt": every}
     unpack(tmp_path / "UCF-101", {**clips(TASK.labels[36:38]), **texts})
     with pytest.raises(ValueError, match="expected training rows of every label of ucf101, got none of ApplyEye"):
-        sources.rows(TASK, "full", tmp_path)
+        sources.load_rows(TASK, "full", tmp_path)
 
 
 def test_the_classes_of_a_stand_in_travel_with_its_rows(raw):
@@ -179,8 +179,8 @@ def test_the_classes_of_a_stand_in_travel_with_its_rows(raw):
 
 def test_another_task_has_the_classes_of_the_table(mini, tmp_path):
     assert task_info("cifar10", data=mini).labels == TASKS["cifar10"].mini_labels
-    assert sources.as_found(TASKS["imdb"], "full", tmp_path) is TASKS["imdb"]
-    assert sources.as_found(TASK, "mini", None) is TASK
+    assert sources.with_source_labels(TASKS["imdb"], "full", tmp_path) is TASKS["imdb"]
+    assert sources.with_source_labels(TASK, "mini", None) is TASK
 
 
 def broken(data):
@@ -260,7 +260,7 @@ class Container(contextlib.nullcontext):
 def test_the_check_of_a_video_holds_one_frame_at_a_time(monkeypatch):
     container = Container()
     monkeypatch.setattr(av, "open", lambda *_: container)
-    assert recordings.video(b"data", "here") == b"data"
+    assert recordings.check_video(b"data", "here") == b"data"
     assert container.kept == [1] * 10
 
 
@@ -291,12 +291,12 @@ def said(read_text, *arguments):
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS)
 def test_any_text_is_read_rightly_or_refused(data):
-    names = said(read_classes, data, "list")
+    names = said(parse_classes, data, "list")
     if names is not None:
         assert [line.split() for line in data.decode().splitlines() if line.strip()] == [
             [str(number), name] for number, name in enumerate(names, 1)
         ]
-    found = said(read_list, data, "list", ("Archery", "YoYo"))
+    found = said(parse_list, data, "list", ("Archery", "YoYo"))
     if found is not None:
         lines = [line.split() for line in data.decode().splitlines() if line.strip()]
         assert list(found) == [line[0].casefold() for line in lines] and len(found) == len(lines)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.hub.model_folder import WORK
+from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.__main__ import main as unlearning
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, TooLittleMemoryError, explain_out_of_memory
 from mubench.trainers.engine.task_trainer import TaskTrainer
