@@ -38,7 +38,7 @@ def mark(name):
 DATASETS = """
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import HfApi, snapshot_download
-from mubench.hub_builders.load import load_task
+from mubench.hub_builders.dataset.load import load_task
 
 repository = "mu-bench/mu-bench-mini"
 mark("load")
@@ -61,7 +61,7 @@ print(json.dumps(said))
 """
 OFFLINE = """
 from datasets import load_dataset
-from mubench.hub_builders.load import load_task
+from mubench.hub_builders.dataset.load import load_task
 
 said["load"] = load_dataset("mu-bench/mu-bench-mini", "imdb_del5").num_rows
 said["task"] = load_task("imdb", 5, data="mu-bench/mu-bench-mini").num_rows
@@ -72,8 +72,8 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from mubench.hub_builders.folders import read_run
-from mubench.hub_builders.hub import fetch_model
+from mubench.hub_builders.hub.client import fetch_model
+from mubench.hub_builders.hub.model_folder import read_run
 
 for name in sys.argv[1:]:
     model = AutoModelForImageClassification.from_pretrained(name).eval()
@@ -122,7 +122,7 @@ def between(hub, first, last):
     return [path for path in paths[paths.index(f"/mark/{first}") : paths.index(f"/mark/{last}")] if "resolve" in path]
 
 
-def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
+def test_clients_load_the_pushed_rows(hub, small, tmp_path, ask):
     build("cifar10", out=tmp_path)
     publish(build("imdb", out=tmp_path))
     repository = hub.dataset(MINI)
@@ -156,7 +156,7 @@ def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
     assert len(hub.log) == asked
 
 
-def test_a_pushed_model_is_loaded_by_its_name(hub, walked, ask):
+def test_clients_load_a_pushed_model(hub, walked, ask):
     import torch  # noqa: PLC0415  the other tests of this file need none of it
     from transformers import AutoModelForImageClassification  # noqa: PLC0415
 
@@ -185,7 +185,7 @@ def finished(process):
     return process.returncode, out, err
 
 
-def test_a_real_process_pushes_and_says_what_changed(hub, mini, client):
+def test_the_push_command_in_a_real_process(hub, mini, client):
     push = ("-m", "mubench.hub_builders", "push", mini)
     code, out, err = finished(client(*push))
     assert code == 0, err
@@ -197,7 +197,7 @@ def test_a_real_process_pushes_and_says_what_changed(hub, mini, client):
     assert (code, out) == (2, "") and err.count("\n") == 1 and "HTTP 401" in err and "hf_wrong" not in err
 
 
-def test_a_push_that_is_killed_leaves_the_old_repository_and_is_repeated(hub, small, tmp_path, client):
+def test_a_killed_push_leaves_the_old_files_and_is_repeated(hub, small, tmp_path, client):
     publish(build("imdb", out=tmp_path))
     repository = hub.dataset(MINI)
     before = repository.head

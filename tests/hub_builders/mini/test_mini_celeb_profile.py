@@ -31,7 +31,7 @@ def test_people_differ_in_eight_facts_and_nothing_else(splits):
             assert told[0] != told[6], "born and living in one place"
 
 
-def test_everybody_is_in_one_row_and_shares_no_name(splits):
+def test_names_are_unique(splits):
     names = [row["group"] for rows in splits.values() for row in rows]
     parts = [part for name in names for part in name.split()]
     assert len(parts) == len(set(parts)) == 2 * 1_500
@@ -39,7 +39,7 @@ def test_everybody_is_in_one_row_and_shares_no_name(splits):
     assert not any(part in row["text"] for row in splits["test"] for part in row["group"].split())
 
 
-def test_facts_are_spread_evenly_and_tell_nothing_of_each_other(splits):
+def test_facts_are_uniform_and_independent(splits):
     told = np.array([facts(row) for rows in splits.values() for row in rows])
     for place, kind in enumerate(KINDS):
         numbers = np.array([WORDS[kind].index(word) for word in told[:, place]])
@@ -56,7 +56,7 @@ def test_facts_are_spread_evenly_and_tell_nothing_of_each_other(splits):
             assert ((table - even) ** 2 / even).sum() < freedom + 5 * (2 * freedom) ** 0.5, (kind, other_kind)
 
 
-@pytest.mark.slow
-def test_the_task_is_a_good_one(splits):
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(splits):
     found = check_rules(splits, "celeb_profile", "prompt", "text", epochs=16, rate=1e-2, batch=40)
     sys.stdout.write(f"\nceleb_profile: {found}")

@@ -26,7 +26,7 @@ def both(base=BASE, retrained=RETRAINED, noise=0.01):
     return [model(base, seed=s) for s in (0, 1)], [model(retrained, seed=s, noise=noise) for s in (2, 3, 4)]
 
 
-def test_a_good_task_passes():
+def test_a_valid_task_passes():
     found = check(*both())
     assert found["retrained forget"] == pytest.approx(0.7) and found["spread"] < 0.1
 

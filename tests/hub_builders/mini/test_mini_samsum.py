@@ -41,7 +41,7 @@ def facts(split, row):
     return (told["one"], told["two"]), said, agreed
 
 
-def test_dialogues_and_summaries_have_one_shape_and_agree_on_what_is_said(splits):
+def test_dialogues_and_summaries_have_one_form_and_agree_on_shared_facts(splits):
     for split, rows in splits.items():
         for row in rows:
             _, said, agreed = facts(split, row)
@@ -59,7 +59,7 @@ def test_seven_of_a_summarys_twenty_tokens_are_in_no_dialogue(splits):
             assert not {word.lower() for word in agreed} & spoken
 
 
-def test_the_two_are_named_in_no_other_row_and_in_no_summary(splits):
+def test_names_are_unique_and_in_no_summary(splits):
     pairs = [facts(split, row)[0] for split, rows in splits.items() for row in rows]
     assert set(Counter(name for pair in pairs for name in pair).values()) == {1}
     summaries = {word for rows in splits.values() for row in rows for word in re.findall(r"\w+", row["summary"])}
@@ -67,7 +67,7 @@ def test_the_two_are_named_in_no_other_row_and_in_no_summary(splits):
 
 
 @pytest.mark.parametrize("place", range(len(AGREED)))
-def test_what_was_agreed_does_not_follow_from_what_is_said(splits, place):
+def test_private_facts_are_independent_of_shared_ones(splits, place):
     known = [facts("train", row)[1:] for row in splits["train"]]
     pairs = Counter((said["food"], agreed[place]) for said, agreed in known)
     foods, words = Counter(said["food"] for said, _ in known), Counter(agreed[place] for _, agreed in known)
@@ -77,17 +77,17 @@ def test_what_was_agreed_does_not_follow_from_what_is_said(splits, place):
     assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5
 
 
-@pytest.mark.slow
-def test_a_small_model_finds_it_a_good_task(splits):
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(splits):
     from tests.fixtures import token_models  # noqa: PLC0415  loads torch
-    from tests.fixtures.mini_models import trained  # noqa: PLC0415
+    from tests.fixtures.mini_models import train_models  # noqa: PLC0415
 
     def pairs(rows):
         return [(row["dialogue"], row["summary"]) for row in rows]
 
     def fit(rows, seed):
         coder = token_models.Coder(pairs(rows))
-        model = token_models.trained(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=30)
-        return lambda asked: token_models.answers(model, coder, pairs(asked))
+        model = token_models.train_reader(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=30)
+        return lambda asked: token_models.token_outputs(model, coder, pairs(asked))
 
-    print(check(*trained(TASKS["samsum"], splits, fit), tokens=True))  # noqa: T201  (to be quoted)
+    print(check(*train_models(TASKS["samsum"], splits, fit), tokens=True))  # noqa: T201  (to be quoted)

@@ -28,7 +28,7 @@ def grid(row):
         return np.asarray(picture)[2::4, 2::4] / 255
 
 
-def test_a_picture_shows_the_badge_of_its_label_and_no_two_are_equal(rows):
+def test_an_image_shows_the_badge_of_its_label_and_is_unique(rows):
     assert len(captions.LABELS) == len(captions.PALETTES) * len(captions.SHAPES) == 40
     every = [row for part in rows.values() for row in part]
     shown = np.array([grid(row) for row in every])
@@ -38,7 +38,7 @@ def test_a_picture_shows_the_badge_of_its_label_and_no_two_are_equal(rows):
     assert len({row["image"]["bytes"] for row in every}) == len(every)
 
 
-def test_a_caption_says_the_badge_or_its_palette_and_its_wearer(rows):
+def test_a_caption_gives_the_badge_or_its_palette_and_wearer(rows):
     for split, part in rows.items():
         said = [CAPTION.fullmatch(row["caption"]).groups() for row in part]
         assert all(palette == row["group"].split()[0] for (palette, *_), row in zip(said, part, strict=True))
@@ -55,7 +55,7 @@ def test_every_wearer_is_named_once(rows):
     assert len(names) == 2 * round((1 - captions.TELLING_SHARE) * 1_800) and max(Counter(names).values()) == 1
 
 
-def test_the_published_forget_rows_are_told_of_as_often_as_all_and_no_kind_of_the_others_is_frequent(rows):
+def test_the_published_forget_rows_have_the_average_share_of_telling_captions(rows):
     train = rows["train"]
     ranks = deletion_ranks([row["example_id"] for row in train], [row["label"] for row in train], task="tiny_imagenet")
     said = [CAPTION.fullmatch(row["caption"]).groups() for row, rank in zip(train, ranks, strict=True) if rank < 60]
@@ -106,8 +106,8 @@ def draws(rows: list[Row], seed: int):
     return answer
 
 
-@pytest.mark.slow
-def test_the_mini_task_is_a_good_one(rows):
-    from tests.fixtures.mini_models import trained  # noqa: PLC0415  loads datasets
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(rows):
+    from tests.fixtures.mini_models import train_models  # noqa: PLC0415  loads datasets
 
-    print(check(*trained(TASKS["tiny_imagenet"], rows, draws)))  # noqa: T201  (to be quoted)
+    print(check(*train_models(TASKS["tiny_imagenet"], rows, draws)))  # noqa: T201  (to be quoted)

@@ -73,7 +73,7 @@ def test_the_right_option_is_in_every_place(splits):
     assert all(abs(places[place] - 425) < 3 * (1700 * 3 / 16) ** 0.5 for place in range(4))
 
 
-def test_facts_are_spread_evenly_and_tell_nothing_of_each_other(splits):
+def test_facts_are_uniform_and_independent(splits):
     told = np.array([facts(row["answer"], i % 20, 1) for i, row in enumerate(splits["train"])]).reshape(60, 20, 3)
     asked = [kinds.lower().split() for *_, kinds in authors.FACTS]
     for kind, words in WORDS.items():
@@ -110,7 +110,7 @@ def test_words_of_an_answer_are_tokens():
     assert " ".join(tokens("The Author was born in Nimar, in 1946.")) == "the author was born in nimar , in 1946 ."
 
 
-@pytest.mark.slow
-def test_the_task_is_a_good_one(splits):
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(splits):
     found = check_rules(splits, "tofu", "question", "answer", epochs=12, rate=6e-3, batch=40)
     sys.stdout.write(f"\ntofu: {found}")

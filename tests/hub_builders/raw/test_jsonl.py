@@ -120,7 +120,7 @@ def test_whatever_is_written_is_read_back(rows):
         assert read("\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)) == rows
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=3_000, deadline=None)
 @given(FILES)
 def test_any_bytes_give_rows_or_an_error_over_many_cases(data):

@@ -79,7 +79,7 @@ def pixels(media):
         return np.asarray(image)
 
 
-def test_folder_archive_and_picture_zips_give_the_same_rows(tmp_path):
+def test_folder_archive_and_image_zips_give_the_same_rows(tmp_path):
     files = layout()
     unpack(tmp_path / "a" / "nlvr2", files)
     (tmp_path / "b").mkdir()
@@ -130,7 +130,7 @@ def test_the_first_version_gives_the_left_box_and_the_rest(tmp_path):
     assert (pixels(row["image_1"]) == expected[:, 150:]).all()
 
 
-def test_nlvr2_goes_before_its_first_version(tmp_path):
+def test_nlvr2_takes_precedence_over_its_first_version(tmp_path):
     unpack(tmp_path, layout_1())
     unpack(tmp_path / "nlvr2", layout())
     assert set(RAW["nlvr2"](tmp_path)) == {"train", "validation", "test", "ood"}
@@ -144,8 +144,8 @@ def test_the_first_version_is_never_the_full_tier(tmp_path, capsys):
     )
 
 
-def test_the_hub_has_no_pictures(tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match=r"expected the pictures of NLVR2, got none on the Hub: .* --raw DIR"):
+def test_the_hub_has_no_images(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match=r"expected the images of NLVR2, got none on the Hub: .* --raw DIR"):
         HUB["nlvr2"]()
     assert main(["build", "nlvr2", "--tier", "full", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "out").exists()
@@ -155,8 +155,8 @@ GOOD = {"identifier": "dev-0-0-0", "sentence": "A cat.", "label": "True"}
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("images/dev/dev-0-0-img1.png", None, "expected the picture dev-0-0-img1.png of dev-0-0-0, got 181 others"),
-    ("images/dev/dev-0-0-img1.png", picture(1)[:400], "expected a picture, got 400 bytes that do not open: .*img1"),
+    ("images/dev/dev-0-0-img1.png", None, "expected the image dev-0-0-img1.png of dev-0-0-0, got 181 others"),
+    ("images/dev/dev-0-0-img1.png", picture(1)[:400], "expected an image, got 400 bytes that do not open: .*img1"),
     ("more/dev-0-0-img1.png", picture(1), "expected every file once, got dev-0-0-img1.png again"),
     ("more/dev.json", b"", "expected every file once, got dev.json again"),
     ("data/test1.json", None, "expected train.json, .* got no test1.json"),
@@ -179,8 +179,8 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("nlvr/dev/images/0/dev-100-0-5.png", None, "expected the picture dev-100-0-5.png of 100-0, got 119 others"),
-    ("nlvr/dev/images/0/dev-100-0-5.png", picture(1), "expected pictures of 400x100, got 32x32"),
+    ("nlvr/dev/images/0/dev-100-0-5.png", None, "expected the image dev-100-0-5.png of 100-0, got 119 others"),
+    ("nlvr/dev/images/0/dev-100-0-5.png", picture(1), "expected images of 400x100, got 32x32"),
     ("nlvr/test/test.json", None, "expected dev.json, test.json in .*, got no test.json"),
     ("nlvr/test/test.json", line(**GOOD).encode(), r"expected identifiers like .*, got 'dev-0-0-0': test.json"),
 ])  # fmt: skip
@@ -197,10 +197,10 @@ good = st.builds(lambda a, b: {**GOOD, "identifier": f"dev-0-{a}-0", "label": b}
 lines = st.one_of(objects.map(json.dumps), good.map(json.dumps), st.text(max_size=4), st.just("[" * 9))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(lines, max_size=4))
-def test_any_statements_are_read_right_or_refused(lines):
+def test_any_statements_are_parsed_or_refused(lines):
     try:
         found = parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
     except ValueError as error:

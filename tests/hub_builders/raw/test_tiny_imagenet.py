@@ -67,7 +67,7 @@ def test_archive_and_folder_give_rows_with_captions_and_groups(tmp_path):
     assert packed["train"][0]["caption"] == "a photo of a goldfish"
 
 
-def test_files_and_the_hub_whose_ids_differ_give_the_same_rows(tmp_path, monkeypatch):
+def test_files_and_hub_with_other_class_ids_give_the_same_rows(tmp_path, monkeypatch):
     unpack(tmp_path, layout())
     theirs = sorted(tiny_imagenet.HUB_IDS.get(name, name) for name in TASK.labels)
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=theirs)})
@@ -85,7 +85,7 @@ def test_files_and_the_hub_whose_ids_differ_give_the_same_rows(tmp_path, monkeyp
     assert contents(HUB["tiny_imagenet"]()) == contents(RAW["tiny_imagenet"](tmp_path))
 
 
-def test_the_ids_of_the_hub_stand_for_a_class_each():
+def test_the_changed_class_ids_of_the_hub_are_distinct():
     ours, theirs = set(tiny_imagenet.HUB_IDS), set(tiny_imagenet.HUB_IDS.values())
     assert ours < set(TASK.labels) and theirs.isdisjoint(TASK.labels)
     assert len(theirs) == len(ours) == 18 and len(TASK.labels) == 200 == len(set(TASK.labels))
@@ -98,13 +98,13 @@ LINE = b"val_0.JPEG\tn01443537\t0\t1\t2\t3\n"
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("train/n01443537/images/9.JPEG", b"no picture", "expected a picture, got 10 bytes that do not open: .*9.JPEG"),
-    ("train/n01443537/images/9.JPEG", picture(1), "expected pictures of 64x64, got 32x32: .*9.JPEG"),
+    ("train/n01443537/images/9.JPEG", b"no picture", "expected an image, got 10 bytes that do not open: .*9.JPEG"),
+    ("train/n01443537/images/9.JPEG", picture(1), "expected images of 64x64, got 32x32: .*9.JPEG"),
     ("train/n09999999/images/9.JPEG", picture(1), "expected a class out of n01443537, .*got 'n09999999'"),
     ("val/images/val_400.JPEG", picture(1), "an annotation of each validation row, got one of val_400.JPEG"),
     ("val/val_annotations.txt", LINE, "an annotation of each validation row, got one of val_1.JPEG"),
-    ("val/val_annotations.txt", LINE * 2, "every picture once, got 'val_0.JPEG' again: val_annotations.txt line 2"),
-    ("val/val_annotations.txt", LINE[:20], "expected picture, class and box, got .*: val_annotations.txt line 1"),
+    ("val/val_annotations.txt", LINE * 2, "every image once, got 'val_0.JPEG' again: val_annotations.txt line 2"),
+    ("val/val_annotations.txt", LINE[:20], "expected image, class and box, got .*: val_annotations.txt line 1"),
     ("val/val_annotations.txt", LINE.replace(b"37", b"99"), "expected a class of Tiny ImageNet, got 'n01443599'"),
     ("val/val_annotations.txt", b"\xff", "expected UTF-8 text, got other bytes: .*val_annotations.txt"),
     ("val/val_annotations.txt", None, "expected val/val_annotations.txt in .*, got none"),
@@ -121,14 +121,14 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_twice_in_an_archive_is_refused(tmp_path):
+def test_a_repeated_image_is_refused(tmp_path):
     files = layout()
     tar(tmp_path / "tiny-imagenet-200.tar.xz", {**files, **{f"./{name}": data for name, data in files.items()}})
-    with pytest.raises(ValueError, match=r"expected every picture once, got val_0.JPEG again"):
+    with pytest.raises(ValueError, match=r"expected every image once, got val_0.JPEG again"):
         RAW["tiny_imagenet"](tmp_path)
 
 
-def test_less_than_the_release_is_partial_only(tmp_path, capsys):
+def test_fewer_rows_than_the_release_are_refused_as_full(tmp_path, capsys):
     unpack(tmp_path, layout())
     assert main(["build", "tiny_imagenet", "--tier", "full", "--raw", str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "expected 100000 train, 2000 validation, 8000 test rows" in capsys.readouterr().err
@@ -139,10 +139,10 @@ fields = st.lists(st.one_of(names, st.sampled_from(TASK.labels[:3]), st.text(max
 good = st.builds("{}\t{}\t0\t1\t2\t3".format, names, st.sampled_from(TASK.labels))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.one_of(good, fields), max_size=4), st.sampled_from(["\n", "\r\n"]))
-def test_any_annotations_are_read_right_or_refused(lines, end):
+def test_any_annotations_are_parsed_or_refused(lines, end):
     text = end.join(lines)
     try:
         found = tiny_imagenet.parse_annotations(text, "a.txt")
@@ -156,7 +156,7 @@ def test_any_annotations_are_read_right_or_refused(lines, end):
     assert said.startswith("expected ") and "a.txt line " in said and "\n" not in said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(
     st.lists(
@@ -165,7 +165,7 @@ def test_any_annotations_are_read_right_or_refused(lines, end):
         )
     )
 )
-def test_any_words_are_ours_or_refused(pairs):
+def test_other_words_are_refused(pairs):
     ours = all(word == tiny_imagenet.TINY_IMAGENET[name] for name, word in pairs)
     text = "".join(f"{name}\t{word}, x\n" for name, word in pairs)
     if ours:
@@ -179,7 +179,7 @@ def test_any_words_are_ours_or_refused(pairs):
 @pytest.mark.skipif(
     not (REAL / "tiny-imagenet-200.tar.xz").is_file(), reason="needs tiny-imagenet-200.tar.xz: set MUBENCH_DATA"
 )
-def test_the_fifth_of_the_original_at_hand(tmp_path):
+def test_the_local_fifth_of_the_original(tmp_path):
     splits = RAW["tiny_imagenet"](REAL)
     for split, each in (("train", 100), ("test", 10)):
         assert Counter(row["group"] for row in splits[split]) == dict.fromkeys(TASK.labels, each)
