@@ -65,8 +65,8 @@ def _parse_template(template: str, columns: Sequence[str], where: str) -> list[t
         raise ValueError(f"expected a template with {{column}} for each fact, got {error}: {where}") from error
     for _, column, form, conversion in parts:
         if column is not None and (column not in columns or form or conversion):
-            asked = f"{column}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
-            raise ValueError(f"expected columns of the table in braces, got {quote(asked)}: {where}")
+            placeholder = f"{column}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
+            raise ValueError(f"expected columns of the table in braces, got {quote(placeholder)}: {where}")
     if all(column is None for _, column, *_ in parts):
         raise ValueError(f"expected a template with {{column}} for each fact, got none: {where}")
     return [(text, column) for text, column, *_ in parts]
