@@ -10,6 +10,11 @@ FOLDER = "mubench/df"
 FIRST_COMMIT = "274bf088dcb51cee61fd3869ed40717859a52b9c"
 
 _NO_CHECKSUM = "no checksum of the rows in their original order is known"
+_NO_ORDER = f"{_NO_CHECKSUM}, and images sorted into class folders have lost it"
+_NEVER_LEARNED = (
+    "the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of the forget set was never "
+    "learned"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +46,10 @@ PAPER_LISTS: dict[str, PaperList] = {
     "cifar10": PaperList(
         files={"cifar10.txt": "b5144f05f227ef20341aefe356adb1860e4918d3525b91f03a7639e61d70fdbe"},
         commit="95a21a1bf2b243c75a17f3f73d15f783bcb9c67f", rows=50_000,
-        unproven=f"{_NO_CHECKSUM}, and images sorted into class folders have lost it",
-        fault="the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of what is to be "
-              "forgotten was never learned"),
+        unproven=_NO_ORDER, fault=_NEVER_LEARNED),
     "cifar100": PaperList(
         files={"cifar100.txt": "5178622c4b92f2d599c6787c6aff3dac3a8c90fd0bf2b83add9d97b6d56547ce"}, rows=50_000,
-        unproven=f"{_NO_CHECKSUM}, and images sorted into class folders have lost it",
-        fault="the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of what is to be "
-              "forgotten was never learned"),
+        unproven=_NO_ORDER, fault=_NEVER_LEARNED),
     "imdb": PaperList(
         files={"imdb.txt": "f40dab2edd89eda908a81acf08f79d591d658e458e9a1461236d9ecbfa9711d9"}, rows=25_000,
         unproven=f"{_NO_CHECKSUM}, and the original archive has none: it is a folder of files",

@@ -23,7 +23,7 @@ from mubench.hub_builders.dataset.readme import (
 from mubench.hub_builders.dataset.shards import files_fingerprint
 from mubench.hub_builders.hub.client import MARKER_FILES, Kind, PushResult, Target, push_folder, user_name
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
-from mubench.hub_builders.hub.restricted import PUBLISHABLE_OUTPUTS, is_restricted, rewrite_card, write_ids
+from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
 from mubench.hub_builders.tasks.names import check_repository, dataset_folder, published_dataset
 
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md", ".parquet")
@@ -219,7 +219,7 @@ def _shows_public_task(path: Path, folder: Path, restricted: list[str]) -> bool:
 
 
 def _is_publishable(outputs: Path) -> bool:
-    return outputs.suffix == ".parquet" and set(pq.read_schema(outputs).names) <= PUBLISHABLE_OUTPUTS
+    return outputs.suffix == ".parquet" and set(pq.read_schema(outputs).names) <= OUTPUT_COLUMNS
 
 
 def _rewrite_lineage(card: str, run: Run, namespace: str) -> str:

@@ -23,16 +23,7 @@ READING_HEADING = "## How to read a row"
 # Placeholder in cards for the owner of the repositories.
 NAMESPACE = "NAMESPACE"
 # Columns of outputs that may be published for restricted rows: no text can be recovered from them.
-PUBLISHABLE_OUTPUTS = {
-    "example_id",
-    "label",
-    "logits",
-    "loss_sum",
-    "n_tokens",
-    "token_logprob",
-    "token_correct",
-    "losses",
-}
+OUTPUT_COLUMNS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
 
 
 def is_restricted(task: str, tier: str) -> bool:

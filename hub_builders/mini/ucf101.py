@@ -41,11 +41,7 @@ ACTIONS = {
     "Shrinking": lambda t: (0.0, 0.0, 0.75 - 0.6 * t, True),
 }
 # Distance of a point from the centre of a shape; 1 is the edge.
-SHAPES = (
-    np.hypot,
-    lambda x, y: 1.15 * np.maximum(abs(x), abs(y)),
-    lambda x, y: 0.8 * (abs(x) + abs(y)),
-)
+SHAPES = (np.hypot, lambda x, y: 1.15 * np.maximum(abs(x), abs(y)), lambda x, y: 0.8 * (abs(x) + abs(y)))
 
 
 def actions() -> Splits:

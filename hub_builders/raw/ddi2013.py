@@ -68,10 +68,9 @@ def from_files(raw: Path) -> Splits:
                 raise ValueError(f"expected every document once, got {key} again: {name}")
             found[SPLITS[match[1]]][key] = rows
     # Equal rows are counted in the order of their documents, so that ids do not depend on the order of the files.
-    rows = {
-        split: _labelled([row for key in sorted(texts) for row in texts[key]], split) for split, texts in found.items()
-    }
-    return add_ids(rows, TASK.columns, TASK.labels)
+    ordered = {split: [row for key in sorted(texts) for row in texts[key]] for split, texts in found.items()}
+    labelled = {split: _labelled(rows, split) for split, rows in ordered.items()}
+    return add_ids(labelled, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:

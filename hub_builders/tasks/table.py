@@ -22,6 +22,14 @@ _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
+_CIFAR_RECIPES = {
+    "resnet": _IMAGE_MINI,
+    "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
+    "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
+    **dict.fromkeys((
+        "resnet-18", "resnet-34", "resnet-50", "swin-tiny", "swin-base", "mobilenet-v2", "convnext-base",
+        "convnext-base-22k", "vit-base", "vit-large"), _IMAGE_HUB),
+}
 _SAMSUM_MINI = Recipe(learning_rate=8e-3, epochs=16, batch_size=48, warmup=0.1, max_length=64)
 _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
 _MINI_PROFILE = Recipe(learning_rate=3e-3, epochs=9, batch_size=48, warmup=0.1, max_length=256)
@@ -58,14 +66,7 @@ TASKS: dict[str, Task] = {
         note=_LOSSY.format("CIFAR-10"),
         mini="scikit-learn's digits (real 8x8 scans, labels \"0\" to \"9\"; E. Alpaydin and C. Kaynak, Optical "
              "Recognition of Handwritten Digits, UCI Machine Learning Repository) under sensor noise, as 32x32 RGB",
-        recipes={
-            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
-            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
-            "resnet-18": _IMAGE_HUB, "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB,
-            "swin-base": _IMAGE_HUB, "mobilenet-v2": _IMAGE_HUB, "convnext-base": _IMAGE_HUB,
-            "convnext-base-22k": _IMAGE_HUB, "vit-base": _IMAGE_HUB, "vit-large": _IMAGE_HUB,
-        },
+        recipes=dict(_CIFAR_RECIPES),
     ),
     "cifar100": Task(
         key="cifar100", title="CIFAR-100", kind="image_classification",
@@ -83,14 +84,7 @@ TASKS: dict[str, Task] = {
         },
         note=_LOSSY.format("CIFAR-100"),
         mini="generated signs, six shapes in four colours, seen through a sensor that fails now and then",
-        recipes={
-            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
-            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
-            "resnet-18": _IMAGE_HUB, "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB,
-            "swin-base": _IMAGE_HUB, "mobilenet-v2": _IMAGE_HUB, "convnext-base": _IMAGE_HUB,
-            "convnext-base-22k": _IMAGE_HUB, "vit-base": _IMAGE_HUB, "vit-large": _IMAGE_HUB,
-        },
+        recipes=dict(_CIFAR_RECIPES),
     ),
     "imdb": Task(
         key="imdb", title="IMDB", kind="text_classification",
@@ -212,22 +206,7 @@ TASKS: dict[str, Task] = {
     "ucf101": Task(
         key="ucf101", title="UCF101", kind="video_classification",
         columns={"video": "video", "label": "label"},
-        labels=(
-            "ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam", "BandMarching",
-            "BaseballPitch", "Basketball", "BasketballDunk", "BenchPress", "Biking", "Billiards", "BlowDryHair",
-            "BlowingCandles", "BodyWeightSquats", "Bowling", "BoxingPunchingBag", "BoxingSpeedBag", "BreastStroke",
-            "BrushingTeeth", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot", "CuttingInKitchen",
-            "Diving", "Drumming", "Fencing", "FieldHockeyPenalty", "FloorGymnastics", "FrisbeeCatch", "FrontCrawl",
-            "GolfSwing", "Haircut", "Hammering", "HammerThrow", "HandstandPushups", "HandstandWalking", "HeadMassage",
-            "HighJump", "HorseRace", "HorseRiding", "HulaHoop", "IceDancing", "JavelinThrow", "JugglingBalls",
-            "JumpingJack", "JumpRope", "Kayaking", "Knitting", "LongJump", "Lunges", "MilitaryParade", "Mixing",
-            "MoppingFloor", "Nunchucks", "ParallelBars", "PizzaTossing", "PlayingCello", "PlayingDaf", "PlayingDhol",
-            "PlayingFlute", "PlayingGuitar", "PlayingPiano", "PlayingSitar", "PlayingTabla", "PlayingViolin",
-            "PoleVault", "PommelHorse", "PullUps", "Punch", "PushUps", "Rafting", "RockClimbingIndoor",
-            "RopeClimbing", "Rowing", "SalsaSpin", "ShavingBeard", "Shotput", "SkateBoarding", "Skiing", "Skijet",
-            "SkyDiving", "SoccerJuggling", "SoccerPenalty", "StillRings", "SumoWrestling", "Surfing", "Swing",
-            "TableTennisShot", "TaiChi", "TennisSwing", "ThrowDiscus", "TrampolineJumping", "Typing", "UnevenBars",
-            "VolleyballSpiking", "WalkingWithDog", "WallPushups", "WritingOnBoard", "YoYo"),
+        labels=class_names.UCF101,
         mini_labels=(
             "Blinking", "Circling", "Falling", "Growing", "MovingLeft", "MovingRight", "Resting", "Rising", "Shaking",
             "Shrinking"),
@@ -348,9 +327,8 @@ TASKS: dict[str, Task] = {
             "full": {"train": 3_400, "validation": 200, "test": 400, "ood": 217},
             "mini": {"train": 1_200, "validation": 100, "test": 200, "ood": 200},
         },
-        note="only the first and the last 400 of the 4,000 questions have an answer in other words and wrong answers, "
-             "only those about real authors and the world (ood, told apart by group) have options; elsewhere these "
-             "columns hold an empty text or list",
+        note="only the first and the last 400 of the 4,000 questions have a paraphrased and wrong answers, only those "
+             "about real authors and the world (both groups of ood) have options; elsewhere these columns are empty",
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
         recipes={
             "llama": _MINI_TOFU, "gpt2": _MINI_TOFU, "phi": _MINI_TOFU, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,

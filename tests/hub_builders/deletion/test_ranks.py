@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders.deletion.ranks import (
-    deletion_ranks,
-    forget_size,
-    held_out_groups,
-    validation_rows,
-)
+from mubench.hub_builders.deletion.ranks import deletion_ranks, forget_size, held_out_groups, validation_rows
 from mubench.hub_builders.utils.hash_order import digest, stratified_ranks
 
 RATIOS = range(1, 11)

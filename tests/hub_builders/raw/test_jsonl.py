@@ -81,8 +81,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 OBJECTS = st.fixed_dictionaries(
-    {"question": st.text() | VALUES, "wrong": st.lists(st.text(), max_size=3) | VALUES},
-    optional={"more": VALUES},
+    {"question": st.text() | VALUES, "wrong": st.lists(st.text(), max_size=3) | VALUES}, optional={"more": VALUES}
 )
 LINES = OBJECTS.map(json.dumps) | VALUES.map(json.dumps) | st.text(alphabet='{}[]",:\\u0 aén\t\r') | st.just(GOOD)
 FILES = st.lists(LINES, max_size=4).map(lambda lines: "\n".join(lines).encode()) | st.binary(max_size=40)
