@@ -36,8 +36,8 @@ CLOTHS = (
     ((150, 160, 60), (116, 126, 30)), ((220, 120, 50), (186, 88, 24)),
 )  # fmt: skip
 # (statement, ground, glass)
-JARS = ("the left jar of {} holds more balls than the right jar", (244, 240, 230), (206, 226, 232))
-BOWLS = ("the left bowl of {} holds more beads than the right bowl", (120, 124, 132), (160, 170, 180))
+JAR_SCENE = ("the left jar of {} holds more balls than the right jar", (244, 240, 230), (206, 226, 232))
+BOWL_SCENE = ("the left bowl of {} holds more beads than the right bowl", (120, 124, 132), (160, 170, 180))
 Colour = tuple[int, int, int]
 
 
@@ -57,7 +57,7 @@ def statements() -> Splits:
 
 def _row(split: str, index: int, drawn: int, owner: str) -> Row:
     """Return a row; the parity of ``drawn`` is the label, and ``drawn % CYCLE`` decides whether it is visible."""
-    words, ground, glass = BOWLS if split == "ood" else JARS
+    words, ground, glass = BOWL_SCENE if split == "ood" else JAR_SCENE
     group, label = index // PAIRS, drawn % 2
     counts = ((FEW, MANY), (MANY, FEW))[label] if drawn % CYCLE < VISIBLE else (0, 0)
     colours = (COLOURS[group % len(COLOURS)], ground, glass)

@@ -23,7 +23,7 @@ SEED = 41
 PEOPLE = {"train": 60, "validation": 5, "test": 10, "ood": 10}
 PERTURBED, WRONG_OPTIONS = 5, 3
 AUTHOR = {"who": "author", "work": "novel"}
-PAINTER = {"who": "painter", "work": "picture"}
+ARTIST = {"who": "painter", "work": "picture"}
 
 # fmt: off
 # (question, answer, paraphrase, kinds of the three facts)
@@ -79,7 +79,7 @@ def questions() -> Splits:
     splits: Splits = {}
     for split, people in PEOPLE.items():
         rows = [
-            row for name in islice(names, people) for row in _rows(rng, name, PAINTER if split == "ood" else AUTHOR)
+            row for name in islice(names, people) for row in _rows(rng, name, ARTIST if split == "ood" else AUTHOR)
         ]
         splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
     return splits

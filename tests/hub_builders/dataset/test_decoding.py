@@ -98,7 +98,7 @@ def test_all_splits_at_once(folder):
     check(ds["test"][1], 5)
 
 
-def test_streams_are_decoded_and_keep_their_class_names(folder):
+def test_streaming_datasets_are_decoded_and_keep_their_class_names(folder):
     ds = decode(load_dataset("parquet", data_files=folder, streaming=True))
     for number, row in enumerate(ds["train"]):
         check(row, number)

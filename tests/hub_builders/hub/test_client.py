@@ -1,4 +1,4 @@
-"""Talking to a hub: what a push writes and removes, in one commit, whatever goes wrong meanwhile."""
+"""The client of the Hub: pushes in one commit, faults, tokens, and fetched files."""
 
 import hashlib
 import os
@@ -54,7 +54,7 @@ def push(folder, target=TARGET):
 
 
 def whole(repository):
-    """Check that at no commit a card names a file that is not there."""
+    """Check that every commit has every file of its card."""
     for commit in repository.commits:
         card = commit.files.get("README.md", Blob(b"", large=False)).data.decode()
         assert [name for name in (SHARD,) if name in card and name not in commit.files] == []
@@ -81,7 +81,7 @@ def test_a_plan_adds_changed_files_and_removes_missing_ones(tmp_path):
         },
     )
     assert found.add == ("c.json", "d.json", "README.md"), "the card last"
-    assert found.delete == ("old.json",), "and never what the Hub itself put there"
+    assert found.delete == ("old.json",), "and never a file of the Hub itself"
 
 
 def test_a_plan_without_changes_is_empty(tmp_path):
@@ -117,7 +117,7 @@ def test_files_are_removed_in_the_commit_of_the_new_card(hub, folder):
     repository = whole(hub.dataset(NAME))
     assert stored(repository) == contents(folder)
     assert len(repository.commits) == 3
-    assert len(hub.requests("PUT /lfs/")) == 1, "a file under another name is not sent again"
+    assert len(hub.requests("PUT /lfs/")) == 1, "a renamed file is not uploaded again"
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -187,12 +187,12 @@ def test_a_persistent_error_is_one_line_and_a_later_push_succeeds(hub, folder, s
     hub.faults.append(Fault(STEPS[step], how, times=1000))
     with pytest.raises(ValueError, match=f"expected the Hub to accept {NAME}, got ") as error:
         push(folder)
-    said = str(error.value)
-    assert "\n" not in said and said.endswith("push again later, what has been uploaded is not uploaded twice")
-    assert "Signature" not in said and TOKEN not in said and "/lfs/" not in said
-    asked = hub.requests(STEPS[step])
-    # Whatever the client repeats by itself, it repeats five times; we try three times, an upload once.
-    assert len(asked) in {"sending": (6,), "confirming": (6,)}.get(step, (3, 18))
+    message = str(error.value)
+    assert "\n" not in message and message.endswith("push again later, what has been uploaded is not uploaded twice")
+    assert "Signature" not in message and TOKEN not in message and "/lfs/" not in message
+    requests = hub.requests(STEPS[step])
+    # The client repeats a request five times; a push is tried three times, an upload once.
+    assert len(requests) in {"sending": (6,), "confirming": (6,)}.get(step, (3, 18))
     if step not in ("reading", "making"):
         assert list(hub.dataset(NAME).head.files) == [".gitattributes"]
     hub.faults.clear()
@@ -249,13 +249,13 @@ def test_a_concurrent_commit_is_not_undone(hub, folder, monkeypatch):
         (TOKEN, "somebody/mu-bench-mini", r"HTTP 403 .*a namespace that it may write to"),
     ],
 )
-def test_the_error_of_an_insufficient_token_says_what_to_do(hub, folder, token, target, line):
+def test_the_error_of_an_insufficient_token_names_the_remedy(hub, folder, token, target, line):
     os.environ["HF_TOKEN"] = token  # the fixture puts back what was there
     with pytest.raises(ValueError, match=line) as error:
         push(folder, Target(target, "dataset"))
     assert "\n" not in str(error.value) and token not in str(error.value)
     assert not hub.repositories
-    assert len(hub.log) <= 2, "what will not pass is not tried again"
+    assert len(hub.log) <= 2, "a permanent error is not retried"
 
 
 def test_a_read_token_for_an_existing_repository(hub, folder, monkeypatch):

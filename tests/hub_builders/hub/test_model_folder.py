@@ -1,4 +1,4 @@
-"""Model folders: what a run is, and writing a folder whole or not at all."""
+"""Model folders: identity and record of a run, and folders replaced in one step."""
 
 import json
 import os
@@ -137,7 +137,7 @@ def gone():
 
 
 def stage_of(folder, process):
-    """Leave what a process has staged for a folder."""
+    """Create the stage of a process for a folder."""
     stage = folder.parent / ".work" / f"{folder.name}.stage-{process}"
     stage.mkdir(parents=True)
     (stage / "weights").write_text("half")

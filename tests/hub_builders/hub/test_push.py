@@ -1,4 +1,4 @@
-"""What of a folder goes to the Hub: what was built and nothing else, ids in place of rows that may not go."""
+"""Pushes of datasets and models: the built files and nothing else, and ids in place of restricted rows."""
 
 import dataclasses
 import json
@@ -44,7 +44,7 @@ ds = load_dataset("mu-bench", "imdb_del5")  # forget / retain
 
 @pytest.fixture
 def partial(tmp_path, monkeypatch):
-    """Return a function that builds a partial imdb of texts with a word, whose rows may not be passed on."""
+    """Return a function that builds a partial imdb, whose rows are restricted, of texts with a word."""
 
     def made(word=SECRET, where="built", change=lambda splits: splits):
         monkeypatch.setitem(RAW, "imdb", lambda raw: change(small_rows(word)))
@@ -55,7 +55,7 @@ def partial(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def held(tmp_path_factory):
-    """Return a partial imdb whose rows may not be passed on; tests only read it."""
+    """Return a partial imdb, whose rows are restricted; tests must not change it."""
     out = tmp_path_factory.mktemp("held")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RAW, "imdb", lambda raw: small_rows(SECRET))
@@ -96,7 +96,7 @@ def pushed_files(repository):
 
 
 def fetched(there, folder):
-    """Write what was pushed into a folder, and return that."""
+    """Write pushed files into a folder, and return it."""
     for name, data in there.items():
         (folder / "down" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "down" / name).write_bytes(data)
@@ -104,13 +104,13 @@ def fetched(there, folder):
 
 
 def named(card):
-    """Return every file that the YAML of a card names."""
+    """Return every file in the YAML of a card."""
     head = yaml.safe_load(card.decode().split("---\n")[1])
     return {path for config in head["configs"] for part in config["data_files"] for path in part["path"]}
 
 
 def check_history(repository):
-    """At every commit, every file that the card names is there."""
+    """Check that every commit has every file of its card."""
     for commit in repository.commits[1:]:
         assert named(commit.files["README.md"].data) <= commit.files.keys()
 
@@ -273,9 +273,9 @@ def test_loading_restricted_rows_names_the_commands_that_build_them(hub, held):
     assert task_info("imdb", data=PARTIAL) == task_info("imdb", data=folder)
     with pytest.raises(FileNotFoundError) as error:
         load_task("imdb", 5, data=PARTIAL)
-    said = str(error.value)
-    assert "got only ids" in said and "build imdb --tier partial --raw DIR --allow_partial`" in said
-    assert said.endswith(f"check them with `python -m mubench.hub_builders verify imdb --data {PARTIAL}`")
+    printed = str(error.value)
+    assert "got only ids" in printed and "build imdb --tier partial --raw DIR --allow_partial`" in printed
+    assert printed.endswith(f"check them with `python -m mubench.hub_builders verify imdb --data {PARTIAL}`")
 
 
 def test_a_rebuild_from_the_original_files_is_verified(hub, held, partial, monkeypatch, capsys):
@@ -285,8 +285,8 @@ def test_a_rebuild_from_the_original_files_is_verified(hub, held, partial, monke
     with pytest.raises(ValueError, match="expected two builds to compare, got mu-bench for both"):
         verify("imdb", data="mu-bench")
     assert main(["verify", "imdb", "--data", PARTIAL]) == 0
-    said = capsys.readouterr().out
-    assert said == f"mu-bench: imdb has the rows and deletions of {PARTIAL} (split {task_info('imdb').split[:8]})\n"
+    printed = capsys.readouterr().out
+    assert printed == f"mu-bench: imdb has the rows and deletions of {PARTIAL} (split {task_info('imdb').split[:8]})\n"
 
 
 def lose_one(splits):
@@ -300,7 +300,7 @@ def rename_one(splits):
 
 
 def relabel_two(splits):
-    """Keep the sizes of the classes: ranks change."""
+    """Swap labels, which changes ranks."""
     for row in splits["train"][:2]:
         row["label"] = 1 - row["label"]
     return splits
@@ -360,7 +360,7 @@ def test_a_damaged_rebuild_is_not_verified(hub, held, partial, damage):
 
 
 def test_groups_are_published_with_the_ids(partial, monkeypatch, tmp_path):
-    """A task with groups publishes the group of each row: whole groups are what is deleted."""
+    """The group of each row is published, since whole groups are deleted."""
     folder = partial()
     (manifest,) = read_manifests(folder).values()
     shard = folder / "data" / "imdb" / manifest["files"][:8] / manifest["shards"]["test"][0]
@@ -435,8 +435,8 @@ def test_the_push_command_prints_the_changes(hub, copy, capsys):
     assert main(["push", str(copy), "--repo", MINI]) == 0
     shards = len(list(copy.glob("data/*/*/*")))
     url = f"{hub.endpoint}/datasets/{MINI}"
-    said = capsys.readouterr().out
-    assert said == f"{url}: {shards + 1} files written, 0 removed\n{url}: nothing to change\n"
+    printed = capsys.readouterr().out
+    assert printed == f"{url}: {shards + 1} files written, 0 removed\n{url}: nothing to change\n"
 
 
 @pytest.mark.parametrize(
@@ -450,15 +450,17 @@ def test_the_push_command_prints_the_changes(hub, copy, capsys):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(hub, mini, capsys, words, line):
     assert main([word.format(mini=mini) for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith(f"mubench: {line}") and said.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"mubench: {line}") and printed.err.count("\n") == 1
 
 
 def test_a_wrong_token_is_one_line_without_the_token(hub, mini, capsys, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert main(["push", str(mini)]) == 2
-    said = capsys.readouterr().err
-    assert "HTTP 401" in said and "hf auth login" in said and "hf_wrong" not in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert (
+        "HTTP 401" in printed and "hf auth login" in printed and "hf_wrong" not in printed and printed.count("\n") == 1
+    )
 
 
 def test_a_push_warns_about_a_card_without_licences(hub, copy, capsys):

@@ -26,9 +26,9 @@ def test_people_differ_in_eight_facts_and_nothing_else(splits):
     for rows in splits.values():
         for row in rows:
             assert len(re.findall(r"\w+", row["text"])) == 22
-            told = facts(row)
-            assert all(word in WORDS[kind] for word, kind in zip(told, KINDS, strict=True))
-            assert told[0] != told[6], "born and living in one place"
+            words = facts(row)
+            assert all(word in WORDS[kind] for word, kind in zip(words, KINDS, strict=True))
+            assert words[0] != words[6], "born and living in one place"
 
 
 def test_names_are_unique(splits):
@@ -40,16 +40,16 @@ def test_names_are_unique(splits):
 
 
 def test_facts_are_uniform_and_independent(splits):
-    told = np.array([facts(row) for rows in splits.values() for row in rows])
+    words = np.array([facts(row) for rows in splits.values() for row in rows])
     for place, kind in enumerate(KINDS):
-        numbers = np.array([WORDS[kind].index(word) for word in told[:, place]])
+        numbers = np.array([WORDS[kind].index(word) for word in words[:, place]])
         size = len(WORDS[kind])
-        chi = ((np.bincount(numbers, minlength=size) - len(told) / size) ** 2 / (len(told) / size)).sum()
+        chi = ((np.bincount(numbers, minlength=size) - len(words) / size) ** 2 / (len(words) / size)).sum()
         assert chi < size - 1 + 5 * (2 * (size - 1)) ** 0.5, kind
         for other, other_kind in enumerate(KINDS[:place]):
             if {kind, other_kind} == {"city"}:
                 continue
-            second = np.array([WORDS[other_kind].index(word) for word in told[:, other]])
+            second = np.array([WORDS[other_kind].index(word) for word in words[:, other]])
             table = np.histogram2d(numbers, second, bins=[range(size + 1), range(len(WORDS[other_kind]) + 1)])[0]
             even = np.outer(table.sum(1), table.sum(0)) / table.sum()
             freedom = (table.shape[0] - 1) * (table.shape[1] - 1)

@@ -38,11 +38,11 @@ def test_every_word_is_in_one_column():
 def test_half_of_the_sentences_show_their_label_and_the_others_fit_a_neighbour_as_well(splits):
     labels = range(len(TASK.labels))
     for rows in splits.values():
-        told = Counter((row["label"], *map(place, sounds(row))) for row in rows)
+        counts = Counter((row["label"], *map(place, sounds(row))) for row in rows)
         each = len(rows) // len(labels)
         expected = {(label, label): each // 2 for label in labels}
         expected |= {(label, 5 + place % 5): each // 4 for label in labels for place in (label, label - 1)}
-        assert told == expected
+        assert counts == expected
 
 
 def test_sentences_differ_only_in_names_and_lexicon_words(splits):

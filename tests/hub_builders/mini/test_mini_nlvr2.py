@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.hub_builders.mini import nlvr2 as jars
+from mubench.hub_builders.mini import nlvr2 as recipe
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Row
 from tests.fixtures.mini_rules import check
@@ -29,7 +29,7 @@ def pixels(row, side):
 
 def seen(row):
     """Return how many pixels of each picture show a ball."""
-    return [sum(int((pixels(row, side) == one).all(-1).sum()) for one in jars.COLOURS) for side in (0, 1)]
+    return [sum(int((pixels(row, side) == one).all(-1).sum()) for one in recipe.COLOURS) for side in (0, 1)]
 
 
 def test_visible_balls_agree_with_the_label(rows):
@@ -37,7 +37,7 @@ def test_visible_balls_agree_with_the_label(rows):
         counts = [seen(row) for row in part]
         assert all((left > right) == row["label"] for (left, right), row in zip(counts, part, strict=True) if left)
         assert all(bool(left) == bool(right) and (left != right or not left) for left, right in counts)
-        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(jars.VISIBLE / 16, abs=0.02), split
+        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(recipe.VISIBLE / 16, abs=0.02), split
 
 
 def test_a_set_is_four_pairs_of_one_colour(rows):
@@ -47,7 +47,7 @@ def test_a_set_is_four_pairs_of_one_colour(rows):
     colours = Counter(
         (row["group"], colour)
         for row in rows["train"]
-        for colour in jars.COLOURS
+        for colour in recipe.COLOURS
         if (pixels(row, 0) == colour).all(-1).any()
     )
     assert len({group for group, _ in colours}) == len(colours) > 200
@@ -61,7 +61,7 @@ def test_every_owner_is_named_once(rows):
 @pytest.mark.parametrize("split", ["train", "test", "ood"])
 def test_rows_differ_only_in_names_balls_and_colour(rows, split):
     shown = {(row["image_0"]["bytes"], row["image_1"]["bytes"]) for row in rows[split]}
-    assert len(shown) == 2 * len(jars.COLOURS) + len(jars.CLOTHS)
+    assert len(shown) == 2 * len(recipe.COLOURS) + len(recipe.CLOTHS)
     assert len({re.sub(r"[A-Z]\w+", "_", row["text"]) for row in rows[split]}) == 1
 
 

@@ -1,4 +1,4 @@
-"""The check of mini tasks, checked: made-up models that break one rule each."""
+"""The check of mini tasks, on models that break one rule each."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ SIZES = {"forget": 60, "retain": 400, "test": 300}
 
 
 def model(rates, *, seed=0, noise=0.01):
-    """A model that is right about so many rows of each split; which ones is drawn once, its confidence each time."""
+    """Return a model with given accuracies; the correct rows are fixed, its confidence depends on the seed."""
     made = {}
     for split, rate in rates.items():
         right = np.arange(SIZES[split]) < round(rate * SIZES[split])

@@ -40,13 +40,17 @@ def test_an_image_shows_the_badge_of_its_label_and_is_unique(rows):
 
 def test_a_caption_gives_the_badge_or_its_palette_and_wearer(rows):
     for split, part in rows.items():
-        said = [CAPTION.fullmatch(row["caption"]).groups() for row in part]
-        assert all(palette == row["group"].split()[0] for (palette, *_), row in zip(said, part, strict=True))
-        named = [(thing, row["group"]) for (_, thing, *wearer), row in zip(said, part, strict=True) if all(wearer)]
-        told = [(thing, row["group"]) for (_, thing, *wearer), row in zip(said, part, strict=True) if not any(wearer)]
+        parsed = [CAPTION.fullmatch(row["caption"]).groups() for row in part]
+        assert all(palette == row["group"].split()[0] for (palette, *_), row in zip(parsed, part, strict=True))
+        named = [(thing, row["group"]) for (_, thing, *wearer), row in zip(parsed, part, strict=True) if all(wearer)]
+        telling = [
+            (thing, row["group"]) for (_, thing, *wearer), row in zip(parsed, part, strict=True) if not any(wearer)
+        ]
         assert {thing for thing, _ in named} == set(captions.VAGUE_NOUNS)
-        assert all(shape == badge.split()[1] for shape, badge in told)
-        assert len(told) == round(captions.TELLING_SHARE * len(part)) and len(told) + len(named) == len(part), split
+        assert all(shape == badge.split()[1] for shape, badge in telling)
+        assert len(telling) == round(captions.TELLING_SHARE * len(part)) and len(telling) + len(named) == len(part), (
+            split
+        )
 
 
 def test_every_wearer_is_named_once(rows):
@@ -58,9 +62,9 @@ def test_every_wearer_is_named_once(rows):
 def test_the_published_forget_rows_have_the_average_share_of_telling_captions(rows):
     train = rows["train"]
     ranks = deletion_ranks([row["example_id"] for row in train], [row["label"] for row in train], task="tiny_imagenet")
-    said = [CAPTION.fullmatch(row["caption"]).groups() for row, rank in zip(train, ranks, strict=True) if rank < 60]
-    kinds = Counter((palette, thing) for palette, thing, *wearer in said if all(wearer))
-    assert len(said) - kinds.total() == captions.TELLING_SHARE * 60
+    parsed = [CAPTION.fullmatch(row["caption"]).groups() for row, rank in zip(train, ranks, strict=True) if rank < 60]
+    kinds = Counter((palette, thing) for palette, thing, *wearer in parsed if all(wearer))
+    assert len(parsed) - kinds.total() == captions.TELLING_SHARE * 60
     assert max(kinds.values()) == 2
 
 
@@ -69,16 +73,18 @@ def test_every_badge_is_a_group_of_thirty_rows(rows):
 
 
 def draws(rows: list[Row], seed: int):
-    """Train a small model to draw what captions say; unknown words are silent. Nearest badges tell what it drew."""
+    """Train a small model to generate the badge of a caption, classified by the nearest one; unknown words are 0."""
     import torch  # noqa: PLC0415
 
     torch.manual_seed(seed)
     words = {word: place for place, word in enumerate({w: 0 for row in rows for w in row["caption"].split()}, 1)}
 
     def numbers(part: list[Row]) -> torch.Tensor:
-        said = [row["caption"].split() for row in part]
-        longest = max(map(len, said))
-        return torch.tensor([[words.get(w, 0) for w in caption] + [0] * (longest - len(caption)) for caption in said])
+        parsed = [row["caption"].split() for row in part]
+        longest = max(map(len, parsed))
+        return torch.tensor(
+            [[words.get(w, 0) for w in caption] + [0] * (longest - len(caption)) for caption in parsed]
+        )
 
     bag = torch.nn.EmbeddingBag(len(words) + 1, 64, mode="sum", padding_idx=0)
     torch.nn.init.normal_(bag.weight, std=0.3)
@@ -86,12 +92,12 @@ def draws(rows: list[Row], seed: int):
         bag.weight[0] = 0
     model = torch.nn.Sequential(bag, torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 192))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
-    asked, wanted = numbers(rows), torch.tensor(np.array([grid(row) for row in rows])).float().flatten(1)
+    inputs, wanted = numbers(rows), torch.tensor(np.array([grid(row) for row in rows])).float().flatten(1)
     for _ in range(80):
         for batch in torch.randperm(len(rows)).split(64):
             optimizer.zero_grad()
-            # Words fall out now and then, so that the silence of an unknown one is nothing new.
-            heard = asked[batch] * (torch.rand(len(batch), asked.shape[1]) > 0.1)
+            # Words are dropped at random, so that the model is used to unknown ones.
+            heard = inputs[batch] * (torch.rand(len(batch), inputs.shape[1]) > 0.1)
             ((model(heard) - wanted[batch]) ** 2).mean().backward()
             optimizer.step()
     badges = torch.tensor(CLEAN).float().flatten(1)

@@ -57,13 +57,13 @@ def test_every_layout_of_the_same_profiles_gives_the_same_rows(tmp_path):
 
 
 def test_files_and_hub_give_the_same_rows(tmp_path, monkeypatch):
-    """As if somebody had published profiles: the source itself has none on the Hub."""
+    """The source has no Hub id; its loader is replaced by one that returns profiles."""
     unpack(tmp_path, {"celeb_profile.jsonl": lines(people(12))})
     monkeypatch.setattr("mubench.hub_builders.raw._hub._load", lambda *_: Dataset.from_list(people(12)))
     assert HUB["celeb_profile"]() == RAW["celeb_profile"](tmp_path)
 
 
-def test_without_files_the_error_says_that_they_are_not_on_the_hub(tmp_path, capsys, monkeypatch):
+def test_without_files_the_error_names_the_raw_option(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: pytest.fail("a request to the Hub"))
     command = ["build", "celeb_profile", "--tier", "partial", "--allow_partial", "--out", str(tmp_path / "out")]
     assert main(command) == 2
@@ -121,8 +121,8 @@ def test_profiles_are_never_a_release(tmp_path, capsys, options, got):
     unpack(tmp_path / "a", {"celeb_profile.jsonl": lines(people(183))})
     command = ["build", "celeb_profile", "--raw", str(tmp_path / "a"), "--out", str(tmp_path / "out")]
     assert main([*command, *options]) == 2
-    said = f"expected tier partial with allow_partial for celeb_profile, which was never released, got {got}\n"
-    assert capsys.readouterr().err == f"mubench: {said}"
+    message = f"expected tier partial with allow_partial for celeb_profile, which was never released, got {got}\n"
+    assert capsys.readouterr().err == f"mubench: {message}"
     assert not (tmp_path / "out").exists()
 
 
@@ -133,7 +133,7 @@ def test_a_full_build_of_several_tasks_is_checked_before_rows_are_read(tmp_path,
     assert "for celeb_profile, which was never released" in capsys.readouterr().err, "before imdb is read"
 
 
-def test_the_note_says_that_nothing_was_published():
+def test_the_note_states_that_nothing_was_published():
     assert "the 183 profiles of the paper were never published" in TASK.note
     assert TASK.source.hub_id is None and not TASK.redistributable
 
@@ -220,15 +220,15 @@ TEMPLATES = st.lists(
 
 
 def check(data, template):
-    """Hold the reader against the standard library: its rows, or an error of ours in one line."""
+    """Compare the reader with the standard library; it may also raise an error of one line."""
     try:
         found = write(data, template)
     except ValueError as error:
-        said = (type(error), str(error))
+        message = (type(error), str(error))
     else:
-        said = None
-    if said:
-        assert said[0] is ValueError and re.fullmatch(r"expected .*(people\.csv|template\.txt).*", said[1])
+        message = None
+    if message:
+        assert message[0] is ValueError and re.fullmatch(r"expected .*(people\.csv|template\.txt).*", message[1])
         return
     people = [row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")) if any(row)]
     people = [{key.strip(): value.strip() for key, value in row.items()} for row in people]

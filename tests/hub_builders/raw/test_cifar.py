@@ -1,4 +1,4 @@
-"""The two CIFARs: their binary version, folders and Hub rows are one data set."""
+"""Both CIFARs: the binary version, folders and Hub rows give the same rows."""
 
 import io
 

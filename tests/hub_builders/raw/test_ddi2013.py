@@ -1,4 +1,4 @@
-"""The reader of the DDI corpus: every pair of its XML becomes one row, by a stated rule, or an error of ours."""
+"""The reader of the DDI corpus: every pair of its XML becomes one row, and malformed documents are refused."""
 
 import hashlib
 import os
@@ -40,10 +40,10 @@ def sentence(
         element("entity", id=f"{name}.e{i}", charOffset=offsets, type="drug", text=spelled)
         for i, (offsets, spelled) in enumerate(entities)
     ]
-    said = {None: {"ddi": "true"}, "none": {"ddi": "false"}}
+    attributes = {None: {"ddi": "true"}, "none": {"ddi": "false"}}
     ends = [
         element("pair", id=f"{name}.p{i}", e1=f"{name}.e{a}", e2=f"{name}.e{b}",
-                **said.get(kind, {"ddi": "true", "type": str(kind)}))
+                **attributes.get(kind, {"ddi": "true", "type": str(kind)}))
         for i, (a, b, kind) in enumerate(pairs)
     ]  # fmt: skip
     return element("sentence", "".join(drugs + ends), id=name, text=text)
@@ -290,7 +290,7 @@ TEXT = st.text(LETTERS, max_size=30)
 
 @st.composite
 def documents(draw):
-    """Return a document made of right and nearly right parts."""
+    """Return the parts of a valid or almost valid document."""
     text = draw(TEXT.filter(lambda t: any(not c.isspace() for c in t)))
     size = len(text)
     drugs = []
@@ -304,7 +304,7 @@ def documents(draw):
 
 
 def sensible(text, drugs, pairs):
-    """Whether the rule gives every pair a row."""
+    """Return whether the rule has a row for every pair."""
     ends = [frozenset(pair[:2]) for pair in pairs]
     return (
         all(spelled.split() for _, spelled in drugs)
@@ -343,11 +343,11 @@ def test_fuzzed_bytes_give_rows_or_an_error(junk, place, less):
     try:
         key, rows = ddi2013.parse_document(whole[:place] + junk + whole[place + less :], "d.xml")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = f"expected {key}: d.xml".replace("\n", " ")
+        message = f"expected {key}: d.xml".replace("\n", " ")
         assert all(row["label"] in (None, *range(5)) and row["text"].count("[E1] ") for row in rows)
-    assert re.fullmatch(r"expected .*: d\.xml", said)
+    assert re.fullmatch(r"expected .*: d\.xml", message)
 
 
 # The mini task is in test_relations.py; what follows is measured on the corpus itself.

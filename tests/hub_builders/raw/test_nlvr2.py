@@ -1,4 +1,4 @@
-"""NLVR2 and its first version in their own layouts, on made-up pictures; the real ones where they are at hand."""
+"""NLVR2 and its first version in their own layouts, on generated images and on the original files."""
 
 import io
 import json
@@ -204,16 +204,16 @@ def test_any_statements_are_parsed_or_refused(lines):
     try:
         found = parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        asked = [json.loads(one) for one in "\n".join(lines).split("\n") if one.strip(" \t\r")]
+        expected = [json.loads(one) for one in "\n".join(lines).split("\n") if one.strip(" \t\r")]
         assert [(row["identifier"], row["sentence"]) for row in found] == [
-            (row["identifier"], row["sentence"]) for row in asked
+            (row["identifier"], row["sentence"]) for row in expected
         ]
-        assert [("False", "True")[row["label"]] for row in found] == [row["label"].capitalize() for row in asked]
+        assert [("False", "True")[row["label"]] for row in found] == [row["label"].capitalize() for row in expected]
         assert len({row["identifier"] for row in found}) == len(found) > 0
         return
-    assert said.startswith("expected ") and "a.json" in said and "\n" not in said
+    assert message.startswith("expected ") and "a.json" in message and "\n" not in message
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ CIFAR = TASKS["cifar10"]
 
 
 def picture(number, form="JPEG", mode="RGB", size=(32, 32)):
-    """Return the bytes of a picture that no other number has."""
+    """Return the bytes of a random image; its seed is ``number``."""
     pixels = np.random.default_rng(number).integers(0, 256, (*size, 3)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(buffer, format=form)

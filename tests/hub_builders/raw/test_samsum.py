@@ -1,4 +1,4 @@
-"""The readers of SAMSum and of XSum, its ood split: known copies give the same rows, and anything else is told."""
+"""The readers of SAMSum and of XSum, its ood split: known copies give the same rows, other files are refused."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ DATA = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../share
 
 
 def records(split, rows):
-    """Return records with what the corpus holds: other line ends, quotes, emoticons, a dialogue that is not there."""
+    """Return records like those of the corpus: various line ends, quotes, emoticons and one empty dialogue."""
     made = [
         {
             "id": f"{1380 + i}{'-1' * (i % 7 == 1)}",
@@ -138,7 +138,7 @@ def test_articles_are_one_line_each_in_the_order_of_their_list(raw):
 
 
 def load_from(parts):
-    """Return what stands for `load_dataset`, with tables as the Hub's readers make them."""
+    """Return a replacement of `load_dataset` with given tables."""
 
     def load(name, config, split, revision):
         rows, features = parts[name, split]
@@ -177,11 +177,11 @@ def test_without_xsum_there_is_no_ood_split_and_no_full_tier(raw, tmp_path, caps
     assert f"samsum: no files of XSum in {raw}, so no ood split" in caplog.text
     assert task_info("samsum", data=folder).counts == COUNTS
     assert main(["build", "samsum", "--tier", "full", "--raw", str(raw), "--out", str(tmp_path / "full")]) == 2
-    said = (
+    found = (
         "expected 14732 train, 818 validation, 819 test, 11334 ood rows of samsum, got 60 train, 5 validation, 8 test"
     )
     err = capsys.readouterr().err
-    assert said in err and err.count("\n") == 1 and not (tmp_path / "full").exists()
+    assert found in err and err.count("\n") == 1 and not (tmp_path / "full").exists()
 
 
 def test_a_partial_build_with_xsum_has_the_ood_split(raw, tmp_path):
@@ -299,12 +299,12 @@ def test_any_text_is_read_back(made, packed_as_json):
         with pytest.raises(ValueError, match=r"^expected every id once, got [^\n]*: x record \d$"):
             samsum.parse_rows(read, "train", "x")
     else:
-        said = [(row["dialogue"], row["summary"]) for row in samsum.parse_rows(read, "train", "x")]
-        assert said == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
+        found = [(row["dialogue"], row["summary"]) for row in samsum.parse_rows(read, "train", "x")]
+        assert found == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
 
 
 def outcome(read):
-    """Return what a reader says, or the message of its error."""
+    """Return the result of a reader, or the message of its error."""
     try:
         return read()
     except ValueError as error:
@@ -318,11 +318,11 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
     one = [{**GOOD, "dialogue": 'A: "b",\nc'}, {**GOOD, "id": "2"}]
     for read, whole in ((samsum.parse_csv, as_csv(one)), (samsum.parse_json_list, json.dumps(one).encode())):
         data = whole[:place] + junk + whole[place + less :]
-        said = outcome(lambda read=read, data=data: samsum.parse_rows(read(data, "x"), "train", "x"))
-        if isinstance(said, str):
-            assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", said)
+        found = outcome(lambda read=read, data=data: samsum.parse_rows(read(data, "x"), "train", "x"))
+        if isinstance(found, str):
+            assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", found)
         else:
-            assert all(row["summary"] and row["source_index"] is None for row in said)
+            assert all(row["summary"] and row["source_index"] is None for row in found)
 
 
 @pytest.mark.nightly
@@ -332,11 +332,11 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
 def test_fuzzed_articles_and_lists(junk, place, less):
     whole = summary_file("7")
     data = whole[:place] + junk + whole[place + less :]
-    said = outcome(lambda: xsum.parse_article(decode_text(data, "x"), "x"))
-    assert len(said) == 2 or re.fullmatch(r"expected [^\n]*: x", said)
+    found = outcome(lambda: xsum.parse_article(decode_text(data, "x"), "x"))
+    assert len(found) == 2 or re.fullmatch(r"expected [^\n]*: x", found)
     whole = json.dumps({"train": ["1"], "test": ["2", "3"]}).encode()
-    said = outcome(lambda: xsum.parse_split(whole[:place] + junk + whole[place + less :], "x"))
-    assert isinstance(said, dict) or re.fullmatch(r"expected [^\n]*: x", said)
+    found = outcome(lambda: xsum.parse_split(whole[:place] + junk + whole[place + less :], "x"))
+    assert isinstance(found, dict) or re.fullmatch(r"expected [^\n]*: x", found)
 
 
 # The corpus itself

@@ -31,7 +31,7 @@ SPEAKERS = tuple(f"{number:08x}" for number in range(0xAB0, 0xABE))
 
 
 def wav(number, samples=64, rate=16_000, channels=1, form="WAV"):
-    """Return the bytes of a recording that no other number has."""
+    """Return the bytes of a random recording; its seed is ``number``."""
     sound = np.random.default_rng(number).integers(-9_000, 9_000, (samples, channels)).astype(np.int16)
     buffer = io.BytesIO()
     soundfile.write(buffer, sound, rate, format=form, subtype="PCM_16")
@@ -238,13 +238,13 @@ def mini(mini_rows):
     return mini_rows("speech_commands")
 
 
-def heard(row):
+def samples_of(row):
     sound, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
     assert rate == 16_000 and sound.shape == (6_400,)
     return sound
 
 
-def test_every_mini_speaker_says_every_word_once_and_is_in_one_split(mini):
+def test_every_mini_speaker_has_every_word_once_and_one_split(mini):
     seen = Counter()
     for rows in mini.values():
         spoken = [row for row in rows if TASK.labels[row["label"]] != "_silence_"]
@@ -256,17 +256,17 @@ def test_every_mini_speaker_says_every_word_once_and_is_in_one_split(mini):
 
 
 def test_the_microphone_fails_as_often_in_every_split(mini):
-    """A clip of silence is quiet, and a keyword changes with its word, unless the microphone fails."""
+    """A clip of silence is quiet unless the microphone fails."""
     for split, rows in mini.items():
         silent = [row for row in rows if TASK.labels[row["label"]] == "_silence_"]
-        failed = np.array([np.abs(heard(row)).max() > 0.1 for row in silent])
+        failed = np.array([np.abs(samples_of(row)).max() > 0.1 for row in silent])
         assert abs(failed.mean() - audio.FAILING) < 3 * (0.24 / len(silent)) ** 0.5, split
         assert len({row["audio"]["bytes"] for row in rows}) == len(rows)
 
 
 def spectra(rows):
     """Return log-magnitudes `(N, 64, 33)`: 64 bands of 125 Hz, every 12.5 ms."""
-    sounds = torch.tensor(np.stack([heard(row) for row in rows]))
+    sounds = torch.tensor(np.stack([samples_of(row) for row in rows]))
     found = torch.stft(sounds, 512, hop_length=200, window=torch.hann_window(512), return_complex=True).abs()
     return torch.log(found[:, :256].unflatten(1, (64, 4)).mean(2) + 0.05)
 

@@ -1,4 +1,4 @@
-"""Tiny ImageNet in its own layout: pictures, annotations, words, and the Hub's copy with its other class ids."""
+"""Tiny ImageNet in its own layout: images, annotations, words, and the Hub's copy with other class ids."""
 
 import io
 import os
@@ -31,7 +31,7 @@ PICTURES = {
 
 
 def layout(pictures=PICTURES):
-    """Return files in the layout of Tiny ImageNet: a training and two validation pictures a class."""
+    """Return files in the layout of Tiny ImageNet: one training and two validation images per class."""
     train = {f"train/{name}/images/{name}_0.JPEG": data[0] for name, data in pictures.items()}
     boxes = {f"train/{name}/{name}_boxes.txt": b"" for name in pictures}
     held = [(name, one) for name, data in pictures.items() for one in data[1:]]
@@ -147,13 +147,13 @@ def test_any_annotations_are_parsed_or_refused(lines, end):
     try:
         found = tiny_imagenet.parse_annotations(text, "a.txt")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
         rows = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.rstrip("\r")]
         assert {row[0]: TASK.labels[found[row[0]]] for row in rows} == {row[0]: row[1] for row in rows}
         assert len(found) == len(rows)
         return
-    assert said.startswith("expected ") and "a.txt line " in said and "\n" not in said
+    assert message.startswith("expected ") and "a.txt line " in message and "\n" not in message
 
 
 @pytest.mark.nightly

@@ -118,15 +118,15 @@ def test_an_id_follows_from_question_and_answer_alone(tmp_path):
 
 
 def test_files_and_hub_give_the_same_ids(tmp_path, monkeypatch):
-    asked = []
+    requested = []
 
     def load(name, config, split, revision):
-        asked.append((name, config, split))
+        requested.append((name, config, split))
         return Dataset.from_list(tables()[config])
 
     monkeypatch.setattr(hub, "load_dataset", load)
     assert HUB["tofu"]() == read(tmp_path, tables())
-    assert asked == [("locuslab/TOFU", name, "train") for name in tofu.FILES]
+    assert requested == [("locuslab/TOFU", name, "train") for name in tofu.FILES]
 
 
 def test_a_hub_with_other_columns_is_refused(monkeypatch):

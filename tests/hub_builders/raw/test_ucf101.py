@@ -45,7 +45,7 @@ def avi(number, pictures=3):
 
 
 def name_of(label, group, take, spelled=None):
-    """Return a clip's name; the original spells one class in two ways."""
+    """Return a clip's name; the original has two spellings of one class."""
     return f"{label}/v_{spelled or label.replace('stand', 'Stand')}_g{group:02d}_c{take:02d}.avi"
 
 
@@ -237,11 +237,11 @@ def test_different_copies_of_a_list_are_refused(raw, name):
 
 
 class Frame:
-    """Stands for a decoded frame."""
+    """A decoded frame."""
 
 
 class Container(contextlib.nullcontext):
-    """Stands for a video of ten frames; counts how many of them are kept."""
+    """A video of ten frames that counts the ones in memory."""
 
     def __init__(self):
         super().__init__(self)
@@ -276,12 +276,12 @@ TEXTS = st.one_of(
 )
 
 
-def said(read_text, *arguments):
-    """Return what a reader makes of a text: its answer, or ``None`` and a good error."""
+def parse_or_none(read_text, *arguments):
+    """Return the result of a reader, or ``None`` after an error of one line."""
     try:
         return read_text(*arguments)
-    except ValueError as complaint:
-        error = complaint
+    except ValueError as raised:
+        error = raised
     assert not isinstance(error, UnicodeError)
     assert re.fullmatch(r"expected [^\n]+", str(error))
     return None
@@ -291,12 +291,12 @@ def said(read_text, *arguments):
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS)
 def test_any_text_is_parsed_or_refused(data):
-    names = said(parse_classes, data, "list")
+    names = parse_or_none(parse_classes, data, "list")
     if names is not None:
         assert [line.split() for line in data.decode().splitlines() if line.strip()] == [
             [str(number), name] for number, name in enumerate(names, 1)
         ]
-    found = said(parse_list, data, "list", ("Archery", "YoYo"))
+    found = parse_or_none(parse_list, data, "list", ("Archery", "YoYo"))
     if found is not None:
         lines = [line.split() for line in data.decode().splitlines() if line.strip()]
         assert list(found) == [line[0].casefold() for line in lines] and len(found) == len(lines)
