@@ -34,7 +34,7 @@ FAMILY_TEXTS: dict[str, FamilyText] = {
         summary="Canonical family: single rows, the labels keep their shares.",
         rule='Within each label, rows are ordered by `sha256("{seed}:<task>:<example_id>")`; '
         "a row's key is (position + 0.5) / rows of\nthe label, and the r % with the smallest keys are forgotten. "
-        "So the sets are nested, the labels keep their shares, and\nthe sets can be recomputed from the ids. "
+        "So the sets are nested, follow from the ids, and keep the\nshares of the labels. "
         f"{_HOLD_OUT}",
     ),
     "group": FamilyText(
