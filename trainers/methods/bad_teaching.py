@@ -14,8 +14,8 @@ from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -63,8 +63,8 @@ class BadTeachingTrainer(UnlearningTrainer):
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True

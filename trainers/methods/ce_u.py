@@ -12,7 +12,7 @@ import torch
 from mubench.trainers.engine.losses import IGNORED, lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -63,7 +63,7 @@ class CeUTrainer(UnlearningTrainer):
     """
 
     paper = Paper("CE-U: Cross Entropy Unlearning", "arXiv 2025", "2503.01224", "Yang")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = CeUArguments
     args: CeUArguments

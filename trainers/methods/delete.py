@@ -12,7 +12,7 @@ import torch
 from mubench.trainers.engine.losses import lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -48,8 +48,8 @@ class DeleteTrainer(UnlearningTrainer):
         "Decoupled Distillation to Erase: A General Unlearning Method for Any Class-centric Tasks",
         "CVPR 2025", "2503.23751", "Zhou et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
-    adapted_kinds = WRITING
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
+    adapted_kinds = TEXT_GENERATION
     arguments = DeleteArguments
     splits = ("forget",)
     uses_teacher = True

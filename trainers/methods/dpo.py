@@ -11,7 +11,7 @@ import torch
 from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
 from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answers
-from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper
+from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, Paper
 
 
 @dataclass
@@ -57,7 +57,7 @@ class DpoTrainer(NpoTrainer):
         "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
         "NeurIPS 2023", "2305.18290", "Rafailov et al.",
     )  # fmt: skip
-    kinds = WRITING
+    kinds = TEXT_GENERATION
     adapted_kinds = ()
     arguments = DpoArguments
     args: DpoArguments

@@ -9,7 +9,13 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import squared_error
-from mubench.trainers.unlearning.unlearning_trainer import DRAWING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    TEXT_TO_IMAGE,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 # What `diffusers` calls attention to the caption, and the parts of a model that are not its U-Net.
 CROSS = "attn2"
@@ -57,7 +63,7 @@ class EsdTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Erasing Concepts from Diffusion Models", "ICCV 2023", "2303.07345", "Gandikota et al.")
-    kinds = DRAWING
+    kinds = TEXT_TO_IMAGE
     arguments = EsdArguments
     args: EsdArguments
     splits = ("forget",)

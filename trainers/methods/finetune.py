@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -39,6 +39,6 @@ class FinetuneTrainer(UnlearningTrainer):
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = FinetuneArguments
     splits = ("retain",)

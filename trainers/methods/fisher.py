@@ -11,8 +11,8 @@ from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -77,7 +77,7 @@ class FisherTrainer(UnlearningTrainer):
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = FisherArguments
     args: FisherArguments
     per_weight = True

@@ -11,8 +11,8 @@ from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import example_gradients, gradient_sum
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -79,7 +79,7 @@ class InfluenceTrainer(UnlearningTrainer):
     paper = Paper(
         "Understanding Black-box Predictions via Influence Functions", "ICML 2017", "1703.04730", "Koh and Liang"
     )
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = InfluenceArguments
     args: InfluenceArguments
     per_weight = True

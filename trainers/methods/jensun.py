@@ -15,7 +15,13 @@ from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import refusal, with_answer
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    TEXT_GENERATION,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass
@@ -95,7 +101,7 @@ class JensunTrainer(UnlearningTrainer):
         "Unlearning That Lasts: Utility-Preserving, Robust, and Almost Irreversible Forgetting in LLMs",
         "arXiv 2025", "2509.02820", "Singh et al.",
     )  # fmt: skip
-    kinds = WRITING
+    kinds = TEXT_GENERATION
     arguments = JensunArguments
     args: JensunArguments
     uses_teacher = True

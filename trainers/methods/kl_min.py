@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import kl, per_example_loss
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -58,7 +58,7 @@ class KlMinTrainer(UnlearningTrainer):
     """
 
     paper = Paper("TOFU: A Task of Fictitious Unlearning for LLMs", "COLM 2024", "2401.06121", "Maini et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = KlMinArguments
     args: KlMinArguments

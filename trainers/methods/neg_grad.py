@@ -11,8 +11,8 @@ import torch
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -45,7 +45,7 @@ class NegGradTrainer(UnlearningTrainer):
         "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "EuroS&P 2022", "2109.13398", "Thudi et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = NegGradArguments
     splits = ("forget",)
 

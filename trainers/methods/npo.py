@@ -13,8 +13,8 @@ from mubench.trainers.engine.losses import answer_nll, kl, per_example_loss, pre
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -69,8 +69,8 @@ class NpoTrainer(UnlearningTrainer):
         "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning",
         "COLM 2024", "2404.05868", "Zhang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*CLASSIFICATION, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*CLASSIFICATION, *TEXT_TO_IMAGE)
     arguments = NpoArguments
     args: NpoArguments
     uses_teacher = True

@@ -13,8 +13,8 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.tools.alternative_answers import answer_of, borrowed, caption_of, with_answers
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -67,8 +67,8 @@ class RandomLabelTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Amnesiac Machine Learning", "AAAI 2021", "2010.10981", "Graves et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RandomLabelArguments
     args: RandomLabelArguments
     drawn: tuple[int, list[list[int]]] = (-1, [])

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -37,7 +37,7 @@ class RetrainTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RetrainArguments
     splits: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True

@@ -17,8 +17,8 @@ from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -94,8 +94,8 @@ class RmuTrainer(UnlearningTrainer):
         "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*CLASSIFICATION, "summarization", *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
     args: RmuArguments
     per_weight = True

@@ -12,8 +12,8 @@ import torch
 from mubench.trainers.engine.losses import kd, per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -62,8 +62,8 @@ class ScrubTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True

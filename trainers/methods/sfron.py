@@ -16,8 +16,8 @@ from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -85,7 +85,7 @@ class SfronTrainer(UnlearningTrainer):
         "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
         "NeurIPS 2024", "2409.19732", "Huang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = SfronArguments
     args: SfronArguments
     per_weight = True

@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import per_example_loss, preference
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -62,7 +62,7 @@ class SimnpoTrainer(UnlearningTrainer):
         "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning",
         "NeurIPS 2025", "2410.07163", "Fan et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
     args: SimnpoArguments

@@ -10,8 +10,8 @@ from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -74,7 +74,7 @@ class SsdTrainer(UnlearningTrainer):
         "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening",
         "AAAI 2024", "2308.07707", "Foster et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = SsdArguments
     args: SsdArguments
     per_weight = True

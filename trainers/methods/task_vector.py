@@ -8,8 +8,8 @@ import torch
 
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -43,7 +43,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Editing Models with Task Arithmetic", "ICLR 2023", "2212.04089", "Ilharco et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = TaskVectorArguments
     args: TaskVectorArguments
     per_weight = True

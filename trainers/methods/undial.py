@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, 
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -59,7 +59,7 @@ class UndialTrainer(UnlearningTrainer):
         "UNDIAL: Self-Distillation with Adjusted Logits for Robust Unlearning in Large Language Models",
         "NAACL 2025", "2402.10052", "Dong et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = UndialArguments
     args: UndialArguments

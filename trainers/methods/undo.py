@@ -19,7 +19,7 @@ from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -101,7 +101,7 @@ class UndoTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Distillation Robustifies Unlearning", "NeurIPS 2025", "2506.06278", "Lee et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     arguments = UndoArguments
     args: UndoArguments
     per_weight = True

@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, u
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -77,7 +77,7 @@ class WgaTrainer(UnlearningTrainer):
         "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond",
         "ICLR 2025", "2502.19301", "Wang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
     args: WgaArguments
