@@ -1,4 +1,4 @@
-"""Fine-tuning on the retain rows, which forgets only as far as training on the rest lets it."""
+"""Fine-tuning on the retain set, the baseline that forgets by continued training alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FinetuneArguments(UnlearningArguments):
 
 
 class FinetuneTrainer(UnlearningTrainer):
-    """Goes on training the base model, on the retain rows alone.
+    """Continues training the base model on the retain set.
 
     ``L = mean_retain CE(z, y)``
 
@@ -29,10 +29,11 @@ class FinetuneTrainer(UnlearningTrainer):
         args: Training arguments.
 
     Requirements:
-        Retain rows; forget rows are not read.
+        Retain set; the forget set is not read.
 
     Relations:
-        The floor of every method that trains on retain rows; `ScrubTrainer` adds a teacher and passes that forget.
+        The baseline of every method that trains on the retain set; `ScrubTrainer` adds a teacher and passes that
+        forget.
     """
 
     paper = Paper(

@@ -1,4 +1,4 @@
-"""Retrain: the gold standard that every other method is judged against."""
+"""Retrain: the reference that every other method is compared with."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 
 @dataclass
 class RetrainArguments(UnlearningArguments):
-    """Retraining has no arguments of its own: it takes the recipe of the base model."""
+    """Retraining has no arguments of its own: it uses the recipe of the base model."""
 
 
 class RetrainTrainer(UnlearningTrainer):
-    """Trains on the retain rows alone.
+    """Trains a fresh model on the retain set alone.
 
     ``L = mean_retain CE(z, y)``
 
@@ -30,7 +30,7 @@ class RetrainTrainer(UnlearningTrainer):
         args: Arguments of the base model's recipe.
 
     Requirements:
-        Retain rows. With no forget rows the weights are those of the base model's own training, bit for bit.
+        Retain set. With an empty forget set the weights are those of the base model's own training, bit for bit.
 
     Relations:
         `FinetuneTrainer` is the same training from the base model's weights.

@@ -110,7 +110,7 @@ def test_t_freeze_weights_outside_a_mask_stay_under_all_of_them(tmp_path: Path) 
     trainer = toy.trainer("salun", model, toy.sides(toy.rows("vit")), tmp_path, **{**given, "num_train_epochs": 1})
     trainer.train()
     kept = total = 0
-    for name, packed in zip(dict(model.named_parameters()), trainer.staying, strict=True):
+    for name, packed in zip(dict(model.named_parameters()), trainer.frozen_masks, strict=True):
         staying = packed.unpacked()
         assert torch.equal(model.state_dict()[name][staying], before[name][staying])
         kept, total = kept + int(staying.sum()), total + staying.numel()

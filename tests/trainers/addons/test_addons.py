@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from mubench.trainers.addons import ADDONS
-from mubench.trainers.addons.munba import OPPOSED, bargain, dot, shares
-from mubench.trainers.addons.sam import uphill
+from mubench.trainers.addons.munba import OPPOSED, bargain, dot, nash_weights
+from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.addons.sophia import Sophia
 from mubench.trainers.addons.superloss import SuperLoss, confidence, lambert_w
 from mubench.trainers.engine.errors import NonFiniteError
@@ -182,7 +182,7 @@ def test_the_trainer_gives_sophia_its_rate_memory_rows_and_decay(tmp_path: Path)
 
 def test_a_bargain_solves_its_equation_and_has_the_largest_product_of_gains() -> None:
     forget, retain = [torch.tensor([3.0, 0.0]), None], [torch.tensor([-1.0, 0.5]), None]
-    a, b = shares(forget, retain)
+    a, b = nash_weights(forget, retain)
     table = torch.tensor([[9.0, -3.0], [-3.0, 1.25]])
     assert torch.allclose(table @ torch.tensor([a, b]), 1 / torch.tensor([a, b]), atol=1e-5)
     cosine = -3 / math.sqrt(9 * 1.25)
@@ -198,11 +198,11 @@ def test_a_bargain_solves_its_equation_and_has_the_largest_product_of_gains() ->
 
 def test_who_is_alone_takes_a_step_of_length_one_and_opponents_take_none() -> None:
     one = [torch.tensor([3.0, 4.0])]
-    assert shares(one, [None]) == pytest.approx((0.2, 0)) and shares([torch.zeros(2)], one) == pytest.approx((0, 0.2))
-    assert shares(one, [-7 * one[0]]) == (0, 0)
-    assert shares(one, [-one[0] + torch.tensor([0.02, 0.0])])[0] > 1 and OPPOSED < 1e-5
+    assert nash_weights(one, [None]) == pytest.approx((0.2, 0)) and nash_weights([torch.zeros(2)], one) == pytest.approx((0, 0.2))
+    assert nash_weights(one, [-7 * one[0]]) == (0, 0)
+    assert nash_weights(one, [-one[0] + torch.tensor([0.02, 0.0])])[0] > 1 and OPPOSED < 1e-5
     with pytest.raises(NonFiniteError, match="expected finite gradients to harmonise"):
-        shares(one, [torch.tensor([math.inf, 0.0])])
+        nash_weights(one, [torch.tensor([math.inf, 0.0])])
 
 
 def test_a_step_is_the_sum_of_both_unit_gradients_over_the_root_of_one_plus_their_cosine(tmp_path: Path) -> None:
@@ -225,15 +225,15 @@ def test_a_step_is_the_sum_of_both_unit_gradients_over_the_root_of_one_plus_thei
 def test_uphill_is_rho_away_along_the_gradient_and_back_to_the_bit() -> None:
     weights = [torch.randn(3), torch.randn(2)]
     before = copy.deepcopy(weights)
-    with uphill(weights, [torch.tensor([0.0, 3.0, 4.0]), None], 0.5):
+    with perturbed_weights(weights, [torch.tensor([0.0, 3.0, 4.0]), None], 0.5):
         assert torch.allclose(weights[0] - before[0], torch.tensor([0.0, 0.3, 0.4]))
         assert torch.equal(weights[1], before[1])
-    with uphill(weights, [torch.zeros(3), None], 0.5):
+    with perturbed_weights(weights, [torch.zeros(3), None], 0.5):
         assert torch.equal(weights[0], before[0])
-    with pytest.raises(ZeroDivisionError), uphill(weights, [torch.ones(3), None], 0.5):
+    with pytest.raises(ZeroDivisionError), perturbed_weights(weights, [torch.ones(3), None], 0.5):
         raise ZeroDivisionError
     assert all(torch.equal(w, v) for w, v in zip(weights, before, strict=True))
-    broken = uphill(weights, [None, weights[1] / 0], 1)
+    broken = perturbed_weights(weights, [None, weights[1] / 0], 1)
     with pytest.raises(NonFiniteError, match="expected a finite forget gradient"), broken:
         pass
 

@@ -123,7 +123,7 @@ def test_labels_play_no_part(tmp_path: Path) -> None:
 
 def test_a_plain_module_needs_a_bad_teacher(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match="expected bad_teacher= for a plain Table, which cannot be made anew, got none"
+        ValueError, match="expected bad_teacher= for a plain Table, which cannot be reinitialised, got none"
     ):
         toy.trainer("bad_teaching", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
 

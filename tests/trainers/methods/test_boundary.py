@@ -42,13 +42,13 @@ def test_shrink_labels_are_what_the_base_model_says_of_the_moved_rows(name: str,
     low, high = x.detach().flatten(1).amin(dim=1), x.detach().flatten(1).amax(dim=1)
     low, high = (edge.view(-1, 1, 1, 1) for edge in (low, high))
     moved = (x.detach() + 0.3 * (high - low) * slope.sign()).clamp(low, high)
-    assert torch.equal(trainer.nearby, base(pixel_values=moved).logits.argmax(dim=1))
-    assert (trainer.nearby != labels).any()
+    assert torch.equal(trainer.nearest_classes, base(pixel_values=moved).logits.argmax(dim=1))
+    assert (trainer.nearest_classes != labels).any()
 
 
 def test_shrink_trains_on_those_labels(tmp_path: Path) -> None:
     trainer = prepared("boundary_shrink", "vit", tmp_path, **STEP)
-    expected = stepped(toy.build("vit"), toy.inputs(toy.rows("vit")[:F]), trainer.nearby)
+    expected = stepped(toy.build("vit"), toy.inputs(toy.rows("vit")[:F]), trainer.nearest_classes)
     trainer.train()
     for weight, other in zip(trainer.model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
@@ -61,7 +61,7 @@ def test_an_attack_that_changes_no_class_is_an_error(tmp_path: Path) -> None:
         classes = model.eval()(**toy.inputs(rows)).logits.argmax(dim=1)
     known = [{**row, "labels": int(label)} for row, label in zip(rows, classes, strict=True)]
     with pytest.raises(
-        NothingNearError, match="expected forget rows whose class changes within epsilon 1e-09, got none of 6"
+        NothingNearError, match="expected forget examples whose class changes within epsilon 1e-09, got none of 6"
     ):
         toy.trainer("boundary_shrink", model, toy.sides(known), tmp_path, epsilon=1e-9).train()
 
@@ -144,7 +144,7 @@ def test_unsir_noise_is_what_the_still_model_is_ever_more_wrong_about(name: str,
         errors.append(float(per_example_loss(trainer.model(pixel_values=noise).logits, target.batch["labels"]).mean()))
     trainer.args.noise_steps = 1
     for _ in range(5):
-        noise = trainer.trained(target, noise)
+        noise = trainer.train_noise(target, noise)
         with torch.no_grad():
             logits = trainer.model(pixel_values=noise).logits
         errors.append(float(per_example_loss(logits, target.batch["labels"]).mean()))
@@ -183,7 +183,7 @@ def test_unsir_trains_on_the_noise_in_place_of_the_rows(tmp_path: Path) -> None:
 
 def test_unsir_refuses_classes_that_stay(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"unsir forgets whole classes: expected none of theirs .*, got 4, 0 the first"
+        ValueError, match=r"unsir forgets whole classes: expected none of them .*, got 4, 0 the first"
     ):
         toy.trainer("unsir", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()
 

@@ -86,7 +86,7 @@ def test_eu_k_starts_what_comes_after_the_cut_afresh(name: str, tmp_path: Path) 
 
 
 def test_a_plain_model_needs_a_fresh_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected fresh= for a plain Stack, which cannot be made anew, got none"):
+    with pytest.raises(ValueError, match="expected fresh= for a plain Stack, which cannot be reinitialised, got none"):
         toy.trainer("eu_k", toy.Stack(), toy.sides(toy.table_rows()), tmp_path)
 
 

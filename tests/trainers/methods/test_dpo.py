@@ -117,7 +117,7 @@ def test_the_value_once_the_model_has_moved(tmp_path: Path) -> None:
 
 def test_refusals_need_a_tokenizer_and_borrowed_answers_do_not(tmp_path: Path) -> None:
     data, bare = toy.sides(toy.rows("gpt2")), {"processing_class": None}
-    with pytest.raises(ValueError, match="expected processing_class= to write refusals with"):
+    with pytest.raises(ValueError, match="expected processing_class= to encode refusals"):
         toy.trainer("dpo", toy.build("gpt2"), data, tmp_path, given=bare).train()
     model = toy.build("gpt2")
     toy.trainer("dpo", model, data, tmp_path, given=bare, answers="alt").train()

@@ -80,7 +80,7 @@ def test_a_tokenizer_writes_the_empty_caption_and_pads_it(tmp_path: Path) -> Non
     rows = toy.sides(toy.rows("painter"))
     trainer = EsdTrainer(toy.build("painter"), args, train_dataset=rows, processing_class=writer)
     assert trainer.without_caption(torch.ones(2, 4, dtype=torch.long)).tolist() == [[0] * 4] * 2
-    with pytest.raises(ValueError, match="expected empty= or processing_class= to write an empty caption"):
+    with pytest.raises(ValueError, match="expected empty= or processing_class= to encode an empty caption"):
         EsdTrainer(toy.build("painter"), args, train_dataset=rows)
 
 

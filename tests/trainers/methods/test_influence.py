@@ -65,7 +65,7 @@ def test_more_memory_than_the_bound_is_refused_before_it_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(weight.numel() for weight in toy.build("vit").parameters())
-    monkeypatch.setattr(influence, "LARGEST_BYTES", 4 * size * 7)
+    monkeypatch.setattr(influence, "MAX_BYTES", 4 * size * 7)
     with pytest.raises(ValueError, match=rf"a gradient of {size} weights .* expected samples of 7 or less, got 8"):
         toy.trained("influence", "vit", tmp_path, samples=8)
     toy.trained("influence", "vit", tmp_path, samples=7)

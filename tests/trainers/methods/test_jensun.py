@@ -79,7 +79,7 @@ def test_training_makes_the_refusal_the_answer(name: str, tmp_path: Path) -> Non
 
 
 def test_a_tokenizer_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected processing_class= to write the refusal with, got none"):
+    with pytest.raises(ValueError, match="expected processing_class= to encode the refusal, got none"):
         toy.trainer(
             "jensun", toy.build("gpt2"), toy.sides(toy.rows("gpt2")), tmp_path, given={"processing_class": None}
         ).train()

@@ -58,7 +58,7 @@ def table(folder: Path, right: tuple[int, int], **changes: Any) -> Any:
 @pytest.mark.parametrize(("forget", "validation"), [(6, 4), (6, 2), (3, 4), (3, 2)])
 def test_the_temperature_follows_the_accuracy_of_both(forget: int, validation: int, tmp_path: Path) -> None:
     trainer = table(tmp_path, (forget, validation), alpha=2.0)
-    assert trainer.goal == pytest.approx(validation / 4)
+    assert trainer.target == pytest.approx(validation / 4)
     assert trainer.gap() == pytest.approx(forget / 6 - validation / 4)
     noise = trainer.noise(torch.arange(toy.FORGET), toy.CLASSES)
     table_ = trainer.model.table.detach()
@@ -74,12 +74,12 @@ def test_of_whole_classes_the_goal_is_to_know_none_of_them(tmp_path: Path) -> No
     data = toy.sides([{**row, "labels": label} for row, label in zip(rows, classes, strict=True)])
     trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
     trainer.prepare()
-    assert trainer.goal == 0.0
+    assert trainer.target == 0.0
     data["retain"][0]["labels"] = 3
     trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
     trainer.prepare()
     known = trainer.accuracy(trainer.teachers["original"], ForgetRetain({"retain": trainer.validation}))
-    assert 0.0 < trainer.goal == known
+    assert 0.0 < trainer.target == known
 
 
 def test_the_temperature_of_an_epoch_is_that_of_its_start(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_rest_moves_a_tenth_as_far_whatever_the_optimizer(optim: str, tmp_pa
     start = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
     start.prepare()
     whole, braked = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
-    masks = [mask.unpacked() for mask in start.anew]
+    masks = [mask.unpacked() for mask in start.reset_masks]
     for one, other, old, anew in zip(whole.parameters(), braked.parameters(), start.weights, masks, strict=True):
         assert torch.equal(one[anew], other[anew])
         torch.testing.assert_close((other - old)[~anew], 0.1 * (one - old)[~anew], atol=1e-7, rtol=1e-3)

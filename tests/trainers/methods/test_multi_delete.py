@@ -31,7 +31,7 @@ def test_nothing_stays_in_its_place(count: int) -> None:
         assert sorted(order) == list(range(count))
         assert (order != np.arange(count)).all()
     assert count == 2 or len({tuple(order) for order in orders}) > 1
-    with pytest.raises(ValueError, match="expected 2 forget rows or more, whose words can be exchanged, got 1"):
+    with pytest.raises(ValueError, match="expected 2 forget examples or more, whose texts can be exchanged, got 1"):
         derangement(1, np.random.default_rng(0))
 
 
@@ -49,10 +49,10 @@ def test_only_the_words_are_those_of_another_row(tmp_path: Path) -> None:
     trainer, _ = prepared(tmp_path)
     rows = toy.rows("vilt")[:F]
     others = [
-        next(i for i in range(F) if torch.equal(rows[i]["input_ids"], x["input_ids"])) for x in trainer.exchanged
+        next(i for i in range(F) if torch.equal(rows[i]["input_ids"], x["input_ids"])) for x in trainer.mismatched
     ]
     assert sorted(others) == list(range(F)) and all(other != i for i, other in enumerate(others))
-    for row, other, made in zip(rows, others, trainer.exchanged, strict=True):
+    for row, other, made in zip(rows, others, trainer.mismatched, strict=True):
         assert torch.equal(made["attention_mask"], rows[other]["attention_mask"])
         assert torch.equal(made["pixel_values"], row["pixel_values"])
 
@@ -61,7 +61,7 @@ def test_the_distance_is_from_the_base_models_view_of_the_exchanged_pair(tmp_pat
     trainer, rows = prepared(tmp_path)
     given: list[torch.Tensor] = []
     handle = trainer.model.classifier.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-    for data in (toy.rows("vilt")[:F], trainer.exchanged):
+    for data in (toy.rows("vilt")[:F], trainer.mismatched):
         trainer.model(**toy.inputs(data))
     handle.remove()
     expected = (given[0] - given[1]).pow(2).mean(dim=1)

@@ -106,13 +106,13 @@ def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
 @pytest.mark.parametrize("name", toy.WRITERS)
 def test_forget_rows_get_whole_answers_of_retain_rows_that_have_others(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
-    before, after = (texts(trainer, one) for one in (batch, trainer.answered(batch)))
+    before, after = (texts(trainer, one) for one in (batch, trainer.replace_answers(batch)))
     lent = [answer for _, answer in before[toy.FORGET :]]
     assert after[toy.FORGET :] == before[toy.FORGET :]
     for (prompt, answer), (still, other) in zip(before[: toy.FORGET], after[: toy.FORGET], strict=True):
         assert still == prompt
         assert other != answer and other in lent
-    swapped = trainer.answered(toy.reversed_batch(batch))
+    swapped = trainer.replace_answers(toy.reversed_batch(batch))
     assert texts(trainer, swapped) == after[::-1]
 
 
@@ -120,7 +120,7 @@ def test_forget_rows_get_whole_answers_of_retain_rows_that_have_others(name: str
 def test_the_loss_of_texts_is_one_mean_over_all_rows_with_these_answers(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
     (term,) = trainer.terms(trainer.model, batch)
-    other = trainer.answered(batch)
+    other = trainer.replace_answers(batch)
     assert (term.split, term.weight) == ("all", 1.0)
     torch.testing.assert_close(term.values, per_example_loss(trainer.logits(trainer.model, other), other["labels"]))
     assert not torch.allclose(
@@ -135,15 +135,15 @@ def test_answers_are_drawn_once_or_each_epoch(redraw: bool, tmp_path: Path) -> N
     found = {}
     for epoch in (0.0, 0.9, 1.0, 0.5):
         trainer.state.epoch = epoch
-        found[epoch] = trainer.others(answer_of)
+        found[epoch] = trainer.other_tokens(answer_of)
     assert found[0.0] == found[0.9] == found[0.5]
     assert (found[0.0] == found[1.0]) != redraw
-    assert prepared("gpt2", tmp_path, seed=1)[0].others(answer_of) != found[0.0]
+    assert prepared("gpt2", tmp_path, seed=1)[0].other_tokens(answer_of) != found[0.0]
 
 
 def test_t_grad_of_drawings_pulls_to_what_another_caption_shows(tmp_path: Path) -> None:
     trainer, batch = prepared("painter", tmp_path)
-    captions = trainer.others(caption_of)
+    captions = trainer.other_tokens(caption_of)
     own, lent = batch["input_ids"][: toy.FORGET].tolist(), batch["input_ids"][toy.FORGET :].tolist()
     assert all(one != other and other in lent for one, other in zip(own, captions, strict=True))
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_t_grad_of_drawings_pulls_to_what_another_caption_shows(tmp_path: Path) 
     found, wanted = (torch.autograd.grad(v.sum(), list(trainer.model.parameters())) for v in (term.values, expected))
     for one, two in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, two)
-    trainer.drawn = (0, own)  # told its own caption, a row has nothing to learn
+    trainer.cached_tokens = (0, own)  # told its own caption, a row has nothing to learn
     values = trainer.terms(trainer.model, batch)[0].values.detach()
     assert float(values[: toy.FORGET].max()) < 1e-12 < float(values[toy.FORGET :].min())
 

@@ -70,7 +70,7 @@ def test_f05_the_saliency_counts_every_batch_and_one_will_do(name: str, size: in
 def test_t_mask_the_share_is_of_all_weights_and_of_the_largest_saliency(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.3)
     total = sum(weight.numel() for weight in trainer.model.parameters())
-    moving = ~torch.cat([mask.unpacked().flatten() for mask in trainer.staying])
+    moving = ~torch.cat([mask.unpacked().flatten() for mask in trainer.frozen_masks])
     assert (len(moving), int(moving.sum())) == (total, total * 3 // 10)
     saliency = torch.cat([value.flatten() for value in trainer.saliency()])
     assert saliency[moving].min() >= saliency[~moving].max()
@@ -83,7 +83,7 @@ def test_f06_t_freeze_weight_decay_leaves_the_masked_weights(name: str, tmp_path
     trainer.train()
     total = sum(weight.numel() for weight in before)
     staying, moved = 0, 0
-    for weight, old, packed in zip(trainer.weights, before, trainer.staying, strict=True):
+    for weight, old, packed in zip(trainer.weights, before, trainer.frozen_masks, strict=True):
         mask = packed.unpacked()
         assert torch.equal(weight[mask], old[mask])
         staying += int(mask.sum())
@@ -109,7 +109,7 @@ def test_f07_the_mask_is_never_read_from_the_folder(tmp_path: Path) -> None:
     first = prepared("vit", tmp_path, data, num_train_epochs=1)
     first.train()
     second = prepared("vit", tmp_path, data[::-1])
-    assert any(not torch.equal(a.bits, b.bits) for a, b in zip(first.staying, second.staying, strict=True))
+    assert any(not torch.equal(a.bits, b.bits) for a, b in zip(first.frozen_masks, second.frozen_masks, strict=True))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -118,7 +118,7 @@ def test_frozen_weights_are_not_counted(tmp_path: Path) -> None:
     model.vit.requires_grad_(False)
     trainer = toy.trainer("salun", model, toy.sides(toy.rows("vit")), tmp_path)
     trainer.train()
-    assert sum(int((~mask.unpacked()).sum()) for mask in trainer.staying) == model.classifier.weight.numel() // 2 + 2
+    assert sum(int((~mask.unpacked()).sum()) for mask in trainer.frozen_masks) == model.classifier.weight.numel() // 2 + 2
     assert {
         key for key, value in toy.build("vit").state_dict().items() if not torch.equal(value, model.state_dict()[key])
     }

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import kl
-from mubench.trainers.methods.undo import FIRST, UndoArguments, damage
+from mubench.trainers.methods.undo import FIRST, UndoArguments, add_noise
 from tests.fixtures import toy
 from tests.trainers.methods.test_preferences import batch
 
@@ -24,7 +24,7 @@ def undo(name: str, folder: Path, **changes: Any) -> Any:
 def test_damage_blends_matrices_with_xavier_noise_and_leaves_the_rest() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(300, 100), torch.nn.LayerNorm(100))
     before = toy.snapshot(model)
-    damage(model, 0.4, 0.5, torch.Generator().manual_seed(0))
+    add_noise(model, 0.4, 0.5, torch.Generator().manual_seed(0))
     noise = (model[0].weight.detach() - 0.6 * before["0.weight"]) / (0.4 * 0.5)
     assert abs(float(noise.std()) - (2 / 400) ** 0.5) < 1e-3
     assert abs(float(noise.mean())) < 3e-3
