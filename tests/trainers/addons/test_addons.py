@@ -1,4 +1,4 @@
-"""What each addon computes, against closed forms and sums done by hand."""
+"""The computation of each addon, against closed forms and sums by hand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check(model: torch.nn.Module, wanted: list[torch.Tensor], tolerance: float =
 # SuperLoss
 
 
-def test_lamberts_w_solves_its_equation_on_its_principal_branch() -> None:
+def test_lambert_w_solves_its_equation_on_its_principal_branch() -> None:
     fine = {"dtype": torch.float64}
     x = torch.cat([torch.linspace(-1 / math.e + 1e-9, 1, 500, **fine), torch.logspace(0, 12, 50, **fine)])
     w = lambert_w(x)
@@ -85,7 +85,7 @@ def test_the_gradient_of_superloss_is_that_of_the_weighted_loss() -> None:
     assert torch.allclose(slope, confidence(losses, 1.0, 2.0), atol=1e-8)
 
 
-def test_f23_every_term_has_the_mean_of_its_earlier_values_over_all_processes_and_the_first_step_none() -> None:
+def test_every_term_has_the_mean_of_its_earlier_values_over_all_processes() -> None:
     curriculum, first = SuperLoss(1.0), torch.tensor([1.0, 2.0], requires_grad=True)
     assert curriculum.weigh(0, Term("forget", first)) is first
     curriculum.weigh(0, Term("forget", torch.tensor([6.0])))
@@ -112,14 +112,16 @@ def test_a_large_lambda_is_no_curriculum_and_a_small_one_is(options: dict[str, A
 
 
 @pytest.mark.parametrize("method", ["bad_teaching", "scrub"])
-def test_f24_a_row_has_one_loss_to_be_weighed_by(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_has_one_loss_per_term_to_be_weighted(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weigh, seen = SuperLoss.weigh, []
 
-    def watched(self: SuperLoss, place: int, term: Term, **options: Any) -> torch.Tensor:
+    def recorded(self: SuperLoss, place: int, term: Term, **options: Any) -> torch.Tensor:
         seen.append(term.values.shape)
         return weigh(self, place, term, **options)
 
-    monkeypatch.setattr(SuperLoss, "weigh", watched)
+    monkeypatch.setattr(SuperLoss, "weigh", recorded)
     data, own = toy.sides(toy.rows("vit")), {"retain_share": 1.0} if method == "bad_teaching" else {"msteps": 2}
     toy.trainer(method, toy.build("vit"), data, tmp_path, curriculum="superloss", **own).train()
     assert {len(shape) for shape in seen} == {1}
@@ -131,7 +133,7 @@ def test_f24_a_row_has_one_loss_to_be_weighed_by(method: str, tmp_path: Path, mo
 # Sophia
 
 
-def test_f25_momentum_is_applied_once_a_step() -> None:
+def test_momentum_is_applied_once_a_step() -> None:
     weight = torch.nn.Parameter(torch.zeros(3))
     optimizer = Sophia([weight], lr=0.1, betas=(0.9, 0.95))
     for gradient, momentum in ((1.0, 0.1), (0.0, 0.09)):
@@ -168,7 +170,7 @@ def test_sophia_without_curvature_is_descent_by_sign() -> None:
     assert weight.tolist() == [0.75, -1.75]
 
 
-def test_the_trainer_gives_sophia_its_rate_memory_rows_and_decay(tmp_path: Path) -> None:
+def test_the_trainer_passes_sophia_its_rates_batch_size_and_decay(tmp_path: Path) -> None:
     given = {"sophia_rho": 0.5, "sophia_beta1": 0.8, "sophia_beta2": 0.7, "weight_decay": 0.1}
     trainer = pairs(tmp_path, optim="sophia", gradient_accumulation_steps=3, **given)
     groups = trainer.create_optimizer().param_groups
@@ -196,9 +198,10 @@ def test_a_bargain_solves_its_equation_and_has_the_largest_product_of_gains() ->
     assert torch.allclose(steps[gains.argmax()], step, atol=1e-3)
 
 
-def test_who_is_alone_takes_a_step_of_length_one_and_opponents_take_none() -> None:
+def test_a_single_gradient_gets_length_one_and_opposed_ones_get_none() -> None:
     one = [torch.tensor([3.0, 4.0])]
-    assert nash_weights(one, [None]) == pytest.approx((0.2, 0)) and nash_weights([torch.zeros(2)], one) == pytest.approx((0, 0.2))
+    assert nash_weights(one, [None]) == pytest.approx((0.2, 0))
+    assert nash_weights([torch.zeros(2)], one) == pytest.approx((0, 0.2))
     assert nash_weights(one, [-7 * one[0]]) == (0, 0)
     assert nash_weights(one, [-one[0] + torch.tensor([0.02, 0.0])])[0] > 1 and OPPOSED < 1e-5
     with pytest.raises(NonFiniteError, match="expected finite gradients to harmonise"):
@@ -222,7 +225,7 @@ def test_a_step_is_the_sum_of_both_unit_gradients_over_the_root_of_one_plus_thei
 # SAM
 
 
-def test_uphill_is_rho_away_along_the_gradient_and_back_to_the_bit() -> None:
+def test_weights_are_perturbed_by_rho_along_the_gradient_and_restored() -> None:
     weights = [torch.randn(3), torch.randn(2)]
     before = copy.deepcopy(weights)
     with perturbed_weights(weights, [torch.tensor([0.0, 3.0, 4.0]), None], 0.5):
@@ -239,7 +242,7 @@ def test_uphill_is_rho_away_along_the_gradient_and_back_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3])
-def test_the_forget_gradient_is_that_of_the_weights_uphill_and_the_retain_gradient_is_not(
+def test_the_forget_gradient_is_that_of_the_perturbed_weights_and_the_retain_gradient_is_not(
     rho: float, tmp_path: Path
 ) -> None:
     model = toy.Plain()
@@ -306,7 +309,7 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
 # Arguments
 
 
-def test_a_wrapper_says_where_it_comes_from_and_its_arguments_have_help() -> None:
+def test_an_addon_names_its_paper_and_its_arguments_have_help_texts() -> None:
     helped = {field.name for field in dataclasses.fields(UnlearningArguments) if field.metadata.get("help")}
     for addon in ADDONS.values():
         assert addon.paper.title and addon.paper.venue and addon.paper.authors

@@ -1,4 +1,4 @@
-"""Fine-tuning is ordinary training on the retain rows, from the weights it is given."""
+"""Fine-tuning is ordinary training on the retain set, from the given weights."""
 
 from __future__ import annotations
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
-from mubench.trainers.methods.ssd import SsdArguments, dampen
+from mubench.trainers.methods.ssd import dampen
 from tests.fixtures import toy
 
 WEIGHT = torch.tensor([[2.0, -3.0], [0.5, 0.0]])
@@ -18,7 +17,7 @@ def test_half_as_important_is_half_the_weight() -> None:
     assert torch.equal(dampen(WEIGHT, 2 * every, every, 1.0, 1.0), WEIGHT / 2)
 
 
-def test_t_id_equal_importances_change_nothing_to_the_bit() -> None:
+def test_equal_importances_change_nothing_to_the_bit() -> None:
     importance = torch.rand(2, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(dampen(WEIGHT, importance, importance, 1.0, 1.0), WEIGHT)
 
@@ -40,9 +39,3 @@ def test_the_edit_is_the_closed_form_on_a_table(tmp_path: Path) -> None:
     assert (p > 0).all()
     torch.testing.assert_close(model.table.detach(), expected)
     assert torch.equal(model.table[toy.FORGET :], before[toy.FORGET :])
-
-
-@pytest.mark.parametrize("changes", [{"alpha": -1.0}, {"dampening": -0.5}])
-def test_settings_below_zero_are_refused(changes: dict[str, float], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be 0 or more, got -"):
-        SsdArguments(**toy.settings(tmp_path), **changes)
