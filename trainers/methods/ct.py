@@ -32,10 +32,6 @@ class CtTrainer(UnlearningTrainer):
 
     ``W_ohw <- W_owh`` once, then ``L = mean_retain CE(z, y)``
 
-    Args:
-        model: The base model.
-        args: Training arguments.
-
     Requirements:
         Retain set, and a convolutional network with square kernels; the forget set is not read.
 

@@ -24,10 +24,6 @@ class FinetuneTrainer(UnlearningTrainer):
 
     ``L = mean_retain CE(z, y)``
 
-    Args:
-        model: The base model.
-        args: Training arguments.
-
     Requirements:
         Retain set; the forget set is not read.
 

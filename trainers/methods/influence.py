@@ -63,10 +63,6 @@ class InfluenceTrainer(UnlearningTrainer):
 
     The inverse is exact. The recursion of WoodFisher, as commonly implemented, moves along its first gradient alone.
 
-    Args:
-        model: The base model.
-        args: `InfluenceArguments`.
-
     Requirements:
         Forget and retain sets; one pass over both and over ``M`` single examples; memory for ``M`` times the weights,
         at most 4 GiB: larger models need fewer ``samples``.

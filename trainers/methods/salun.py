@@ -35,10 +35,6 @@ class SalunTrainer(RandomLabelTrainer):
     answers or captions, in eval mode; the ranking is global. Gradients are masked before clipping, so their norm is
     that of the trained weights; the other weights are restored after each step, so weight decay does not change them.
 
-    Args:
-        model: The base model.
-        args: `SalunArguments`.
-
     Requirements:
         As `RandomLabelTrainer`; memory for one bit per weight and a copy of the frozen weights.
 

@@ -73,10 +73,6 @@ class SfronTrainer(UnlearningTrainer):
     F_retain`` (diagonals of the empirical Fisher matrix, at the original weights) and clipped. Then ``period`` retain
     steps: ``L = mean_retain CE``.
 
-    Args:
-        model: The base model.
-        args: `SfronArguments`.
-
     Requirements:
         Forget and retain sets; memory for twice the weights while the mask is computed. Examples of a micro-batch
         interact.

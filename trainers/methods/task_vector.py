@@ -29,10 +29,6 @@ class TaskVectorTrainer(UnlearningTrainer):
     ``theta <- theta_0 - alpha (theta+ - theta_0)`` with ``theta+ = argmin mean_forget CE(z, y)``, started at
     ``theta_0``.
 
-    Args:
-        model: The base model.
-        args: `TaskVectorArguments`.
-
     Requirements:
         Forget set; the retain set is not read. Memory for a second copy of the weights. Buffers, such as the
         statistics of BatchNorm, are restored to those of the base model, since a negated change of a variance has no

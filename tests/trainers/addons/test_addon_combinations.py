@@ -49,7 +49,7 @@ def test_every_addon_has_a_setting() -> None:
     [pytest.param(method, pair, id="-".join((method, *pair)), marks=() if i % 5 == 0 else pytest.mark.slow)
      for i, (method, pair) in enumerate(PAIRS)],
 )  # fmt: skip
-def test_two_of_them_train_and_cost_their_passes(method: str, pair: tuple[str, str], tmp_path: Path) -> None:
+def test_two_addons_train_and_cost_their_passes(method: str, pair: tuple[str, str], tmp_path: Path) -> None:
     name = MODELS[method]
     model = toy.build(name)
     before = toy.snapshot(model)
@@ -106,7 +106,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     toy.check_resume(run, tmp_path, lambda _: 5)
 
 
-def test_weights_outside_a_mask_stay_under_all_of_them(tmp_path: Path) -> None:
+def test_weights_outside_a_mask_stay_with_all_addons(tmp_path: Path) -> None:
     model = toy.build("vit")
     before = toy.snapshot(model)
     given = {**options("superloss", "sophia", "munba", "dual_optim", "sam"), "rho": 0.3, "weight_decay": 0.1}
@@ -141,7 +141,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("method", "option"), REFUSED)
-def test_what_does_not_fit_is_refused_in_one_line(method: str, option: str, tmp_path: Path) -> None:
+def test_addons_that_do_not_fit_a_method_are_refused_in_one_line(method: str, option: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
     model = toy.build(name)
     before = toy.snapshot(model)

@@ -142,7 +142,7 @@ def test_momentum_is_applied_once_a_step() -> None:
         torch.testing.assert_close(optimizer.state[weight]["m"], torch.full((3,), momentum))
 
 
-def test_sophia_takes_the_steps_done_by_hand_and_moves_no_weight_further_than_its_rate() -> None:
+def test_sophia_takes_its_closed_form_steps_and_none_longer_than_its_rate() -> None:
     weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.0], dtype=torch.float64))
     optimizer = Sophia([weight], lr=0.1, betas=(0.9, 0.95), rho=2.0, rows=5, weight_decay=0.5)
     slope = torch.tensor([3.0, 0.01, 7.0], dtype=torch.float64)  # of the loss (slope / 2) theta^2
@@ -288,7 +288,7 @@ def test_without_moments_two_optimizers_are_one(tmp_path: Path) -> None:
     check(dual.model, list(plain.model.parameters()))
 
 
-def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_the_same_schedule(
+def test_the_forget_optimizer_steps_on_the_forget_set_alone_at_its_rate_and_under_the_same_schedule(
     tmp_path: Path,
 ) -> None:
     options: dict[str, Any] = {"optim": "adamw_torch", "dual_optim": "adamw_torch", "dual_learning_rate": 0.01}
@@ -331,6 +331,6 @@ def test_an_addon_names_its_paper_and_its_arguments_have_help_texts() -> None:
      ({"dual_optim": "sgd", "dual_learning_rate": 0.0}, "expected learning rates above 0 with dual_optim, got 0.05"),
      ({"dual_optim": "sgd", "sam_rho": 0.1, "fp16": True}, "expected bf16 or fp32 with dual_optim, sam_rho, got")],
 )  # fmt: skip
-def test_settings_without_a_meaning_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         UnlearningArguments(**toy.settings(tmp_path, **given))

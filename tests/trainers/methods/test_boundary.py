@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.methods import amun
 from mubench.trainers.methods.boundary_expand import final_layer
 from mubench.trainers.tools.adversarial import NothingNearError, targets
 from mubench.trainers.unlearning.cost_counter import CostCounter
@@ -31,8 +32,11 @@ def stepped(model: torch.nn.Module, batch: dict[str, Any], labels: torch.Tensor)
     return [weight.detach() - 0.1 * slope for weight, slope in zip(model.parameters(), slopes, strict=True)]
 
 
-def test_shrink_labels_are_the_base_models_classes_of_the_perturbed_inputs(tmp_path: Path) -> None:
+def test_shrink_labels_are_the_base_models_classes_of_the_perturbed_inputs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     name = "vit"
+    caplog.set_level("INFO")
     trainer = prepared("boundary_shrink", name, tmp_path, epsilon=0.3)
     base = toy.build(name).eval()
     batch = toy.inputs(toy.rows(name)[:F])
@@ -43,7 +47,8 @@ def test_shrink_labels_are_the_base_models_classes_of_the_perturbed_inputs(tmp_p
     low, high = (edge.view(-1, 1, 1, 1) for edge in (low, high))
     moved = (x.detach() + 0.3 * (high - low) * slope.sign()).clamp(low, high)
     assert torch.equal(trainer.nearest_classes, base(pixel_values=moved).logits.argmax(dim=1))
-    assert (trainer.nearest_classes != labels).any()
+    changed = int((trainer.nearest_classes != labels).sum())
+    assert changed and f"changed the class of {changed} of {F} forget examples" in caplog.text
 
 
 def test_shrink_trains_on_those_labels(tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ def test_a_model_without_a_linear_layer_of_its_classes_is_refused() -> None:
         final_layer(model)
 
 
-def test_amun_trains_on_the_retain_rows_and_on_what_it_found(tmp_path: Path) -> None:
+def test_amun_trains_on_the_retain_set_and_the_adversarial_inputs(tmp_path: Path) -> None:
     trainer = prepared("amun", "vit", tmp_path, **STEP)
     labels = torch.tensor([row["labels"] for row in toy.rows("vit")])
     assert (trainer.classes != labels[:F]).all()
@@ -110,6 +115,22 @@ def test_amun_trains_on_the_retain_rows_and_on_what_it_found(tmp_path: Path) -> 
     trainer.train()
     for weight, other in zip(trainer.model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
+
+
+def test_amun_leaves_out_examples_that_keep_their_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def attack(found: int) -> Any:
+        monkeypatch.setattr(amun, "nearest", lambda target, *_: (
+            target.start, target.batch["labels"] + (target.batch["index"] < found).long()
+        ))  # fmt: skip
+        return prepared("amun", "vit", tmp_path)
+
+    trainer = attack(2)
+    assert trainer.phases(0)[0].tolist() == [0, 1, *range(F, F + R)]
+    assert f"left out 4 of {F} forget examples" in caplog.text
+    with pytest.raises(NothingNearError, match=f"expected inputs of another class .*, got none for all {F} examples"):
+        attack(0)
 
 
 def test_the_attack_of_amun_is_counted_and_examples_leave_it_when_they_are_done(tmp_path: Path) -> None:
@@ -134,7 +155,7 @@ def test_amun_without_its_forget_set_is_fine_tuning(tmp_path: Path) -> None:
     assert toy.same(trainer.model, toy.snapshot(toy.trained("finetune", "vit", tmp_path, num_train_epochs=1)))
 
 
-def test_the_noise_of_unsir_raises_the_error_of_the_model_which_stays(tmp_path: Path) -> None:
+def test_the_noise_of_unsir_raises_the_error_of_an_unchanged_model(tmp_path: Path) -> None:
     name = "vit"
     trainer = toy.trainer("unsir", toy.build(name), toy.sides_for("unsir", toy.rows(name)), tmp_path, noise_decay=0.0)
     before = toy.snapshot(trainer.model)
@@ -171,7 +192,7 @@ def test_unsir_impairs_on_noise_and_repairs_on_a_subset_of_every_class(tmp_path:
     assert all(noise.shape == (3, 8, 8) for noise in trainer.noise.values())
 
 
-def test_unsir_trains_on_the_noise_in_place_of_the_rows(tmp_path: Path) -> None:
+def test_unsir_trains_on_the_noise_in_place_of_the_forget_set(tmp_path: Path) -> None:
     trainer = prepared("unsir", "vit", tmp_path, **STEP)
     batch = toy.inputs(toy.rows("vit"))
     batch["pixel_values"] = torch.cat([torch.stack([trainer.noise[i] for i in range(F)]), batch["pixel_values"][F:]])
@@ -182,6 +203,6 @@ def test_unsir_trains_on_the_noise_in_place_of_the_rows(tmp_path: Path) -> None:
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
 
 
-def test_unsir_refuses_classes_that_stay(tmp_path: Path) -> None:
+def test_unsir_refuses_forgotten_classes_in_the_retain_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unsir forgets whole classes: expected none of them .*, got 4, 0 the first"):
         toy.trainer("unsir", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()

@@ -18,7 +18,7 @@ from tests.fixtures.method_steps import assert_same, batch, gradients, prepared
 F = toy.FORGET
 
 
-def test_a_refusal_reads_as_it_is_written_after_a_prompt() -> None:
+def test_a_refusal_is_tokenised_as_after_a_prompt() -> None:
     tokenizer = toy.tokenizer()
     for text in REFUSALS:
         tokens = refusal(tokenizer, text)
@@ -29,7 +29,7 @@ def test_a_refusal_reads_as_it_is_written_after_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
-def test_another_answer_stands_where_the_old_one_stood(name: str) -> None:
+def test_another_answer_replaces_the_old_one(name: str) -> None:
     row = toy.rows(name)[1]
     other = with_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
     assert answer_of(other) == [7, 8, 9, 1] != answer_of(row)
@@ -57,7 +57,7 @@ def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) ->
     assert (lead(trainer) > before + 0.01).all()
 
 
-def test_rows_with_more_than_texts_are_refused() -> None:
+def test_rows_with_other_columns_than_those_of_a_text_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*position_ids"):
         with_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
     with pytest.raises(
@@ -86,6 +86,7 @@ def test_value_and_gradient_at_the_base_model_and_with_both_answers_exchanged(
     assert [(term.split, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 0.3)]
     torch.testing.assert_close(forget.values, torch.full((F,), 20 * math.log(2)), atol=1e-4, rtol=0)
     other = trainer.preferred_batch(list(range(F)))
+    assert other["index"].tolist() == list(range(toy.ROWS, toy.ROWS + F)) and other["forget"].all()
     true = answer_nll(trainer.logits(trainer.model, rows)[:F], rows["labels"][:F])
     wanted = answer_nll(trainer.logits(trainer.model, other), other["labels"])
     expected = gradients(trainer, (wanted - true).sum())
@@ -97,7 +98,7 @@ def test_value_and_gradient_at_the_base_model_and_with_both_answers_exchanged(
     assert_same(gradients(trainer, swapped.values.sum()), [-gradient for gradient in expected])
 
 
-def test_the_value_once_the_model_has_moved(tmp_path: Path) -> None:
+def test_the_value_away_from_the_base_model(tmp_path: Path) -> None:
     trainer, rows = prepared("dpo", "gpt2", tmp_path, beta=0.5)
     other = trainer.preferred_batch(list(range(F)))
 

@@ -9,7 +9,7 @@ import torch
 from tests.fixtures import toy
 
 
-def test_fine_tuning_follows_the_gradient_of_the_retain_rows(tmp_path: Path) -> None:
+def test_fine_tuning_follows_the_gradient_of_the_retain_set(tmp_path: Path) -> None:
     model = toy.Table()
     before = model.table.detach().clone()
     options = {"num_train_epochs": 1, "learning_rate": 1.0, "per_device_train_batch_size": toy.ROWS}

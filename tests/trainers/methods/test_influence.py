@@ -63,6 +63,7 @@ def test_the_curvature_is_estimated_on_a_sample_that_depends_on_the_seed(tmp_pat
 
 def test_more_memory_than_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sum(weight.numel() for weight in toy.build("vit").parameters())
+    assert influence.MAX_BYTES == 4 * 2**30
     monkeypatch.setattr(influence, "MAX_BYTES", 4 * size * 7)
     with pytest.raises(ValueError, match=rf"a gradient of {size} weights .* expected samples of 7 or less, got 8"):
         toy.trained("influence", "vit", tmp_path, samples=8)

@@ -37,7 +37,7 @@ def test_js_to_labels_is_that_from_a_distribution_on_one_token() -> None:
     torch.testing.assert_close(js_to_labels(STUDENT, LABELS), torch.tensor(expected))
 
 
-def test_both_are_bounded_and_zero_where_nothing_differs() -> None:
+def test_both_divergences_are_bounded_and_zero_for_equal_distributions() -> None:
     sure = torch.full((1, 1, 3), -200.0).index_fill(2, torch.tensor([1]), 200.0).requires_grad_()
     for label, expected in ((1, 0.0), (0, math.log(2))):
         value = js_to_labels(sure, torch.tensor([[label]]))

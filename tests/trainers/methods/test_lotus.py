@@ -92,7 +92,7 @@ def test_the_temperature_of_an_epoch_is_that_of_its_start(tmp_path: Path) -> Non
     assert trainer.gap() == pytest.approx(-0.5)
 
 
-def test_the_noise_is_drawn_anew_every_epoch_and_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+def test_the_noise_depends_on_the_epoch_and_not_on_the_batch(tmp_path: Path) -> None:
     trainer = table(tmp_path, (6, 2))
     rows = torch.tensor([3, 11])
     first = trainer.noise(rows, toy.CLASSES)

@@ -96,6 +96,6 @@ def test_a_kernel_that_is_its_own_mirror_image_stays_and_one_that_is_not_square_
         swap_axes(torch.zeros(2, 2, 1, 7))
 
 
-def test_ct_refuses_a_model_that_only_cuts_patches(tmp_path: Path) -> None:
+def test_ct_refuses_a_model_whose_only_convolution_embeds_patches(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ct needs a convolutional network, got ViTForImageClassification"):
         toy.trainer("ct", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()

@@ -45,8 +45,9 @@ def test_at_the_base_model_only_the_decoupling_distance_is_not_zero(tmp_path: Pa
     assert decoupling.values.min() > 1e-8
 
 
-def test_only_the_words_are_those_of_another_row(tmp_path: Path) -> None:
-    trainer, _ = prepared(tmp_path)
+def test_only_the_text_is_that_of_another_example(tmp_path: Path) -> None:
+    trainer, both = prepared(tmp_path)
+    assert trainer.mismatched_batch(both)["index"].tolist() == list(range(toy.ROWS, toy.ROWS + F))
     rows = toy.rows("vilt")[:F]
     others = [
         next(i for i in range(F) if torch.equal(rows[i]["input_ids"], x["input_ids"])) for x in trainer.mismatched
@@ -92,7 +93,7 @@ def test_the_head_stays_bit_for_bit(tmp_path: Path) -> None:
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_forget_pairs_come_apart_and_retain_pairs_stay(tmp_path: Path) -> None:
+def test_training_decouples_forget_pairs_and_keeps_retain_pairs(tmp_path: Path) -> None:
     trainer, rows = prepared(tmp_path, optim="adamw_torch", learning_rate=0.01, num_train_epochs=12)
     before = [float(term.values.detach().mean()) for term in trainer.terms(trainer.model, rows)]
     trainer.train()

@@ -41,7 +41,7 @@ def test_a_small_beta_is_ascent() -> None:
     torch.testing.assert_close(preference(margin, beta) - 2 / beta * math.log(2), -margin, atol=1e-5, rtol=0)
 
 
-def test_the_weight_of_a_row_falls_as_it_is_forgotten(tmp_path: Path) -> None:
+def test_the_weight_of_an_example_falls_as_it_is_forgotten(tmp_path: Path) -> None:
     trainer, _, start = moved_table("npo", tmp_path, beta=0.7, alpha=0.0)
     rows = batch(trainer, range(toy.ROWS))
     forget, retain = trainer.terms(trainer.model, rows)
@@ -71,7 +71,7 @@ def test_every_forget_example_has_its_own_preference_and_the_retain_set_a_term(t
     assert loss == pytest.approx(float(forget.values.mean()) + kept, rel=1e-5) and kept > 0.1
 
 
-def test_npo_keeps_the_retain_rows_by_label_or_by_output(tmp_path: Path) -> None:
+def test_npo_keeps_the_retain_set_by_label_or_by_output(tmp_path: Path) -> None:
     for name in ("vit", "gpt2"):
         for retain_loss in ("nll", "kl"):
             trainer, rows = prepared("npo", name, tmp_path, retain_loss=retain_loss, alpha=0.3)

@@ -106,7 +106,7 @@ def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
-def test_forget_rows_get_whole_answers_of_retain_rows_that_have_others(name: str, tmp_path: Path) -> None:
+def test_forget_examples_get_whole_answers_of_retain_examples_that_differ(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
     before, after = (texts(trainer, one) for one in (batch, trainer.replace_answers(batch)))
     lent = [answer for _, answer in before[toy.FORGET :]]
@@ -119,7 +119,7 @@ def test_forget_rows_get_whole_answers_of_retain_rows_that_have_others(name: str
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
-def test_the_loss_of_texts_is_one_mean_over_all_rows_with_these_answers(name: str, tmp_path: Path) -> None:
+def test_the_loss_of_texts_is_one_mean_over_both_sets(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
     (term,) = trainer.terms(trainer.model, batch)
     other = trainer.replace_answers(batch)

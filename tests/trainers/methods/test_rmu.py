@@ -123,6 +123,15 @@ def test_all_but_the_chosen_matrices_stay_bit_for_bit(name: str, tmp_path: Path)
     assert all(weight.requires_grad for weight in model.parameters())
 
 
+@pytest.mark.parametrize(("count", "block"), [(1, 0), (2, 0), (4, 0), (5, 1), (7, 1), (8, 1), (9, 2)])
+def test_by_default_the_block_a_quarter_in_is_steered(count: int, block: int, tmp_path: Path) -> None:
+    model = toy.Layers()
+    model.blocks = torch.nn.ModuleList([torch.nn.Linear(toy.CLASSES, toy.CLASSES) for _ in range(count)])
+    trainer = toy.trainer("rmu", model, toy.sides(toy.table_rows()), tmp_path)
+    trainer.prepare()
+    assert (trainer.block, trainer.depth) == (f"blocks.{block}", (block + 1) / count)
+
+
 def test_a_pattern_narrows_the_matrices_and_a_layer_can_be_given(tmp_path: Path) -> None:
     trainer, _ = prepared("deep", tmp_path, weights=r"mlp\.c_proj", layer=5, trained=2)
     trained = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]

@@ -88,7 +88,7 @@ def test_weight_decay_leaves_the_frozen_weights(name: str, tmp_path: Path) -> No
     assert moved > 0.9 * (total // 2)
 
 
-def test_the_clipped_norm_is_that_of_the_weights_that_move(tmp_path: Path) -> None:
+def test_the_clipped_norm_is_that_of_the_trained_weights(tmp_path: Path) -> None:
     rows = toy.sides(toy.table_rows())
     options = {"rho": 0.5, "max_grad_norm": 1e9, "logging_strategy": "steps", "logging_steps": 1, "max_steps": 1}
     model = toy.Table()

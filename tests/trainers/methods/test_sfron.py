@@ -39,7 +39,7 @@ def test_a_forget_step_changes_the_weights_in_the_mask_alone(tmp_path: Path) -> 
     assert moved.sum() > 0.5 * wanted.sum() and wanted.float().mean() < 0.95
 
 
-def test_the_mask_is_of_weights_that_matter_more_to_the_forget_rows(tmp_path: Path) -> None:
+def test_the_mask_holds_the_weights_that_matter_more_to_the_forget_set(tmp_path: Path) -> None:
     model = toy.Table()
     trainer = toy.trainer("sfron", model, toy.sides(toy.table_rows()), tmp_path)
     trainer.prepare()
@@ -61,6 +61,8 @@ def test_a_forget_step_comes_before_every_few_retain_steps(size: int, period: in
     starts = [i for i, forget in enumerate(steps) if forget]
     assert all(0 < b - a - 1 <= period for a, b in zip(starts, [*starts[1:], len(steps)], strict=True))
     assert len(starts) == math.ceil(R / (size * period))
+    trainer.args.gradient_accumulation_steps = 2
+    assert len(trainer.phases(0)) == 2 * math.ceil(R / (2 * size * period))
 
 
 def one_step(folder: Path, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -88,7 +88,7 @@ def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path):
     assert all("up_blocks" not in name for name in split.frozen)
 
 
-def test_a_model_made_anew_keeps_its_make_and_no_trained_weight(rows, tmp_path):
+def test_a_random_copy_has_the_same_shapes_and_no_trained_weight(rows, tmp_path):
     model = build("finetune", rows, tmp_path).model
     with torch.no_grad():
         for weight in model.parameters():
@@ -103,7 +103,7 @@ def test_a_model_made_anew_keeps_its_make_and_no_trained_weight(rows, tmp_path):
     assert fresh.shape == model.shape and not any(weight.requires_grad for weight in new.values())
 
 
-def test_eu_k_starts_the_last_blocks_of_the_unet_anew(rows, tmp_path):
+def test_eu_k_reinitialises_the_last_blocks_of_the_unet(rows, tmp_path):
     trainer = build("eu_k", rows, tmp_path)
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.prepare()
@@ -113,7 +113,7 @@ def test_eu_k_starts_the_last_blocks_of_the_unet_anew(rows, tmp_path):
     assert "unet.conv_out.weight" in moved
 
 
-def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(rows, tmp_path):
+def test_bad_teaching_distils_a_fresh_model_on_the_forget_set(rows, tmp_path):
     trainer = build("bad_teaching", rows, tmp_path)
     trainer.prepare()
     batch = trainer._prepare_inputs(trainer.train_collator([trainer.train_dataset[i] for i in range(ROWS)]))
@@ -124,7 +124,7 @@ def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(
     assert float(term.values[FORGET:].detach().max()) < 1e-10 < float(expected.detach().min())
 
 
-def test_a_model_made_anew_keeps_the_autoencoder_and_the_reader_beside_it(rows, tmp_path):
+def test_a_random_copy_keeps_the_autoencoder_and_the_text_encoder(rows, tmp_path):
     mini = build("finetune", rows, tmp_path).model
     beside = AutoencoderKL(block_out_channels=(4, 4), norm_num_groups=2, latent_channels=mini.shape[0])
     model = DiffusionModel(mini.unet, mini.text_encoder, mini.schedule, beside)

@@ -42,7 +42,7 @@ def test_without_noise_it_is_the_other_method(first: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["resnet", "gpt2"])
-def test_the_loss_is_the_divergence_of_retain_rows_from_the_unlearned_model(name: str, tmp_path: Path) -> None:
+def test_the_loss_is_the_divergence_of_the_retain_set_from_the_unlearned_model(name: str, tmp_path: Path) -> None:
     trainer = undo(name, tmp_path)
     trainer.prepare()
     trainer.model.eval()
