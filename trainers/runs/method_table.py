@@ -11,7 +11,12 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
-from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, DRAWING, WRITING, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
+    UnlearningTrainer,
+)
 
 # A column each, in the order of the kinds.
 SHORT: dict[Kind, str] = {
@@ -61,7 +66,7 @@ def table(methods: Mapping[str, type[UnlearningTrainer]] = METHODS) -> list[str]
     """Return the lines of a table: a method each, its kinds of task, the rows it trains on, whether it is coupled."""
     lines = [("method", *SHORT.values(), "rows", "coupled")]
     for key, trainer in methods.items():
-        kinds = [applies(trainer, kind) for kind in (*CLASSIFICATION, *WRITING, *DRAWING)]
+        kinds = [applies(trainer, kind) for kind in (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)]
         lines.append((key, *kinds, " ".join(trainer.splits), "yes" if trainer.coupled else ""))
     return [*align_columns(lines, left=(0, len(SHORT) + 1, len(SHORT) + 2)), LEGEND]
 
