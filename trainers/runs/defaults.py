@@ -45,7 +45,8 @@ def read_defaults(name: str) -> dict[str, dict[str, Any]]:
     if "inherits" in data:
         table = dict(read_defaults(data["inherits"]))
     else:
-        table = {method: {"value": own[other]["value"], "source": "guess"} for method, other in LIKE.items() if other in own}
+        alike = {method: own[other]["value"] for method, other in LIKE.items() if other in own}
+        table = {method: {"value": value, "source": "guess"} for method, value in alike.items()}
     for method, entry in own.items():
         value = {**table.get(method, {"value": {}})["value"], **entry["value"]}
         table[method] = {"source": data["source"], **entry, "value": value}
