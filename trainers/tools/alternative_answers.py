@@ -1,4 +1,4 @@
-"""Other answers to a prompt, or captions of a picture: a refusal, or what another row says; as rows for a model."""
+"""Alternative answers to a prompt or captions of an image: a refusal, or those of another row."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ COLUMNS = {"input_ids", "attention_mask", "labels"}
 
 
 def refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return a refusal as tokens, as it stands after a prompt, with an end token.
+    """Return the tokens of a refusal that follows a prompt, with an end token.
 
     Args:
-        tokenizer: A fast tokenizer, which knows where in the text a token ends.
+        tokenizer: A fast tokenizer, which gives the offsets of tokens in the text.
         text: The refusal.
     """
     before = "a"
@@ -53,17 +53,17 @@ def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, lo
     Args:
         row: ``input_ids``, ``attention_mask`` and ``labels`` of one row.
         answer: Tokens of the new answer.
-        decoder: Whether a decoder writes answers; else they stand behind the prompt in ``input_ids``.
-        longest: Tokens a text has at most; what is beyond is cut off.
+        decoder: Whether a decoder generates answers; else they follow the prompt in ``input_ids``.
+        longest: Maximum number of tokens of a text; the rest is cut off.
 
     Raises:
-        ValueError: If the row holds something else that goes with the old answer.
+        ValueError: If the row has another column that may depend on the old answer.
     """
     if decoder and "decoder_input_ids" not in row:
         return {**row, "labels": list(answer)[:longest]}
     if decoder or set(row) != COLUMNS:
         raise ValueError(f"expected rows of {', '.join(sorted(COLUMNS))}, got {', '.join(sorted(row))}")
-    start = next(place for place, token in enumerate(row["labels"]) if token != IGNORED)
+    start = next(i for i, token in enumerate(row["labels"]) if token != IGNORED)
     tokens = [*(int(token) for token in row["input_ids"][:start]), *answer][:longest]
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
 
@@ -71,15 +71,15 @@ def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, lo
 def with_answers(
     rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
 ) -> list[dict[str, Any]]:
-    """Return rows as `with_answer` does, each with its new answer.
+    """Return rows with new answers, as `with_answer` does.
 
     Args:
         rows: ``input_ids``, ``attention_mask`` and ``labels`` each.
         answers: Tokens of the new answers.
-        model: The model that is to write; its config says whether it has a decoder, and how long a text may be.
+        model: The language model, whose config has the kind of model and the maximum length.
 
     Raises:
-        ValueError: If a row holds something else that goes with the old answer.
+        ValueError: If a row has another column that may depend on the old answer.
     """
     config = getattr(model, "config", None)
     decoder = getattr(config, "is_encoder_decoder", False)
@@ -90,22 +90,25 @@ def with_answers(
 
 
 def borrowed(
-    own: Sequence[list[int]], lent: Callable[[int], list[int]], donors: np.ndarray, draw: np.random.Generator
+    own: Sequence[list[int]],
+    tokens_of: Callable[[int], list[int]],
+    donors: np.ndarray,
+    generator: np.random.Generator,
 ) -> list[list[int]]:
-    """Return, for the tokens of every row, those of a donor that are others.
+    """Return for every row the tokens of a random donor that differ from its own.
 
     Args:
-        own: Tokens of an answer or a caption each.
-        lent: Returns the tokens of a donor; asked about as few as will do.
-        donors: Rows to borrow from, shape ``(n,)``.
-        draw: Draws the donors.
+        own: Tokens of the rows' answers or captions.
+        tokens_of: Returns the tokens of a donor; called for no more donors than needed.
+        donors: Indices of the donor rows, shape ``(n,)``.
+        generator: Draws the donors.
 
     Raises:
-        ValueError: If all donors say the same as a row.
+        ValueError: If all donors have the same tokens as a row.
     """
     found = []
     for tokens in own:
-        others = (lent(int(row)) for row in draw.permutation(donors))
+        others = (tokens_of(int(row)) for row in generator.permutation(donors))
         other = next((one for one in others if one != tokens), None)
         if other is None:
             raise ValueError(f"expected another answer or caption among {len(donors)} retain rows, got none")
