@@ -29,7 +29,7 @@ CONTINUOUS: tuple[Kind, ...] = (
 LEVELS = 255
 
 
-class NothingNearError(ValueError):
+class NoAdversarialInputError(ValueError):
     """No input near the forget set is of another predicted class; nothing was trained."""
 
 
@@ -186,7 +186,7 @@ def signed_step(target: Target, epsilon: float) -> torch.Tensor:
     return ((start * LEVELS).round() + levels * gradient.sign()).clamp(0, LEVELS) / LEVELS
 
 
-def nearest(target: Target, radius: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+def nearest_adversarial(target: Target, radius: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Search for near inputs of another class by l2 PGD (Madry et al., ICLR 2018), in a ball that doubles in size.
 
     The radius doubles after every ``steps`` steps of length ``2.5 radius / steps``. A row leaves the search as soon as
@@ -198,9 +198,9 @@ def nearest(target: Target, radius: float, steps: int) -> tuple[torch.Tensor, to
         steps: Gradient steps a radius.
 
     Returns:
-        Values from 0 to 1, shape ``(B, ...)``, and their predicted classes, shape ``(B,)``. A row that is misclassified
-        from the start is returned unchanged; so is, with its own label, a row that keeps its class in a ball that
-        contains every input.
+        Values from 0 to 1, shape ``(B, ...)``, and their predicted classes, shape ``(B,)``. A row that is
+        misclassified from the start is returned unchanged; so is, with its own label, a row that keeps its class in a
+        ball that contains every input.
     """
     unit, found, classes = target.start, target.start, target.batch["labels"].clone()
     left, largest = torch.arange(len(unit), device=unit.device), unit[0].numel() ** 0.5
@@ -234,7 +234,7 @@ def _norm(values: torch.Tensor) -> torch.Tensor:
     return values.flatten(1).norm(dim=1).clamp(min=1e-30).view(shape)
 
 
-def replaced(batch: Mapping[str, Any], inputs: Mapping[int, torch.Tensor]) -> dict[str, Any]:
+def replace_inputs(batch: Mapping[str, Any], inputs: Mapping[int, torch.Tensor]) -> dict[str, Any]:
     """Return a batch with other inputs for some of its rows.
 
     Args:

@@ -24,7 +24,7 @@ REFUSALS = (
 COLUMNS = {"input_ids", "attention_mask", "labels"}
 
 
-def refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def tokenize_refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Return the tokens of a refusal that follows a prompt, with an end token.
 
     Args:
@@ -37,17 +37,19 @@ def refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return [*(token for token, (_, end) in pieces if end > len(before)), int(tokenizer.eos_token_id)]
 
 
-def answer_of(row: dict[str, Any]) -> list[int]:
+def answer_tokens(row: dict[str, Any]) -> list[int]:
     """Return the answer tokens of a row."""
     return [int(token) for token in row["labels"] if token != IGNORED]
 
 
-def caption_of(row: dict[str, Any]) -> list[int]:
+def caption_tokens(row: dict[str, Any]) -> list[int]:
     """Return the caption tokens of a row."""
     return [int(token) for token in row["input_ids"]]
 
 
-def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None) -> dict[str, Any]:
+def replace_answer(
+    row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None
+) -> dict[str, Any]:
     """Return a row with the same prompt and another answer.
 
     Args:
@@ -68,10 +70,10 @@ def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, lo
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
 
 
-def with_answers(
+def replace_answers(
     rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
 ) -> list[dict[str, Any]]:
-    """Return rows with new answers, as `with_answer` does.
+    """Return rows with new answers, as `replace_answer` does.
 
     Args:
         rows: ``input_ids``, ``attention_mask`` and ``labels`` each.
@@ -85,11 +87,12 @@ def with_answers(
     decoder = getattr(config, "is_encoder_decoder", False)
     longest = getattr(config, "max_position_embeddings", None)
     return [
-        with_answer(row, answer, decoder=decoder, longest=longest) for row, answer in zip(rows, answers, strict=True)
+        replace_answer(row, answer, decoder=decoder, longest=longest)
+        for row, answer in zip(rows, answers, strict=True)
     ]
 
 
-def borrowed(
+def sample_other_tokens(
     own: Sequence[list[int]],
     tokens_of: Callable[[int], list[int]],
     donors: np.ndarray,

@@ -8,7 +8,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Split:
+class BlockSplit:
     """A model cut in two before one of its blocks.
 
     Attributes:
@@ -59,7 +59,7 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
     return wanted, [f"{wanted}.{key}".removeprefix(".") for key, block in children if _has_weights(block)]
 
 
-def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Split:
+def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> BlockSplit:
     """Cut a model before its last ``k`` blocks; modules registered after the blocks lie after the cut.
 
     Args:
@@ -79,7 +79,7 @@ def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Spl
     cut = names.index(blocks[-k]) if k else inside[-1] + 1
     before, after = set(names[:cut]), set(names[cut:])
     weights = dict(model.named_parameters())
-    return Split(
+    return BlockSplit(
         before=[module for key, module in model.named_modules() if key in before],
         frozen={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in before},
         last={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in after},

@@ -1,7 +1,7 @@
 """Importance of every weight for a set of rows: gradients of single examples, their sums and their squares.
 
-All are measured in eval mode at the current weights, for trainable weights only. Where gradients of single examples are
-needed, examples go through the model one at a time, which is exact for every architecture and needs no padding.
+All are measured in eval mode at the current weights, for trainable weights only. For gradients of single examples the
+model runs on one example at a time, which is exact for every architecture and needs no padding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ EXACT_CLASSES = 20
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
     """Return the gradient of a scalar in every trainable weight; ``keep`` keeps the graph for another one."""
-    found = torch.autograd.grad(value, trainable_weights(model), retain_graph=keep, allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        value, trainable_weights(model), retain_graph=keep, allow_unused=True, materialize_grads=True
+    )
     return list(found)
 
 
@@ -61,7 +63,7 @@ def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
 
 
 def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[torch.Tensor], int]:
-    """Return the mean over rows of ``E_{y ~ p} (d log p_y / d theta)^2``, the diagonal of the Fisher matrix, and ``K``.
+    """Return the mean over rows of ``E_{y ~ p} (d log p_y / d theta)^2``, the Fisher matrix's diagonal, and ``K``.
 
     ``K`` is the number of classes. Labels are read only to find the answer tokens. With up to `EXACT_CLASSES` classes
     the expectation is the sum over all of them, one backward pass each; with more, and for tokens, one label a row is

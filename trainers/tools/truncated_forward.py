@@ -35,7 +35,7 @@ class _BlockReached(Exception):  # noqa: N818  no error: leaves the forward pass
         self.output = output
 
 
-def states_at(
+def hidden_states_at(
     model: torch.nn.Module, inner: torch.nn.Module, block: str, inputs: Mapping[str, Any], depth: float = 1.0
 ) -> torch.Tensor:
     """Run a model up to a block and return the block's output; later modules are not run and get no gradient.
@@ -111,7 +111,7 @@ def token_mask(states: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
     return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
 
 
-def watched(
+def capture_outputs(
     model: torch.nn.Module, inner: torch.nn.Module, names: Sequence[str], head: str, inputs: Mapping[str, Any]
 ) -> tuple[dict[str, list[torch.Tensor]], torch.Tensor]:
     """Run a model and return the outputs of some modules and the input of its head, through which gradients flow.
@@ -146,13 +146,13 @@ def watched(
             handle.remove()
 
 
-def mean_words(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the mean of states ``(B, T, D)`` over the tokens of a mask ``(B, T)``, shape ``(B, D)``, fp32."""
     weights = mask[:, :, None].float()
     return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-def mean_places(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> torch.Tensor:
+def spatial_mean(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> torch.Tensor:
     """Return the mean of an image's states over its positions without padding, shape ``(B, D)``, fp32.
 
     Args:
@@ -166,4 +166,4 @@ def mean_places(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> tor
         return states.float().flatten(2).mean(dim=2)
     pixels = (mask[:, at] if mask.ndim == 4 else mask)[:, None].float()
     positions = torch.nn.functional.interpolate(pixels, size=states.shape[2:])
-    return mean_words(states.flatten(2).transpose(1, 2), positions.flatten(1))
+    return masked_mean(states.flatten(2).transpose(1, 2), positions.flatten(1))

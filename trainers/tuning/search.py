@@ -21,7 +21,7 @@ from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.runs.plan import Request, plan_run
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
-from mubench.trainers.tools.adversarial import NothingNearError
+from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
 from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
 
@@ -123,7 +123,7 @@ class TuneMethod:
         request = self._request(sweep, arguments)
         try:
             folder = unlearn(request)
-        except (NonFiniteError, NothingNearError) as error:
+        except (NonFiniteError, NoAdversarialInputError) as error:
             run = plan_run(request)
             shutil.rmtree(work_folder(request.folder(run), run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")

@@ -7,7 +7,7 @@ from mubench.trainers.evaluation.controls import constant
 from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.metrics.case import NoSignal
-from mubench.trainers.metrics.proxy import blind_advantage, proxy
+from mubench.trainers.metrics.proxy import chance_advantage, proxy
 from tests.trainers.conftest import World
 
 ROWS = {"forget": 60, "retain": 500, "validation": 200, "test": 400}
@@ -34,7 +34,7 @@ def views(forget, retain, validation):
 
 def test_p_is_made_of_its_three_parts():
     base, model = views(20, 20, 14), views(15, 18, 14)
-    blind = blind_advantage(20, 20)
+    blind = chance_advantage(20, 20)
     # Of rows that are all equally sure, AUC - 1/2 is half the difference of scores, for losses and for hits alike.
     mean, membership = abs(15 - 14) / (20 - 14), max(1 / 20 - blind, 0) / (6 / 20 - blind)
     utility = (1 - 18 / 20) / (1 - 1 / 2)
@@ -81,4 +81,4 @@ def test_a_base_that_p_says_nothing_about_is_told(base, message):
 def test_a_blind_attack_has_the_advantage_that_is_taken_off():
     generator = np.random.default_rng(0)
     areas = [auc(generator.random(50), generator.random(200)) for _ in range(2000)]
-    assert np.std(2 * np.array(areas)) == pytest.approx(blind_advantage(50, 200), rel=0.05)
+    assert np.std(2 * np.array(areas)) == pytest.approx(chance_advantage(50, 200), rel=0.05)

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from mubench.trainers.tools.adversarial import (
-    NothingNearError,
+    NoAdversarialInputError,
     Scale,
     Target,
     continuous_input,
-    nearest,
-    replaced,
+    nearest_adversarial,
+    replace_inputs,
     signed_step,
     targets,
 )
@@ -42,8 +42,8 @@ def test_pixels_have_the_scale_of_the_picture(shape: tuple[int, ...]) -> None:
     inputs = (pixels - mean) / deviation
     scale = Scale.of(inputs, PROCESSOR)
     assert scale.is_pixels
-    torch.testing.assert_close(scale.unit(inputs), pixels)
-    torch.testing.assert_close(scale.inputs(pixels), inputs)
+    torch.testing.assert_close(scale.to_unit(inputs), pixels)
+    torch.testing.assert_close(scale.from_unit(pixels), inputs)
 
 
 @pytest.mark.parametrize("processor", [None, SimpleNamespace(do_normalize=True)])
@@ -51,8 +51,8 @@ def test_other_inputs_have_the_scale_of_the_example(processor: Any) -> None:
     sounds = torch.tensor([[-1.0, 3.0, 1.0], [5.0, 5.0, 5.0]])
     scale = Scale.of(sounds, processor)
     assert not scale.is_pixels
-    assert scale.unit(sounds).tolist() == [[0.0, 1.0, 0.5], [0.0, 0.0, 0.0]]
-    assert torch.equal(scale.inputs(scale.unit(sounds)), sounds)
+    assert scale.to_unit(sounds).tolist() == [[0.0, 1.0, 0.5], [0.0, 0.0, 0.0]]
+    assert torch.equal(scale.from_unit(scale.to_unit(sounds)), sounds)
 
 
 def test_the_one_input_of_numbers_is_found_and_another_count_is_an_error() -> None:
@@ -82,7 +82,7 @@ def test_a_signed_step_is_within_epsilon_and_raises_the_loss(name: str, tmp_path
 def test_a_step_on_pixels_ends_on_a_level_of_the_picture_and_within_epsilon(tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, (F, 3, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
     target = shown("resnet", tmp_path, PROCESSOR)
-    target.batch["pixel_values"] = Scale.of(pixels, PROCESSOR).inputs(pixels)
+    target.batch["pixel_values"] = Scale.of(pixels, PROCESSOR).from_unit(pixels)
     moved = signed_step(target, 0.1)
     torch.testing.assert_close(moved * 255, (moved * 255).round())
     assert 0.09 < float((moved - pixels).abs().max()) <= 0.1
@@ -93,7 +93,7 @@ def test_a_step_on_pixels_ends_on_a_level_of_the_picture_and_within_epsilon(tmp_
 def test_the_nearest_inputs_are_of_another_class_and_none_was_nearer_on_the_way(name: str, tmp_path: Path) -> None:
     target = shown(name, tmp_path)
     start, labels = target.start, target.batch["labels"]
-    unit, classes = nearest(target, 0.02, 10)
+    unit, classes = nearest_adversarial(target, 0.02, 10)
     assert (classes != labels).all()
     assert float(unit.min()) >= 0 and float(unit.max()) <= 1
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_on_a_plane_the_nearest_input_is_just_beyond_it(radius: float, tmp_path:
     trainer = toy.trainer("amun", Slope(), toy.sides([{"x": one, "labels": 0} for one in x] * 2, 3), tmp_path)
     batch = {"x": x, "labels": torch.zeros(3).long()}
     target = Target(trainer, batch, "x", Scale(torch.zeros(2), torch.ones(2), is_pixels=True))
-    unit, classes = nearest(target, radius, 50)
+    unit, classes = nearest_adversarial(target, radius, 50)
     assert classes.tolist() == [1, 1, 1]
     gap = 0.7 - x @ trainer.model.weight.detach()
     far = (unit - x).norm(dim=1)
@@ -138,7 +138,7 @@ def test_rows_whose_class_nothing_leaves_stay_and_are_left_out_or_an_error(
         model.classifier.weight.zero_()
         model.classifier.bias.copy_(torch.tensor([9.0, 0.0, 0.0, 0.0]))
     target = shown("vit", tmp_path, model=model)
-    unit, classes = nearest(target, 1.0, 2)
+    unit, classes = nearest_adversarial(target, 1.0, 2)
     assert not classes.any()  # 0 is what the model says of all, right or wrong
     assert torch.equal(unit, target.start)
     rows = toy.rows("vit")
@@ -148,11 +148,11 @@ def test_rows_whose_class_nothing_leaves_stay_and_are_left_out_or_an_error(
     assert 0 < len(stuck) < F and f"for {len(stuck)} of {F} forget rows: left out" in caplog.text
     assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
     same = [{**row, "labels": 0} for row in rows]
-    with pytest.raises(NothingNearError, match=f"got none for all {F}"):
+    with pytest.raises(NoAdversarialInputError, match=f"got none for all {F}"):
         toy.trainer("amun", model, toy.sides(same), tmp_path).train()
 
 
-@pytest.mark.parametrize("attack", [lambda t: signed_step(t, 0.1), lambda t: nearest(t, 0.1, 3)])
+@pytest.mark.parametrize("attack", [lambda t: signed_step(t, 0.1), lambda t: nearest_adversarial(t, 0.1, 3)])
 def test_the_model_is_held_still_and_left_as_it_was(attack: Any, tmp_path: Path) -> None:
     model = toy.build("resnet", coupled=True)
     model.classifier.requires_grad_(False)
@@ -170,6 +170,6 @@ def test_the_model_is_held_still_and_left_as_it_was(attack: Any, tmp_path: Path)
 
 def test_rows_get_their_own_input_whatever_the_padding() -> None:
     batch = {"x": torch.zeros(3, 4), "index": torch.tensor([7, 2, 5]), "labels": torch.zeros(3)}
-    found = replaced(batch, {2: torch.arange(1.0, 7.0), 5: torch.tensor([9.0, 8.0])})
+    found = replace_inputs(batch, {2: torch.arange(1.0, 7.0), 5: torch.tensor([9.0, 8.0])})
     assert found["x"].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [9, 8, 0, 0]]
     assert not batch["x"].any() and found["index"] is batch["index"]

@@ -77,7 +77,7 @@ def test_a_weight_of_both_sides_belongs_before_the_cut() -> None:
 
 def test_what_is_held_is_in_eval_mode_and_nothing_else() -> None:
     model = toy.build("resnet", coupled=True)
-    split_before(model, 1).hold()
+    split_before(model, 1).set_eval()
     modes = {name: module.training for name, module in model.named_modules()}
     assert modes["resnet.encoder.stages.1"] and modes["classifier.1"]
     assert not modes["resnet.embedder"] and not modes["resnet.encoder.stages.0"]

@@ -12,7 +12,7 @@ from mubench.trainers.tools.masks import PackedMask
 def test_a_mask_comes_out_as_it_went_in(shape: tuple[int, ...]) -> None:
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.4
     packed = PackedMask(mask)
-    assert torch.equal(packed.unpacked(), mask) and packed.unpacked().dtype == torch.bool
+    assert torch.equal(packed.unpack(), mask) and packed.unpack().dtype == torch.bool
     assert packed.bits.dtype == torch.uint8
     assert packed.bits.nbytes == -(-mask.numel() // 8)
 
@@ -20,11 +20,11 @@ def test_a_mask_comes_out_as_it_went_in(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_a_mask_of_one_value_stays_so(value: bool) -> None:
     mask = torch.full((13,), value)
-    assert torch.equal(PackedMask(mask).unpacked(), mask)
+    assert torch.equal(PackedMask(mask).unpack(), mask)
 
 
 def test_a_change_of_the_mask_afterwards_changes_nothing() -> None:
     mask = torch.tensor([True, False, True])
     packed = PackedMask(mask)
     mask.logical_not_()
-    assert packed.unpacked().tolist() == [True, False, True]
+    assert packed.unpack().tolist() == [True, False, True]
