@@ -145,7 +145,7 @@ def test_rows_whose_class_nothing_leaves_stay_and_are_left_out_or_an_error(
     trainer = toy.trainer("amun", model, toy.sides(rows), tmp_path, num_train_epochs=1)
     trainer.prepare()
     stuck = [i for i, row in enumerate(rows[:F]) if row["labels"] == 0]
-    assert 0 < len(stuck) < F and f"for {len(stuck)} of {F} forget rows: left out" in caplog.text
+    assert 0 < len(stuck) < F and f"left out {len(stuck)} of {F} forget examples" in caplog.text
     assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
     same = [{**row, "labels": 0} for row in rows]
     with pytest.raises(NoAdversarialInputError, match=f"got none for all {F}"):
