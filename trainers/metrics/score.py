@@ -115,8 +115,6 @@ def _advantages(case: Case, weights: Weights) -> tuple[Array, Array, Array]:
             others = counts.copy()
             if 1 <= column <= len(counts):
                 others[column - 1] = 0  # a retrained model is no reference for itself
-            if others.sum() == 0 or (others.sum() == counts.sum() and 1 <= column <= len(counts)):
-                continue  # no reference is left, or the retrained model is not in the draw
             area = weights.rows[draws] @ _reference_attacks(model, references, others)
             strongest[draws, column] = np.maximum(strongest[draws, column], advantage(area).max(axis=1))
     last = 1 + len(case.retrained)

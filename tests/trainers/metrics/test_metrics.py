@@ -1,6 +1,7 @@
 """Closed-form values (T-MET) and directions (T-DIR) of every array metric."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_distances_have_their_closed_form_values():
     assert kl(same, same).max() == js(same, same).max() == activation(same, same).max() == 0
     assert agreement(same, same).min() == 1
     a, b = one_hot([0, 1]), one_hot([1, 2])
-    assert js(a, b) == pytest.approx(math.log(2)) and activation(a, b) == pytest.approx(math.sqrt(2))
+    assert js(a, b) == pytest.approx(math.log(2)) and METRICS["js_retrained"].range[1] == math.log(2)
+    assert activation(a, b) == pytest.approx(math.sqrt(2)) and METRICS["activation"].range[1] == math.sqrt(2)
     assert agreement(a, b).max() == 0
     other = np.log(np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]))
     assert js(same, other) == pytest.approx(js(other, same))
@@ -141,6 +143,7 @@ def random_label(world):
     return {**views, "forget": ClassOutputs(forget.ids, logits, forget.labels)}
 
 
+JUDGED = ("forget", "retain", "test")
 # Best first.
 ORDERS: dict[str, list[str]] = {
     "score": ["retrained", "half", "base", "collapsed", "random_label"],
@@ -192,6 +195,40 @@ def test_every_metric_is_declared_and_has_a_sanity_test():
             metric.better in ("higher", "lower", "near retrained") and metric.title and metric.needs and metric.paper
         )
         assert metric.range[0] < metric.range[1]
+
+
+# The parts of S are computed from all splits at once.
+PARTS = {"score": JUDGED, "row": ("forget",), "mean": ("forget",), "membership": ("forget", "test"),
+         "utility": ("retain", "test")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_needs_what_it_declares(world, name):
+    metric = METRICS[name]
+
+    def computes(splits, references, bases):
+        def cut(outputs):
+            return {
+                split: {**outputs, "validation": outputs["test"], "ood": outputs["test"]}[split] for split in splits
+            }
+
+        case = world.case(world.views(saw=0.4, seed=7), retrained=references, bases=bases)
+        case = Case(cut(case.model), list(map(cut, case.retrained)), list(map(cut, case.bases)), case.chance)
+        try:
+            with warnings.catch_warnings(action="error"):
+                return math.isfinite(metric.compute(case))
+        except (ValueError, KeyError, RuntimeWarning):
+            return False
+
+    splits = JUDGED if name in PARTS else metric.needs
+    assert computes(splits, metric.references, metric.bases)
+    assert not metric.references or not computes(splits, metric.references - 1, metric.bases)
+    assert not metric.bases or not computes(splits, metric.references, metric.bases - 1)
+    if name in PARTS:
+        assert metric.needs == PARTS[name]
+        return
+    for split in splits:
+        assert not computes({*splits} - {split}, metric.references, metric.bases)
 
 
 @pytest.fixture(scope="module")
