@@ -18,8 +18,8 @@ from mubench.trainers.runs.commands import rerun, run_method
 from mubench.trainers.runs.matrix import Matrix
 from mubench.trainers.runs.method_table import descriptions, summary, table
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
-from mubench.trainers.tuning.proxy_requests import sweeps_of
-from mubench.trainers.tuning.tune import together, tune
+from mubench.trainers.tuning.proxy_requests import proxy_sweeps
+from mubench.trainers.tuning.tune import shared_tunings, tune
 
 # What is no method, in a line each.
 COMMANDS = {
@@ -113,7 +113,7 @@ def _run_tune(words: Sequence[str]) -> None:
     if len(seeds) != 1:
         raise ValueError(f"expected one seed, got {' '.join(map(str, seeds))}")
     place = Place(eval_seed=options.eval_seed, models=Path(options.models))
-    sweeps = sweeps_of(
+    sweeps = proxy_sweeps(
         options.data,
         options.task,
         backbone=options.backbone,
@@ -121,7 +121,7 @@ def _run_tune(words: Sequence[str]) -> None:
         seed=seeds[0],
         place=place,
     )
-    tunings = together(sweeps, methods=options.methods, trials=options.trials, out=options.out)
+    tunings = shared_tunings(sweeps, methods=options.methods, trials=options.trials, out=options.out)
     print("\n".join(tune(tunings, workers=options.workers)))
 
 

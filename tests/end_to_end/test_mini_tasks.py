@@ -15,7 +15,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import ENOUGH_RETRAINED
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.models.base_models import train_base
@@ -71,7 +71,7 @@ def check_rules(group):
 @pytest.mark.parametrize("task", TRAINED)
 def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
     bases, retrained = check_rules(trained(task, TASKS[task].family_of("mini"), tmp_path))
-    gate = row_spread(Case(retrained[0], retrained, bases, guessed(retrained[0]["test"])))
+    gate = row_spread(Case(retrained[0], retrained, bases, majority_baseline(retrained[0]["test"])))
     sys.stdout.write(f", gate {gate:.3f}")
     assert gate <= SIGNAL_LIMIT
 

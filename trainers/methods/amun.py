@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NothingNearError, nearest, replaced, targets
+from mubench.trainers.tools.adversarial import (
+    CONTINUOUS,
+    NoAdversarialInputError,
+    nearest_adversarial,
+    replace_inputs,
+    targets,
+)
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -67,19 +73,19 @@ class AmunTrainer(UnlearningTrainer):
         """Find the nearest input of another class for each forget example.
 
         Raises:
-            NothingNearError: If no example has one.
+            NoAdversarialInputError: If no example has one.
         """
         self.inputs: dict[int, torch.Tensor] = {}
         attacked: list[int] = []
         self.classes = torch.empty(len(self.forget_rows), dtype=torch.long)
         for target in targets(self, self.forget_rows):
-            unit, classes = nearest(target, self.args.radius, self.args.steps)
+            unit, classes = nearest_adversarial(target, self.args.radius, self.args.steps)
             index = target.batch["index"].cpu()
-            self.inputs |= dict(zip(index.tolist(), target.scale.inputs(unit).cpu(), strict=True))
+            self.inputs |= dict(zip(index.tolist(), target.scale.from_unit(unit).cpu(), strict=True))
             self.classes[index] = classes.cpu()
             attacked += index[(classes != target.batch["labels"]).cpu()].tolist()
         if not attacked:
-            raise NothingNearError(
+            raise NoAdversarialInputError(
                 f"expected inputs of another class near the forget set, got none for all {len(self.classes)} examples"
             )
         if missing := len(self.classes) - len(attacked):
@@ -96,4 +102,4 @@ class AmunTrainer(UnlearningTrainer):
         """Return the cross-entropy of all examples, with forget examples replaced by their adversarial inputs."""
         forget, labels = batch["forget"], batch["labels"].clone()
         labels[forget] = self.classes[batch["index"][forget].cpu()].to(labels.device)
-        return [Term("all", per_example_loss(self.logits(model, replaced(batch, self.inputs)), labels))]
+        return [Term("all", per_example_loss(self.logits(model, replace_inputs(batch, self.inputs)), labels))]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NothingNearError, signed_step, targets
+from mubench.trainers.tools.adversarial import CONTINUOUS, NoAdversarialInputError, signed_step, targets
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         """Attack the base model once and store its predictions as labels.
 
         Raises:
-            NothingNearError: If no class changes.
+            NoAdversarialInputError: If no class changes.
         """
         self.nearest_classes = torch.empty(len(self.forget_rows), dtype=torch.long)
         changed = 0
@@ -73,7 +73,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
             self.nearest_classes[target.batch["index"].cpu()] = classes.cpu()
             changed += int((classes != target.batch["labels"]).sum())
         if not changed:
-            raise NothingNearError(
+            raise NoAdversarialInputError(
                 f"expected forget examples whose class changes within epsilon {self.args.epsilon}, got none of "
                 f"{len(self.nearest_classes)}"
             )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
-from mubench.trainers.tools.blocks import Split, split_before
+from mubench.trainers.tools.blocks import BlockSplit, split_before
 from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
@@ -55,7 +55,7 @@ class CfKTrainer(FinetuneTrainer):
     )
     arguments = CfKArguments
     args: CfKArguments
-    split: Split
+    split: BlockSplit
 
     def prepare(self) -> None:
         """Freeze everything before the last ``k`` blocks."""
@@ -64,5 +64,5 @@ class CfKTrainer(FinetuneTrainer):
 
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         """Run a forward pass with everything before the cut in eval mode."""
-        self.split.hold()
+        self.split.set_eval()
         return super().logits(model, batch)

@@ -10,7 +10,13 @@ import torch
 
 from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
-from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answers
+from mubench.trainers.tools.alternative_answers import (
+    REFUSALS,
+    answer_tokens,
+    replace_answers,
+    sample_other_tokens,
+    tokenize_refusal,
+)
 from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, Paper
 
 
@@ -66,7 +72,7 @@ class DpoTrainer(NpoTrainer):
         """Keep the base model as the teacher, and build the forget examples with preferred answers."""
         super().prepare()
         rows = [self.train_dataset[row][0] for row in self.forget_rows.tolist()]
-        self.preferred = with_answers(rows, self.preferred_answers(rows), self.model)
+        self.preferred = replace_answers(rows, self.preferred_answers(rows), self.model)
 
     def preferred_answers(self, rows: list[dict[str, Any]]) -> list[list[int]]:
         """Return the tokens of the preferred answer for every forget example.
@@ -76,11 +82,13 @@ class DpoTrainer(NpoTrainer):
         """
         generator = self.generator("answers")
         if self.args.answers == "alt":
-            own = [answer_of(row) for row in rows]
-            return borrowed(own, lambda row: answer_of(self.train_dataset[row][0]), self.retain_rows, generator)
+            own = [answer_tokens(row) for row in rows]
+            return sample_other_tokens(
+                own, lambda row: answer_tokens(self.train_dataset[row][0]), self.retain_rows, generator
+            )
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode refusals (or answers='alt'), got none")
-        refusals = [refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]
+        refusals = [tokenize_refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]
         return [refusals[int(number)] for number in generator.integers(len(refusals), size=len(rows))]
 
     def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:

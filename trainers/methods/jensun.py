@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
-from mubench.trainers.tools.alternative_answers import refusal, with_answers
+from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     TEXT_GENERATION,
@@ -114,9 +114,9 @@ class JensunTrainer(UnlearningTrainer):
         self.teachers = {"original": self.frozen_original()}
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode the refusal, got none")
-        answer = refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
+        answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.refusals = with_answers(rows, [answer] * len(rows), self.model)
+        self.refusals = replace_answers(rows, [answer] * len(rows), self.model)
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget set, each example paired with a retain example."""

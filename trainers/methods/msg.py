@@ -122,4 +122,4 @@ class MsgTrainer(UnlearningTrainer):
         """Scale down the step of the weights that were not reset."""
         with torch.no_grad():
             for weight, before, mask in zip(self.weights, self.before, self.reset_masks, strict=True):
-                weight.copy_(torch.where(mask.unpacked(), weight, before.lerp(weight, self.args.rest)))
+                weight.copy_(torch.where(mask.unpack(), weight, before.lerp(weight, self.args.rest)))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs, select_rows
-from mubench.trainers.tools.truncated_forward import mean_places, mean_words, watched
+from mubench.trainers.tools.truncated_forward import capture_outputs, masked_mean, spatial_mean
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
@@ -103,9 +103,9 @@ class MultiDeleteTrainer(UnlearningTrainer):
     def representations(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return a model's representations by ``both``, ``words`` and ``pictures``, shape ``(B, D)`` each."""
         inner, names = self.accelerator.unwrap_model(model), (self.args.words, self.args.pictures)
-        outputs, both = watched(model, inner, names, self.args.head, model_inputs(batch))
-        words = mean_words(outputs[self.args.words][0], batch["attention_mask"])
-        images = [mean_places(one, batch.get("pixel_mask"), i) for i, one in enumerate(outputs[self.args.pictures])]
+        outputs, both = capture_outputs(model, inner, names, self.args.head, model_inputs(batch))
+        words = masked_mean(outputs[self.args.words][0], batch["attention_mask"])
+        images = [spatial_mean(one, batch.get("pixel_mask"), i) for i, one in enumerate(outputs[self.args.pictures])]
         return {"both": both.float(), "words": words, "pictures": torch.cat(images, dim=1)}
 
     def original(self, batch: Mapping[str, Any], like: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -10,7 +10,12 @@ import torch
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.alternative_answers import answer_of, borrowed, caption_of, with_answers
+from mubench.trainers.tools.alternative_answers import (
+    answer_tokens,
+    caption_tokens,
+    replace_answers,
+    sample_other_tokens,
+)
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     TEXT_GENERATION,
@@ -102,7 +107,7 @@ class RandomLabelTrainer(UnlearningTrainer):
                 return tokens(self.train_dataset[row][0])
 
             own, generator = map(read, self.forget_rows.tolist()), self.generator(f"labels {self.label_epoch}")
-            self.cached_tokens = (self.label_epoch, borrowed(list(own), read, self.retain_rows, generator))
+            self.cached_tokens = (self.label_epoch, sample_other_tokens(list(own), read, self.retain_rows, generator))
         return self.cached_tokens[1]
 
     def training_labels(self, batch: Mapping[str, Any], classes: int) -> torch.Tensor:
@@ -117,8 +122,8 @@ class RandomLabelTrainer(UnlearningTrainer):
         """Return a batch of texts in which forget examples have the answers of retain examples."""
         items = [self.train_dataset[index] for index in batch["index"].tolist()]
         forget = [row for row, _, is_forget in items if is_forget]
-        answers = [self.other_tokens(answer_of)[index] for _, index, is_forget in items if is_forget]
-        other = iter(with_answers(forget, answers, self.model))
+        answers = [self.other_tokens(answer_tokens)[index] for _, index, is_forget in items if is_forget]
+        other = iter(replace_answers(forget, answers, self.model))
         items = [(next(other) if is_forget else row, index, is_forget) for row, index, is_forget in items]
         return self._prepare_inputs(self.train_collator(items))
 
@@ -127,7 +132,7 @@ class RandomLabelTrainer(UnlearningTrainer):
         noise: torch.Tensor = batch["labels"].clone()
         forget = batch["forget"]
         if forget.any():
-            captions = self.other_tokens(caption_of)
+            captions = self.other_tokens(caption_tokens)
             other = torch.tensor([captions[index] for index in batch["index"][forget].tolist()], device=noise.device)
             inner = self.accelerator.unwrap_model(model)  # unsynchronised: other processes may have no forget rows
             with torch.no_grad():

@@ -12,7 +12,7 @@ import torch
 
 from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
-from mubench.trainers.tools.truncated_forward import states_at, token_mask
+from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import (
@@ -129,7 +129,7 @@ class RmuTrainer(UnlearningTrainer):
         for module in inner.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        states = states_at(model, inner, self.block, model_inputs(batch), self.depth)
+        states = hidden_states_at(model, inner, self.block, model_inputs(batch), self.depth)
         mask, forget, retain = token_mask(states, batch), batch["forget"], ~batch["forget"]
         forget_values = deviation(states[forget], self.direction(states.shape[-1]), mask[forget])
         original = torch.zeros_like(states[retain])
@@ -144,7 +144,7 @@ class RmuTrainer(UnlearningTrainer):
 
         def compute(rest: Mapping[str, Any]) -> list[torch.Tensor]:
             with frozen_forward(teacher), self.accelerator.autocast():
-                states = states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
+                states = hidden_states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
             return [state[mask] for state, mask in zip(states, token_mask(states, rest), strict=True)]
 
         return torch.cat(self.teacher_cache.lookup_each(teacher, self.block, batch, compute)).to(self.args.device)

@@ -66,10 +66,10 @@ class SalunTrainer(RandomLabelTrainer):
         """Zero the gradients of the frozen weights."""
         for weight, mask in zip(self.weights, self.frozen_masks, strict=True):
             if weight.grad is not None:
-                weight.grad.masked_fill_(mask.unpacked(), 0)
+                weight.grad.masked_fill_(mask.unpack(), 0)
 
     def after_step(self) -> None:
         """Restore the frozen weights, bit for bit."""
         with torch.no_grad():
             for weight, mask, values in zip(self.weights, self.frozen_masks, self.frozen_values, strict=True):
-                weight.masked_scatter_(mask.unpacked(), values)
+                weight.masked_scatter_(mask.unpack(), values)

@@ -124,5 +124,5 @@ class SfronTrainer(UnlearningTrainer):
         weights = trainable_weights(self.model)
         for weight, mask in zip(weights, self.masks, strict=True):
             if weight.grad is not None:
-                weight.grad.mul_(mask.unpacked())
+                weight.grad.mul_(mask.unpack())
         torch.nn.utils.clip_grad_norm_(weights, self.args.clip)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replaced, targets
+from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replace_inputs, targets
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -96,5 +96,5 @@ class UnsirTrainer(UnlearningTrainer):
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the cross-entropy of all examples, with noise as the inputs of the forget set."""
-        logits = self.logits(model, replaced(batch, self.noise))
+        logits = self.logits(model, replace_inputs(batch, self.noise))
         return [Term("all", per_example_loss(logits, batch["labels"]))]

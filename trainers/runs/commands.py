@@ -103,7 +103,8 @@ def _defaults_there(method: str, words: Sequence[str]) -> tuple[str, Mapping[str
     backbone = told.backbone or (task.default_backbone if task else "")
     if task is None or backbone not in BACKBONES or get_method(method).from_scratch:
         return "of the method; a task and backbone have their own: give --task before --help to see them", {}
-    return f"on {task.key} with {backbone}", default_arguments(task.kind, BACKBONES[backbone].family, method)
+    place, made = f"on {task.key} with {backbone}", task.kind in get_method(method).kinds
+    return place, default_arguments(task.kind, BACKBONES[backbone].family, method) if made else {}
 
 
 def request_of(method: str, words: Sequence[str]) -> tuple[Request, RunArguments]:

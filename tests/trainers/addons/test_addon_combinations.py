@@ -114,7 +114,7 @@ def test_weights_outside_a_mask_stay_with_all_addons(tmp_path: Path) -> None:
     trainer.train()
     kept = total = 0
     for name, packed in zip(dict(model.named_parameters()), trainer.frozen_masks, strict=True):
-        staying = packed.unpacked()
+        staying = packed.unpack()
         assert torch.equal(model.state_dict()[name][staying], before[name][staying])
         kept, total = kept + int(staying.sum()), total + staying.numel()
     assert total - kept == int(0.3 * total)

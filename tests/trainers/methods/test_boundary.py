@@ -11,7 +11,7 @@ import torch
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.methods import amun
 from mubench.trainers.methods.boundary_expand import final_layer
-from mubench.trainers.tools.adversarial import NothingNearError, targets
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, targets
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
@@ -66,7 +66,8 @@ def test_an_attack_that_changes_no_class_is_an_error(tmp_path: Path) -> None:
         classes = model.eval()(**toy.inputs(rows)).logits.argmax(dim=1)
     known = [{**row, "labels": int(label)} for row, label in zip(rows, classes, strict=True)]
     with pytest.raises(
-        NothingNearError, match="expected forget examples whose class changes within epsilon 1e-09, got none of 6"
+        NoAdversarialInputError,
+        match="expected forget examples whose class changes within epsilon 1e-09, got none of 6",
     ):
         toy.trainer("boundary_shrink", model, toy.sides(known), tmp_path, epsilon=1e-9).train()
 
@@ -129,7 +130,9 @@ def test_amun_leaves_out_examples_that_keep_their_class(
     trainer = attack(2)
     assert trainer.phases(0)[0].tolist() == [0, 1, *range(F, F + R)]
     assert f"left out 4 of {F} forget examples" in caplog.text
-    with pytest.raises(NothingNearError, match=f"expected inputs of another class .*, got none for all {F} examples"):
+    with pytest.raises(
+        NoAdversarialInputError, match=f"expected inputs of another class .*, got none for all {F} examples"
+    ):
         attack(0)
 
 

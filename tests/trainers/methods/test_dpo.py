@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import IGNORED, answer_nll
-from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answer
+from mubench.trainers.tools.alternative_answers import (
+    REFUSALS,
+    answer_tokens,
+    replace_answer,
+    sample_other_tokens,
+    tokenize_refusal,
+)
 from tests.fixtures import toy
 from tests.fixtures.method_steps import assert_same, batch, gradients, prepared
 
@@ -21,18 +27,18 @@ F = toy.FORGET
 def test_a_refusal_is_tokenised_as_after_a_prompt() -> None:
     tokenizer = toy.tokenizer()
     for text in REFUSALS:
-        tokens = refusal(tokenizer, text)
+        tokens = tokenize_refusal(tokenizer, text)
         assert tokens[-1] == tokenizer.eos_token_id
         whole = tokenizer(f"abc {text}", add_special_tokens=False)["input_ids"]
         assert whole == [*tokenizer("abc", add_special_tokens=False)["input_ids"], *tokens[:-1]]
-    assert tokenizer.decode(refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
+    assert tokenizer.decode(tokenize_refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
 def test_another_answer_replaces_the_old_one(name: str) -> None:
     row = toy.rows(name)[1]
-    other = with_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
-    assert answer_of(other) == [7, 8, 9, 1] != answer_of(row)
+    other = replace_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
+    assert answer_tokens(other) == [7, 8, 9, 1] != answer_tokens(row)
     if name == "t5":
         assert other["input_ids"] == row["input_ids"]
     else:
@@ -40,7 +46,7 @@ def test_another_answer_replaces_the_old_one(name: str) -> None:
         assert other["input_ids"] == [*row["input_ids"][:start], 7, 8, 9, 1]
         assert other["labels"] == [IGNORED] * start + [7, 8, 9, 1]
         assert len(other["attention_mask"]) == start + 4
-        assert len(with_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
+        assert len(replace_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
 
 
 def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) -> None:
@@ -59,11 +65,11 @@ def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) ->
 
 def test_rows_with_other_columns_than_those_of_a_text_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*position_ids"):
-        with_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
+        replace_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
     with pytest.raises(
         ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*decoder_input_ids"
     ):
-        with_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], decoder=True, longest=None)
+        replace_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], decoder=True, longest=None)
 
 
 def test_borrowed_answers_are_others() -> None:
@@ -71,10 +77,10 @@ def test_borrowed_answers_are_others() -> None:
     lent = {5: [1], 6: [2], 7: [3]}
     assert all(
         new != old and new in own
-        for old, new in zip(own, borrowed(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
+        for old, new in zip(own, sample_other_tokens(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
     )
     with pytest.raises(ValueError, match="expected another answer or caption among 2 retain rows, got none"):
-        borrowed([[1]], lambda row: [1], np.array([5, 6]), draw)
+        sample_other_tokens([[1]], lambda row: [1], np.array([5, 6]), draw)
 
 
 @pytest.mark.parametrize(("name", "answers"), [("gpt2", "idk"), ("t5", "alt")])

@@ -49,7 +49,7 @@ def test_other_weights_take_a_tenth_of_the_step_with_any_optimizer(optim: str, t
     start = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
     start.prepare()
     whole, slowed = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
-    masks = [mask.unpacked() for mask in start.reset_masks]
+    masks = [mask.unpack() for mask in start.reset_masks]
     for one, other, old, anew in zip(whole.parameters(), slowed.parameters(), start.weights, masks, strict=True):
         assert torch.equal(one[anew], other[anew])
         torch.testing.assert_close((other - old)[~anew], 0.1 * (one - old)[~anew], atol=1e-7, rtol=1e-3)

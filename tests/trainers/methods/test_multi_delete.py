@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mubench.trainers.methods.multi_delete import derangement
-from mubench.trainers.tools.truncated_forward import mean_places, mean_words
+from mubench.trainers.tools.truncated_forward import masked_mean, spatial_mean
 from tests.fixtures import toy
 from tests.fixtures.method_steps import batch
 
@@ -105,10 +105,10 @@ def test_training_decouples_forget_pairs_and_keeps_retain_pairs(tmp_path: Path) 
 
 def test_means_leave_padding_out() -> None:
     states = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [90.0, 90.0]]])
-    torch.testing.assert_close(mean_words(states, torch.tensor([[1, 1, 0]])), torch.tensor([[2.0, 3.0]]))
+    torch.testing.assert_close(masked_mean(states, torch.tensor([[1, 1, 0]])), torch.tensor([[2.0, 3.0]]))
     picture = torch.tensor([[[[1.0, 2.0], [90.0, 90.0]]]])
     mask = torch.tensor([[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]])
-    torch.testing.assert_close(mean_places(picture, mask, 0), torch.tensor([[1.5]]))
-    torch.testing.assert_close(mean_places(picture, torch.stack([mask * 0 + 1, mask], 1), 1), torch.tensor([[1.5]]))
-    torch.testing.assert_close(mean_places(picture, None, 0), torch.tensor([[183 / 4]]))
-    torch.testing.assert_close(mean_places(states, None, 0), states.mean(1))
+    torch.testing.assert_close(spatial_mean(picture, mask, 0), torch.tensor([[1.5]]))
+    torch.testing.assert_close(spatial_mean(picture, torch.stack([mask * 0 + 1, mask], 1), 1), torch.tensor([[1.5]]))
+    torch.testing.assert_close(spatial_mean(picture, None, 0), torch.tensor([[183 / 4]]))
+    torch.testing.assert_close(spatial_mean(states, None, 0), states.mean(1))

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 
 from mubench.trainers.engine.losses import per_example_loss, shift_labels, squared_error
 from mubench.trainers.methods.random_label import RandomLabelTrainer
-from mubench.trainers.tools.alternative_answers import answer_of, caption_of
+from mubench.trainers.tools.alternative_answers import answer_tokens, caption_tokens
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
@@ -99,7 +99,7 @@ def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
     """Return prompt and answer of every row of a batch."""
     inputs = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), strict=True)
     prompts = [[token for token, seen in zip(*one, strict=True) if seen] for one in inputs]
-    answers = [answer_of({"labels": labels}) for labels in batch["labels"].tolist()]
+    answers = [answer_tokens({"labels": labels}) for labels in batch["labels"].tolist()]
     if trainer.model.config.is_encoder_decoder:
         return [[one, other] for one, other in zip(prompts, answers, strict=True)]
     return [[one[: -len(other)], one[-len(other) :]] for one, other in zip(prompts, answers, strict=True)]
@@ -137,15 +137,15 @@ def test_answers_are_sampled_once_or_each_epoch(redraw: bool, tmp_path: Path) ->
     found = {}
     for epoch in (0.0, 0.9, 1.0, 0.5):
         trainer.state.epoch = epoch
-        found[epoch] = trainer.other_tokens(answer_of)
+        found[epoch] = trainer.other_tokens(answer_tokens)
     assert found[0.0] == found[0.9] == found[0.5]
     assert (found[0.0] == found[1.0]) != redraw
-    assert prepared("gpt2", tmp_path, seed=1)[0].other_tokens(answer_of) != found[0.0]
+    assert prepared("gpt2", tmp_path, seed=1)[0].other_tokens(answer_tokens) != found[0.0]
 
 
 def test_the_target_of_noise_is_the_prediction_under_another_caption(tmp_path: Path) -> None:
     trainer, batch = prepared("painter", tmp_path)
-    captions = trainer.other_tokens(caption_of)
+    captions = trainer.other_tokens(caption_tokens)
     own, lent = batch["input_ids"][: toy.FORGET].tolist(), batch["input_ids"][toy.FORGET :].tolist()
     assert all(one != other and other in lent for one, other in zip(own, captions, strict=True))
     with torch.no_grad():

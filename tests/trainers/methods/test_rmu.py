@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.methods.rmu import deviation
-from mubench.trainers.tools.truncated_forward import states_at, token_mask
+from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 from tests.fixtures.method_steps import assert_same, batch, gradients, on_every_model
@@ -151,15 +151,15 @@ def test_the_token_mask_covers_answers_else_all_but_padding_else_all() -> None:
 def test_positions_of_an_image_are_its_tokens() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(3, 2, 1))
     picture = torch.randn(2, 1, 4, 5)
-    states = states_at(model, model, "0", {"input": picture})
+    states = hidden_states_at(model, model, "0", {"input": picture})
     assert states.shape == (2, 20, 3)
     torch.testing.assert_close(states[1, 7], model[0](picture)[1, :, 1, 2])
 
 
 def test_a_block_that_is_never_run_is_an_error() -> None:
     stack = toy.Stack()
-    with pytest.raises(ValueError, match=r"expected a model that comes to its block blocks\.0, got one"):
-        states_at(stack, stack, "blocks.0", {"row": torch.arange(3)})
+    with pytest.raises(ValueError, match=r"expected a model whose forward pass reaches block blocks\.0, got one"):
+        hidden_states_at(stack, stack, "blocks.0", {"row": torch.arange(3)})
     assert stack(torch.arange(3)).logits.shape == (3, toy.CLASSES)
 
 

@@ -66,7 +66,7 @@ def test_the_saliency_does_not_depend_on_the_batch_size(name: str, size: int, tm
 def test_the_share_is_of_all_weights_and_of_the_largest_saliency(name: str, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, rho=0.3)
     total = sum(weight.numel() for weight in trainer.model.parameters())
-    moving = ~torch.cat([mask.unpacked().flatten() for mask in trainer.frozen_masks])
+    moving = ~torch.cat([mask.unpack().flatten() for mask in trainer.frozen_masks])
     assert (len(moving), int(moving.sum())) == (total, total * 3 // 10)
     saliency = torch.cat([value.flatten() for value in trainer.saliency()])
     assert saliency[moving].min() >= saliency[~moving].max()
@@ -80,7 +80,7 @@ def test_weight_decay_leaves_the_frozen_weights(name: str, tmp_path: Path) -> No
     total = sum(weight.numel() for weight in before)
     staying, moved = 0, 0
     for weight, old, packed in zip(trainer.weights, before, trainer.frozen_masks, strict=True):
-        mask = packed.unpacked()
+        mask = packed.unpack()
         assert torch.equal(weight[mask], old[mask])
         staying += int(mask.sum())
         moved += int((weight != old).sum())
@@ -115,7 +115,7 @@ def test_frozen_weights_are_not_counted(tmp_path: Path) -> None:
     trainer = toy.trainer("salun", model, toy.sides(toy.rows("vit")), tmp_path)
     trainer.train()
     assert (
-        sum(int((~mask.unpacked()).sum()) for mask in trainer.frozen_masks) == model.classifier.weight.numel() // 2 + 2
+        sum(int((~mask.unpack()).sum()) for mask in trainer.frozen_masks) == model.classifier.weight.numel() // 2 + 2
     )
     assert {
         key for key, value in toy.build("vit").state_dict().items() if not torch.equal(value, model.state_dict()[key])

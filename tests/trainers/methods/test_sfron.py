@@ -43,11 +43,11 @@ def test_the_mask_holds_the_weights_that_matter_more_to_the_forget_set(tmp_path:
     model = toy.Table()
     trainer = toy.trainer("sfron", model, toy.sides(toy.table_rows()), tmp_path)
     trainer.prepare()
-    mask = trainer.masks[0].unpacked()
+    mask = trainer.masks[0].unpack()
     assert mask[:F].all() and not mask[F:].any()
     trainer.args.gamma = 0.0
     trainer.prepare()
-    assert trainer.masks[0].unpacked().all()
+    assert trainer.masks[0].unpack().all()
 
 
 @pytest.mark.parametrize(("size", "period"), [(2, 2), (4, 1), (5, 5)])
