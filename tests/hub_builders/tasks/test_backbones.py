@@ -100,7 +100,7 @@ def test_a_published_backbone_has_a_commit_or_none():
     assert not [key for key, row in BACKBONES.items() if row.hub_id is None and (row.revision or row.millions)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_published_text_to_image_model_has_its_published_size():
     """Version 1 of Stable Diffusion has 860 M parameters in its U-Net, the part that is trained."""
     import diffusers  # noqa: PLC0415
