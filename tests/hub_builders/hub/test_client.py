@@ -188,7 +188,7 @@ def test_a_persistent_error_is_one_line_and_a_later_push_succeeds(hub, folder, s
     with pytest.raises(ValueError, match=f"expected the Hub to accept {NAME}, got ") as error:
         push(folder)
     message = str(error.value)
-    assert "\n" not in message and message.endswith("push again later, what has been uploaded is not uploaded twice")
+    assert "\n" not in message and message.endswith("push again later, uploaded files are not uploaded twice")
     assert "Signature" not in message and TOKEN not in message and "/lfs/" not in message
     requests = hub.requests(STEPS[step])
     # The client repeats a request five times; a push is tried three times, an upload once.

@@ -156,6 +156,7 @@ def test_clients_load_the_pushed_rows(hub, small, tmp_path, run_client):
     assert len(hub.log) == logged
 
 
+@pytest.mark.nightly
 def test_clients_load_a_pushed_model(hub, walked, run_client):
     import torch  # noqa: PLC0415  the other tests of this file need none of it
     from transformers import AutoModelForImageClassification  # noqa: PLC0415
@@ -197,6 +198,7 @@ def test_the_push_command_in_a_real_process(hub, mini, client):
     assert (code, out) == (2, "") and err.count("\n") == 1 and "HTTP 401" in err and "hf_wrong" not in err
 
 
+@pytest.mark.nightly
 def test_a_killed_push_leaves_the_old_files_and_is_repeated(hub, small, tmp_path, client):
     publish(build("imdb", out=tmp_path))
     repository = hub.dataset(MINI)

@@ -1,11 +1,9 @@
 """Backbones of the table: the published ones, their sizes and the model classes that are trained."""
 
 import re
+from typing import Any
 
-import diffusers
 import pytest
-import torch
-import transformers
 
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.tasks import BACKBONES, TASKS
@@ -75,8 +73,11 @@ SMALLEST = {
 SAMPLED = [pytest.param(key, marks=[] if key in SMALLEST else pytest.mark.nightly) for key in PUBLISHED]
 
 
-def build_on_meta(backbone: str, name: str, **changes: object) -> torch.nn.Module:
+def build_on_meta(backbone: str, name: str, **changes: object) -> Any:
     """Return a published backbone as a class of transformers, without weights."""
+    import torch  # noqa: PLC0415  fast tests of this file need no model
+    import transformers  # noqa: PLC0415
+
     row = PUBLISHED[backbone]
     config = transformers.AutoConfig.for_model(row.kind, **{**row.config, **changes})
     factory = getattr(transformers, name)
@@ -99,9 +100,12 @@ def test_a_published_backbone_has_a_commit_or_none():
     assert not [key for key, row in BACKBONES.items() if row.hub_id is None and (row.revision or row.millions)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_published_text_to_image_model_has_its_published_size():
     """Version 1 of Stable Diffusion has 860 M parameters in its U-Net, the part that is trained."""
+    import diffusers  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
     config = {"sample_size": 64, "cross_attention_dim": 768}
     with torch.device("meta"):
         count = sum(weight.numel() for weight in diffusers.UNet2DConditionModel(**config).parameters())
@@ -127,7 +131,7 @@ def test_a_published_backbone_exists_in_the_class_that_is_trained(backbone):
     task = TASK_OF[backbone]
     model = build_on_meta(backbone, CLASSES[task.kind], num_labels=len(task.labels) or 2)
     if task.labels:
-        *_, head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+        *_, head = [module for module in model.modules() if type(module).__name__ == "Linear"]
         assert head.out_features == len(task.labels)
     else:
         assert model.get_output_embeddings().out_features == PUBLISHED[backbone].config["vocab_size"]
