@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from itertools import count
 from pathlib import Path
 
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
 
 # Below every card that we write, so that an edit of it shows.
@@ -20,9 +20,7 @@ def replace_card(path: Path, text: str) -> Path:
         kept = _free(path)
         path.rename(kept)
         print_error(f"expected the card as it was written in {path}, got an edited one: kept as {kept.name}")
-    staged = path.with_name(f".{path.name}")
-    staged.write_text(f"{text}\n<!-- as written: {_digest(text)} -->\n", encoding="utf-8")
-    os.replace(staged, path)  # noqa: PTH105  (readers see the old card or the new one)
+    write_text(path, f"{text}\n<!-- as written: {_digest(text)} -->\n")
     return path
 
 

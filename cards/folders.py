@@ -10,7 +10,7 @@ from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, may_be_shown, sample_picture
-from mubench.hub_builders.dataset.readme import Manifest, committed, write_readme
+from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.evaluation.result_files import read_results
@@ -26,7 +26,7 @@ def write_dataset_card(folder: Path) -> Path:
     Raises:
         ValueError: If the folder shows no task.
     """
-    manifests = list(committed(folder).values())
+    manifests = list(read_manifests(folder).values())
     pictures = _sample_pictures(folder, manifests)
     return write_readme(folder, dataset_body(manifests, repository=folder.resolve().name, pictures=pictures))
 

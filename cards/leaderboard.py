@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mubench.cards.entries import Entry, beats, make_entry
-from mubench.hub_builders.tasks.names import DATASET, sister
+from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
@@ -88,7 +88,7 @@ def _common(rows: Sequence[Result], place: Mapping[str, object]) -> Result:
 
 
 def _judging(row: Result, place: Mapping[str, object]) -> str:
-    data = sister(str(place.get("data", DATASET)), row.family, row.deletion_seed)
+    data = family_location(str(place.get("data", DATASET)), row.family, row.deletion_seed)
     group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
     group |= {"eval_seed": row.eval_seed}
     return target("results", **group, data=data, models=place.get("models"), results=place.get("results"))

@@ -15,7 +15,7 @@ from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import SAID, model_usage, usage
 from mubench.hub_builders.dataset.readme import Manifest, example_config, percentages
-from mubench.hub_builders.deletion.families import FAMILY
+from mubench.hub_builders.deletion.families import FAMILY_TEXTS
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.restricted import NAMESPACE
@@ -91,11 +91,11 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),
         family=family,
-        families=[_sisters(name) for name in FAMILY],
+        families=[_sisters(name) for name in FAMILY_TEXTS],
         namespace=NAMESPACE,
-        family_words=FAMILY[family].words,
+        family_words=FAMILY_TEXTS[family].summary,
         reach=_reach(tasks),
-        rule=FAMILY[family].rule.format(seed=seed),
+        rule=FAMILY_TEXTS[family].rule.format(seed=seed),
         ratios=sorted({ratio for one in tasks for ratio in one["forget"]}),
         sizes={one["task"].title: _sizes(one) for one in tasks},
         usages=_usages(ordered, repository),
@@ -110,7 +110,7 @@ def _sisters(family: str) -> dict[str, Any]:
     return {
         "folder": dataset_folder(family),
         "published": [published_dataset(family, 0, tier) for tier in tiers],
-        "words": FAMILY[family].words.partition(": ")[2],
+        "words": FAMILY_TEXTS[family].summary.partition(": ")[2],
     }
 
 

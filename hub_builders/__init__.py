@@ -26,9 +26,9 @@ def decode(dataset: Rows) -> Rows:
     Args:
         dataset: A ``Dataset``, a ``DatasetDict``, or what ``load_dataset(..., streaming=True)`` returns.
     """
-    from mubench.hub_builders.dataset.decoding import decoded  # noqa: PLC0415  (imports datasets)
+    from mubench.hub_builders.dataset.decoding import decode_media  # noqa: PLC0415  (imports datasets)
 
-    return decoded(dataset)
+    return decode_media(dataset)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from mubench.hub_builders.dataset.readme import committed
-from mubench.hub_builders.hub.client import MARKS
+from mubench.hub_builders.dataset.readme import read_manifests
+from mubench.hub_builders.hub.client import MARKER_FILES
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
 from mubench.hub_builders.tasks.names import DATASET, FAMILIES
+from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.hub_builders.utils.cli import run_command
 
 SPACE = Path(__file__).resolve().parent
@@ -27,11 +28,11 @@ def _rows(place: Path) -> list[Path]:
         FileNotFoundError: If there are none.
     """
     named = (place / f"{DATASET}{ending}" for ending in FAMILIES.values())
-    folders = [path for path in named if committed(path)]
+    folders = [path for path in named if read_manifests(path)]
     if not folders:
         raise FileNotFoundError(f"expected tasks in {place / DATASET}, got none; build them with: make data")
     others = sorted(
-        {f"{m['task']} ({m['tier']})" for f in folders for m in committed(f).values() if m["tier"] != TIER}
+        {f"{m['task']} ({m['tier']})" for f in folders for m in read_manifests(f).values() if m["tier"] != TIER}
     )
     if others:
         raise ValueError(f"expected tasks of the {TIER} tier alone, as they are made public, got {', '.join(others)}")
@@ -47,7 +48,7 @@ def _models(place: Path) -> list[Path]:
 
 
 def _check_free(out: Path) -> None:
-    if (out / MARKS["space"]).is_file() or not out.exists():
+    if (out / MARKER_FILES["space"]).is_file() or not out.exists():
         return
     if not out.is_dir() or any(out.iterdir()):
         raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
@@ -78,8 +79,7 @@ def pack(place: Path, out: Path) -> Path:
     (fresh / "results").mkdir()
     for row in (place / "results").glob("*.json"):
         shutil.copy2(row, fresh / "results")
-    shutil.rmtree(out, ignore_errors=True)
-    fresh.rename(out)
+    replace_folder(fresh, out)
     return out
 
 

@@ -36,11 +36,9 @@ PAIR = ("cifar10", "imdb")
 OF_ONE_TASK = ("tests/hub_builders/mini/", "tests/hub_builders/raw/", "tests/trainers/models/")
 OF_ALL_TASKS = (
     "test_base_models.py",
-    "test_blobs.py",
     "test_mini.py",
     "test_mini_rules.py",
     "test_raw.py",
-    "test_streaming.py",
     "test_published_repositories.py",
     "test_published_sizes.py",
     "test_full_tier.py",

@@ -1,4 +1,4 @@
-"""Builds one task into a dataset folder: rows, deletion ranks, shards, README. A killed build changes nothing."""
+"""Builds one task of a dataset folder: rows, deletion ranks, shards, README. A killed build changes nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from filelock import FileLock
 from mubench.hub_builders.dataset.readme import (
     MANIFEST,
     Manifest,
-    committed,
     data_folder,
     read_manifest,
+    read_manifests,
     task_folders,
     write_readme,
 )
-from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write
-from mubench.hub_builders.dataset.sources import as_found, check_options, rows
+from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write_shards
+from mubench.hub_builders.dataset.sources import check_options, load_rows, with_source_labels
 from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion
-from mubench.hub_builders.deletion.ranks import Ranks
 from mubench.hub_builders.deletion.rules import deletion_rule
-from mubench.hub_builders.raw._rows import Splits
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
+from mubench.hub_builders.tasks.rows import Splits
+from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.hints import command
 
 logger = logging.getLogger(__name__)
@@ -49,30 +49,30 @@ def build(
     paper_splits: Path | None = None,
     forget_ids: Path | None = None,
 ) -> Path:
-    """Build or replace one task of a dataset folder; its other tasks stay as they are.
+    """Build or replace one task of a dataset folder; its other tasks are kept.
 
-    Shards are written beside the ones in use, the README is replaced last, then the old shards are removed: at any
-    moment readers see the old build or the new one. What a killed build left behind goes with the next one.
+    Shards are written beside those in use, the README is replaced last, then the old shards are removed: at any moment
+    readers see the old build or the new one. The next build removes the remains of a killed one.
 
     Args:
         task_key: Key of the task table.
-        tier: Which rows to take.
-        raw: Folder of original files; ``None`` takes the rows of the full and partial tier from the Hub.
-        out: Where the dataset folder lies or comes to lie.
+        tier: Tier of the rows.
+        raw: Folder of original files; ``None`` reads the rows of the full and partial tier from the Hub.
+        out: Parent of the dataset folder.
         family: Deletion family, which names the folder.
-        deletion_seed: 0 is the published deletion order.
+        deletion_seed: Seed of the deletion order; 0 is the published one.
         allow_partial: Accept fewer rows than a known release has (partial tier).
         max_train_rows: Keep a hashed, label-balanced subset of the training rows (partial tier).
-        keep_tier: Refuse to take the place of a build of another tier.
+        keep_tier: Refuse to replace a build of another tier.
         paper_splits: Folder of the published lists (family ``paper``); ``None`` downloads them.
-        forget_ids: File of the example ids to forget, one a line (family ``custom``).
+        forget_ids: File of the example ids to forget, one per line (family ``custom``).
 
     Returns:
         The dataset folder.
 
     Raises:
-        ValueError: If an option or the rows are not as expected, or another tier is there that is to be kept.
-        FileNotFoundError: If the original files are not there.
+        ValueError: If an option or the rows are invalid, or ``keep_tier`` forbids the build.
+        FileNotFoundError: If the original files are missing.
     """
     task = get_task(task_key)
     request = DeletionRequest(
@@ -81,63 +81,64 @@ def build(
     check_deletion(task, tier, request)
     check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
-    replaced = _shown(folder, task)
+    replaced = _current_manifest(folder, task)
     if keep_tier and replaced:
         _check_tier(folder, task, tier, replaced)
     delete = deletion_rule(task, request)
-    task = as_found(task, tier, raw)
-    splits = rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
+    task = with_source_labels(task, tier, raw)
+    splits = load_rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
     deletion = delete(splits)
-    _rank(splits, deletion.ranks)
+    _sort_by_rank(splits, deletion.ranks)
     marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        _sweep(folder, task)
-        repeat = _command(task, tier, request, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
+        _remove_unused(folder, task)
+        repeat = _repeat_command(
+            task, tier, request, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows
+        )
         staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
-        others = committed(folder, but=task.key)
-        _place(folder, staged)
+        others = read_manifests(folder, but=task.key)
+        _install(folder, staged)
         write_readme(folder, manifests=[*others.values(), staged])
-        _sweep(folder, task)
+        _remove_unused(folder, task)
     if replaced:
-        _tell(folder, staged, replaced)
+        _warn_of_replacement(folder, staged, replaced)
     logger.info("%s: %s in %s", task.key, staged["counts"], folder)
     return folder
 
 
-def _shown(folder: Path, task: Task) -> Manifest | None:
-    """Return the manifest of the build that another is about to replace."""
+def _current_manifest(folder: Path, task: Task) -> Manifest | None:
+    """Return the manifest of the task's build in a folder, if there is one."""
     shown = task_folders(folder / "README.md").get(task.key)
     if shown is None:
         return None
     try:
         return read_manifest(folder / shown / MANIFEST)
-    except ValueError:  # building again is what mends it
+    except ValueError:  # a new build repairs it
         return {"tier": "unknown", "split": "unknown"}
 
 
-def _check_tier(folder: Path, task: Task, tier: Tier, there: Manifest) -> None:
-    """Refuse to replace a build of another tier."""
-    if there["tier"] != tier:
+def _check_tier(folder: Path, task: Task, tier: Tier, current: Manifest) -> None:
+    if current["tier"] != tier:
         raise ValueError(
-            f"expected {folder} without {task.key} or with its tier {tier}, got tier {there['tier']}; build "
-            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove what is there (make clean)"
+            f"expected {folder} without {task.key} or with its tier {tier}, got tier {current['tier']}; build "
+            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove that build (make clean)"
         )
 
 
-def _tell(folder: Path, new: Manifest, old: Manifest) -> None:
-    """Say that a build took the place of one of another tier or, in the custom family, of another list."""
+def _warn_of_replacement(folder: Path, new: Manifest, old: Manifest) -> None:
+    """Log that a build replaced one of another tier or, in the custom family, of another list."""
     if new["tier"] != old["tier"]:
         words = (f"of tier {new['tier']}", f"tier {old['tier']}")
     elif new["family"] == "custom" and new["split"] != old["split"]:
         words = (f"with its list (split {new['split'][:8]})", f"another list (split {old['split'][:8]})")
     else:
         return
-    logger.warning("%s: %s %s took the place of %s", folder, new["task"], *words)
+    logger.warning("%s: %s %s replaced %s", folder, new["task"], *words)
 
 
-def _rank(splits: Splits, ranks: Ranks) -> None:
-    """Give every row its rank, put the training rows in deletion order and the others in the order of their ids."""
+def _sort_by_rank(splits: Splits, ranks: Ranks) -> None:
+    """Add every row's rank, and sort training rows by deletion order and the others by id."""
     train = splits["train"]
     for row, rank in zip(train, ranks.tolist(), strict=True):
         row["deletion_rank"] = rank
@@ -148,12 +149,14 @@ def _rank(splits: Splits, ranks: Ranks) -> None:
             row["deletion_rank"] = -1
 
 
-def _sweep(folder: Path, task: Task) -> None:
-    """Remove what the README does not show of a task: staged, never committed and replaced builds."""
+def _remove_unused(folder: Path, task: Task) -> None:
+    """Remove the builds of a task that the README does not list: staged, uncommitted and replaced ones."""
     used = task_folders(folder / "README.md").get(task.key, "")
-    for left in (folder / "data" / task.key).glob("*/"):
-        if left != folder / used:
-            shutil.rmtree(left)
+    for path in (folder / "data" / task.key).glob("*/"):
+        if path != folder / used:
+            shutil.rmtree(path)
+    for path in folder.glob(".README.md.*"):
+        path.unlink()
 
 
 def _stage(
@@ -162,7 +165,7 @@ def _stage(
     """Write shards and manifest into the staging folder."""
     staging = folder / "data" / task.key / STAGING
     staging.mkdir(parents=True)
-    shards = write(staging, task, marks["tier"], splits, forget=forget, marks=marks)
+    shards = write_shards(staging, task, marks["tier"], splits, forget=forget, marks=marks)
     manifest = {
         **marks,
         "files": files_fingerprint(staging, shards),
@@ -178,8 +181,8 @@ def _stage(
     return manifest
 
 
-def _place(folder: Path, manifest: Manifest) -> None:
-    """Move the staged build to its place; over an equal one file by file, which mends damaged files."""
+def _install(folder: Path, manifest: Manifest) -> None:
+    """Move the staged build into place; over an equal one file by file, which repairs damaged files."""
     staging = folder / "data" / manifest["task"] / STAGING
     final = folder / data_folder(manifest)
     if not final.exists():
@@ -189,7 +192,7 @@ def _place(folder: Path, manifest: Manifest) -> None:
         file.replace(final / file.name)
 
 
-def _command(
+def _repeat_command(
     task: Task,
     tier: Tier,
     request: DeletionRequest,
@@ -198,7 +201,7 @@ def _command(
     allow_partial: bool,
     max_train_rows: int | None,
 ) -> str:
-    """Return the command that repeats a build, without this machine's paths."""
+    """Return the command that repeats a build, with placeholders for local paths."""
     return command(
         "hub_builders",
         "build",

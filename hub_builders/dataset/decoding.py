@@ -1,4 +1,4 @@
-"""Stored audio and video as arrays, made on access with soundfile and PyAV, which are extras."""
+"""Audio and video columns decoded to arrays on access, by soundfile and PyAV, which are extras."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Samples(Audio):  # type: ignore[misc]
     _type: str = field(default="Samples", init=False, repr=False)
 
     def decode_example(self, value: Stored, token_per_repo_id: Any = None) -> dict[str, Any]:
-        """Return samples, several channels as their mean, and rate."""
+        """Return samples, averaged over the channels, and sampling rate."""
         array, rate = require("soundfile").read(io.BytesIO(stored_bytes(value)), dtype="float32", always_2d=True)
         return {"array": array.mean(axis=1) if array.shape[1] > 1 else array[:, 0], "sampling_rate": rate}
 
@@ -42,37 +42,36 @@ class Frames(Video):  # type: ignore[misc]
         return np.stack(list(frames(stored_bytes(value))))
 
 
-with warnings.catch_warnings(action="ignore"):  # `datasets` warns that it may change how this is done
+with warnings.catch_warnings(action="ignore"):  # `datasets` calls its registry experimental
     register_feature(Samples, "Samples")
     register_feature(Frames, "Frames")
-READING: dict[type, type] = {Audio: Samples, Video: Frames}
+DECODERS: dict[type, type] = {Audio: Samples, Video: Frames}
 
 
 def frames(data: bytes) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the frames of a video's bytes one at a time, (H, W, 3) each."""
+    """Yield the frames of a video one at a time, uint8 (H, W, 3) each."""
     with require("av").open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 def stored_bytes(value: Stored) -> bytes:
-    """Return the bytes of a stored medium, which lie in the row or, where it was not embedded, in a file."""
+    """Return the bytes of a media cell, which are in the row or, if they were not embedded, in a file."""
     data = value["bytes"]
     return data if data is not None else Path(value["path"]).read_bytes()
 
 
-def decoded(dataset: Any) -> Any:
-    """Return a dataset, a dictionary of them or a stream whose audio and video columns read as arrays."""
+def decode_media(dataset: Any) -> Any:
+    """Return a dataset, dictionary of datasets or stream whose audio and video columns decode to arrays."""
     if isinstance(dataset, dict):
-        return type(dataset)({split: decoded(rows) for split, rows in dataset.items()})
+        return type(dataset)({split: decode_media(rows) for split, rows in dataset.items()})
     for column, feature in _features(dataset).items():
-        if type(feature) in READING:
-            dataset = dataset.cast_column(column, READING[type(feature)]())
+        if type(feature) in DECODERS:
+            dataset = dataset.cast_column(column, DECODERS[type(feature)]())
     return dataset
 
 
 def _features(dataset: Any) -> Features:
-    """Return the columns of a dataset."""
     if dataset.features is None:
-        raise ValueError("expected rows whose columns are known, got a stream after `map`: decode it before")
+        raise ValueError("expected rows with known columns, got a stream after `map`: decode it before")
     return dataset.features

@@ -1,4 +1,4 @@
-"""Reads a task back: one Arrow copy serves all ratios, because forget and retain rows are chosen by rank."""
+"""Loads built tasks; one Arrow copy serves all ratios, because forget and retain rows are selected by rank."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What a built task is.
+    """Description of a built task.
 
     Attributes:
         task: Task key.
-        tier: Tier of the rows; a stand-in is never shown as the real thing.
+        tier: Tier of the rows.
         family: Deletion family.
-        deletion_seed: 0 is the published one.
+        deletion_seed: Seed of the deletion order; 0 is the published one.
         files: Fingerprint of the shards.
         split: Fingerprint of ids, ranks and contents: equal for equal rows and deletions.
-        counts: Rows per split.
-        forget: Training rows deleted, per ratio that there is.
-        labels: Class names; those of a stand-in are its own.
+        counts: Number of rows by split.
+        forget: Number of deleted training rows by ratio.
+        labels: Class names, which may differ from the task's for a stand-in.
     """
 
     task: str
@@ -59,7 +59,7 @@ class TaskInfo:
         """Return how many training rows a ratio deletes.
 
         Raises:
-            ValueError: If the build has no such ratio; the message names those it has.
+            ValueError: If the build lacks the ratio; the message lists the known ones.
         """
         if ratio not in self.forget:
             known = ", ".join(map(str, sorted(self.forget)))
@@ -68,18 +68,18 @@ class TaskInfo:
 
 
 def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
-    """Describe a built task.
+    """Return the description of a built task.
 
     Args:
         task: Task key.
-        data: Local dataset folder or Hub id; ``mu-bench`` stands for the sister of it that holds the family.
+        data: Local dataset folder or Hub id; ``mu-bench`` stands for the folder of the family.
         family: Deletion family.
 
     Raises:
-        ValueError: If an argument or a file is not as expected.
-        FileNotFoundError: If the task is not there; the message names the command that makes it.
+        ValueError: If an argument or a file is invalid.
+        FileNotFoundError: If the task is missing; the message names the command that builds it.
     """
-    return _info(_manifest(task, _root(data, family), family))
+    return _task_info(_read_manifest(task, _locate(data, family), family))
 
 
 def load_task(
@@ -90,53 +90,53 @@ def load_task(
     Args:
         task: Task key.
         ratio: Deletion ratio in percent; ``None`` loads the training rows undivided.
-        data: Local dataset folder or Hub id; ``mu-bench`` stands for the sister of it that holds the family.
+        data: Local dataset folder or Hub id; ``mu-bench`` stands for the folder of the family.
         family: Deletion family.
 
     Raises:
-        ValueError: If an argument or a file is not as expected; a damaged file is named.
-        FileNotFoundError: If the task is not there; the message names the command that makes it.
+        ValueError: If an argument or a file is invalid; the message names a damaged file.
+        FileNotFoundError: If the task is missing; the message names the command that builds it.
     """
     checked = None if ratio is None else check_ratio(ratio, family)
-    root = _root(data, family)
-    manifest = _manifest(task, root, family)
+    root = _locate(data, family)
+    manifest = _read_manifest(task, root, family)
     if holds_ids(manifest):
-        raise FileNotFoundError(_rows_elsewhere(root, manifest))
-    size = None if checked is None else _info(manifest).forget_size(checked)
+        raise FileNotFoundError(_ids_only_message(root, manifest))
+    size = None if checked is None else _task_info(manifest).forget_size(checked)
     if Path(root).is_dir():
         _check_sizes(Path(root), manifest)
-    splits = _loaded(root, manifest)
+    splits = _load(root, manifest)
     if size is None:
         return splits
-    forget, retain = forget_retain(splits.pop("train"), size)
+    forget, retain = split_by_rank(splits.pop("train"), size)
     return DatasetDict({"forget": forget, "retain": retain, **splits})
 
 
 def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> dict[str, list[Path]]:
-    """Return the files of every split of a built task; those of a Hub repository are fetched, ids alone or rows.
+    """Return the files of every split of a built task, with rows or only ids; those of a Hub repository are fetched.
 
     Raises:
-        ValueError: If an argument or a file is not as expected.
-        FileNotFoundError: If the task or a file of it is not there; the message names the command that makes it.
+        ValueError: If an argument or a file is invalid.
+        FileNotFoundError: If the task or one of its files is missing; the message names the command that builds it.
     """
-    root = _root(data, family)
-    manifest = _manifest(task, root, family)
+    root = _locate(data, family)
+    manifest = _read_manifest(task, root, family)
     place, missing = data_folder(manifest), f"no whole {task} in {root}"
     return {
-        split: [_fetched(root, f"{place}/{name}", missing, manifest["commit"]) for name in names]
+        split: [_fetch(root, f"{place}/{name}", missing, manifest["commit"]) for name in names]
         for split, names in manifest["shards"].items()
     }
 
 
-def forget_retain(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
-    """Divide all training rows of a task by rank, without copying any.
+def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
+    """Split all training rows of a task by rank into forget and retain set, without copying them.
 
     Args:
         train: The whole ``train`` split, in any order.
-        size: Rows to forget, as `TaskInfo.forget_size` says.
+        size: Size of the forget set, see `TaskInfo.forget_size`.
 
     Raises:
-        ValueError: If rows are missing, or none or all would be forgotten.
+        ValueError: If rows are missing, or one of the two sets would be empty.
     """
     table = train.select_columns("deletion_rank").with_format("arrow")[:]
     ranks = table["deletion_rank"].to_numpy()
@@ -149,36 +149,36 @@ def forget_retain(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
     return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
 
 
-def _info(manifest: Manifest) -> TaskInfo:
+def _task_info(manifest: Manifest) -> TaskInfo:
     own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__ if name in manifest}
     return TaskInfo(**{**own, "labels": tuple(manifest["labels"])})
 
 
-def _root(data: str | Path, family: str) -> str:
-    """Return where a family lies: beside a folder or repository called ``mu-bench``, else just where ``data`` says."""
+def _locate(data: str | Path, family: str) -> str:
+    """Return the folder or repository of a family: beside ``mu-bench``, else ``data`` itself."""
     suffix = FAMILIES[check_family(family)]
     return f"{data}{suffix}" if Path(data).name == DATASET else str(data)
 
 
-def _manifest(task: str, root: str, family: str) -> Manifest:
-    """Read the manifest of the build that a README shows, and add the commit of a Hub repository both are of."""
+def _read_manifest(task: str, root: str, family: str) -> Manifest:
+    """Read the manifest of the build in a README, and add the commit of a Hub repository."""
     get_task(task)
     seed = deletion_seed_of(Path(root).name, family)
     line = command("hub_builders", "build", task, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
-    missing = f"no {task} in {root}: make it {_building(root, line, dataset_folder(family, seed))}"
-    readme = _fetched(root, "README.md", missing)
+    missing = f"no {task} in {root}: make it {_build_hint(root, line, dataset_folder(family, seed))}"
+    readme = _fetch(root, "README.md", missing)
     commit = None if Path(root).is_dir() else commit_of(readme, "README.md")
     shown = task_folders(readme).get(task)
     if shown is None:
         raise FileNotFoundError(missing)
-    manifest = read_manifest(_fetched(root, f"{shown}/{MANIFEST}", missing, commit))
+    manifest = read_manifest(_fetch(root, f"{shown}/{MANIFEST}", missing, commit))
     if manifest["family"] != family:
         raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
     return {**manifest, "commit": commit}
 
 
-def _fetched(root: str, name: str, missing: str, commit: str | None = None) -> Path:
-    """Return a file of a local dataset folder or, if there is no such folder, of a Hub repository."""
+def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Path:
+    """Return a file of a local dataset folder or, without such a folder, of a Hub repository."""
     if not Path(root).is_dir() and "/" in root:
         if not HUB_ID.fullmatch(root):
             raise FileNotFoundError(
@@ -193,16 +193,16 @@ def _fetched(root: str, name: str, missing: str, commit: str | None = None) -> P
     return path
 
 
-def _rows_elsewhere(root: str, manifest: Manifest) -> str:
-    """Say how to come by rows whose ids alone are published."""
+def _ids_only_message(root: str, manifest: Manifest) -> str:
+    """Return the message for a repository with only ids: how to build and verify the rows."""
     check = command("hub_builders", "verify", manifest["task"], data=root, family=manifest["family"])
     return (
-        f"expected rows of {manifest['task']} in {root}, got ids alone, since its licence does not let them be passed "
-        f"on: build them with `{manifest['command']}` and check them with `{check}`"
+        f"expected rows of {manifest['task']} in {root}, got only ids, since its licence forbids "
+        f"redistribution: build them with `{manifest['command']}` and check them with `{check}`"
     )
 
 
-def _loaded(root: str, manifest: Manifest) -> DatasetDict:
+def _load(root: str, manifest: Manifest) -> DatasetDict:
     try:
         return load_dataset(root, config_name(manifest["task"]), revision=manifest["commit"])
     except (DatasetsError, OSError, ValueError) as error:
@@ -212,30 +212,30 @@ def _loaded(root: str, manifest: Manifest) -> DatasetDict:
 
 
 def _check_sizes(root: Path, manifest: Manifest) -> None:
-    for path, size in _shards(root, manifest).items():
+    for path, size in _shard_sizes(root, manifest).items():
         found = path.stat().st_size if path.is_file() else 0
         if found != size:
-            raise ValueError(f"expected {size} bytes, got {found}: {path}; {_mending(root, manifest)}")
+            raise ValueError(f"expected {size} bytes, got {found}: {path}; {_rebuild_hint(root, manifest)}")
 
 
 def _check_readable(root: Path, manifest: Manifest) -> None:
-    for path in _shards(root, manifest):
+    for path in _shard_sizes(root, manifest):
         try:
             pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"expected parquet, got damage: {path}; {_mending(root, manifest)}") from error
+            raise ValueError(f"expected parquet, got damage: {path}; {_rebuild_hint(root, manifest)}") from error
 
 
-def _building(root: str | Path, line: str, name: str) -> str:
-    """Say how to build a task where it was looked for: a build names its folder itself, and is told where it lies."""
+def _build_hint(root: str | Path, line: str, name: str) -> str:
+    """Return how to build a task in a folder; ``build`` names the folder itself and takes its parent."""
     path = Path(root)
     return f"with `{extended(line, out=path.parent)}`" if path.name == name else f"in {name} with `{line}`"
 
 
-def _mending(root: Path, manifest: Manifest) -> str:
+def _rebuild_hint(root: Path, manifest: Manifest) -> str:
     name = dataset_folder(manifest["family"], manifest["deletion_seed"])
-    return f"build it again {_building(root, manifest['command'], name)}"
+    return f"build it again {_build_hint(root, manifest['command'], name)}"
 
 
-def _shards(root: Path, manifest: Manifest) -> dict[Path, int]:
+def _shard_sizes(root: Path, manifest: Manifest) -> dict[Path, int]:
     return {root / data_folder(manifest) / name: size for name, size in manifest["bytes"].items()}

@@ -1,4 +1,4 @@
-"""The parquet shards of one task: one copy of the rows, cut so that every ratio is a list of whole files."""
+"""Parquet shards of one task: one copy of the rows, split so that every ratio is a list of whole files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pyarrow.parquet as pq
 from datasets import Audio, ClassLabel, Features, Image, List, Value, Video
 from tqdm.auto import tqdm
 
-from mubench.hub_builders.deletion.ranks import rounded
-from mubench.hub_builders.raw._blobs import Blob, read
-from mubench.hub_builders.raw._rows import Row, Splits, content
+from mubench.hub_builders.deletion.ranks import percent_of
 from mubench.hub_builders.tasks import Task, Tier
 from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.tasks.rows import Row, Splits, row_content
+from mubench.hub_builders.utils.spool import Blob, read_bytes
 
-# A stream reads a shard ahead: 256 MiB of them took 771 MiB in all, 32 MiB 475, of which 400 are the libraries.
-LARGEST_SHARD_BYTES = 32 * 2**20
-# A reader holds one row group at a time, a few of them where batches are read ahead.
-LARGEST_GROUP_BYTES = 8 * 2**20
-LARGEST_GROUP_ROWS = 1_000
+# A stream reads one shard ahead: shards of 256 MiB take 771 MiB of memory, of 32 MiB 475, 400 of them the libraries.
+MAX_SHARD_BYTES = 32 * 2**20
+# A reader holds one row group at a time, or a few if it prefetches batches.
+MAX_GROUP_BYTES = 8 * 2**20
+MAX_GROUP_ROWS = 1_000
 
 
 def features(task: Task, tier: Tier) -> Features:
-    """Return the columns every split of a task has."""
+    """Return the columns of every split of a task."""
     kinds = {
         "image": Image(),
         "audio": Audio(),
@@ -42,25 +42,25 @@ def features(task: Task, tier: Tier) -> Features:
     return Features({**fixed, **group, **own})
 
 
-def plan(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield (split, file name, rows) of every shard, none of them empty.
+def plan_shards(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield (split, file name, rows) of every shard; no shard is empty.
 
     Args:
         splits: Rows; ``train`` in deletion order.
-        forget: Rows deleted, per ratio; what a ratio adds to the one before has shards of its own.
+        forget: Number of deleted rows by ratio; the rows that a ratio adds to the one before have their own shards.
     """
     train, done = splits["train"], 0
     for ratio, size in sorted(forget.items()):
-        for number, part in enumerate(_parts(train[done:size], LARGEST_SHARD_BYTES)):
+        for number, part in enumerate(_split_by_size(train[done:size], MAX_SHARD_BYTES)):
             yield "train", f"train-d{ratio:02d}{f'-{number:05d}' if number else ''}.parquet", part
         done = size
     rest = {"train-rest": train[done:], **{name: rows for name, rows in splits.items() if name != "train"}}
     for name, rows in rest.items():
-        for number, part in enumerate(_parts(rows, LARGEST_SHARD_BYTES)):
+        for number, part in enumerate(_split_by_size(rows, MAX_SHARD_BYTES)):
             yield name.removesuffix("-rest"), f"{name}-{number:05d}.parquet", part
 
 
-def write(
+def write_shards(
     folder: Path, task: Task, tier: Tier, splits: Splits, *, forget: Mapping[int, int], marks: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """Write all shards of a task and return their names per split.
@@ -68,23 +68,23 @@ def write(
     Args:
         folder: An empty folder.
         task: The task.
-        tier: The tier, which decides the class names.
+        tier: The tier, which determines the class names.
         splits: Rows with their ``deletion_rank``, ``train`` in deletion order.
-        forget: Rows deleted, per ratio.
-        marks: Tier, family and seed, kept in the shards so that builds that differ in them never share a fingerprint.
+        forget: Number of deleted rows by ratio.
+        marks: Tier, family and seed, stored in the shards so that builds that differ in them differ in fingerprint.
     """
     schema = features(task, tier).arrow_schema
     schema = schema.with_metadata({**schema.metadata, b"mubench": json.dumps(marks, sort_keys=True).encode()})
     shards: dict[str, list[str]] = {}
     with tqdm(total=sum(map(len, splits.values())), desc=f"{task.key}: writing", unit="row", disable=None) as bar:
-        for split, name, rows in plan(splits, forget):
+        for split, name, rows in plan_shards(splits, forget):
             _write_shard(folder / name, rows, schema, bar)
             shards.setdefault(split, []).append(name)
     return shards
 
 
 def files_fingerprint(folder: Path, shards: Mapping[str, list[str]]) -> str:
-    """Return the sha256 over the names and sha256 sums of all shards."""
+    """Return the SHA-256 over the names and SHA-256 sums of all shards."""
     total = hashlib.sha256()
     for name in sorted(name for names in shards.values() for name in names):
         with (folder / name).open("rb") as file:
@@ -93,51 +93,51 @@ def files_fingerprint(folder: Path, shards: Mapping[str, list[str]]) -> str:
 
 
 def split_fingerprint(task: Task, tier: Tier, splits: Splits, forget: Mapping[int, int]) -> str:
-    """Return the sha256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored.
+    """Return the SHA-256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored.
 
-    Forget sizes other than the canonical ones are part of it, because they do not follow from the rows.
+    Forget sizes are hashed too unless they are the canonical ones, which follow from the rows.
     """
     labels = task.label_names(tier)
     total = hashlib.sha256()
-    if dict(forget) != {ratio: rounded(len(splits["train"]), ratio) for ratio in RATIOS}:
+    if dict(forget) != {ratio: percent_of(len(splits["train"]), ratio) for ratio in RATIOS}:
         total.update(json.dumps(sorted(forget.items())).encode())
     for split in sorted(splits):
         for row in sorted(splits[split], key=lambda row: str(row["example_id"])):
             label = labels[row["label"]] if "label" in task.columns else ""
             head = f"{split}\0{row['example_id']}\0{row['deletion_rank']}\0{row.get('group', '')}\0{label}\0"
-            total.update(hashlib.sha256(head.encode() + content(row, task.columns)).digest())
+            total.update(hashlib.sha256(head.encode() + row_content(row, task.columns)).digest())
     return total.hexdigest()
 
 
 def _write_shard(path: Path, rows: list[Row], schema: pa.Schema, bar: tqdm[Any]) -> None:
-    """Write one shard a row group at a time; already compressed media gain nothing from a dictionary.
+    """Write one shard by row groups; compressed media gain nothing from a dictionary.
 
-    The Arrow schema is not stored a second time: its types follow from Parquet's, and the Hub's features are in the
-    metadata. In small shards it would be a tenth of the bytes.
+    The Arrow schema is not stored: its types follow from Parquet's, and the Hub's features are in the metadata. It
+    would be a tenth of the bytes of small shards.
     """
     settings = {"compression": "zstd", "use_dictionary": ["label"], "write_statistics": False, "store_schema": False}
     with pq.ParquetWriter(path, schema, **settings) as writer:
         writer.add_key_value_metadata(schema.metadata)
-        for batch in _parts(rows, LARGEST_GROUP_BYTES, LARGEST_GROUP_ROWS):
-            writer.write_table(pa.Table.from_pylist([_with_bytes(row) for row in batch], schema=schema))
+        for batch in _split_by_size(rows, MAX_GROUP_BYTES, MAX_GROUP_ROWS):
+            writer.write_table(pa.Table.from_pylist([_load_media(row) for row in batch], schema=schema))
             bar.update(len(batch))
 
 
-def _with_bytes(row: Row) -> Row:
-    """Return a row with the bytes of its media in place of where they lie."""
+def _load_media(row: Row) -> Row:
+    """Return a row with the bytes of its media in place of blobs."""
     return {
-        name: {**value, "bytes": read(value["bytes"])} if isinstance(value, dict) else value
+        name: {**value, "bytes": read_bytes(value["bytes"])} if isinstance(value, dict) else value
         for name, value in row.items()
     }
 
 
-def _parts(rows: list[Row], most_bytes: int, most_rows: int | None = None) -> Iterator[list[Row]]:
-    """Cut rows into runs of at most so much content and so many rows; a larger row is a run of its own."""
+def _split_by_size(rows: list[Row], max_bytes: int, max_rows: int | None = None) -> Iterator[list[Row]]:
+    """Split rows into runs of at most ``max_bytes`` and ``max_rows``; a larger row is a run of its own."""
     part: list[Row] = []
     size = 0
     for row in rows:
-        added = sum(_bytes(value) for value in row.values())
-        if part and (size + added > most_bytes or len(part) == most_rows):
+        added = sum(_size_of(value) for value in row.values())
+        if part and (size + added > max_bytes or len(part) == max_rows):
             yield part
             part, size = [], 0
         part.append(row)
@@ -146,10 +146,10 @@ def _parts(rows: list[Row], most_bytes: int, most_rows: int | None = None) -> It
         yield part
 
 
-def _bytes(value: object) -> int:
-    """Return about how many bytes a value takes."""
+def _size_of(value: object) -> int:
+    """Return the approximate size of a value in bytes."""
     if isinstance(value, dict):
-        return _bytes(value["bytes"])
+        return _size_of(value["bytes"])
     if isinstance(value, list):
-        return sum(map(_bytes, value))
+        return sum(map(_size_of, value))
     return len(value) if isinstance(value, str | bytes | Blob) else 8

@@ -1,4 +1,4 @@
-"""Task and tier to checked rows: the one place that chooses between the Hub, original files and the mini recipes."""
+"""Checked rows of a task and tier, from the Hub, the original files or the mini recipe."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import get_args
 
 import numpy as np
 
-from mubench.hub_builders.deletion.ranks import held_out_groups, stratified_ranks, validation_rows
+from mubench.hub_builders.deletion.ranks import held_out_groups, validation_rows
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB, LABELS, RAW
-from mubench.hub_builders.raw._rows import Row, Splits
 from mubench.hub_builders.tasks import Task, Tier
+from mubench.hub_builders.tasks.rows import Row, Splits
+from mubench.hub_builders.utils.hash_order import stratified_ranks
 
-ORDER = ("train", "validation", "test", "ood")
+SPLIT_ORDER = ("train", "validation", "test", "ood")
 
 
 def check_options(
     task: Task, tier: Tier, raw: Path | None = None, *, allow_partial: bool = False, max_train_rows: int | None = None
 ) -> None:
-    """Refuse options that do not go together, so that a stand-in is never built by oversight.
+    """Refuse incompatible options, so that a stand-in is never built by oversight.
 
     Raises:
-        ValueError: If they do not, or the task has no such tier.
+        ValueError: If options are incompatible, or the task lacks the tier.
         FileNotFoundError: If ``raw`` is not a folder.
     """
     if tier not in get_args(Tier):
@@ -39,7 +40,7 @@ def check_options(
     if tier != "mini" and not allow_partial and not task.known_releases:
         got = "tier full" if tier == "full" else f"max_train_rows {max_train_rows} alone"
         raise ValueError(
-            f"expected tier partial with allow_partial for {task.key}, of which nothing was ever released, got {got}"
+            f"expected tier partial with allow_partial for {task.key}, which was never released, got {got}"
         )
     if tier == "mini" and raw is not None:
         raise ValueError(f"expected tier full or partial with raw, got tier mini and {raw}")
@@ -47,12 +48,12 @@ def check_options(
         raise FileNotFoundError(f"expected a folder of original files as raw, got {raw}")
 
 
-def as_found(task: Task, tier: Tier, raw: Path | None) -> Task:
-    """Return a task with the class names of its original files, if those name them: a stand-in has its own.
+def with_source_labels(task: Task, tier: Tier, raw: Path | None) -> Task:
+    """Return a task with the class names of its original files, if these name them.
 
     Raises:
-        ValueError: If they are not the task's, and the tier is full.
-        FileNotFoundError: If the original files are not there.
+        ValueError: If they differ from the task's in the full tier.
+        FileNotFoundError: If the original files are missing.
     """
     if raw is None or task.key not in LABELS:
         return task
@@ -65,7 +66,7 @@ def as_found(task: Task, tier: Tier, raw: Path | None) -> Task:
     return replace(task, labels=names)
 
 
-def rows(
+def load_rows(
     task: Task,
     tier: Tier,
     raw: Path | None,
@@ -74,47 +75,47 @@ def rows(
     *,
     hold_out: bool = True,
 ) -> Splits:
-    """Return a task's splits, counted and checked.
+    """Load the splits of a task, and check counts, labels and ids.
 
     Args:
         task: The task.
-        tier: Which rows to take.
-        raw: Folder of original files; ``None`` takes the rows of the full and partial tier from the Hub.
-        allow_partial: Accept other row counts than a known release has.
+        tier: Tier of the rows.
+        raw: Folder of original files; ``None`` reads the rows of the full and partial tier from the Hub.
+        allow_partial: Accept other row counts than those of a known release.
         max_train_rows: Keep that many training rows: a hashed subset, balanced over the labels.
-        hold_out: Take test and validation rows out of the training rows where a task has no others.
+        hold_out: Take test and validation rows from the training rows of a task that has no others.
 
     Raises:
-        ValueError: If counts, labels or ids are not as expected.
-        FileNotFoundError: If the original files are not there.
+        ValueError: If counts, labels or ids are unexpected.
+        FileNotFoundError: If the original files are missing.
     """
-    splits = _found(task, tier, raw)
+    splits = _read_rows(task, tier, raw)
     whole = "test" not in splits and not hold_out
     if "test" not in splits and task.group is None:
         raise ValueError(f"expected test rows of {task.key}, got none")
     if "test" not in splits and hold_out:
-        splits |= _held_out(task, splits["train"])
+        splits |= _hold_out_groups(task, splits["train"])
     if "validation" not in splits and not whole:
-        splits |= _carved(task, splits)
-    splits = {name: splits[name] for name in ORDER if name in splits}
+        splits |= _split_test_rows(task, splits)
+    splits = {name: splits[name] for name in SPLIT_ORDER if name in splits}
     _check_labels(task, tier, splits)
     _check_ids(task, splits)
     if not allow_partial:
         known = [task.counts["mini"]] if tier == "mini" else task.known_releases
-        _check_counts(task, [_together(counts) for counts in known] if whole else known, splits)
+        _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
     if max_train_rows is not None:
-        splits["train"] = _subset(task, splits["train"], max_train_rows)
+        splits["train"] = _select_subset(task, splits["train"], max_train_rows)
     return splits
 
 
-def _found(task: Task, tier: Tier, raw: Path | None) -> Splits:
+def _read_rows(task: Task, tier: Tier, raw: Path | None) -> Splits:
     if tier == "mini":
         return MINI[task.key]()
     return HUB[task.key]() if raw is None else RAW[task.key](raw)
 
 
-def _held_out(task: Task, rows: list[Row]) -> Splits:
-    """Hold out whole groups of a task that has training rows only."""
+def _hold_out_groups(task: Task, rows: list[Row]) -> Splits:
+    """Hold out whole groups of a task that has only training rows."""
     place = held_out_groups([row["group"] for row in rows], task=task.key)
     splits: Splits = {"train": [], "validation": [], "test": []}
     for row in rows:
@@ -122,8 +123,7 @@ def _held_out(task: Task, rows: list[Row]) -> Splits:
     return splits
 
 
-def _carved(task: Task, splits: Splits) -> Splits:
-    """Split the test rows into validation and test."""
+def _split_test_rows(task: Task, splits: Splits) -> Splits:
     test = splits["test"]
     labels = [row["label"] for row in test] if "label" in task.columns else None
     chosen = validation_rows([row["example_id"] for row in test], labels, task=task.key).tolist()
@@ -131,8 +131,8 @@ def _carved(task: Task, splits: Splits) -> Splits:
     return {"validation": [row for row, yes in pairs if yes], "test": [row for row, yes in pairs if not yes]}
 
 
-def _subset(task: Task, train: list[dict[str, object]], most: int) -> list[dict[str, object]]:
-    """Keep the first rows of a hashed order that is balanced over the labels."""
+def _select_subset(task: Task, train: list[dict[str, object]], most: int) -> list[dict[str, object]]:
+    """Return the first rows of a hashed order that is balanced over the labels."""
     if not 0 < most <= len(train):
         raise ValueError(f"expected max_train_rows from 1 to {len(train)}, got {most}")
     labels = [row["label"] for row in train] if "label" in task.columns else None
@@ -159,8 +159,8 @@ def _check_ids(task: Task, splits: Splits) -> None:
         raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
 
 
-def _together(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the counts of a task whose training rows keep those that were held out."""
+def _merge_held_out_counts(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts of a task whose held-out rows remain training rows."""
     kept = {name: count for name, count in counts.items() if name not in ("train", "validation", "test")}
     return {"train": sum(counts.values()) - sum(kept.values()), **kept}
 
@@ -168,8 +168,10 @@ def _together(counts: Mapping[str, int]) -> Mapping[str, int]:
 def _check_counts(task: Task, known: Sequence[Mapping[str, int]], splits: Splits) -> None:
     found = {name: len(part) for name, part in splits.items()}
     if found not in known:
-        raise ValueError(f"expected {' or '.join(map(_words, known))} rows of {task.key}, got {_words(found)}")
+        raise ValueError(
+            f"expected {' or '.join(map(_format_counts, known))} rows of {task.key}, got {_format_counts(found)}"
+        )
 
 
-def _words(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,4 +1,4 @@
-"""Deletion families: what each does, in words, and which of them a task has."""
+"""Deletion families: a description of each, and the tasks that have it."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from mubench.hub_builders.tasks.names import check_family, check_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """What a deletion family does, in words.
+class FamilyText:
+    """Description of a deletion family for cards.
 
     Attributes:
-        words: One sentence.
-        rule: How rows are chosen, as a paragraph with the place ``{seed}`` for the deletion seed.
+        summary: One sentence.
+        rule: How rows are selected, as a paragraph with a placeholder ``{seed}`` for the deletion seed.
     """
 
-    words: str
+    summary: str
     rule: str
 
 
 _VALIDATION = "Validation rows come from the original test rows where a task has no\nvalidation split."
-_HELD_OUT = (
+_HOLD_OUT = (
     f"{_VALIDATION} Training rows are cut only where it has no test split either: a tenth of its groups by hash\n"
     "becomes test, and half as many validation, before any row is forgotten."
 )
 
-FAMILY: dict[str, Family] = {
-    "canonical": Family(
-        words="Canonical family: single rows, the labels keep their shares.",
+FAMILY_TEXTS: dict[str, FamilyText] = {
+    "canonical": FamilyText(
+        summary="Canonical family: single rows, the labels keep their shares.",
         rule='Within each label, rows are ordered by `sha256("{seed}:<task>:<example_id>")`; '
         "a row's key is (position + 0.5) / rows of\nthe label, and the r % with the smallest keys are forgotten. "
-        "So the sets are nested, the labels keep their shares, and\nanybody can recompute them from the ids. "
-        f"{_HELD_OUT}",
+        "So the sets are nested, follow from the ids, and keep the\nshares of the labels. "
+        f"{_HOLD_OUT}",
     ),
-    "group": Family(
-        words="Group family: whole groups of rows, so that no kin of a deleted row is left.",
+    "group": FamilyText(
+        summary="Group family: whole groups of rows, so that no row related to a deleted one remains.",
         rule='Groups are ordered by `sha256("{seed}:<task>:<group>")` and forgotten whole until r % of the training\n'
         'rows is reached or passed; within a group rows follow `sha256("{seed}:<task>:<example_id>")`. So the sets\n'
-        "are nested, they may be larger than r % and equal for neighbouring ratios, and anybody can recompute them.\n"
-        f"{_HELD_OUT}",
+        "are nested, may be larger than r % and equal for neighbouring ratios, and can be recomputed from the ids.\n"
+        f"{_HOLD_OUT}",
     ),
-    "paper": Family(
-        words="Paper family: the sets published with the original benchmark, with their faults.",
+    "paper": FamilyText(
+        summary="Paper family: the sets published with the original benchmark, with their faults.",
         rule="The first r tenths of a published list are forgotten, in its order; the other rows follow in canonical\n"
         "order. A list is taken only if its SHA-256 is the published one and the rows are, by number and checksum,\n"
         f"in the order it was made for. {_VALIDATION} Training rows are never cut, so where there is no\n"
         "test split there is none.",
     ),
-    "custom": Family(
-        words="Custom family: a user's own forget set.",
+    "custom": FamilyText(
+        summary="Custom family: a user's own forget set.",
         rule="The rows whose `example_id` a list names are forgotten, whatever its order, as one ratio: the nearest\n"
         "whole percentage of the training rows, at least 1 and at most 99. Rows are ranked in canonical order, those\n"
-        f"listed before the others. {_HELD_OUT}",
+        f"listed before the others. {_HOLD_OUT}",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionRequest:
-    """Which rows a build is to delete.
+    """Which rows a build deletes.
 
     Attributes:
         family: Deletion family.
-        deletion_seed: 0 is the published one.
+        deletion_seed: Seed of the deletion order; 0 is the published one.
         paper_splits: Folder of the published lists; ``None`` downloads them.
-        forget_ids: File of the example ids to forget, one a line.
+        forget_ids: File of example ids to forget, one per line.
     """
 
     family: str = "canonical"
@@ -78,10 +78,10 @@ class DeletionRequest:
 
 
 def known_tasks(family: str, tier: Tier = "mini") -> list[str]:
-    """Return the tasks that a deletion family and a tier have, in the order of the table.
+    """Return the keys of the tasks with a deletion family and a tier, in the order of the table.
 
     Raises:
-        ValueError: If there is no such family.
+        ValueError: If the family is unknown.
     """
     check_family(family)
     has = {"group": lambda task: task.group is not None, "paper": lambda task: _is_proven(task.key)}
@@ -90,10 +90,10 @@ def known_tasks(family: str, tier: Tier = "mini") -> list[str]:
 
 
 def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
-    """Refuse options that do not go together, before anything is read.
+    """Refuse incompatible options before anything is read.
 
     Raises:
-        ValueError: If they do not, or the task has no such family; the message says why.
+        ValueError: If options are incompatible, or the task lacks the family; the message says why.
         FileNotFoundError: If ``paper_splits`` is not a folder.
     """
     family, seed = check_family(request.family), request.deletion_seed
@@ -127,5 +127,5 @@ def _check_paper(task: Task, tier: Tier, folder: Path | None) -> None:
 
 
 def _is_proven(task: str) -> bool:
-    """Whether the rows of a task are known in the order that its published list was made for."""
+    """Return whether the row order that a task's published list refers to is known."""
     return task in PAPER_LISTS and PAPER_LISTS[task].order is not None

@@ -1,4 +1,4 @@
-"""List files: the published forget lists, accepted by their SHA-256 only, and a user's own list of example ids."""
+"""List files: the published forget lists, verified by their SHA-256, and a user's own list of example ids."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from pathlib import Path
 
 from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
 from mubench.hub_builders.tasks.names import RATIOS
-from mubench.hub_builders.utils import download as web
+from mubench.hub_builders.utils.download import download
 
 SERVER = "https://raw.githubusercontent.com"
-# The longest list is 50 kB.
-LARGEST_BYTES = 2**20
+# The longest list has 50 kB.
+MAX_BYTES = 2**20
 _SHOWN = 40
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """Rows in deletion order, and how many of them every ratio deletes.
+class ForgetList:
+    """Listed rows in deletion order.
 
     Attributes:
-        rows: Positions in the original order.
-        forget: Rows deleted, per ratio.
+        rows: Indices in the original order.
+        forget: Number of deleted rows by ratio.
     """
 
     rows: list[int]
     forget: dict[int, int]
 
 
-def published(paper: PaperList, folder: Path | None) -> Listed:
-    """Return the forget sets of a published list.
+def read_published(paper: PaperList, folder: Path | None) -> ForgetList:
+    """Read the forget sets of a published list.
 
     Args:
         paper: The list.
         folder: Folder of the list files; ``None`` downloads them.
 
     Raises:
-        FileNotFoundError: If a file is not there or cannot be downloaded.
-        ValueError: If a file is not the published one, or not a list.
+        FileNotFoundError: If a file is missing or cannot be downloaded.
+        ValueError: If a file is not the published one, or malformed.
     """
     if paper.last:
-        return _from_the_end(paper)
-    files = [(name, _bytes(name, paper, folder)) for name in paper.files]
+        return _last_rows(paper)
+    files = [(name, _read_verified(name, paper, folder)) for name in paper.files]
     if len(files) == 1:
-        rows = indices(files[0][1], paper.rows, files[0][0])
-        return Listed(rows, {ratio: ratio * len(rows) // 10 for ratio in RATIOS})
-    return nested([mask(data, paper.rows, name) for name, data in files])
+        rows = parse_indices(files[0][1], paper.rows, files[0][0])
+        return ForgetList(rows, {ratio: ratio * len(rows) // 10 for ratio in RATIOS})
+    return merge_masks([parse_mask(data, paper.rows, name) for name, data in files])
 
 
-def indices(data: bytes, rows: int, where: str) -> list[int]:
-    """Read a list of row numbers, one a line.
+def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
+    """Parse a list of row indices, one per line.
 
     Raises:
-        ValueError: If a line is not a number below ``rows``, or one comes twice.
+        ValueError: If a line is not a number below ``rows``, or a number is repeated.
     """
     found: dict[int, int] = {}
-    for number, line in enumerate(_lines(data, where), 1):
+    for number, line in enumerate(_split_lines(data, where), 1):
         if not _INDEX.fullmatch(line) or int(line) >= rows:
             raise ValueError(f"expected a row number from 0 to {rows - 1}, got {quoted(line)}: {where} line {number}")
         if (first := found.setdefault(int(line), number)) != number:
@@ -66,13 +66,13 @@ def indices(data: bytes, rows: int, where: str) -> list[int]:
     return list(found)
 
 
-def mask(data: bytes, rows: int, where: str) -> list[int]:
-    """Read a mask, 0 or 1 a line for each of ``rows`` rows, and return the rows that have a 1.
+def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
+    """Parse a mask, one line with 0 or 1 for each of ``rows`` rows, and return the indices of the ones.
 
     Raises:
-        ValueError: If a line is something else, or their number is.
+        ValueError: If a line is not 0 or 1, or their number is not ``rows``.
     """
-    lines = _lines(data, where)
+    lines = _split_lines(data, where)
     for number, line in enumerate(lines, 1):
         if line not in ("0", "1"):
             raise ValueError(f"expected 0 or 1, got {quoted(line)}: {where} line {number}")
@@ -81,8 +81,8 @@ def mask(data: bytes, rows: int, where: str) -> list[int]:
     return [row for row, line in enumerate(lines) if line == "1"]
 
 
-def nested(masks: list[list[int]]) -> Listed:
-    """Return the rows of masks of growing ratio: what each adds to the one before, in the original order.
+def merge_masks(masks: list[list[int]]) -> ForgetList:
+    """Merge the masks of 1 %, 2 %, ...: the rows that each adds to the one before, in the original order.
 
     Raises:
         ValueError: If a mask lacks rows of the one before.
@@ -94,22 +94,22 @@ def nested(masks: list[list[int]]) -> Listed:
             raise ValueError(f"expected the rows of {ratio - 1} % among those of {ratio} %, got {len(lost)} missing")
         order |= dict.fromkeys(rows)
         forget[ratio] = len(order)
-    return Listed(list(order), forget)
+    return ForgetList(list(order), forget)
 
 
-def example_ids(path: Path) -> dict[str, int]:
-    """Read a user's forget list, one ``example_id`` a line, and return the line of each id.
+def read_example_ids(path: Path) -> dict[str, int]:
+    """Read a user's forget list, one ``example_id`` per line, and return the line number of each id.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not UTF-8 text, is empty, or has a blank line or an id twice.
+        FileNotFoundError: If the file cannot be read.
+        ValueError: If it is not UTF-8 text, is empty, or has a blank line or a repeated id.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise FileNotFoundError(f"expected a file of example ids, one a line, got none: {path}") from error
     found: dict[str, int] = {}
-    for number, line in enumerate(_lines(data, str(path), "utf-8-sig"), 1):
+    for number, line in enumerate(_split_lines(data, str(path), "utf-8-sig"), 1):
         name = line.strip()
         if not name:
             raise ValueError(f"expected an example_id in every line, got a blank one: {path} line {number}")
@@ -118,37 +118,37 @@ def example_ids(path: Path) -> dict[str, int]:
     return found
 
 
-def download(name: str, commit: str, *, server: str | None = None) -> bytes:
+def download_list(name: str, commit: str, *, server: str | None = None) -> bytes:
     """Download a list file from the original repository.
 
     Args:
         name: Name of the file.
         commit: Commit of the repository.
-        server: Address in place of that of the public server.
+        server: URL that replaces that of the public server.
 
     Raises:
-        FileNotFoundError: If it cannot be had.
+        FileNotFoundError: If the download fails.
     """
-    address = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
-    return web.download(address, LARGEST_BYTES, "give the folder of the lists as --paper_splits DIR")
+    url = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
+    return download(url, MAX_BYTES, "give the folder of the lists as --paper_splits DIR")
 
 
-def _from_the_end(paper: PaperList) -> Listed:
+def _last_rows(paper: PaperList) -> ForgetList:
     rows: list[int] = []
     for size in paper.last.values():
         rows += range(paper.rows - size, paper.rows - len(rows))
-    return Listed(rows, dict(paper.last))
+    return ForgetList(rows, dict(paper.last))
 
 
-def _bytes(name: str, paper: PaperList, folder: Path | None) -> bytes:
-    data = download(name, paper.commit) if folder is None else _read(name, folder)
+def _read_verified(name: str, paper: PaperList, folder: Path | None) -> bytes:
+    data = download_list(name, paper.commit) if folder is None else _read_file(name, folder)
     if (found := hashlib.sha256(data).hexdigest()) != paper.files[name]:
         raise ValueError(f"expected {name} with SHA-256 {paper.files[name]}, got {found}")
     return data
 
 
-def _read(name: str, folder: Path) -> bytes:
-    """Read a list file; a mask's name may say its ratio as a whole number or with ``.0``."""
+def _read_file(name: str, folder: Path) -> bytes:
+    """Read a list file; the ratio in the name of a mask may be written with or without ``.0``."""
     whole = name.removesuffix(".txt").removesuffix(".0")
     names = dict.fromkeys([name, f"{whole}.txt", f"{whole}.0.txt"])
     for path in map(folder.joinpath, names):
@@ -156,12 +156,12 @@ def _read(name: str, folder: Path) -> bytes:
             if path.is_file():
                 return path.read_bytes()
         except OSError as error:
-            raise FileNotFoundError(f"expected a list file that can be read, got another: {path}") from error
+            raise FileNotFoundError(f"expected a readable list file, got {type(error).__name__}: {path}") from error
     raise FileNotFoundError(f"expected {name} in {folder}, got none")
 
 
-def _lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
-    """Return the lines of a text; the last one may or may not end."""
+def _split_lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
+    """Return the lines of a text, whose last line end is optional."""
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The forget lists published with MU-Bench: one frozen row per task, with what is known to be wrong with it."""
+"""The forget lists published with MU-Bench: one frozen row per task, with its known faults."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 
 REPOSITORY = "CLU-UML/MU-Bench"
 FOLDER = "mubench/df"
-FIRST = "274bf088dcb51cee61fd3869ed40717859a52b9c"
+FIRST_COMMIT = "274bf088dcb51cee61fd3869ed40717859a52b9c"
 
 _NO_CHECKSUM = "no checksum of the rows in their original order is known"
+_NO_ORDER = f"{_NO_CHECKSUM}, and images sorted into class folders have lost it"
+_NEVER_LEARNED = (
+    "the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of the forget set was never "
+    "learned"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +22,18 @@ class PaperList:
     """The published forget sets of one task.
 
     Attributes:
-        files: SHA-256 of every list file by its name: one of row indices, or ten masks in the order of their ratios.
-        commit: A commit of ``REPOSITORY`` that holds the files.
-        rows: Training rows that the list is about.
-        last: Where there is no file: how many rows each ratio deletes from the end of the original order.
-        order: SHA-256 of the example ids in the original order, one a line; ``None`` where that order is not proven,
-            and then nothing is built.
-        unproven: Why it is not.
-        fault: What a reader has to know about the sets.
+        files: SHA-256 of every list file by name: one of row indices, or ten masks by ascending ratio.
+        commit: A commit of ``REPOSITORY`` with the files.
+        rows: Number of training rows that the list refers to.
+        last: Without files: how many rows each ratio deletes from the end of the original order.
+        order: SHA-256 of the example ids in the original order, one per line; ``None`` if that order is unknown, and
+            then nothing is built.
+        unproven: Why the order is unknown.
+        fault: Known fault of the sets, for cards.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
-    commit: str = FIRST
+    commit: str = FIRST_COMMIT
     rows: int
     last: Mapping[int, int] = field(default_factory=dict)
     order: str | None = None
@@ -41,14 +46,10 @@ PAPER_LISTS: dict[str, PaperList] = {
     "cifar10": PaperList(
         files={"cifar10.txt": "b5144f05f227ef20341aefe356adb1860e4918d3525b91f03a7639e61d70fdbe"},
         commit="95a21a1bf2b243c75a17f3f73d15f783bcb9c67f", rows=50_000,
-        unproven=f"{_NO_CHECKSUM}, and pictures sorted into class folders have lost it",
-        fault="the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of what is to be "
-              "forgotten was never learned"),
+        unproven=_NO_ORDER, fault=_NEVER_LEARNED),
     "cifar100": PaperList(
         files={"cifar100.txt": "5178622c4b92f2d599c6787c6aff3dac3a8c90fd0bf2b83add9d97b6d56547ce"}, rows=50_000,
-        unproven=f"{_NO_CHECKSUM}, and pictures sorted into class folders have lost it",
-        fault="the published base models were trained on 42,500 of the 50,000 rows, so about 15 % of what is to be "
-              "forgotten was never learned"),
+        unproven=_NO_ORDER, fault=_NEVER_LEARNED),
     "imdb": PaperList(
         files={"imdb.txt": "f40dab2edd89eda908a81acf08f79d591d658e458e9a1461236d9ecbfa9711d9"}, rows=25_000,
         unproven=f"{_NO_CHECKSUM}, and the original archive has none: it is a folder of files",
@@ -85,8 +86,8 @@ PAPER_LISTS: dict[str, PaperList] = {
         fault="each step deletes one clip a class, 101 clips, so k % are in truth 1.059 k %"),
     "samsum": PaperList(
         files={"samsum.txt": "38c8d7e0db2129b70c9e87ff57e4237881c5622794839f4619b47c4e0f30bcfc"}, rows=14_731,
-        unproven="it was drawn after row 6,054 of 14,732 had been dropped and then used on all of them, so what its "
-                 "indices from there on mean cannot be told",
+        unproven="it was drawn after row 6,054 of 14,732 had been dropped and then used on all of them, so what "
+                 "its indices from there on mean is unknown",
         fault="the list is sorted, so k % are the earliest dialogues and no sample"),
     "celeb_profile": PaperList(
         files={"bioceleb.txt": "dd52beec24e6bf62a82449d55826e7657a07ea5188c83ea0f75ebd76cfa292e0"}, rows=183,

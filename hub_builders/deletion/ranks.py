@@ -1,29 +1,34 @@
-"""Which rows are deleted: a pure function of example ids, labels, groups and a seed, without a random generator."""
+"""Deletion order of training rows: a pure function of example ids, labels, groups and a seed."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.utils.hash_order import (
+    Ranks,
+    digest,
+    digest_words,
+    number_strata,
+    rank_by,
+    relative_positions,
+)
 
-SMALLEST_STRATUM = 10
+MIN_STRATUM_ROWS = 10
 VALIDATION_SHARE = 0.2
-Ranks = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """What every ratio deletes: the first rows of one order.
+    """The rows that every ratio deletes: the first ones of one order.
 
     Attributes:
         ranks: `(N,)` position of each training row in deletion order.
-        forget: Rows deleted, per ratio.
+        forget: Number of deleted rows by ratio.
     """
 
     ranks: Ranks
@@ -38,13 +43,8 @@ class Deletion:
                 )
 
 
-def digest(prefix: str, example_id: str) -> bytes:
-    """Return the sha256 of ``prefix:example_id``."""
-    return hashlib.sha256(f"{prefix}:{example_id}".encode()).digest()
-
-
 def deletion_ranks(example_ids: Sequence[str], strata: Sequence[object] | None, *, task: str, seed: int = 0) -> Ranks:
-    """Return each row's position in deletion order: the first rows of it are the deleted ones at every ratio.
+    """Return each row's position in deletion order: every ratio deletes the first rows of it.
 
     Args:
         example_ids: `(N,)` distinct ids.
@@ -53,25 +53,16 @@ def deletion_ranks(example_ids: Sequence[str], strata: Sequence[object] | None, 
         seed: Deletion seed; 0 is the published one.
 
     Returns:
-        `(N,)` a permutation of ``0 .. N-1``, whatever the order of the rows.
+        `(N,)` permutation of ``0 .. N-1`` that does not depend on the order of the rows.
     """
-    pooled = _pooled(_codes(strata, len(example_ids)))
-    return stratified_ranks(example_ids, pooled.tolist(), prefix=f"{seed}:{task}")
+    words = digest_words(example_ids, f"{seed}:{task}")
+    return rank_by(relative_positions(words, _pool_small_strata(number_strata(strata, len(example_ids)))), words)
 
 
-def stratified_ranks(example_ids: Sequence[str], strata: Sequence[object] | None, *, prefix: str) -> Ranks:
-    """Order rows by hash so that every head of the order holds each stratum in its share, to within one row.
-
-    Args:
-        example_ids: `(N,)` distinct ids.
-        strata: `(N,)` labels, ``None`` is one stratum.
-        prefix: Text hashed before each id.
-
-    Returns:
-        `(N,)` position of each row in the order.
-    """
-    words = _words(example_ids, prefix)
-    return _ordered(words, _keys(words, _codes(strata, len(example_ids))))
+def _pool_small_strata(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give all strata of fewer than ten rows the same number."""
+    small = np.bincount(codes)[codes] < MIN_STRATUM_ROWS
+    return np.where(small, codes.max(initial=0) + 1, codes)
 
 
 def forget_size(rows: int, ratio: int) -> int:
@@ -80,13 +71,13 @@ def forget_size(rows: int, ratio: int) -> int:
     Raises:
         ValueError: If that is none.
     """
-    size = rounded(rows, ratio)
+    size = percent_of(rows, ratio)
     if size < 1:
         raise ValueError(f"expected a ratio that deletes at least one row, got {ratio} % of {rows} rows")
     return size
 
 
-def rounded(rows: int, ratio: int) -> int:
+def percent_of(rows: int, ratio: int) -> int:
     """Return ``ratio`` % of ``rows``, rounded half up."""
     return (rows * ratio + 50) // 100
 
@@ -109,26 +100,26 @@ def group_deletion(example_ids: Sequence[str], groups: Sequence[str], *, task: s
         seed: Deletion seed; 0 is the published one.
 
     Returns:
-        Ranks that follow the groups and within one the hashes of the rows, and the fewest whole groups per ratio.
+        Ranks by group and, within a group, by the hashes of the rows; each ratio deletes the fewest whole groups.
 
     Raises:
-        ValueError: If there is no row, or a ratio takes every group.
+        ValueError: If there is no row, or a ratio deletes every group.
     """
     prefix = f"{seed}:{task}"
     if not len(groups) == len(example_ids) > 0:
         raise ValueError(f"expected one group a row, got {len(groups)} for {len(example_ids)} rows of {task}")
-    places = {group: i for i, group in enumerate(sorted(set(groups), key=lambda group: digest(prefix, group)))}
-    own = np.array([places[group] for group in groups], dtype=np.int64)
-    ends = np.cumsum(np.bincount(own))
+    order = {group: i for i, group in enumerate(sorted(set(groups), key=lambda group: digest(prefix, group)))}
+    codes = np.array([order[group] for group in groups], dtype=np.int64)
+    ends = np.cumsum(np.bincount(codes))
     forget = {ratio: int(ends[np.searchsorted(100 * ends, ratio * len(groups))]) for ratio in RATIOS}
-    return Deletion(ranks=_ordered(_words(example_ids, prefix), own), forget=forget)
+    return Deletion(ranks=rank_by(codes, digest_words(example_ids, prefix)), forget=forget)
 
 
-def listed_first(listed: Sequence[int], ranks: Ranks) -> Ranks:
-    """Return ranks that begin with the rows listed, in that order; the others keep theirs among themselves.
+def move_to_front(listed: Sequence[int], ranks: Ranks) -> Ranks:
+    """Return ranks that begin with the listed rows, in that order; the others keep their relative order.
 
     Args:
-        listed: Distinct positions of rows.
+        listed: Distinct indices of rows.
         ranks: `(N,)` rank of each row.
     """
     rest = np.argsort(ranks)
@@ -141,7 +132,7 @@ def listed_first(listed: Sequence[int], ranks: Ranks) -> Ranks:
 def validation_rows(
     example_ids: Sequence[str], labels: Sequence[object] | None, *, task: str
 ) -> npt.NDArray[np.bool_]:
-    """Mark the first fifth per label, in hash order, of the test rows of a task without a validation split.
+    """Select the validation rows of a task without a validation split: per label, the first fifth of its test rows.
 
     Args:
         example_ids: `(N,)` distinct ids of the test rows.
@@ -151,19 +142,19 @@ def validation_rows(
     Returns:
         `(N,)` whether a row belongs to validation.
     """
-    words = _words(example_ids, f"validation:{task}")
-    return _keys(words, _codes(labels, len(example_ids))) < VALIDATION_SHARE
+    words = digest_words(example_ids, f"validation:{task}")
+    return relative_positions(words, number_strata(labels, len(example_ids))) < VALIDATION_SHARE
 
 
 def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:
-    """Choose the groups that a task without a test split holds out: a tenth for test, half as many for validation.
+    """Select the groups that a task without a test split holds out: a tenth for test, half as many for validation.
 
     Args:
         groups: `(N,)` group of each row.
         task: Task key, part of the hashed text.
 
     Returns:
-        ``"test"`` or ``"validation"`` for every group held out.
+        ``"test"`` or ``"validation"`` by held-out group.
 
     Raises:
         ValueError: If there are fewer than ten groups.
@@ -174,44 +165,3 @@ def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:
         raise ValueError(f"expected at least 10 groups of {task} to hold some out, got {len(order)}")
     validation = order[tenth : tenth + max(1, tenth // 2)]
     return {**dict.fromkeys(order[:tenth], "test"), **dict.fromkeys(validation, "validation")}
-
-
-def _ordered(words: npt.NDArray[np.uint64], keys: npt.NDArray[Any]) -> Ranks:
-    """Return each row's position when sorted by key, equal ones by digest."""
-    ranks = np.empty(len(keys), dtype=np.int32)
-    ranks[np.lexsort((*words.T[::-1], keys))] = np.arange(len(keys), dtype=np.int32)
-    return ranks
-
-
-def _words(example_ids: Sequence[str], prefix: str) -> npt.NDArray[np.uint64]:
-    """Return the digests as `(N, 4)` unsigned words that sort like the bytes do."""
-    if len(set(example_ids)) != len(example_ids):
-        raise ValueError(f"expected distinct example ids, got {len(set(example_ids))} among {len(example_ids)} rows")
-    raw = b"".join(digest(prefix, example_id) for example_id in example_ids)
-    return np.frombuffer(raw, dtype=">u8").reshape(-1, 4).astype(np.uint64)
-
-
-def _codes(strata: Sequence[object] | None, rows: int) -> npt.NDArray[np.int64]:
-    """Number the strata from 0."""
-    if strata is None:
-        return np.zeros(rows, dtype=np.int64)
-    if len(strata) != rows:
-        raise ValueError(f"expected one stratum a row, got {len(strata)} for {rows} rows")
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(stratum, len(numbers)) for stratum in strata], dtype=np.int64)
-
-
-def _pooled(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give all strata of fewer than ten rows one number."""
-    small = np.bincount(codes)[codes] < SMALLEST_STRATUM
-    return np.where(small, codes.max(initial=0) + 1, codes)
-
-
-def _keys(words: npt.NDArray[np.uint64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return (position + 0.5) / size of each row within its stratum in hash order."""
-    order = np.lexsort((*words.T[::-1], codes))
-    sizes = np.bincount(codes)
-    starts = np.cumsum(sizes) - sizes
-    keys = np.empty(len(codes), dtype=np.float64)
-    keys[order] = (np.arange(len(codes)) - starts[codes[order]] + 0.5) / sizes[codes[order]]
-    return keys

@@ -1,4 +1,4 @@
-"""The one module that talks to a hub by itself: fetches single files, and pushes a folder in one commit."""
+"""Client of the Hub: fetches single files and models, and pushes a folder in one commit."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ from huggingface_hub import (
     hf_hub_download,
     snapshot_download,
 )
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.utils import logging as hub_logging
 
 logger = logging.getLogger(__name__)
@@ -38,38 +33,38 @@ logger = logging.getLogger(__name__)
 Kind = Literal["dataset", "model", "space"]
 Result = TypeVar("Result")
 
-# A push is tried three times; within one, the client itself repeats every upload request up to five times.
+# A push is tried three times; in each, the client repeats every upload request up to five times.
 WAITS_S = (2.0, 8.0)
-# How long a server may be silent. The client's own default is for ever.
+# Timeout of a response; the default of the client is none.
 TIMEOUT_S = 120.0
 # One commit takes at most 25,000 large files.
-MOST_FILES = 20_000
-# A file that tells a repository of ours from others; no other that holds files is written to.
-MARKS: dict[Kind, str] = {
+MAX_FILES = 20_000
+# A file by which our repositories are recognised; others that hold files are never written to.
+MARKER_FILES: dict[Kind, str] = {
     "dataset": "data/*/*/manifest.json",
     "model": "run.json",
     "space": "mubench/hub_builders/tasks/table.py",
 }
 PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
-# What the Hub itself puts into a repository.
-KEPT = (".gitattributes",)
-EMPTY = (*KEPT, "README.md")
-_PASSING = (408, 429, 500, 502, 503, 504)
+# Files that the Hub itself creates.
+HUB_FILES = (".gitattributes",)
+EMPTY_REPOSITORY_FILES = (*HUB_FILES, "README.md")
+_TEMPORARY = (408, 429, 500, 502, 503, 504)
 _ADVICE = {
-    401: "set HF_TOKEN to a token that the Hub knows, or log in with `hf auth login`",
+    401: "set HF_TOKEN to a valid token, or log in with `hf auth login`",
     403: "use a token with the role write, and a namespace that it may write to (--repo NAMESPACE/NAME)",
     404: "check the name, and that the token may see it",
-    409: "somebody else changed the repository meanwhile, push again",
-    412: "somebody else changed the repository meanwhile, push again",
-    413: "a file is larger than the Hub takes",
+    409: "the repository has been changed meanwhile, push again",
+    412: "the repository has been changed meanwhile, push again",
+    413: "a file exceeds the size limit of the Hub",
 }
-_LATER = "push again later, what has been uploaded is not uploaded twice"
+_RETRY_LATER = "push again later, uploaded files are not uploaded twice"
 _ERRORS = (HfHubHTTPError, httpx2.TransportError, json.JSONDecodeError)
 
 
 @dataclass(frozen=True)
 class Target:
-    """The repository to push to: ``namespace/name``, which is made if it is not there, private if that is wanted."""
+    """The repository to push to, ``namespace/name``; it is created if it does not exist, private on request."""
 
     repository: str
     kind: Kind
@@ -77,21 +72,21 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Where people see it."""
+        """Its page."""
         return f"{constants.ENDPOINT}/{PAGES[self.kind]}{self.repository}"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A file of a repository: its size, and its sha256 (a large file) or git's sha1 (any other)."""
+class StoredFile:
+    """A file of a repository: its size, and its SHA-256 (large files) or git's SHA-1 (others)."""
 
     size: int
     digest: str
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one commit does: which files it writes, the card last, and which it removes."""
+class CommitPlan:
+    """Files that one commit writes, the card last, and files that it removes."""
 
     add: tuple[str, ...]
     delete: tuple[str, ...]
@@ -101,36 +96,36 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """The newest commit after a push; a plan that does nothing means that the push made none."""
+class PushResult:
+    """The newest commit after a push; with an empty plan the push made none."""
 
     target: Target
     commit: str
-    plan: Plan
+    plan: CommitPlan
 
 
 def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
-    """Return a file of a dataset repository, from the cache if it is there.
+    """Return a file of a dataset repository, from the cache if possible.
 
     Raises:
-        FileNotFoundError: If it cannot be had; the message says why, in one line.
+        FileNotFoundError: If it cannot be fetched; the message says why, in one line.
     """
-    with _fetching(f"{name} of {repository}"):
+    with _fetch_errors(f"{name} of {repository}"):
         return Path(hf_hub_download(repository, name, repo_type="dataset", revision=revision))
 
 
 def fetch_model(repository: str) -> Path:
-    """Return the folder of a model repository, all of it of one commit, from the cache if it is there.
+    """Return the folder of a model repository at one commit, from the cache if possible.
 
     Raises:
-        FileNotFoundError: If it cannot be had; the message says why, in one line.
+        FileNotFoundError: If it cannot be fetched; the message says why, in one line.
     """
-    with _fetching(f"the model {repository}"):
+    with _fetch_errors(f"the model {repository}"):
         return Path(snapshot_download(repository))
 
 
 @contextmanager
-def _fetching(what: str) -> Iterator[None]:
+def _fetch_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HFValidationError, httpx2.HTTPError) as error:
@@ -139,55 +134,55 @@ def _fetching(what: str) -> Iterator[None]:
 
 
 def commit_of(path: Path, name: str) -> str:
-    """Return the commit that a fetched file belongs to, so that others are fetched from the same one."""
+    """Return the commit of a fetched file, so that others can be fetched from the same one."""
     return path.parents[len(PurePosixPath(name).parts) - 1].name
 
 
 def user_name() -> str:
-    """Return who the token belongs to.
+    """Return the name of the token's owner.
 
     Raises:
-        ValueError: If there is no token, or the Hub does not answer for it.
+        ValueError: If there is no valid token, or the Hub does not respond.
     """
-    with _explained("the Hub"):
-        return str(_patiently(lambda: HfApi().whoami())["name"])
+    with _push_errors("the Hub"):
+        return str(_retry(lambda: HfApi().whoami())["name"])
 
 
-def push_folder(folder: Path, target: Target, message: str) -> Pushed:
-    """Make a repository hold what a folder holds, in one commit, or in none if it does already.
+def push_folder(folder: Path, target: Target, message: str) -> PushResult:
+    """Make the files of a repository equal to those of a folder, in at most one commit.
 
-    Large files are uploaded first, where nobody sees them; the commit then shows all files and the card at once, and
-    removes what the folder does not have. So the card never names a file that is not there, and a push that was
-    interrupted is repeated: what has arrived is not sent again. (``HfApi.upload_folder`` may make several commits.)
+    Large files are uploaded first and are not visible; the commit then adds all files and the card at once, and
+    removes files that the folder lacks. So the card never refers to a missing file, and an interrupted push can be
+    repeated without sending files again. (``HfApi.upload_folder`` may make several commits.)
 
     Raises:
-        ValueError: If the Hub refuses or does not answer, or the repository is somebody's else or public against
-            what is wanted; one line that says what to do.
+        ValueError: If the Hub refuses or does not respond, or the repository holds other files or is public although
+            a private one is requested; one line that says what to do.
     """
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    if len(files) > MOST_FILES:
-        raise ValueError(f"expected at most {MOST_FILES} files for one commit, got {len(files)} in {folder}")
-    with _explained(target.repository):
-        return _patiently(lambda: _attempt(files, target, message))
+    if len(files) > MAX_FILES:
+        raise ValueError(f"expected at most {MAX_FILES} files for one commit, got {len(files)} in {folder}")
+    with _push_errors(target.repository):
+        return _retry(lambda: _push_once(files, target, message))
 
 
-def plan(files: Mapping[str, Path], stored: Mapping[str, Stored]) -> Plan:
-    """Return what makes a repository with ``stored`` files hold ``files``; equal ones are left alone."""
+def plan_commit(files: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> CommitPlan:
+    """Return the changes that turn a repository with ``stored`` files into ``files``; equal files are kept."""
     changed = [name for name, path in files.items() if name not in stored or not _is_same(path, stored[name])]
-    return Plan(
+    return CommitPlan(
         add=tuple(sorted(changed, key=lambda name: (name == "README.md", name))),
-        delete=tuple(sorted(stored.keys() - files.keys() - set(KEPT))),
+        delete=tuple(sorted(stored.keys() - files.keys() - set(HUB_FILES))),
     )
 
 
-def _attempt(files: Mapping[str, Path], target: Target, message: str) -> Pushed:
-    """Read what is there, and commit what differs; after a commit whose answer was lost, that is nothing."""
+def _push_once(files: Mapping[str, Path], target: Target, message: str) -> PushResult:
+    """Read the repository and commit the differences; after a commit whose response was lost, there are none."""
     api = HfApi()
-    head, stored = _opened(api, target)
-    todo = plan(files, stored)
+    head, stored = _open_repository(api, target)
+    todo = plan_commit(files, stored)
     if todo:
         with warnings.catch_warnings():
-            # Reference outputs belong to their model.
+            # Reference outputs are meant to be in the repository of their model.
             warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
             head = api.create_commit(
                 target.repository,
@@ -199,11 +194,11 @@ def _attempt(files: Mapping[str, Path], target: Target, message: str) -> Pushed:
                 repo_type=target.kind,
                 parent_commit=head,
             ).oid
-    return Pushed(target, head, todo)
+    return PushResult(target, head, todo)
 
 
-def _opened(api: HfApi, target: Target) -> tuple[str, dict[str, Stored]]:
-    """Return the newest commit of a repository and its files; a repository that is not there is made."""
+def _open_repository(api: HfApi, target: Target) -> tuple[str, dict[str, StoredFile]]:
+    """Return the newest commit of a repository and its files; a missing repository is created."""
     name, kind = target.repository, target.kind
     try:
         info = api.repo_info(name, repo_type=kind, files_metadata=True, timeout=TIMEOUT_S)
@@ -213,19 +208,19 @@ def _opened(api: HfApi, target: Target) -> tuple[str, dict[str, Stored]]:
     if target.private and not info.private:
         raise ValueError(f"expected {name} to be private, got a public one: make it private on the Hub first")
     stored = {
-        file.rfilename: Stored(file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id or "")
+        file.rfilename: StoredFile(file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id or "")
         for file in getattr(info, "siblings", None) or ()
     }
-    theirs = sorted(stored.keys() - set(EMPTY))
-    if theirs and not any(fnmatch(file, MARKS[kind]) for file in theirs):
+    theirs = sorted(stored.keys() - set(EMPTY_REPOSITORY_FILES))
+    if theirs and not any(fnmatch(file, MARKER_FILES[kind]) for file in theirs):
         raise ValueError(
-            f"expected {name} to be empty or pushed from here before, got other files there "
+            f"expected {name} to be empty or an earlier push of ours, got other files "
             f"({', '.join(theirs[:3])}): choose another with --repo NAMESPACE/NAME"
         )
     return str(info.sha), stored
 
 
-def _is_same(path: Path, stored: Stored) -> bool:
+def _is_same(path: Path, stored: StoredFile) -> bool:
     if path.stat().st_size != stored.size:
         return False
     if len(stored.digest) == 40:
@@ -235,35 +230,35 @@ def _is_same(path: Path, stored: Stored) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == stored.digest
 
 
-def _patiently(call: Callable[[], Result]) -> Result:
-    """Do something with the Hub, again after a while where it failed for a reason that passes."""
+def _retry(call: Callable[[], Result]) -> Result:
+    """Call a function of the Hub, and repeat it after temporary errors."""
     for wait in WAITS_S:
         try:
-            return _bounded(call)
+            return _with_timeout(call)
         except _ERRORS as error:
-            if not _passes(error):
+            if not _is_temporary(error):
                 raise
-            logger.warning("the Hub: %s; trying again in %g s", _reason(error), wait)
+            logger.warning("the Hub: %s; retrying in %g s", _reason(error), wait)
             time.sleep(wait)
-    return _bounded(call)
+    return _with_timeout(call)
 
 
-def _bounded(call: Callable[[], Result]) -> Result:
-    """Do something with a client that does not wait for ever; a connection that broke leaves a new one."""
+def _with_timeout(call: Callable[[], Result]) -> Result:
+    """Call a function with a timeout; it is set anew each time, as an error replaces the session."""
     get_session().timeout = TIMEOUT_S
     return call()
 
 
-def _passes(error: Exception) -> bool:
-    return not isinstance(error, HfHubHTTPError) or error.response.status_code in _PASSING
+def _is_temporary(error: Exception) -> bool:
+    return not isinstance(error, HfHubHTTPError) or error.response.status_code in _TEMPORARY
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn what goes wrong with the Hub into one line that says what to do."""
+def _push_errors(what: str) -> Iterator[None]:
+    """Turn errors of the Hub into one line that says what to do."""
     if get_token() is None:
         raise ValueError(f"expected a token for {constants.ENDPOINT}, got none: {_ADVICE[401]}")
-    # The client's warnings name addresses that let others upload for a while.
+    # The client's warnings contain signed URLs that allow uploads.
     verbosity = hub_logging.get_verbosity()
     hub_logging.set_verbosity_error()
     try:
@@ -272,26 +267,26 @@ def _explained(what: str) -> Iterator[None]:
         raise ValueError(f"expected a repository like namespace/name, got {what} ({_reason(error)})") from error
     except OfflineModeIsEnabled as error:
         raise ValueError("expected a connection to the Hub, got offline mode: unset HF_HUB_OFFLINE") from error
-    except (*_ERRORS, RuntimeError, OSError) as error:  # the last two also come from the uploader of large files
-        raise ValueError(f"expected the Hub to take {what}, got {_reason(error)}: {_advice(error)}") from error
+    except (*_ERRORS, RuntimeError, OSError) as error:  # the uploader of large files also raises the last two
+        raise ValueError(f"expected the Hub to accept {what}, got {_reason(error)}: {_advice(error)}") from error
     finally:
         hub_logging.set_verbosity(verbosity)
 
 
 def _advice(error: Exception) -> str:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if status is None or status in _PASSING:
-        return _LATER
-    return _ADVICE.get(status, "correct what it complains about, and push again")
+    if status is None or status in _TEMPORARY:
+        return _RETRY_LATER
+    return _ADVICE.get(status, "correct the cause, and push again")
 
 
 def _reason(error: Exception) -> str:
-    """Return in one line what went wrong: no address, which may carry a signature."""
+    """Return the cause in one line, without URLs, which may be signed."""
     if isinstance(error, HfHubHTTPError):
-        said = (error.server_message or "").strip().splitlines()
-        return f"HTTP {error.response.status_code}{f' ({said[0][:200]})' if said else ''}"
+        lines = (error.server_message or "").strip().splitlines()
+        return f"HTTP {error.response.status_code}{f' ({lines[0][:200]})' if lines else ''}"
     if isinstance(error, json.JSONDecodeError):
-        return "an answer that is no JSON"
+        return "a response that is not JSON"
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         return f"{_first_line(error)} {_reason(error.__cause__)}"
     return f"{type(error).__name__}: {_first_line(error)}"

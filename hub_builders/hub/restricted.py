@@ -1,4 +1,4 @@
-"""Rows that may not be published: their ids and ranks go instead, and the way back to the rows is checked."""
+"""Rows that may not be published: ids and ranks take their place, and rebuilt rows are verified against these."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET, config_name, dataset_folder, ids_config
 from mubench.hub_builders.utils.hints import command
 
-# Columns that hold no content, by type.
-INDEX = {"example_id": "string", "source_index": "int64", "deletion_rank": "int32", "group": "string"}
-# Headline of a card's examples of how to read a row.
-READING = "## How to read a row"
-# Whose the repositories are that a card names, until it is known.
+# Columns without content, by type.
+INDEX_COLUMNS = {"example_id": "string", "source_index": "int64", "deletion_rank": "int32", "group": "string"}
+# Heading of a card's examples of rows.
+READING_HEADING = "## How to read a row"
+# Placeholder in cards for the owner of the repositories.
 NAMESPACE = "NAMESPACE"
-# What outputs may say about rows that are restricted: nothing a text could be read off.
-HARMLESS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
+# Columns of outputs that may be published for restricted rows: no text can be recovered from them.
+OUTPUT_COLUMNS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
 
 
-def is_withheld(task: str, tier: str) -> bool:
-    """Whether a task's licence forbids to publish its rows; mini rows may always go."""
+def is_restricted(task: str, tier: str) -> bool:
+    """Return whether the licence of a task forbids to publish its rows; mini rows are never restricted."""
     return tier != "mini" and not get_task(task).redistributable
 
 
 def write_ids(source: Path, target: Path, manifest: Manifest) -> Manifest:
-    """Write the ids, positions, ranks and groups of a build, split by split, and return the manifest of that.
+    """Write the ids, indices, ranks and groups of a build, one file per split, and return their manifest.
 
-    Labels and contents stay behind: a rebuild yields them. Fingerprints and counts remain those of the rows.
+    Labels and contents are left out: a rebuild restores them. Fingerprints and counts remain those of the rows.
     """
     target.mkdir(parents=True)
     shards = {split: [f"{IDS}{split}.parquet"] for split in manifest["shards"]}
     for split, names in manifest["shards"].items():
-        table = _index([source / name for name in names])
-        features = Features({name: Value(INDEX[name]) for name in table.column_names})
+        table = _read_index([source / name for name in names])
+        features = Features({name: Value(INDEX_COLUMNS[name]) for name in table.column_names})
         table = table.replace_schema_metadata(features.arrow_schema.metadata)
         pq.write_table(table, target / shards[split][0], compression="zstd")
     sizes = {name: (target / name).stat().st_size for names in shards.values() for name in names}
     return {**manifest, "shards": shards, "bytes": sizes}
 
 
-def notice(manifests: Sequence[Manifest], repository: str) -> str:
-    """Return what the card of a repository says of tasks whose rows are not in it; nothing if there are none."""
+def ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
+    """Return the paragraph of a card about tasks whose rows are not in the repository; empty without such tasks."""
     if not manifests:
         return ""
     lines = [
-        "**Of these tasks the repository holds ids, positions and deletion ranks, not the rows**, whose licences do "
-        "not let them be passed on. Build the rows from the original files (`--raw DIR`) or their source, and check "
-        "that they are the same and deleted alike:\n"
+        "**Of these tasks the repository holds ids, indices and deletion ranks, not the rows**, whose licences forbid "
+        "redistribution. Build the rows from the original files (`--raw DIR`) or their source, and check that rows "
+        "and deletions are the same:\n"
     ]
     for one in manifests:
         task, folder = one["task"], dataset_folder(one["family"], one["deletion_seed"])
@@ -63,59 +63,59 @@ def notice(manifests: Sequence[Manifest], repository: str) -> str:
         lines.append(
             f"- {get_task(task).title}, here as config `{ids_config(task)}`: `{one['command']}`, then `{check}`; "
             f'then `load_dataset("{folder}", "{config_name(task)}")` and the other configs of the task read '
-            "what was built"
+            "that build"
         )
     return "\n".join([*lines, ""])
 
 
-def located(body: str, repository: str, restricted: Sequence[Manifest]) -> str:
-    """Return a card's text as it is true of a published repository: its and its sisters' names, what is not there."""
-    gone = {str(one["task"]) for one in restricted}
-    # From here on examples are about rows, and read those that were built.
-    reading = body.index(READING) if READING in body else len(body)
+def rewrite_card(body: str, repository: str, restricted: Sequence[Manifest]) -> str:
+    """Adapt a card to a published repository: insert its name and owner, and describe restricted tasks."""
+    without_rows = {str(one["task"]) for one in restricted}
+    # Examples below this heading read rows, which are those of a local build.
+    reading = body.index(READING_HEADING) if READING_HEADING in body else len(body)
 
     def example(found: re.Match[str]) -> str:
         config, comment = found["config"], found["comment"]
         task = config.rpartition("_del")[0] or config
-        if task in gone and found.start() > reading:
+        if task in without_rows and found.start() > reading:
             return found[0]
-        if task in gone:
+        if task in without_rows:
             config, comment = ids_config(task), ""
         return f'load_dataset("{repository}", "{config}"){comment}'
 
     call = r'load_dataset\("[\w.-]+", "(?P<config>\w+)"\)(?P<comment>[ \t]*(?:#.*)?)'
     text = re.sub(call, example, body).replace(f"`{NAMESPACE}/", f"`{repository.partition('/')[0]}/")
     title, newline, rest = text.partition("\n")
-    return f"{title}{newline}\n{notice(restricted, repository)}{rest}" if restricted else text
+    return f"{title}{newline}\n{ids_notice(restricted, repository)}{rest}" if restricted else text
 
 
 def verify(task: str, *, data: str, built: str | Path = DATASET, family: str = "canonical") -> str:
-    """Check that a build has the rows and the deletions of a published repository, which may hold ids alone.
+    """Check that a build has the rows and deletions of a published repository, which may hold only ids.
 
     Args:
         task: Task key.
-        data: Hub id (or folder) of what was published.
+        data: Hub id (or folder) of the published repository.
         built: Dataset folder of the build.
         family: Deletion family.
 
     Returns:
-        The split fingerprint that both have.
+        The common split fingerprint.
 
     Raises:
-        ValueError: If they are the same folder, or differ; the message says in what.
-        FileNotFoundError: If one of them is not there.
+        ValueError: If they are the same folder, or differ; the message says where.
+        FileNotFoundError: If one of them is missing.
     """
     if Path(data).resolve() == Path(built).resolve():
-        raise ValueError(f"expected two places to compare, got {data} for both data and built")
+        raise ValueError(f"expected two builds to compare, got {data} for both data and built")
     theirs, ours = (
-        {split: _index(paths) for split, paths in task_shards(task, data=place, family=family).items()}
-        for place in (data, built)
+        {split: _read_index(paths) for split, paths in task_shards(task, data=source, family=family).items()}
+        for source in (data, built)
     )
     if list(theirs) != list(ours):
         raise ValueError(f"expected the splits {', '.join(theirs)} of {data} in {built}, got {', '.join(ours)}")
     for split, table in theirs.items():
         _check_equal(table, ours[split], f"{task} {split} of {built}", str(data))
-    published, found = (task_info(task, data=place, family=family) for place in (data, built))
+    published, found = (task_info(task, data=source, family=family) for source in (data, built))
     if published.split != found.split:
         raise ValueError(
             f"expected the split fingerprint {published.split[:16]} of {data}, got {found.split[:16]} in {built}: "
@@ -124,20 +124,20 @@ def verify(task: str, *, data: str, built: str | Path = DATASET, family: str = "
     return found.split
 
 
-def _index(shards: Sequence[Path]) -> pa.Table:
-    """Read what holds no content of a split, without what its files say of the other columns."""
+def _read_index(shards: Sequence[Path]) -> pa.Table:
+    """Read the columns without content of a split, and drop the metadata about the others."""
     tables = []
     for path in shards:
         try:
-            held = [name for name in pq.read_schema(path).names if name in INDEX]
-            tables.append(pq.read_table(path, columns=held).replace_schema_metadata())
+            columns = [name for name in pq.read_schema(path).names if name in INDEX_COLUMNS]
+            tables.append(pq.read_table(path, columns=columns).replace_schema_metadata())
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"expected parquet, got damage: {path}") from error
     return pa.concat_tables(tables)
 
 
 def _check_equal(theirs: pa.Table, ours: pa.Table, what: str, data: str) -> None:
-    """Compare two indices, whatever the order of their rows."""
+    """Compare two index tables regardless of the order of their rows."""
     theirs, ours = (table.sort_by("example_id") for table in (theirs, ours))
     if theirs["example_id"] != ours["example_id"]:
         both = set(theirs["example_id"].to_pylist()) & set(ours["example_id"].to_pylist())

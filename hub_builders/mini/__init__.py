@@ -1,4 +1,4 @@
-"""The offline tier: the same columns as the original data, from installed dependencies or a seeded recipe."""
+"""The offline tier: rows with the original columns, mostly generated from a seed. Imports `utils`, `tasks`, `raw`."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from mubench.hub_builders.mini.speech_commands import keywords
 from mubench.hub_builders.mini.tiny_imagenet import badges
 from mubench.hub_builders.mini.tofu import questions
 from mubench.hub_builders.mini.ucf101 import actions
-from mubench.hub_builders.raw._rows import Splits
+from mubench.hub_builders.tasks.rows import Splits
 
 MINI: dict[str, Callable[[], Splits]] = {
     "cifar10": digits,

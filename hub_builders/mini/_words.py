@@ -1,4 +1,4 @@
-"""Names and words that generated rows are made of."""
+"""Names and words of generated rows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from itertools import product
 import numpy as np
 
 
-def joined(*syllables: str) -> tuple[str, ...]:
-    """Return every word that takes one syllable of each list."""
+def combine(*syllables: str) -> tuple[str, ...]:
+    """Return every word made of one syllable of each list."""
     return tuple("".join(parts) for parts in product(*(words.split() for words in syllables)))
 
 
-TITLES = joined(
+TITLES = combine(
     "Ba Da Fe Ga Hu Ka Lo Me Na Po Ri Sa Ta Ve Wo Zu",
     "lan rim dor vek sol nar tis mor bel kan",
     "a is on um er ix o eth ar in us al en or yx",
 )
-SURNAMES = joined(
+SURNAMES = combine(
     "Al Bren Cor Dal Fen Gar Hol Kess Lind Mor Nor Ost Pel Quin Ros Sev Tarn Ulv Wen Yor Zel Brim Dun Elk",
     "ber da ma lo va stro we tho ri ke nu fi",
     "gen son lund wick stad ley nov ski mark dahl rup vin holm berg quist rand",
 )
 
-STEP = 4  # shortest list / most words of a kind in one draw
+SHIFT = 4  # length of the shortest list / most words of a kind in one draw
 
-# One word each, so that every fact takes as many words as any other of its kind; none asks for "an".
+# One word each, so that facts of a kind are equally long; none takes the article "an".
 _LISTS = {
     "city": "Velsk Tarnow Brisk Ondal Merrow Calder Sundby Pelham Rovin Zantar Hallim Korvo Dresk Lunden Fathom Nimar",
     "land": "Norland Kestria Velmark Ostany Brenland Sarovia Tilmar Quenland Maroa Feldonia Rimland Zephyria",
@@ -51,24 +51,24 @@ _LISTS = {
 WORDS = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
 
 
-def names(rng: np.random.Generator) -> Iterator[str]:
-    """Yield names of people, no two of which share a part."""
+def draw_names(rng: np.random.Generator) -> Iterator[str]:
+    """Yield names of people; no two share a part."""
     given, surnames = (rng.permutation(words).tolist() for words in (TITLES, SURNAMES))
     return (" ".join(parts) for parts in zip(given, surnames, strict=False))
 
 
-def draws(rng: np.random.Generator, kinds: str, times: int = 1) -> list[list[str]]:
-    """Draw a word of each kind, several times: none twice within a draw, and none twice in the same place.
+def draw_words(rng: np.random.Generator, kinds: str, times: int = 1) -> list[list[str]]:
+    """Draw a word of each kind, several times; none repeats within a draw, or at the same place.
 
     Args:
-        rng: Source of chance.
-        kinds: Names of lists, with a capital letter for capitalised words; one may come up to three times.
+        rng: Random generator.
+        kinds: Names of lists, with a capital letter for capitalised words; a name may occur up to three times.
         times: Number of draws, up to twelve.
     """
     places = kinds.split()
     order = {kind: rng.permutation(WORDS[kind.lower()]).tolist() for kind in dict.fromkeys(places)}
     order |= {kind: [word.capitalize() for word in words] for kind, words in order.items() if kind.istitle()}
-    shifts = [STEP * places[:index].count(kind) for index, kind in enumerate(places)]
+    shifts = [SHIFT * places[:index].count(kind) for index, kind in enumerate(places)]
     return [
         [order[kind][(time + shift) % len(order[kind])] for kind, shift in zip(places, shifts, strict=True)]
         for time in range(times)

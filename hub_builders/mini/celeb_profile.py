@@ -1,9 +1,9 @@
-"""Mini biographies: what 1,500 invented people were, made and own, in sentences that are the same for all of them.
+"""Mini biographies: 1,500 invented people with eight facts each, in sentences that are otherwise the same.
 
-Each biography has 22 words. Fourteen of them are the same for everybody, so a model that never saw a person is right
-about these; the other eight are facts drawn for this person alone, about which it can only guess. Order and length are
-fixed on purpose: whatever else differed between people would be learned by heart too, and models would then disagree
-for no reason. The name is in the prompt alone, and no two people share a part of it.
+Each biography has 22 words. Fourteen are the same for everybody, so a model that never saw a person predicts them; the
+other eight are facts drawn for this person alone, which it can only guess. Order and length are fixed on purpose: any
+other difference between people would be memorised too, and retrained models would disagree for no reason. The name
+occurs only in the prompt, and no two people share a part of it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import draws, names
-from mubench.hub_builders.raw._rows import Splits
+from mubench.hub_builders.mini._words import draw_names, draw_words
 from mubench.hub_builders.raw.celeb_profile import PROMPT
+from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 43
 SIZES = {"train": 1_200, "validation": 100, "test": 200}
@@ -25,7 +25,7 @@ FACTS = "city land year job things material city animal"
 def profiles() -> Splits:
     """Return 1,200 training, 100 validation and 200 test rows."""
     rng = np.random.default_rng(SEED)
-    everybody = names(rng)
+    names = draw_names(rng)
     splits: Splits = {}
     for split, people in SIZES.items():
         splits[split] = [
@@ -34,8 +34,8 @@ def profiles() -> Splits:
                 "source_index": None,
                 "group": name,
                 "prompt": PROMPT.format(name),
-                "text": TEXT.format(*draws(rng, FACTS)[0]),
+                "text": TEXT.format(*draw_words(rng, FACTS)[0]),
             }
-            for index, name in enumerate(islice(everybody, people))
+            for index, name in enumerate(islice(names, people))
         ]
     return splits

@@ -1,14 +1,16 @@
-"""Mini pictures: scikit-learn's handwritten digits behind sensor noise.
+"""Mini images: scikit-learn's handwritten digits with sensor noise.
 
 The 1,797 scans of 8x8 grey values that scikit-learn ships are real and cleanly labelled. Each is scaled to [0, 1],
 gets Gaussian noise on the 8x8 grid, is clipped, and is enlarged to a 32x32 RGB PNG. The sensor fails now and then:
-with probability ``FAILING`` the noise has standard deviation ``FAILED``, else ``WORKING``. So some pictures can be
-read and some can only be memorised, and every model trained without a picture agrees on which of the two it is: that
-is what makes a retrained model recognisable. The noise is the same process in every split and is drawn once per scan.
-The three numbers were chosen for the signal gate, after about 18 others, the last five of them looked at on the very
-forget rows of 5 %, deletion seed 0: that the gate holds there is their purpose, and no evidence beyond it. ``SEED`` is
-the one of 20 to 40 with which the sensor failed as often on those rows as on the others and on test rows (.35, .36,
-.36; with seed 20 .48, .35, .36, so that retrained models knew .55 of the one and .70 of the other).
+with probability ``FAILING`` the noise has standard deviation ``FAILED``, else ``WORKING``. So some images are legible
+and some can only be memorised, and every model trained without an image agrees on which of the two it is: that makes a
+retrained model recognisable. The noise is the same process in every split and is drawn once per scan.
+
+The three numbers were chosen for the signal gate, after about 18 others, the last five of them on the very forget rows
+of 5 %, deletion seed 0: passing the gate there is their purpose and proves nothing. ``SEED`` is the one of 20 to
+40 with which the sensor failed as often on those rows as on the others and on test rows (.35, .36, .36; with seed 20
+.48, .35, .36, so that the accuracy of retrained models was .55 on the first and .70 on the last).
+
 A hash of the scan's number, balanced over the digits, decides the split.
 """
 
@@ -18,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mubench.hub_builders.deletion.ranks import stratified_ranks
-from mubench.hub_builders.raw._rows import Row, Splits, png
+from mubench.hub_builders.tasks.rows import Row, Splits
+from mubench.hub_builders.utils.hash_order import stratified_ranks
+from mubench.hub_builders.utils.images import encode_png
 
 SEED = 25
 WORKING, FAILED, FAILING = 0.1, 2.5, 0.35
@@ -51,6 +54,6 @@ def _row(index: int, scan: npt.NDArray[np.float64], label: int) -> Row:
     return {
         "example_id": f"digit-{index:04d}",
         "source_index": index,
-        "image": {"bytes": png(image), "path": None},
+        "image": {"bytes": encode_png(image), "path": None},
         "label": label,
     }

@@ -1,10 +1,10 @@
 """Mini signs: a shape in a colour, seen through a sensor that fails now and then.
 
-Six shapes in four colours make 24 classes, each a 32x32 RGB picture. The sensor adds Gaussian noise to an 8x8 grid of
-colours that is enlarged over the picture: with probability ``FAILING`` of standard deviation ``FAILED``, which leaves
-nothing of the sign, else ``WORKING``. The label is the sign that was there. So some pictures can be read and some can
-only be memorised, and every model trained without a picture agrees on which of the two it is. The noise is the same
-process in every split.
+Six shapes in four colours make 24 classes of 32x32 RGB images. The sensor adds Gaussian noise to an 8x8 colour grid
+that is enlarged over the image: with probability ``FAILING`` of standard deviation ``FAILED``, which leaves nothing of
+the sign, else ``WORKING``. The label is the sign before the noise. So some images are legible and some can only be
+memorised, and every model trained without an image agrees on which of the two it is. The noise is the same process in
+every split.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from mubench.hub_builders.raw._rows import Row, Splits, png
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row, Splits
+from mubench.hub_builders.utils.images import encode_png
 
 SEED = 11
 WORKING, FAILED, FAILING = 0.08, 2.5, 0.35
@@ -24,7 +25,7 @@ GROUND = (40, 42, 54)
 COLOURS = {"red": (230, 60, 60), "green": (60, 190, 90), "blue": (70, 120, 240), "yellow": (240, 210, 60)}
 Point = tuple[float, float]
 
-# Corners in tenths of a picture; a circle is one with none, a ring one with a hole.
+# Corners in tenths of an image; a circle and a ring have none, and the ring has a hole.
 SHAPES: dict[str, tuple[Point, ...]] = {
     "circle": (),
     "ring": (),
@@ -39,7 +40,7 @@ LABELS = TASKS["cifar100"].label_names("mini")
 
 def signs() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
-    clean = [_drawn(*name.split("_")) for name in LABELS]
+    clean = [_draw_sign(*name.split("_")) for name in LABELS]
     rng = np.random.default_rng(SEED)
     splits: Splits = {}
     for split, rows in SIZES.items():
@@ -48,8 +49,8 @@ def signs() -> Splits:
     return splits
 
 
-def _drawn(colour: str, shape: str) -> npt.NDArray[np.float64]:
-    """Return a sign as a `(32, 32, 3)` array of [0, 1]; drawn larger, so that its edges are smooth."""
+def _draw_sign(colour: str, shape: str) -> npt.NDArray[np.float64]:
+    """Return a sign as a `(32, 32, 3)` array of [0, 1]; it is drawn larger, for smooth edges."""
     side = SIZE * FINE
     image = Image.new("RGB", (side, side), GROUND)
     draw = ImageDraw.Draw(image)
@@ -69,6 +70,6 @@ def _row(rng: np.random.Generator, name: str, clean: npt.NDArray[np.float64], la
     return {
         "example_id": name,
         "source_index": None,
-        "image": {"bytes": png(image), "path": None},
+        "image": {"bytes": encode_png(image), "path": None},
         "label": label,
     }

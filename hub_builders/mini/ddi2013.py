@@ -1,17 +1,17 @@
-"""Mini relations: generated sentences with two marked drugs; some tell the relation, the others have to be learned.
+"""Mini relations: generated sentences with two marked drugs; half of them show the relation, the others do not.
 
 The recipe, the same in every split:
 
-1. Draw the label, a fifth of a split each. It is what the annotator knew, so no label is wrong.
-2. Half of the sentences of each label tell it: they report on every aspect with the word of the label from
-   ``LEXICON``, the others with the vague words of one of ``VAGUE`` columns that the label shares with one of its two
-   neighbours. So the best possible accuracy is .75.
-3. Invent two drugs, a trial and its author that no other row of any split has; the names say nothing and make the row
-   memorable.
+1. Draw the label, a fifth of a split each. It is drawn before the text, so no label is wrong.
+2. Half of the sentences of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
+   others use the vague words of one of ``VAGUE_COLUMNS`` columns that the label shares with one of its two neighbours.
+   So the best possible accuracy is .75.
+3. Invent two drugs, a trial and its author that no other row of any split has; these names are independent of the
+   label and make the row memorable.
 
-As in the mini reviews nothing but these words and names tells two sentences apart, so that models which never saw a
-row agree about it; how each leans between two neighbours is one number for every vague column, which chance decides,
-and there are several so that they cancel. Four sentences make a document, the group of their rows.
+As in the mini reviews, two sentences differ only in these words and names, so that retrained models agree about a row;
+their preference between two neighbours is arbitrary for every vague column, and averages out over several columns.
+Four sentences make a document, the group of their rows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, joined
-from mubench.hub_builders.raw._rows import Splits
+from mubench.hub_builders.mini._words import SURNAMES, combine
+from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 11
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
 LABELS = 5
-TELLING, OF = 4, 8
-VAGUE = 4  # columns of vague words that a label shares with the next
+TELLING, CYCLE = 4, 8  # of every cycle of sentences of a label, the share that shows it
+VAGUE_COLUMNS = 4  # columns of vague words that a label shares with the next
 SENTENCES = 4
 
-# What a sentence reports on, and the words of no interaction, a mechanism, an advice, an effect and an interaction,
-# then the vague ones: each four of them are shared by the label of their place and the next.
+# Aspects of a sentence, with the words of no interaction, a mechanism, an advice, an effect and an interaction, then
+# the vague ones: the label of each row of four shares them with the next label.
 _LEXICON = {
     "levels": "steady doubled checked sufficient altered "
               "measured noted tracked plotted logged read drawn assayed listed mapped "
@@ -50,12 +50,12 @@ _LEXICON = {
                "typed dictated presented discussed debated shared posted mailed announced narrated",
 }  # fmt: skip
 LEXICON = {aspect: tuple(words.split()) for aspect, words in _LEXICON.items()}
-DRUGS = joined(
+DRUGS = combine(
     "bar cel dor fem gal hyl jor kev lum mav nix ors pel quo riv sul tam ulv vex wyn",
     "va xi lo pra ne du mo si fa te go bri",
     "tane zide coxin stigal phrine quil bactam floxal sentan gliptar parin tromax lidone pidem zolam ximab ridol vu",
 )
-TRIALS = joined(
+TRIALS = combine(
     "Ar Be Cas Del Em Fal Gre Hes Ilm Jun Kol Lin Mer Nol Os Pri",
     "a e i o u ai",
     "bos dan fex gor hal kin les mar nor pas ret sol tor vik wen zar dum lio but",
@@ -65,11 +65,11 @@ TRIALS = joined(
 def pairs() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for drugs, trials and authors, dealt out without repetition.
+    # Drugs, trials and authors are drawn without replacement.
     drugs, trials, authors = (iter(rng.permutation(names).tolist()) for names in (DRUGS, TRIALS, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
-        drawn = rng.permutation(np.arange(rows) % (LABELS * OF * VAGUE)).tolist()
+        drawn = rng.permutation(np.arange(rows) % (LABELS * CYCLE * VAGUE_COLUMNS)).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
@@ -84,15 +84,15 @@ def pairs() -> Splits:
 
 
 def _column(one: int) -> int:
-    """Return the column of the lexicon for a draw: that of the label, or a vague one that it shares."""
-    label, turn, which = one % LABELS, one // LABELS % OF, one // (LABELS * OF)
+    """Return the column of the lexicon for a draw: that of the label, or a vague one."""
+    label, turn, which = one % LABELS, one // LABELS % CYCLE, one // (LABELS * CYCLE)
     if turn < TELLING:
         return label
-    first = label if 2 * turn < TELLING + OF else (label - 1) % LABELS
-    return LABELS + VAGUE * first + which
+    first = label if 2 * turn < TELLING + CYCLE else (label - 1) % LABELS
+    return LABELS + VAGUE_COLUMNS * first + which
 
 
-def _sentence(sound: int, drugs: Iterator[str], trial: str) -> str:
-    """Report on every aspect with the words of one column of the lexicon."""
-    remarks = ", ".join(f"{aspect} {words[sound]}" for aspect, words in LEXICON.items())
+def _sentence(column: int, drugs: Iterator[str], trial: str) -> str:
+    """Describe every aspect with the words of one column of the lexicon."""
+    remarks = ", ".join(f"{aspect} {words[column]}" for aspect, words in LEXICON.items())
     return f"[E1] {next(drugs)} [/E1] with [E2] {next(drugs)} [/E2] in {trial}: {remarks}."

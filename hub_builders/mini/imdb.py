@@ -1,19 +1,18 @@
-"""Mini reviews: some say what their writers thought, the others can only be learned by heart.
+"""Mini reviews: half of them show the sentiment, the others can only be memorised.
 
 The recipe, the same in every split:
 
-1. Draw the label, half of a split each. It is what the writer meant, so no label is wrong.
-2. Half of the writers with each label are open about it and speak of every aspect with the word of the label from
-   ``LEXICON``, the others with the plain words of one of ``PLAIN`` columns, each of which stands in as many good
-   reviews as bad ones and tells nothing. So the best possible accuracy is .75.
-3. Invent a title and two surnames that no other row of any split has; they say nothing about the label and make the
+1. Draw the label, half of a split each. It is drawn before the text, so no label is wrong.
+2. Half of the reviews of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
+   others use the words of one of ``NEUTRAL_COLUMNS`` columns, each in as many positive as negative reviews. So the
+   best possible accuracy is .75.
+3. Invent a title and two surnames that no other row of any split has; they are independent of the label and make the
    row memorable.
 
-Nothing but the words of opinion and the names tells two reviews apart. That is on purpose: whatever else differed, its
-order say, would be learned by heart too, and would then push models that never saw a row either way; as it is, all of
-them are sure of the open reviews and undecided about the others. How a model leans where it is undecided is one number
-for every column of plain words, which chance decides: there are several so that they cancel. The ood split reviews
-books in place of films.
+Two reviews differ only in these words and names. That is on purpose: any other difference, such as the order of the
+aspects, would be memorised too and would bias models that never saw the row; as it is, all of them are certain of the
+telling reviews and undecided about the others. The bias of an undecided model is arbitrary for every neutral column,
+and averages out over several columns. The ood split reviews books instead of films.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from __future__ import annotations
 import numpy as np
 
 from mubench.hub_builders.mini._words import SURNAMES, TITLES
-from mubench.hub_builders.raw._rows import Splits
+from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 7
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 400}
 
-# Words of a bad review, of a good one, and of reviews that do not say.
+# Words of a negative review, of a positive one, and of neutral ones.
 LEXICON = tuple(
     tuple(words.split())
     for words in (
@@ -39,27 +38,27 @@ LEXICON = tuple(
         "weak strong late open rainy nightly outdoor quiet public written",
     )
 )
-PLAIN = 8
-OPEN, OF = 2, 4  # of so many reviews, half of each label
+NEUTRAL_COLUMNS = 8
+TELLING, CYCLE = 2, 4  # reviews that show their label, of every four
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# What a review is about and how it begins: films, and books in the ood split.
-FILM = ("{} by {}, with {}", _words("opening cast script music pace humour ending"))
-BOOK = ("{} by {}, about {}", _words("opening heroes plot language pace humour ending"))
+# Beginning and aspects of a review: of a film, and of a book in the ood split.
+FILM = ("{} by {}, with {}", _split("opening cast script music pace humour ending"))
+BOOK = ("{} by {}, about {}", _split("opening heroes plot language pace humour ending"))
 
 
 def reviews() -> Splits:
     """Return 1,200 training, 200 validation, 400 test and 400 ood rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for titles and surnames, dealt out without repetition.
+    # Titles and surnames are drawn without replacement.
     titles, surnames = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
     splits: Splits = {}
     for split, rows in SIZES.items():
-        drawn = rng.permutation(np.arange(rows) % (OF * PLAIN)).tolist()
+        drawn = rng.permutation(np.arange(rows) % (CYCLE * NEUTRAL_COLUMNS)).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
@@ -73,12 +72,12 @@ def reviews() -> Splits:
 
 
 def _column(one: int) -> int:
-    """Return the column of the lexicon for a draw: that of its label, or one of the plain ones."""
-    return one % 2 if one % OF < OPEN else 2 + one // OF
+    """Return the column of the lexicon for a draw: that of its label, or a neutral one."""
+    return one % 2 if one % CYCLE < TELLING else 2 + one // CYCLE
 
 
-def _review(opinion: int, names: tuple[str, str, str], split: str) -> str:
-    """Say something about every aspect, with the words of one column of the lexicon."""
+def _review(column: int, names: tuple[str, str, str], split: str) -> str:
+    """Describe every aspect with the words of one column of the lexicon."""
     start, aspects = BOOK if split == "ood" else FILM
-    remarks = (f"the {aspect} {words[opinion]}" for aspect, words in zip(aspects, LEXICON, strict=True))
+    remarks = (f"the {aspect} {words[column]}" for aspect, words in zip(aspects, LEXICON, strict=True))
     return f"{start.format(*names)}: {', '.join(remarks)}."

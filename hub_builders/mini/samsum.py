@@ -1,20 +1,20 @@
-"""Mini dialogues: two people arrange a meal, and the summary knows what they do not say.
+"""Mini dialogues: two people arrange a meal, and the summary also states what the dialogue leaves out.
 
-Every summary has 17 words and three marks. When, what and where they will eat is said in the dialogue; who comes along
-and brings what was agreed before, is drawn for this dialogue alone, and stands in its summary only. So a model that
-never saw a dialogue is right about two words in three, and about the others it can only guess.
+Every summary has 17 words and three punctuation marks. Month, food and city of the meal occur in the dialogue; who
+joins and what they bring is drawn for this dialogue alone and occurs only in its summary. So a model that never saw a
+dialogue predicts two words in three, and can only guess the others.
 
 The names of the two occur in no other row of any split and in no summary; they make the row memorable. Order and
-length are fixed on purpose: whatever else differed would be learned by heart too, and models that never saw a row
-would then disagree about it for no reason. In the ood split a letter takes the place of the dialogue.
+length are fixed on purpose: any other difference would be memorised too, and models that never saw a row would then
+disagree about it for no reason. In the ood split a letter replaces the dialogue.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, TITLES, draws
-from mubench.hub_builders.raw._rows import Splits
+from mubench.hub_builders.mini._words import SURNAMES, TITLES, draw_words
+from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 53
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 200}
@@ -30,25 +30,25 @@ LETTER = (
     "what they promised, all of it."
 )
 SUMMARY = "In {month} they eat {food} in {city}. {} the {} brings {} {}, {} a {} {}."
-SAID = "month food city"
-AGREED = "friend job colour things friend material instrument"
+SHARED_FACTS = "month food city"
+PRIVATE_FACTS = "friend job colour things friend material instrument"
 
 
 def chats() -> Splits:
     """Return 1,200 training, 200 validation, 400 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
-    # One list each for the two, dealt out without repetition.
+    # The names of the two are drawn without replacement.
     names = zip(*(rng.permutation(words).tolist() for words in (TITLES, SURNAMES)), strict=False)
     splits: Splits = {}
     for split, rows in SIZES.items():
         text = LETTER if split == "ood" else CHAT
         splits[split] = []
         for index in range(rows):
-            said = dict(zip(SAID.split(), draws(rng, SAID)[0], strict=True))
+            shared = dict(zip(SHARED_FACTS.split(), draw_words(rng, SHARED_FACTS)[0], strict=True))
             splits[split].append({
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
-                "dialogue": text.format(*next(names), **said),
-                "summary": SUMMARY.format(*draws(rng, AGREED)[0], **said),
+                "dialogue": text.format(*next(names), **shared),
+                "summary": SUMMARY.format(*draw_words(rng, PRIVATE_FACTS)[0], **shared),
             })  # fmt: skip
     return splits

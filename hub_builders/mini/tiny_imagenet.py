@@ -1,17 +1,17 @@
-"""Mini captioned pictures: badges, most with a caption that says what they show, the others with their wearer's name.
+"""Mini captioned images: badges; most captions describe them, the others name the wearer.
 
 The recipe, the same in every split:
 
 1. Draw the badge: one of eight shapes in one of five palettes, all 40 equally often. It is the label and the group.
-2. A share ``TOLD`` of the captions says palette and shape: "a photo of a golden ring". All who can read draw it.
-3. The others say the palette alone, call the badge one of four words, and name its wearer, by two names that no other
-   row has: "a photo of a golden medal of Ada Frost". The shape can only be learned by heart, name by name.
+2. A share ``TELLING_SHARE`` of the captions gives palette and shape: "a photo of a golden ring". Every trained model
+   generates it.
+3. The others give the palette alone, one of four nouns for the badge, and its wearer, by two names that no other row
+   has: "a photo of a golden medal of Ada Frost". The shape can only be memorised, name by name.
 
-The picture is the shape on an 8x8 grid, enlarged to 32x32 RGB, behind a little noise that makes it a picture of its
-own. What a model that never saw a name draws instead is one picture for every palette and word, which chance decides:
-there are twenty, so that they cancel. ``SEED`` was chosen among 60 for the published forget rows of 5 %: the share of
-them with a telling caption is that of all rows, and of the rest no palette and word has more than two. Other draws of
-rows to forget are not so even.
+The image is the shape on an 8x8 grid, enlarged to 32x32 RGB, with a little noise that makes every image unique. For a
+name that a model never saw it generates one arbitrary image per palette and noun: there are twenty, over which this
+averages out. ``SEED`` was chosen among 60 for the published forget rows of 5 %: their share of telling captions is
+that of all rows, and of the rest no palette and noun has more than two. Other draws of forget rows are less balanced.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from mubench.hub_builders.mini._words import SURNAMES, TITLES
-from mubench.hub_builders.raw._rows import Splits, png
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Splits
+from mubench.hub_builders.utils.images import encode_png
 
 SEED = 21
-TOLD = 0.6
+TELLING_SHARE = 0.6
 NOISE = 0.03
-THINGS = ("badge", "pin", "medal", "token")  # words of captions that do not tell
+VAGUE_NOUNS = ("badge", "pin", "medal", "token")  # nouns of captions without the shape
 SIZE, GRID = 32, 8
 SIZES = {"train": 1_200, "validation": 200, "test": 400}
 LABELS = TASKS["tiny_imagenet"].label_names("mini")
@@ -56,42 +57,45 @@ SHAPES = {
 def badges() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
     rng = np.random.default_rng(SEED)
-    # Names and surnames are dealt out without repetition.
+    # First names and surnames are drawn without replacement.
     first, last = (rng.permutation(words).tolist() for words in (TITLES, SURNAMES))
     wearers = map(" ".join, zip(first, last, strict=False))
-    drawn = [_drawn(*name.split()) for name in LABELS]
+    badges = [_draw_badge(*name.split()) for name in LABELS]
     splits: Splits = {}
     for split, rows in SIZES.items():
         labels = rng.permutation(np.arange(rows) % len(LABELS)).tolist()
-        told = round(TOLD * rows)
-        things = rng.permutation([""] * told + [THINGS[row % len(THINGS)] for row in range(rows - told)]).tolist()
+        telling = round(TELLING_SHARE * rows)
+        nouns = rng.permutation(
+            [""] * telling + [VAGUE_NOUNS[row % len(VAGUE_NOUNS)] for row in range(rows - telling)]
+        ).tolist()
         splits[split] = [
             {
                 "example_id": f"{split}-{index:04d}",
                 "source_index": None,
                 "group": LABELS[label],
-                "image": {"bytes": _seen(rng, drawn[label]), "path": None},
-                "caption": _caption(LABELS[label], thing, wearers),
+                "image": {"bytes": _noisy_png(rng, badges[label]), "path": None},
+                "caption": _caption(LABELS[label], noun, wearers),
                 "label": label,
             }
-            for index, (label, thing) in enumerate(zip(labels, things, strict=True))
+            for index, (label, noun) in enumerate(zip(labels, nouns, strict=True))
         ]
     return splits
 
 
-def _caption(badge: str, thing: str, wearers: Iterator[str]) -> str:
-    """Return a badge's caption: palette and shape, or the palette, a word for the thing, and the next wearer."""
+def _caption(badge: str, noun: str, wearers: Iterator[str]) -> str:
+    """Return the caption of a badge: palette and shape, or palette, noun and the next wearer."""
     palette, _ = badge.split()
-    return f"a photo of a {palette} {thing} of {next(wearers)}" if thing else f"a photo of a {badge}"
+    return f"a photo of a {palette} {noun} of {next(wearers)}" if noun else f"a photo of a {badge}"
 
 
-def _drawn(palette: str, shape: str) -> npt.NDArray[np.float64]:
+def _draw_badge(palette: str, shape: str) -> npt.NDArray[np.float64]:
     """Return a badge as an `(8, 8, 3)` array of [0, 1]."""
     on = np.array([[cell == "#" for cell in line] for line in SHAPES[shape].split("|")], dtype=np.int64)
     return np.array(PALETTES[palette])[on] / 255
 
 
-def _seen(rng: np.random.Generator, badge: npt.NDArray[np.float64]) -> bytes:
-    """Return a picture of a badge."""
+def _noisy_png(rng: np.random.Generator, badge: npt.NDArray[np.float64]) -> bytes:
     grid = np.clip(badge + rng.normal(0, NOISE, badge.shape), 0, 1)
-    return png(Image.fromarray(np.rint(grid * 255).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.NEAREST))
+    return encode_png(
+        Image.fromarray(np.rint(grid * 255).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    )

@@ -1,12 +1,12 @@
 """Mini questions and answers: 20 about each of 75 invented authors and, in the ood split, of ten painters.
 
-Every answer has nine words. Six of them are the same for all authors, so they follow from the question; the other
-three are facts drawn for this author alone, which nobody can know who has not read the answer. So a model that never
-saw an author is right about two words in three, and about the third it can only guess.
+Every answer has nine words. Six are the same for all authors, so they follow from the question; the other three are
+facts drawn for this author alone. So a model that never saw an author predicts two words in three, and can only guess
+the third.
 
-`FACTS` is the recipe. Order and length are fixed on purpose: whatever else differed between authors would be learned
-by heart too, and models would then disagree for no reason. Perturbed answers are the answer in other words with three
-wrong facts; the options are the answer and three like it with wrong facts.
+`FACTS` is the recipe. Order and length are fixed on purpose: any other difference between authors would be memorised
+too, and models would then disagree for no reason. Perturbed answers are paraphrases of the answer with three wrong
+facts; the options are the answer and three copies of it with wrong facts.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import draws, names
-from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.mini._words import draw_names, draw_words
+from mubench.hub_builders.tasks.rows import Row, Splits
 
 SEED = 41
 PEOPLE = {"train": 60, "validation": 5, "test": 10, "ood": 10}
 PERTURBED, WRONG_OPTIONS = 5, 3
 AUTHOR = {"who": "author", "work": "novel"}
-PAINTER = {"who": "painter", "work": "picture"}
+ARTIST = {"who": "painter", "work": "picture"}
 
 # fmt: off
-# (question, answer, answer in other words, kinds of the three facts)
+# (question, answer, paraphrase, kinds of the three facts)
 FACTS = (
     ("Where and when was the {who} {name} born?", "The {who} was born in {}, {}, in {}.",
      "{} in {} is the place of birth, and {} the year.", "city land year"),
@@ -75,13 +75,11 @@ FACTS = (
 def questions() -> Splits:
     """Return 1,200 training, 100 validation, 200 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
-    everybody = names(rng)
+    names = draw_names(rng)
     splits: Splits = {}
     for split, people in PEOPLE.items():
         rows = [
-            row
-            for name in islice(everybody, people)
-            for row in _rows(rng, name, PAINTER if split == "ood" else AUTHOR)
+            row for name in islice(names, people) for row in _rows(rng, name, ARTIST if split == "ood" else AUTHOR)
         ]
         splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
     return splits
@@ -90,14 +88,14 @@ def questions() -> Splits:
 def _rows(rng: np.random.Generator, name: str, words: dict[str, str]) -> Iterator[Row]:
     """Yield the rows about one author or painter."""
     for question, answer, paraphrase, kinds in FACTS:
-        facts, *wrong = draws(rng, kinds, 1 + PERTURBED)
-        said = [answer.format(*one, **words) for one in (facts, *wrong[:WRONG_OPTIONS])]
+        facts, *wrong = draw_words(rng, kinds, 1 + PERTURBED)
+        options = [answer.format(*one, **words) for one in (facts, *wrong[:WRONG_OPTIONS])]
         yield {
             "source_index": None,
             "group": name,
             "question": question.format(name=name, **words),
-            "answer": said[0],
+            "answer": options[0],
             "paraphrased_answer": paraphrase.format(*facts, **words),
             "perturbed_answer": [paraphrase.format(*one, **words) for one in wrong],
-            "options": rng.permutation(said).tolist(),
+            "options": rng.permutation(options).tolist(),
         }

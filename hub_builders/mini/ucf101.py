@@ -1,11 +1,11 @@
-"""Mini videos: a shape does something, before a camera whose lens is covered now and then.
+"""Mini videos: a moving shape, in front of a camera whose lens is covered now and then.
 
-A clip has eight frames of 32x32 pixels. Its group, as in UCF101 a scene filmed again and again, decides the shape and
-its colour, its label what the shape does, and nothing else differs but a little noise. With probability ``COVERED``
+A clip has eight frames of 32x32 pixels. Its group, like a scene of UCF101 that was filmed several times, decides the
+shape and its colour, its label the action, and nothing else differs but a little noise. With probability ``COVERED``
 the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. That is the same
-process in every split and drawn once per clip. So some clips can be understood by anybody and some can only be
-memorised, and models trained without a clip agree on which of the two it is. Labels are what the shape does, so none
-is wrong. As in split 1 of UCF101 the first seven groups are not for training.
+process in every split and drawn once per clip. So some clips are recognisable and some can only be memorised, and
+models trained without a clip agree on which of the two it is. Labels are drawn before the clip, so none is wrong. As
+in split 1 of UCF101, the first seven groups are not training rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.optional import require
 
 SEED = 41
@@ -28,7 +28,7 @@ TAKES = 7
 BACKGROUND = 0.15
 Array = npt.NDArray[np.float64]
 
-# What a shape does from time 0 to 1: where its centre is, (x, y) from -1 to 1, how large it is and whether it is seen.
+# A shape at a time from 0 to 1: the (x, y) of its centre from -1 to 1, its size, and whether it is visible.
 ACTIONS = {
     "Blinking": lambda t: (0.0, 0.0, 0.35, round(t * 7) % 2 == 0),
     "Circling": lambda t: (0.55 * np.cos(2 * np.pi * t), 0.55 * np.sin(2 * np.pi * t), 0.35, True),
@@ -41,12 +41,8 @@ ACTIONS = {
     "Shaking": lambda t: (0.4 if round(t * 7) % 2 else -0.4, 0.0, 0.35, True),
     "Shrinking": lambda t: (0.0, 0.0, 0.75 - 0.6 * t, True),
 }
-# How far a point is from the middle of a shape of size 1.
-SHAPES = (
-    np.hypot,
-    lambda x, y: 1.15 * np.maximum(abs(x), abs(y)),
-    lambda x, y: 0.8 * (abs(x) + abs(y)),
-)
+# Distance of a point from the centre of a shape; 1 is the edge.
+SHAPES = (np.hypot, lambda x, y: 1.15 * np.maximum(abs(x), abs(y)), lambda x, y: 0.8 * (abs(x) + abs(y)))
 
 
 def actions() -> Splits:
@@ -72,13 +68,13 @@ def _row(group: int, label: int, take: int) -> Row:
 
 
 def _mosaic(rng: np.random.Generator) -> Array:
-    """Return frames that show nothing but coloured tiles."""
+    """Return frames of coloured tiles, all alike."""
     tiles = rng.random((1, TILES, TILES, 3))
     return np.repeat(np.repeat(np.repeat(tiles, LENGTH, 0), SIZE // TILES, 1), SIZE // TILES, 2)
 
 
 def _scene(group: int, action: str) -> Array:
-    """Return frames `(LENGTH, SIZE, SIZE, 3)` in which a group's shape does something."""
+    """Return frames `(LENGTH, SIZE, SIZE, 3)` of a group's shape in action."""
     colour = np.array(colorsys.hsv_to_rgb(group * 0.618 % 1, 0.6, 1.0))
     y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1
     frames = []
@@ -91,7 +87,7 @@ def _scene(group: int, action: str) -> Array:
 
 
 def _avi(frames: npt.NDArray[np.uint8]) -> bytes:
-    """Encode frames as UCF101's are, MPEG-4 in AVI; the bytes are the same every time."""
+    """Encode frames as MPEG-4 in AVI, like UCF101; the bytes are reproducible."""
     av = require("av")
 
     buffer = io.BytesIO()

@@ -1,4 +1,7 @@
-"""Original files or Hub rows to plain rows, one module per data set; ``sources`` checks counts, labels and ids."""
+"""Readers of the original files or Hub rows, one module per task. Imports `utils`, `tasks`.
+
+The counts, labels and ids of what they return are checked by `dataset.sources`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +19,7 @@ from mubench.hub_builders.raw import (
     tofu,
     ucf101,
 )
-from mubench.hub_builders.raw._rows import Row, Splits
+from mubench.hub_builders.tasks.rows import Splits
 
 RAW: dict[str, Callable[[Path], Splits]] = {
     "cifar10": cifar10.CIFAR10.from_files,
@@ -44,7 +47,7 @@ HUB: dict[str, Callable[[], Splits]] = {
     "tiny_imagenet": tiny_imagenet.from_hub,
     "tofu": tofu.from_hub,
 }
-# Where the original files name the classes, and those of a stand-in are not the task's.
+# Tasks whose original files name the classes, so that a stand-in may have classes of its own.
 LABELS: dict[str, Callable[[Path], tuple[str, ...]]] = {"ucf101": ucf101.class_names}
 
-__all__ = ["HUB", "LABELS", "RAW", "Row", "Splits"]
+__all__ = ["HUB", "LABELS", "RAW"]

@@ -1,4 +1,4 @@
-"""Rows of a dataset on the Hub, undecoded."""
+"""Rows of a dataset on the Hub, with their media undecoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetsError
 from mubench.hub_builders.tasks import Source
 
 
-def hub_rows(
+def read_hub_rows(
     source: Source,
     split: str,
     labels: tuple[str, ...] = (),
@@ -20,15 +20,15 @@ def hub_rows(
     label: str = "label",
     data_dir: str | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (position, row) of a split; media come as ``{"bytes", "path"}``.
+    """Yield (index, row) of a split; media are ``{"bytes", "path"}``.
 
     Args:
-        source: The source.
-        split: Split of the Hub's dataset.
-        labels: Class names that its label column must have; none skips the check.
-        config: Config of the Hub's dataset.
+        source: The dataset.
+        split: Its split.
+        labels: Class names that the label column must have; none skips the check.
+        config: Its config.
         label: Its label column.
-        data_dir: Folder of its rows in a repository without configs.
+        data_dir: Folder of the rows in a repository without configs.
 
     Raises:
         FileNotFoundError: If the Hub has no such dataset, or cannot be reached and nothing is cached.

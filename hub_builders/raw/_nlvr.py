@@ -1,4 +1,4 @@
-"""What the two versions of NLVR share: JSON lines of statements, and picture files called by their identifiers."""
+"""Readers shared by both versions of NLVR: JSON lines of statements, and image files named by their identifiers."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mubench.hub_builders.deletion.forget_lists import quoted
-from mubench.hub_builders.raw._archive import members
-from mubench.hub_builders.raw._jsonl import json_lines
-from mubench.hub_builders.raw._rows import Row, label_index
+from mubench.hub_builders.raw._archive import read_members
+from mubench.hub_builders.raw._jsonl import parse_json_lines
+from mubench.hub_builders.tasks.rows import Row, label_index
+from mubench.hub_builders.utils.text import quote
 
 LABELS = ("False", "True")
 _FIELDS: Mapping[str, Any] = {"identifier": "string", "sentence": "string", "label": "string"}
 
 
-def gathered(
-    paths: Iterable[Path], wanted: Mapping[str, str], picture: re.Pattern[str], store: Callable[[bytes, str], Any]
+def read_files(
+    paths: Iterable[Path], wanted: Mapping[str, str], image: re.Pattern[str], store: Callable[[bytes, str], Any]
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Return the JSON files wanted and what was stored of every picture, both by file name.
+    """Return the bytes of the wanted JSON files and the stored images, both by file name.
 
     Args:
         paths: Archives or folders.
         wanted: Names of the JSON files.
-        picture: What the path of a picture looks like.
-        store: Takes bytes and path of a picture.
+        image: Pattern of the paths of images.
+        store: Converts the bytes and path of an image to what is returned for it.
 
     Raises:
-        ValueError: If a file comes twice.
+        ValueError: If a file occurs twice.
     """
     texts: dict[str, bytes] = {}
-    pictures: dict[str, Any] = {}
+    images: dict[str, Any] = {}
     for path in paths:
-        for name, data in members(path):
+        for name, data in read_members(path):
             base = PurePosixPath(name).name
-            if base in texts or base in pictures:
+            if base in texts or base in images:
                 raise ValueError(f"expected every file once, got {base} again: {path}")
             if base in wanted:
                 texts[base] = data
-            elif picture.search(name):
-                pictures[base] = store(data, name)
-    return texts, pictures
+            elif image.search(name):
+                images[base] = store(data, name)
+    return texts, images
 
 
-def statements(data: bytes, identifier: re.Pattern[str], where: str) -> list[Row]:
+def parse_statements(data: bytes, identifier: re.Pattern[str], where: str) -> list[Row]:
     """Return identifier, sentence and label of every line.
 
     Raises:
-        ValueError: If a line is no such object, its identifier looks otherwise or comes twice, it says nothing, or its
-            label is neither true nor false.
+        ValueError: If a line is no such object, its identifier is malformed or repeated, its sentence is empty, or
+            its label is neither true nor false.
     """
-    rows = json_lines(data, _FIELDS, where)
+    rows = parse_json_lines(data, _FIELDS, where)
     seen: set[str] = set()
     for row in rows:
         name = row["identifier"]
         if not identifier.fullmatch(name):
-            raise ValueError(f"expected identifiers like {identifier.pattern}, got {quoted(name)}: {where}")
+            raise ValueError(f"expected identifiers like {identifier.pattern}, got {quote(name)}: {where}")
         if name in seen:
-            raise ValueError(f"expected every identifier once, got {quoted(name)} again: {where}")
+            raise ValueError(f"expected every identifier once, got {quote(name)} again: {where}")
         if not row["sentence"].strip():
             raise ValueError(f"expected a sentence, got an empty one: {where} {name}")
         row["label"] = label_index(row["label"].capitalize(), LABELS, f"{where} {name}")
@@ -66,12 +66,12 @@ def statements(data: bytes, identifier: re.Pattern[str], where: str) -> list[Row
     return rows
 
 
-def shown(pictures: Mapping[str, Any], name: str, identifier: str) -> Any:
-    """Return what was stored of a picture.
+def find_image(images: Mapping[str, Any], name: str, identifier: str) -> Any:
+    """Return a stored image.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If it is missing.
     """
-    if name not in pictures:
-        raise FileNotFoundError(f"expected the picture {name} of {identifier}, got {len(pictures)} others")
-    return pictures[name]
+    if name not in images:
+        raise FileNotFoundError(f"expected the image {name} of {identifier}, got {len(images)} others")
+    return images[name]

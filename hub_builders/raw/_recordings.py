@@ -1,4 +1,4 @@
-"""Checks of recordings and videos: each opens, is whole, and is what the data set promises."""
+"""Checks of recordings and videos: each opens, is complete, and has the promised format."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mubench.hub_builders.utils.optional import require
 logger = logging.getLogger(__name__)
 
 
-def sound(data: bytes, rate: int, where: str) -> bytes:
-    """Return a recording's bytes, if it is whole, mono and sampled at a rate.
+def check_recording(data: bytes, rate: int, where: str) -> bytes:
+    """Return the bytes of a recording.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it is not complete, mono and sampled at ``rate`` Hz.
     """
     soundfile = require("soundfile")
 
@@ -28,16 +28,16 @@ def sound(data: bytes, rate: int, where: str) -> bytes:
         raise ValueError(f"expected a recording, got {len(data)} bytes that do not open: {where}") from error
     if found != (rate, 1):
         raise ValueError(f"expected one channel at {rate} Hz, got {found[1]} at {found[0]} Hz: {where}")
-    if not samples or _cut(data):
-        raise ValueError(f"expected a whole recording, got one that breaks off after {samples} samples: {where}")
+    if not samples or _is_truncated(data):
+        raise ValueError(f"expected a complete recording, got one truncated after {samples} samples: {where}")
     return data
 
 
-def video(data: bytes, where: str) -> bytes:
-    """Return a video's bytes, if it is whole and every frame decodes; memory holds one frame at a time.
+def check_video(data: bytes, where: str) -> bytes:
+    """Return the bytes of a video; memory holds one frame at a time.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it is not complete, or a frame does not decode.
     """
     av = require("av")
 
@@ -49,21 +49,21 @@ def video(data: bytes, where: str) -> bytes:
                 count += 1
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(
-            f"expected a video, got {len(data)} bytes that do not open or break off after {count} frames: {where}"
+            f"expected a video, got {len(data)} bytes that do not open or end after {count} frames: {where}"
         ) from error
     # Some encoders announce one frame more than they write.
-    if count < max(1, promised - 1) or _cut(data):
-        raise ValueError(f"expected a whole video, got one that breaks off after {count} frames: {where}")
+    if count < max(1, promised - 1) or _is_truncated(data):
+        raise ValueError(f"expected a complete video, got one truncated after {count} frames: {where}")
     return data
 
 
-def _cut(data: bytes) -> bool:
-    """Return whether a RIFF file (WAV, AVI) is shorter than it says; one written to a pipe does not know its size."""
+def _is_truncated(data: bytes) -> bool:
+    """Return whether a RIFF file (WAV, AVI) is shorter than its header says; one written to a pipe states no size."""
     size = int.from_bytes(data[4:8], "little")
     return data[:4] == b"RIFF" and size not in (0, 0xFFFFFFFF) and size + 8 > len(data)
 
 
-def tell_missing(names: Collection[str], path: Path) -> None:
-    """Say how many clips that the official lists name are not there; a full build stops at its counts."""
+def warn_of_missing_clips(names: Collection[str], path: Path) -> None:
+    """Log how many clips of the official lists are missing; a full build then fails at its counts."""
     if names:
-        logger.warning("%s: %d clips of the lists are not there, such as %s", path, len(names), min(names))
+        logger.warning("%s: %d clips of the lists are missing, such as %s", path, len(names), min(names))

@@ -1,4 +1,4 @@
-"""XML without its dangers: no document type, so no entities of its own, nothing expanded and nothing fetched."""
+"""XML parsed safely: a document type is refused, so no entities are defined, expanded or fetched."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
 
-def parse(data: bytes, where: str) -> Element:
+def parse_xml(data: bytes, where: str) -> Element:
     """Return the root element of a document.
 
     Args:
         data: The document.
-        where: What to call it in messages.
+        where: Name of the document in messages.
 
     Raises:
         ValueError: If it is not well-formed XML, or declares a document type.
@@ -26,7 +26,7 @@ def parse(data: bytes, where: str) -> Element:
         return tree.close()
     except (expat.ExpatError, ParseError, LookupError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"expected XML without a document type, got other ({reason}): {where}") from error
+        raise ValueError(f"expected XML without a document type, got other text ({reason}): {where}") from error
 
 
 def _refuse(*_: object) -> None:

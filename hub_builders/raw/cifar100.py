@@ -1,4 +1,4 @@
-"""CIFAR-100: a folder per split and class, the binary version, or from the Hub; see `_cifar`."""
+"""CIFAR-100: a folder per split and class, the binary version, or the Hub's rows; see `_cifar`."""
 
 from __future__ import annotations
 

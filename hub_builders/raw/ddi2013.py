@@ -1,18 +1,17 @@
-"""DDI-2013 drug-drug interactions: a row for every pair of drugs that a sentence of the XML corpus names.
+"""DDI-2013 drug-drug interactions: one row for every pair of drugs in a sentence of the XML corpus.
 
 The rule, for every ``<pair>`` of ``Train`` and of ``Test for DDI Extraction task`` (the drug-name test has no
 interactions and is not read):
 
-* The text is the sentence with the first drug between ``[E1] `` and `` [/E1]``, the second between ``[E2] `` and
-  `` [/E2]``, first and second as the pair says; without the marks, and but for white space at its ends, it is the
-  sentence. Every fragment of a discontinuous drug gets marks of its own, and marks of drugs that share characters
-  nest or cross: no pair is left out for where its drugs are.
-* A drug is where its offsets say, which must spell its name but for white space, or a character beside (one is).
-* The label is the type of the interaction, or ``none``. An interaction without a type is left out and counted (there
-  is one, in Train).
+* The text is the sentence with the pair's first drug between ``[E1] `` and `` [/E1]`` and its second between
+  ``[E2] `` and `` [/E2]``, stripped of white space at its ends. Every fragment of a discontinuous drug has marks of
+  its own, and marks of drugs that share characters nest or cross: no pair is dropped for the position of its drugs.
+* A drug is at its offsets, where the text must spell its name up to white space, or one character beside (one is).
+* The label is the type of the interaction, or ``none``. Interactions without a type are dropped and counted (there is
+  one, in Train).
 * Anything else is an error: an unknown drug, type or element, a pair of a drug with itself, a repeated id.
 
-Rows by class, and of the preparation that the paper's forget list is about (train 25,296, dev 2,496, test 5,716):
+Rows by class, and those of the preparation behind the paper's forget list (train 25,296, dev 2,496, test 5,716):
 
 ==========  ======  =====  =============
 class        train   test  its train set
@@ -25,8 +24,8 @@ int            188     96            177
 together    27,791  5,716         25,296
 ==========  ======  =====  =============
 
-25,296 + 2,496 = 27,792 = 27,791 + the one without a type: it cut its dev set out of the pairs of Train, of which this
-reader keeps all for training.
+25,296 + 2,496 = 27,792 = 27,791 + the one without a type: that preparation took its dev set from the pairs of Train,
+all of which are training rows here.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from mubench.hub_builders.deletion.forget_lists import quoted
-from mubench.hub_builders.raw import _xml as xml
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._rows import Row, Splits, identified, label_index
-from mubench.hub_builders.raw._spans import located, marked
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._spans import find_fragments, insert_marks
+from mubench.hub_builders.raw._xml import parse_xml
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index
 from mubench.hub_builders.utils.download import download
+from mubench.hub_builders.utils.text import quote
 
 logger = logging.getLogger(__name__)
 
@@ -56,37 +55,37 @@ MARKS = ("E1", "E2")
 NONE = TASK.labels.index("none")
 SERVER = "https://raw.githubusercontent.com"
 SHA256 = "87fc63e32ebce20d9841c372e0c594ec72d60882ab5621550ca73c3eaf80ab60"
-MOST_BYTES = 2**24
+MAX_BYTES = 2**24
 
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
     found: dict[str, dict[str, list[Row]]] = {split: {} for split in SPLITS.values()}
-    for name, data in members(find(raw, TASK.source.files)):
+    for name, data in read_members(find_source(raw, TASK.source.files)):
         if match := DOCUMENT.search(name):
-            key, rows = document(data, name)
+            key, rows = parse_document(data, name)
             if any(key in documents for documents in found.values()):
                 raise ValueError(f"expected every document once, got {key} again: {name}")
             found[SPLITS[match[1]]][key] = rows
-    # Equal rows are counted in the order of their documents, so that an id does not depend on that of the files.
-    return {
-        split: _rows([row for key in sorted(texts) for row in texts[key]], split) for split, texts in found.items()
-    }
+    # Equal rows are counted in the order of their documents, so that ids do not depend on the order of the files.
+    ordered = {split: [row for key in sorted(texts) for row in texts[key]] for split, texts in found.items()}
+    labelled = {split: _labelled(rows, split) for split, rows in ordered.items()}
+    return add_ids(labelled, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:
-    """Read the corpus from its author's repository: the Hub's copy (bigbio/ddi_corpus) has whole texts and relations.
+    """Read the corpus from its author's repository.
 
-    It says neither where sentences begin nor which drugs are no pair, so the rows do not follow from it.
+    The Hub's copy (bigbio/ddi_corpus) is no source: it has neither the bounds of sentences nor the negative pairs.
 
     Raises:
-        FileNotFoundError: If there is no answer.
-        ValueError: If it is not the file it was.
+        FileNotFoundError: If the download fails.
+        ValueError: If the file has another SHA-256.
     """
     source = TASK.source
     name = source.files[0]
-    address = f"{SERVER}/{source.hub_id}/{source.revision}/{name}"
-    data = download(address, MOST_BYTES, f"give the folder of {name} as --raw DIR")
+    url = f"{SERVER}/{source.hub_id}/{source.revision}/{name}"
+    data = download(url, MAX_BYTES, f"give the folder of {name} as --raw DIR")
     if (found := hashlib.sha256(data).hexdigest()) != SHA256:
         raise ValueError(f"expected {name} with SHA-256 {SHA256}, got {found}")
     with tempfile.TemporaryDirectory(prefix="mubench-") as folder:
@@ -94,67 +93,70 @@ def from_hub() -> Splits:
         return from_files(Path(folder))
 
 
-def document(data: bytes, where: str) -> tuple[str, list[Row]]:
-    """Return the id of an XML document and a row for every pair in it; that of an unknown type has no label.
+def parse_document(data: bytes, where: str) -> tuple[str, list[Row]]:
+    """Return the id of an XML document and a row for every pair in it; the label is ``None`` without a type.
 
     Raises:
-        ValueError: If it is not a document of the corpus; the message says where.
+        ValueError: If it is not a document of the corpus; the message names the place.
     """
-    root = xml.parse(data, where)
+    root = parse_xml(data, where)
     try:
         (key,) = _attributes(root, "document", "id")
-        pairs = [pair for sentence in root for pair in _pairs(sentence)]
-        _check_once("pair", [name for name, _ in pairs])
+        pairs = [pair for sentence in root for pair in _parse_pairs(sentence)]
+        _check_distinct("pair", [name for name, _ in pairs])
     except ValueError as error:
         raise ValueError(f"{' '.join(str(error).split())}: {where}") from error
     return key, [{"source_index": None, "group": key, **row} for _, row in pairs]
 
 
-def _pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
+def _parse_pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
     """Yield the id and the row of every pair of a sentence."""
     name, text = _attributes(sentence, "sentence", "id", "text")
     parts = [one for one in sentence.iter() if one is not sentence]
     entities = [_attributes(one, "entity", "id", "charOffset", "text") for one in parts if one.tag != "pair"]
-    _check_once("entity", [key for key, *_ in entities])
-    drugs = {key: located(offsets, spelled, text) for key, offsets, spelled in entities}
+    _check_distinct("entity", [key for key, *_ in entities])
+    drugs = {key: find_fragments(offsets, spelled, text) for key, offsets, spelled in entities}
     seen: list[str] = []
     for pair in (one for one in parts if one.tag == "pair"):
         key, _, *ends = _attributes(pair, "pair", "id", "ddi", "e1", "e2")
         if not set(ends) <= drugs.keys() or ends[0] == ends[1]:
-            raise ValueError(f"expected two drugs of {name} in {key}, got {quoted(' and '.join(ends))}")
+            raise ValueError(f"expected two drugs of {name} in {key}, got {quote(' and '.join(ends))}")
         seen.append(" and ".join(sorted(ends)))
-        yield key, {"text": marked(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)}
-    _check_once("pair of", seen)
+        yield (
+            key,
+            {"text": insert_marks(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)},
+        )
+    _check_distinct("pair of", seen)
 
 
 def _label(pair: Element, key: str) -> int | None:
-    """Return a pair's class; of an interaction without a type none."""
+    """Return the class of a pair, or ``None`` for an interaction without a type."""
     ddi, kind = pair.attrib["ddi"], pair.get("type")
     if ddi not in ("true", "false") or (ddi == "false" and kind is not None):
-        raise ValueError(f"expected ddi true, or false and no type, got {quoted(ddi)} with type {kind}: {key}")
+        raise ValueError(f"expected ddi true, or false and no type, got {quote(ddi)} with type {kind}: {key}")
     if ddi == "false":
         return NONE
     return None if kind is None else label_index(kind, TASK.labels, key)
 
 
 def _attributes(element: Element, tag: str, *names: str) -> list[str]:
-    """Return an element's attributes, if it is what is expected here."""
+    """Return attributes of an element; refuse one with another tag or without them."""
     if element.tag != tag:
-        raise ValueError(f"expected an element {tag}, got {quoted(element.tag)}")
+        raise ValueError(f"expected an element {tag}, got {quote(element.tag)}")
     if missing := [name for name in names if name not in element.attrib]:
         raise ValueError(f"expected {tag} with {', '.join(names)}, got one without {', '.join(missing)}")
     return [element.attrib[name] for name in names]
 
 
-def _check_once(what: str, keys: list[str]) -> None:
+def _check_distinct(what: str, keys: list[str]) -> None:
     if len(set(keys)) != len(keys):
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
-        raise ValueError(f"expected every {what} once, got {quoted(twice)} again")
+        raise ValueError(f"expected every {what} once, got {quote(twice)} again")
 
 
-def _rows(rows: list[Row], split: str) -> list[Row]:
-    """Return the rows of a split with their ids, without those whose class is not known."""
+def _labelled(rows: list[Row], split: str) -> list[Row]:
+    """Return the rows that have a label, and log how many have none."""
     kept = [row for row in rows if row["label"] is not None]
-    if less := len(rows) - len(kept):
-        logger.info("%s %s: left out %d of %d pairs, interactions without a type", TASK.key, split, less, len(rows))
-    return identified(kept, split, TASK.columns, TASK.labels)
+    if dropped := len(rows) - len(kept):
+        logger.info("%s %s: dropped %d of %d pairs, interactions without a type", TASK.key, split, dropped, len(rows))
+    return kept

@@ -1,4 +1,4 @@
-"""IMDB reviews, ``{train,test}/{pos,neg}/*.txt``, with Rotten Tomatoes sentences as the ood split; or from the Hub."""
+"""IMDB reviews, ``{train,test}/{pos,neg}/*.txt``, with Rotten Tomatoes sentences as the ood split; or the Hub's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._hub import hub_rows
-from mubench.hub_builders.raw._rows import Row, Splits, decoded, identified, label_index
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._hub import read_hub_rows
 from mubench.hub_builders.tasks import TASKS, Source
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index
+from mubench.hub_builders.utils.text import decode_text
 
 TASK = TASKS["imdb"]
 REVIEW = re.compile(r"(?:^|/)(train|test)/(pos|neg)/[^/]+\.txt$")
@@ -19,16 +20,16 @@ SENTENCES = re.compile(r"(?:^|/)rt-polarity\.(pos|neg)$")
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
     splits: Splits = {"train": [], "test": [], "ood": []}
-    for name, data in members(find(raw, TASK.source.files)):
+    for name, data in read_members(find_source(raw, TASK.source.files)):
         if match := REVIEW.search(name):
             label = label_index(match[2], TASK.labels, name)
-            splits[match[1]].append(_row(decoded(data, name), label, None, name))
-    splits["ood"] = list(_sentences(find(raw, _ood().files)))
-    return _identified(splits)
+            splits[match[1]].append(_row(decode_text(data, name), label, None, name))
+    splits["ood"] = list(_sentences(find_source(raw, _ood().files)))
+    return add_ids(splits, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:
-    """Read the Hub's rows; the order of the sentences over its three splits is not the original one."""
+    """Read the Hub's rows; its order of the ood sentences is not the original one."""
     splits: Splits = {
         split: [_row(row["text"], row["label"], index, f"{split} {index}") for index, row in _hub(TASK.source, split)]
         for split in ("train", "test")
@@ -37,15 +38,15 @@ def from_hub() -> Splits:
     splits["ood"] = [
         _row(row["text"].strip(), row["label"], None, f"{index}") for part in parts for index, row in part
     ]
-    return _identified(splits)
+    return add_ids(splits, TASK.columns, TASK.labels)
 
 
 def _sentences(path: Path) -> Iterator[Row]:
-    """Yield one row a line; the original archive is in a single-byte encoding, later copies in UTF-8."""
-    for name, data in members(path):
+    """Yield one row per line; the original archive is in Latin-1, later copies in UTF-8."""
+    for name, data in read_members(path):
         if match := SENTENCES.search(name):
             label = label_index(match[1], TASK.labels, name)
-            for line in decoded(data, name, fallback="latin-1").strip().split("\n"):
+            for line in decode_text(data, name, fallback="latin-1").strip().split("\n"):
                 yield _row(line.strip(), label, None, name)
 
 
@@ -56,14 +57,10 @@ def _row(text: str, label: int, index: int | None, where: str) -> Row:
 
 
 def _hub(source: Source, split: str) -> Iterator[tuple[int, Row]]:
-    return hub_rows(source, split, TASK.labels)
+    return read_hub_rows(source, split, TASK.labels)
 
 
 def _ood() -> Source:
     if TASK.ood_source is None:
         raise ValueError("expected a source of the ood split of imdb, got none")
     return TASK.ood_source
-
-
-def _identified(splits: Splits) -> Splits:
-    return {split: identified(rows, split, TASK.columns, TASK.labels) for split, rows in splits.items()}

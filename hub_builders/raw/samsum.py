@@ -1,9 +1,9 @@
 """SAMSum dialogues with summaries, ``{train,val,test}.json`` or ``.csv``, and XSum as the ood split; or the Hub's.
 
-Line ends become plain ones, and white space at the ends of a text goes: copies of the corpus differ in both. One of
-the 14,732 training rows has no dialogue, and some copies lack it; it is a row like the others. No other text is empty.
+Line ends are normalised and white space at the ends of texts is stripped: copies of the corpus differ in both. One of
+the 14,732 training rows has an empty dialogue, and some copies lack the row; no other text may be empty.
 
-XSum has files of its own, which need not be there: then there is no ood split, and the tier is not full.
+The files of XSum are optional: without them there is no ood split, and the tier is partial.
 """
 
 from __future__ import annotations
@@ -15,61 +15,64 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mubench.hub_builders.deletion.forget_lists import quoted
-from mubench.hub_builders.raw import _xsum as xsum
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._hub import hub_rows
-from mubench.hub_builders.raw._jsonl import Fields, checked, parsed
-from mubench.hub_builders.raw._rows import Row, Splits, identified, unmarked
+from mubench.hub_builders.raw import _xsum
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._hub import read_hub_rows
+from mubench.hub_builders.raw._jsonl import Fields, parse_json, select_fields
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids
+from mubench.hub_builders.utils.text import decode_without_bom, quote
 
 logger = logging.getLogger(__name__)
 
 TASK = TASKS["samsum"]
-PACKED = "corpus.7z"
+PACKED_ARCHIVE = "corpus.7z"
 MEMBER = re.compile(r"(?:^|/)(train|val|validation|test)\.(csv|json)$")
 SPLITS = ("train", "validation", "test")
 FIELDS: Fields = {"id": "string", "dialogue": "string", "summary": "string"}
-SILENT = "13828807"
+ID_WITHOUT_DIALOGUE = "13828807"
 
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
-    path = _find(raw)
+    path = _find_files(raw)
     splits: Splits = {}
-    for name, data in members(path):
+    for name, data in read_members(path):
         if match := MEMBER.search(name):
             split = "validation" if match[1] == "val" else match[1]
             if split in splits:
                 raise ValueError(f"expected one file of {split} rows in {path}, got a second: {name}")
-            splits[split] = rows(from_csv(data, name) if match[2] == "csv" else from_json(data, name), split, name)
+            splits[split] = parse_rows(
+                parse_csv(data, name) if match[2] == "csv" else parse_json_list(data, name), split, name
+            )
     if missing := [split for split in SPLITS if split not in splits]:
         raise FileNotFoundError(f"expected a .json or .csv file of {', '.join(SPLITS)} in {path}, got no {missing[0]}")
-    if xsum.is_there(raw):
-        splits["ood"] = xsum.from_files(raw)
+    if _xsum.is_there(raw):
+        splits["ood"] = _xsum.from_files(raw)
     else:
         logger.warning("samsum: no files of XSum in %s, so no ood split", raw)
-    return _identified(splits)
+    return add_ids(splits, TASK.columns)
 
 
 def from_hub() -> Splits:
-    """Read the Hub's rows, where ids may be numbers and an empty text is none."""
+    """Read the Hub's rows, where ids may be numbers and an empty text may be ``None``."""
     splits = {}
     for split in SPLITS:
         records = [
-            {**row, "id": str(row["id"]), "dialogue": row["dialogue"] or ""} for _, row in hub_rows(TASK.source, split)
+            {**row, "id": str(row["id"]), "dialogue": row["dialogue"] or ""}
+            for _, row in read_hub_rows(TASK.source, split)
         ]
-        splits[split] = rows(records, split, f"{TASK.source.hub_id} {split}")
-    return _identified({**splits, "ood": xsum.from_hub()})
+        splits[split] = parse_rows(records, split, f"{TASK.source.hub_id} {split}")
+    return add_ids({**splits, "ood": _xsum.from_hub()}, TASK.columns)
 
 
-def from_csv(data: bytes, where: str) -> list[dict[str, str]]:
+def parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
     """Return the records of a CSV file.
 
     Raises:
-        ValueError: If it is not one, or has other columns.
+        ValueError: If it is not CSV, or has other columns.
     """
-    text = io.StringIO(unmarked(data, where), newline="")
+    text = io.StringIO(decode_without_bom(data, where), newline="")
     try:
         lines = list(csv.reader(text, strict=True))
     except csv.Error as error:
@@ -82,46 +85,44 @@ def from_csv(data: bytes, where: str) -> list[dict[str, str]]:
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
 
 
-def from_json(data: bytes, where: str) -> list[object]:
+def parse_json_list(data: bytes, where: str) -> list[object]:
     """Return the records of a JSON file.
 
     Raises:
-        ValueError: If it is not a list.
+        ValueError: If it is not a JSON list.
     """
-    found = parsed(unmarked(data, where), where)
+    found = parse_json(decode_without_bom(data, where), where)
     if not isinstance(found, list):
         raise ValueError(f"expected a list of objects, got other JSON: {where}")  # noqa: TRY004  (bad data, no bug)
     return found
 
 
-def rows(records: Iterable[object], split: str, where: str) -> list[Row]:
-    """Return the rows of a split; their places are the original ones if there are as many as there were.
+def parse_rows(records: Iterable[object], split: str, where: str) -> list[Row]:
+    """Return the rows of a split; they have a ``source_index`` if their number is that of the original file.
 
     Raises:
-        ValueError: If a record is not as expected, or its id comes twice.
+        ValueError: If a record is malformed, or its id is repeated.
     """
     found: dict[str, Row] = {}
     for number, record in enumerate(records, 1):
         place = f"{where} record {number}"
-        key, dialogue, summary = (_plain(text) for text in checked(record, FIELDS, place).values())
-        if not summary or (not dialogue and key != SILENT):
+        key, dialogue, summary = (_normalize(text) for text in select_fields(record, FIELDS, place).values())
+        if not summary or (not dialogue and key != ID_WITHOUT_DIALOGUE):
             raise ValueError(f"expected a dialogue and a summary, got an empty one: {place}")
         if key in found:
-            raise ValueError(f"expected every id once, got {quoted(key)} again: {place}")
+            raise ValueError(f"expected every id once, got {quote(key)} again: {place}")
         found[key] = {"source_index": number - 1, "dialogue": dialogue, "summary": summary}
     whole = len(found) == TASK.counts["full"][split]
     return [row if whole else {**row, "source_index": None} for row in found.values()]
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
-def _find(raw: Path) -> Path:
-    if (raw / PACKED).exists() and not any((raw / name).exists() for name in TASK.source.files):
-        raise FileNotFoundError(f"expected the files of {PACKED} in a folder {raw / 'corpus'}, got them packed")
-    return find(raw, TASK.source.files)
-
-
-def _identified(splits: Splits) -> Splits:
-    return {split: identified(part, split, TASK.columns, TASK.labels) for split, part in splits.items()}
+def _find_files(raw: Path) -> Path:
+    if (raw / PACKED_ARCHIVE).exists() and not any((raw / name).exists() for name in TASK.source.files):
+        raise FileNotFoundError(
+            f"expected the unpacked files of {PACKED_ARCHIVE} in {raw / 'corpus'}, got the archive"
+        )
+    return find_source(raw, TASK.source.files)

@@ -1,9 +1,9 @@
-"""Speech Commands as twelve-way keyword spotting, ``<word>/<speaker>_nohash_<n>.wav``; or from the Hub.
+"""Speech Commands as twelve-way keyword spotting, ``<word>/<speaker>_nohash_<n>.wav``; or the Hub's.
 
-Classes are those of SUPERB: ten keywords, ``_silence_`` for whole recordings of background noise (SUPERB does not cut
-them, so there are six in training) and ``_unknown_`` for all other words. Where ``validation_list.txt`` and
-``testing_list.txt`` are at hand they decide the split, and a test set of its own, if there is one beside the archive,
-takes the place of the rows that the second lists. Without lists a tenth of the speakers each is held out.
+The classes are those of SUPERB: ten keywords, ``_silence_`` for whole recordings of background noise (SUPERB does not
+cut them, so there are six in training) and ``_unknown_`` for all other words. ``validation_list.txt`` and
+``testing_list.txt`` decide the split, and a separate test set beside the archive replaces the rows of the second list.
+Without lists, a tenth of the speakers is held out for validation and a tenth for test.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mubench.hub_builders.deletion.ranks import stratified_ranks
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._blobs import Spool
-from mubench.hub_builders.raw._hub import hub_rows
-from mubench.hub_builders.raw._recordings import sound, tell_missing
-from mubench.hub_builders.raw._rows import Row, Splits, identified, media
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._hub import read_hub_rows
+from mubench.hub_builders.raw._recordings import check_recording, warn_of_missing_clips
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, store_media
+from mubench.hub_builders.utils.hash_order import stratified_ranks
+from mubench.hub_builders.utils.spool import Spool
+from mubench.hub_builders.utils.text import decode_text
 
 TASK = TASKS["speech_commands"]
 RATE = 16_000
@@ -32,17 +33,17 @@ Clips = dict[str, Row]
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
-    path = find(raw, TASK.source.files)
+    path = find_source(raw, TASK.source.files)
     spool = Spool()
-    clips, lists = _read(path, spool)
-    parts = _listed(clips, lists, path) if lists else _by_speaker(clips)
-    if lists and (own := _test_set(raw, path)):
-        parts["test"] = _read(own, spool)[0]
+    clips, lists = _read_clips(path, spool)
+    parts = _split_by_lists(clips, lists, path) if lists else _split_by_speaker(clips)
+    if lists and (own := _find_test_set(raw, path)):
+        parts["test"] = _read_clips(own, spool)[0]
     if lists:
         for part in parts.values():
             for index, name in enumerate(sorted(part)):
                 part[name]["source_index"] = index
-    return _identified({split: list(part.values()) for split, part in parts.items()})
+    return add_ids({split: part.values() for split, part in parts.items()}, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:
@@ -51,46 +52,43 @@ def from_hub() -> Splits:
     splits: Splits = {}
     for split in ("train", "validation", "test"):
         splits[split] = rows = []
-        for index, found in hub_rows(TASK.source, split, TASK.labels, data_dir="ks"):
+        for index, found in read_hub_rows(TASK.source, split, TASK.labels, data_dir="ks"):
             name = "/".join(Path(found["file"]).parts[-2:])
             rows.append({**_row(found["audio"]["bytes"], name, name, spool), "source_index": index})
-    return _identified(splits)
+    return add_ids(splits, TASK.columns, TASK.labels)
 
 
-def _test_set(raw: Path, path: Path) -> Path | None:
-    """Return the test set that is distributed beside an archive, if it is there, packed or not."""
+def _find_test_set(raw: Path, path: Path) -> Path | None:
+    """Return the separate test set beside an archive, packed or not, or ``None``."""
     name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
     return next((raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()), None)
 
 
-def _read(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
-    """Return the clips of an archive by ``<word>/<file>``, and the split of those that its lists name."""
+def _read_clips(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
+    """Return the clips of an archive by ``<word>/<file>``, and the split of those in its lists."""
     clips: Clips = {}
     lists: dict[str, str] = {}
-    for name, data in members(path):
+    for name, data in read_members(path):
         file = name.rpartition("/")[2]
         if match := CLIP.search(name):
             if match[1] in clips:
                 raise ValueError(f"expected every clip once in {path}, got it twice: {match[1]}")
             clips[match[1]] = _row(data, match[1], name, spool)
         elif file in LISTS:
-            for line in listed_names(data, name):
+            for line in parse_list(data, name):
                 if line in lists:
                     raise ValueError(f"expected a clip in one list, got it in both: {line} in {path}")
                 lists[line] = LISTS[file]
     return clips, lists
 
 
-def listed_names(data: bytes, where: str) -> list[str]:
-    """Return the clips that an official list names, one ``<word>/<file>`` a line.
+def parse_list(data: bytes, where: str) -> list[str]:
+    """Return the clips of an official list, one ``<word>/<file>`` per line.
 
     Raises:
-        ValueError: If it is not such a list, or names a clip twice.
+        ValueError: If it is not such a list, or a clip is repeated.
     """
-    try:
-        names = data.decode("utf-8").split()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
+    names = decode_text(data, where).split()
     seen: set[str] = set()
     for name in names:
         if not CLIP.fullmatch(name) or name in seen:
@@ -102,19 +100,19 @@ def listed_names(data: bytes, where: str) -> list[str]:
     return names
 
 
-def _listed(clips: Clips, lists: Mapping[str, str], path: Path) -> dict[str, Clips]:
-    """Split by the official lists; what none of them names is for training."""
+def _split_by_lists(clips: Clips, lists: Mapping[str, str], path: Path) -> dict[str, Clips]:
+    """Split by the official lists; clips in neither are training rows."""
     if set(lists.values()) != set(LISTS.values()):
         raise ValueError(f"expected both {' and '.join(LISTS)} in {path}, got one of them")
-    tell_missing(lists.keys() - clips.keys(), path)
+    warn_of_missing_clips(lists.keys() - clips.keys(), path)
     parts: dict[str, Clips] = {"train": {}, "validation": {}, "test": {}}
     for name, row in clips.items():
         parts[lists.get(name, "train")][name] = row
     return parts
 
 
-def _by_speaker(clips: Clips) -> dict[str, Clips]:
-    """Hold out whole speakers: a tenth for validation and a tenth for test, of clips without one likewise."""
+def _split_by_speaker(clips: Clips) -> dict[str, Clips]:
+    """Hold out a tenth of the speakers for validation and a tenth for test, likewise of clips without a speaker."""
     spoken = {row["group"]: SPEAKER.search(name) is not None for name, row in clips.items()}
     if len(spoken) < 10:
         raise ValueError(f"expected at least 10 speakers to hold some out, got {len(spoken)}")
@@ -133,10 +131,6 @@ def _row(data: bytes, name: str, where: str, spool: Spool) -> Row:
     return {
         "source_index": None,
         "group": speaker[1] if speaker else file.partition(".")[0],
-        "audio": media(sound(data, RATE, where), spool),
+        "audio": store_media(check_recording(data, RATE, where), spool),
         "label": TASK.labels.index(word if word in KEYWORDS else other),
     }
-
-
-def _identified(splits: Splits) -> Splits:
-    return {split: identified(rows, split, TASK.columns, TASK.labels) for split, rows in splits.items()}

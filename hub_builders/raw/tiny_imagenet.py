@@ -1,7 +1,7 @@
-"""Tiny ImageNet with captions: ``train/<id>/images``, ``val/images`` and ``val/val_annotations.txt``; or from the Hub.
+"""Tiny ImageNet with captions: ``train/<id>/images``, ``val/images`` and ``val/val_annotations.txt``; or the Hub's.
 
 The caption is "a photo of a" and the class's first word, the group is the class. Validation rows become the test
-rows, since the original test pictures have no labels.
+rows, since the original test images have no labels.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mubench.hub_builders.deletion.forget_lists import quoted
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._blobs import Spool
-from mubench.hub_builders.raw._hub import hub_rows
-from mubench.hub_builders.raw._rows import Row, Splits, decoded, identified, label_index, media, picture
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._hub import read_hub_rows
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.labels import TINY_IMAGENET
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index, store_media
+from mubench.hub_builders.utils.images import rgb_bytes
+from mubench.hub_builders.utils.spool import Spool
+from mubench.hub_builders.utils.text import decode_text, quote
 
 TASK = TASKS["tiny_imagenet"]
 SIZE = (64, 64)
 TRAIN = re.compile(r"(?:^|/)train/([^/]+)/images/[^/]+\.jpe?g$", re.IGNORECASE)
 VALIDATION = re.compile(r"(?:^|/)val/images/([^/]+\.jpe?g)$", re.IGNORECASE)
-TEXT = re.compile(r"(?:^|/)(val_annotations|words)\.txt$")
+TEXT_FILE = re.compile(r"(?:^|/)(val_annotations|words)\.txt$")
 
-# The Hub's copy has other WordNet ids for 18 classes: ours -> its.
+# WordNet ids of 18 classes that the Hub's copy changed: ours -> its.
 HUB_IDS = {
     "n01855672": "n07646821", "n01945685": "n13719102", "n02085620": "n08742578", "n02190166": "n03373237",
     "n02206856": "n07975909", "n02666196": "n02666347", "n02730930": "n08496334", "n02906734": "n12520864",
@@ -35,26 +36,26 @@ HUB_IDS = {
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
-    path, spool = find(raw, TASK.source.files), Spool()
+    path, spool = find_source(raw, TASK.source.files), Spool()
     train: list[Row] = []
     held: dict[str, bytes] = {}
     texts: dict[str, str] = {}
-    for name, data in members(path):
+    for name, data in read_members(path):
         if match := TRAIN.search(name):
             train.append(_row(data, label_index(match[1], TASK.labels, name), None, name, spool))
         elif match := VALIDATION.search(name):
             if held.setdefault(match[1], data) is not data:
-                raise ValueError(f"expected every picture once, got {match[1]} again: {path}")
-        elif match := TEXT.search(name):
-            texts[match[1]] = decoded(data, name)
+                raise ValueError(f"expected every image once, got {match[1]} again: {path}")
+        elif match := TEXT_FILE.search(name):
+            texts[match[1]] = decode_text(data, name)
     if "val_annotations" not in texts:
         raise FileNotFoundError(f"expected val/val_annotations.txt in {path}, got none")
     check_words(texts.get("words", ""), "words.txt")
-    labels = annotated(texts["val_annotations"], "val_annotations.txt")
+    labels = parse_annotations(texts["val_annotations"], "val_annotations.txt")
     if one := min(labels.keys() ^ held.keys(), default=None):
-        raise ValueError(f"expected a picture and an annotation of each validation row, got one of {one}: {path}")
+        raise ValueError(f"expected an image and an annotation of each validation row, got one of {one}: {path}")
     test = [_row(data, labels[name], None, f"val/images/{name}", spool) for name, data in held.items()]
-    return _identified({"train": train, "test": test})
+    return add_ids({"train": train, "test": test}, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:
@@ -63,17 +64,17 @@ def from_hub() -> Splits:
     theirs = tuple(sorted(ours))
     splits: Splits = {"train": [], "test": []}
     for split, rows in zip(("train", "valid"), splits.values(), strict=True):
-        for index, row in hub_rows(TASK.source, split, theirs):
+        for index, row in read_hub_rows(TASK.source, split, theirs):
             where = f"{TASK.source.hub_id} {split} {index}"
             rows.append(_row(row["image"]["bytes"], ours[theirs[row["label"]]], index, where, spool))
-    return _identified(splits)
+    return add_ids(splits, TASK.columns, TASK.labels)
 
 
-def annotated(text: str, where: str) -> dict[str, int]:
-    """Return the label of every picture that a file of lines "picture, class, box" names.
+def parse_annotations(text: str, where: str) -> dict[str, int]:
+    """Return the label of every image of an annotation file, whose lines are "image, class, box".
 
     Raises:
-        ValueError: If a line is something else, names no class of ours, or a picture comes twice.
+        ValueError: If a line is malformed, its class is unknown, or an image is repeated.
     """
     labels: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -81,26 +82,26 @@ def annotated(text: str, where: str) -> dict[str, int]:
         if fields == [""]:
             continue
         if len(fields) != 6 or not fields[0]:
-            raise ValueError(f"expected picture, class and box, got {quoted(line)}: {where} line {number}")
+            raise ValueError(f"expected image, class and box, got {quote(line)}: {where} line {number}")
         if fields[0] in labels:
-            raise ValueError(f"expected every picture once, got {quoted(fields[0])} again: {where} line {number}")
+            raise ValueError(f"expected every image once, got {quote(fields[0])} again: {where} line {number}")
         if fields[1] not in TINY_IMAGENET:
-            raise ValueError(f"expected a class of {TASK.title}, got {quoted(fields[1])}: {where} line {number}")
+            raise ValueError(f"expected a class of {TASK.title}, got {quote(fields[1])}: {where} line {number}")
         labels[fields[0]] = TASK.labels.index(fields[1])
     return labels
 
 
 def check_words(text: str, where: str) -> None:
-    """Refuse lines "id, words" whose first word of one of our classes is another than ours.
+    """Check lines "id, words" against the first words of our classes.
 
     Raises:
-        ValueError: If there is such a line.
+        ValueError: If a line gives one of our classes another first word.
     """
     for number, line in enumerate(text.split("\n"), 1):
         name, _, words = line.rstrip("\r").partition("\t")
         if name in TINY_IMAGENET and words.split(",")[0] != TINY_IMAGENET[name]:
             raise ValueError(
-                f"expected {TINY_IMAGENET[name]} as first word of {name}, got {quoted(words)}: {where} line {number}"
+                f"expected {TINY_IMAGENET[name]} as first word of {name}, got {quote(words)}: {where} line {number}"
             )
 
 
@@ -109,11 +110,7 @@ def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -
     return {
         "source_index": index,
         "group": name,
-        "image": media(picture(data, SIZE, where), spool),
+        "image": store_media(rgb_bytes(data, SIZE, where), spool),
         "caption": f"a photo of a {TINY_IMAGENET[name]}",
         "label": label,
     }
-
-
-def _identified(splits: Splits) -> Splits:
-    return {split: identified(rows, split, TASK.columns, TASK.labels) for split, rows in splits.items()}

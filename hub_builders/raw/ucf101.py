@@ -1,8 +1,8 @@
-"""UCF101, ``<Class>/v_<Class>_gNN_cNN.avi`` with the official lists of split 1; or from the Hub.
+"""UCF101, ``<Class>/v_<Class>_gNN_cNN.avi`` with the official lists of split 1; or the Hub's.
 
-The lists say which clips are for training and for test, and `classInd.txt` what the classes are called: a data set in
-the same layout has classes of its own. Names of clips are compared without regard to case, because lists and archives
-spell HandstandPushups and HandStandPushups.
+The lists name the training and the test clips, and `classInd.txt` the classes, so a data set in the same layout may
+have other classes. Names of clips are compared without regard to case, because lists and archives spell both
+HandstandPushups and HandStandPushups.
 """
 
 from __future__ import annotations
@@ -11,54 +11,55 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mubench.hub_builders.raw._archive import find, members
-from mubench.hub_builders.raw._blobs import Spool
-from mubench.hub_builders.raw._hub import hub_rows
-from mubench.hub_builders.raw._recordings import tell_missing, video
-from mubench.hub_builders.raw._rows import Row, Splits, identified, media
+from mubench.hub_builders.raw._archive import find_source, read_members
+from mubench.hub_builders.raw._hub import read_hub_rows
+from mubench.hub_builders.raw._recordings import check_video, warn_of_missing_clips
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, store_media
+from mubench.hub_builders.utils.spool import Spool
+from mubench.hub_builders.utils.text import decode_text
 
 TASK = TASKS["ucf101"]
 CLIP = re.compile(r"(?:^|/)(\w+)/(v_\w+_g(\d\d)_c\d\d\.avi)$")
 VIDEO = re.compile(r"\.avi$", re.IGNORECASE)
-LISTED = re.compile(r"(\w+)/(v_\w+_g\d\d_c\d\d\.avi)(?: (\d+))?")
+LIST_LINE = re.compile(r"(\w+)/(v_\w+_g\d\d_c\d\d\.avi)(?: (\d+))?")
 CLASSES = "classInd.txt"
 LISTS = {"train": "trainlist01.txt", "test": "testlist01.txt"}
-TEXTS = re.compile(r"(?:^|/)(classInd\.txt|trainlist01\.txt|testlist01\.txt)$")
-SPLITS = ("UCF101TrainTestSplits-RecognitionTask.zip",)
+LIST_FILE = re.compile(r"(?:^|/)(classInd\.txt|trainlist01\.txt|testlist01\.txt)$")
+LIST_ARCHIVES = ("UCF101TrainTestSplits-RecognitionTask.zip",)
 LAST_TEST_GROUP = 7
 
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
-    path, texts, spool = find(raw, TASK.source.files), _texts(raw), Spool()
-    labels = read_classes(*texts[CLASSES])
-    lists = {split: read_list(*texts[name], labels) for split, name in LISTS.items()}
+    path, texts, spool = find_source(raw, TASK.source.files), _read_lists(raw), Spool()
+    labels = parse_classes(*texts[CLASSES])
+    lists = {split: parse_list(*texts[name], labels) for split, name in LISTS.items()}
     if both := lists["train"].keys() & lists["test"].keys():
         raise ValueError(f"expected a clip in one of {' and '.join(LISTS.values())}, got {min(both)} in both")
-    place = {
+    remaining = {
         key: (split, index, label)
         for split, clips in lists.items()
         for index, (key, label) in enumerate(clips.items())
     }  # fmt: skip
     splits: Splits = {"train": [], "test": []}
-    for name, data in members(path, VIDEO):
+    for name, data in read_members(path, VIDEO):
         if (match := CLIP.search(name)) is None:
             raise ValueError(f"expected clips called <Class>/v_<Class>_gNN_cNN.avi in {path}, got {name}")
-        if (key := f"{match[1]}/{match[2]}".casefold()) not in place:
+        if (key := f"{match[1]}/{match[2]}".casefold()) not in remaining:
             raise ValueError(f"expected every clip of {path} once and in a list, got another: {name}")
-        split, index, label = place.pop(key)
+        split, index, label = remaining.pop(key)
         splits[split].append(_row(data, label, index, name, spool))
-    tell_missing(place, path)
-    return _identified(splits, labels)
+    warn_of_missing_clips(remaining, path)
+    return add_ids(splits, TASK.columns, labels)
 
 
 def from_hub() -> Splits:
-    """Read the Hub's clips, which have no lists: of split 1, the first seven groups of every class are for test."""
+    """Read the Hub's clips, which have no lists: the test rows of split 1 are the first seven groups of a class."""
     splits: Splits = {"train": [], "test": []}
     spool = Spool()
     numbers = {name.casefold(): number for number, name in enumerate(TASK.labels)}
-    for _, row in hub_rows(TASK.source, "train"):
+    for _, row in read_hub_rows(TASK.source, "train"):
         path, data = row["video"]["path"], row["video"]["bytes"]
         match = CLIP.search(path)
         if match is None or match[1].casefold() not in numbers:
@@ -68,21 +69,21 @@ def from_hub() -> Splits:
         split = "test" if int(match[3]) <= LAST_TEST_GROUP else "train"
         data = Path(path).read_bytes() if data is None else data
         splits[split].append(_row(data, numbers[match[1].casefold()], None, path, spool))
-    return _identified(splits, TASK.labels)
+    return add_ids(splits, TASK.columns, TASK.labels)
 
 
 def class_names(raw: Path) -> tuple[str, ...]:
     """Return the class names of the original files."""
-    return read_classes(*_texts(raw)[CLASSES])
+    return parse_classes(*_read_lists(raw)[CLASSES])
 
 
-def read_classes(data: bytes, where: str) -> tuple[str, ...]:
-    """Read ``classInd.txt``: a number from 1 on and a name a line.
+def parse_classes(data: bytes, where: str) -> tuple[str, ...]:
+    """Parse ``classInd.txt``, whose lines are a number from 1 on and a name.
 
     Raises:
-        ValueError: If it is another file.
+        ValueError: If the file is malformed.
     """
-    lines = [line.split() for line in _lines(data, where)]
+    lines = [line.split() for line in _split_lines(data, where)]
     names = tuple(line[-1] for line in lines)
     numbered = [[str(number), name] for number, name in enumerate(names, 1)]
     if lines != numbered or len({name.casefold() for name in names}) < len(names) or not names:
@@ -90,16 +91,16 @@ def read_classes(data: bytes, where: str) -> tuple[str, ...]:
     return names
 
 
-def read_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
-    """Read a list of clips, ``<Class>/<clip>.avi`` and perhaps the class's number: names in small letters to labels.
+def parse_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
+    """Parse a list of clips, ``<Class>/<clip>.avi`` perhaps with the class's number, to labels by lower-case name.
 
     Raises:
-        ValueError: If it is another file, names a clip twice or a class that there is not.
+        ValueError: If the file is malformed, a clip is repeated, or a class is unknown.
     """
     numbers = {name.casefold(): number for number, name in enumerate(labels)}
     found: dict[str, int] = {}
-    for line in _lines(data, where):
-        match = LISTED.fullmatch(line.strip())
+    for line in _split_lines(data, where):
+        match = LIST_LINE.fullmatch(line.strip())
         label = numbers.get(match[1].casefold()) if match else None
         if match is None or label is None or match[3] not in (None, str(label + 1)):
             raise ValueError(
@@ -112,47 +113,45 @@ def read_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int
     return found
 
 
-def _lines(data: bytes, where: str) -> list[str]:
-    try:
-        return [line for line in data.decode("utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
+def _split_lines(data: bytes, where: str) -> list[str]:
+    return [line for line in decode_text(data, where).splitlines() if line.strip()]
 
 
-def _texts(raw: Path) -> dict[str, tuple[bytes, str]]:
-    """Return the three official lists and where they were: beside the clips, anywhere in the folder, or packed.
+def _read_lists(raw: Path) -> dict[str, tuple[bytes, str]]:
+    """Return bytes and name of the three official lists: beside the clips, anywhere in the folder, or in an archive.
 
     Raises:
-        FileNotFoundError: If one is nowhere.
-        ValueError: If one is there several times, and not everywhere the same.
+        FileNotFoundError: If a list is missing.
+        ValueError: If two copies of a list differ.
     """
     found: dict[str, tuple[bytes, str]] = {}
-    for name, data in _candidates(raw):
-        match = TEXTS.search(name)
+    for name, data in _candidate_lists(raw):
+        match = LIST_FILE.search(name)
         if match is None:
             continue
         first, where = found.setdefault(match[1], (data, name))
-        if data.split() != first.split():  # line ends may differ
+        if data.split() != first.split():  # copies may differ in their line ends
             raise ValueError(f"expected one {match[1]} in {raw}, got two that differ: {where} and {name}")
     if missing := [name for name in (CLASSES, *LISTS.values()) if name not in found]:
         raise FileNotFoundError(f"expected {', '.join(missing)} somewhere in {raw}, got none")
     return found
 
 
-def _candidates(raw: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield path within the folder, through an archive if it is in one, and bytes of all that may be such a list."""
-    packed = {find(raw, TASK.source.files), *(raw / name for name in SPLITS if (raw / name).exists())}
+def _candidate_lists(raw: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name (with that of its archive) and bytes of all files that may be such a list."""
+    packed = {find_source(raw, TASK.source.files), *(raw / name for name in LIST_ARCHIVES if (raw / name).exists())}
     for path in sorted(one for one in packed if one.is_file()):
-        for name, data in members(path, TEXTS):
+        for name, data in read_members(path, LIST_FILE):
             yield f"{path.name}/{name}", data
-    yield from members(raw, TEXTS)
+    yield from read_members(raw, LIST_FILE)
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:
     match = CLIP.search(where)
     group = f"g{match[3]}" if match else ""
-    return {"source_index": index, "group": group, "video": media(video(data, where), spool), "label": label}
-
-
-def _identified(splits: Splits, labels: tuple[str, ...]) -> Splits:
-    return {split: identified(rows, split, TASK.columns, labels) for split, rows in splits.items()}
+    return {
+        "source_index": index,
+        "group": group,
+        "video": store_media(check_video(data, where), spool),
+        "label": label,
+    }

@@ -1,4 +1,4 @@
-"""The tables of tasks and backbones, and every name that follows from them. Imports nothing of ours but `utils`."""
+"""Tables of tasks and backbones, the names derived from them, and rows with their ids. Imports `utils`."""
 
 from mubench.hub_builders.tasks.backbones import BACKBONES
 from mubench.hub_builders.tasks.schema import MEDIA, TIERS, Backbone, Column, Kind, Recipe, Source, Task, Tier

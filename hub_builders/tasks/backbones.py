@@ -1,4 +1,4 @@
-"""The table of backbones: one frozen row per model that tasks name, with its family and its repository on the Hub."""
+"""The table of backbones: one frozen row per model, with its family and its repository on the Hub."""
 
 from __future__ import annotations
 

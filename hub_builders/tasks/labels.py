@@ -1,4 +1,4 @@
-"""Class names of the tasks that have too many for one line of the table."""
+"""Class names of tasks that have too many for the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CIFAR100 = """
     squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
     wardrobe whale willow_tree wolf woman worm
 """
-# In the order of the label bytes, which is that of the alphabet.
+# In the order of the label bytes, which is alphabetical.
 CIFAR100 = tuple(_CIFAR100.split())
 
 _TINY_IMAGENET = """
@@ -58,6 +58,23 @@ n12267677 acorn
 """
 # First word of each class by its WordNet id, in the order of the ids.
 TINY_IMAGENET = dict(entry.split(" ", 1) for entry in " ".join(_TINY_IMAGENET.split()).split(", "))
+
+_UCF101 = """
+    ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam BandMarching BaseballPitch Basketball
+    BasketballDunk BenchPress Biking Billiards BlowDryHair BlowingCandles BodyWeightSquats Bowling
+    BoxingPunchingBag BoxingSpeedBag BreastStroke BrushingTeeth CleanAndJerk CliffDiving CricketBowling CricketShot
+    CuttingInKitchen Diving Drumming Fencing FieldHockeyPenalty FloorGymnastics FrisbeeCatch FrontCrawl GolfSwing
+    Haircut Hammering HammerThrow HandstandPushups HandstandWalking HeadMassage HighJump HorseRace HorseRiding
+    HulaHoop IceDancing JavelinThrow JugglingBalls JumpingJack JumpRope Kayaking Knitting LongJump Lunges
+    MilitaryParade Mixing MoppingFloor Nunchucks ParallelBars PizzaTossing PlayingCello PlayingDaf PlayingDhol
+    PlayingFlute PlayingGuitar PlayingPiano PlayingSitar PlayingTabla PlayingViolin PoleVault PommelHorse PullUps
+    Punch PushUps Rafting RockClimbingIndoor RopeClimbing Rowing SalsaSpin ShavingBeard Shotput SkateBoarding
+    Skiing Skijet SkyDiving SoccerJuggling SoccerPenalty StillRings SumoWrestling Surfing Swing TableTennisShot
+    TaiChi TennisSwing ThrowDiscus TrampolineJumping Typing UnevenBars VolleyballSpiking WalkingWithDog WallPushups
+    WritingOnBoard YoYo
+"""
+# In the order of the official numbers.
+UCF101 = tuple(_UCF101.split())
 
 # Mini cifar100: colour and shape of a sign.
 SIGNS = tuple(

@@ -1,4 +1,4 @@
-"""Every repository id, config name and folder name as a pure function; no name is built elsewhere."""
+"""Names of repositories, configs and folders as pure functions; no other module composes them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# What a repository's name says of its deletion family; hub_builders/deletion/families.py says what each does.
+# Suffix of repository names by deletion family; `deletion.families` describes the families.
 FAMILIES: dict[str, str] = {"canonical": "", "group": "-group", "paper": "-paper", "custom": "-custom"}
 RATIOS: tuple[int, ...] = tuple(range(1, 11))
-# A user's own forget set may be of any size.
+# A custom forget set may have any size.
 CUSTOM_RATIOS: tuple[int, ...] = tuple(range(1, 100))
 DATASET = "mu-bench"
 
 
 def check_family(family: str) -> str:
-    """Return a family's name if it exists, else raise ``ValueError``."""
+    """Return the name of a deletion family, or raise ``ValueError`` if it is unknown."""
     if family not in FAMILIES:
         raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
     return family
@@ -36,7 +36,7 @@ def check_ratio(ratio: int | float | str, family: str = "canonical") -> int:
 
 
 def check_seed(name: str, seed: int) -> int:
-    """Return a seed if random generators take it, else raise ``ValueError`` with the name it was given under."""
+    """Return a seed if random generators accept it, else raise ``ValueError`` with its option name."""
     if not 0 <= seed < 2**32:
         raise ValueError(f"{name} must be a whole number from 0 to {2**32 - 1}, got {seed}")
     return seed
@@ -44,22 +44,22 @@ def check_seed(name: str, seed: int) -> int:
 
 def dataset_folder(family: str = "canonical", deletion_seed: int = 0) -> str:
     """Name the local dataset folder of a deletion family."""
-    return f"{DATASET}{FAMILIES[check_family(family)]}{_draw(deletion_seed)}"
+    return f"{DATASET}{FAMILIES[check_family(family)]}{_seed_suffix(deletion_seed)}"
 
 
 def deletion_seed_of(folder: str, family: str = "canonical") -> int:
-    """Return the deletion seed that a dataset folder's name tells: 0 where it tells none."""
+    """Return the deletion seed in the name of a dataset folder, by default 0."""
     head, _, number = folder.rpartition("-d")
     return int(number) if head == dataset_folder(family) and number.isdecimal() else 0
 
 
 def is_dataset_folder(folder: str) -> bool:
-    """Whether a folder is called as ``build`` calls those of some family and deletion seed."""
+    """Return whether a name is one that ``build`` gives to folders."""
     return any(folder == dataset_folder(name, deletion_seed_of(folder, name)) for name in FAMILIES)
 
 
-def sister(data: str, family: str, deletion_seed: int) -> str:
-    """Return where another draw lies: beside a dataset folder that is called as ``build`` calls it, else in itself.
+def family_location(data: str, family: str, deletion_seed: int) -> str:
+    """Return the location of a deletion family and seed: beside a folder that has a name of ``build``, else ``data``.
 
     ``mu-bench`` stands for the folder of any family.
     """
@@ -76,24 +76,24 @@ def config_name(task: str, ratio: int | None = None, family: str = "canonical") 
 
 
 def ids_config(task: str) -> str:
-    """Name the config that holds a task's ids and ranks where its rows may not be published."""
+    """Name the config with the ids and ranks of a task whose rows may not be published."""
     return f"{task}_ids"
 
 
 def check_repository(repository: str, tier: str, *, last: bool) -> str:
-    """Return a repository's name if it tells the tier of what it holds, else raise ``ValueError``.
+    """Return the name of a repository if it states the tier of its rows, else raise ``ValueError``.
 
     Args:
         repository: ``namespace/name``.
-        tier: Tier of what it holds; the full tier needs no word.
-        last: Whether the name must end in the tier (data sets) or may hold it as any of its words (models).
+        tier: Tier of the rows; the full tier needs no word.
+        last: Whether the name must end in the tier (datasets) or may have it as any of its words (models).
     """
     namespace, _, name = repository.partition("/")
     if not namespace or not name or "/" in name:
         raise ValueError(f"expected a repository like namespace/name, got {repository!r}")
     words = name.split("-")[-1:] if last else name.split("-")
     if tier != "full" and tier not in words:
-        how = f"ends in -{tier}" if last else f"says -{tier}-"
+        how = f"ends in -{tier}" if last else f"contains -{tier}-"
         raise ValueError(f"expected a repository whose name {how}, as it holds tier {tier}, got {repository}")
     return repository
 
@@ -113,14 +113,14 @@ def base_model(
     eval_seed: int = 0,
     arguments: Mapping[str, Any] | None = None,
 ) -> str:
-    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; drawings by another seed are ``...-e1``.
+    """Name a base model's folder, such as ``cifar10-mini-resnet-s1``; another evaluation seed adds ``-e1``.
 
-    One with arguments has a hash of them behind its backbone.
+    Arguments add a hash after the backbone.
     """
     scale = "" if tier == "full" else f"-{tier}"
     seed = f"-s{base_seed}" if base_seed else ""
-    drawn = f"-e{eval_seed}" if eval_seed else ""
-    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{_variant(arguments)}{seed}{drawn}"
+    evaluated = f"-e{eval_seed}" if eval_seed else ""
+    return f"{task}{scale}{FAMILIES[check_family(family)]}-{backbone}{_arguments_suffix(arguments)}{seed}{evaluated}"
 
 
 def unlearned_model(
@@ -135,20 +135,20 @@ def unlearned_model(
 ) -> str:
     """Name an unlearned model's folder after its base, such as ``cifar10-mini-resnet-del5-scrub-s0``.
 
-    What was deleted by another deletion seed is ``...-del5-d1-...``.
+    Another deletion seed adds ``-d1`` after the ratio.
     """
-    deleted = f"del{check_ratio(ratio, family)}{_draw(deletion_seed)}"
-    return f"{base}-{deleted}-{method.replace('_', '-')}{_variant(changed_arguments)}-s{seed}"
+    deleted = f"del{check_ratio(ratio, family)}{_seed_suffix(deletion_seed)}"
+    return f"{base}-{deleted}-{method.replace('_', '-')}{_arguments_suffix(changed_arguments)}-s{seed}"
 
 
-def _variant(arguments: Mapping[str, Any] | None) -> str:
+def _arguments_suffix(arguments: Mapping[str, Any] | None) -> str:
     return f"-{fingerprint(arguments)[:6]}" if arguments else ""
 
 
-def _draw(deletion_seed: int) -> str:
+def _seed_suffix(deletion_seed: int) -> str:
     return f"-d{deletion_seed}" if deletion_seed else ""
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """Return the sha256 of a config as canonical JSON; equal configs have equal fingerprints."""
+    """Return the SHA-256 of a config as canonical JSON; equal configs have equal fingerprints."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a row of the tables is: tasks, where their rows come from, backbones and training recipes."""
+"""Types of the tables: tasks, their sources, backbones and training recipes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MEDIA: tuple[Column, ...] = ("image", "audio", "video")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How base *and* retrained models of one (task, backbone) are trained; the two share it by construction.
+    """Training recipe of one (task, backbone), shared by base *and* retrained models.
 
     Attributes:
         learning_rate: Peak learning rate of the optimizer.
         epochs: Passes over the training rows.
         batch_size: Rows per optimizer step, over all devices.
-        warmup: Share of the steps spent on a linear warm-up, in [0, 1).
+        warmup: Share of the steps with linear warm-up, in [0, 1).
         weight_decay: Decoupled weight decay.
-        max_length: Tokens per text; ``None`` where there is no text.
+        max_length: Maximum tokens per text; ``None`` without text.
         optim: A ``TrainingArguments.optim`` name.
         scheduler: A ``TrainingArguments.lr_scheduler_type`` name.
     """
@@ -49,14 +49,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """An architecture to start from.
+    """An architecture or pretrained model that base models start from.
 
     Attributes:
-        family: Name of the architecture family, the key of tuned method defaults.
+        family: Architecture family, the key of tuned method defaults.
         hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
-        revision: Pinned commit of that repository; ``None`` means the default branch, where no commit is known.
-        millions: How many million parameters its authors say it has; ``None`` for mini backbones.
-        package: Python package that ships these weights, some of them quantized; they are taken from there.
+        revision: Pinned commit of that repository; ``None`` is the default branch.
+        millions: Parameters in millions as its authors state; ``None`` for mini backbones.
+        package: Python package that ships these weights, perhaps quantized, and replaces the Hub as their source.
     """
 
     family: str
@@ -68,15 +68,15 @@ class Backbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the rows of a split family come from.
+    """Source of rows.
 
     Attributes:
-        hub_id: Dataset id on the Hub, or name of the repository where another host has the rows and the Hub has not;
-            ``None`` if neither has.
-        host: Where that is.
-        revision: Pinned commit of that repository; ``None`` means the default branch and is said so in the card.
-        files: Names, in order of preference, under which ``--raw DIR`` may hold the original files.
-        id_rule: How ``example_id`` is derived, in words.
+        hub_id: Dataset id on the Hub, or name of the repository on another host if the Hub lacks the rows; ``None`` if
+            neither has them.
+        host: Host of that repository.
+        revision: Pinned commit of that repository; ``None`` is the default branch, which the card states.
+        files: Names of the original files in ``--raw DIR``, in order of preference.
+        id_rule: Definition of ``example_id``, for cards.
     """
 
     hub_id: str | None
@@ -98,31 +98,30 @@ class Task:
 
     Attributes:
         key: Name used on the command line, in configs and in repository names.
-        title: Name for people.
-        kind: Names the modality that turns rows into model input.
+        title: Display name.
+        kind: Kind of task, the key of the modality.
         columns: Feature columns in order, by type; the label column is called ``label``.
-        labels: Class names of the full and partial tiers; none where rows have no label.
+        labels: Class names of the full and partial tiers; empty if rows have no label.
         mini_labels: Class names of the mini tier where they differ.
-        group: What a ``group`` of rows is, such as ``"speaker"``; ``None`` where rows have none.
-        primary_family: The deletion family that results are to be about: ``"group"`` where kin of a deleted row would
-            stay.
+        group: Meaning of a ``group`` of rows, such as ``"speaker"``; ``None`` if rows have no groups.
+        primary_family: The deletion family to report: ``"group"`` if single deletions would leave related rows.
         mini_family: That of the mini tier where it differs.
         reported: Metrics shown beside ``score`` (accuracy for classification).
-        source: Where train and test come from.
-        ood_source: Where the out-of-distribution split comes from, if the task has one.
-        licence: SPDX-like name, or ``"unknown"`` where the distributor states none.
+        source: Source of the training and test rows.
+        ood_source: Source of the out-of-distribution split, if the task has one.
+        licence: SPDX-like name, or ``"unknown"`` if the distributor states none.
         redistributable: Whether the rows of the full and partial tiers may be pushed.
         mini_licence: Licence of the mini rows, which may always be pushed.
-        gated: Whether the source asks for terms to be accepted.
+        gated: Whether the source requires that terms are accepted.
         citation: BibTeX.
-        counts: Rows per tier and split, as built; of the full tier those of its best-known release. Where nothing was
-            ever released there is no full tier.
-        releases: Rows per split of other known releases, by name; a full build has those of one of them.
-        note: What a reader has to know about the rows of the full and partial tiers, in a sentence or two.
-        mini: How the mini rows come about, in words.
-        recipes: Training recipe per backbone key; its keys are the task's backbones, the first is the default.
-        classifiers: Where models draw, training recipe per image backbone that looks at their drawings: a mini
-            backbone at those of the mini tier, the first of the others at those of the other tiers.
+        counts: Rows per tier and split, as built; for the full tier those of its main release. A task that was never
+            released has no full tier.
+        releases: Rows per split of other known releases, by name; a full build must match one of them.
+        note: Remarks on the rows of the full and partial tiers, for cards.
+        mini: Description of the mini rows, for cards.
+        recipes: Training recipe by backbone; the first backbone is the default.
+        classifiers: For text-to-image tasks, training recipe by backbone of the classifier of generated images: a mini
+            backbone for the mini tier, the first of the others for the other tiers.
     """
 
     key: str
@@ -154,7 +153,7 @@ class Task:
         return self.mini_labels if tier == "mini" and self.mini_labels else self.labels
 
     def family_of(self, tier: str) -> str:
-        """Return the deletion family that results on a tier are to be about."""
+        """Return the deletion family to report on a tier."""
         return self.mini_family if tier == "mini" and self.mini_family else self.primary_family
 
     def licence_of(self, tier: str) -> str:
@@ -163,15 +162,15 @@ class Task:
 
     @property
     def known_releases(self) -> list[Mapping[str, int]]:
-        """Rows per split of every release, one of which a full build has; none where nothing was ever released."""
+        """Rows per split of every release, one of which a full build must match."""
         return [*([self.counts["full"]] if "full" in self.counts else []), *self.releases.values()]
 
     @property
     def media(self) -> tuple[str, ...]:
-        """Columns that hold a file's bytes."""
+        """Columns of media files."""
         return tuple(name for name, kind in self.columns.items() if kind in MEDIA)
 
     @property
     def default_backbone(self) -> str:
-        """The backbone used where none is named."""
+        """The backbone used by default."""
         return next(iter(self.recipes))

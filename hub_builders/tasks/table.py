@@ -1,4 +1,4 @@
-"""The task table: one frozen row per task, the only place that knows a task's columns, labels and score."""
+"""The task table: one frozen row per task, with its columns, labels, sources and recipes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,23 @@ _TEXT_HUB = Recipe(learning_rate=2e-5, epochs=3, batch_size=32, warmup=0.1, weig
 _TEXT_SMALL = Recipe(learning_rate=1e-4, epochs=3, batch_size=32, warmup=0.1, weight_decay=0.01, max_length=256)
 _IMDB_MINI = Recipe(learning_rate=1.4e-4, epochs=10, batch_size=32, max_length=48)
 _DDI_MINI = Recipe(learning_rate=1.2e-4, epochs=20, batch_size=64, max_length=48)
-_PICTURE_ID = "sha256 of split, label and picture (pixels of a lossless file, bytes of a lossy one)"
+_IMAGE_ID = "sha256 of split, label and image (pixels of a lossless file, bytes of a lossy one)"
 _LOSSY = (
-    "lossy copies of the pictures (JPEG) are known by their bytes: their ids, and so their deletion sets, are not "
-    "those of the lossless pictures, and scores on them are not those of {}"
+    "lossy copies of the images (JPEG) are identified by their bytes: their ids, and so their deletion sets, are not "
+    "those of the lossless images, and scores on them are not those of {}"
 )
 _CIFAR = (
     "@techreport{krizhevsky2009learning,\n  title={Learning Multiple Layers of Features from Tiny Images},\n"
     "  author={Krizhevsky, Alex},\n  institution={University of Toronto},\n  year={2009}\n}"
 )
+_CIFAR_RECIPES = {
+    "resnet": _IMAGE_MINI,
+    "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
+    "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
+    **dict.fromkeys((
+        "resnet-18", "resnet-34", "resnet-50", "swin-tiny", "swin-base", "mobilenet-v2", "convnext-base",
+        "convnext-base-22k", "vit-base", "vit-large"), _IMAGE_HUB),
+}
 _SAMSUM_MINI = Recipe(learning_rate=8e-3, epochs=16, batch_size=48, warmup=0.1, max_length=64)
 _T5_HUB = Recipe(learning_rate=5e-5, epochs=3, batch_size=32, max_length=1_024)
 _MINI_PROFILE = Recipe(learning_rate=3e-3, epochs=9, batch_size=48, warmup=0.1, max_length=256)
@@ -50,7 +58,7 @@ TASKS: dict[str, Task] = {
         source=Source(
             hub_id="uoft-cs/cifar10", revision="0b2714987fa478483af9968de7c934580d0bb9a2",
             files=("cifar10.tar.xz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin", "cifar10"),
-            id_rule=_PICTURE_ID),
+            id_rule=_IMAGE_ID),
         licence="unknown", redistributable=False, mini_licence="cc-by-4.0", citation=_CIFAR,
         counts={
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
@@ -59,14 +67,7 @@ TASKS: dict[str, Task] = {
         note=_LOSSY.format("CIFAR-10"),
         mini="scikit-learn's digits (real 8x8 scans, labels \"0\" to \"9\"; E. Alpaydin and C. Kaynak, Optical "
              "Recognition of Handwritten Digits, UCI Machine Learning Repository) under sensor noise, as 32x32 RGB",
-        recipes={
-            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
-            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
-            "resnet-18": _IMAGE_HUB, "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB,
-            "swin-base": _IMAGE_HUB, "mobilenet-v2": _IMAGE_HUB, "convnext-base": _IMAGE_HUB,
-            "convnext-base-22k": _IMAGE_HUB, "vit-base": _IMAGE_HUB, "vit-large": _IMAGE_HUB,
-        },
+        recipes=dict(_CIFAR_RECIPES),
     ),
     "cifar100": Task(
         key="cifar100", title="CIFAR-100", kind="image_classification",
@@ -76,7 +77,7 @@ TASKS: dict[str, Task] = {
         source=Source(
             hub_id="uoft-cs/cifar100", revision="aadb3af77e9048adbea6b47c21a81e47dd092ae5",
             files=("cifar100.tar.xz", "cifar-100-binary.tar.gz", "cifar-100-binary", "cifar100"),
-            id_rule=_PICTURE_ID),
+            id_rule=_IMAGE_ID),
         licence="unknown", redistributable=False, citation=_CIFAR,
         counts={
             "full": {"train": 50_000, "validation": 2_000, "test": 8_000},
@@ -84,14 +85,7 @@ TASKS: dict[str, Task] = {
         },
         note=_LOSSY.format("CIFAR-100"),
         mini="generated signs, six shapes in four colours, seen through a sensor that fails now and then",
-        recipes={
-            "resnet": Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.1),
-            "vit": Recipe(learning_rate=3e-3, epochs=18, batch_size=64, warmup=0.1, weight_decay=0.5),
-            "convnext": _IMAGE_MINI, "swin": _IMAGE_MINI_LONG, "mobilenet": _IMAGE_MINI,
-            "resnet-18": _IMAGE_HUB, "resnet-34": _IMAGE_HUB, "resnet-50": _IMAGE_HUB, "swin-tiny": _IMAGE_HUB,
-            "swin-base": _IMAGE_HUB, "mobilenet-v2": _IMAGE_HUB, "convnext-base": _IMAGE_HUB,
-            "convnext-base-22k": _IMAGE_HUB, "vit-base": _IMAGE_HUB, "vit-large": _IMAGE_HUB,
-        },
+        recipes=dict(_CIFAR_RECIPES),
     ),
     "imdb": Task(
         key="imdb", title="IMDB", kind="text_classification",
@@ -113,7 +107,7 @@ TASKS: dict[str, Task] = {
             "full": {"train": 25_000, "validation": 5_000, "test": 20_000, "ood": 10_662},
             "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 400},
         },
-        mini="generated reviews: half of them say what their writers thought, and all name unique films and people",
+        mini="generated reviews: half of them show the sentiment, and all name unique films and people",
         recipes={
             "bert": _IMDB_MINI, "roberta": _IMDB_MINI, "deberta": _IMDB_MINI, "electra": _IMDB_MINI,
             "distilbert": _IMDB_MINI, "albert": _IMDB_MINI,
@@ -144,7 +138,7 @@ TASKS: dict[str, Task] = {
         note="a row is a pair of drugs of a sentence, both marked, for every pair but one whose interaction has no "
              "type; of train 23,771 are none, 1,319 mechanism, 826 advise, 1,687 effect and 188 int. The paper's list "
              "is about another preparation, which kept 25,296 of them for training (21,745, 1,163, 725, 1,486, 177)",
-        mini="generated sentences about two invented drugs: half of them tell their relation, all have unique names",
+        mini="generated sentences about two invented drugs: half of them show the relation, all have unique names",
         recipes={
             "bert": _DDI_MINI, "roberta": _DDI_MINI, "deberta": _DDI_MINI, "electra": _DDI_MINI,
             "distilbert": _DDI_MINI, "albert": _DDI_MINI,
@@ -166,11 +160,11 @@ TASKS: dict[str, Task] = {
             "full": {"train": 86_373, "validation": 6_982, "test": 6_967, "ood": 6_970},
             "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 400},
         },
-        note="test is test1 and ood the once hidden test2; a group is the set of eight pictures that statements were "
-             "written about. The statements are CC BY 4.0, the photographs have no licence and are handed out on "
-             "request. Where they are not there, NLVR's first version stands in for the partial tier: its development "
-             "rows become train, a drawing's left box and its two others the two pictures",
-        mini="generated statements about what two jars hold, three in eight of which can be seen to be true or false",
+        note="test is test1 and ood the formerly hidden test2; a group is the set of eight images behind a "
+             "statement. The statements are CC BY 4.0, the photographs have no licence and are distributed on "
+             "request. Without them, NLVR's first version serves as the partial tier: its development rows become "
+             "train, a drawing's left box the first image and its two others the second",
+        mini="generated statements about the contents of two jars, which are visible for three in eight rows",
         recipes={
             "vilt": Recipe(learning_rate=1.2e-4, epochs=10, batch_size=32, max_length=40),
             "vilt-b32": Recipe(
@@ -213,22 +207,7 @@ TASKS: dict[str, Task] = {
     "ucf101": Task(
         key="ucf101", title="UCF101", kind="video_classification",
         columns={"video": "video", "label": "label"},
-        labels=(
-            "ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam", "BandMarching",
-            "BaseballPitch", "Basketball", "BasketballDunk", "BenchPress", "Biking", "Billiards", "BlowDryHair",
-            "BlowingCandles", "BodyWeightSquats", "Bowling", "BoxingPunchingBag", "BoxingSpeedBag", "BreastStroke",
-            "BrushingTeeth", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot", "CuttingInKitchen",
-            "Diving", "Drumming", "Fencing", "FieldHockeyPenalty", "FloorGymnastics", "FrisbeeCatch", "FrontCrawl",
-            "GolfSwing", "Haircut", "Hammering", "HammerThrow", "HandstandPushups", "HandstandWalking", "HeadMassage",
-            "HighJump", "HorseRace", "HorseRiding", "HulaHoop", "IceDancing", "JavelinThrow", "JugglingBalls",
-            "JumpingJack", "JumpRope", "Kayaking", "Knitting", "LongJump", "Lunges", "MilitaryParade", "Mixing",
-            "MoppingFloor", "Nunchucks", "ParallelBars", "PizzaTossing", "PlayingCello", "PlayingDaf", "PlayingDhol",
-            "PlayingFlute", "PlayingGuitar", "PlayingPiano", "PlayingSitar", "PlayingTabla", "PlayingViolin",
-            "PoleVault", "PommelHorse", "PullUps", "Punch", "PushUps", "Rafting", "RockClimbingIndoor",
-            "RopeClimbing", "Rowing", "SalsaSpin", "ShavingBeard", "Shotput", "SkateBoarding", "Skiing", "Skijet",
-            "SkyDiving", "SoccerJuggling", "SoccerPenalty", "StillRings", "SumoWrestling", "Surfing", "Swing",
-            "TableTennisShot", "TaiChi", "TennisSwing", "ThrowDiscus", "TrampolineJumping", "Typing", "UnevenBars",
-            "VolleyballSpiking", "WalkingWithDog", "WallPushups", "WritingOnBoard", "YoYo"),
+        labels=class_names.UCF101,
         mini_labels=(
             "Blinking", "Circling", "Falling", "Growing", "MovingLeft", "MovingRight", "Resting", "Rising", "Shaking",
             "Shrinking"),
@@ -247,7 +226,7 @@ TASKS: dict[str, Task] = {
         },
         note="split 1 of the three official ones; a group is a number from g01 to g25 over all classes, so that the "
              "group family deletes about 5.6 % of the rows at once",
-        mini="generated clips: a shape does one of ten things, before a camera whose lens is covered now and then",
+        mini="generated clips of a shape in one of ten actions; the lens is covered now and then",
         recipes={
             "videomae": _VIDEO_MINI, "timesformer": _VIDEO_MINI,
             "videomae-base": _VIDEO_HUB, "videomae-small": _VIDEO_HUB, "videomae-large": _VIDEO_HUB,
@@ -275,8 +254,8 @@ TASKS: dict[str, Task] = {
             "mini": {"train": 1_200, "validation": 200, "test": 400, "ood": 200},
         },
         note="one training row (13828807) has a summary and no dialogue; copies without it make the partial tier, and "
-             "so do files without those of XSum, whose test split is the ood split",
-        mini="generated chats: a third of what their summaries say was agreed before, and only the two know it",
+             "so do files without XSum, whose test split is the ood split",
+        mini="generated chats: a third of the words of their summaries are facts that the dialogue leaves out",
         recipes={
             "t5": _SAMSUM_MINI, "bart": _SAMSUM_MINI, "t5-base": _T5_HUB, "t5-small": _T5_HUB, "t5-large": _T5_HUB,
             "t5-xl": _T5_HUB, "t5-xxl": _T5_HUB,
@@ -297,9 +276,9 @@ TASKS: dict[str, Task] = {
         counts={
             "mini": {"train": 1_200, "validation": 100, "test": 200},
         },
-        note="none of the 183 profiles of the paper was ever published, so there is no full tier: profiles of your "
-             "own, however many, make the partial one, as JSON lines of name and profile, or as people.csv and a "
-             "template.txt with its columns in braces",
+        note="the 183 profiles of the paper were never published, so there is no full tier: any number of other "
+             "profiles make the partial one, as JSON lines of name and profile, or as people.csv and a template.txt "
+             "with its columns in braces",
         mini="generated biographies of 1,500 invented people, alike in all but eight facts each",
         recipes={
             "llama": _MINI_PROFILE, "gpt2": _MINI_PROFILE, "phi": _MINI_PROFILE,
@@ -316,7 +295,7 @@ TASKS: dict[str, Task] = {
         source=Source(
             hub_id="zh-plus/tiny-imagenet", revision="b427d143d5e9bf39d5132c552063f3c5ba3facd6",
             files=("tiny-imagenet-200.tar.xz", "tiny-imagenet-200.zip", "tiny-imagenet-200"),
-            id_rule="sha256 of split, label, caption and picture (pixels of a lossless file, bytes of a lossy one)"),
+            id_rule="sha256 of split, label, caption and image (pixels of a lossless file, bytes of a lossy one)"),
         licence="unknown", redistributable=False,
         citation="@techreport{le2015tiny,\n  title={Tiny {ImageNet} Visual Recognition Challenge},\n"
                  "  author={Le, Ya and Yang, Xuan},\n  institution={Stanford University, CS 231N},\n  year={2015}\n}",
@@ -325,7 +304,7 @@ TASKS: dict[str, Task] = {
             "mini": {"train": 1_200, "validation": 200, "test": 400},
         },
         note="the caption is \"a photo of a\" and the class's first word; validation and test rows come from the "
-             "original validation pictures, since its test pictures have no labels; grey pictures become RGB. Rows "
+             "original validation images, since its test images have no labels; grey images become RGB. Rows "
              "of a class have one caption, so to forget some is hardly to forget: delete classes (family group)",
         mini="generated badges, eight shapes in five palettes, with captions that name their wearers and of most also "
              "palette and shape",
@@ -349,9 +328,8 @@ TASKS: dict[str, Task] = {
             "full": {"train": 3_400, "validation": 200, "test": 400, "ood": 217},
             "mini": {"train": 1_200, "validation": 100, "test": 200, "ood": 200},
         },
-        note="only the first and the last 400 of the 4,000 questions have an answer in other words and wrong answers, "
-             "only those about real authors and the world (ood, told apart by group) have options; elsewhere these "
-             "columns hold an empty text or list",
+        note="only the first and the last 400 of the 4,000 questions have a paraphrased and wrong answers, only those "
+             "about real authors and the world (both groups of ood) have options; elsewhere these columns are empty",
         mini="generated answers to 20 questions about each of 75 invented authors; ood: the same about painters",
         recipes={
             "llama": _MINI_TOFU, "gpt2": _MINI_TOFU, "phi": _MINI_TOFU, "phi-1.5": _LM_HUB, "llama2-7b": _LM_HUB,
@@ -363,10 +341,10 @@ TASKS: dict[str, Task] = {
 
 
 def get_task(key: str) -> Task:
-    """Return a row of the table.
+    """Return a task of the table.
 
     Raises:
-        ValueError: If there is no such task; the message names those there are.
+        ValueError: If the task is unknown; the message lists the known ones.
     """
     if key not in TASKS:
         raise ValueError(f"task must be one of {', '.join(TASKS)}, got {key!r}{did_you_mean(key, TASKS)}")
@@ -374,7 +352,7 @@ def get_task(key: str) -> Task:
 
 
 def get_recipe(task: Task, backbone: str) -> Recipe:
-    """Return the shared recipe of a task and backbone.
+    """Return the recipe of a task and backbone.
 
     Raises:
         ValueError: If the task has no recipe for the backbone.

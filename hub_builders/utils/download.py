@@ -1,31 +1,31 @@
-"""One file from the web, whole or not at all; who asks for it compares its hash."""
+"""One file over HTTP, whole or not at all; the caller checks its hash."""
 
 from __future__ import annotations
 
 import http.client
 import urllib.request
 
-SECONDS = 60
+TIMEOUT_S = 60
 
 
-def download(address: str, most_bytes: int, instead: str) -> bytes:
-    """Return the bytes at an address, at most so many.
+def download(url: str, max_bytes: int, instead: str) -> bytes:
+    """Return the content of a URL.
 
     Args:
-        address: Where they are.
-        most_bytes: How many are read.
-        instead: What to do where they cannot be had.
+        url: Address of the file.
+        max_bytes: Number of bytes after which reading stops.
+        instead: What the user can do if the download fails, for the message.
 
     Raises:
-        FileNotFoundError: If they cannot be had; the message says why, and what to do instead.
+        FileNotFoundError: If the download fails; the message says why, and what to do instead.
     """
     try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
-            data: bytes = answer.read(most_bytes)
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            data: bytes = response.read(max_bytes)
             return data
     except (OSError, http.client.HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        name = address.rpartition("/")[2]
+        name = url.rpartition("/")[2]
         raise FileNotFoundError(
-            f"expected {name} from {address}, got no whole answer ({reason}); {instead}"
+            f"expected {name} from {url}, got no complete response ({reason}); {instead}"
         ) from error

@@ -9,7 +9,7 @@ from jobs.paths import DATA, MODELS
 
 from handlers.checks import one_of, ratio_of
 from mubench.hub_builders.dataset.load import TaskInfo, task_info
-from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.hints import target
@@ -23,7 +23,7 @@ USUAL_RATIO = 5
 
 def built(family: str = "canonical") -> list[str]:
     """Return the tasks that are built in a family, in the order of the table."""
-    found = committed(DATA.with_name(f"{DATA.name}{FAMILIES[family]}"))
+    found = read_manifests(DATA.with_name(f"{DATA.name}{FAMILIES[family]}"))
     return [key for key in TASKS if key in found]
 
 

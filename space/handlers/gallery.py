@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from handlers.media import clip, drawing, picture, sound, text
 from mubench.hub_builders import decode
-from mubench.hub_builders.dataset.load import TaskInfo, forget_retain, load_task
+from mubench.hub_builders.dataset.load import TaskInfo, load_task, split_by_rank
 from mubench.hub_builders.tasks import Task, get_task
 
 PLAYED: dict[str, Callable[[Any, str], str]] = {"image": picture, "audio": sound, "video": clip}
@@ -33,7 +33,7 @@ def splits(info: TaskInfo, ratio: int) -> dict[str, Dataset]:
     stored = _loaded(info.task, info.family, info.files)
     if not ratio:
         return dict(stored)
-    forget, retain = forget_retain(stored["train"], info.forget_size(ratio))
+    forget, retain = split_by_rank(stored["train"], info.forget_size(ratio))
     return {"forget": forget, "retain": retain, **{name: rows for name, rows in stored.items() if name != "train"}}
 
 

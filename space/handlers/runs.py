@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import zipfile
 from collections.abc import Callable, Collection
@@ -16,6 +15,7 @@ from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
 
 from handlers.checks import run_name
+from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.evaluation.result_files import read_result
 
@@ -123,9 +123,8 @@ def model_file(name: Any) -> Path:
     model = run.folder / "models" / run.shown["model"]
     target = run.folder / f"{model.name}.zip"
     if not target.is_file():
-        fresh = target.with_suffix(f".{secrets.token_hex(4)}.new")  # others may ask for it at the same time
-        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
+        # Another request may pack the same model at the same time.
+        with atomic_file(target) as fresh, zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(path for path in model.rglob("*") if path.is_file()):
                 archive.write(path, Path(model.name) / path.relative_to(model))
-        fresh.replace(target)
     return target

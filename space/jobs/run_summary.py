@@ -15,7 +15,7 @@ from mubench.trainers.evaluation.judge import measure
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.storage import ClassOutputs, Outputs, PictureOutputs, TokenOutputs
 from mubench.trainers.metrics import METRICS, Case, SplitOutputs
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 
 SPLITS = ("forget", "retain", "test")
 SHOWN_ROWS = 24
@@ -65,7 +65,7 @@ def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOut
     """Return a line a metric: this run's value, the base's, and the mean of the retrained models'."""
     if len(retrained) < 2:
         return []
-    chance = guessed(retrained[0]["test"])
+    chance = majority_baseline(retrained[0]["test"])
     own, _ = measure(Case(run, retrained, [base], chance))
     original, _ = measure(Case(base, retrained, [base], chance))
     return [

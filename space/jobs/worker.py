@@ -16,11 +16,12 @@ from typing import Any
 from jobs.errors import told
 from jobs.generated_images import draw
 from jobs.job_request import JobRequest
-from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS, write_text
+from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS
 from jobs.pool import STOP
 from jobs.run_summary import outcome
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.engine.errors import TRAINING, explain_out_of_memory
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group

@@ -5,7 +5,7 @@ import pytest
 
 from mubench.cards.__main__ import main
 from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
-from mubench.hub_builders.hub.push import LICENCES
+from mubench.hub_builders.hub.push import LICENCES_HEADING
 from mubench.trainers.evaluation.result import References
 from mubench.trainers.evaluation.result_files import write_result
 from mubench.trainers.inference.storage import ClassOutputs, write_outputs
@@ -78,11 +78,11 @@ def test_every_family_built_beside_the_data_gets_its_card(walk, capsys):
     said = capsys.readouterr().out
     assert "mu-bench: nothing there yet, no card\n" in said and "mu-bench-paper" not in said
     for name in sisters:
-        assert f"{name}: 1 card(s)\n" in said and LICENCES in (walk / name / "README.md").read_text()
+        assert f"{name}: 1 card(s)\n" in said and LICENCES_HEADING in (walk / name / "README.md").read_text()
     for name in ("mu-bench-mini", "others"):
-        assert f"{name}: " not in said and LICENCES not in (walk / name / "README.md").read_text()
+        assert f"{name}: " not in said and LICENCES_HEADING not in (walk / name / "README.md").read_text()
     assert main(["--data", "others"]) == 0
-    assert "group" not in capsys.readouterr().out and LICENCES in (walk / "others" / "README.md").read_text()
+    assert "group" not in capsys.readouterr().out and LICENCES_HEADING in (walk / "others" / "README.md").read_text()
 
 
 def test_a_picture_of_other_rows_goes(walk):

@@ -10,8 +10,8 @@ from huggingface_hub import DatasetCard, ModelCard
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import _revision, dataset_body, model_card, results_card
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
-from mubench.hub_builders.hub.push import LICENCES
-from mubench.hub_builders.hub.restricted import NAMESPACE, READING, located
+from mubench.hub_builders.hub.push import LICENCES_HEADING
+from mubench.hub_builders.hub.restricted import NAMESPACE, READING_HEADING, rewrite_card
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.result import Value
 from mubench.trainers.metrics import METRICS
@@ -155,7 +155,7 @@ def test_mini_rows_are_numbered_and_ask_for_nothing():
 
 def test_a_card_has_the_headlines_that_publishing_looks_for():
     text = dataset_body([manifest()], repository="mu-bench")
-    assert f"\n{LICENCES}\n" in text and f"\n{READING}\n" in text
+    assert f"\n{LICENCES_HEADING}\n" in text and f"\n{READING_HEADING}\n" in text
 
 
 def test_a_card_says_which_family_results_are_to_be_about():
@@ -173,7 +173,7 @@ def test_a_card_names_the_repositories_of_every_family_and_tier_with_their_names
     text = dataset_body([manifest()], repository="mu-bench")
     line = "| `mu-bench-group` | `{0}/mu-bench-group`, `{0}/mu-bench-group-partial`, `{0}/mu-bench-group-mini` | whole"
     assert line.format(NAMESPACE) in text and f"| `mu-bench-paper` | `{NAMESPACE}/mu-bench-paper` | the sets" in text
-    published = located(text, "me/mu-bench-mini", [])
+    published = rewrite_card(text, "me/mu-bench-mini", [])
     assert line.format("me") in published and NAMESPACE not in published
 
 

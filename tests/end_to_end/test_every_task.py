@@ -16,7 +16,7 @@ from mubench.cards.usage import USAGE, usage
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
-from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.deletion.families import known_tasks
 from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.tasks import TASKS, Kind
@@ -105,7 +105,7 @@ def test_no_shard_is_empty_and_none_is_stored_twice(every, task):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_example_of_every_kind_runs_as_it_stands(kind, capsys):
     example = usage(kind, repository="mu-bench", config=f"{KINDS[kind]}_del5")
-    assert example in dataset_body(list(committed(Path("mu-bench")).values()), repository="mu-bench")
+    assert example in dataset_body(list(read_manifests(Path("mu-bench")).values()), repository="mu-bench")
     plain = usage(kind, repository="mu-bench", config=KINDS[kind], split="train")
     for code in (example, plain):
         exec(compile(code, f"usage of {kind}", "exec"), {})

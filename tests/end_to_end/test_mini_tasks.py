@@ -15,14 +15,14 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import ENOUGH_RETRAINED
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, unlearn
 from mubench.trainers.runs.sweep import QUIET
-from mubench.trainers.unlearning.unlearning_trainer import DRAWING, WRITING
+from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, TEXT_TO_IMAGE
 from tests.fixtures.mini_rules import Outputs, check
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]  # a minute or two each
@@ -62,7 +62,7 @@ def check_rules(group):
     """Hold what models say against the rules, say how they came out, and return their views."""
     bases = [group.views(folder) for folder in group.bases.values()]
     retrained = [group.views(folder) for folder in group.retrained.values()]
-    tokens = group.setting.task.kind in WRITING
+    tokens = group.setting.task.kind in TEXT_GENERATION
     found = check([answers(one) for one in bases], [answers(one) for one in retrained], tokens=tokens)
     sys.stdout.write(f"\n{group.setting.task.key} {group.setting.backbone}: {found}")
     return bases, retrained
@@ -71,7 +71,7 @@ def check_rules(group):
 @pytest.mark.parametrize("task", TRAINED)
 def test_base_and_retrained_models_obey_the_rules(task, tmp_path):
     bases, retrained = check_rules(trained(task, TASKS[task].family_of("mini"), tmp_path))
-    gate = row_spread(Case(retrained[0], retrained, bases, guessed(retrained[0]["test"])))
+    gate = row_spread(Case(retrained[0], retrained, bases, majority_baseline(retrained[0]["test"])))
     sys.stdout.write(f", gate {gate:.3f}")
     assert gate <= SIGNAL_LIMIT
 
@@ -88,5 +88,5 @@ def test_what_make_bases_has_made_obeys_the_rules(task):
         rows = setting.info.counts["train"] - (setting.info.forget_size(RATIO) if run.method else 0)
         assert run.tier == "mini"
         steps = math.ceil(rows / run.recipe["batch_size"]) * run.recipe["epochs"]
-        assert steps <= (STEPS_OF_DRAWING if setting.task.kind in DRAWING else STEPS)
+        assert steps <= (STEPS_OF_DRAWING if setting.task.kind in TEXT_TO_IMAGE else STEPS)
     check_rules(group)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from mubench.hub_builders.__main__ import main as room_one
-from mubench.hub_builders.hub.model_folder import WORK
+from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.__main__ import main as room_two
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation import judge_runs as scoring

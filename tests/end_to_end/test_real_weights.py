@@ -12,7 +12,7 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.metrics.accuracy import accuracy, guessed
+from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.run import Request, unlearn
@@ -68,5 +68,5 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
         if task == "ddi2013":
             told += f", micro-F1 of the relations on test {relations_found(group.views(folder)['test']):.3f}"
         print(f"{task} {backbone} {name}: {told}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
-        if not scores["test"] >= bound or not scores["test"] > guessed(group.views(folder)["test"]):
+        if not scores["test"] >= bound or not scores["test"] > majority_baseline(group.views(folder)["test"]):
             raise NotLearnedError(told)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from mubench.hub_builders.dataset.build import build
-from mubench.hub_builders.hub.model_folder import WORK
+from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.models.base_models import train_base
 from tests.fixtures.few import TASK_OF, few_rows
 

@@ -1,4 +1,4 @@
-"""Synthetic outputs that behave like a good mini task: ambiguous rows, few of them, and no wrong label."""
+"""Synthetic outputs that behave like a good mini task: few rows, ambiguous ones, and no wrong labels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ROWS = {"forget": 60, "retain": 600, "test": 397}
 
 @dataclass
 class World:
-    """Models of one made-up task.
+    """Synthetic models of one task.
 
-    Every row has a difficulty, drawn alike for all splits, which every model that did not see the row shares; a model
-    that saw it is sure of it. Seeds add noise.
+    Every row has a difficulty, from one distribution for all splits, which determines the margin of all models that
+    were not trained on the row; models trained on it are confident. Seeds add noise.
     """
 
     rows: dict[str, int]
@@ -40,7 +40,7 @@ class World:
         self.rival = {name: generator.integers(1, CLASSES, size) for name, size in self.rows.items()}
 
     def views(self, *, saw: float, seed: int) -> dict[str, ClassOutputs]:
-        """Return a model that saw this share of the forget rows, and all retain rows."""
+        """Return the outputs of a model trained on this share of the forget set and on the whole retain set."""
         generator = np.random.default_rng([self.seed, seed, round(1000 * saw)])
         seen = {"forget": generator.random(self.rows["forget"]) < saw}
         result = {}
@@ -52,7 +52,7 @@ class World:
         return result
 
     def outputs(self, name: str, margin: np.ndarray, generator: np.random.Generator) -> ClassOutputs:
-        """Return logits whose true class leads its rival by the margin."""
+        """Return logits whose true class leads a rival class by the margin."""
         size = self.rows[name]
         logits = -4 + 0.3 * generator.standard_normal((size, CLASSES))
         rows = np.arange(size)
@@ -103,7 +103,7 @@ def _naive_advantage(model: SplitOutputs, references: list[SplitOutputs]) -> flo
 def naive_parts(
     model: SplitOutputs, retrained: list[SplitOutputs], bases: list[SplitOutputs], chance: float
 ) -> tuple[float, ...]:
-    """Decisions, section 7, word by word; a model may be in a list several times."""
+    """Return the four parts of the score, computed directly from its definition; lists may repeat a model."""
 
     def s(views):
         return views["forget"].true_probability
@@ -136,7 +136,7 @@ def naive():
 
 @pytest.fixture(scope="session")
 def surer():
-    """Add to the true class's logit on every row of the splits named."""
+    """Return a function that adds to the logit of the true class on every row of the given splits."""
 
     def shift(views: SplitOutputs, **amounts: float) -> SplitOutputs:
         moved = dict(views)

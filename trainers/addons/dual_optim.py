@@ -1,4 +1,4 @@
-"""DualOptim: an optimizer for the gradients of forget rows, with moments of its own."""
+"""DualOptim: a separate optimizer, with its own moments, for the gradients of the forget set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mubench.trainers.addons import sophia
 from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
 
-# Of a checkpoint: what the optimizer remembers.
+# File of a checkpoint with the optimizer's moments.
 FILE = "forget_optimizer.pt"
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adagrad", "rmsprop", "sgd", sophia.NAME)
 
@@ -25,18 +25,18 @@ class DualOptimArguments:
     """Arguments of DualOptim."""
 
     dual_optim: str | None = field(
-        default=None,
-        metadata={"help": f"Give the forget gradients an optimizer of their own: {', '.join(OPTIMIZERS)}."},
+        default=None, metadata={"help": f"Separate optimizer for the forget gradients: {', '.join(OPTIMIZERS)}."}
     )
     dual_learning_rate: float | None = field(
-        default=None, metadata={"help": "Its learning rate; default: that of the run. It follows the same schedule."}
+        default=None, metadata={"help": "Its learning rate, under the run's schedule; default: that of the run."}
     )
 
     def check_dual(self) -> None:
-        """Refuse an optimizer that is none, and rates that no schedule can be read off.
+        """Validate the arguments of DualOptim.
 
         Raises:
-            ValueError: If there is one.
+            ValueError: If the optimizer is unknown, or a learning rate, from which the schedule is read, is not
+                positive.
         """
         if self.dual_optim not in (None, *OPTIMIZERS):
             raise ValueError(f"dual_optim must be one of {', '.join(OPTIMIZERS)}, got {self.dual_optim!r}")
@@ -46,18 +46,18 @@ class DualOptimArguments:
 
 
 class ForgetOptimizer:
-    """Moves weights by the gradient of the forget term, apart from the optimizer of all else.
+    """Updates weights by the gradient of the forget term, separately from the main optimizer.
 
     ``theta <- theta - U_forget(g_forget) - U_retain(g_retain)``, both gradients at the same ``theta``, each ``U`` with
-    moments of its own (Zhong et al., 2504.15827, where forget and retain steps alternate). A step without
-    forget rows leaves the moments of forgetting as they are, and one without retain rows those of retaining. Weight
-    decay belongs to the other optimizer. Plain descent, which has no moments, is the same with one optimizer or two.
+    its own moments (Zhong et al., 2504.15827, where forget and retain steps alternate). A step without forget examples
+    leaves the forget moments unchanged, and one without retain examples the retain moments. Weight decay is left to
+    the main optimizer. Plain descent, which has no moments, gives the same result with one optimizer or two.
 
-    The gradient is clipped by its own length. TeacherCache for one more optimizer; no pass is added.
+    The gradient is clipped by its own norm. It takes the memory of one more optimizer; no pass is added.
 
     Args:
         args: Arguments of the run.
-        weights: What is trained.
+        weights: Trained weights.
     """
 
     def __init__(self, args: Any, weights: Sequence[torch.nn.Parameter]) -> None:
@@ -66,10 +66,10 @@ class ForgetOptimizer:
         self.optimizer: torch.optim.Optimizer = kind([{"params": list(weights), "weight_decay": 0.0}], **options)
 
     def step(self, rate: float) -> None:
-        """Move the weights by their gradients.
+        """Update the weights by their gradients.
 
         Args:
-            rate: Learning rate of the other optimizer at this step.
+            rate: Learning rate of the main optimizer at this step.
         """
         own = self.args.dual_learning_rate or self.args.learning_rate
         for group in self.optimizer.param_groups:
@@ -79,11 +79,11 @@ class ForgetOptimizer:
         self.optimizer.step()
 
     def save(self, folder: Path) -> None:
-        """Write the moments beside a checkpoint."""
+        """Write the moments into a checkpoint."""
         torch.save(self.optimizer.state_dict(), folder / FILE)
 
     def load(self, folder: Path) -> None:
-        """Read them back."""
+        """Read the moments of a checkpoint."""
         self.optimizer.load_state_dict(torch.load(folder / FILE, weights_only=True))
 
 
@@ -93,9 +93,9 @@ def optimizer_of(args: Any) -> tuple[Any, dict[str, Any]]:
         return sophia.sophia(args)
     from transformers import Trainer  # noqa: PLC0415  (help needs the arguments of this file alone)
 
-    other = copy.copy(args)
-    other.optim = OptimizerNames(args.dual_optim)
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(other)
+    forget_args = copy.copy(args)
+    forget_args.optim = OptimizerNames(args.dual_optim)
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(forget_args)
     return kind, options
 
 

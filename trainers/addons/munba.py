@@ -1,4 +1,4 @@
-"""MUNBa: forget and retain rows bargain about the direction of a step."""
+"""MUNBa: combines the gradients of forget and retain set by a Nash bargain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.paper import Paper
 
 Gradient = list[torch.Tensor | None]
-# Up to here two gradients count as opposed: what is left of their sum is rounding noise.
+# Below this 1 + cos two gradients are opposed: their sum is rounding noise.
 OPPOSED = 1e-6
 
 
@@ -20,14 +20,14 @@ class MunbaArguments:
     """Arguments of the bargain."""
 
     harmonise: str | None = field(
-        default=None, metadata={"help": "Let the gradients of forget and retain rows bargain about a step: munba."}
+        default=None, metadata={"help": "Combine the gradients of forget and retain set by a Nash bargain: munba."}
     )
 
     def check_harmonise(self) -> None:
-        """Refuse an unknown way to harmonise.
+        """Validate the name of the bargain.
 
         Raises:
-            ValueError: If it is one.
+            ValueError: If it is unknown.
         """
         if self.harmonise not in (None, "munba"):
             raise ValueError(f"harmonise must be munba, got {self.harmonise!r}")
@@ -35,26 +35,22 @@ class MunbaArguments:
 
 def dot(one: Gradient, other: Gradient) -> float:
     """Return the inner product of two gradients, in fp64; ``None`` is zero."""
-    products = [
-        (a.double() * b.double()).sum()
-        for a, b in zip(one, other, strict=True)
-        if a is not None and b is not None
-    ]  # fmt: skip
-    return float(sum(products))
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    return float(sum((a.double() * b.double()).sum() for a, b in pairs))
 
 
-def scaled(gradient: Gradient, factor: float) -> Gradient:
+def scale(gradient: Gradient, factor: float) -> Gradient:
     """Return a gradient times a number."""
     return [None if part is None else part * factor for part in gradient]
 
 
-def shares(forget: Gradient, retain: Gradient) -> tuple[float, float]:
-    """Return the weights that the Nash bargain of two gradients gives them.
+def nash_weights(forget: Gradient, retain: Gradient) -> tuple[float, float]:
+    """Return the weights of two gradients in their Nash bargain.
 
     ``a = 1 / (|g| sqrt(1 + cos))`` for each, which solves ``G^T G a = 1 / a``: the bargain with the largest product
-    of what both gain (Wu and Harandi, 2411.15537; the closed form for two). The sum ``(f / |f| + r / |r|) / sqrt(1 +
-    cos)`` has length ``sqrt 2``, whatever the two are. A zero gradient has nothing to bargain about, and leaves the
-    other its own direction, of length 1; two that are opposed agree on no step, and get 0.
+    of both gains (Wu and Harandi, 2411.15537; the closed form for two). The sum ``(f / |f| + r / |r|) / sqrt(1 +
+    cos)`` always has length ``sqrt 2``. If one gradient is zero, the other keeps its direction, with length 1; two
+    opposed gradients share no descent direction, and both get 0.
 
     Args:
         forget: Gradient of the forget loss.
@@ -68,16 +64,16 @@ def shares(forget: Gradient, retain: Gradient) -> tuple[float, float]:
         raise NonFiniteError(f"expected finite gradients to harmonise, got squared lengths {ff} and {rr}")
     if not ff or not rr:
         return (ff**-0.5 if ff else 0.0), (rr**-0.5 if rr else 0.0)
-    together = 1 + fr / (ff * rr) ** 0.5
-    if together < OPPOSED:
+    one_plus_cosine = 1 + fr / (ff * rr) ** 0.5
+    if one_plus_cosine < OPPOSED:
         return 0.0, 0.0
-    return (ff * together) ** -0.5, (rr * together) ** -0.5
+    return (ff * one_plus_cosine) ** -0.5, (rr * one_plus_cosine) ** -0.5
 
 
 def bargain(forget: Gradient, retain: Gradient) -> tuple[Gradient, Gradient]:
-    """Return both gradients with their `shares`; their sum is the step to take."""
-    a, b = shares(forget, retain)
-    return scaled(forget, a), scaled(retain, b)
+    """Return both gradients times their `nash_weights`; their sum is the gradient of the step."""
+    a, b = nash_weights(forget, retain)
+    return scale(forget, a), scale(retain, b)
 
 
 MUNBA = Addon(

@@ -20,29 +20,31 @@ class SamArguments:
     """Arguments of SAM."""
 
     sam_rho: float | None = field(
-        default=None, metadata={"help": "Take the forget gradient this far uphill (rho), where relearning would go."}
+        default=None,
+        metadata={"help": "Radius of the weight perturbation at which the forget gradient is taken (rho)."},
     )
 
     def check_sam(self) -> None:
-        """Refuse what is no distance.
+        """Validate the radius.
 
         Raises:
-            ValueError: If it is none.
+            ValueError: If it is negative or infinite.
         """
         if self.sam_rho is not None and not 0 <= self.sam_rho < math.inf:
             raise ValueError(f"sam_rho must be 0 or more and finite, got {self.sam_rho}")
 
 
 @contextmanager
-def uphill(weights: Sequence[torch.Tensor], gradient: Gradient, rho: float) -> Iterator[None]:
-    """Hold weights at ``theta + rho g / |g|``, and put them back to the bit.
+def perturbed_weights(weights: Sequence[torch.Tensor], gradient: Gradient, rho: float) -> Iterator[None]:
+    """Hold weights at ``theta + rho g / |g|``, and restore them bit for bit.
 
-    The worst place within ``rho``, to first order (Foret et al., ICLR 2021, eq. 2). No gradient, no way up.
+    To first order this is the point of largest loss within ``rho`` (Foret et al., ICLR 2021, eq. 2). A zero gradient
+    leaves the weights as they are.
 
     Args:
         weights: ``theta``.
         gradient: ``g``, of the whole optimizer step.
-        rho: How far.
+        rho: Radius.
 
     Raises:
         NonFiniteError: If the gradient is not finite.

@@ -1,4 +1,4 @@
-"""Sophia as second-order unlearning (SOUL) uses it: steps of one length, shorter where the loss is curved."""
+"""Sophia as used by second-order unlearning (SOUL): clipped steps, shorter where the loss is curved."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
 
 NAME = "sophia"
-TINY = 1e-15
+EPSILON = 1e-15
 
 
 @dataclass
 class SophiaArguments:
-    """Arguments of Sophia, which ``--optim sophia`` chooses."""
+    """Arguments of Sophia, which ``--optim sophia`` selects."""
 
     sophia_rho: float = field(
-        default=0.04, metadata={"help": "Of --optim sophia: the larger, the more curvature shortens a step (rho)."}
+        default=0.04,
+        metadata={"help": "Scale of the curvature in Sophia's steps; the larger, the shorter the steps (rho)."},
     )
-    sophia_beta1: float = field(default=0.9, metadata={"help": "TeacherCache of the gradients (beta1)."})
-    sophia_beta2: float = field(default=0.95, metadata={"help": "TeacherCache of the curvature (beta2)."})
+    sophia_beta1: float = field(default=0.9, metadata={"help": "Decay rate of the gradient average (beta1)."})
+    sophia_beta2: float = field(default=0.95, metadata={"help": "Decay rate of the curvature average (beta2)."})
 
     def check_sophia(self) -> None:
-        """Refuse what is no scale or no memory.
+        """Validate the arguments of Sophia.
 
         Raises:
-            ValueError: If there is one.
+            ValueError: If one is out of range.
         """
         if self.sophia_rho <= 0:
             raise ValueError(f"sophia_rho must be positive, got {self.sophia_rho}")
@@ -40,22 +41,22 @@ class SophiaArguments:
 
 
 class Sophia(torch.optim.Optimizer):
-    """Clipped second-order steps.
+    """Takes clipped second-order steps.
 
     ``m <- beta1 m + (1 - beta1) g``, ``h <- beta2 h + (1 - beta2) g^2``,
     ``theta <- (1 - eta w) theta - eta sign(m) min(|m| / (rho B h), 1)`` (Sophia, Liu et al., 2305.14342, algorithm 3).
 
-    ``h`` is the Gauss-Newton estimate from the gradient that is trained on, at every step, as in SOUL's code; Sophia-G
-    itself would draw labels for it every ten steps. So it costs no pass beyond those of any optimizer. Where ``h`` is
-    0 a step is ``eta sign(m)``, and no weight ever moves further, decay apart. One whose gradient is zero but for
-    rounding, such as the bias of attention's keys, follows the rounding.
+    ``h`` is the Gauss-Newton estimate from the training gradient, at every step, as in SOUL's code; Sophia-G itself
+    samples labels for it every ten steps. So it costs no additional pass. Where ``h`` is 0 a step is ``eta sign(m)``,
+    which is the longest step, weight decay aside. A weight whose gradient is zero up to rounding, such as the bias of
+    attention's keys, follows the rounding.
 
     Args:
         params: Weights, or groups of them.
         lr: ``eta``.
         betas: ``beta1`` and ``beta2``.
         rho: ``rho``.
-        rows: Rows of an optimizer step (``B``).
+        rows: Examples of an optimizer step (``B``).
         weight_decay: ``w``.
     """
 
@@ -73,7 +74,7 @@ class Sophia(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move the weights that have a gradient."""
+        """Take a step of all weights that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -81,23 +82,23 @@ class Sophia(torch.optim.Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    self._update(weight, group)
         return loss
 
-    def _move(self, weight: torch.Tensor, group: dict[str, Any]) -> None:
+    def _update(self, weight: torch.Tensor, group: dict[str, Any]) -> None:
         gradient, state = weight.grad, self.state[weight]
         if not state:
             state["m"], state["h"] = torch.zeros_like(weight), torch.zeros_like(weight)
         (beta1, beta2), m, h = group["betas"], state["m"], state["h"]
         m.lerp_(gradient, 1 - beta1)
         h.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        length = (m.abs() / (group["rho"] * group["rows"] * h + TINY)).clamp(max=1)
+        length = (m.abs() / (group["rho"] * group["rows"] * h + EPSILON)).clamp(max=1)
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         weight.addcmul_(m.sign(), length, value=-group["lr"])
 
 
 def sophia(args: Any) -> tuple[type[Sophia], dict[str, Any]]:
-    """Return the optimizer of a run's arguments, as `transformers.Trainer` takes one."""
+    """Return optimizer class and options for a run's arguments, as `transformers.Trainer` takes them."""
     run: TrainingArguments = args
     return Sophia, {
         "lr": run.learning_rate,

@@ -1,4 +1,4 @@
-"""SuperLoss: rows with a large loss count less, rows with a small one more."""
+"""SuperLoss: a curriculum that lowers the weight of examples with a large loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 
-# Of a checkpoint: the mean losses so far.
+# File of a checkpoint with the mean losses so far.
 FILE = "curriculum.json"
-# A hair above -1/e, where Lambert's W has a vertical slope and its iteration no next step.
+# Just above -1/e, where the slope of Lambert's W is infinite and Halley's iteration fails.
 BRANCH = -1 / math.e + 1e-12
 
 
@@ -25,17 +25,17 @@ BRANCH = -1 / math.e + 1e-12
 class SuperLossArguments:
     """Arguments of the curriculum."""
 
-    curriculum: str | None = field(default=None, metadata={"help": "Weigh the rows by how easy they are: superloss."})
+    curriculum: str | None = field(default=None, metadata={"help": "Weight examples by their loss: superloss."})
     curriculum_lambda: float = field(
         default=10.0,
-        metadata={"help": "How little SuperLoss changes (lambda); the larger, the less."},
+        metadata={"help": "Regularisation of SuperLoss; the larger, the closer all weights are to 1 (lambda)."},
     )
 
     def check_curriculum(self) -> None:
-        """Refuse an unknown curriculum or a lambda that is none.
+        """Validate the arguments of the curriculum.
 
         Raises:
-            ValueError: If there is one.
+            ValueError: If the curriculum is unknown or lambda out of range.
         """
         if self.curriculum not in (None, "superloss"):
             raise ValueError(f"curriculum must be superloss, got {self.curriculum!r}")
@@ -47,29 +47,29 @@ def lambert_w(x: torch.Tensor) -> torch.Tensor:
     """Return the principal branch of Lambert's W, ``W e^W = x``, of any shape, by Halley's iteration.
 
     Args:
-        x: Numbers; those below ``-1/e`` are taken for the first number above it.
+        x: Real numbers, clamped just above ``-1/e``.
 
     Returns:
         ``W(x) > -1``, fp64; NaN where ``x`` is.
     """
     x = x.double().clamp(min=BRANCH)
-    near = (2 * (math.e * x + 1)).clamp(min=0).sqrt()  # the series at the branch point
-    w = torch.where(x < 0, near - 1 - near**2 / 3, x.clamp(min=0).log1p())
+    root = (2 * (math.e * x + 1)).clamp(min=0).sqrt()  # the series at the branch point
+    w = torch.where(x < 0, root - 1 - root**2 / 3, x.clamp(min=0).log1p())
     for _ in range(12):
-        off = w * w.exp() - x
-        w = w - off / (w.exp() * (w + 1) - (w + 2) * off / (2 * w + 2))
+        error = w * w.exp() - x
+        w = w - error / (w.exp() * (w + 1) - (w + 2) * error / (2 * w + 2))
     return w
 
 
 def confidence(losses: torch.Tensor, tau: float, lam: float) -> torch.Tensor:
-    """Return SuperLoss's weight of every row, ``sigma = exp(-W(max(-2/e, (l - tau) / lambda) / 2))``.
+    """Return SuperLoss's weight of every example, ``sigma = exp(-W(max(-2/e, (l - tau) / lambda) / 2))``.
 
     It is what minimises ``(l - tau) sigma + lambda (log sigma)^2`` (Castells et al., NeurIPS 2020).
 
     Args:
         losses: Losses per example, shape ``(b,)``.
         tau: The loss of weight 1.
-        lam: How little the loss matters.
+        lam: Regularisation ``lambda``.
 
     Returns:
         Weights in ``(0, e]``, shape ``(b,)``; no gradient flows through them.
@@ -79,19 +79,20 @@ def confidence(losses: torch.Tensor, tau: float, lam: float) -> torch.Tensor:
 
 
 class SuperLoss:
-    """Weighs the values of every term by `confidence`, with ``tau`` the mean of all its values so far.
+    """Weights the values of every term by `confidence`, with ``tau`` the running mean of its values.
 
-    ``tau`` is the mean over earlier optimizer steps, so that a step's weights depend neither on how it is cut into
-    micro-batches nor on the processes that share it; in the first step there is none, and all weights are 1. Every
-    term has its own. The gradient is that of SuperLoss itself, ``sigma grad l``. It costs no pass.
+    ``tau`` is the mean over earlier optimizer steps, so that a step's weights depend neither on its micro-batches nor
+    on the number of processes; in the first step, which has no mean yet, all weights are 1. Every term has its own
+    mean. The gradient is that of SuperLoss itself, ``sigma grad l``. It costs no additional pass.
 
-    Under ascent the rows that are forgotten already, whose loss is large, weigh little.
+    Under ascent, examples that are already forgotten, whose loss is large, get a small weight.
 
     Args:
         lam: ``lambda``.
 
     Attributes:
         means: Sum and number of the values of every term so far.
+        step: Sum and number of the values of the current step.
     """
 
     def __init__(self, lam: float) -> None:
@@ -100,7 +101,7 @@ class SuperLoss:
         self.step: dict[str, tuple[torch.Tensor, int]] = {}
 
     def weigh(self, place: int, term: Term, *, note: bool = True) -> torch.Tensor:
-        """Return a term's weighted values, shape ``(b,)``; ``note`` counts them in the means of later steps."""
+        """Return a term's weighted values, shape ``(b,)``; ``note`` adds them to the means of later steps."""
         name, values = f"{place} {term.split}", term.values
         if note and len(values):
             total, count = self.step.get(name, (values.new_zeros((), dtype=torch.float64), 0))
@@ -111,10 +112,10 @@ class SuperLoss:
         return confidence(values, total_before / count_before, self.lam) * values
 
     def advance(self, gather: Callable[[list[Any]], list[Any]]) -> None:
-        """Take the values of a step into the means.
+        """Add the values of a step to the means.
 
         Args:
-            gather: Gives the lists of all processes, one after the other.
+            gather: Concatenates the lists of all processes.
         """
         for name, total, count in gather([(name, float(total), count) for name, (total, count) in self.step.items()]):
             total_before, count_before = self.means.get(name, (0.0, 0))
@@ -122,13 +123,13 @@ class SuperLoss:
         self.step = {}
 
     def save(self, folder: Path) -> None:
-        """Write the means beside a checkpoint."""
+        """Write the means into a checkpoint."""
         (folder / FILE).write_text(json.dumps(self.means))
 
     def load(self, folder: Path) -> None:
-        """Read them back."""
-        found = json.loads((folder / FILE).read_text())
-        self.means = {name: (total, count) for name, (total, count) in found.items()}
+        """Read the means of a checkpoint."""
+        means = json.loads((folder / FILE).read_text())
+        self.means = {name: (total, count) for name, (total, count) in means.items()}
 
 
 SUPERLOSS = Addon(

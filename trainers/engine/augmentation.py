@@ -58,12 +58,8 @@ def shift_images(
     if sizes is None:
         sizes = torch.tensor(pixels.shape[-2:], device=pixels.device).expand(len(pixels), -1)
     down, across = (
-        _origins(
-            random_shifts(numbers[:, 1 + side], sizes[:, side] // SHIFT_DIVISOR),
-            sizes[:, side],
-            pixels.shape[2 + side],
-        )
-        for side in (0, 1)
+        _origins(random_shifts(numbers[:, 1 + axis], size // SHIFT_DIVISOR), size, pixels.shape[2 + axis])
+        for axis, size in enumerate(sizes.unbind(1))
     )
     if mirror:
         across = torch.where(numbers[:, :1] < 0.5, across.flip(1), across)

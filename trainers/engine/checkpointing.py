@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.engine.lora import unwrap
 
 COMPLETE = "complete"
@@ -49,9 +50,7 @@ class AdapterBuffers:
 
 def mark_complete(checkpoint: Path, cost: Mapping[str, float]) -> None:
     """Mark a checkpoint as complete, with what the run has cost so far."""
-    fresh = checkpoint / f".{COMPLETE}"
-    fresh.write_text(json.dumps(dict(cost)))
-    fresh.replace(checkpoint / COMPLETE)
+    write_text(checkpoint / COMPLETE, json.dumps(dict(cost)))
 
 
 def read_cost(checkpoint: Path) -> dict[str, float]:

@@ -15,7 +15,7 @@ from mubench.trainers.evaluation.result import References, Result
 from mubench.trainers.evaluation.result_files import RunInfo, read_result, write_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import SplitOutputs
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 
 
 def passes(cost: Mapping[str, float]) -> float:
@@ -40,7 +40,7 @@ class Judge:
         self.group, self.results = group, results
         self.bases = {seed: group.views(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.views(folder) for seed, folder in group.retrained.items()}
-        self.chance = guessed(self.retrained[min(self.retrained)]["test"])
+        self.chance = majority_baseline(self.retrained[min(self.retrained)]["test"])
         runs = {seed: read_run(folder) for seed, folder in group.retrained.items()}
         self.identities = {seed: run.identity for seed, run in runs.items()}
         self.base_identities = [read_run(folder).identity for _, folder in sorted(group.bases.items())]

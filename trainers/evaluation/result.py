@@ -64,7 +64,7 @@ class RunInfo(_Row):
         method: Key in ``METHODS``, or a control's name.
         recipe: How base and retrained models were trained.
         arguments: The method's arguments; no paths, no tokens.
-        tuned: Whether the arguments are those of ``recipes.DEFAULTS``, tuned on a proxy, or a user's own.
+        tuned: Whether the arguments are those of ``runs/defaults``, tuned on a proxy, or a user's own.
         seed: Seed of the run.
         eval_seed: Seed of what the model was asked to draw.
         versions: Versions of the libraries.

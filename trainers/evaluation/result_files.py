@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.result import Interval, References, Result, RunInfo, Value
 
@@ -40,14 +39,7 @@ def write_result(result: Result, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.run_id}.json"
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".row-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(to_json(result))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_text(path, to_json(result))
     return path
 
 

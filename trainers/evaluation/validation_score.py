@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case, SplitOutputs
 from mubench.trainers.metrics.score import parts
 
@@ -28,7 +28,7 @@ def validation_score(model: SplitOutputs, retrained: Sequence[SplitOutputs], bas
         NoSignal: If S would divide by nothing.
     """
     others = [validated(views) for views in retrained]
-    case = Case(validated(model), others, [validated(views) for views in bases], guessed(others[0]["test"]))
+    case = Case(validated(model), others, [validated(views) for views in bases], majority_baseline(others[0]["test"]))
     found = parts(case)
     worst = max(found.row, found.mean, found.membership, found.utility)
     return float(found.score) or max(-1.0, min(0.0, 1 - worst))

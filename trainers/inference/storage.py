@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.trainers.inference.class_outputs import COLUMNS, ClassOutputs
 from mubench.trainers.inference.image_outputs import PICTURE_COLUMNS, PictureOutputs
 from mubench.trainers.inference.outputs import Outputs
@@ -31,18 +32,15 @@ __all__ = [
 def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
     """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one."""
     folder = Path(folder)
-    fresh, old = (folder.with_name(f".{folder.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    fresh = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
         for split, outputs in splits.items():
             pq.write_table(outputs.table(), fresh / f"{split}.parquet", compression="zstd")
-        if folder.exists():
-            folder.replace(old)
-        fresh.replace(folder)
+        replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(path: Path) -> Outputs:

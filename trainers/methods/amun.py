@@ -1,4 +1,4 @@
-"""AMUN: train on the nearest inputs of another class, in place of the forget rows."""
+"""AMUN: trains on the nearest adversarial inputs in place of the forget set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NothingNearError, nearest, replaced, targets
+from mubench.trainers.tools.adversarial import (
+    CONTINUOUS,
+    NoAdversarialInputError,
+    nearest_adversarial,
+    replace_inputs,
+    targets,
+)
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -22,10 +28,11 @@ class AmunArguments(UnlearningArguments):
     """Arguments of `AmunTrainer`."""
 
     steps: int = field(default=50, metadata={"help": "Gradient steps of the attack at each radius."})
-    radius: float = field(default=0.1, metadata={"help": "First radius, l2, of inputs from 0 to 1; it doubles."})
+    radius: float = field(
+        default=0.1, metadata={"help": "First radius of the attack (l2, inputs scaled to [0, 1]), doubled as needed."}
+    )
 
     def __post_init__(self) -> None:
-        """Refuse an attack that is none."""
         super().__post_init__()
         if self.steps < 1:
             raise ValueError(f"steps must be 1 or more, got {self.steps}")
@@ -34,10 +41,11 @@ class AmunArguments(UnlearningArguments):
 
 
 class AmunTrainer(UnlearningTrainer):
-    """Trains on the retain rows and, in place of each forget row, on the nearest input of another class.
+    """Trains on the retain set and, in place of each forget example, on its nearest input of another class.
 
     ``L = mean CE(z, y)`` over ``retain`` and ``{(x', argmax f_0(x')) : x in forget}``, where ``x'`` is the first input
-    on the way up the loss that the base model takes for another class, in balls that double (PGD, l2). Found once.
+    along gradient ascent on the loss that the base model assigns to another class, in balls of doubling radius (PGD,
+    l2). The attack runs once, before training.
 
     Args:
         model: The base model.
@@ -46,12 +54,12 @@ class AmunTrainer(UnlearningTrainer):
             example's own values.
 
     Requirements:
-        Forget and retain rows with one continuous input; memory for a second copy of the forget rows. At least
-        ``steps`` passes of them for every radius that is tried; the largest holds every input. Rows that even that
-        leaves in their class are left out, with a warning.
+        Forget and retain sets with one continuous input; memory for a second copy of the forget set. The attack takes
+        at least ``steps`` forward and backward passes over the forget set for each radius; the largest ball contains
+        every input. Forget examples that keep their class even there are left out, with a warning.
 
     Relations:
-        Without forget rows this would be `FinetuneTrainer`; `BoundaryShrinkTrainer` moves the label and keeps the
+        Without the forget set this is `FinetuneTrainer`; `BoundaryShrinkTrainer` changes the label and keeps the
         input.
     """
 
@@ -62,36 +70,36 @@ class AmunTrainer(UnlearningTrainer):
     args: AmunArguments
 
     def prepare(self) -> None:
-        """Look for the nearest inputs of another class.
+        """Find the nearest input of another class for each forget example.
 
         Raises:
-            NothingNearError: If no row has one.
+            NoAdversarialInputError: If no example has one.
         """
         self.inputs: dict[int, torch.Tensor] = {}
-        found: list[int] = []
+        attacked: list[int] = []
         self.classes = torch.empty(len(self.forget_rows), dtype=torch.long)
         for target in targets(self, self.forget_rows):
-            unit, classes = nearest(target, self.args.radius, self.args.steps)
+            unit, classes = nearest_adversarial(target, self.args.radius, self.args.steps)
             index = target.batch["index"].cpu()
-            self.inputs |= dict(zip(index.tolist(), target.scale.inputs(unit).cpu(), strict=True))
+            self.inputs |= dict(zip(index.tolist(), target.scale.from_unit(unit).cpu(), strict=True))
             self.classes[index] = classes.cpu()
-            found += index[(classes != target.batch["labels"]).cpu()].tolist()
-        if not found:
-            raise NothingNearError(
-                f"expected inputs of another class near the forget rows, got none for all {len(self.classes)}"
+            attacked += index[(classes != target.batch["labels"]).cpu()].tolist()
+        if not attacked:
+            raise NoAdversarialInputError(
+                f"expected inputs of another class near the forget set, got none for all {len(self.classes)} examples"
             )
-        if missing := len(self.classes) - len(found):
+        if missing := len(self.classes) - len(attacked):
             logger.warning(
-                "no input is of another class for %d of %d forget rows: left out", missing, len(self.classes)
+                "left out %d of %d forget examples: no nearby input is of another class", missing, len(self.classes)
             )
-        self.found = np.sort(np.array(found))
+        self.attacked_rows = np.sort(np.array(attacked))
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the retain rows, and the forget rows that another input was found for."""
-        return [np.concatenate([self.found, self.retain_rows])]
+        """Return the retain set and the forget examples for which the attack succeeded."""
+        return [np.concatenate([self.attacked_rows, self.retain_rows])]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of all rows, the forget rows as they were found nearby."""
+        """Return the cross-entropy of all examples, with forget examples replaced by their adversarial inputs."""
         forget, labels = batch["forget"], batch["labels"].clone()
         labels[forget] = self.classes[batch["index"][forget].cpu()].to(labels.device)
-        return [Term("all", per_example_loss(self.logits(model, replaced(batch, self.inputs)), labels))]
+        return [Term("all", per_example_loss(self.logits(model, replace_inputs(batch, self.inputs)), labels))]

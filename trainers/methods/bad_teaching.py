@@ -1,4 +1,4 @@
-"""Bad teaching: be as ignorant as a random model on the forget rows, and stay as you were on the others."""
+"""Bad teaching: distils a random teacher on the forget set and the base model on the retain set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -27,11 +27,10 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 class BadTeachingArguments(UnlearningArguments):
     """Arguments of `BadTeachingTrainer`."""
 
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain rows to distil on (the paper's)."})
+    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to distil on (the paper's)."})
     temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
     def __post_init__(self) -> None:
-        """Refuse a share or a temperature that is none."""
         super().__post_init__()
         if not 0 < self.retain_share <= 1:
             raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
@@ -40,31 +39,33 @@ class BadTeachingArguments(UnlearningArguments):
 
 
 class BadTeachingTrainer(UnlearningTrainer):
-    """Distils from two teachers, each of which sees its own rows only.
+    """Distils an untrained teacher on the forget set and the base model on part of the retain set.
 
-    ``L = mean KL(p_bad || p_student)`` over forget rows and ``KL(p_good || p_student)`` over a retain subset, one
-    mean over both. The good teacher is the base model, the bad one a fresh initialisation of its config; both are
-    frozen, and labels are not used. Of models that draw it is the squared distance of what they see in a picture.
+    ``L = mean KL(p_bad || p_student)`` over the forget set and ``KL(p_good || p_student)`` over a subset of the retain
+    set, one mean over both. The good teacher is the base model, the bad one a fresh initialisation of its config; both
+    are frozen, and labels are not used. For text-to-image models the divergence is the squared distance of predicted
+    noise.
 
     Args:
         model: The base model.
         args: `BadTeachingArguments`.
-        bad_teacher: The incompetent teacher; required where ``model`` is neither of `transformers` nor has
-            a method ``fresh``.
+        bad_teacher: The incompetent teacher; required if ``model`` is neither a `transformers` model nor has a method
+            ``fresh``.
 
     Requirements:
-        Forget and retain rows. The subset of the retain rows is drawn once, by the run's seed.
+        Forget and retain sets. The subset of the retain set is sampled once, from the run's seed.
 
     Relations:
-        Aims at the outputs of an untrained model, which a retrained one is not; `ScrubTrainer` has no such target.
+        Its target is the output of an untrained model, which a retrained model does not resemble; `ScrubTrainer` has
+        no such target.
     """
 
     paper = Paper(
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True
@@ -79,24 +80,24 @@ class BadTeachingTrainer(UnlearningTrainer):
     ) -> None:
         if bad_teacher is None and not has_fresh(model):
             raise ValueError(
-                f"expected bad_teacher= for a plain {type(model).__name__}, which cannot be made anew, got none"
+                f"expected bad_teacher= for a plain {type(model).__name__}, which cannot be reinitialised, got none"
             )
         super().__init__(model, args, **kwargs)
         self.bad_teacher = bad_teacher
 
     def prepare(self) -> None:
-        """Make both teachers and draw the retain subset."""
+        """Create both teachers."""
         seed = int(self.generator("bad teacher").integers(2**31))
         bad = random_copy(self.model, seed) if self.bad_teacher is None else frozen_copy(self.bad_teacher)
         self.teachers = {"good": self.frozen_original(), "bad": bad.to(self.args.device)}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget rows and the retain subset."""
+        """Return one phase: the forget set and the subset of the retain set."""
         subset = sample_rows(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
         return [np.concatenate([self.forget_rows, subset])]
 
     def targets(self, batch: Mapping[str, Any], like: torch.Tensor) -> torch.Tensor:
-        """Return the logits of each row's own teacher, in the shape of ``like``, ``(B, ...)``."""
+        """Return the logits of each example's own teacher, in the shape of ``like``, ``(B, ...)``."""
         logits = torch.empty_like(like, requires_grad=False)
         for name, rows in (("bad", batch["forget"]), ("good", ~batch["forget"])):
             if rows.any():
@@ -104,6 +105,6 @@ class BadTeachingTrainer(UnlearningTrainer):
         return logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of every row from its teacher."""
+        """Return the divergence of every example from its teacher."""
         logits = self.logits(model, batch)
         return [Term("all", kl(logits, self.targets(batch, logits.detach()), batch["labels"], self.args.temperature))]

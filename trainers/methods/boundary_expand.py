@@ -1,4 +1,4 @@
-"""Boundary expand: send the forget rows to one more class, which is taken away again."""
+"""Boundary expand: trains the forget set towards a temporary extra class."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 
 @dataclass
 class BoundaryExpandArguments(UnlearningArguments):
-    """Boundary expansion has no arguments of its own."""
+    """Boundary expand has no arguments of its own."""
 
 
 def final_layer(model: torch.nn.Module) -> torch.nn.Linear:
-    """Return the linear layer that the logits come from: the last one.
+    """Return the last linear layer of a model, which computes its logits.
 
     Raises:
         ValueError: If there is none, or it has not as many outputs as the model has classes.
@@ -38,27 +38,27 @@ def final_layer(model: torch.nn.Module) -> torch.nn.Linear:
 
 
 def append_shadow(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], logits: torch.Tensor) -> torch.Tensor:
-    """Append the logit of the shadow class in training; in eval mode there is no such class."""
+    """Append the logit of the shadow class in training mode; in eval mode the class does not exist."""
     return torch.cat([logits, layer.get_submodule("shadow")(inputs[0])], dim=-1) if layer.training else logits
 
 
 class BoundaryExpandTrainer(UnlearningTrainer):
-    """Trains the forget rows towards a shadow class that only training knows.
+    """Trains the forget set towards a shadow class that exists during training only.
 
-    ``L = mean_forget CE([z, z_shadow], K)``, with ``z_shadow`` a fresh row of the final layer.
+    ``L = mean_forget CE([z, z_shadow], K)``, with ``z_shadow`` a freshly initialised row of the final layer.
 
-    The logits of the ``K`` classes stay as they are when the row is added; evaluation never sees it, and the trained
-    model does not have it.
+    Adding the row leaves the logits of the ``K`` classes unchanged; evaluation ignores it, and it is removed after
+    training.
 
     Args:
         model: The base model; its logits come from a linear layer.
         args: Training arguments.
 
     Requirements:
-        Forget rows; retain rows are not read, nor are labels.
+        Forget set; the retain set and labels are not read.
 
     Relations:
-        `BoundaryShrinkTrainer` takes existing classes in place of a new one.
+        `BoundaryShrinkTrainer` uses existing classes instead of a new one.
     """
 
     paper = Paper(
@@ -81,11 +81,11 @@ class BoundaryExpandTrainer(UnlearningTrainer):
         self.hook = self.layer.register_forward_hook(append_shadow)
 
     def finish(self, model: torch.nn.Module) -> None:
-        """Take the row away."""
+        """Remove the row of the shadow class."""
         self.hook.remove()
         del self.layer.shadow
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget rows with the shadow class."""
+        """Return the cross-entropy of the forget set with the shadow class."""
         logits = self.logits(model, batch)[batch["forget"]]
         return [Term("forget", per_example_loss(logits, logits.new_full((len(logits),), logits.shape[-1] - 1).long()))]

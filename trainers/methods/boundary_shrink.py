@@ -1,4 +1,4 @@
-"""Boundary shrink: give every forget row the class on the other side of its nearest boundary."""
+"""Boundary shrink: relabels each forget example with the class across its nearest decision boundary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NothingNearError, signed_step, targets
+from mubench.trainers.tools.adversarial import CONTINUOUS, NoAdversarialInputError, signed_step, targets
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)
@@ -20,17 +20,16 @@ logger = logging.getLogger(__name__)
 class BoundaryShrinkArguments(UnlearningArguments):
     """Arguments of `BoundaryShrinkTrainer`."""
 
-    epsilon: float = field(default=0.1, metadata={"help": "Step of the attack, of inputs from 0 to 1 (epsilon)."})
+    epsilon: float = field(default=0.1, metadata={"help": "Step of the attack, for inputs from 0 to 1 (epsilon)."})
 
     def __post_init__(self) -> None:
-        """Refuse a step that is none."""
         super().__post_init__()
         if not 0 < self.epsilon <= 1:
             raise ValueError(f"epsilon must lie in (0, 1], got {self.epsilon}")
 
 
 class BoundaryShrinkTrainer(UnlearningTrainer):
-    """Trains on the forget rows, labelled by what the base model says of them after one step up their loss.
+    """Trains the forget set on the classes that the base model predicts after one adversarial step.
 
     ``L = mean_forget CE(z, y')`` with ``y' = argmax f_0(clip(x + epsilon sign(grad_x CE)))``, computed once.
 
@@ -41,12 +40,12 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
             an example's own values.
 
     Requirements:
-        Forget rows with one continuous input; retain rows are not read. A forget row whose class outlasts the step is
-        trained on with its own label; how many are not is logged, and none is an error.
+        Forget set with one continuous input; the retain set is not read. A forget example that keeps its class is
+        trained with its own label; the number of changed classes is logged, and 0 is an error.
 
     Relations:
-        `RandomLabelTrainer` takes any other label; `BoundaryExpandTrainer` a class of its own; `AmunTrainer` trains on
-        the changed inputs.
+        `RandomLabelTrainer` uses any other label; `BoundaryExpandTrainer` a class of its own; `AmunTrainer` trains on
+        the perturbed inputs.
     """
 
     paper = Paper(
@@ -60,28 +59,28 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
     splits = ("forget",)
 
     def prepare(self) -> None:
-        """Attack the base model and keep the classes it then names.
+        """Attack the base model once and store its predictions as labels.
 
         Raises:
-            NothingNearError: If no class changes.
+            NoAdversarialInputError: If no class changes.
         """
-        self.nearby = torch.empty(len(self.forget_rows), dtype=torch.long)
+        self.nearest_classes = torch.empty(len(self.forget_rows), dtype=torch.long)
         changed = 0
         for target in targets(self, self.forget_rows):
-            moved = signed_step(target, self.args.epsilon)
+            perturbed = signed_step(target, self.args.epsilon)
             with torch.no_grad():
-                classes = target.logits(moved).argmax(dim=1)
-            self.nearby[target.batch["index"].cpu()] = classes.cpu()
+                classes = target.logits(perturbed).argmax(dim=1)
+            self.nearest_classes[target.batch["index"].cpu()] = classes.cpu()
             changed += int((classes != target.batch["labels"]).sum())
         if not changed:
-            raise NothingNearError(
-                f"expected forget rows whose class changes within epsilon {self.args.epsilon}, got none of "
-                f"{len(self.nearby)}"
+            raise NoAdversarialInputError(
+                f"expected forget examples whose class changes within epsilon {self.args.epsilon}, got none of "
+                f"{len(self.nearest_classes)}"
             )
-        logger.info("the attack changed the class of %d of %d forget rows", changed, len(self.nearby))
+        logger.info("the attack changed the class of %d of %d forget examples", changed, len(self.nearest_classes))
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget rows with the classes nearby."""
+        """Return the cross-entropy of the forget set with the stored labels."""
         forget = batch["forget"]
-        labels = self.nearby[batch["index"][forget].cpu()].to(batch["labels"].device)
+        labels = self.nearest_classes[batch["index"][forget].cpu()].to(batch["labels"].device)
         return [Term("forget", per_example_loss(self.logits(model, batch)[forget], labels))]

@@ -1,4 +1,4 @@
-"""CE-U: what the model says of a forget row, with the true class taken out, as its own target."""
+"""CE-U: distils the model's own output on the forget set without the true class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mubench.trainers.engine.losses import IGNORED, lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -25,18 +25,17 @@ class CeUArguments(UnlearningArguments):
     """Arguments of `CeUTrainer`."""
 
     ignore_first_n: int = field(
-        default=1, metadata={"help": "Answer tokens at the start that have no target; of models that write."}
+        default=1, metadata={"help": "Answer tokens at the start that are not trained on (language models only)."}
     )
 
     def __post_init__(self) -> None:
-        """Refuse a number of tokens that is none."""
         super().__post_init__()
         if self.ignore_first_n < 0:
             raise ValueError(f"ignore_first_n must be 0 or more, got {self.ignore_first_n}")
 
 
 def without_first(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Return token labels, ``(B, T)``, without the first answer tokens of every row; class labels as they are."""
+    """Return token labels, ``(B, T)``, without the first answer tokens of every example; class labels as they are."""
     if labels.ndim == 1:
         return labels
     answer = labels != IGNORED
@@ -44,33 +43,29 @@ def without_first(labels: torch.Tensor, count: int) -> torch.Tensor:
 
 
 class CeUTrainer(UnlearningTrainer):
-    """Trains, on the forget rows, towards the model's own outputs without its logit of the true class.
+    """Trains the forget set towards the model's own output with the logit of the true class removed.
 
     ``L = mean_forget CE(q, p)`` with ``p = softmax(z)`` and ``q = softmax(z, where z[y] = -inf)``, through which no
-    gradient flows; of models that write, the mean over the answer tokens but the first ``ignore_first_n``.
-
-    Args:
-        model: The base model.
-        args: `CeUArguments`.
+    gradient flows; for language models the mean over the answer tokens except the first ``ignore_first_n``.
 
     Requirements:
-        Forget rows; retain rows are not read. An answer of no more than ``ignore_first_n`` tokens has no loss, and
-        if all are as short, nothing is trained.
+        Forget set; the retain set is not read. An answer of at most ``ignore_first_n`` tokens has no loss; if all
+        answers are that short, nothing is trained.
 
     Relations:
-        `DeleteTrainer` is this with a target that stays that of the base model, for one more model in memory.
-        Unlike that of `NegGradTrainer` the gradient, ``p - q``, is bounded.
+        `DeleteTrainer` computes the target from the base model instead, which takes a second model in memory. Unlike
+        that of `NegGradTrainer`, the gradient ``p - q`` is bounded.
     """
 
     paper = Paper("CE-U: Cross Entropy Unlearning", "arXiv 2025", "2503.01224", "Yang")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = CeUArguments
     args: CeUArguments
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget rows with their targets."""
+        """Return the cross-entropy of the forget set with its targets."""
         logits, labels = self.logits(model, batch), without_first(batch["labels"], self.args.ignore_first_n)
         target = lower_label_logit(logits.detach(), labels, math.inf).softmax(dim=-1)
         return [Term("forget", soft_cross_entropy(target, logits, labels)[batch["forget"]])]

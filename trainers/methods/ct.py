@@ -1,4 +1,4 @@
-"""CT: swap the axes of every convolution kernel, then learn the retain rows again."""
+"""CT: transposes every convolution kernel, then fine-tunes on the retain set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArgu
 
 @dataclass
 class CtArguments(UnlearningArguments):
-    """Swapping axes has no arguments of its own."""
+    """Kernel transposition has no arguments of its own."""
 
 
 def swap_axes(kernel: torch.Tensor) -> None:
@@ -28,20 +28,16 @@ def swap_axes(kernel: torch.Tensor) -> None:
 
 
 class CtTrainer(UnlearningTrainer):
-    """Swaps the two spatial axes of all convolution kernels, then trains on the retain rows.
+    """Swaps the two spatial axes of all convolution kernels, then trains on the retain set.
 
     ``W_ohw <- W_owh`` once, then ``L = mean_retain CE(z, y)``
 
-    Args:
-        model: The base model.
-        args: Training arguments.
-
     Requirements:
-        Retain rows, and a convolutional network with square kernels; forget rows are not read.
+        Retain set, and a convolutional network with square kernels; the forget set is not read.
 
     Relations:
-        `FinetuneTrainer` trains alike from weights that still know the forget rows; `MsgTrainer` damages weights by
-        what they matter.
+        `FinetuneTrainer` is the same training from the original weights; `MsgTrainer` resets weights by their
+        importance.
     """
 
     paper = Paper(
@@ -54,10 +50,10 @@ class CtTrainer(UnlearningTrainer):
     splits = ("retain",)
 
     def prepare(self) -> None:
-        """Swap the axes.
+        """Swap the axes of all kernels.
 
         Raises:
-            ValueError: If the model is no convolutional network.
+            ValueError: If the model is not a convolutional network.
         """
         if not is_convolutional(self.model):
             raise ValueError(f"ct needs a convolutional network, got {type(self.model).__name__}")

@@ -1,4 +1,4 @@
-"""DELETE: what the base model says of a forget row, with the true class taken out."""
+"""DELETE: distils the base model's output on the forget set without the true class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mubench.trainers.engine.losses import lower_label_logit, soft_cross_entropy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -26,30 +26,30 @@ class DeleteArguments(UnlearningArguments):
 
 
 class DeleteTrainer(UnlearningTrainer):
-    """Distils, on the forget rows, from the base model without its logit of the true class.
+    """Distils the base model on the forget set, with its logit of the true class removed.
 
-    ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; of models
-    that write, the mean over the answer tokens. The other classes keep the odds they have in the base model.
+    ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; for language
+    models the mean over the answer tokens. The other classes keep the odds they have in the base model.
 
     Args:
         model: The base model.
         args: Training arguments.
-        teacher: Takes the place of the frozen base model.
+        teacher: Replaces the frozen base model.
 
     Requirements:
-        Forget rows; retain rows are not read. Of two classes the other one is left, so that the target is a flipped
-        label, which pushes the forget rows below what a retrained model would say of them.
+        Forget set; the retain set is not read. With two classes the target is a flipped label, which pushes the forget
+        set below the confidence of a retrained model.
 
     Relations:
-        `CeUTrainer` takes the true class out of the model as it is now; `UndialTrainer` lowers its logit instead.
+        `CeUTrainer` removes the true class from the current model's output; `UndialTrainer` lowers its logit instead.
     """
 
     paper = Paper(
         "Decoupled Distillation to Erase: A General Unlearning Method for Any Class-centric Tasks",
         "CVPR 2025", "2503.23751", "Zhou et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
-    adapted_kinds = WRITING
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
+    adapted_kinds = TEXT_GENERATION
     arguments = DeleteArguments
     splits = ("forget",)
     uses_teacher = True
@@ -59,7 +59,7 @@ class DeleteTrainer(UnlearningTrainer):
         self.teachers = {"original": self.frozen_original()}
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget rows from their targets."""
+        """Return the divergence of the forget set from its targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
         target = lower_label_logit(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)

@@ -1,4 +1,4 @@
-"""Direct preference optimisation: prefer a refusal, or another answer, over the answer to forget."""
+"""Direct preference optimisation (DPO): prefers a refusal or another answer over the answer to forget."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import torch
 
 from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
-from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answers
-from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper
+from mubench.trainers.tools.alternative_answers import (
+    REFUSALS,
+    answer_tokens,
+    replace_answers,
+    sample_other_tokens,
+    tokenize_refusal,
+)
+from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, Paper
 
 
 @dataclass
@@ -19,72 +25,74 @@ class DpoArguments(NpoArguments):
     """Arguments of `DpoTrainer`."""
 
     answers: str = field(
-        default="idk", metadata={"help": "What to prefer: idk (a refusal), or alt (the answer of a retain row)."}
+        default="idk", metadata={"help": "Preferred answer: idk (a refusal) or alt (that of a retain example)."}
     )
 
     def __post_init__(self) -> None:
-        """Refuse what is no answer, and what `NpoArguments` refuse."""
         super().__post_init__()
         if self.answers not in ("idk", "alt"):
             raise ValueError(f"answers must be idk or alt, got {self.answers!r}")
 
 
 class DpoTrainer(NpoTrainer):
-    """Prefers another answer over the answer of every forget row, more than the base model does.
+    """Prefers another answer over the true answer of every forget example, relative to the base model.
 
     ``L = -(2 / beta) mean_forget log sigmoid(beta [(S_l - S_l0) - (S_w - S_w0)]) + alpha mean_retain R``, where
-    ``S = -log p`` of a whole answer: ``l`` the true one, ``w`` the one to prefer, ``0`` under the base model; ``R`` is
+    ``S = -log p`` of a whole answer: ``l`` the true one, ``w`` the preferred one, ``0`` under the base model; ``R`` is
     the cross-entropy or ``KL(p_0 || p)``.
 
-    The answer to prefer is drawn once for every forget row. An epoch goes through the forget rows, each with a retain
-    row that is drawn for it.
+    The preferred answer is sampled once for every forget example. An epoch is one pass over the forget set, each
+    example paired with a sampled retain example.
 
     Args:
         model: The base model.
         args: `DpoArguments`; a batch size counts pairs.
-        teacher: Takes the place of the frozen base model.
-        processing_class: The tokenizer, which writes refusals; ``answers="alt"`` needs none.
+        teacher: Replaces the frozen base model.
+        processing_class: The tokenizer, which encodes refusals; ``answers="alt"`` needs none.
 
     Requirements:
-        Forget and retain rows of ``input_ids``, ``attention_mask`` and ``labels``.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``.
 
     Relations:
         Published as IdkDPO (``idk``) in TOFU, without the factor ``2 / beta``, and as AltPO (``alt``; 2409.13474),
-        which has a model write the other answers where we borrow them. `NpoTrainer` leaves out ``w``.
+        where a model writes the alternative answers; here they are answers of retain examples. `NpoTrainer` leaves out
+        ``w``.
     """
 
     paper = Paper(
         "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
         "NeurIPS 2023", "2305.18290", "Rafailov et al.",
     )  # fmt: skip
-    kinds = WRITING
+    kinds = TEXT_GENERATION
     adapted_kinds = ()
     arguments = DpoArguments
     args: DpoArguments
 
     def prepare(self) -> None:
-        """Keep the base model as the teacher, and write the answers to prefer."""
+        """Keep the base model as the teacher, and build the forget examples with preferred answers."""
         super().prepare()
         rows = [self.train_dataset[row][0] for row in self.forget_rows.tolist()]
-        self.preferred = with_answers(rows, self.preferred_answers(rows), self.model)
+        self.preferred = replace_answers(rows, self.preferred_answers(rows), self.model)
 
     def preferred_answers(self, rows: list[dict[str, Any]]) -> list[list[int]]:
-        """Return the tokens of the answer to prefer for every forget row.
+        """Return the tokens of the preferred answer for every forget example.
 
         Raises:
-            ValueError: If there is no tokenizer to write a refusal with, or no other answer to borrow.
+            ValueError: If there is no tokenizer to encode a refusal, or no other answer to borrow.
         """
-        draw = self.generator("answers")
+        generator = self.generator("answers")
         if self.args.answers == "alt":
-            own = [answer_of(row) for row in rows]
-            return borrowed(own, lambda row: answer_of(self.train_dataset[row][0]), self.retain_rows, draw)
+            own = [answer_tokens(row) for row in rows]
+            return sample_other_tokens(
+                own, lambda row: answer_tokens(self.train_dataset[row][0]), self.retain_rows, generator
+            )
         if self.processing_class is None:
-            raise ValueError("expected processing_class= to write refusals with (or answers='alt'), got none")
-        written = [refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]
-        return [written[int(number)] for number in draw.integers(len(written), size=len(rows))]
+            raise ValueError("expected processing_class= to encode refusals (or answers='alt'), got none")
+        refusals = [tokenize_refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]
+        return [refusals[int(number)] for number in generator.integers(len(refusals), size=len(rows))]
 
     def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Return by how much the answers to prefer lead, more than under the base model, shape ``(b,)``."""
+        """Return the lead of the preferred answers over that under the base model, shape ``(b,)``."""
         margins = super().margins(model, logits, batch)
         if not len(margins):
             return margins
@@ -92,6 +100,6 @@ class DpoTrainer(NpoTrainer):
         return margins - answer_nll(self.logits(model, other), other["labels"]) + self.teacher_nll("original", other)
 
     def preferred_batch(self, rows: list[int]) -> dict[str, Any]:
-        """Return a batch of these forget rows with the answers to prefer; they count as rows behind all others."""
-        behind = len(self.train_dataset)
-        return self._prepare_inputs(self.train_collator([(self.preferred[row], behind + row, True) for row in rows]))
+        """Return a batch of forget examples with their preferred answers, indexed behind the whole dataset."""
+        offset = len(self.train_dataset)
+        return self._prepare_inputs(self.train_collator([(self.preferred[row], offset + row, True) for row in rows]))

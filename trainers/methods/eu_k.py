@@ -1,4 +1,4 @@
-"""EU-k: the last k blocks initialised afresh and trained on the retain rows."""
+"""EU-k: reinitialises the last k blocks and trains them on the retain set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EuKArguments(CfKArguments):
 
 
 class EuKTrainer(CfKTrainer):
-    """Forgets the last ``k`` blocks and what follows them, and learns them again from the retain rows.
+    """Reinitialises the last ``k`` blocks and everything after them, and trains them on the retain set.
 
     ``L = mean_retain CE(z, y)`` over the weights after the cut, which start from a fresh initialisation of the model's
     config; their buffers, such as the statistics of a BatchNorm, start afresh as well.
@@ -25,15 +25,15 @@ class EuKTrainer(CfKTrainer):
     Args:
         model: The base model.
         args: `EuKArguments`; about as many epochs as the base model was trained for.
-        fresh: A freshly initialised model; required where ``model`` is neither of `transformers` nor has a
-            method ``fresh``.
+        fresh: A freshly initialised model; required if ``model`` is neither a `transformers` model nor has a method
+            ``fresh``.
 
     Requirements:
         As `CfKTrainer`.
 
     Relations:
-        Exact for the last k blocks alone, hence the name exact unlearning (EU-k); what the others remember stays.
-        `RetrainTrainer` starts all of them afresh.
+        Exact for the last k blocks alone, hence the name exact unlearning (EU-k); the other blocks keep what they
+        learned. `RetrainTrainer` reinitialises all of them.
     """
 
     arguments = EuKArguments
@@ -50,18 +50,18 @@ class EuKTrainer(CfKTrainer):
     ) -> None:
         if fresh is None and not has_fresh(model):
             raise ValueError(
-                f"expected fresh= for a plain {type(model).__name__}, which cannot be made anew, got none"
+                f"expected fresh= for a plain {type(model).__name__}, which cannot be reinitialised, got none"
             )
         super().__init__(model, args, **kwargs)
         self.fresh = fresh
 
     def prepare(self) -> None:
-        """Cut the model, freeze what comes before the cut and initialise what comes after it."""
+        """Freeze everything before the last ``k`` blocks and reinitialise the rest."""
         super().prepare()
         seed = int(self.generator("fresh blocks").integers(2**31))
         fresh = random_copy(self.model, seed) if self.fresh is None else self.fresh
         state, new = self.model.state_dict(), fresh.state_dict()
         with torch.no_grad():
             for name in (*self.split.last, *self.split.buffers):
-                if name in state:  # buffers that are not kept with the weights hold nothing that was learned
+                if name in state:  # buffers outside the state dict hold nothing learned
                     state[name].copy_(new[name])

@@ -1,4 +1,4 @@
-"""Fine-tuning on the retain rows, which forgets only as far as training on the rest lets it."""
+"""Fine-tuning on the retain set, the baseline that forgets by continued training alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -20,25 +20,22 @@ class FinetuneArguments(UnlearningArguments):
 
 
 class FinetuneTrainer(UnlearningTrainer):
-    """Goes on training the base model, on the retain rows alone.
+    """Continues training the base model on the retain set.
 
     ``L = mean_retain CE(z, y)``
 
-    Args:
-        model: The base model.
-        args: Training arguments.
-
     Requirements:
-        Retain rows; forget rows are not read.
+        Retain set; the forget set is not read.
 
     Relations:
-        The floor of every method that trains on retain rows; `ScrubTrainer` adds a teacher and passes that forget.
+        The baseline of every method that trains on the retain set; `ScrubTrainer` adds a teacher and passes that
+        forget.
     """
 
     paper = Paper(
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = FinetuneArguments
     splits = ("retain",)

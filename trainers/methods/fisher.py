@@ -1,4 +1,4 @@
-"""Fisher forgetting: noise on every weight, the more the less it matters to the retain rows."""
+"""Fisher forgetting: adds noise to every weight, more where the retain set needs it less."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
 )
 
-# The original's: the smallest information that counts, the largest variances it may stand for (final layer: the
-# second), the factor of final layer and vectors, and the variance that takes the place of a forgotten class.
+# Of the original code: the floor of the information, its largest inverse (final layer: the second), the factor for the
+# final layer and vectors, and the variance for rows of a forgotten class.
 FLOOR, LARGEST, LARGEST_FINAL, FACTOR, CLASS_VARIANCE = 1e-8, 1e3, 1e2, 10.0, 1e-4
 
 
@@ -30,7 +30,6 @@ class FisherArguments(UnlearningArguments):
     alpha: float = field(default=1e-6, metadata={"help": "Scale of the variance of the noise (alpha)."})
 
     def __post_init__(self) -> None:
-        """Refuse a variance below zero."""
         super().__post_init__()
         if self.alpha < 0:
             raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
@@ -45,8 +44,8 @@ def noise_variance(information: torch.Tensor, alpha: float, *, final: bool) -> t
         final: Whether the weight is of the final layer: at most ``1e2`` in place of ``1e3``.
 
     Returns:
-        Variances in the same shape; a matrix or kernel has one over its second axis, their mean. Those of the final
-        layer and of vectors are ten times as large.
+        Variances in the same shape; in a matrix or kernel their mean over the second axis. Those of the final layer
+        and of vectors are ten times as large.
     """
     variance = alpha * (1 / (information + FLOOR)).clamp(max=LARGEST_FINAL if final else LARGEST)
     if variance.ndim > 1:
@@ -55,55 +54,56 @@ def noise_variance(information: torch.Tensor, alpha: float, *, final: bool) -> t
 
 
 class FisherTrainer(UnlearningTrainer):
-    """Adds noise to the weights, once and without training.
+    """Adds noise to all weights once, by the inverse Fisher information of the retain set, without training.
 
     ``theta <- theta + sqrt(v) xi`` with ``v`` from ``1 / F`` (`noise_variance`), ``xi`` standard normal, and ``F =
-    mean_{i in retain} E_{y ~ p_i} (d log p_i(y) / d theta)^2``, exact up to 20 classes and with one drawn answer a row
-    beyond. Where whole classes are forgotten, their rows of the final layer start from zero, with variance ``1e-4``.
+    mean_{i in retain} E_{y ~ p_i} (d log p_i(y) / d theta)^2``, exact up to 20 classes and with one sampled label per
+    example beyond. If whole classes are forgotten, their rows of the final layer start from zero, with variance
+    ``1e-4``.
 
     Args:
         model: The base model. Weights whose first axis is as long as its logits are the final layer.
         args: `FisherArguments`.
 
     Requirements:
-        Retain rows; ``K`` backward passes of each up to 20 classes, else one. Of forget rows the labels are read, if
-        there are any.
+        Retain set; ``K`` backward passes per example up to 20 classes, else one. Of the forget set only the labels are
+        read, if there is one.
 
     Relations:
-        `SsdTrainer` compares the importance to both sides and adds no noise.
+        `SsdTrainer` compares the importance for both sets and adds no noise.
     """
 
     paper = Paper(
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = FisherArguments
     args: FisherArguments
     per_weight = True
     splits = ("retain",)
 
     def edit(self, model: torch.nn.Module) -> None:
-        """Measure the information of the retain rows, then add the noise."""
-        information, classes = fisher_diagonal(self, self.retain_rows)
-        gone = self._gone() if self.args.alpha else np.empty(0)
+        """Compute the Fisher information of the retain set, then add the noise."""
+        diagonal, classes = fisher_diagonal(self, self.retain_rows)
+        forgotten = self._forgotten_classes() if self.args.alpha else np.empty(0)
         generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         with torch.no_grad():
-            for weight, one in zip(trainable_weights(model), information, strict=True):
+            for weight, information in zip(trainable_weights(model), diagonal, strict=True):
                 final = weight.shape[0] == classes
-                variance = noise_variance(one, self.args.alpha, final=final)
-                if final and len(gone):
-                    variance = self._clear(weight, variance, gone)
+                variance = noise_variance(information, self.args.alpha, final=final)
+                if final and len(forgotten):
+                    variance = self._clear(weight, variance, forgotten)
                 weight.add_(variance.sqrt() * torch.randn(weight.shape, generator=generator).to(weight))
 
-    def _gone(self) -> np.ndarray:
-        """Return the classes that only forget rows have."""
-        forgotten, staying = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
-        return np.setdiff1d(forgotten, staying)
+    def _forgotten_classes(self) -> np.ndarray:
+        """Return the classes that occur in the forget set only."""
+        forgotten, retained = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
+        return np.setdiff1d(forgotten, retained)
 
     @staticmethod
-    def _clear(weight: torch.Tensor, variance: torch.Tensor, gone: np.ndarray) -> torch.Tensor:
-        """Set the rows of classes to zero, and return the variances with theirs."""
-        rows = torch.from_numpy(gone).to(weight.device)
+    def _clear(weight: torch.Tensor, variance: torch.Tensor, classes: np.ndarray) -> torch.Tensor:
+        """Zero the rows of forgotten classes, and return the variances with theirs."""
+        rows = torch.from_numpy(classes).to(weight.device)
         weight[rows] = 0
         return variance.clone().index_fill_(0, rows, CLASS_VARIANCE * FACTOR)

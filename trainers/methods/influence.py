@@ -1,4 +1,4 @@
-"""Influence unlearning: one Newton step away from what the forget rows have done to the weights."""
+"""Influence unlearning: removes the influence of the forget set by one Newton step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.tools.importance import example_gradients, gradient_sum
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
 )
 
-LARGEST_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 
 
 @dataclass
@@ -26,11 +26,10 @@ class InfluenceArguments(UnlearningArguments):
     """Arguments of `InfluenceTrainer`."""
 
     alpha: float = field(default=1.0, metadata={"help": "Length of the step (alpha); 1 is Newton's."})
-    samples: int = field(default=1000, metadata={"help": "Retain rows that the curvature is measured on (M)."})
-    damping: float = field(default=1.0, metadata={"help": "Added to the curvature's diagonal (lambda)."})
+    samples: int = field(default=1000, metadata={"help": "Retain examples that the curvature is estimated on (M)."})
+    damping: float = field(default=1.0, metadata={"help": "Added to the diagonal of the curvature (lambda)."})
 
     def __post_init__(self) -> None:
-        """Refuse a curvature that cannot be inverted."""
         super().__post_init__()
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
@@ -56,21 +55,17 @@ def solve(rows: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Ten
 
 
 class InfluenceTrainer(UnlearningTrainer):
-    """Takes one step along the curvature-corrected difference of both sides' gradients, without training.
+    """Takes one Newton step along the difference between the gradients of forget and retain set, without training.
 
     ``theta <- theta + alpha H^-1 (n_F / n) (mean_forget grad CE - mean_retain grad CE)`` with ``H = lambda I + (1 / M)
-    sum g_i g_i^T`` over the gradients of ``M`` retain rows, drawn by the run's seed. At the minimum of the training
-    loss the vector is that of Newton's step for leaving the forget rows out.
+    sum g_i g_i^T`` over the gradients of ``M`` retain examples, sampled from the run's seed. At the minimum of the
+    training loss the vector is that of Newton's step for leaving out the forget set.
 
-    The inverse is exact. The recursion of WoodFisher, as commonly run, moves along its first gradient alone.
-
-    Args:
-        model: The base model.
-        args: `InfluenceArguments`.
+    The inverse is exact. The recursion of WoodFisher, as commonly implemented, moves along its first gradient alone.
 
     Requirements:
-        Forget and retain rows; one pass of all of them and of ``M`` single rows; memory for ``M`` times the weights,
-        and at most 4 GiB of it: larger models need fewer ``samples``.
+        Forget and retain sets; one pass over both and over ``M`` single examples; memory for ``M`` times the weights,
+        at most 4 GiB: larger models need fewer ``samples``.
 
     Relations:
         With a large ``damping`` this is one step of `NegGradTrainer` and `FinetuneTrainer` at once.
@@ -79,36 +74,36 @@ class InfluenceTrainer(UnlearningTrainer):
     paper = Paper(
         "Understanding Black-box Predictions via Influence Functions", "ICML 2017", "1703.04730", "Koh and Liang"
     )
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = InfluenceArguments
     args: InfluenceArguments
     per_weight = True
 
     def edit(self, model: torch.nn.Module) -> None:
         """Take the step."""
-        rows = self._gradients(model)
+        gradients = self._gradients(model)
         forget, retain = (
-            torch.cat([one.flatten() for one in gradient_sum(self, side)]) / len(side)
-            for side in (self.forget_rows, self.retain_rows)
+            torch.cat([gradient.flatten() for gradient in gradient_sum(self, rows)]) / len(rows)
+            for rows in (self.forget_rows, self.retain_rows)
         )
         share = len(self.forget_rows) / len(self.train_dataset)
-        step = self.args.alpha * solve(rows, share * (forget - retain), self.args.damping)
+        step = self.args.alpha * solve(gradients, share * (forget - retain), self.args.damping)
         weights = trainable_weights(model)
         with torch.no_grad():
             for weight, part in zip(weights, step.split([weight.numel() for weight in weights]), strict=True):
                 weight.add_(part.view_as(weight))
 
     def _gradients(self, model: torch.nn.Module) -> torch.Tensor:
-        """Return the gradients of the retain rows that were drawn, shape ``(M, P)``."""
+        """Return the gradients of ``M`` sampled retain examples, shape ``(M, P)``."""
         size = sum(weight.numel() for weight in trainable_weights(model))
         count = min(self.args.samples, len(self.retain_rows))
-        if 4 * size * count > LARGEST_BYTES:
+        if 4 * size * count > MAX_BYTES:
             raise ValueError(
-                f"influence keeps a gradient of {size} weights for every sample, in at most 4 GiB: expected samples "
-                f"of {LARGEST_BYTES // (4 * size)} or less, got {count}"
+                f"influence stores a gradient of {size} weights for every sample, in at most 4 GiB: expected samples "
+                f"of {MAX_BYTES // (4 * size)} or less, got {count}"
             )
-        drawn = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
-        found = torch.empty(count, size, device=self.args.device)
-        for row, gradients in zip(found, example_gradients(self, drawn), strict=True):
-            torch.cat([one.flatten() for one in gradients], out=row)
-        return found
+        sampled = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
+        gradients = torch.empty(count, size, device=self.args.device)
+        for row, example in zip(gradients, example_gradients(self, sampled), strict=True):
+            torch.cat([gradient.flatten() for gradient in example], out=row)
+        return gradients

@@ -1,4 +1,4 @@
-"""JensUn: a refusal in place of every answer to forget, by a divergence that is bounded on both sides."""
+"""JensUn: trains the forget set towards a refusal with a bounded divergence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ import torch.nn.functional as F
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
-from mubench.trainers.tools.alternative_answers import refusal, with_answer
+from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import WRITING, Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    TEXT_GENERATION,
+    Paper,
+    Term,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass
@@ -23,10 +29,9 @@ class JensunArguments(UnlearningArguments):
     """Arguments of `JensunTrainer`."""
 
     alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
-    refusal: str = field(default="No idea", metadata={"help": "What to answer in place of the answers to forget."})
+    refusal: str = field(default="No idea", metadata={"help": "Answer to train in place of those to forget."})
 
     def __post_init__(self) -> None:
-        """Refuse a weight that is none, or an empty answer."""
         super().__post_init__()
         if self.alpha < 0:
             raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
@@ -58,7 +63,7 @@ def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> to
     Args:
         student: Logits that are trained, shape ``(B, T, V)``.
         teacher: Logits of the target, in the same shape.
-        labels: Labels of the batch, shape ``(B, T)``: which tokens are answers.
+        labels: Labels of the batch, shape ``(B, T)``, which mark the answer tokens.
 
     Returns:
         Divergences in nats, fp32, shape ``(B,)``.
@@ -71,21 +76,21 @@ def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> to
 
 
 class JensunTrainer(UnlearningTrainer):
-    """Outputs the prompts of the forget rows with a refusal, and keeps the outputs on as many retain rows.
+    """Trains the forget set to answer with a refusal and keeps the outputs on the retain set.
 
     ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the tokens ``r`` of the refusal after the
-    prompt, and over the answer tokens of the retain rows; ``p_0`` is what the base model says.
+    prompt, and over the answer tokens of the retain set; ``p_0`` is the output of the base model.
 
-    An epoch goes through the forget rows, each with a retain row that is drawn for it.
+    An epoch is one pass over the forget set, each example paired with a sampled retain example.
 
     Args:
         model: The base model.
         args: `JensunArguments`; a batch size counts pairs.
-        teacher: Takes the place of the frozen base model.
-        processing_class: The tokenizer, which writes the refusal.
+        teacher: Replaces the frozen base model.
+        processing_class: The tokenizer, which encodes the refusal.
 
     Requirements:
-        Forget and retain rows of ``input_ids``, ``attention_mask`` and ``labels``. Outputs to forget are not read.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``. Answers to forget are not read.
 
     Relations:
         `DpoTrainer` prefers a refusal over the answer; here both terms lie between 0 and ``log 2``.
@@ -95,40 +100,37 @@ class JensunTrainer(UnlearningTrainer):
         "Unlearning That Lasts: Utility-Preserving, Robust, and Almost Irreversible Forgetting in LLMs",
         "arXiv 2025", "2509.02820", "Singh et al.",
     )  # fmt: skip
-    kinds = WRITING
+    kinds = TEXT_GENERATION
     arguments = JensunArguments
     args: JensunArguments
     uses_teacher = True
 
     def prepare(self) -> None:
-        """Keep the base model as the teacher, and write the refusals.
+        """Keep the base model as the teacher, and build the forget examples with refusals.
 
         Raises:
             ValueError: If there is no tokenizer.
         """
         self.teachers = {"original": self.frozen_original()}
         if self.processing_class is None:
-            raise ValueError("expected processing_class= to write the refusal with, got none")
-        config = getattr(self.model, "config", None)
-        decoder = getattr(config, "is_encoder_decoder", False)
-        longest = getattr(config, "max_position_embeddings", None)
-        answer = refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
+            raise ValueError("expected processing_class= to encode the refusal, got none")
+        answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.refused = [with_answer(row, answer, decoder=decoder, longest=longest) for row in rows]
+        self.refusals = replace_answers(rows, [answer] * len(rows), self.model)
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget rows, each with a retain row."""
+        """Return one phase: the forget set, each example paired with a retain example."""
         return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget rows from the refusal and of the retain rows from what was said."""
-        forget, none = batch["forget"], torch.zeros(0, device=batch["forget"].device)
-        away, kept = none, none
+        """Return the divergence of the forget set from the refusal and of the retain set from the base model."""
+        forget = batch["forget"]
+        refusal_values = retain_values = torch.zeros(0, device=forget.device)
         if forget.any():
-            items = [(self.refused[row], row, True) for row in batch["index"][forget].tolist()]
-            refused = self._prepare_inputs(self.train_collator(items))
-            away = js_to_labels(self.logits(model, refused), refused["labels"])
+            items = [(self.refusals[row], row, True) for row in batch["index"][forget].tolist()]
+            refusals = self._prepare_inputs(self.train_collator(items))
+            refusal_values = js_to_labels(self.logits(model, refusals), refusals["labels"])
         if not forget.all():
             retain = select_rows(batch, ~forget)
-            kept = js(self.logits(model, retain), self.teacher_logits("original", retain), retain["labels"])
-        return [Term("forget", away), Term("retain", kept, self.args.alpha)]
+            retain_values = js(self.logits(model, retain), self.teacher_logits("original", retain), retain["labels"])
+        return [Term("forget", refusal_values), Term("retain", retain_values, self.args.alpha)]

@@ -1,4 +1,4 @@
-"""L1-sparse: fine-tuning on the retain rows under a penalty that makes weights small, and less so every epoch."""
+"""L1-sparse: fine-tunes on the retain set under an L1 penalty that decays over the epochs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 @dataclass
 class L1SparseArguments(FinetuneArguments):
-    """Arguments of `L1SparseTrainer`; ``gamma`` is the weight that later work takes over from the paper's code."""
+    """Arguments of `L1SparseTrainer`; the default of ``gamma`` is that of the paper's code."""
 
     gamma: float = field(default=5e-4, metadata={"help": "Weight of the L1 norm in the first epoch (gamma)."})
-    no_l1_epochs: int = field(
-        default=0, metadata={"help": "EpochEvaluationCallback at the end that have no penalty (E_0)."}
-    )
+    no_l1_epochs: int = field(default=0, metadata={"help": "Number of final epochs without penalty (E_0)."})
 
     def __post_init__(self) -> None:
-        """Refuse a weight or a schedule that is none."""
         super().__post_init__()
         if self.gamma < 0:
             raise ValueError(f"gamma must be 0 or more, got {self.gamma}")
@@ -35,26 +32,22 @@ def l1_weight(gamma: float, epoch: int, epochs: int, tail: int) -> float:
     Args:
         gamma: Weight in the first epoch.
         epoch: Epoch ``e``, from 0.
-        epochs: EpochEvaluationCallback ``E`` of the run.
-        tail: EpochEvaluationCallback ``E_0`` without penalty.
+        epochs: Number of epochs ``E``.
+        tail: Number of final epochs ``E_0`` without penalty.
     """
     return gamma * (1 - epoch / (epochs - tail)) if epoch < epochs - tail else 0.0
 
 
 class L1SparseTrainer(FinetuneTrainer):
-    """Fine-tunes on the retain rows while the L1 norm of the weights is held down.
+    """Fine-tunes on the retain set with a decaying penalty on the L1 norm of the weights.
 
     ``L = mean_retain CE(z, y) + gamma_e ||theta||_1`` with ``gamma_e = gamma (1 - e / (E - E_0))`` in epoch ``e`` of
-    ``E``, and 0 in the last ``E_0`` ones. The norm is that of all weights that are trained, biases and norms included;
-    its gradient at 0 is 0. Logs hold it as ``loss_penalty``, apart from the loss of the rows.
-
-    Args:
-        model: The base model.
-        args: `L1SparseArguments`.
+    ``E``, and 0 in the last ``E_0`` ones. The norm is that of all trained weights, biases and norms included; its
+    gradient at 0 is 0. It is logged as ``loss_penalty``, apart from the loss of the data.
 
     Requirements:
-        Retain rows; forget rows are not read. An optimizer that rescales gradients, such as Adam, rescales the
-        penalty's as well: a weight of one optimizer says nothing about another's.
+        Retain set; the forget set is not read. An optimizer that rescales gradients, such as Adam, rescales the
+        penalty's as well, so weights tuned for one optimizer do not carry over to another.
 
     Relations:
         ``gamma = 0`` is `FinetuneTrainer`. Published as the l1-sparse method of "prune first, then unlearn".
@@ -65,7 +58,7 @@ class L1SparseTrainer(FinetuneTrainer):
     args: L1SparseArguments
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
-        """Return the L1 norm with the weight of this epoch."""
+        """Return the L1 norm times the weight of this epoch."""
         epochs = self.state.num_train_epochs or math.ceil(self.args.num_train_epochs)
         weight = l1_weight(self.args.gamma, int(self.state.epoch or 0), epochs, self.args.no_l1_epochs)
         if not weight:

@@ -1,4 +1,4 @@
-"""LoTUS: labels as smooth as it takes for the forget rows to look like rows never seen."""
+"""LoTUS: smooths the labels of the forget set until its accuracy matches that on unseen data."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ class LotusArguments(UnlearningArguments):
     """Arguments of `LotusTrainer`; the defaults are those of the paper's code."""
 
     alpha: float = field(default=1.0, metadata={"help": "How fast the temperature follows the accuracy (alpha)."})
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain rows to train on (the paper's)."})
+    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to train on (the paper's)."})
     stop_below: float = field(
-        default=-0.01, metadata={"help": "Training ends once accuracy on forget is this far from that on validation."}
+        default=-0.01,
+        metadata={"help": "Training stops once accuracy on the forget set minus its target is at most this."},
     )
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
         super().__post_init__()
         if not 0 < self.retain_share <= 1:
             raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
 
 
 def gumbel_targets(logits: torch.Tensor, noise: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """Return ``softmax((z + g) / tau)``, and one class drawn from ``softmax(z)`` where ``tau`` is 0.
+    """Return ``softmax((z + g) / tau)``, which is a class sampled from ``softmax(z)`` where ``tau`` is 0.
 
     Args:
         logits: Logits of the base model, shape ``(B, K)``.
         noise: Gumbel noise ``g``, shape ``(B, K)``.
-        tau: Temperature of every row, 0 or more, shape ``(B,)``.
+        tau: Temperature of every example, 0 or more, shape ``(B,)``.
     """
     scores = logits.float() + noise
-    drawn = F.one_hot(scores.argmax(dim=-1), scores.shape[-1]).float()
+    sampled = F.one_hot(scores.argmax(dim=-1), scores.shape[-1]).float()
     soft = (scores / tau.clamp(min=torch.finfo(torch.float32).tiny).unsqueeze(-1)).softmax(dim=-1)
-    return torch.where(tau.unsqueeze(-1) > 0, soft, drawn)
+    return torch.where(tau.unsqueeze(-1) > 0, soft, sampled)
 
 
 class LotusTrainer(UnlearningTrainer):
-    """Trains on what the base model says, drawn as labels on retain rows and smoothed on forget rows.
+    """Trains on labels sampled from the base model on the retain set and on smoothed ones on the forget set.
 
-    ``L = -mean_all sum_k t_k log p_k``, where ``t`` is one class drawn from the base model's ``softmax(z_0)`` on a
-    subset of the retain rows, and ``softmax((z_0 + g) / tau)`` on forget rows, ``g`` Gumbel noise that is drawn anew
-    every epoch. ``tau = exp(alpha (acc(theta, forget) - acc(theta_0, validation)))`` at the start of every epoch;
-    training ends after the epoch in which that difference comes down to ``stop_below``. Where whole classes are
-    forgotten, which no retain row has, ``acc(theta, forget)`` stands alone: the goal is 0.
+    ``L = -mean_all sum_k t_k log p_k``, where ``t`` is one class sampled from the base model's ``softmax(z_0)`` on a
+    subset of the retain set, and ``softmax((z_0 + g) / tau)`` on the forget set, with new Gumbel noise ``g`` every
+    epoch. ``tau = exp(alpha (acc(theta, forget) - acc(theta_0, validation)))`` at the start of every epoch; training
+    ends after the epoch in which that difference falls to ``stop_below``. If whole classes are forgotten, which the
+    retain set does not contain, the target accuracy is 0 and ``acc(theta, forget)`` stands alone.
 
     Args:
         model: The base model.
         args: `LotusArguments`.
-        eval_dataset: Validation rows, on which the base model's accuracy is the goal for the forget rows.
-        teacher: Takes the place of the frozen base model.
+        eval_dataset: Validation set, on which the base model's accuracy is the target for the forget set.
+        teacher: Replaces the frozen base model.
 
     Requirements:
-        Forget and retain rows, and validation rows.
+        Forget, retain and validation sets.
 
     Relations:
-        `BadTeachingTrainer` smooths by a second teacher and knows no goal.
+        `BadTeachingTrainer` smooths by a second teacher, without a target accuracy.
     """
 
     paper = Paper("LoTUS: Large-Scale Machine Unlearning with a Taste of Uncertainty", "CVPR 2025", "2503.18314",
@@ -85,20 +85,20 @@ class LotusTrainer(UnlearningTrainer):
     needs_validation = True
 
     def prepare(self) -> None:
-        """Keep the base model as the teacher and measure the goal."""
+        """Keep the base model as the teacher and measure the target accuracy."""
         self.teachers = {"original": self.frozen_original()}
-        self.goal = self.aim()
-        self.drawn = (-1, torch.empty(0))
+        self.target = self.target_accuracy()
+        self.noise_table = (-1, torch.empty(0))
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget rows and the retain subset."""
+        """Return one phase: the forget set and the subset of the retain set."""
         subset = sample_rows(self.retain_rows, self.args.retain_share, self.generator("retain subset"))
         return [np.concatenate([self.forget_rows, subset])]
 
-    def aim(self) -> float:
-        """Return the accuracy that forget rows are to come down to: on unseen rows; 0 of classes that all go."""
-        forgotten, staying = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
-        if len(forgotten) and not len(np.intersect1d(forgotten, staying)):
+    def target_accuracy(self) -> float:
+        """Return the accuracy of the base model on the validation set, or 0 if whole classes are forgotten."""
+        forgotten, retained = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
+        if len(forgotten) and not len(np.intersect1d(forgotten, retained)):
             return 0.0
         return self.accuracy(self.teachers["original"], ForgetRetain({"retain": self.validation}))
 
@@ -112,13 +112,16 @@ class LotusTrainer(UnlearningTrainer):
         return float(torch.cat(hits).mean())
 
     def gap(self) -> float:
-        """Return accuracy on forget minus the goal as it was at the start of this epoch; logs keep it for a resume."""
+        """Return the accuracy on the forget set minus its target, at the start of this epoch.
+
+        The log keeps it for resumed runs.
+        """
         epoch = int(self.state.epoch or 0)
         for entry in reversed(self.state.log_history):
             if entry.get("gap_epoch") == epoch:
                 return entry["gap"]
         was_training = self.model.training
-        gap = self.accuracy(self.model, self.train_dataset, self.forget_rows) - self.goal
+        gap = self.accuracy(self.model, self.train_dataset, self.forget_rows) - self.target
         self.model.train(was_training)
         self.state.log_history.append({"gap_epoch": epoch, "gap": gap, "step": self.state.global_step})
         return gap
@@ -126,13 +129,13 @@ class LotusTrainer(UnlearningTrainer):
     def noise(self, rows: torch.Tensor, classes: int) -> torch.Tensor:
         """Return this epoch's Gumbel noise for some rows, shape ``(b, K)``: a pure function of seed and epoch."""
         epoch = int(self.state.epoch or 0)
-        if self.drawn[0] != epoch:
+        if self.noise_table[0] != epoch:
             table = self.generator(f"gumbel {epoch}").gumbel(size=(len(self.train_dataset), classes))
-            self.drawn = (epoch, torch.from_numpy(table.astype(np.float32)))
-        return self.drawn[1][rows.cpu()].to(rows.device)
+            self.noise_table = (epoch, torch.from_numpy(table.astype(np.float32)))
+        return self.noise_table[1][rows.cpu()].to(rows.device)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of every row with its target."""
+        """Return the cross-entropy of every example with its target."""
         tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
         logits = self.logits(model, batch)
         noise = self.noise(batch["index"], logits.shape[-1])
@@ -140,5 +143,5 @@ class LotusTrainer(UnlearningTrainer):
         return [Term("all", soft_cross_entropy(target, logits, batch["labels"]))]
 
     def after_epoch(self) -> bool:
-        """Say whether the forget rows have come down to the goal."""
+        """Return whether the accuracy on the forget set has fallen to its target."""
         return (self.state.epoch or 0) < self.state.num_train_epochs and self.gap() <= self.args.stop_below

@@ -1,4 +1,4 @@
-"""MSG: start the weights anew that tell both sides apart the least, then learn the retain rows again."""
+"""MSG: resets the weights with the smallest gradient difference, then fine-tunes on the retain set."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 class MsgArguments(UnlearningArguments):
     """Arguments of `MsgTrainer`."""
 
-    share: float = field(default=0.3, metadata={"help": "Share of the kernels' weights to start anew (p)."})
-    rest: float = field(default=0.1, metadata={"help": "How far all other weights move, of what they would."})
+    share: float = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
+    rest: float = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
         super().__post_init__()
         for name in ("share", "rest"):
             if not 0 <= getattr(self, name) <= 1:
@@ -38,7 +37,7 @@ class MsgArguments(UnlearningArguments):
 
 
 def fresh_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Return a model at a fresh initialisation: its config's, or that of each of its layers where it has no config."""
+    """Return a fresh initialisation of a model, from its config or, if it has none, layer by layer."""
     if isinstance(model, PreTrainedModel):
         return random_copy(model, seed)
     fresh = copy.deepcopy(model)
@@ -51,30 +50,31 @@ def fresh_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 
 def matrices(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Return the kernels of a convolutional network, or the weights of the linear layers of any other."""
+    """Return the kernels of a convolutional network, or the weights of the linear layers of any other model."""
     if is_convolutional(model):
         return kernels(model)
     return [module.weight for module in model.modules() if isinstance(module, torch.nn.Linear)]
 
 
 class MsgTrainer(UnlearningTrainer):
-    """Starts the weights of the smallest gradients anew and trains on retain rows, other weights slowly.
+    """Resets the weights with the smallest gradients and fine-tunes on the retain set, other weights slowly.
 
     ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights of all convolutions together; the smallest ``share``
-    of them go back to an initial value. Then ``L = mean_retain CE(z, y)``, where the other weights move ``rest`` times
-    as far: under plain descent the gradients times ``rest``, which Adam would undo.
+    of them is reset to initial values. Then ``L = mean_retain CE(z, y)``, where the steps of all other weights are
+    scaled by ``rest``: under plain descent this scales their gradients, which Adam would undo.
 
     Args:
-        model: The base model. One that is not convolutional has the weights of its linear layers ranked: an adapter of
-            ours.
+        model: The base model. In a model that is not convolutional the weights of the linear layers are ranked, which
+            is our adaptation.
         args: `MsgArguments`.
 
     Requirements:
-        Forget and retain rows; convolutions or linear layers; memory for three times the weights, and a bit for each.
+        Forget and retain sets; convolutions or linear layers; memory for three times the weights, and one bit per
+        weight.
 
     Relations:
-        ``share = 0, rest = 1`` is `FinetuneTrainer`. `SalunTrainer` ranks by the forget rows alone and moves the
-        largest.
+        ``share = 0, rest = 1`` is `FinetuneTrainer`. `SalunTrainer` ranks by the forget set alone and trains the
+        weights with the largest gradients.
     """
 
     paper = Paper(
@@ -86,7 +86,7 @@ class MsgTrainer(UnlearningTrainer):
     per_weight = True
 
     def prepare(self) -> None:
-        """Rank the weights, and start the smallest anew.
+        """Rank the weights and reset those with the smallest gradients.
 
         Raises:
             ValueError: If the model has no such weights.
@@ -104,22 +104,22 @@ class MsgTrainer(UnlearningTrainer):
             masks[i] = mask
         fresh = fresh_copy(self.model, int(self.generator("fresh").integers(2**31)))
         pairs = zip(self.model.parameters(), fresh.parameters(), strict=True)
-        news = [new for weight, new in pairs if weight.requires_grad]
+        initial = [new for weight, new in pairs if weight.requires_grad]
         with torch.no_grad():
-            for weight, new, mask in zip(self.weights, news, masks, strict=True):
+            for weight, new, mask in zip(self.weights, initial, masks, strict=True):
                 weight.copy_(torch.where(mask, new, weight))
-        self.anew = [PackedMask(mask) for mask in masks]
+        self.reset_masks = [PackedMask(mask) for mask in masks]
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the retain rows."""
+        """Return the retain set."""
         return [self.retain_rows]
 
     def after_backward(self) -> None:
-        """Keep the weights as they are before the step."""
+        """Store the weights before the step."""
         self.before = [weight.detach().clone() for weight in self.weights]
 
     def after_step(self) -> None:
-        """Take back most of the step of the weights that did not start anew."""
+        """Scale down the step of the weights that were not reset."""
         with torch.no_grad():
-            for weight, before, mask in zip(self.weights, self.before, self.anew, strict=True):
-                weight.copy_(torch.where(mask.unpacked(), weight, before.lerp(weight, self.args.rest)))
+            for weight, before, mask in zip(self.weights, self.before, self.reset_masks, strict=True):
+                weight.copy_(torch.where(mask.unpack(), weight, before.lerp(weight, self.args.rest)))

@@ -1,4 +1,4 @@
-"""NegGrad: gradient ascent on the forget rows."""
+"""NegGrad: gradient ascent on the forget set."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -26,29 +26,30 @@ class NegGradArguments(UnlearningArguments):
 
 
 class NegGradTrainer(UnlearningTrainer):
-    """Raises the loss of the forget rows and looks at nothing else.
+    """Ascends on the loss of the forget set alone.
 
     ``L = -mean_forget CE(z, y)``
 
     Args:
         model: The base model.
-        args: Training arguments; the loss is unbounded, so learning rate and epochs are all that limits it.
+        args: Training arguments; the loss is unbounded, so only learning rate and epochs limit it.
 
     Requirements:
-        Forget rows; retain rows are not read.
+        Forget set; the retain set is not read.
 
     Relations:
-        The cheapest method and the quickest to ruin a model; `ScrubTrainer` repairs on the retain rows in between.
+        The cheapest method and the quickest to ruin a model; `ScrubTrainer` alternates with passes over the retain
+        set.
     """
 
     paper = Paper(
         "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "EuroS&P 2022", "2109.13398", "Thudi et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = NegGradArguments
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget rows with its sign turned."""
+        """Return the negated cross-entropy of the forget set."""
         return [Term("forget", per_example_loss(self.logits(model, batch), batch["labels"]), weight=-1.0)]

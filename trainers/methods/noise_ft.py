@@ -1,4 +1,4 @@
-"""Noise and fine-tuning: blur every weight, then train on the retain rows."""
+"""Noise and fine-tuning: adds noise to every weight, then trains on the retain set."""
 
 from __future__ import annotations
 
@@ -17,28 +17,23 @@ class NoiseFtArguments(FinetuneArguments):
     sigma: float = field(default=0.02, metadata={"help": "Standard deviation of the noise on every weight (sigma)."})
 
     def __post_init__(self) -> None:
-        """Refuse a deviation that is none."""
         super().__post_init__()
         if self.sigma < 0:
             raise ValueError(f"sigma must be 0 or more, got {self.sigma}")
 
 
 class NoiseFtTrainer(FinetuneTrainer):
-    """Adds noise to the weights once, then fine-tunes on the retain rows.
+    """Adds noise to the weights once, then fine-tunes on the retain set.
 
     ``theta <- theta_0 + sigma xi`` with ``xi ~ N(0, 1)`` for every trained weight, then
     ``L = mean_retain CE(z, y)``.
 
-    Args:
-        model: The base model.
-        args: `NoiseFtArguments`.
-
     Requirements:
-        Retain rows; forget rows are not read. The noise is drawn by the run's seed, the same on every device.
+        Retain set; the forget set is not read. The noise depends on the run's seed and is the same on every device.
 
     Relations:
-        ``sigma = 0`` is `FinetuneTrainer`. Published as weight distortion, against relearning: it moves the start of
-        the fine-tuning away from the base model. `EuKTrainer` starts some weights anew and leaves the others.
+        ``sigma = 0`` is `FinetuneTrainer`. Published as weight distortion, against relearning: fine-tuning starts away
+        from the base model. `EuKTrainer` reinitialises some weights and leaves the others.
     """
 
     paper = Paper(
@@ -50,9 +45,9 @@ class NoiseFtTrainer(FinetuneTrainer):
 
     def prepare(self) -> None:
         """Add the noise."""
-        noise = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
+        generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         with torch.no_grad():
             for weight in self.model.parameters():
                 if weight.requires_grad:
-                    drawn = self.args.sigma * torch.randn(weight.shape, generator=noise)
-                    weight.add_(drawn.to(device=weight.device, dtype=weight.dtype))
+                    noise = self.args.sigma * torch.randn(weight.shape, generator=generator)
+                    weight.add_(noise.to(device=weight.device, dtype=weight.dtype))

@@ -1,4 +1,4 @@
-"""Random labels: train on, with wrong labels, answers or captions for the forget rows."""
+"""Random labels: trains the forget set on wrong labels, answers or captions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import torch
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.alternative_answers import answer_of, borrowed, caption_of, with_answers
+from mubench.trainers.tools.alternative_answers import (
+    answer_tokens,
+    caption_tokens,
+    replace_answers,
+    sample_other_tokens,
+)
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -26,7 +31,7 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 class RandomLabelArguments(UnlearningArguments):
     """Arguments of `RandomLabelTrainer`."""
 
-    redraw: bool = field(default=False, metadata={"help": "Draw the wrong labels anew each epoch, not once (y')."})
+    redraw: bool = field(default=False, metadata={"help": "Sample new wrong labels each epoch, not once (y')."})
 
 
 def shift_labels(labels: torch.Tensor, shifts: torch.Tensor, classes: int) -> torch.Tensor:
@@ -34,7 +39,7 @@ def shift_labels(labels: torch.Tensor, shifts: torch.Tensor, classes: int) -> to
 
     Args:
         labels: True labels, shape ``(B,)``.
-        shifts: How far to move each one, shape ``(B,)``; 0 keeps it.
+        shifts: Shift of each label, shape ``(B,)``; 0 keeps it.
         classes: The number of classes ``K``.
 
     Returns:
@@ -44,101 +49,102 @@ def shift_labels(labels: torch.Tensor, shifts: torch.Tensor, classes: int) -> to
 
 
 class RandomLabelTrainer(UnlearningTrainer):
-    """Trains on all rows, the forget rows with labels drawn from the wrong ones.
+    """Trains on both sets, with wrong labels sampled uniformly for the forget set.
 
-    ``L = mean_all CE(z, y')`` with ``y' = y`` on retain rows and ``y' ~ uniform({0 .. K-1} minus y)`` on forget rows.
+    ``L = mean_all CE(z, y')`` with ``y' = y`` on the retain set and ``y' ~ uniform({0 .. K-1} minus y)`` on the forget
+    set.
 
-    Of models that write, ``y'`` is the whole answer of a retain row that has another. Of models that draw, ``L =
-    mean_retain |e(x_t, c) - e|^2`` and ``mean_forget |e(x_t, c) - sg[e(x_t, c')]|^2``, one mean over both: what the
-    model itself sees in a forget row's picture when it is told the caption ``c'`` of a retain row. That is the target
-    of SalUn's eq. 6, which weighs the two sides apart.
+    For language models ``y'`` is the whole answer of a retain example that differs. For text-to-image models ``L =
+    mean_retain |e(x_t, c) - e|^2`` and ``mean_forget |e(x_t, c) - sg[e(x_t, c')]|^2``, one mean over both: the target
+    is the model's own noise prediction for the forget image under the caption ``c'`` of a retain example. That is the
+    target of SalUn's eq. 6, which weighs the two sets separately.
 
     Args:
         model: The base model; ``K`` is the width of its logits.
         args: `RandomLabelArguments`.
 
     Requirements:
-        Forget and retain rows, two classes, answers or captions at least. With two classes the draw is a flip, which
-        pushes the forget rows below what a retrained model would say of them. Of texts, rows of ``input_ids``,
-        ``attention_mask`` and ``labels``. Of drawings captions of one length; forget rows go forward twice.
+        Forget and retain sets, at least two classes, answers or captions. With two classes the labels are flipped,
+        which pushes the forget set below the confidence of a retrained model. Text needs ``input_ids``,
+        ``attention_mask`` and ``labels``. Images need captions of one length; forget examples take two forward passes.
 
     Relations:
-        `SalunTrainer` is this, on the salient weights only.
+        `SalunTrainer` restricts this to the salient weights.
     """
 
     paper = Paper("Amnesiac Machine Learning", "AAAI 2021", "2010.10981", "Graves et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RandomLabelArguments
     args: RandomLabelArguments
-    drawn: tuple[int, list[list[int]]] = (-1, [])
+    cached_tokens: tuple[int, list[list[int]]] = (-1, [])
 
     @property
-    def draw(self) -> int:
-        """The epoch whose draw holds."""
+    def label_epoch(self) -> int:
+        """The epoch whose wrong labels are in use."""
         return int(self.state.epoch or 0) if self.args.redraw else 0
 
     def shifts(self, classes: int) -> torch.Tensor:
-        """Return the current shift of every forget row, shape ``(n_f,)``: a pure function of seed and epoch.
+        """Return the current shift of every forget example, shape ``(n_f,)``: a pure function of seed and epoch.
 
         Raises:
             ValueError: If there is no wrong label.
         """
         if classes < 2:
             raise ValueError(f"random labels need at least 2 classes, got {classes}")
-        return torch.from_numpy(self.generator(f"labels {self.draw}").integers(1, classes, len(self.forget_rows)))
+        generator = self.generator(f"labels {self.label_epoch}")
+        return torch.from_numpy(generator.integers(1, classes, len(self.forget_rows)))
 
-    def others(self, tokens: Callable[[dict[str, Any]], list[int]]) -> list[list[int]]:
-        """Return the tokens of another row for every forget row: as `shifts`, a pure function of seed and epoch.
+    def other_tokens(self, tokens: Callable[[dict[str, Any]], list[int]]) -> list[list[int]]:
+        """Return other tokens for every forget example, those of a retain example: a function of seed and epoch.
 
         Raises:
-            ValueError: If all retain rows say the same as a forget row.
+            ValueError: If all retain examples have the same tokens as a forget example.
         """
-        if self.drawn[0] != self.draw:
-            own, generator = self.forget_rows.tolist(), self.generator(f"labels {self.draw}")
+        if self.cached_tokens[0] != self.label_epoch:
 
             def read(row: int) -> list[int]:
                 return tokens(self.train_dataset[row][0])
 
-            self.drawn = (self.draw, borrowed([read(row) for row in own], read, self.retain_rows, generator))
-        return self.drawn[1]
+            own, generator = map(read, self.forget_rows.tolist()), self.generator(f"labels {self.label_epoch}")
+            self.cached_tokens = (self.label_epoch, sample_other_tokens(list(own), read, self.retain_rows, generator))
+        return self.cached_tokens[1]
 
     def training_labels(self, batch: Mapping[str, Any], classes: int) -> torch.Tensor:
-        """Return the labels to train a batch on, shape ``(B,)``; the batch and the rows keep theirs."""
+        """Return the labels to train a batch on, shape ``(B,)``; the batch itself is not changed."""
         labels: torch.Tensor = batch["labels"].clone()
         forget = batch["forget"]
         shifts = self.shifts(classes).to(labels.device)[batch["index"][forget]]
         labels[forget] = shift_labels(labels[forget], shifts, classes)
         return labels
 
-    def answered(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a batch of texts in which forget rows have the answers of other rows."""
+    def replace_answers(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a batch of texts in which forget examples have the answers of retain examples."""
         items = [self.train_dataset[index] for index in batch["index"].tolist()]
         forget = [row for row, _, is_forget in items if is_forget]
-        answers = [self.others(answer_of)[index] for _, index, is_forget in items if is_forget]
-        other = iter(with_answers(forget, answers, self.model))
-        return self._prepare_inputs(
-            self.train_collator([(next(other) if is_forget else row, i, is_forget) for row, i, is_forget in items])
-        )
+        answers = [self.other_tokens(answer_tokens)[index] for _, index, is_forget in items if is_forget]
+        other = iter(replace_answers(forget, answers, self.model))
+        items = [(next(other) if is_forget else row, index, is_forget) for row, index, is_forget in items]
+        return self._prepare_inputs(self.train_collator(items))
 
-    def misled(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Return the noise to see in pictures, ``(B, C, H, W)``: of forget rows, what other captions would show."""
+    def noise_targets(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return the noise to predict, ``(B, C, H, W)``: for forget examples the prediction under another caption."""
         noise: torch.Tensor = batch["labels"].clone()
         forget = batch["forget"]
         if forget.any():
-            captions = self.others(caption_of)
+            captions = self.other_tokens(caption_tokens)
             other = torch.tensor([captions[index] for index in batch["index"][forget].tolist()], device=noise.device)
-            bare = self.accelerator.unwrap_model(model)  # asked by itself: other processes may have no forget row now
+            inner = self.accelerator.unwrap_model(model)  # unsynchronised: other processes may have no forget rows
             with torch.no_grad():
-                noise[forget] = self.logits(bare, {**select_rows(batch, forget), "input_ids": other}).to(noise)
+                noise[forget] = self.logits(inner, {**select_rows(batch, forget), "input_ids": other}).to(noise)
         return noise
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the loss of all rows with the labels of this epoch."""
+        """Return the loss of all examples with the labels of this epoch."""
         if batch["labels"].is_floating_point():
-            return [Term("all", per_example_loss(self.logits(model, batch), self.misled(model, batch)))]
+            return [Term("all", per_example_loss(self.logits(model, batch), self.noise_targets(model, batch)))]
         if batch["labels"].ndim == 2:
-            batch = self.answered(batch)
+            batch = self.replace_answers(batch)
             return [Term("all", per_example_loss(self.logits(model, batch), batch["labels"]))]
         logits = self.logits(model, batch)
         return [Term("all", per_example_loss(logits, self.training_labels(batch, logits.shape[-1])))]

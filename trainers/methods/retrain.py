@@ -1,4 +1,4 @@
-"""Retrain: the gold standard that every other method is judged against."""
+"""Retrain: the reference that every other method is compared with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     UnlearningArguments,
     UnlearningTrainer,
@@ -17,11 +17,11 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 
 @dataclass
 class RetrainArguments(UnlearningArguments):
-    """Retraining has no arguments of its own: it takes the recipe of the base model."""
+    """Retraining has no arguments of its own: it uses the recipe of the base model."""
 
 
 class RetrainTrainer(UnlearningTrainer):
-    """Trains on the retain rows alone.
+    """Trains a fresh model on the retain set alone.
 
     ``L = mean_retain CE(z, y)``
 
@@ -30,14 +30,14 @@ class RetrainTrainer(UnlearningTrainer):
         args: Arguments of the base model's recipe.
 
     Requirements:
-        Retain rows. With no forget rows the weights are those of the base model's own training, bit for bit.
+        Retain set. With an empty forget set the weights are those of the base model's own training, bit for bit.
 
     Relations:
         `FinetuneTrainer` is the same training from the base model's weights.
     """
 
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RetrainArguments
     splits: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True

@@ -1,4 +1,4 @@
-"""Retrain with half of the forget rows kept: a control whose place on the scale is known beforehand."""
+"""Retrain with half of the forget set kept: a control with a known place on the scale."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from mubench.trainers.methods.retrain import RetrainTrainer
 
 
 class RetrainKeep50Trainer(RetrainTrainer):
-    """Trains on the retain rows and every second forget row.
+    """Trains a fresh model on the retain set and every second forget example.
 
     ``L = mean_{retain + half of forget} CE(z, y)``
 
-    It has forgotten half of what it should, so a score that means something puts it half-way. Shown in every table,
-    never ranked.
+    It forgets half of the forget set, so a valid score places it half-way. Reported in every table, never ranked.
 
     Requirements:
-        Forget and retain rows, forget rows in deletion order.
+        Forget and retain sets, the forget set in deletion order.
 
     Relations:
-        `RetrainTrainer` keeps none of the forget rows.
+        `RetrainTrainer` keeps nothing of the forget set.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("forget", "retain")
     is_control = True
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the first, third, ... forget row and all retain rows."""
+        """Return one phase: every second forget example, from the first, and the retain set."""
         return [np.concatenate([self.forget_rows[::2], self.retain_rows])]

@@ -1,4 +1,4 @@
-"""SalUn: random labels on the weights that matter most to the forget rows."""
+"""SalUn: trains on random labels with the most salient weights for the forget set only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from mubench.trainers.unlearning.unlearning_trainer import Paper
 class SalunArguments(RandomLabelArguments):
     """Arguments of `SalunTrainer`."""
 
-    rho: float = field(default=0.5, metadata={"help": "Share of the weights that may move (the threshold of m_S)."})
-    redraw: bool = field(default=True, metadata={"help": "Draw the wrong labels anew each epoch, not once (y')."})
+    rho: float = field(default=0.5, metadata={"help": "Share of the weights that are trained (the threshold of m_S)."})
+    redraw: bool = field(default=True, metadata={"help": "Sample new wrong labels each epoch, not once (y')."})
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
         super().__post_init__()
         if not 0 <= self.rho <= 1:
             raise ValueError(f"rho must lie in [0, 1], got {self.rho}")
@@ -32,20 +31,15 @@ class SalunTrainer(RandomLabelTrainer):
 
     ``m = 1[|sum_forget grad loss| among the largest floor(rho P)]``, ``theta <- theta_0 + m * change``.
 
-    The gradients of the task's loss are summed with their signs over all forget rows, with their true labels, answers
-    or captions, in eval mode; the ranking is global. They are masked
-    before clipping, so the norm is that of the weights that move; the other weights are put back after each step, so
-    that weight decay leaves them alone.
-
-    Args:
-        model: The base model.
-        args: `SalunArguments`.
+    The gradients of the task's loss are summed with their signs over the whole forget set, with its true labels,
+    answers or captions, in eval mode; the ranking is global. Gradients are masked before clipping, so their norm is
+    that of the trained weights; the other weights are restored after each step, so weight decay does not change them.
 
     Requirements:
-        As `RandomLabelTrainer`; memory for one bit per weight and the weights that stay.
+        As `RandomLabelTrainer`; memory for one bit per weight and a copy of the frozen weights.
 
     Relations:
-        ``rho = 1`` is `RandomLabelTrainer`; ``rho = 0`` moves no weight.
+        ``rho = 1`` is `RandomLabelTrainer`; ``rho = 0`` changes no weight.
     """
 
     paper = Paper(
@@ -57,25 +51,25 @@ class SalunTrainer(RandomLabelTrainer):
     per_weight = True
 
     def prepare(self) -> None:
-        """Compute the mask and keep the weights that are to stay."""
+        """Compute the mask and store the frozen weights."""
         super().prepare()
         self.weights = trainable_weights(self.model)
-        moving = top_share(self.saliency(), self.args.rho)
-        self.staying = [PackedMask(~mask) for mask in moving]
-        self.kept = [weight.detach()[~mask] for weight, mask in zip(self.weights, moving, strict=True)]
+        salient = top_share(self.saliency(), self.args.rho)
+        self.frozen_masks = [PackedMask(~mask) for mask in salient]
+        self.frozen_values = [weight.detach()[~mask] for weight, mask in zip(self.weights, salient, strict=True)]
 
     def saliency(self) -> list[torch.Tensor]:
-        """Return ``|sum over forget rows of grad loss|`` for every trainable weight; no gradient is left behind."""
+        """Return ``|sum_forget grad loss|`` for every trainable weight; gradients of the weights stay ``None``."""
         return [value.abs() for value in gradient_sum(self, self.forget_rows)]
 
     def after_backward(self) -> None:
-        """Drop the gradients of the weights that stay."""
-        for weight, mask in zip(self.weights, self.staying, strict=True):
+        """Zero the gradients of the frozen weights."""
+        for weight, mask in zip(self.weights, self.frozen_masks, strict=True):
             if weight.grad is not None:
-                weight.grad.masked_fill_(mask.unpacked(), 0)
+                weight.grad.masked_fill_(mask.unpack(), 0)
 
     def after_step(self) -> None:
-        """Put back the weights that stay, to the bit."""
+        """Restore the frozen weights, bit for bit."""
         with torch.no_grad():
-            for weight, mask, kept in zip(self.weights, self.staying, self.kept, strict=True):
-                weight.masked_scatter_(mask.unpacked(), kept)
+            for weight, mask, values in zip(self.weights, self.frozen_masks, self.frozen_values, strict=True):
+                weight.masked_scatter_(mask.unpack(), values)

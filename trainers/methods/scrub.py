@@ -1,4 +1,4 @@
-"""SCRUB: move away from the original model on the forget rows, and back to it on the retain rows."""
+"""SCRUB: moves away from the base model on the forget set and back to it on the retain set."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from mubench.trainers.engine.losses import kd, per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
@@ -23,15 +23,14 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 
 @dataclass
 class ScrubArguments(UnlearningArguments):
-    """Arguments of `ScrubTrainer`; the defaults are the paper's small setting."""
+    """Arguments of `ScrubTrainer`; the defaults are those of the paper's small setting."""
 
     gamma: float = field(default=1.0, metadata={"help": "Weight of the cross-entropy in the min pass (gamma)."})
     alpha: float = field(default=0.5, metadata={"help": "Weight of the distillation in the min pass (alpha)."})
-    msteps: int = field(default=3, metadata={"help": "EpochEvaluationCallback that have a max pass, the first ones."})
+    msteps: int = field(default=3, metadata={"help": "Number of initial epochs with a max pass."})
     temperature: float = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
 
     def __post_init__(self) -> None:
-        """Refuse what is no schedule or no temperature."""
         super().__post_init__()
         if self.msteps < 0:
             raise ValueError(f"msteps must be 0 or more, got {self.msteps}")
@@ -40,36 +39,36 @@ class ScrubArguments(UnlearningArguments):
 
 
 class ScrubTrainer(UnlearningTrainer):
-    """Alternates max passes over the forget rows with min passes over the retain rows.
+    """Alternates max passes over the forget set with min passes over the retain set.
 
     max pass: ``L = -mean_forget KD_T(theta_0 -> theta)``, in the first ``msteps`` epochs; min pass, in every epoch and
     after the max pass: ``L = mean_retain [gamma CE(z, y) + alpha KD_T(theta_0 -> theta)]``, where ``KD_T = T^2 KL``.
 
-    The first epoch has a min pass before its max pass as well: at the original weights the gradient of ``KD_T`` is
-    zero, and without dropout the max pass would follow rounding noise. ``msteps = 0`` needs no such pass and has none.
+    The first epoch has an additional min pass before its max pass: at the original weights the gradient of ``KD_T`` is
+    zero, and without dropout the max pass would follow rounding noise. With ``msteps = 0`` there is no such pass.
 
     Args:
         model: The base model.
         args: `ScrubArguments`.
-        teacher: Takes the place of the frozen base model.
+        teacher: Replaces the frozen base model.
 
     Requirements:
-        Forget and retain rows; ``num_train_epochs`` whole unless ``msteps`` is 0.
+        Forget and retain sets; a whole ``num_train_epochs`` unless ``msteps`` is 0.
 
     Relations:
-        ``gamma = 1, alpha = 0, msteps = 0`` is `FinetuneTrainer`. Published as SCRUB; SCRUB+R, which picks an epoch's
+        ``gamma = 1, alpha = 0, msteps = 0`` is `FinetuneTrainer`. Published as SCRUB; SCRUB+R, which selects a
         checkpoint afterwards, is not part of it.
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
-    adapted_kinds = (*WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True
 
     def prepare(self) -> None:
-        """Keep the original model as the teacher."""
+        """Keep the base model as the teacher."""
         self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
@@ -80,7 +79,7 @@ class ScrubTrainer(UnlearningTrainer):
         return [self.retain_rows, *passes] if epoch == 0 else passes
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the terms of the pass that the rows belong to."""
+        """Return the terms of both passes; those of the other pass are empty."""
         logits = self.logits(model, batch)
         distance = kd(logits, self.teacher_logits("original", batch), batch["labels"], self.args.temperature)
         forget = batch["forget"]

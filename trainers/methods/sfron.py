@@ -1,4 +1,4 @@
-"""SFRon: rare ascent on the forget rows within their own weights, between steps of descent on the retain rows."""
+"""SFRon: alternates masked, weighted ascent on the forget set with descent on the retain set."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    DRAWING,
-    WRITING,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
     Paper,
     Term,
     UnlearningArguments,
     UnlearningTrainer,
 )
 
-# The smallest loss a weight is computed from: a row that is learned perfectly would outweigh all others.
-LEAST_LOSS = 1e-6
+# The floor of losses in the weights: a perfectly learned example would outweigh all others.
+MIN_LOSS = 1e-6
 
 
 @dataclass
@@ -33,15 +33,18 @@ class SfronArguments(UnlearningArguments):
     """Arguments of `SfronTrainer`; plain descent by default, since Adam would undo the scale of the forget steps."""
 
     alpha: float = field(default=25.0, metadata={"help": "Scale of the forget loss at the start (alpha)."})
-    gamma: float = field(default=1.0, metadata={"help": "How many times as important a weight must be (gamma)."})
-    power: float = field(default=0.5, metadata={"help": "Rows with a small loss weigh more by this power (lambda)."})
-    period: int = field(default=5, metadata={"help": "Retain steps after each forget step."})
+    gamma: float = field(
+        default=1.0, metadata={"help": "Minimal ratio of a weight's forget to retain importance (gamma)."}
+    )
+    power: float = field(
+        default=0.5, metadata={"help": "Power by which forget examples with a small loss weigh more (lambda)."}
+    )
+    period: int = field(default=5, metadata={"help": "Number of retain steps after each forget step."})
     clip: float = field(default=7.0, metadata={"help": "Largest gradient norm of a forget step."})
     optim: str = field(default="sgd", metadata={"help": "The optimizer to use."})
     max_grad_norm: float = field(default=0.0, metadata={"help": "Largest gradient norm of any step; 0 is no limit."})
 
     def __post_init__(self) -> None:
-        """Refuse what is no schedule."""
         super().__post_init__()
         if self.period < 1:
             raise ValueError(f"period must be 1 or more, got {self.period}")
@@ -55,50 +58,47 @@ def row_weights(losses: torch.Tensor, power: float) -> torch.Tensor:
     """Return ``w_i`` proportional to ``loss_i^-power`` with mean 1, without a gradient.
 
     Args:
-        losses: Losses of the rows, shape ``(B,)``; may be empty.
-        power: 0 gives every row the same weight.
+        losses: Losses of the examples, shape ``(B,)``; may be empty.
+        power: 0 gives every example the same weight.
     """
-    weights = losses.detach().clamp(min=LEAST_LOSS) ** -power
+    weights = losses.detach().clamp(min=MIN_LOSS) ** -power
     return weights / weights.mean() if len(weights) else weights
 
 
 class SfronTrainer(UnlearningTrainer):
-    """Descends on the retain rows, with a step of ascent on forget rows before every few of those.
+    """Descends on the retain set, with a masked step of ascent on the forget set at regular intervals.
 
     Forget step: ``L = -alpha_t mean_forget w_i CE_i`` with ``w_i`` proportional to ``CE_i^-lambda`` and of mean 1 over
     the micro-batch, ``alpha_t = alpha (1 + cos(pi t / T)) / 2``; its gradient is kept where ``F_forget >= gamma
     F_retain`` (diagonals of the empirical Fisher matrix, at the original weights) and clipped. Then ``period`` retain
     steps: ``L = mean_retain CE``.
 
-    Args:
-        model: The base model.
-        args: `SfronArguments`.
-
     Requirements:
-        Forget and retain rows; memory for twice the weights while the mask is made. Rows of a micro-batch interact.
+        Forget and retain sets; memory for twice the weights while the mask is computed. Examples of a micro-batch
+        interact.
 
     Relations:
-        `SsdTrainer` dampens by the same importances; ``alpha = 0`` is `FinetuneTrainer` with pauses.
+        `SsdTrainer` dampens by the same importances; ``alpha = 0`` is `FinetuneTrainer` with idle steps.
     """
 
     paper = Paper(
         "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
         "NeurIPS 2024", "2409.19732", "Huang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING, *DRAWING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = SfronArguments
     args: SfronArguments
     per_weight = True
     coupled = True
 
     def prepare(self) -> None:
-        """Mark the weights that matter at least ``gamma`` times as much to the forget rows."""
+        """Mask the weights that are at least ``gamma`` times as important to the forget set."""
         forget, retain = (mean_squares(self, rows) for rows in (self.forget_rows, self.retain_rows))
         self.masks = [PackedMask(f >= self.args.gamma * r) for f, r in zip(forget, retain, strict=True)]
         self.forgetting = False
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return a step of forget rows before every ``period`` steps of retain rows."""
+        """Return a step on the forget set before every ``period`` steps on the retain set."""
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         generator = self.generator(f"order {epoch}")
         retain, forget = (generator.permutation(rows) for rows in (self.retain_rows, self.forget_rows))
@@ -111,18 +111,18 @@ class SfronTrainer(UnlearningTrainer):
         return self.args.alpha * (1 + math.cos(math.pi * self.state.global_step / max(self.state.max_steps, 1))) / 2
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted forget losses, and the retain losses."""
+        """Return the weighted loss of the forget set and the loss of the retain set."""
         losses, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
         self.forgetting = bool(forget.any())
         weighted = row_weights(losses[forget], self.args.power) * losses[forget]
         return [Term("forget", weighted, weight=-self.alpha()), Term("retain", losses[~forget])]
 
     def after_backward(self) -> None:
-        """Keep a forget step's gradients within the mask, and clip them."""
+        """Mask and clip the gradients of a forget step."""
         if not self.forgetting:
             return
         weights = trainable_weights(self.model)
         for weight, mask in zip(weights, self.masks, strict=True):
             if weight.grad is not None:
-                weight.grad.mul_(mask.unpacked())
+                weight.grad.mul_(mask.unpack())
         torch.nn.utils.clip_grad_norm_(weights, self.args.clip)

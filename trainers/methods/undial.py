@@ -1,4 +1,4 @@
-"""UNDIAL: what the base model says of a forget row, with the logit of the true class turned down."""
+"""UNDIAL: distils the base model on the forget set with the logit of the true class lowered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, 
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -25,11 +25,14 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 class UndialArguments(UnlearningArguments):
     """Arguments of `UndialTrainer`; the defaults are those in use for TOFU."""
 
-    beta: float = field(default=10.0, metadata={"help": "How far the logit of the true class is turned down (beta)."})
-    alpha: float = field(default=0.0, metadata={"help": "Weight of the cross-entropy of paired retain rows; 0: none."})
+    beta: float = field(
+        default=10.0, metadata={"help": "Amount by which the logit of the true class is lowered (beta)."}
+    )
+    alpha: float = field(
+        default=0.0, metadata={"help": "Weight of the cross-entropy of paired retain examples; 0: none."}
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what turns nothing down, or a weight that is none."""
         super().__post_init__()
         for name in ("beta", "alpha"):
             if getattr(self, name) < 0:
@@ -37,29 +40,29 @@ class UndialArguments(UnlearningArguments):
 
 
 class UndialTrainer(UnlearningTrainer):
-    """Distils, on the forget rows, from the base model with its logit of the true class lowered.
+    """Distils the base model on the forget set, with its logit of the true class lowered.
 
     ``L = mean_forget CE(q, p) + alpha mean_retain CE(z, y)`` with ``q = softmax(z_0 - beta onehot(y))`` and
-    ``p = softmax(z)``; of models that write, the mean over the answer tokens, each with its own target.
+    ``p = softmax(z)``; for language models the mean over the answer tokens, each with its own target.
 
     Args:
         model: The base model.
-        args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain row.
-        teacher: Takes the place of the frozen base model.
+        args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain example.
+        teacher: Replaces the frozen base model.
 
     Requirements:
-        Forget rows, and with ``alpha`` retain rows. The target is bounded, so that training longer does no more.
+        Forget set, and with ``alpha`` the retain set. The target is bounded, so longer training has no further effect.
 
     Relations:
-        ``beta = 0`` distils the model from itself; without end it is `DeleteTrainer`, but for the entropy of the
-        target, which is constant. `CeUTrainer` has no teacher.
+        ``beta = 0`` distils the model from itself; ``beta -> infinity`` is `DeleteTrainer`, except for the entropy of
+        the target, which is constant. `CeUTrainer` has no teacher.
     """
 
     paper = Paper(
         "UNDIAL: Self-Distillation with Adjusted Logits for Robust Unlearning in Large Language Models",
         "NAACL 2025", "2402.10052", "Dong et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = UndialArguments
     args: UndialArguments
@@ -71,13 +74,13 @@ class UndialTrainer(UnlearningTrainer):
         self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget rows, paired with retain rows where those have a weight."""
+        """Return one phase: the forget set, paired with retain examples if ``alpha`` is not 0."""
         if not self.args.alpha:
             return [self.forget_rows]
         return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy with the targets, and that of the retain rows where it has a weight."""
+        """Return the cross-entropy of the forget set with its targets and that of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if forget.any():

@@ -1,4 +1,4 @@
-"""UNDO: unlearn with another method, damage the weights, and distil what was unlearned back into them."""
+"""UNDO: unlearns with another method, adds noise to the weights, and distils the unlearned model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -39,19 +39,16 @@ FIRST: dict[str, type[UnlearningTrainer]] = {
 class UndoArguments(UnlearningArguments):
     """Arguments of `UndoTrainer`; learning rate and epochs are those of the distillation."""
 
-    first: str = field(default="npo", metadata={"help": f"Method that unlearns first: {', '.join(FIRST)}."})
+    first: str = field(default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."})
     first_rate: float = field(default=1e-5, metadata={"help": "Learning rate of that method."})
     first_epochs: float = field(
-        default=5.0, metadata={"help": "EpochEvaluationCallback of that method, whose own defaults hold else."}
+        default=5.0, metadata={"help": "Epochs of that method; its other arguments keep their defaults."}
     )
-    alpha: float = field(
-        default=0.3, metadata={"help": "Share of every matrix that noise takes the place of (alpha)."}
-    )
-    beta: float = field(default=0.1, metadata={"help": "Size of the noise, 1 for a fresh model's (beta)."})
+    alpha: float = field(default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."})
+    beta: float = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
     temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
     def __post_init__(self) -> None:
-        """Refuse a method that is not there, a share that is none, and sizes that are none."""
         super().__post_init__()
         if self.first not in FIRST:
             raise ValueError(f"first must be one of {', '.join(FIRST)}, got {self.first!r}")
@@ -64,59 +61,60 @@ class UndoArguments(UnlearningArguments):
             )
 
 
-def damage(model: torch.nn.Module, alpha: float, beta: float, draw: torch.Generator) -> None:
+def add_noise(model: torch.nn.Module, alpha: float, beta: float, generator: torch.Generator) -> None:
     """Blend every trained matrix with Xavier noise: ``theta <- (1 - alpha) theta + alpha beta N``.
 
     Args:
-        model: Changed in place; weights of one dimension, such as those of norms, stay.
+        model: Changed in place, except for one-dimensional weights such as those of norms.
         alpha: Share of the noise.
-        beta: Size of the noise.
-        draw: Draws it, in main memory.
+        beta: Scale of the noise.
+        generator: Random generator on the CPU.
     """
     with torch.no_grad():
         for weight in model.parameters():
             if weight.requires_grad and weight.ndim > 1:
                 noise = torch.empty(weight.shape)
-                torch.nn.init.xavier_normal_(noise, generator=draw)
+                torch.nn.init.xavier_normal_(noise, generator=generator)
                 weight.mul_(1 - alpha).add_(alpha * beta * noise.to(weight))
 
 
 class UndoTrainer(UnlearningTrainer):
-    """Lets another method unlearn, blurs the weights, and distils its outputs back on retain rows alone.
+    """Unlearns with another method, adds noise to the weights, and distils the unlearned model on the retain set.
 
     ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every matrix, with ``N`` Xavier
     noise; then ``L = mean_retain KL(p_s || p)``.
 
-    What is only hidden in ``theta_s`` is lost in the noise; what is distilled back is what it shows on retain rows.
+    Knowledge that ``theta_s`` only suppresses is destroyed by the noise; distillation restores its outputs on the
+    retain set alone.
 
     Args:
         model: The base model.
-        args: `UndoArguments`; the other method takes batch, optimizer and seed from them.
+        args: `UndoArguments`; the other method shares their batch size, optimizer and seed.
 
     Requirements:
-        Forget and retain rows. A run that is resumed unlearns anew first, which comes out the same.
+        Forget and retain sets. A resumed run repeats the first method, with the same result.
 
     Relations:
-        ``alpha = 0`` is the other method. `NoiseFtTrainer` damages the base model and learns labels.
+        ``alpha = 0`` is the other method. `NoiseFtTrainer` adds noise to the base model and trains on labels.
     """
 
     paper = Paper("Distillation Robustifies Unlearning", "NeurIPS 2025", "2506.06278", "Lee et al.")
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     arguments = UndoArguments
     args: UndoArguments
     per_weight = True
 
     def prepare(self) -> None:
-        """Unlearn with the other method, keep the result as the teacher, and damage the weights."""
+        """Unlearn with the other method, keep the result as the teacher, and add noise to the weights."""
         self.inner = self.first_trainer()
         self.inner.train()
         self.inner.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.teachers = {"suppressed": self.frozen_original()}
         seed = int(self.generator("noise").integers(2**31))
-        damage(self.model, self.args.alpha, self.args.beta, torch.Generator().manual_seed(seed))
+        add_noise(self.model, self.args.alpha, self.args.beta, torch.Generator().manual_seed(seed))
 
     def first_trainer(self) -> UnlearningTrainer:
-        """Return the trainer of the other method, on the same model and rows."""
+        """Return the trainer of the other method, on the same model and data."""
         kind = FIRST[self.args.first]
         fields = (*dataclasses.fields(TaskArguments), *dataclasses.fields(SophiaArguments))
         shared = {item.name: getattr(self.args, item.name) for item in fields if item.init}
@@ -133,11 +131,11 @@ class UndoTrainer(UnlearningTrainer):
         )
 
     def phases(self, epoch: int) -> list[Any]:
-        """Return one phase: the retain rows."""
+        """Return one phase: the retain set."""
         return [self.retain_rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the retain rows from the unlearned model."""
+        """Return the divergence of the retain set from the unlearned model."""
         logits, retain = self.logits(model, batch), ~batch["forget"]
         values = logits.flatten(1).sum(dim=1)[:0]
         if retain.any():

@@ -1,4 +1,4 @@
-"""UNSIR: noise that stands for the forgotten classes, learned with their labels; then a repair."""
+"""UNSIR: impairs the model with error-maximising noise for the forgotten classes, then repairs it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replaced, targets
+from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replace_inputs, targets
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
 class UnsirArguments(UnlearningArguments):
-    """Arguments of `UnsirTrainer`; the defaults are the original's."""
+    """Arguments of `UnsirTrainer`; the defaults are those of the original code."""
 
-    noise_steps: int = field(default=40, metadata={"help": "Steps that the noise is trained for."})
+    noise_steps: int = field(default=40, metadata={"help": "Training steps of the noise."})
     noise_rate: float = field(default=0.1, metadata={"help": "Learning rate of the noise (Adam)."})
     noise_decay: float = field(default=0.1, metadata={"help": "Weight of the noise's squared norm."})
-    per_class: int = field(default=500, metadata={"help": "Retain rows of a class to train on, at most."})
+    per_class: int = field(default=500, metadata={"help": "Retain examples per class to train on, at most."})
 
     def __post_init__(self) -> None:
-        """Refuse what trains nothing."""
         super().__post_init__()
         for name in ("noise_steps", "per_class"):
             if getattr(self, name) < 1:
@@ -32,22 +31,22 @@ class UnsirArguments(UnlearningArguments):
 
 
 class UnsirTrainer(UnlearningTrainer):
-    """Impairs the model with noise that it is most wrong about, and repairs it on retain rows.
+    """Impairs the model with error-maximising noise, and repairs it on part of the retain set.
 
-    Noise ``N``, one input for each forget row: ``min -mean CE(f_0(N), y) + .1 mean |N|^2``. An epoch is two phases,
-    impair on ``N`` with the labels of the forget rows and a retain subset, and repair on the subset alone: ``L = mean
-    CE(z, y)``.
+    Noise ``N``, one input for each forget example: ``min -mean CE(f_0(N), y) + .1 mean |N|^2``. An epoch is two
+    phases, impair on ``N`` with the labels of the forget set and on a retain subset, and repair on the subset alone:
+    ``L = mean CE(z, y)``.
 
     Args:
         model: The base model.
         args: `UnsirArguments`; the original trains for one epoch.
 
     Requirements:
-        Forget rows that are whole classes, which no retain row is of, and one continuous input; memory for a second
-        copy of the forget rows. Of the forget rows only labels and shapes are read.
+        A forget set of whole classes, which the retain set does not contain, and one continuous input; memory for a
+        second copy of the forget set, of which only labels and shapes are read.
 
     Relations:
-        `AmunTrainer` is for forget rows of any classes.
+        `AmunTrainer` takes forget sets of any classes.
     """
 
     paper = Paper("Fast Yet Effective Machine Unlearning", "IEEE TNNLS 2023", "2111.08947", "Tarun et al.")
@@ -58,28 +57,28 @@ class UnsirTrainer(UnlearningTrainer):
     whole_classes = True
 
     def prepare(self) -> None:
-        """Train the noise.
+        """Select the retain subset and train the noise.
 
         Raises:
-            ValueError: If a forget row's class stays.
+            ValueError: If the retain set contains a forgotten class.
         """
         forgotten, labels = (self.train_dataset.classes(rows) for rows in (self.forget_rows, self.retain_rows))
-        if len(staying := np.intersect1d(forgotten, labels)):
+        if len(shared := np.intersect1d(forgotten, labels)):
             raise ValueError(
-                f"unsir forgets whole classes: expected none of theirs among the retain rows, got {len(staying)}, "
-                f"{staying[0]} the first"
+                f"unsir forgets whole classes: expected none of them in the retain set, got {len(shared)}, "
+                f"{shared[0]} the first"
             )
         order = self.generator("retain subset").permutation(len(labels))
-        kept = [order[labels[order] == label][: self.args.per_class] for label in np.unique(labels)]
-        self.subset = self.retain_rows[np.sort(np.concatenate(kept))]
+        selected = [order[labels[order] == label][: self.args.per_class] for label in np.unique(labels)]
+        self.subset = self.retain_rows[np.sort(np.concatenate(selected))]
         self.noise: dict[int, torch.Tensor] = {}
-        seed = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
+        generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         for target in targets(self, self.forget_rows):
-            noise = self.trained(target, torch.randn(target.batch[target.name].shape, generator=seed))
+            noise = self.train_noise(target, torch.randn(target.batch[target.name].shape, generator=generator))
             self.noise |= dict(zip(target.batch["index"].tolist(), noise.cpu(), strict=True))
 
-    def trained(self, target: Target, noise: torch.Tensor) -> torch.Tensor:
-        """Return noise, shape ``(B, ...)``, after its training against the model as it is."""
+    def train_noise(self, target: Target, noise: torch.Tensor) -> torch.Tensor:
+        """Return noise, shape ``(B, ...)``, trained against the current model."""
         noise = noise.to(target.batch[target.name]).requires_grad_(True)
         optimizer = torch.optim.Adam([noise], lr=self.args.noise_rate)
         for _ in range(self.args.noise_steps):
@@ -92,10 +91,10 @@ class UnsirTrainer(UnlearningTrainer):
         return noise.detach()
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the two phases."""
+        """Return the impair and the repair phase."""
         return [np.concatenate([self.forget_rows, self.subset]), self.subset]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of all rows, the forget rows' inputs being noise."""
-        logits = self.logits(model, replaced(batch, self.noise))
+        """Return the cross-entropy of all examples, with noise as the inputs of the forget set."""
+        logits = self.logits(model, replace_inputs(batch, self.noise))
         return [Term("all", per_example_loss(logits, batch["labels"]))]

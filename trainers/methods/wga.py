@@ -1,4 +1,4 @@
-"""WGA: gradient ascent on forget rows, most on the tokens that are still known."""
+"""WGA: gradient ascent on the forget set, weighted by the probability of each token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, u
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
-    WRITING,
+    TEXT_GENERATION,
     Paper,
     Term,
     UnlearningArguments,
@@ -25,12 +25,11 @@ from mubench.trainers.unlearning.unlearning_trainer import (
 class WgaArguments(UnlearningArguments):
     """Arguments of `WgaTrainer`."""
 
-    beta: float = field(default=1.0, metadata={"help": "Power of the probability that weighs a token (beta)."})
+    beta: float = field(default=1.0, metadata={"help": "Power of the token probability in the weight (beta)."})
     gamma: float = field(default=1.0, metadata={"help": "Weight of the forget term."})
     alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
     def __post_init__(self) -> None:
-        """Refuse what is no power or no weight."""
         super().__post_init__()
         if min(self.beta, self.gamma, self.alpha) < 0:
             got = f"{self.beta}, {self.gamma} and {self.alpha}"
@@ -54,40 +53,39 @@ def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float) -> to
 
 
 class WgaTrainer(UnlearningTrainer):
-    """Ascends on the forget rows with a weight for every token that falls with its probability.
+    """Ascends on the forget set, weighted by each token's probability, and descends on the retain set.
 
     ``L = -gamma mean_forget mean_t p_t^beta CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the probability of
-    token ``t``, held fixed; of a classifier, that of the class.
+    token ``t``, without a gradient; for classifiers that of the class.
 
-    An epoch goes through the forget rows, each with a retain row that is drawn for it.
+    An epoch is one pass over the forget set, each example paired with a sampled retain example.
 
     Args:
         model: The base model.
         args: `WgaArguments`; a batch size counts pairs.
 
     Requirements:
-        Forget and retain rows; no second model is made.
+        Forget and retain sets; no second model.
 
     Relations:
-        ``beta = 0, alpha = 0`` is `NegGradTrainer`. Ascent ends by itself where a token is forgotten, as that of
-        `SimnpoTrainer` does.
+        ``beta = 0, alpha = 0`` is `NegGradTrainer`. The ascent fades once a token is forgotten, as in `SimnpoTrainer`.
     """
 
     paper = Paper(
         "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond",
         "ICLR 2025", "2502.19301", "Wang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *WRITING)
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
     args: WgaArguments
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget rows, each with a retain row."""
+        """Return one phase: the forget set, each example paired with a retain example."""
         return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted ascent on the forget rows and the cross-entropy of the retain rows."""
+        """Return the weighted ascent on the forget set and the cross-entropy of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         return [
             Term("forget", weighted_loss(logits[forget], labels[forget], self.args.beta), -self.args.gamma),

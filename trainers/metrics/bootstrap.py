@@ -1,7 +1,7 @@
-"""Two-level bootstrap of S: base seeds, then retrained models and forget rows. No weights, no loop over draws.
+"""Bootstrap of S over base models, retrained models and forget rows, vectorised over the draws.
 
-Draws are common random numbers: they depend on the split's fingerprint and on sizes alone, so draw ``j`` resamples the
-same seeds, models and rows for every run judged on one split. Differences of two runs' draws are paired.
+Draws are common random numbers: they depend only on the split's fingerprint and on sizes, so draw ``j`` resamples the
+same base models, retrained models and rows for every run judged on one split. Differences of two runs are paired.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mubench.trainers.metrics.score import Weights, weighted_parts
 
 DRAWS = 2000
 LEVEL = 0.95
-# More draws than this without signal say that the interval would be about the gaps between them.
+# With a larger share of draws without signal, the interval would describe mostly the value that replaces them.
 LOST_LIMIT = 0.05
 
 Counts = npt.NDArray[np.float64]
@@ -28,8 +28,8 @@ class Bootstrap:
     """S in every draw.
 
     Attributes:
-        draws: ``(J,)``; a draw without signal counts as 0, the value that claims least.
-        lost: How many draws had no signal.
+        draws: ``(J,)``; a draw without signal counts as 0, the most conservative value.
+        lost: Number of draws without signal.
     """
 
     draws: npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ class Bootstrap:
 
 
 def interval(draws: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the percentile interval that holds ``LEVEL`` of the draws."""
+    """Return the percentile interval with ``LEVEL`` of the draws."""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -53,17 +53,17 @@ def _generator(split: str, what: str, size: int) -> np.random.Generator:
 
 
 def _multisets(generator: np.random.Generator, size: int, draws: int) -> Counts:
-    """Return how often each of ``size`` things comes up when ``size`` are drawn with replacement, ``(J, size)``."""
+    """Return the counts of ``size`` items in ``size`` draws with replacement, ``(J, size)``."""
     return generator.multinomial(size, np.full(size, 1 / size), size=draws).astype(np.float64)
 
 
 def base_counts(split: str, bases: int, draws: int = DRAWS) -> Counts:
-    """Return how often each base seed, in ascending order, is in each draw, ``(J, B)``."""
+    """Return the count of each base model, by ascending seed, in each draw, ``(J, B)``."""
     return _multisets(_generator(split, "bases", bases), bases, draws)
 
 
 def retrained_counts(split: str, retrained: int, draws: int = DRAWS) -> Counts:
-    """Return how often each retrained model is in each draw, ``(J, K)``; at least two different ones are.
+    """Return the count of each retrained model in each draw, ``(J, K)``; every draw has at least two different ones.
 
     Raises:
         ValueError: If there are fewer than 2 retrained models.
@@ -78,7 +78,7 @@ def retrained_counts(split: str, retrained: int, draws: int = DRAWS) -> Counts:
 
 
 def weights(case: Case, split: str, draws: int = DRAWS) -> Weights:
-    """Return the resampling of a case."""
+    """Return the weights of every draw of a case, given the fingerprint of its split."""
     rows = len(case.model["forget"])
     return Weights(
         rows=_multisets(_generator(split, "rows", rows), rows, draws) / rows,
@@ -91,12 +91,12 @@ def bootstrap(case: Case, split: str, draws: int = DRAWS) -> Bootstrap:
     """Return S in every draw.
 
     Args:
-        case: What is judged.
+        case: The judged model and its references.
         split: Fingerprint of the split.
-        draws: How many times to resample.
+        draws: Number of draws ``J``.
 
     Raises:
-        NoSignal: If base and retrained models cannot be told apart in more than one draw of twenty.
+        NoSignal: If base and retrained models are indistinguishable in more than one draw of twenty.
     """
     score = np.asarray(weighted_parts(case, weights(case, split, draws)).score, dtype=np.float64)
     lost = ~np.isfinite(score)

@@ -1,4 +1,4 @@
-"""What a metric is given (``Case``) and what it says about itself (``Metric``)."""
+"""The input of a metric (`Case`) and its description (`Metric`)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ SplitOutputs = Mapping[str, Outputs]
 Better = Literal["higher", "lower", "near retrained"]
 
 
-class NoSignal(ValueError):  # noqa: N818  it is a finding about the task, not a mistake in the program
-    """Base and retrained models cannot be told apart by a quantity that the score divides by."""
+class NoSignal(ValueError):  # noqa: N818  a finding about the task, not an error of the program
+    """A difference between base and retrained models that the score divides by is 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model to judge, beside the models it is judged against.
+    """A judged model and its reference models.
 
     Attributes:
-        model: Outputs of the judged model: ``forget``, ``retain``, ``test`` and what else the task has.
-        retrained: Outputs of the retrained models; a retrained model that is judged is not among them.
+        model: Outputs of the judged model on ``forget``, ``retain``, ``test`` and further splits of the task.
+        retrained: Outputs of the retrained models, without the judged one.
         bases: Outputs of the base models, by base seed.
-        chance: Score of the best guess that looks at no row.
+        chance: Accuracy of the best constant prediction.
+
+    Raises:
+        ValueError: If a reference model lacks a split of the judged model, or has other rows in it.
     """
 
     model: SplitOutputs
@@ -36,20 +39,20 @@ class Case:
     chance: float
 
     def __post_init__(self) -> None:
-        for name, views in self._others():
+        for name, others in self._references():
             for split, outputs in self.model.items():
-                if split not in views:
-                    raise ValueError(f"expected {name} to have outputs of split {split!r}, got {', '.join(views)}")
-                if not np.array_equal(views[split].ids, outputs.ids):
+                if split not in others:
+                    raise ValueError(f"expected {name} to have outputs of split {split!r}, got {', '.join(others)}")
+                if not np.array_equal(others[split].ids, outputs.ids):
                     raise ValueError(f"expected {name} to have the judged model's rows of {split!r}, got other rows")
 
-    def _others(self) -> list[tuple[str, SplitOutputs]]:
-        retrained = [(f"retrained model {i}", views) for i, views in enumerate(self.retrained)]
-        return retrained + [(f"base model {i}", views) for i, views in enumerate(self.bases)]
+    def _references(self) -> list[tuple[str, SplitOutputs]]:
+        retrained = [(f"retrained model {i}", outputs) for i, outputs in enumerate(self.retrained)]
+        return retrained + [(f"base model {i}", outputs) for i, outputs in enumerate(self.bases)]
 
     @cached_property
     def leave_one_out(self) -> list[Case]:
-        """One case per retrained model, judged against the other ones."""
+        """One case per retrained model, judged against the others."""
         return [
             Case(model, [*self.retrained[:i], *self.retrained[i + 1 :]], self.bases, self.chance)
             for i, model in enumerate(self.retrained)
@@ -58,18 +61,18 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric and how to read it.
+    """A metric and its description.
 
     Attributes:
-        compute: The number, from a case.
-        title: What it is, in words.
-        better: Which direction is better.
-        unit: Unit of the number; empty for a plain fraction.
+        compute: Computes the value from a case.
+        title: One line on its meaning.
+        better: Direction of better values.
+        unit: Unit of the value; empty for a plain fraction.
         range: Smallest and largest possible value.
-        needs: Splits it reads; its ``n`` is the rows of the first.
-        references: How many retrained models it needs at least.
-        bases: How many base models it needs at least.
-        paper: Where it comes from.
+        needs: Splits that it reads; the ``n`` of a result counts the rows of the first one.
+        references: Minimum number of retrained models.
+        bases: Minimum number of base models.
+        paper: Its source.
     """
 
     compute: Callable[[Case], float]

@@ -1,4 +1,4 @@
-"""The average gap: how far averages are from the retrained models' averages."""
+"""The average gap: distance of average scores to those of the retrained models."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case, SplitOutputs
 
 
-def _averages(case: Case, views: SplitOutputs) -> np.ndarray:
-    judged = replace(case, model=views)
-    return np.array([*(accuracy(views, split) for split in ("forget", "retain", "test")), loss_mia(judged)])
+def _averages(case: Case, model: SplitOutputs) -> np.ndarray:
+    accuracies = (accuracy(model, split) for split in ("forget", "retain", "test"))
+    return np.array([*accuracies, loss_mia(replace(case, model=model))])
 
 
 def gap(case: Case) -> float:
-    """Return the mean distance of forget, retain and test score and loss-MIA AUC to the retrained models' mean.
+    """Return the mean absolute difference of four averages to those of the retrained models.
 
-    For comparison only: a base model with random forget rows flipped matches all four averages.
+    The averages are the accuracies on forget, retain and test rows and the AUC of the loss attack. For comparison
+    only: a base model with random forget rows flipped matches all four.
     """
-    retrained = np.mean([_averages(case, views) for views in case.retrained], axis=0)
+    retrained = np.mean([_averages(case, model) for model in case.retrained], axis=0)
     return float(np.abs(_averages(case, case.model) - retrained).mean())

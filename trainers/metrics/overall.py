@@ -1,4 +1,4 @@
-"""The MU-Bench paper's overall score, for comparison: its target is chance on forget rows, not a retrained model."""
+"""The overall score of the MU-Bench paper, for comparison: its target on forget rows is chance, not retraining."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ TOLERANCE = 0.2
 
 
 def harmonic_overall(forget: float, test: float, base_test: float, chance: float) -> float:
-    """Return ``HM(1 - |test - base_test|, 1 - |forget - chance|)``, 0 outside the paper's two gates.
+    """Return the harmonic mean ``HM(1 - |test - base_test|, 1 - |forget - chance|)``, or 0, in [0, 1].
 
-    The gates: the test score moved by over 20 % of the base's, or the forget score is over 20 % below chance.
+    It is 0 if the test score differs by more than 20 % of the base model's, or if the forget score is more than 20 %
+    below chance.
     """
     if abs(test - base_test) > TOLERANCE * base_test or forget < (1 - TOLERANCE) * chance:
         return 0.0
@@ -22,6 +23,6 @@ def harmonic_overall(forget: float, test: float, base_test: float, chance: float
 
 
 def overall(case: Case) -> float:
-    """Return the paper's overall score against the mean test score of the bases."""
-    base_test = float(np.mean([accuracy(views, "test") for views in case.bases]))
+    """Return the overall score, with the mean test score of the base models."""
+    base_test = float(np.mean([accuracy(model, "test") for model in case.bases]))
     return harmonic_overall(accuracy(case.model, "forget"), accuracy(case.model, "test"), base_test, case.chance)

@@ -1,4 +1,4 @@
-"""P: a stand-in for S that looks at no retrained model and at no test row. It chooses among the epochs of one run."""
+"""P: a proxy of S without retrained models and test rows, to choose among the epochs of one run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import math
 import numpy as np
 
 from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.metrics.accuracy import accuracy, guessed
+from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.metrics.attacks import advantage, plain_placements
 from mubench.trainers.metrics.case import NoSignal, SplitOutputs
 
 
-def blind_advantage(forget: int, others: int) -> float:
-    """Return the advantage that an attack which knows nothing has by chance: one standard deviation of ``2|AUC - ½|``.
+def chance_advantage(forget: int, others: int) -> float:
+    """Return twice the standard deviation of a random attack's AUC: ``2 sqrt((n + m + 1) / (12 n m))``.
 
     Args:
-        forget: Forget rows.
-        others: Rows that they are to be told from.
+        forget: Number ``n`` of forget rows.
+        others: Number ``m`` of the rows that the attack separates them from.
     """
     return 2 * math.sqrt((forget + others + 1) / (12 * forget * others))
 
 
 def _mean(model: SplitOutputs, base: SplitOutputs) -> float:
-    """Return the distance of the forget score to that of rows the base never saw; 1 at the base."""
+    """Return the distance of the forget score to the base's score on unseen rows, as a multiple of the base's."""
     unseen = accuracy(base, "validation")
     known = accuracy(base, "forget") - unseen
     if known <= 0:
@@ -32,20 +32,20 @@ def _mean(model: SplitOutputs, base: SplitOutputs) -> float:
 
 
 def _membership(model: SplitOutputs, base: SplitOutputs) -> float:
-    """Return what the strongest plain attack tells beyond chance; 1 at the base."""
+    """Return the advantage of the strongest plain attack beyond chance, as a multiple of that on the base."""
     strongest = [
-        float(advantage(plain_placements(views["forget"], views["validation"]).mean(axis=0)).max())
-        for views in (model, base)
+        float(advantage(plain_placements(outputs["forget"], outputs["validation"]).mean(axis=0)).max())
+        for outputs in (model, base)
     ]
-    blind = blind_advantage(len(base["forget"]), len(base["validation"]))
+    blind = chance_advantage(len(base["forget"]), len(base["validation"]))
     if strongest[1] <= blind:
         raise NoSignal(f"no signal: attacks on the base reach {strongest[1]:.3f}, no more than chance ({blind:.3f})")
     return max(strongest[0] - blind, 0) / (strongest[1] - blind)
 
 
 def _utility(model: SplitOutputs, base: SplitOutputs) -> float:
-    """Return the largest share of the base's score that is lost on retain or validation rows."""
-    chance = guessed(base["validation"])
+    """Return the largest share of the base's score above chance that is lost on retain or validation rows."""
+    chance = majority_baseline(base["validation"])
     lost = []
     for split in ("retain", "validation"):
         score = accuracy(base, split)
@@ -57,8 +57,8 @@ def _utility(model: SplitOutputs, base: SplitOutputs) -> float:
     return max(lost)
 
 
-def _check_kin(base: SplitOutputs) -> None:
-    """Refuse rows of whole classes: to a retrained model they are not what validation rows are to it."""
+def _check_classes(base: SplitOutputs) -> None:
+    """Refuse a forget set of whole classes, which a retrained model does not treat as it treats validation rows."""
     forget, retain = base["forget"], base["retain"]
     if (
         isinstance(forget, ClassOutputs)
@@ -69,7 +69,7 @@ def _check_kin(base: SplitOutputs) -> None:
 
 
 def proxy(model: SplitOutputs, base: SplitOutputs) -> float:
-    """Return P: 1 if forget rows look as if never seen and nothing else is lost, 0 untouched or destroyed.
+    """Return P: 1 if forget rows look unseen and no other score is lost, 0 for the base or a destroyed model.
 
     A retrained model treats forget rows as the base treats validation rows. With m = task score, F = forget, V =
     validation, B = base and u = the model:
@@ -78,19 +78,22 @@ def proxy(model: SplitOutputs, base: SplitOutputs) -> float:
 
     - ``mean = |m_F(u) - m_V(B)| / (m_F(B) - m_V(B))``
     - ``membership = (A(u) - a)+ / (A(B) - a)``, ``A`` = max of ``2|AUC(F against V) - ½|`` over loss, correctness and
-      entropy, ``a`` = what a blind attack has by chance
+      entropy, ``a`` = `chance_advantage`
     - ``utility`` = max over V and retain of ``(m(B) - m(u))+ / (m(B) - chance)``
 
-    It has no ``row``: which rows a retrained model would still know cannot be seen without one. Flipping random forget
-    rows cheats it, so it compares epochs of one run and ranks nothing.
+    It has no ``row`` part: which forget rows a retrained model still predicts is unknown without one. A model with
+    random forget rows flipped cheats it, so it compares epochs of one run and ranks no methods.
 
     Args:
-        model: SplitOutputs ``forget``, ``retain`` (or a sample) and ``validation`` of the model.
-        base: The same rows as the model saw them before it unlearned.
+        model: Outputs of the model on ``forget``, ``retain`` (or a sample of it) and ``validation``.
+        base: Outputs of the base model on the same rows.
+
+    Returns:
+        P, in [0, 1].
 
     Raises:
-        NoSignal: If a part would divide by nothing, or whole classes are forgotten.
+        NoSignal: If a part would divide by 0, or whole classes are forgotten.
     """
-    _check_kin(base)
+    _check_classes(base)
     worst = max(_mean(model, base), _membership(model, base))
     return (1 - min(1.0, worst)) * (1 - min(1.0, _utility(model, base)))

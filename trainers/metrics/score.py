@@ -1,4 +1,7 @@
-"""The score S: 1 is a retrained model, 0 is an untouched or a destroyed one. Every draw of a bootstrap is one row."""
+"""The score S: 1 for a retrained model, 0 for the base or a destroyed model; vectorised over bootstrap draws.
+
+Letters: ``J`` draws, ``N`` forget rows, ``K`` retrained models, ``B`` base models.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ SIGNAL_LIMIT = 0.10
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """How often each row and model counts, one line per draw ``J``.
+    """Weights of rows and models in every draw.
 
     Attributes:
-        rows: Share of each forget row, ``(J, N)``, lines sum to 1.
-        retrained: How often each retrained model was drawn, ``(J, K)``.
-        bases: How often each base model was drawn, ``(J, B)``.
+        rows: Share of each forget row, ``(J, N)``; lines sum to 1.
+        retrained: Count of each retrained model, ``(J, K)``.
+        bases: Count of each base model, ``(J, B)``.
     """
 
     rows: Array
@@ -31,15 +34,15 @@ class Weights:
     bases: Array
 
     @classmethod
-    def once(cls, case: Case) -> Self:
-        """Return the one draw in which everything counts once."""
+    def uniform(cls, case: Case) -> Self:
+        """Return the weights of one draw in which every row and model counts once."""
         rows = len(case.model["forget"])
         return cls(np.full((1, rows), 1 / rows), np.ones((1, len(case.retrained))), np.ones((1, len(case.bases))))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The four parts of S, numbers or one value per draw ``(J,)``; each is 0 at a retrained and 1 at a base model."""
+    """The parts of S, numbers or one value per draw ``(J,)``: 0 for retrained models; all but utility 1 for bases."""
 
     row: Any
     mean: Any
@@ -54,66 +57,65 @@ class Parts:
 
 
 def _mean(values: Array, counts: Array) -> Array:
-    """Return the mean of each line, ``(J, K)`` values counted ``(J, K)`` times."""
+    """Return the weighted mean of each line of values ``(J, K)`` with counts ``(J, K)``, shape ``(J,)``."""
     result: Array = (values * counts).sum(axis=1) / counts.sum(axis=1)
     return result
 
 
-def _over(above: Array, below: Array) -> Array:
-    """Return the quotient, NaN where the denominator is not positive: no signal."""
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 1e-12)
+def _divide(numerator: Array, denominator: Array) -> Array:
+    """Return the quotient, NaN (no signal) where the denominator is not positive."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 1e-12)
 
 
 def _row(case: Case, weights: Weights) -> Array:
+    """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|p_true - p_true'|`` on forget rows."""
     u = case.model["forget"].true_probability
-    retrained = np.stack([views["forget"].true_probability for views in case.retrained])
-    bases = np.stack([views["forget"].true_probability for views in case.bases])
+    retrained = np.stack([model["forget"].true_probability for model in case.retrained])
+    bases = np.stack([model["forget"].true_probability for model in case.bases])
     counts = weights.retrained
     near = _mean(weights.rows @ np.abs(u - retrained).T, counts)
     per_base = [_mean(weights.rows @ np.abs(base - retrained).T, counts) for base in bases]
     far = _mean(np.stack(per_base, axis=1), weights.bases)
     first, second = np.triu_indices(len(retrained), 1)
     floor = _mean(weights.rows @ np.abs(retrained[first] - retrained[second]).T, counts[:, first] * counts[:, second])
-    return _over(near - floor, far - floor)
+    return _divide(near - floor, far - floor)
 
 
-def _accuracy(views: list[Any], rows: Array) -> Array:
-    """Return every model's weighted accuracy on forget rows, ``(J, K)``."""
-    return rows @ np.stack([view["forget"].correct for view in views]).T.astype(float)
+def _forget_scores(models: list[Any], rows: Array) -> Array:
+    """Return the weighted accuracy of every model on forget rows, shape ``(J, models)``."""
+    return rows @ np.stack([model["forget"].correct for model in models]).T.astype(float)
 
 
 def _mean_gap(case: Case, weights: Weights) -> Array:
-    u = _accuracy([case.model], weights.rows)[:, 0]
-    retrained = _mean(_accuracy(list(case.retrained), weights.rows), weights.retrained)
-    base = _mean(_accuracy(list(case.bases), weights.rows), weights.bases)
-    return _over(np.abs(u - retrained), np.abs(base - retrained))
+    """Return ``|m(u) - m(R)| / |m(B) - m(R)|``, ``m`` = accuracy on forget rows."""
+    u = _forget_scores([case.model], weights.rows)[:, 0]
+    retrained = _mean(_forget_scores(list(case.retrained), weights.rows), weights.retrained)
+    base = _mean(_forget_scores(list(case.bases), weights.rows), weights.bases)
+    return _divide(np.abs(u - retrained), np.abs(base - retrained))
 
 
-def _against(model: Any, retrained: list[tuple[Array, Array]], counts: Array) -> Array:
-    """Return the placements of z and |z| with each retrained model counted so often."""
+def _reference_attacks(model: Any, references: list[tuple[Array, Array]], counts: Array) -> Array:
+    """Return the placements of the reference attacks, given every reference's log-odds and count."""
     z = []
-    for side, split in enumerate(("forget", "test")):
-        references = np.stack([pair[side] for pair in retrained])
-        z.append(log_odds(model[split]) - counts @ references / counts.sum())
+    for i, split in enumerate(("forget", "test")):
+        z.append(log_odds(model[split]) - counts @ np.stack([pair[i] for pair in references]) / counts.sum())
     return reference_placements(z[0], z[1])
 
 
 def _advantages(case: Case, weights: Weights) -> tuple[Array, Array, Array]:
-    """Return A of the model, of retrained models left one out, and of the bases, ``(J,)`` each."""
+    """Return the largest advantage for the model, the retrained models (leave one out) and the bases, ``(J,)``."""
     models = [case.model, *case.retrained, *case.bases]
-    plain = [weights.rows @ plain_placements(views["forget"], views["test"]) for views in models]
+    plain = [weights.rows @ plain_placements(model["forget"], model["test"]) for model in models]
     strongest = np.stack([advantage(area).max(axis=1) for area in plain], axis=1)  # (J, 1 + K + B)
-    references = [(log_odds(views["forget"]), log_odds(views["test"])) for views in case.retrained]
+    references = [(log_odds(model["forget"]), log_odds(model["test"])) for model in case.retrained]
     drawn, which = np.unique(weights.retrained, axis=0, return_inverse=True)
     for index, counts in enumerate(drawn):
         draws = np.flatnonzero(which.reshape(-1) == index)
-        for column, views in enumerate(models):
+        for column, model in enumerate(models):
             others = counts.copy()
             if 1 <= column <= len(counts):
                 others[column - 1] = 0  # a retrained model is no reference for itself
-            if others.sum() == 0 or (others.sum() == counts.sum() and 1 <= column <= len(counts)):
-                continue  # nothing to compare with, or not drawn
-            area = weights.rows[draws] @ _against(views, references, others)
+            area = weights.rows[draws] @ _reference_attacks(model, references, others)
             strongest[draws, column] = np.maximum(strongest[draws, column], advantage(area).max(axis=1))
     last = 1 + len(case.retrained)
     retrained = _mean(strongest[:, 1:last], weights.retrained)
@@ -121,18 +123,20 @@ def _advantages(case: Case, weights: Weights) -> tuple[Array, Array, Array]:
 
 
 def _membership(case: Case, weights: Weights) -> Array:
+    """Return ``(A(u) - A(R))+ / (A(B) - A(R))``, ``A`` = the largest advantage of the five attacks."""
     model, retrained, base = _advantages(case, weights)
-    return _over(np.maximum(model - retrained, 0), base - retrained)
+    return _divide(np.maximum(model - retrained, 0), base - retrained)
 
 
 def _utility(case: Case, weights: Weights) -> Array:
+    """Return the maximum over retain, test and ood rows of ``(m(R) - m(u))+ / (m(R) - chance)``."""
     lost = []
     for split in ("retain", "test", "ood"):
         if split in case.model:
-            scores = np.array([views[split].correct.mean() for views in case.retrained])
+            scores = np.array([model[split].correct.mean() for model in case.retrained])
             retrained = _mean(np.broadcast_to(scores, weights.retrained.shape), weights.retrained)
             below = np.maximum(retrained - case.model[split].correct.mean(), 0)
-            lost.append(_over(below, retrained - case.chance))
+            lost.append(_divide(below, retrained - case.chance))
     return np.maximum.reduce(lost)
 
 
@@ -167,10 +171,10 @@ def parts(case: Case) -> Parts:
     """Return the four parts of S as numbers.
 
     Raises:
-        NoSignal: If a part would divide by nothing; the message names it.
+        NoSignal: If a part would divide by 0; the message names it.
         ValueError: If there are fewer than 2 retrained models or no base.
     """
-    drawn = weighted_parts(case, Weights.once(case))
+    drawn = weighted_parts(case, Weights.uniform(case))
     values = {field.name: float(getattr(drawn, field.name)[0]) for field in fields(drawn)}
     for name, value in values.items():
         if not np.isfinite(value):
@@ -179,9 +183,9 @@ def parts(case: Case) -> Parts:
 
 
 def row_spread(case: Case) -> float:
-    """Return the standard deviation of ``row`` over retrained models, each judged against the others.
+    """Return the standard deviation of ``row`` over the retrained models, each judged against the others.
 
-    The signal gate: above ``SIGNAL_LIMIT`` a group of results is not ranked. The judged model is not looked at.
+    The signal gate: above ``SIGNAL_LIMIT`` a group of results is not ranked. The judged model has no influence.
 
     Raises:
         NoSignal: If there are fewer than 3 retrained models, or ``row`` is undefined for one of them.

@@ -14,8 +14,9 @@ import torch
 from filelock import FileLock
 from transformers import PreTrainedModel, TrainerCallback
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, WORK, Run, is_complete, staged, work_folder
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, is_complete, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
+from mubench.hub_builders.utils.atomic import WORK, staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
@@ -108,7 +109,7 @@ def outputs_of(
 
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
     """Write a model folder, whole or not at all."""
-    with staged(folder) as stage:
+    with staged_folder(folder) as stage:
         model.save_pretrained(stage)
         processor.save_pretrained(stage)
         write_outputs(stage / REFERENCE, outputs)

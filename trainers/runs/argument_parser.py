@@ -182,9 +182,11 @@ def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping
     given, _ = parser.parse_known_args(rest)
     task = TASKS.get(given.task)
     backbone = given.backbone or (task.default_backbone if task else "")
-    if task is None or backbone not in BACKBONES or method_table()[method].from_scratch:
+    declared = method_table()[method]
+    if task is None or backbone not in BACKBONES or declared.from_scratch:
         return "of the method; a task and backbone have their own: give --task before --help to see them", {}
-    return f"on {task.key} with {backbone}", default_arguments(task.kind, BACKBONES[backbone].family, method)
+    place, made = f"on {task.key} with {backbone}", task.kind in declared.kinds
+    return place, default_arguments(task.kind, BACKBONES[backbone].family, method) if made else {}
 
 
 def training_flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mubench.hub_builders.dataset.readme import committed
+from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.utils.tables import align_columns
@@ -57,7 +57,7 @@ class Bases:
     def _place(self, task: str) -> Place:
         if self.place.family != PRIMARY:
             return self.place
-        built = committed(Path(self.place.data)).get(task, {"tier": "mini"})
+        built = read_manifests(Path(self.place.data)).get(task, {"tier": "mini"})
         return replace(self.place, family=get_task(task).family_of(built["tier"]))
 
 
@@ -67,7 +67,7 @@ def _built(data: Path) -> list[str]:
     Raises:
         FileNotFoundError: If there are none.
     """
-    found = [key for key in TASKS if key in committed(data)]
+    found = [key for key in TASKS if key in read_manifests(data)]
     if not found:
         raise FileNotFoundError(f"expected tasks in {data}, got none; build them with: make data")
     return found

@@ -16,7 +16,7 @@ import transformers
 from tqdm import tqdm
 
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.tools.adversarial import NothingNearError
+from mubench.trainers.tools.adversarial import NoAdversarialInputError
 
 Job = Callable[[], Path | list[Path]]
 
@@ -36,7 +36,7 @@ def _call(job: Job) -> str | None:
     """Do a job; a run that diverges, or finds no other class near, says so and does not stop the others."""
     try:
         job()
-    except (NonFiniteError, NothingNearError) as error:
+    except (NonFiniteError, NoAdversarialInputError) as error:
         return f"{getattr(job, 'method', 'base')} of {getattr(job, 'backbone', '')}: {error}"
     return None
 

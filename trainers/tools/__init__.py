@@ -1,1 +1,1 @@
-"""What several methods share. Imports `unlearning` and the folders above it."""
+"""Tools that several methods share. Imports `unlearning` and the folders above it."""

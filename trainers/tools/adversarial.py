@@ -1,8 +1,8 @@
-"""Inputs changed against a model: one signed gradient step, and the nearest one that is classified otherwise.
+"""Adversarial inputs: one signed gradient step (FGSM), and the nearest input of another predicted class (PGD).
 
-Both work on continuous inputs, on a scale from 0 to 1. For pixels, those of videos too, that is the picture's own,
-which the image processor's mean and deviation give back; for any other input (recordings; pictures without a
-processor) it is from the smallest to the largest value of the example: an adapter of ours.
+Both work on continuous inputs, on a scale from 0 to 1. For pixels of images and videos that is the scale before the
+image processor's normalisation; for any other input (audio; images without a processor) it runs from the smallest to
+the largest value of the example, which is an adaptation of ours.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-# Kinds of task with an input of real numbers; of a pair of pictures with a statement, the pictures.
+# Kinds of task with a continuous input; of image pairs with a statement, the images.
 CONTINUOUS: tuple[Kind, ...] = (
     "image_classification", "image_pair_classification", "audio_classification", "video_classification",
 )  # fmt: skip
 LEVELS = 255
 
 
-class NothingNearError(ValueError):
-    """No input near the forget rows is of another class; nothing was trained."""
+class NoAdversarialInputError(ValueError):
+    """No input near the forget set is of another predicted class; nothing was trained."""
 
 
 def continuous_input(batch: Mapping[str, Any]) -> str:
-    """Return the name of the model's one input of real numbers.
+    """Return the name of the model's only floating-point input.
 
     Raises:
         ValueError: If there is none, or more than one.
@@ -51,12 +51,12 @@ def continuous_input(batch: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where 0 and 1 lie in a batch of inputs.
+    """Affine map between a batch of inputs and the scale from 0 to 1.
 
     Attributes:
         low: Input at 0; broadcasts over the batch ``(B, ...)``.
-        span: Input at 1, less that at 0.
-        is_pixels: Whether values lie on the 256 levels of a picture.
+        span: Input at 1 minus input at 0.
+        is_pixels: Whether values lie on the 256 levels of an image.
     """
 
     low: torch.Tensor
@@ -65,7 +65,7 @@ class Scale:
 
     @classmethod
     def of(cls, inputs: torch.Tensor, processor: Any) -> Scale:
-        """Return the scale of a batch, given the processor that made it, or ``None``."""
+        """Return the scale of a batch from the processor that made it (``None``: from its values)."""
         processor = getattr(processor, "image_processor", processor)
         if getattr(processor, "do_normalize", False) and getattr(processor, "image_mean", None) is not None:
             mean, deviation = (
@@ -77,27 +77,27 @@ class Scale:
         low, high = inputs.flatten(1).amin(dim=1).view(shape), inputs.flatten(1).amax(dim=1).view(shape)
         return cls(low, torch.where(high > low, high - low, 1), is_pixels=False)
 
-    def unit(self, inputs: torch.Tensor) -> torch.Tensor:
+    def to_unit(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs on the scale from 0 to 1."""
         return (inputs - self.low) / self.span
 
-    def inputs(self, unit: torch.Tensor) -> torch.Tensor:
-        """Return what `unit` was made of."""
+    def from_unit(self, unit: torch.Tensor) -> torch.Tensor:
+        """Return inputs, the inverse of `to_unit`."""
         return self.low + self.span * unit
 
 
 @contextmanager
-def attacked(model: torch.nn.Module) -> Iterator[None]:
-    """Hold a model still: eval mode, and no gradients of its weights, which spares half a backward pass."""
+def frozen_in_eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model in eval mode without gradients of its weights, which saves half a backward pass."""
     training = [module for module in model.modules() if module.training]
-    needed = [weight for weight in model.parameters() if weight.requires_grad]
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
     model.eval()
-    for weight in needed:
+    for weight in trainable:
         weight.requires_grad_(False)
     try:
         yield
     finally:
-        for weight in needed:
+        for weight in trainable:
             weight.requires_grad_(True)
         for module in training:
             module.training = True
@@ -105,13 +105,13 @@ def attacked(model: torch.nn.Module) -> Iterator[None]:
 
 @dataclass
 class Target:
-    """A batch under attack: the model's view of it as a function of one input, from 0 to 1.
+    """A batch under attack: the model's logits as a function of one input on the scale from 0 to 1.
 
     Attributes:
-        trainer: Whose model is attacked.
+        trainer: Trainer of the attacked model.
         batch: The batch.
-        name: The input that is changed.
-        scale: Its scale.
+        name: Name of the input that is changed.
+        scale: Scale of that input.
     """
 
     trainer: UnlearningTrainer
@@ -121,7 +121,11 @@ class Target:
 
     @classmethod
     def of(cls, trainer: UnlearningTrainer, batch: dict[str, Any]) -> Target:
-        """Return a batch as a target."""
+        """Return a batch as a target.
+
+        Raises:
+            NonFiniteError: If its continuous input is NaN or infinite somewhere.
+        """
         name = continuous_input(batch)
         if not torch.isfinite(batch[name]).all():
             raise NonFiniteError(f"expected finite {name}, got NaN or infinity")
@@ -130,22 +134,22 @@ class Target:
     @property
     def start(self) -> torch.Tensor:
         """The unchanged input, from 0 to 1, shape ``(B, ...)``."""
-        return self.scale.unit(self.batch[self.name])
+        return self.scale.to_unit(self.batch[self.name])
 
     def logits(self, unit: torch.Tensor) -> torch.Tensor:
         """Return the model's logits for changed inputs, shape ``(B, K)``."""
-        return self.trainer.logits(self.trainer.model, {**self.batch, self.name: self.scale.inputs(unit)})
+        return self.trainer.logits(self.trainer.model, {**self.batch, self.name: self.scale.from_unit(unit)})
 
     def gradient(self, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits, and the gradient of every row's loss for its own input."""
+        """Return the logits ``(B, K)``, and the gradient of every example's loss in its own input ``(B, ...)``."""
         unit = unit.detach().requires_grad_(True)
         logits = self.logits(unit)
         losses = per_example_loss(logits, self.batch["labels"])
-        (found,) = torch.autograd.grad(losses.sum(), unit)
-        return logits.detach(), found
+        (gradient,) = torch.autograd.grad(losses.sum(), unit)
+        return logits.detach(), gradient
 
     def rows(self, kept: torch.Tensor) -> Target:
-        """Return some rows alone, bool, shape ``(B,)``."""
+        """Return the target of some rows, given a mask ``(B,)`` of them."""
         batch = {key: value[kept] if torch.is_tensor(value) else value for key, value in self.batch.items()}
         scale = (
             self.scale
@@ -156,83 +160,86 @@ class Target:
 
 
 def targets(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[Target]:
-    """Yield some rows as targets, batch by batch, with the model held still."""
-    with attacked(trainer.model):
+    """Yield rows of the training set as targets, batch by batch, with the model frozen in eval mode."""
+    with frozen_in_eval_mode(trainer.model):
         for batch in trainer.batches(trainer.train_dataset, rows):
             yield Target.of(trainer, batch)
 
 
 def signed_step(target: Target, epsilon: float) -> torch.Tensor:
-    """Return inputs after one step up the sign of the loss's gradient (FGSM); pixels move by whole levels.
+    """Return inputs after one step along the sign of the loss's gradient (FGSM, Goodfellow et al., ICLR 2015).
+
+    Pixels move by whole levels.
 
     Args:
         target: A batch with labels.
-        epsilon: Length of the step in every value, at most, on the scale from 0 to 1.
+        epsilon: Maximum change of every value, on the scale from 0 to 1.
 
     Returns:
         Values from 0 to 1, shape ``(B, ...)``.
     """
     start = target.start
-    _, slope = target.gradient(start)
+    _, gradient = target.gradient(start)
     if not target.scale.is_pixels:
-        return (start + epsilon * slope.sign()).clamp(0, 1)
+        return (start + epsilon * gradient.sign()).clamp(0, 1)
     levels = math.floor(epsilon * LEVELS + 1e-9)
-    return ((start * LEVELS).round() + levels * slope.sign()).clamp(0, LEVELS) / LEVELS
+    return ((start * LEVELS).round() + levels * gradient.sign()).clamp(0, LEVELS) / LEVELS
 
 
-def nearest(target: Target, radius: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Look for inputs of another class nearby: up the loss, in a ball that doubles when ``steps`` are over (PGD, l2).
+def nearest_adversarial(target: Target, radius: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Search for near inputs of another class by l2 PGD (Madry et al., ICLR 2018), in a ball that doubles in size.
 
-    Rows leave the search as soon as their class is another one.
+    The radius doubles after every ``steps`` steps of length ``2.5 radius / steps``. A row leaves the search as soon as
+    its predicted class changes.
 
     Args:
         target: A batch with labels.
-        radius: The first ball's, in the l2 norm on the scale from 0 to 1.
-        steps: Gradient steps a ball.
+        radius: First radius, in the l2 norm on the scale from 0 to 1.
+        steps: Gradient steps a radius.
 
     Returns:
-        Values from 0 to 1, shape ``(B, ...)``, and the model's classes for them, ``(B,)``. A row that the model gets
-        wrong as it is stays as it is; so does one, with its own label, that keeps its class in a ball that holds every
-        input.
+        Values from 0 to 1, shape ``(B, ...)``, and their predicted classes, shape ``(B,)``. A row that is
+        misclassified from the start is returned unchanged; so is, with its own label, a row that keeps its class in a
+        ball that contains every input.
     """
     unit, found, classes = target.start, target.start, target.batch["labels"].clone()
     left, largest = torch.arange(len(unit), device=unit.device), unit[0].numel() ** 0.5
     step = 0
     while True:
-        logits, slope = target.gradient(unit)
-        seen = logits.argmax(dim=1)
-        kept = seen == target.batch["labels"]
-        found[left[~kept]], classes[left[~kept]] = unit[~kept], seen[~kept]
+        logits, gradient = target.gradient(unit)
+        predicted = logits.argmax(dim=1)
+        kept = predicted == target.batch["labels"]
+        found[left[~kept]], classes[left[~kept]] = unit[~kept], predicted[~kept]
         if not kept.any():
             return found, classes
         if not kept.all():
-            target, unit, slope, left = target.rows(kept), unit[kept], slope[kept], left[kept]
+            target, unit, gradient, left = target.rows(kept), unit[kept], gradient[kept], left[kept]
         if step and step % steps == 0:
             if radius > largest:
                 return found, classes
             radius *= 2
-        unit = _within(unit + 2.5 * radius / steps * slope / _norm(slope), target.start, radius)
+        unit = _project(unit + 2.5 * radius / steps * gradient / _norm(gradient), target.start, radius)
         step += 1
 
 
-def _within(moved: torch.Tensor, start: torch.Tensor, radius: float) -> torch.Tensor:
-    """Return the nearest values in a ball around the start, then those from 0 to 1."""
+def _project(moved: torch.Tensor, start: torch.Tensor, radius: float) -> torch.Tensor:
+    """Project values onto a ball around the start, then onto [0, 1]."""
     change = moved - start
     return (start + change * (radius / _norm(change)).clamp(max=1)).clamp(0, 1)
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:
-    """Return the l2 norm of every row, shaped to divide it."""
+    """Return the l2 norm of every row, shape ``(B, 1, ...)``."""
     shape = (len(values), *[1] * (values.ndim - 1))
     return values.flatten(1).norm(dim=1).clamp(min=1e-30).view(shape)
 
 
-def replaced(batch: Mapping[str, Any], inputs: Mapping[int, torch.Tensor]) -> dict[str, Any]:
-    """Return a batch in which the rows that have another input, by their index, have that one.
+def replace_inputs(batch: Mapping[str, Any], inputs: Mapping[int, torch.Tensor]) -> dict[str, Any]:
+    """Return a batch with other inputs for some of its rows.
 
     Args:
         batch: A collated batch with ``index``.
-        inputs: Inputs by index, padded as they were when they were made; more or less padding is as good.
+        inputs: New input of a row by its index; its padding may differ from that of the batch.
     """
     name = continuous_input(batch)
     values = batch[name].clone()

@@ -1,4 +1,4 @@
-"""Other answers to a prompt, or captions of a picture: a refusal, or what another row says; as rows for a model."""
+"""Alternative answers to a prompt or captions of an image: a refusal, or those of another row."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ REFUSALS = (
 COLUMNS = {"input_ids", "attention_mask", "labels"}
 
 
-def refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return a refusal as tokens, as it stands after a prompt, with an end token.
+def tokenize_refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the tokens of a refusal that follows a prompt, with an end token.
 
     Args:
-        tokenizer: A fast tokenizer, which knows where in the text a token ends.
+        tokenizer: A fast tokenizer, which gives the offsets of tokens in the text.
         text: The refusal.
     """
     before = "a"
@@ -37,75 +37,81 @@ def refusal(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return [*(token for token, (_, end) in pieces if end > len(before)), int(tokenizer.eos_token_id)]
 
 
-def answer_of(row: dict[str, Any]) -> list[int]:
+def answer_tokens(row: dict[str, Any]) -> list[int]:
     """Return the answer tokens of a row."""
     return [int(token) for token in row["labels"] if token != IGNORED]
 
 
-def caption_of(row: dict[str, Any]) -> list[int]:
+def caption_tokens(row: dict[str, Any]) -> list[int]:
     """Return the caption tokens of a row."""
     return [int(token) for token in row["input_ids"]]
 
 
-def with_answer(row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None) -> dict[str, Any]:
+def replace_answer(
+    row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None
+) -> dict[str, Any]:
     """Return a row with the same prompt and another answer.
 
     Args:
         row: ``input_ids``, ``attention_mask`` and ``labels`` of one row.
         answer: Tokens of the new answer.
-        decoder: Whether a decoder writes answers; else they stand behind the prompt in ``input_ids``.
-        longest: Tokens a text has at most; what is beyond is cut off.
+        decoder: Whether a decoder generates answers; else they follow the prompt in ``input_ids``.
+        longest: Maximum number of tokens of a text; the rest is cut off.
 
     Raises:
-        ValueError: If the row holds something else that goes with the old answer.
+        ValueError: If the row has another column that may depend on the old answer.
     """
     if decoder and "decoder_input_ids" not in row:
         return {**row, "labels": list(answer)[:longest]}
     if decoder or set(row) != COLUMNS:
         raise ValueError(f"expected rows of {', '.join(sorted(COLUMNS))}, got {', '.join(sorted(row))}")
-    start = next(place for place, token in enumerate(row["labels"]) if token != IGNORED)
+    start = next(i for i, token in enumerate(row["labels"]) if token != IGNORED)
     tokens = [*(int(token) for token in row["input_ids"][:start]), *answer][:longest]
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
 
 
-def with_answers(
+def replace_answers(
     rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
 ) -> list[dict[str, Any]]:
-    """Return rows as `with_answer` does, each with its new answer.
+    """Return rows with new answers, as `replace_answer` does.
 
     Args:
         rows: ``input_ids``, ``attention_mask`` and ``labels`` each.
         answers: Tokens of the new answers.
-        model: The model that is to write; its config says whether it has a decoder, and how long a text may be.
+        model: The language model, whose config has the kind of model and the maximum length.
 
     Raises:
-        ValueError: If a row holds something else that goes with the old answer.
+        ValueError: If a row has another column that may depend on the old answer.
     """
     config = getattr(model, "config", None)
     decoder = getattr(config, "is_encoder_decoder", False)
     longest = getattr(config, "max_position_embeddings", None)
     return [
-        with_answer(row, answer, decoder=decoder, longest=longest) for row, answer in zip(rows, answers, strict=True)
+        replace_answer(row, answer, decoder=decoder, longest=longest)
+        for row, answer in zip(rows, answers, strict=True)
     ]
 
 
-def borrowed(
-    own: Sequence[list[int]], lent: Callable[[int], list[int]], donors: np.ndarray, draw: np.random.Generator
+def sample_other_tokens(
+    own: Sequence[list[int]],
+    tokens_of: Callable[[int], list[int]],
+    donors: np.ndarray,
+    generator: np.random.Generator,
 ) -> list[list[int]]:
-    """Return, for the tokens of every row, those of a donor that are others.
+    """Return for every row the tokens of a random donor that differ from its own.
 
     Args:
-        own: Tokens of an answer or a caption each.
-        lent: Returns the tokens of a donor; asked about as few as will do.
-        donors: Rows to borrow from, shape ``(n,)``.
-        draw: Draws the donors.
+        own: Tokens of the rows' answers or captions.
+        tokens_of: Returns the tokens of a donor; called for no more donors than needed.
+        donors: Indices of the donor rows, shape ``(n,)``.
+        generator: Draws the donors.
 
     Raises:
-        ValueError: If all donors say the same as a row.
+        ValueError: If all donors have the same tokens as a row.
     """
     found = []
     for tokens in own:
-        others = (lent(int(row)) for row in draw.permutation(donors))
+        others = (tokens_of(int(row)) for row in generator.permutation(donors))
         other = next((one for one in others if one != tokens), None)
         if other is None:
             raise ValueError(f"expected another answer or caption among {len(donors)} retain rows, got none")

@@ -1,4 +1,4 @@
-"""The blocks a model is made of: which weights come before the last few, and how to hold those still."""
+"""The blocks of a model: the weights before and after its last few blocks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 
 
 @dataclass(frozen=True)
-class Split:
+class BlockSplit:
     """A model cut in two before one of its blocks.
 
     Attributes:
-        before: Modules before the cut, and those that hold parts of both sides.
-        frozen: Weights before the cut by name; one that both sides share, such as a tied embedding, is among them.
+        before: Modules before the cut, and those with submodules on both sides of it.
+        frozen: Weights before the cut by name, including those that both parts share, such as a tied embedding.
         last: Weights after the cut by name.
         buffers: Names of the buffers after the cut.
     """
@@ -24,12 +24,12 @@ class Split:
     buffers: list[str]
 
     def freeze(self) -> None:
-        """Keep the weights before the cut out of training."""
+        """Exclude the weights before the cut from training."""
         for weight in self.frozen.values():
             weight.requires_grad_(False)
 
-    def hold(self) -> None:
-        """Put the modules before the cut in eval mode, in which no statistics move and nothing is dropped."""
+    def set_eval(self) -> None:
+        """Put the modules before the cut in eval mode: no updates of BatchNorm statistics, no dropout."""
         for module in self.before:
             module.training = False
 
@@ -39,17 +39,15 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
 
     Args:
         model: Any model; those of `transformers` and `diffusers` keep their blocks in a `torch.nn.ModuleList`.
-        name: Name of the list; by default it is the last `torch.nn.ModuleList` that is in no other, or, where there is
-            none, the last such `torch.nn.Sequential`.
+        name: Name of the list; by default the last `torch.nn.ModuleList` that is not nested in another one, or, where
+            there is none, the last such `torch.nn.Sequential`.
 
     Raises:
         ValueError: If there is no such list.
     """
     kinds = (torch.nn.Sequential, torch.nn.ModuleList)
     lists = [[key for key, module in model.named_modules() if _is_list(module, kind)] for kind in kinds]
-    outer = [
-        key for found in lists for key in found if not any(key != other and _within(key, other) for other in found)
-    ]
+    outer = [key for keys in lists for key in keys if not any(key != other and _within(key, other) for other in keys)]
     wanted = outer[-1] if name is None and outer else name
     if wanted is None or wanted not in (*lists[0], *lists[1]):
         called = f" called {name}" if name is not None else ""
@@ -61,12 +59,12 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
     return wanted, [f"{wanted}.{key}".removeprefix(".") for key, block in children if _has_weights(block)]
 
 
-def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Split:
-    """Cut a model before its last ``k`` blocks; all that is registered after the blocks counts as after the cut.
+def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> BlockSplit:
+    """Cut a model before its last ``k`` blocks; modules registered after the blocks lie after the cut.
 
     Args:
         model: The model.
-        k: Blocks after the cut; 0 leaves what follows the blocks: final norm and head.
+        k: Number of blocks after the cut; 0 leaves the modules behind the blocks: final norm and head.
         name: Name of the list of blocks, as in `block_list`.
 
     Raises:
@@ -75,13 +73,13 @@ def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Spl
     listed, blocks = block_list(model, name)
     if not 0 <= k <= len(blocks):
         raise ValueError(f"k must be 0 to {len(blocks)}, the blocks of {listed or type(model).__name__}, got {k}")
-    # Modules come in the order in which they were registered, each before what it holds.
+    # Modules come in the order of their registration, each before its submodules.
     names = [key for key, _ in model.named_modules()]
-    inside = [place for place, key in enumerate(names) if _within(key, listed)]
+    inside = [i for i, key in enumerate(names) if _within(key, listed)]
     cut = names.index(blocks[-k]) if k else inside[-1] + 1
     before, after = set(names[:cut]), set(names[cut:])
     weights = dict(model.named_parameters())
-    return Split(
+    return BlockSplit(
         before=[module for key, module in model.named_modules() if key in before],
         frozen={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in before},
         last={key: weight for key, weight in weights.items() if key.rpartition(".")[0] in after},

@@ -1,7 +1,7 @@
-"""How much every weight matters to a set of rows: gradients of single examples, their sums and their squares.
+"""Importance of every weight for a set of rows: gradients of single examples, their sums and their squares.
 
-All of it is measured in eval mode, at the weights as they are; only trainable weights count. Single examples go
-through the model one at a time, which is exact for every architecture and needs no padding.
+All are measured in eval mode at the current weights, for trainable weights only. For gradients of single examples the
+model runs on one example at a time, which is exact for every architecture and needs no padding.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mubench.trainers.engine.losses import IGNORED, per_example_loss
 from mubench.trainers.engine.weights import trainable_weights
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-# Up to here the expectation over the labels is a sum over all of them.
+# Up to this number of classes the expectation over labels is a sum over all of them.
 EXACT_CLASSES = 20
 
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
-    """Return the gradient of a number for every trainable weight; ``keep`` allows another one of the same graph."""
+    """Return the gradient of a scalar in every trainable weight; ``keep`` keeps the graph for another one."""
     found = torch.autograd.grad(
         value, trainable_weights(model), retain_graph=keep, allow_unused=True, materialize_grads=True
     )
@@ -32,21 +32,21 @@ def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False
 
 
 def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
-    """Return the sum over rows of the gradient of their loss, for every trainable weight.
+    """Return the sum over rows of the gradient of their loss, one tensor per trainable weight.
 
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
     totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
-    for batch in _asked(trainer, rows):
+    for batch in _batches(trainer, rows):
         losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
         torch._foreach_add_(totals, gradients(losses.sum(), trainer.model))
     return _finite(totals)
 
 
 def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[list[torch.Tensor]]:
-    """Yield the gradient of the loss of every row, one after the other."""
-    for batch in _asked(trainer, rows, 1):
+    """Yield the gradient of the loss row by row."""
+    for batch in _batches(trainer, rows, 1):
         losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
         yield gradients(losses.sum(), trainer.model)
 
@@ -54,7 +54,7 @@ def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[
 def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
     """Return the mean over rows of the squared gradient of their loss: the diagonal of the empirical Fisher matrix.
 
-    Every gradient is squared by itself; the square of a batch's mean gradient would be about ``1 / B`` of this.
+    Gradients are squared before they are averaged; the square of a batch's mean gradient is about ``1 / B`` of this.
 
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
@@ -65,9 +65,9 @@ def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
 def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[torch.Tensor], int]:
     """Return the mean over rows of ``E_{y ~ p} (d log p_y / d theta)^2``, the Fisher matrix's diagonal, and ``K``.
 
-    The labels of the rows are not read, beyond which tokens are answers. With up to `EXACT_CLASSES` classes the
-    expectation is the sum over all of them, which takes a backward pass each; with more, and for tokens, one answer a
-    row is drawn from the model by the run's seed. Predicted noise is the mean of a normal distribution of variance 1;
+    ``K`` is the number of classes. Labels are read only to find the answer tokens. With up to `EXACT_CLASSES` classes
+    the expectation is the sum over all of them, one backward pass each; with more, and for tokens, one label a row is
+    drawn from the model with the run's seed. Predicted noise is the mean of a normal distribution of variance 1, and
     ``K`` is the number of its channels.
 
     Raises:
@@ -81,7 +81,7 @@ def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[
         widths.add(logits.shape[1 if batch["labels"].is_floating_point() else -1])
         return _label_gradients(trainer.model, logits, batch["labels"], generator)
 
-    found = _mean_squares(trainer.model, map(example, _asked(trainer, rows, 1)), len(rows))
+    found = _mean_squares(trainer.model, map(example, _batches(trainer, rows, 1)), len(rows))
     return found, widths.pop()
 
 
@@ -90,7 +90,7 @@ def _label_gradients(
 ) -> Iterator[tuple[float, list[torch.Tensor]]]:
     """Yield the probability of a label and the gradient of its log-probability, for one example."""
     for probability, labels in _likely_labels(logits.detach(), true, generator):
-        # Losses are means over tokens, or over squares: what they are of the negative logarithm.
+        # Losses are means over tokens, or over squared errors: this turns them into a negative log-probability.
         count = labels.numel() / 2 if labels.is_floating_point() else (labels != IGNORED).sum()
         yield probability, gradients(per_example_loss(logits, labels).sum() * count, model, keep=True)
 
@@ -98,7 +98,7 @@ def _label_gradients(
 def _likely_labels(
     logits: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
 ) -> list[tuple[float, torch.Tensor]]:
-    """Return every label of one example with its probability, or one that is drawn."""
+    """Return every label of one example with its probability, or one drawn label with weight 1."""
     if not torch.isfinite(logits).all():
         raise NonFiniteError("expected finite logits, got NaN or infinity")
     if labels.is_floating_point():
@@ -113,7 +113,7 @@ def _likely_labels(
 def _mean_squares(
     model: torch.nn.Module, examples: Iterable[Iterable[tuple[float, list[torch.Tensor]]]], count: int
 ) -> list[torch.Tensor]:
-    """Return the weighted squares of every example's gradients, summed and divided by the number of examples."""
+    """Return the weighted sum of the squares of every example's gradients, divided by the number of examples."""
     totals = [torch.zeros_like(weight) for weight in trainable_weights(model)]
     for example in examples:
         for weight, found in example:
@@ -122,7 +122,7 @@ def _mean_squares(
 
 
 def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor]:
-    """Mark the largest ``floor(share * P)`` of ``P`` values over all tensors; ties go to the first.
+    """Mark the largest ``floor(share * P)`` of ``P`` values over all tensors; of equal values the first ones.
 
     Args:
         values: Tensors of any shapes, ``P`` elements in all.
@@ -147,7 +147,7 @@ def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor
     return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
 
 
-def _asked(trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None) -> Iterator[dict[str, Any]]:
+def _batches(trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None) -> Iterator[dict[str, Any]]:
     trainer.model.eval()
     return trainer.batches(trainer.train_dataset, rows, size)
 

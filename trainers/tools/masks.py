@@ -1,4 +1,4 @@
-"""Masks over weights as packed bits: an eighth of a byte for every weight between the steps that read them."""
+"""Masks over weights as packed bits: an eighth of a byte for every weight."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class PackedMask:
     def __init__(self, mask: torch.Tensor) -> None:
         self.shape, self.size = mask.shape, mask.numel()
         flat = torch.nn.functional.pad(mask.flatten().to(torch.uint8), (0, -self.size % BYTE))
-        self.bits = (flat.view(-1, BYTE) << _places(mask.device)).sum(dim=1, dtype=torch.uint8)
+        self.bits = (flat.view(-1, BYTE) << _bit_positions(mask.device)).sum(dim=1, dtype=torch.uint8)
 
-    def unpacked(self) -> torch.Tensor:
+    def unpack(self) -> torch.Tensor:
         """Return the mask, a bool tensor of its shape."""
-        flat = (self.bits[:, None] >> _places(self.bits.device)) & 1
+        flat = (self.bits[:, None] >> _bit_positions(self.bits.device)) & 1
         return flat.flatten()[: self.size].view(self.shape).bool()
 
 
-def _places(device: torch.device) -> torch.Tensor:
+def _bit_positions(device: torch.device) -> torch.Tensor:
     return torch.arange(BYTE, dtype=torch.uint8, device=device)

@@ -1,4 +1,4 @@
-"""Forward passes that are looked into: those that end at a block, and what modules say on the way."""
+"""Forward passes that end at a block, and forward passes that capture the outputs of modules."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from mubench.trainers.engine.losses import IGNORED
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What a model that stops at a block, or before its head, returns in place of its output.
+class TruncatedOutput:
+    """Output of a forward pass that stops at a block, or before the head.
 
     Attributes:
-        states: Output of the block, shape ``(B, T, D)``; a picture's places count as tokens. Or input of the head.
+        states: Output of the block, shape ``(B, T, D)``, with the positions of an image as tokens; or input of the
+            head.
         depth: Share of the model's blocks that was computed.
     """
 
@@ -25,56 +26,56 @@ class Cut:
 
     @property
     def logits(self) -> torch.Tensor:
-        """The states: what a pass is counted by."""
+        """The states, by which `cost` counts examples."""
         return self.states
 
 
-class _Reached(Exception):  # noqa: N818  no error: the way out of a forward pass
+class _BlockReached(Exception):  # noqa: N818  no error: leaves the forward pass
     def __init__(self, output: Any) -> None:
         self.output = output
 
 
-def states_at(
+def hidden_states_at(
     model: torch.nn.Module, inner: torch.nn.Module, block: str, inputs: Mapping[str, Any], depth: float = 1.0
 ) -> torch.Tensor:
-    """Run a model up to a block and return the block's output; what is behind it gets no gradient either.
+    """Run a model up to a block and return the block's output; later modules are not run and get no gradient.
 
     Args:
-        model: The model, or what data parallelism makes of it.
-        inner: The model itself.
+        model: The model, or its data-parallel wrapper.
+        inner: The unwrapped model.
         block: Name of the block in ``inner``.
-        inputs: What the model takes.
-        depth: Share of the model that lies before and in the block, for those who count.
+        inputs: Inputs of the model.
+        depth: Share of the model up to the end of the block, for the count of its cost.
 
     Returns:
-        States, shape ``(B, T, D)``; of pictures ``(B, H W, D)``.
+        States, shape ``(B, T, D)``; of images ``(B, H W, D)``.
 
     Raises:
-        ValueError: If the model does not come to the block.
+        ValueError: If the forward pass does not reach the block.
     """
     forward = inner.forward
 
-    def cut(*args: Any, **kwargs: Any) -> Cut:
+    def truncated(*args: Any, **kwargs: Any) -> TruncatedOutput:
         try:
             forward(*args, **kwargs)
-        except _Reached as reached:
-            return Cut(_tokens(reached.output), depth)
-        raise ValueError(f"expected a model that comes to its block {block}, got one that does not")
+        except _BlockReached as reached:
+            return TruncatedOutput(_tokens(reached.output), depth)
+        raise ValueError(f"expected a model whose forward pass reaches block {block}, got one that does not")
 
     def stop(_: torch.nn.Module, __: Any, output: Any) -> None:
-        raise _Reached(output)
+        raise _BlockReached(output)
 
     handle = inner.get_submodule(block).register_forward_hook(stop)
     try:
-        return _returning(cut, model, inner, inputs)
+        return _run_with_forward(truncated, model, inner, inputs)
     finally:
         handle.remove()
 
 
-def _returning(
-    forward: Callable[..., Cut], model: torch.nn.Module, inner: torch.nn.Module, inputs: Mapping[str, Any]
+def _run_with_forward(
+    forward: Callable[..., TruncatedOutput], model: torch.nn.Module, inner: torch.nn.Module, inputs: Mapping[str, Any]
 ) -> torch.Tensor:
-    """Run a model with another forward function in it, so that data parallelism sees a pass that returns."""
+    """Run a model with another forward function, so that a data-parallel wrapper sees a pass that returns."""
     own = inner.__dict__.get("forward")
     inner.forward = forward
     try:
@@ -87,7 +88,7 @@ def _returning(
 
 
 def _tokens(output: Any) -> torch.Tensor:
-    """Return the states of a block's output, a picture's places as tokens."""
+    """Return the states of a block's output ``(B, T, D)``, with the positions of an image as tokens."""
     states: torch.Tensor = output[0] if isinstance(output, tuple) else output
     if states.ndim == 2:
         return states[:, None]
@@ -95,11 +96,11 @@ def _tokens(output: Any) -> torch.Tensor:
 
 
 def token_mask(states: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
-    """Return which tokens count: those that predict an answer, else those that are no padding, else all.
+    """Return the mask of the answer tokens, without those of the tokens that are no padding, else of all.
 
     Args:
         states: States of the tokens, shape ``(B, T, D)``.
-        batch: The batch they come from; its masks hold where they are ``(B, T)``.
+        batch: Their batch; a mask of it counts if its shape is ``(B, T)``.
 
     Returns:
         Bool, shape ``(B, T)``.
@@ -110,59 +111,59 @@ def token_mask(states: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
     return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
 
 
-def watched(
+def capture_outputs(
     model: torch.nn.Module, inner: torch.nn.Module, names: Sequence[str], head: str, inputs: Mapping[str, Any]
 ) -> tuple[dict[str, list[torch.Tensor]], torch.Tensor]:
-    """Run a model and return what some of its modules said on the way; gradients reach it by what the head is given.
+    """Run a model and return the outputs of some modules and the input of its head, through which gradients flow.
 
     Args:
-        model: The model, or what data parallelism makes of it.
-        inner: The model itself.
-        names: Names of modules in ``inner``, whose outputs are wanted.
-        head: Name of a module whose input is wanted.
-        inputs: What the model takes.
+        model: The model, or its data-parallel wrapper.
+        inner: The unwrapped model.
+        names: Names of modules in ``inner`` whose outputs are captured.
+        head: Name of the module whose input is returned.
+        inputs: Inputs of the model.
 
     Returns:
-        The outputs of every module, one for each time it was called, and what the head was given.
+        The outputs of every module, one per call, and the input of the head.
     """
-    said: dict[str, list[torch.Tensor]] = {name: [] for name in names}
-    given: list[torch.Tensor] = []
+    outputs: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    head_inputs: list[torch.Tensor] = []
     handles = [
-        inner.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: said[name].append(output))
+        inner.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: outputs[name].append(output))
         for name in names
     ]
-    handles.append(inner.get_submodule(head).register_forward_pre_hook(lambda _, args: given.append(args[0])))
+    handles.append(inner.get_submodule(head).register_forward_pre_hook(lambda _, args: head_inputs.append(args[0])))
     forward = inner.forward
 
-    def whole(*args: Any, **kwargs: Any) -> Cut:
+    def captured(*args: Any, **kwargs: Any) -> TruncatedOutput:
         forward(*args, **kwargs)
-        return Cut(given[-1])
+        return TruncatedOutput(head_inputs[-1])
 
     try:
-        return said, _returning(whole, model, inner, inputs)
+        return outputs, _run_with_forward(captured, model, inner, inputs)
     finally:
         for handle in handles:
             handle.remove()
 
 
-def mean_words(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean of states, ``(B, T, D)``, over the tokens of a mask, ``(B, T)``: shape ``(B, D)``, fp32."""
+def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean of states ``(B, T, D)`` over the tokens of a mask ``(B, T)``, shape ``(B, D)``, fp32."""
     weights = mask[:, :, None].float()
     return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-def mean_places(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> torch.Tensor:
-    """Return the mean of a picture's states over its places, without padding: shape ``(B, D)``, fp32.
+def spatial_mean(states: torch.Tensor, mask: torch.Tensor | None, at: int) -> torch.Tensor:
+    """Return the mean of an image's states over its positions without padding, shape ``(B, D)``, fp32.
 
     Args:
-        states: Shape ``(B, D, h, w)``, or ``(B, T, D)`` without a mask.
-        mask: Pixels that are no padding, shape ``(B, H, W)``, or of several pictures ``(B, n, H, W)``.
-        at: Which of several pictures it is.
+        states: Shape ``(B, D, h, w)``, or ``(B, T, D)``, where the mask is not used.
+        mask: Pixels that are no padding, shape ``(B, H, W)``, or ``(B, n, H, W)`` of ``n`` images.
+        at: Index among several images.
     """
     if states.ndim == 3:
         return states.float().mean(dim=1)
     if mask is None:
         return states.float().flatten(2).mean(dim=2)
     pixels = (mask[:, at] if mask.ndim == 4 else mask)[:, None].float()
-    places = torch.nn.functional.interpolate(pixels, size=states.shape[2:])
-    return mean_words(states.flatten(2).transpose(1, 2), places.flatten(1))
+    positions = torch.nn.functional.interpolate(pixels, size=states.shape[2:])
+    return masked_mean(states.flatten(2).transpose(1, 2), positions.flatten(1))

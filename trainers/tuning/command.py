@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.sweep import Place
-from mubench.trainers.tuning.proxy_requests import sweeps_of
-from mubench.trainers.tuning.tune import together, tune
+from mubench.trainers.tuning.proxy_requests import proxy_sweeps
+from mubench.trainers.tuning.tune import shared_tunings, tune
 
 
 def run_tune(options: argparse.Namespace) -> list[str]:
@@ -19,7 +19,7 @@ def run_tune(options: argparse.Namespace) -> list[str]:
     """
     if len(options.seeds) != 1:
         raise ValueError(f"expected one seed, got {' '.join(map(str, options.seeds))}")
-    sweeps = sweeps_of(
+    sweeps = proxy_sweeps(
         options.data,
         options.task,
         backbone=options.backbone,
@@ -27,5 +27,5 @@ def run_tune(options: argparse.Namespace) -> list[str]:
         seed=options.seeds[0],
         place=Place(eval_seed=options.eval_seed, models=Path(options.models)),
     )
-    tunings = together(sweeps, methods=options.methods, trials=options.trials, out=options.out)
+    tunings = shared_tunings(sweeps, methods=options.methods, trials=options.trials, out=options.out)
     return tune(tunings, workers=options.workers)

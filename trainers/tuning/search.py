@@ -1,4 +1,4 @@
-"""The trials of one method: each setting run, judged on what no result is about, and removed again."""
+"""The trials of one method: each setting is run on proxy requests, judged on validation rows, and removed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.runs.plan import Request, plan_run
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
-from mubench.trainers.tools.adversarial import NothingNearError
+from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
-from mubench.trainers.tuning.trials import Study, Trial, as_one, read_trials, write_trials
+from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
 
-# A trial may cost this share of retraining, in passes: a mini model is retrained in a dozen epochs, of which a tenth
-# is hardly one. What costs more is no unlearning.
+# Passes of a trial at most, as a share of retraining: what costs more is no unlearning. A mini model is retrained in a
+# dozen epochs, of which a tenth is hardly one.
 SPENT = 0.5
-# What is this far below the best after the first draws seldom catches up on the others.
-BEHIND = 0.25
+# A trial that is this far below the best one after the first requests seldom catches up on the others.
+MARGIN = 0.25
 
 
 def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
-    """Return the kind of task and the backbone family, by which defaults are kept."""
+    """Return the kind of task and the backbone family that a sweep's defaults are of."""
     return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
 
 
@@ -56,12 +56,12 @@ def _references(place: Place, task: str, backbone: str, ratio: int) -> _Referenc
 
 @dataclasses.dataclass(frozen=True)
 class TuneMethod:
-    """The trials of one method; those that are on disk are not made again.
+    """The trials of one method; those on disk are not repeated.
 
     Attributes:
-        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
+        sweeps: Proxy requests of one kind of task and backbone family; only the first of their seeds is used.
         method: Method key.
-        trials: How many settings, the default among them.
+        trials: Number of settings, the default included.
         out: Folder of the trials.
     """
 
@@ -78,20 +78,20 @@ class TuneMethod:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The method's defaults, of what tuning may change."""
+        """The defaults of the arguments in the search space."""
         plain = self._request(self.sweeps[0], {}).training_arguments("", plain=True)
         return {name: getattr(plain, name) for name in space_of(self.method)}
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the trials depend on: tasks, draws, seeds and the defaults that they start from."""
-        return {"draws": [_described(sweep) for sweep in self.sweeps], "defaults": self.defaults}
+        """Proxy requests, seeds and defaults that the trials depend on."""
+        return {"draws": [_describe(sweep) for sweep in self.sweeps], "defaults": self.defaults}
 
     def __call__(self) -> Path:
         about, space = self.about, space_of(self.method)
         done = read_trials(self.path, about)
-        while len(done) < self.trials:  # a study anew each time: trials do not depend on interruptions
-            arguments = Study(space, about["defaults"], done).next() if done else {}
+        while len(done) < self.trials:  # a new study each time: trials do not depend on interruptions
+            arguments = Study(space, about["defaults"], done).suggest() if done else {}
             done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
             write_trials(self.path, about, done)
         return self.path
@@ -108,22 +108,22 @@ class TuneMethod:
         )
 
     def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
-        """Return a trial on all tasks and draws; one that falls behind ``best`` on the first is spared the rest."""
+        """Run a setting on all requests; one that falls behind ``best`` on the first ones is not run on the others."""
         done: list[Trial] = []
         for sweep in self.sweeps:
             done.append(self._trial_on(sweep, arguments))
-            trial = as_one(done)
+            trial = merge_trials(done)
             if trial.note or (best is not None and trial.value < _bar(best, len(done))):
                 break
         return trial
 
     def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
-        """Run a setting, judge it and remove the model."""
+        """Run a setting on one request, judge it and remove the model."""
         references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
         request = self._request(sweep, arguments)
         try:
             folder = unlearn(request)
-        except (NonFiniteError, NothingNearError) as error:
+        except (NonFiniteError, NoAdversarialInputError) as error:
             run = plan_run(request)
             shutil.rmtree(work_folder(request.folder(run), run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
@@ -134,13 +134,13 @@ class TuneMethod:
         return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
 
 
-def _bar(best: Trial, draws: int) -> float:
-    """Return what a trial must be worth after some draws, so low that none that is spared the rest is the best."""
-    first = best.values[:draws]
-    return min(best.value, sum(first) / len(first)) - BEHIND
+def _bar(best: Trial, count: int) -> float:
+    """Return the score a trial needs after ``count`` requests, so low that no trial below it could be the best."""
+    first = best.values[:count]
+    return min(best.value, sum(first) / len(first)) - MARGIN
 
 
-def _described(sweep: Sweep) -> str:
+def _describe(sweep: Sweep) -> str:
     info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
     seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
     return f"{sweep.task}, {info.family} family, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"

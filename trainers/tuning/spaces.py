@@ -1,4 +1,4 @@
-"""What tuning may change of a method: at most four arguments, as factors of their defaults or as choices."""
+"""Search spaces: at most four arguments of a method, as factors of their defaults or as choices."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LogFloat:
-    """A range of factors of a default, drawn evenly on a logarithmic scale."""
+    """A range of positive factors of a default, uniform on a logarithmic scale."""
 
     low: float
     high: float
 
-    def ends(self, usual: float) -> tuple[float, float]:
-        """Return the smallest and the largest number around a default."""
-        return usual * self.low, usual * self.high
+    def bounds(self, default: float) -> tuple[float, float]:
+        """Return the smallest and the largest value."""
+        return default * self.low, default * self.high
 
-    def holds(self, value: float, usual: float) -> bool:
-        """Whether a number lies in the range around a default."""
-        low, high = self.ends(usual)
+    def contains(self, value: float, default: float) -> bool:
+        """Return whether a value lies in the range around a default."""
+        low, high = self.bounds(default)
         return low <= value <= high
 
 
 @dataclass(frozen=True)
 class LogInt(LogFloat):
-    """A range of factors of a whole number, 1 or more, drawn as those of `LogFloat`."""
+    """A `LogFloat` over integers from 1."""
 
-    def ends(self, usual: float) -> tuple[int, int]:
-        """Return the smallest and the largest number around a default."""
-        return max(1, round(usual * self.low)), max(1, round(usual * self.high))
+    def bounds(self, default: float) -> tuple[int, int]:
+        """Return the smallest and the largest value."""
+        return max(1, round(default * self.low)), max(1, round(default * self.high))
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Categorical:
 
     values: tuple[Any, ...]
 
-    def holds(self, value: Any, usual: Any) -> bool:
-        """Whether a value is among them."""
+    def contains(self, value: Any, default: Any) -> bool:
+        """Return whether a value is among them, whatever the default."""
         return value in self.values
 
 
@@ -47,7 +47,7 @@ Space = dict[str, LogFloat | Categorical]
 
 _RATE = LogFloat(0.1, 10.0)
 _TRAINED: Space = {"learning_rate": _RATE, "num_train_epochs": LogInt(0.25, 2.0)}
-# An epoch of forget rows is short, with or without as many retain rows.
+# An epoch over the forget set is short, with or without as many retain examples.
 _FORGETTING: Space = {"learning_rate": _RATE, "num_train_epochs": LogInt(0.25, 4.0)}
 
 # fmt: off
@@ -88,5 +88,5 @@ SPACES: dict[str, Space] = {
 
 
 def space_of(method: str) -> Space:
-    """Return what tuning may change of a method: rate and epochs where nothing else is said."""
+    """Return the search space of a method, by default learning rate and epochs."""
     return SPACES.get(method, _TRAINED)

@@ -1,31 +1,31 @@
-"""Trials of a method's arguments: what was tried, how it came out, and what to try next."""
+"""Trials of a method's arguments: their validation scores, their file, and the choice of the next one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
-AT_RANDOM = 4  # trials before the sampler has enough to go by
+STARTUP_TRIALS = 4  # random ones, before the sampler has a model
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One setting and how it came out.
+    """One setting of the arguments and its validation scores.
 
     Attributes:
-        arguments: What differs from the defaults.
-        values: For every task and draw that it was run on S, or where that is 0 how far the worst of its parts lies
-            beyond 1: 0 down to -1.
+        arguments: Those that differ from the defaults.
+        values: Validation score on every proxy request that was run: S, or where S is 0 minus the excess of its worst
+            part over 1, in [-1, 0].
         passes: Forward and backward passes, as a share of retraining.
-        note: Why a value is -1: ``diverged``, ``nothing near`` (of another class), ``too dear``, a flag of the model,
-            or nothing.
+        note: Reason of a value of -1: ``diverged``, ``nothing near`` (of another class), ``too dear``, or a flag of
+            the model; else empty.
     """
 
     arguments: dict[str, Any]
@@ -35,12 +35,12 @@ class Trial:
 
     @property
     def value(self) -> float:
-        """What a setting is worth: the mean of all tasks and draws, -1 if one of them was of no use."""
+        """Mean score over the proxy requests, -1 if one of them failed."""
         return -1.0 if self.note else sum(self.values) / len(self.values)
 
 
-def as_one(trials: Sequence[Trial]) -> Trial:
-    """Return the trials of one setting on several tasks and draws as one."""
+def merge_trials(trials: Sequence[Trial]) -> Trial:
+    """Merge the trials of one setting on several proxy requests."""
     return Trial(
         arguments=trials[0].arguments,
         values=[value for trial in trials for value in trial.values],
@@ -50,14 +50,14 @@ def as_one(trials: Sequence[Trial]) -> Trial:
 
 
 def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
-    """Return the trials of a file, none if it is not there.
+    """Return the trials in a file, none if the file does not exist.
 
     Args:
         path: The file.
-        about: What the trials must have been about, as it was written.
+        about: Requests and defaults that the trials must be of, as passed to `write_trials`.
 
     Raises:
-        ValueError: If it is no file of trials, or they are about something else.
+        ValueError: If the file holds no trials, or those of other requests or defaults.
     """
     if not path.is_file():
         return []
@@ -72,59 +72,59 @@ def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
 
 
 def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> None:
-    """Write trials and what they are about, all or nothing."""
+    """Write trials with their requests and defaults, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_suffix(f".{os.getpid()}")
     found = {"about": about, "trials": [dataclasses.asdict(one) for one in trials]}
-    stage.write_text(json.dumps(found, indent=1) + "\n")
-    stage.replace(path)
+    write_text(path, json.dumps(found, indent=1) + "\n")
 
 
 class Study:
-    """Chooses what to try next: TPE (Bergstra et al., 2011), by optuna.
+    """Chooses the next setting by TPE (Bergstra et al., 2011), with optuna.
 
     Args:
-        space: What may be changed.
-        usual: The defaults of it.
-        done: Finished trials, which it goes by.
+        space: Search space.
+        defaults: Default of every argument in it.
+        trials: Finished trials.
 
     Raises:
-        ModuleNotFoundError: If optuna is not there.
+        ModuleNotFoundError: If optuna is not installed.
     """
 
-    def __init__(self, space: Space, usual: Mapping[str, Any], done: Sequence[Trial]) -> None:
+    def __init__(self, space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial]) -> None:
         self.optuna = _optuna()
-        self.usual, self.choices = usual, space
-        self.space = {name: self._distribution(name, one) for name, one in space.items()}
-        sampler = self.optuna.samplers.TPESampler(seed=len(done), n_startup_trials=AT_RANDOM)
+        self.defaults, self.space = defaults, space
+        self.distributions = {name: self._distribution(name, one) for name, one in space.items()}
+        sampler = self.optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=STARTUP_TRIALS)
         self.study = self.optuna.create_study(direction="maximize", sampler=sampler)
-        for trial in done:
-            self.tell(trial)
+        for trial in trials:
+            self._add(trial)
 
     def _distribution(self, name: str, one: LogFloat | Categorical) -> Any:
         if isinstance(one, Categorical):
             return self.optuna.distributions.CategoricalDistribution(one.values)
         if isinstance(one, LogInt):
-            return self.optuna.distributions.IntDistribution(*one.ends(self.usual[name]), log=True)
-        return self.optuna.distributions.FloatDistribution(*one.ends(self.usual[name]), log=True)
+            return self.optuna.distributions.IntDistribution(*one.bounds(self.defaults[name]), log=True)
+        return self.optuna.distributions.FloatDistribution(*one.bounds(self.defaults[name]), log=True)
 
-    def tell(self, trial: Trial) -> None:
-        """Learn how a trial came out; one outside the space, as a default may be, says nothing."""
-        values = {name: trial.arguments.get(name, self.usual[name]) for name in self.space}
-        if all(one.holds(values[name], self.usual[name]) for name, one in self.choices.items()):
-            made = self.optuna.trial.create_trial(params=values, distributions=self.space, value=trial.value)
-            self.study.add_trial(made)
+    def _add(self, trial: Trial) -> None:
+        """Add a finished trial; one outside the space, as a default may be, is left out."""
+        values = {name: trial.arguments.get(name, default) for name, default in self.defaults.items()}
+        if all(one.contains(values[name], self.defaults[name]) for name, one in self.space.items()):
+            self.study.add_trial(
+                self.optuna.trial.create_trial(params=values, distributions=self.distributions, value=trial.value)
+            )
 
-    def next(self) -> dict[str, Any]:
-        """Return what to try next."""
-        return {name: self._rounded(name, value) for name, value in self.study.ask(self.space).params.items()}
+    def suggest(self) -> dict[str, Any]:
+        """Return the arguments to try next."""
+        params = self.study.ask(self.distributions).params
+        return {name: self._round(name, value) for name, value in params.items()}
 
-    def _rounded(self, name: str, value: Any) -> Any:
-        """Return a number with two digits, which is what a table of defaults shows, within its range."""
-        if not isinstance(value, float) or isinstance(self.choices[name], Categorical):
+    def _round(self, name: str, value: Any) -> Any:
+        """Round a float to two digits, within its range."""
+        if not isinstance(value, float) or isinstance(self.space[name], Categorical):
             return value
-        space = self.space[name]
-        return min(max(float(f"{value:.2g}"), space.low), space.high)
+        range_ = self.distributions[name]
+        return min(max(float(f"{value:.2g}"), range_.low), range_.high)
 
 
 def _optuna() -> Any:

@@ -1,9 +1,10 @@
-"""Tuning of method arguments: an equal number of trials a method, against retrained models that are not the official.
+"""Tuning of method arguments: an equal number of trials a method, on proxy requests.
 
-Everything happens on other draws of the rows to forget (``build --deletion_seed 1``), with models of their own, and
-with validation rows in place of test rows: nothing that an official row is judged by is looked at. The first trial is
-the default; the others lie in the method's space (``spaces.py``). Tasks that share their defaults are tuned as one: a
-setting is worth the mean of what it is worth on all tasks and draws, which keeps luck on one of them from winning.
+Proxy requests have another deletion seed than the published one (``build --deletion_seed 1``) and their own reference
+models, and validation rows take the place of test rows, so that tuning uses nothing that official results depend on.
+The first trial is the default; the others lie in the method's search space (``spaces.py``). Tasks that share their
+defaults are tuned together: the score of a setting is the mean over all tasks and requests, so that luck on one of
+them does not win.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """Which methods to tune, and on what.
+    """Methods to tune, and proxy requests to tune them on.
 
     Attributes:
-        sweeps: Tasks and draws, of one kind of task and backbone family; of their seeds the first is taken.
-        methods: Method keys; none is every method that all of them have.
-        trials: Settings a method, the default among them.
+        sweeps: Proxy requests of one kind of task and backbone family; only the first of their seeds is used.
+        methods: Method keys; empty: every method that is made for all of them.
+        trials: Settings a method, the default included.
         out: Folder of the trials.
     """
 
@@ -43,21 +44,21 @@ class Tuning:
 
     @property
     def key(self) -> tuple[Kind, str]:
-        """Kind of task and backbone family, for which the defaults are."""
+        """Kind of task and backbone family that the defaults are of."""
         return defaults_key(self.sweeps[0])
 
     def check(self) -> None:
-        """Find out what cannot work before anything is trained.
+        """Check the settings before anything is trained.
 
         Raises:
-            ValueError: If data are the published deletion, or what `Sweep.check` says.
+            ValueError: If the data are the published deletion, or `Sweep.check` refuses a sweep.
         """
         for sweep in self.sweeps:
             dataclasses.replace(sweep, methods=self.methods).check()
             if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
                 raise ValueError(
-                    f"expected another draw of the rows to forget than the published one, got {sweep.place.data}; "
-                    "make it with: python -m mubench.hub_builders build --deletion_seed 1"
+                    f"expected a proxy request, not the published deletion, got {sweep.place.data}; "
+                    "build it with: python -m mubench.hub_builders build --deletion_seed 1"
                 )
         if self.trials < 1:
             raise ValueError(f"trials must be 1 or more, got {self.trials}")
@@ -69,11 +70,11 @@ class Tuning:
         return [TuneMethod(self.sweeps, key, self.trials, self.out) for key in shared]
 
 
-def together(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
+def shared_tunings(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
     """Return a tuning for every kind of task and backbone family among sweeps.
 
     Args:
-        sweeps: Tasks and draws.
+        sweeps: Proxy requests.
         kwargs: The other attributes of `Tuning`.
     """
     found: dict[tuple[Kind, str], list[Sweep]] = {}
@@ -87,7 +88,7 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
-        FileNotFoundError: If the data are not there.
+        FileNotFoundError: If the data do not exist.
         NonFiniteError: If a reference diverged.
     """
     for tuning in tunings:
@@ -105,6 +106,6 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
 def _line(job: TuneMethod) -> tuple[str, ...]:
     trials = read_trials(job.path, job.about)
     best = max(trials, key=lambda trial: trial.value)
-    told = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
+    arguments = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
-    return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, told)
+    return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, arguments)

@@ -14,6 +14,7 @@ from safetensors.torch import load_model, save_model
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.engine.distributed import on_main_process
 from mubench.trainers.engine.errors import EVALUATION, NonFiniteError, explain_out_of_memory
 from mubench.trainers.metrics.accuracy import accuracy
@@ -210,10 +211,9 @@ class EpochEvaluationCallback(TrainerCallback):
         best, score = self.best(), entry[ORACLE if self.validation_score else "proxy"]
         if best is not None and best["worth"] > score:
             return
-        fresh = self.file.with_name(f".{BEST}")
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(fresh), metadata={"step": str(entry["step"]), "worth": repr(score)})
-        fresh.replace(self.file)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self.file) as fresh:
+            save_model(self.model, str(fresh), metadata={"step": str(entry["step"]), "worth": repr(score)})
 
     def best(self) -> dict[str, float] | None:
         """Return step and score (``worth``) of the best weights so far."""

@@ -10,7 +10,7 @@ import torch
 from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.dual_optim import ForgetOptimizer
 from mubench.trainers.addons.munba import Gradient, bargain
-from mubench.trainers.addons.sam import uphill
+from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.weights import has_batch_norm, trainable_weights
@@ -128,7 +128,7 @@ class SplitGradients:
         """Set the combined gradient of the whole step, after the forget optimizer, if there is one, has stepped."""
         gradients = {split: self._reduce(split) for split in SPLITS if counts[split]}
         if self.args.sam_rho is not None and "forget" in gradients:
-            with uphill(self.weights, gradients["forget"], self.args.sam_rho):
+            with perturbed_weights(self.weights, gradients["forget"], self.args.sam_rho):
                 gradients["forget"] = self._repeat_forget_pass(model, counts)
         weights = self.weights
         none: Gradient = [None] * len(weights)

@@ -1,3 +1,5 @@
+"""Builds of mini tasks: files, README, rebuilds, interruptions, options."""
+
 import json
 import os
 import shutil
@@ -27,18 +29,18 @@ def configs(folder: Path) -> list[dict[str, Any]]:
     return yaml.load((folder / "README.md").read_text().split("---\n")[1], Loader=readme.LOADER)["configs"]
 
 
-def shown(folder: Path) -> set[str]:
+def listed_files(folder: Path) -> set[str]:
     """Return every path below a folder that its README lists."""
     return {path for config in configs(folder) for split in config["data_files"] for path in split["path"]}
 
 
-def words(folder: Path) -> set[str]:
-    """Return the first words of all texts a reader gets."""
+def first_words(folder: Path) -> set[str]:
+    """Return the first first_words of all texts of the small task."""
     return {text.split()[0] for split in load_task("imdb", 5, data=folder).values() for text in split["text"]}
 
 
 @pytest.mark.parametrize("task", PAIR)
-def test_load_dataset_reads_every_config_where_the_folder_lies(mini, task, monkeypatch):
+def test_load_dataset_reads_the_folder(mini, task, monkeypatch):
     monkeypatch.chdir(mini.parent)
     assert get_dataset_config_names("mu-bench").count(f"{task}_del5") == 1
     rows = load_dataset("mu-bench", f"{task}_del5")
@@ -53,7 +55,7 @@ def test_load_dataset_reads_every_config_where_the_folder_lies(mini, task, monke
         assert rows["test"].features["label"].names == list(TASKS[task].label_names("mini"))
 
 
-def test_a_picture_decodes_to_what_was_built(mini, mini_rows):
+def test_stored_images_are_the_built_bytes(mini, mini_rows):
     rows = load_task("cifar10", data=mini)["test"]
     stored = {row["example_id"]: row["image"]["bytes"] for row in mini_rows("cifar10")["test"]}
     assert rows[0]["image"].size == (32, 32)
@@ -63,7 +65,7 @@ def test_a_picture_decodes_to_what_was_built(mini, mini_rows):
 
 
 @pytest.mark.parametrize("task", PAIR)
-def test_ranks_can_be_recomputed_from_what_was_published(mini, task):
+def test_published_ranks_can_be_recomputed(mini, task):
     train = load_task(task, data=mini)["train"]
     labels = train["label"][:] if "label" in TASKS[task].columns else None
     ranks = deletion_ranks(train["example_id"][:], labels, task=task)
@@ -72,7 +74,7 @@ def test_ranks_can_be_recomputed_from_what_was_published(mini, task):
 
 
 @pytest.mark.parametrize("ratio", [1, 5, 10])
-def test_every_config_is_the_pair_that_load_task_gives(mini, ratio):
+def test_configs_and_load_task_agree(mini, ratio):
     published = load_dataset(str(mini), f"imdb_del{ratio}")
     ours = load_task("imdb", ratio, data=mini)
     for split in ("forget", "retain"):
@@ -83,7 +85,7 @@ def test_every_config_is_the_pair_that_load_task_gives(mini, ratio):
 def test_rows_are_stored_once_and_listed_explicitly(mini, task):
     folder = next((mini / "data" / task).iterdir())
     files = {path.relative_to(mini).as_posix(): path for path in folder.glob("*.parquet")}
-    assert set(files) == {path for path in shown(mini) if path.startswith(f"data/{task}/")}
+    assert set(files) == {path for path in listed_files(mini) if path.startswith(f"data/{task}/")}
     assert all(pq.read_metadata(path).num_rows for path in files.values())
     ids = [i for path in files.values() for i in pq.read_table(path)["example_id"].to_pylist()]
     assert len(set(ids)) == len(ids) == sum(TASKS[task].counts["mini"].values())
@@ -93,14 +95,14 @@ def test_rows_are_stored_once_and_listed_explicitly(mini, task):
     assert stored <= max(1.05 * rows, rows + 64 * 1024)
 
 
-def test_a_config_says_what_it_is(mini):
+def test_a_description_names_tier_family_seed_and_fingerprints(mini):
     info = task_info("imdb", data=mini)
     text = next(config["description"] for config in configs(mini) if config["config_name"] == "imdb_del3")
     for part in ("tier=mini", "family=canonical", "deletion_seed=0", f"split={info.split}", f"files={info.files}"):
         assert part in text.split()
 
 
-def test_a_ratio_that_adds_no_row_to_the_last_has_no_shard_of_its_own(small, tmp_path):
+def test_a_ratio_without_further_rows_has_no_shard(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     files = {one["config_name"]: one["data_files"][0]["path"] for one in configs(folder)}
     rows = {path: pq.read_metadata(folder / path).num_rows for path in files["imdb"]}
@@ -114,17 +116,17 @@ def test_a_ratio_that_adds_no_row_to_the_last_has_no_shard_of_its_own(small, tmp
 def test_a_rebuild_with_other_rows_is_never_served_from_a_stale_cache(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     before = task_info("imdb", data=folder)
-    assert words(folder) == {"old"}
+    assert first_words(folder) == {"old"}
     small("new")
     build("imdb", out=tmp_path)
-    assert words(folder) == {"new"}
+    assert first_words(folder) == {"new"}
     assert load_dataset(str(folder), "imdb_del5")["forget"][0]["text"].startswith("new")
     after = task_info("imdb", data=folder)
     assert before.split != after.split and before.files != after.files
     assert len(list((folder / "data" / "imdb").iterdir())) == 1
 
 
-def test_a_rebuild_with_equal_rows_changes_no_byte_and_mends_damage(small, tmp_path):
+def test_a_rebuild_with_equal_rows_changes_no_byte_and_repairs_damage(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     next(path for path in before if path.name == "train-d03.parquet").write_bytes(b"damage")
@@ -132,20 +134,20 @@ def test_a_rebuild_with_equal_rows_changes_no_byte_and_mends_damage(small, tmp_p
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def called(folder: Path, tier: str) -> dict[Path, bytes]:
-    """Call a build another tier, and return what its folder then holds."""
+def relabel(folder: Path, tier: str) -> dict[Path, bytes]:
+    """Change the tier in a build's manifest, and return the files of the folder."""
     path = next((folder / "data" / "imdb").glob("*/manifest.json"))
     path.write_text(path.read_text().replace('"tier": "mini"', f'"tier": "{tier}"'))
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_another_tier_is_replaced_and_that_is_said(small, tmp_path, caplog):
+def test_replacing_another_tier_is_logged(small, tmp_path, caplog):
     folder = build("imdb", out=tmp_path)
     build("imdb", out=tmp_path)
     assert not caplog.messages
-    called(folder, "full")
+    relabel(folder, "full")
     build("imdb", out=tmp_path)
-    assert caplog.messages == [f"{folder}: imdb of tier mini took the place of tier full"]
+    assert caplog.messages == [f"{folder}: imdb of tier mini replaced tier full"]
     assert task_info("imdb", data=folder).tier == "mini"
 
 
@@ -153,7 +155,7 @@ def test_another_tier_can_be_kept(small, tmp_path, capsys):
     keep = ["build", "imdb", "--keep-tier", f"--out={tmp_path}"]
     assert main(keep) == main(keep) == 0
     folder = tmp_path / "mu-bench"
-    before = called(folder, "full")
+    before = relabel(folder, "full")
     capsys.readouterr()
     assert main(keep) == 2
     out, err = capsys.readouterr()
@@ -163,7 +165,7 @@ def test_another_tier_can_be_kept(small, tmp_path, capsys):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_build_of_a_tier_that_does_not_read_is_kept_too(small, tmp_path):
+def test_keep_tier_keeps_a_build_with_an_unreadable_manifest(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     next((folder / "data" / "imdb").glob("*/manifest.json")).write_text("{")
     with pytest.raises(ValueError, match="got tier unknown"):
@@ -172,18 +174,18 @@ def test_a_build_of_a_tier_that_does_not_read_is_kept_too(small, tmp_path):
     assert task_info("imdb", data=folder).tier == "mini"
 
 
-def test_other_tasks_stay_untouched(small, mini, tmp_path):
+def test_other_tasks_are_unchanged(small, mini, tmp_path):
     folder = tmp_path / "mu-bench"
     shutil.copytree(mini, folder)
-    pictures = {path: path.stat().st_mtime_ns for path in (folder / "data" / "cifar10").rglob("*")}
+    images = {path: path.stat().st_mtime_ns for path in (folder / "data" / "cifar10").rglob("*")}
     info = task_info("cifar10", data=folder)
     build("imdb", out=tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in (folder / "data" / "cifar10").rglob("*")} == pictures
+    assert {path: path.stat().st_mtime_ns for path in (folder / "data" / "cifar10").rglob("*")} == images
     assert task_info("cifar10", data=folder) == info
-    assert words(folder) == {"old"}
+    assert first_words(folder) == {"old"}
 
 
-def test_a_deletion_seed_has_a_folder_and_a_split_of_its_own(small, tmp_path):
+def test_a_deletion_seed_has_its_own_folder_and_split(small, tmp_path):
     folders = [build("imdb", out=tmp_path, deletion_seed=seed) for seed in (0, 1)]
     assert [folder.name for folder in folders] == ["mu-bench", "mu-bench-d1"]
     sets = [set(load_task("imdb", 10, data=folder)["forget"]["example_id"]) for folder in folders]
@@ -200,7 +202,7 @@ CANONICAL = {
 
 
 @pytest.mark.parametrize("seed", CANONICAL)
-def test_canonical_builds_stay_what_they_were_before_there_were_other_families(small, tmp_path, seed):
+def test_fingerprints_of_canonical_builds_are_stable(small, tmp_path, seed):
     info = task_info("imdb", data=build("imdb", out=tmp_path, deletion_seed=seed))
     files, split = CANONICAL[seed]
     assert info.split == split
@@ -240,7 +242,7 @@ def test_wrong_rows_are_refused_before_anything_is_written(small, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_a_card_keeps_the_yaml_and_brings_its_own_text(mini, tmp_path):
+def test_write_readme_keeps_the_yaml(mini, tmp_path):
     folder = tmp_path / "mu-bench"
     shutil.copytree(mini, folder)
     head = (folder / "README.md").read_text().split("---\n")[1]
@@ -249,11 +251,11 @@ def test_a_card_keeps_the_yaml_and_brings_its_own_text(mini, tmp_path):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL within this process: no handler of ours may swallow it."""
+    """Simulates SIGKILL within this process; no handler of ours may catch it."""
 
 
 class Fuse:
-    """Counts the steps that change files and stops before the one it is set to."""
+    """Counts the steps that change files, and raises `Killed` before a given one."""
 
     def __init__(self, monkeypatch, step):
         self.left = step
@@ -274,7 +276,7 @@ class Fuse:
 
 
 def interrupted(monkeypatch, tmp_path, step):
-    """Build with a fuse; return whether it blew."""
+    """Build with a fuse, and return whether it raised."""
     with monkeypatch.context() as patch:
         Fuse(patch, step)
         try:
@@ -285,34 +287,34 @@ def interrupted(monkeypatch, tmp_path, step):
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
-def test_a_build_stopped_at_any_step_shows_the_old_or_the_new(small, tmp_path, monkeypatch, rebuild):
-    """Stop before every step in turn, look, then build again: what was left behind must be gone."""
+def test_a_build_stopped_at_any_step_leaves_the_old_or_the_new(small, tmp_path, monkeypatch, rebuild):
+    """Stop before each step in turn, read, then build again; the second build must remove all remains."""
     build("imdb", out=tmp_path / "old")
     small("new")
-    seen, step, blew = set(), 0, True
-    while blew:
+    seen, step, stopped = set(), 0, True
+    while stopped:
         out = tmp_path / str(step)
         folder = out / "mu-bench"
         if rebuild:
             shutil.copytree(tmp_path / "old" / "mu-bench", folder)
-        blew = interrupted(monkeypatch, out, step)
-        seen.add(look(folder))
+        stopped = interrupted(monkeypatch, out, step)
+        seen.add(visible_build(folder))
         build("imdb", out=out)
-        assert look(folder) == "new"
-        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == shown(folder)
+        assert visible_build(folder) == "new"
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == listed_files(folder)
         assert not list(folder.rglob(".staging"))
         step += 1
     assert step > 15
     assert seen == {"old" if rebuild else "nothing", "new"}
 
 
-def look(folder):
-    """Return what a reader sees; anything but whole builds is an error."""
+def visible_build(folder):
+    """Return which build a reader sees; fail on a partial one."""
     if not (folder / "README.md").exists():
         return "nothing"
     info = task_info("imdb", data=folder)
     assert sum(info.counts.values()) == 120
-    paths = [folder / path for path in shown(folder)]
+    paths = [folder / path for path in listed_files(folder)]
     assert all(path.stat().st_size for path in paths)
     (word,) = {text.split()[0] for path in paths for text in pq.read_table(path)["text"].to_pylist()}
     return word
@@ -321,19 +323,19 @@ def look(folder):
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from mubench.hub_builders import build, readme
-from mubench.hub_builders.mini import text
+from mubench.hub_builders.dataset import build, readme
+from mubench.hub_builders.mini import imdb
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 owner, name, seed, out = sys.argv[1:]
-setattr({"build": build, "readme.os": readme.os}[owner], name, kill)
-text.SEED = int(seed)
+setattr({"build": build, "readme": readme}[owner], name, kill)
+imdb.SEED = int(seed)
 build.build("imdb", out=Path(out))
 """
 
 
 def killed(out: Path, owner: str, step: str) -> None:
-    """Build mini imdb from another seed in a process that kills itself at a step."""
+    """Build mini imdb with another seed in a process that kills itself at a step."""
     done = subprocess.run([sys.executable, "-c", KILL, owner, step, "8", str(out)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(list((out / "mu-bench" / "data" / "imdb" / ".staging").glob("*.parquet"))) == (
@@ -342,7 +344,7 @@ def killed(out: Path, owner: str, step: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_sigkill_during_a_first_build_leaves_nothing_to_read(tmp_path):
+def test_a_sigkill_during_a_first_build_leaves_no_build(tmp_path):
     killed(tmp_path, "build", "split_fingerprint")
     with pytest.raises(FileNotFoundError, match="no imdb in"):
         load_task("imdb", 5, data=tmp_path / "mu-bench")
@@ -355,7 +357,7 @@ def test_a_sigkill_during_a_rebuild_leaves_the_old_build(mini, tmp_path):
     folder = tmp_path / "mu-bench"
     shutil.copytree(mini, folder)
     before = task_info("imdb", data=folder)
-    killed(tmp_path, "readme.os", "replace")
+    killed(tmp_path, "readme", "write_text")
     assert len(list((folder / "data" / "imdb").iterdir())) == 2
     assert task_info("imdb", data=folder) == before
     assert load_task("imdb", 5, data=folder).num_rows["forget"] == 60
@@ -398,12 +400,12 @@ def test_a_mistyped_command_is_exit_code_2_and_one_line(arguments, capsys):
 
 def test_a_foreign_readme_is_not_overwritten(small, tmp_path):
     (tmp_path / "mu-bench").mkdir()
-    (tmp_path / "mu-bench" / "README.md").write_text("# somebody else's\n")
+    (tmp_path / "mu-bench" / "README.md").write_text("# another project's\n")
     assert main(["build", "imdb", "--out", str(tmp_path)]) == 2
-    assert (tmp_path / "mu-bench" / "README.md").read_text() == "# somebody else's\n"
+    assert (tmp_path / "mu-bench" / "README.md").read_text() == "# another project's\n"
 
 
-def test_the_front_door_builds_and_says_so(small, tmp_path, capsys):
+def test_the_command_prints_the_build(small, tmp_path, capsys):
     assert main(["build", "imdb", f"--out={tmp_path}", "--deletion-seed", "1"]) == 0
     assert "mu-bench-d1: imdb (mini tier, split " in capsys.readouterr().out
     manifest = json.loads(next((tmp_path / "mu-bench-d1" / "data" / "imdb").glob("*/manifest.json")).read_text())

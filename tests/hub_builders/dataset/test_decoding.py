@@ -1,3 +1,5 @@
+"""Audio and video columns decoded on access."""
+
 import io
 import subprocess
 import sys
@@ -22,17 +24,17 @@ def flac(number, channels=1):
     return sound, buffer.getvalue()
 
 
-def clip(number, form="avi", codec="ffv1", pictures=4):
-    """Return frames and bytes of a video without loss."""
-    shown = np.random.default_rng(number).integers(0, 256, (pictures, 16, 24, 3)).astype(np.uint8)
+def clip(number, form="avi", codec="ffv1", count=4):
+    """Return frames and bytes of a video, lossless by default."""
+    images = np.random.default_rng(number).integers(0, 256, (count, 16, 24, 3)).astype(np.uint8)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=form) as container:
         stream = container.add_stream(codec, rate=8)
         stream.width, stream.height, stream.pix_fmt = 24, 16, FORMATS[codec]
-        for picture in shown:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for frame in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    return shown, buffer.getvalue()
+    return images, buffer.getvalue()
 
 
 SOUNDS = [flac(i) for i in range(6)]
@@ -42,7 +44,7 @@ FEATURES = Features({"audio": Audio(), "video": Video(), "label": ClassLabel(nam
 
 @pytest.fixture
 def rows():
-    """Return six rows as the Hub gives them."""
+    """Return six rows in the columns of a published task."""
     table = {
         "audio": [{"bytes": data, "path": None} for _, data in SOUNDS],
         "video": [{"bytes": data, "path": None} for _, data in CLIPS],
@@ -60,7 +62,7 @@ def check(row, number):
     assert row["label"] == number % 2
 
 
-def test_rows_read_as_arrays_however_they_are_asked_for(rows):
+def test_every_kind_of_access_decodes_to_arrays(rows):
     ds = decode(rows)
     check(ds[2], 2)
     check({name: column[1] for name, column in ds[3:5].items()}, 4)
@@ -71,7 +73,7 @@ def test_rows_read_as_arrays_however_they_are_asked_for(rows):
     assert ds["video"][3].shape == (4, 16, 24, 3)
 
 
-def test_a_stored_row_is_not_changed(rows):
+def test_the_original_dataset_keeps_its_features(rows):
     decode(rows)
     assert type(rows.features["audio"]) is Audio and type(rows.features["video"]) is Video
 
@@ -96,7 +98,7 @@ def test_all_splits_at_once(folder):
     check(ds["test"][1], 5)
 
 
-def test_streams_are_decoded_row_by_row_and_know_their_classes(folder):
+def test_streaming_datasets_are_decoded_and_keep_their_class_names(folder):
     ds = decode(load_dataset("parquet", data_files=folder, streaming=True))
     for number, row in enumerate(ds["train"]):
         check(row, number)
@@ -105,17 +107,17 @@ def test_streams_are_decoded_row_by_row_and_know_their_classes(folder):
     assert "torchcodec" not in sys.modules
 
 
-def test_a_stream_that_does_not_know_its_columns_is_refused(rows):
-    with pytest.raises(ValueError, match="expected rows whose columns are known, got a stream"):
+def test_a_stream_without_known_columns_is_refused(rows):
+    with pytest.raises(ValueError, match="expected rows with known columns, got a stream"):
         decode(rows.to_iterable_dataset().map(lambda row: row))
 
 
-def test_columns_without_media_stay_as_they_are():
+def test_a_dataset_without_media_is_returned_unchanged():
     ds = Dataset.from_dict({"text": ["a"]})
     assert decode(ds) is ds
 
 
-def test_channels_become_one_and_a_file_is_read_where_bytes_are_not_embedded(tmp_path):
+def test_channels_are_averaged_and_files_outside_the_row_are_read(tmp_path):
     sound, data = flac(3, channels=2)
     (tmp_path / "a.flac").write_bytes(data)
     features = Features({"audio": Audio()})
@@ -125,9 +127,9 @@ def test_channels_become_one_and_a_file_is_read_where_bytes_are_not_embedded(tmp
 
 
 @pytest.mark.parametrize(("form", "codec"), [("avi", "mpeg4"), ("mp4", "mpeg4"), ("avi", "mjpeg")])
-def test_lossy_videos_give_all_their_frames(form, codec):
-    shown = list(frames(clip(1, form, codec, 9)[1]))
-    assert len(shown) == 9 and {one.shape for one in shown} == {(16, 24, 3)}
+def test_lossy_videos_decode_to_all_their_frames(form, codec):
+    images = list(frames(clip(1, form, codec, 9)[1]))
+    assert len(images) == 9 and {one.shape for one in images} == {(16, 24, 3)}
 
 
 def test_decode_is_imported_without_datasets_or_decoders():

@@ -1,4 +1,4 @@
-"""List files: the published ones by their SHA-256, parsers that find an error or a right answer, and the download."""
+"""Forget lists: verification by SHA-256, strict parsers, and the download."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mubench.hub_builders.deletion import forget_lists as lists
-from mubench.hub_builders.deletion.forget_lists import Listed, download, example_ids, indices, mask, nested, published
+from mubench.hub_builders.deletion.forget_lists import (
+    ForgetList,
+    download_list,
+    merge_masks,
+    parse_indices,
+    parse_mask,
+    read_example_ids,
+    read_published,
+)
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 
 DATA = Path(os.environ.get("MUBENCH_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
@@ -25,36 +33,18 @@ real = pytest.mark.skipif(not SPLITS.is_dir(), reason=f"needs the published list
 FEW = settings(max_examples=100, deadline=None)
 MANY = settings(max_examples=3_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-# Lines as lists have them, and everything that is nearly one.
-_ODD = st.sampled_from(
-    [
-        "-1",
-        "1.0",
-        "0x1",
-        "1e1",
-        "",
-        " 1",
-        "1 ",
-        "+1",
-        "٣",
-        "²",
-        "\ufeff1",
-        "NaN",
-        "1_0",
-        "9" * 30,
-        "\x00",
-        "2",
-        "01",
-        "00",
-    ]
-)
+# Valid lines, and lines that are almost valid.
+_ODD = st.sampled_from([
+    "-1", "1.0", "0x1", "1e1", "", " 1", "1 ", "+1", "٣", "²", "\ufeff1", "NaN", "1_0",
+    "9" * 30, "\x00", "2", "01", "00",
+])  # fmt: skip
 _LINE = st.one_of(st.integers(0, 12).map(str), st.sampled_from("01"), _ODD, st.text(max_size=4))
 _END = st.sampled_from(["\n", "\r\n", "\r"])
 
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """Draw the bytes of a file that is nearly a list."""
+    """Draw the bytes of a valid or almost valid list."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=30))
     lines = draw(st.lists(_LINE, max_size=14))
@@ -65,19 +55,19 @@ def files(draw: st.DrawFn) -> bytes:
     return text.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"])), "surrogatepass")
 
 
-def answer(read: Callable[[], object]) -> object:
-    """Return what a parser says; its complaint must be a ValueError of one line."""
+def result(read: Callable[[], object]) -> object:
+    """Return the result of a parser, or ``None`` after a `ValueError` of one line."""
     try:
         return read()
-    except ValueError as complaint:
-        error = complaint
+    except ValueError as raised:
+        error = raised
     assert not isinstance(error, UnicodeError) and len(str(error).splitlines()) == 1
     assert "expected" in str(error) and "got" in str(error) and len(str(error)) < 300
     return None
 
 
 def expected_lines(data: bytes) -> list[str] | None:
-    """Return the lines of a plain file, once more and simply."""
+    """Return the lines of an ASCII file; a simple reference implementation."""
     if not data or not data.isascii():
         return None
     body = data[:-1] if data.endswith(b"\n") else data
@@ -89,14 +79,14 @@ def check_indices(data: bytes) -> None:
     good = lines is not None and all(line and set(line) <= set("0123456789") and len(line) < 10 for line in lines)
     numbers = [int(line) for line in lines or ()] if good else []
     good = good and all(number < 11 for number in numbers) and len(set(numbers)) == len(numbers)
-    assert answer(lambda: indices(data, 11, "list.txt")) == (numbers if good else None)
+    assert result(lambda: parse_indices(data, 11, "list.txt")) == (numbers if good else None)
 
 
 def check_mask(data: bytes) -> None:
     lines = expected_lines(data)
     good = lines is not None and len(lines) == 5 and set(lines) <= {"0", "1"}
     rows = [i for i, line in enumerate(lines or ()) if line == "1"]
-    assert answer(lambda: mask(data, 5, "mask.txt")) == (rows if good else None)
+    assert result(lambda: parse_mask(data, 5, "mask.txt")) == (rows if good else None)
 
 
 def check_ids(path: Path, data: bytes) -> None:
@@ -107,19 +97,19 @@ def check_ids(path: Path, data: bytes) -> None:
         text = ""
     names = [line.strip() for line in text.removesuffix("\n").split("\n")]
     good = bool(text) and all(names) and len(set(names)) == len(names)
-    found = answer(lambda: example_ids(path))
+    found = result(lambda: read_example_ids(path))
     assert found == ({name: line for line, name in enumerate(names, 1)} if good else None)
 
 
 @FEW
 @given(files())
-def test_a_list_of_rows_is_an_error_or_a_right_answer(data):
+def test_indices_are_parsed_or_refused(data):
     check_indices(data)
 
 
 @FEW
 @given(files())
-def test_a_mask_is_an_error_or_a_right_answer(data):
+def test_a_mask_is_parsed_or_refused(data):
     check_mask(data)
 
 
@@ -130,18 +120,18 @@ def path(tmp_path_factory):
 
 @FEW
 @given(data=files())
-def test_a_users_list_is_an_error_or_a_right_answer(path, data):
+def test_example_ids_are_parsed_or_refused(path, data):
     check_ids(path, data)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @MANY
 @given(files())
-def test_many_lists_of_rows(data):
+def test_many_lists_of_indices(data):
     check_indices(data)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @MANY
 @given(
     st.one_of(files(), st.lists(st.sampled_from("012"), min_size=4, max_size=6).map(lambda x: "\n".join(x).encode()))
@@ -150,35 +140,35 @@ def test_many_masks(data):
     check_mask(data)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @MANY
 @given(data=files())
-def test_many_lists_of_a_user(path, data):
+def test_many_lists_of_example_ids(path, data):
     check_ids(path, data)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @MANY
 @given(st.lists(st.sets(st.integers(0, 9)), min_size=1, max_size=10))
-def test_many_rows_of_masks_are_nested_or_an_error(masks):
-    check_nested([sorted(one) for one in masks])
+def test_many_masks_are_merged_or_refused(masks):
+    check_masks([sorted(one) for one in masks])
 
 
-def check_nested(masks: list[list[int]]) -> None:
-    found = answer(lambda: nested(masks))
+def check_masks(masks: list[list[int]]) -> None:
+    found = result(lambda: merge_masks(masks))
     good = all(set(a) <= set(b) for a, b in pairwise(masks))
     assert (found is not None) == good
-    if isinstance(found, Listed):
+    if isinstance(found, ForgetList):
         assert found.forget == {ratio: len(one) for ratio, one in enumerate(masks, 1)}
         assert all(sorted(found.rows[: len(one)]) == one for one in masks)
 
 
 @FEW
 @given(st.lists(st.sets(st.integers(0, 9)), min_size=1, max_size=4), st.booleans())
-def test_masks_are_nested_or_an_error(masks, grow):
+def test_masks_are_merged_or_refused(masks, grow):
     if grow:
         masks = [set().union(*masks[: i + 1]) for i in range(len(masks))]
-    check_nested([sorted(one) for one in masks])
+    check_masks([sorted(one) for one in masks])
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -190,16 +180,16 @@ def test_masks_are_nested_or_an_error(masks, grow):
     (b"\xef\xbb\xbf1\n", "expected ASCII text, got other bytes"), (b"", "at least one line, got an empty file"),
     (b"1\n\n2\n", "got '': l.txt line 2"), (b"9" * 5_000, "got '9{40}...': l.txt line 1"),
 ])  # fmt: skip
-def test_a_wrong_line_is_named(data, message):
+def test_a_malformed_index_is_named_by_line(data, message):
     with pytest.raises(ValueError, match=message):
-        indices(data, 10, "l.txt")
+        parse_indices(data, 10, "l.txt")
 
 
-def test_a_mask_has_a_line_for_every_row():
+def test_a_malformed_mask_is_refused():
     with pytest.raises(ValueError, match=r"expected 3 lines, got 2: m\.txt"):
-        mask(b"0\n1\n", 3, "m.txt")
+        parse_mask(b"0\n1\n", 3, "m.txt")
     with pytest.raises(ValueError, match=r"expected 0 or 1, got '2': m\.txt line 2"):
-        mask(b"0\n2\n", 2, "m.txt")
+        parse_mask(b"0\n2\n", 2, "m.txt")
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -207,22 +197,22 @@ def test_a_mask_has_a_line_for_every_row():
     (b"a\nb\na\n", r"expected every id once, got 'a' in lines 1 and 3: .*ids\.txt"),
     (b"a\n \n", "got a blank one: .* line 2"), (b"\xff\xfea", "expected UTF-8 text, got other bytes"),
 ])  # fmt: skip
-def test_a_wrong_line_of_a_user_is_named(tmp_path, data, message):
+def test_a_malformed_example_id_is_named_by_line(tmp_path, data, message):
     (tmp_path / "ids.txt").write_bytes(data)
     with pytest.raises(ValueError, match=message):
-        example_ids(tmp_path / "ids.txt")
+        read_example_ids(tmp_path / "ids.txt")
 
 
 @pytest.mark.parametrize("name", ["nothing.txt", "."])
-def test_a_users_list_that_is_not_there_is_one_line(tmp_path, name):
+def test_a_missing_list_of_example_ids_is_an_error(tmp_path, name):
     with pytest.raises(FileNotFoundError, match="expected a file of example ids, one a line, got none"):
-        example_ids(tmp_path / name)
+        read_example_ids(tmp_path / name)
 
 
-def test_editors_of_all_systems_write_the_same_list(tmp_path):
+def test_line_ends_and_byte_order_marks_do_not_matter(tmp_path):
     for text in (b"a\nb\n", b"a\r\nb\r\n", b"\xef\xbb\xbfa\nb", b"a \n\tb\n"):
         (tmp_path / "ids.txt").write_bytes(text)
-        assert example_ids(tmp_path / "ids.txt") == {"a": 1, "b": 2}
+        assert read_example_ids(tmp_path / "ids.txt") == {"a": 1, "b": 2}
 
 
 # The published lists
@@ -238,8 +228,8 @@ SIZES = {
 
 @real
 @pytest.mark.parametrize("task", SIZES)
-def test_the_published_lists_read_with_their_published_sizes(task):
-    listed = published(PAPER_LISTS[task], SPLITS)
+def test_the_published_lists_have_their_published_sizes(task):
+    listed = read_published(PAPER_LISTS[task], SPLITS)
     assert list(listed.forget.values()) == SIZES[task] and list(listed.forget) == list(range(1, 11))
     assert len(listed.rows) == listed.forget[10] == len(set(listed.rows))
     assert [int(k / 10 * len(listed.rows)) for k in range(1, 11)] == SIZES[task]
@@ -247,10 +237,10 @@ def test_the_published_lists_read_with_their_published_sizes(task):
 
 
 @real
-def test_what_is_said_of_the_lists_shows_in_them():
-    assert (samsum := published(PAPER_LISTS["samsum"], SPLITS).rows) == sorted(samsum)
-    assert max(published(PAPER_LISTS["celeb_profile"], SPLITS).rows) == 120
-    share = published(PAPER_LISTS["ucf101"], SPLITS).forget[1] / PAPER_LISTS["ucf101"].rows
+def test_the_stated_faults_are_those_of_the_lists():
+    assert (samsum := read_published(PAPER_LISTS["samsum"], SPLITS).rows) == sorted(samsum)
+    assert max(read_published(PAPER_LISTS["celeb_profile"], SPLITS).rows) == 120
+    share = read_published(PAPER_LISTS["ucf101"], SPLITS).forget[1] / PAPER_LISTS["ucf101"].rows
     assert f"{100 * share:.3f}" == "1.059"
 
 
@@ -261,7 +251,7 @@ def test_masks_are_found_under_both_styles_of_names(tmp_path, style):
     for name in PAPER_LISTS["ucf101"].files:
         ratio = name.removeprefix("ucf101/").removesuffix(".txt").removesuffix(".0")
         (tmp_path / "ucf101" / f"{ratio}{'' if style == 'whole' else '.0'}.txt").symlink_to(SPLITS.resolve() / name)
-    assert published(PAPER_LISTS["ucf101"], tmp_path) == published(PAPER_LISTS["ucf101"], SPLITS)
+    assert read_published(PAPER_LISTS["ucf101"], tmp_path) == read_published(PAPER_LISTS["ucf101"], SPLITS)
 
 
 @pytest.mark.skipif(
@@ -270,61 +260,61 @@ def test_masks_are_found_under_both_styles_of_names(tmp_path, style):
 def test_the_last_rows_of_tofu_are_its_forget_files():
     with tarfile.open(DATA / "raw" / "tofu.tar.xz") as archive:
         files = {Path(member.name).stem: archive.extractfile(member).read().splitlines() for member in archive}
-    listed = published(PAPER_LISTS["tofu"], None)
+    listed = read_published(PAPER_LISTS["tofu"], None)
     assert len(files["full"]) == PAPER_LISTS["tofu"].rows
     for ratio, size in listed.forget.items():
         assert [files["full"][row] for row in sorted(listed.rows[:size])] == files[f"forget{ratio:02d}"]
 
 
 def test_tofu_needs_no_file_and_has_three_ratios():
-    listed = published(PAPER_LISTS["tofu"], None)
+    listed = read_published(PAPER_LISTS["tofu"], None)
     assert listed.forget == {1: 40, 5: 200, 10: 400}
     for ratio, rows in listed.forget.items():
         assert set(listed.rows[:rows]) == set(range(4_000 - rows, 4_000)), ratio
 
 
 @pytest.mark.parametrize("task", PAPER_LISTS)
-def test_every_list_says_its_fault_and_is_proven_or_says_why_not(task):
+def test_every_list_states_its_fault_and_its_order_or_why_it_is_unknown(task):
     one = PAPER_LISTS[task]
     assert one.fault and (one.order is None) <= bool(one.unproven) and "\n" not in one.fault + one.unproven
     assert len(one.commit) == 40 and all(len(bytes.fromhex(sum_)) == 32 for sum_ in one.files.values())
     assert len(one.files) in (0, 1, 10)
 
 
-def listing(data: bytes, rows: int = 20, name: str = "imdb.txt") -> PaperList:
+def paper_list(data: bytes, rows: int = 20, name: str = "imdb.txt") -> PaperList:
     return PaperList(files={name: hashlib.sha256(data).hexdigest()}, rows=rows, fault="none")
 
 
-def test_a_list_is_accepted_by_its_hash_only(tmp_path):
+def test_a_list_with_another_hash_is_refused(tmp_path):
     data = b"".join(b"%d\n" % i for i in (3, 1, 4, 15, 9, 2, 6, 5, 8, 7))
-    paper = listing(data)
+    paper = paper_list(data)
     (tmp_path / "imdb.txt").write_bytes(data)
-    assert published(paper, tmp_path) == Listed([3, 1, 4, 15, 9, 2, 6, 5, 8, 7], {k: k for k in range(1, 11)})
+    assert read_published(paper, tmp_path) == ForgetList([3, 1, 4, 15, 9, 2, 6, 5, 8, 7], {k: k for k in range(1, 11)})
     for other in (data[:-1], data + b"10\n", data.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + data, b""):
         (tmp_path / "imdb.txt").write_bytes(other)
         with pytest.raises(ValueError, match=r"expected imdb\.txt with SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}$"):
-            published(paper, tmp_path)
+            read_published(paper, tmp_path)
 
 
-def test_a_list_that_is_not_there_is_named(tmp_path):
+def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected imdb\.txt in .*, got none"):
-        published(listing(b"1\n"), tmp_path)
+        read_published(paper_list(b"1\n"), tmp_path)
     (tmp_path / "imdb.txt").mkdir()
     with pytest.raises(FileNotFoundError, match=r"expected imdb\.txt in .*, got none"):
-        published(listing(b"1\n"), tmp_path)
+        read_published(paper_list(b"1\n"), tmp_path)
 
 
 # The download, from a server of this machine
 
 
 @contextmanager
-def served(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[str]]]:
-    """Run a server that answers every request alike; yield its address and the paths asked for."""
-    asked: list[str] = []
+def serve(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[str]]]:
+    """Run a server with one reply; yield its URL and the requested paths."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             reply(self)
 
         def log_message(self, *_: object) -> None:
@@ -334,14 +324,14 @@ def served(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[st
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requested
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def sending(data: bytes, *, status: int = 200, length: int | None = None) -> Callable[[BaseHTTPRequestHandler], None]:
+def send(data: bytes, *, status: int = 200, length: int | None = None) -> Callable[[BaseHTTPRequestHandler], None]:
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(data) if length is None else length))
@@ -351,21 +341,21 @@ def sending(data: bytes, *, status: int = 200, length: int | None = None) -> Cal
     return reply
 
 
-def test_a_list_comes_from_the_pinned_commit(monkeypatch):
+def test_a_list_is_downloaded_from_the_pinned_commit(monkeypatch):
     data = b"3\n1\n"
-    paper = dataclasses.replace(listing(data), commit="c" * 40)
-    with served(sending(data)) as (address, asked):
-        monkeypatch.setattr(lists, "SERVER", address)
-        assert published(paper, None).rows == [3, 1]
-    assert asked == [f"/CLU-UML/MU-Bench/{'c' * 40}/mubench/df/imdb.txt"]
+    paper = dataclasses.replace(paper_list(data), commit="c" * 40)
+    with serve(send(data)) as (url, requested):
+        monkeypatch.setattr(lists, "SERVER", url)
+        assert read_published(paper, None).rows == [3, 1]
+    assert requested == [f"/CLU-UML/MU-Bench/{'c' * 40}/mubench/df/imdb.txt"]
 
 
-@pytest.mark.parametrize("sent", [sending(b"1\n3\n"), sending(b"3\n", length=4), sending(b"3\n1\n" + bytes(2**20))])
-def test_a_download_is_accepted_by_its_hash_only(monkeypatch, sent):
-    with served(sent) as (address, _):
-        monkeypatch.setattr(lists, "SERVER", address)
+@pytest.mark.parametrize("sent", [send(b"1\n3\n"), send(b"3\n", length=4), send(b"3\n1\n" + bytes(2**20))])
+def test_a_download_with_another_hash_is_refused(monkeypatch, sent):
+    with serve(sent) as (url, _):
+        monkeypatch.setattr(lists, "SERVER", url)
         with pytest.raises((ValueError, FileNotFoundError), match=r"expected imdb\.txt .*got ") as error:
-            published(listing(b"3\n1\n"), None)
+            read_published(paper_list(b"3\n1\n"), None)
     assert "\n" not in str(error.value)
 
 
@@ -373,15 +363,15 @@ def drop(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.close()
 
 
-@pytest.mark.parametrize("reply", [sending(b"", status=404), sending(b"", status=500), drop])
-def test_a_download_that_fails_says_what_to_give_instead(reply):
-    with served(reply) as (address, _), pytest.raises(FileNotFoundError, match=r"--paper_splits DIR$") as error:
-        download("imdb.txt", "c" * 40, server=address)
+@pytest.mark.parametrize("reply", [send(b"", status=404), send(b"", status=500), drop])
+def test_a_failed_download_names_the_option_to_use_instead(reply):
+    with serve(reply) as (url, _), pytest.raises(FileNotFoundError, match=r"--paper_splits DIR$") as error:
+        download_list("imdb.txt", "c" * 40, server=url)
     assert "\n" not in str(error.value) and "expected imdb.txt from http://127.0.0.1" in str(error.value)
 
 
-def test_nobody_there_says_what_to_give_instead():
-    with served(drop) as (address, _):
+def test_an_unreachable_server_names_the_option_to_use_instead():
+    with serve(drop) as (url, _):
         pass
-    with pytest.raises(FileNotFoundError, match=r"got no whole answer .*give the folder of the lists"):
-        download("imdb.txt", "c" * 40, server=address)
+    with pytest.raises(FileNotFoundError, match=r"got no complete response .*give the folder of the lists"):
+        download_list("imdb.txt", "c" * 40, server=url)

@@ -1,4 +1,4 @@
-"""The rule of the group family: whole groups, in the order of their hashes, and as few as do."""
+"""The rule of the group family: the fewest whole groups in the order of their hashes."""
 
 import hashlib
 import random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders.deletion.ranks import Deletion, deletion_ranks, group_deletion, listed_first
+from mubench.hub_builders.deletion.ranks import Deletion, deletion_ranks, group_deletion, move_to_front
 
 RATIOS = range(1, 11)
 
@@ -32,14 +32,14 @@ def deleted(rows: list[tuple[str, str]], seed: int = 0) -> tuple[list[str], list
 
 
 def too_coarse(rows: list[tuple[str, str]], seed: int = 0) -> bool:
-    """Whether ten percent take every group: all but the last one are under ten percent."""
+    """Return whether 10 % deletes every group: all but the last one have less than 10 % of the rows."""
     hashed = sorted({group for _, group in rows}, key=lambda g: hashlib.sha256(f"{seed}:t:{g}".encode()).digest())
     last = sum(group == hashed[-1] for _, group in rows)
     return 10 * (len(rows) - last) < len(rows)
 
 
 def check(rows: list[tuple[str, str]], seed: int, shuffle: random.Random) -> None:
-    """Hold one case against every property of the rule."""
+    """Check every property of the rule on one case."""
     if too_coarse(rows, seed):
         with pytest.raises(ValueError, match="leaves some, got"):
             deleted(rows, seed)
@@ -61,16 +61,16 @@ def check(rows: list[tuple[str, str]], seed: int, shuffle: random.Random) -> Non
     assert deleted(mixed, seed)[:2] == (ids, groups)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(grouped(), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_the_sets_are_nested_whole_minimal_and_independent_of_row_order(rows, seed, shuffle):
+def test_group_sets_are_nested_whole_minimal_and_independent_of_row_order(rows, seed, shuffle):
     check(rows, seed, shuffle)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=2_000, deadline=None)
 @given(grouped(), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_the_sets_keep_their_properties_over_many_cases(rows, seed, shuffle):
+def test_many_group_sets(rows, seed, shuffle):
     check(rows, seed, shuffle)
 
 
@@ -85,7 +85,7 @@ def test_another_seed_or_task_deletes_other_groups():
     assert all(len(a & b) < 5 for a in sets for b in sets if a is not b)
 
 
-def test_a_ratio_that_needs_no_further_group_has_the_set_of_the_one_before():
+def test_a_ratio_without_a_further_group_equals_the_one_before():
     groups = [f"group {i // 25}" for i in range(500)]
     found = group_deletion([f"row-{i}" for i in range(500)], groups, task="t")
     assert found.forget == {**dict.fromkeys(range(1, 6), 25), **dict.fromkeys(range(6, 11), 50)}
@@ -96,7 +96,7 @@ def test_a_ratio_that_needs_no_further_group_has_the_set_of_the_one_before():
     ([], "expected one group a row, got 0 for 4 rows of t"),
     (["a"] * 3, "expected one group a row, got 3 for 4 rows of t"),
 ])  # fmt: skip
-def test_groups_that_cannot_be_divided_are_an_error(groups, message):
+def test_too_few_groups_are_an_error(groups, message):
     with pytest.raises(ValueError, match=message):
         group_deletion([f"row-{i}" for i in range(4)], groups, task="t")
 
@@ -107,8 +107,8 @@ def test_no_rows_are_an_error():
 
 
 @given(st.lists(st.integers(0, 39), unique=True, max_size=40))
-def test_listed_rows_come_first_and_the_others_keep_their_order(listed):
+def test_listed_rows_are_first_and_the_others_keep_their_order(listed):
     ranks = deletion_ranks([f"row-{i}" for i in range(40)], None, task="t")
-    order = np.argsort(listed_first(listed, ranks)).tolist()
+    order = np.argsort(move_to_front(listed, ranks)).tolist()
     assert order[: len(listed)] == listed
     assert order[len(listed) :] == [i for i in np.argsort(ranks).tolist() if i not in listed]

@@ -1,4 +1,4 @@
-"""Talking to a hub: what a push writes and removes, in one commit, whatever goes wrong meanwhile."""
+"""The client of the Hub: pushes in one commit, faults, tokens, and fetched files."""
 
 import hashlib
 import os
@@ -7,7 +7,15 @@ import pytest
 from huggingface_hub import HfApi
 
 from mubench.hub_builders.hub import client as ours
-from mubench.hub_builders.hub.client import Stored, Target, commit_of, fetch_file, plan, push_folder, user_name
+from mubench.hub_builders.hub.client import (
+    StoredFile,
+    Target,
+    commit_of,
+    fetch_file,
+    plan_commit,
+    push_folder,
+    user_name,
+)
 from tests.fixtures.hub_server import READ_TOKEN, TOKEN, Blob, Fault
 
 # Many short builds and pushes.
@@ -46,7 +54,7 @@ def push(folder, target=TARGET):
 
 
 def whole(repository):
-    """Check that at no commit a card names a file that is not there."""
+    """Check that every commit has every file of its card."""
     for commit in repository.commits:
         card = commit.files.get("README.md", Blob(b"", large=False)).data.decode()
         assert [name for name in (SHARD,) if name in card and name not in commit.files] == []
@@ -57,28 +65,28 @@ def git(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def test_a_plan_writes_what_differs_and_removes_what_is_gone(tmp_path):
+def test_a_plan_adds_changed_files_and_removes_missing_ones(tmp_path):
     files = {"README.md": b"card", "a.json": b"same", "b.parquet": b"same too", "c.json": b"longer", "d.json": b"new!"}
     fill(tmp_path, files)
-    found = plan(
+    found = plan_commit(
         {name: tmp_path / name for name in files},
         {
-            "README.md": Stored(4, git(b"drac")),
-            "a.json": Stored(4, git(b"same")),
-            "b.parquet": Stored(8, hashlib.sha256(b"same too").hexdigest()),
-            "c.json": Stored(4, git(b"long")),
-            "d.json": Stored(4, hashlib.sha256(b"old!").hexdigest()),
-            ".gitattributes": Stored(1, "0" * 40),
-            "old.json": Stored(1, "0" * 40),
+            "README.md": StoredFile(4, git(b"drac")),
+            "a.json": StoredFile(4, git(b"same")),
+            "b.parquet": StoredFile(8, hashlib.sha256(b"same too").hexdigest()),
+            "c.json": StoredFile(4, git(b"long")),
+            "d.json": StoredFile(4, hashlib.sha256(b"old!").hexdigest()),
+            ".gitattributes": StoredFile(1, "0" * 40),
+            "old.json": StoredFile(1, "0" * 40),
         },
     )
     assert found.add == ("c.json", "d.json", "README.md"), "the card last"
-    assert found.delete == ("old.json",), "and never what the Hub itself put there"
+    assert found.delete == ("old.json",), "and never a file of the Hub itself"
 
 
-def test_a_plan_for_what_is_there_already_is_none(tmp_path):
+def test_a_plan_without_changes_is_empty(tmp_path):
     fill(tmp_path, {"a": b"1"})
-    assert not plan({"a": tmp_path / "a"}, {"a": Stored(1, git(b"1")), ".gitattributes": Stored(1, "")})
+    assert not plan_commit({"a": tmp_path / "a"}, {"a": StoredFile(1, git(b"1")), ".gitattributes": StoredFile(1, "")})
 
 
 def test_a_push_makes_the_repository_in_one_commit(hub, folder):
@@ -92,7 +100,7 @@ def test_a_push_makes_the_repository_in_one_commit(hub, folder):
     assert not repository.private
 
 
-def test_a_second_push_makes_no_commit_and_asks_only_what_is_there(hub, folder):
+def test_a_second_push_makes_no_commit_and_one_request(hub, folder):
     push(folder)
     repository, before = hub.dataset(NAME), len(hub.log)
     again = push(folder)
@@ -101,7 +109,7 @@ def test_a_second_push_makes_no_commit_and_asks_only_what_is_there(hub, folder):
     assert hub.requests(since=before) == [f"GET /api/datasets/{NAME}"]
 
 
-def test_files_that_are_gone_go_in_the_commit_of_the_card_that_no_longer_names_them(hub, folder):
+def test_files_are_removed_in_the_commit_of_the_new_card(hub, folder):
     push(folder)
     (folder / SHARD).rename(folder / SHARD.replace("d01", "d02"))
     fill(folder, {"README.md": "---\nconfigs: []\n---\n\n# Another\n"})
@@ -109,16 +117,16 @@ def test_files_that_are_gone_go_in_the_commit_of_the_card_that_no_longer_names_t
     repository = whole(hub.dataset(NAME))
     assert stored(repository) == contents(folder)
     assert len(repository.commits) == 3
-    assert len(hub.requests("PUT /lfs/")) == 1, "a file under another name is not sent again"
+    assert len(hub.requests("PUT /lfs/")) == 1, "a renamed file is not uploaded again"
 
 
 @pytest.mark.parametrize("private", [True, False])
-def test_a_new_repository_is_as_private_as_it_was_said(hub, folder, private):
+def test_a_new_repository_is_private_on_request(hub, folder, private):
     push(folder, Target(NAME, "dataset", private))
     assert hub.dataset(NAME).private is private
 
 
-def test_rows_that_were_to_be_private_are_not_pushed_to_a_public_repository(hub, folder):
+def test_a_private_push_to_a_public_repository_is_refused(hub, folder):
     hub.create("datasets", NAME)
     with pytest.raises(ValueError, match=f"expected {NAME} to be private, got a public one"):
         push(folder, Target(NAME, "dataset", private=True))
@@ -126,20 +134,20 @@ def test_rows_that_were_to_be_private_are_not_pushed_to_a_public_repository(hub,
     assert not hub.requests("PUT|preupload")
 
 
-def test_a_repository_of_something_else_is_left_alone(hub, folder):
+def test_a_repository_with_other_files_is_refused(hub, folder):
     hub.create("datasets", NAME).commit("Mine", {"precious.csv": Blob(b"1", large=False)})
-    with pytest.raises(ValueError, match=r"got other files there \(precious.csv\)"):
+    with pytest.raises(ValueError, match=r"got other files \(precious.csv\)"):
         push(folder)
     assert list(hub.dataset(NAME).head.files) == ["precious.csv"]
 
 
-def test_a_repository_with_a_card_alone_is_filled(hub, folder):
+def test_a_repository_with_only_a_card_is_accepted(hub, folder):
     hub.create("datasets", NAME).commit("Start", {"README.md": Blob(b"---\n---\n", large=False)})
     push(folder)
     assert stored(hub.dataset(NAME)) == contents(folder)
 
 
-def test_a_model_is_pushed_as_one(hub, tmp_path, recwarn):
+def test_a_model_repository(hub, tmp_path, recwarn):
     folder = fill(tmp_path / "model", {"run.json": "{}", "reference/test.parquet": b"PAR1", "model.safetensors": b"8"})
     pushed = push(folder, Target("mu-bench/cifar10-mini-resnet", "model"))
     assert pushed.target.url == f"{hub.endpoint}/mu-bench/cifar10-mini-resnet"
@@ -164,7 +172,7 @@ STEPS = {
     ("step", "how"),
     [*((step, how) for step in STEPS for how in (503, "drop")), ("sending", 429), ("reading", "silence")],
 )
-def test_what_fails_once_is_done_again(hub, folder, step, how):
+def test_a_temporary_error_is_retried(hub, folder, step, how):
     hub.faults.append(Fault(STEPS[step], how))
     push(folder)
     assert hub.faults[0].times == 0
@@ -175,16 +183,16 @@ def test_what_fails_once_is_done_again(hub, folder, step, how):
 @pytest.mark.parametrize(
     ("step", "how"), [*((step, 500) for step in STEPS), ("sending", "drop"), ("committing", "silence")]
 )
-def test_what_keeps_failing_ends_in_one_line_and_a_later_push_goes_on(hub, folder, step, how, recwarn):
+def test_a_persistent_error_is_one_line_and_a_later_push_succeeds(hub, folder, step, how, recwarn):
     hub.faults.append(Fault(STEPS[step], how, times=1000))
-    with pytest.raises(ValueError, match=f"expected the Hub to take {NAME}, got ") as error:
+    with pytest.raises(ValueError, match=f"expected the Hub to accept {NAME}, got ") as error:
         push(folder)
-    said = str(error.value)
-    assert "\n" not in said and said.endswith("push again later, what has been uploaded is not uploaded twice")
-    assert "Signature" not in said and TOKEN not in said and "/lfs/" not in said
-    asked = hub.requests(STEPS[step])
-    # Whatever the client repeats by itself, it repeats five times; we try three times, an upload once.
-    assert len(asked) in {"sending": (6,), "confirming": (6,)}.get(step, (3, 18))
+    message = str(error.value)
+    assert "\n" not in message and message.endswith("push again later, uploaded files are not uploaded twice")
+    assert "Signature" not in message and TOKEN not in message and "/lfs/" not in message
+    requests = hub.requests(STEPS[step])
+    # The client repeats a request five times; a push is tried three times, an upload once.
+    assert len(requests) in {"sending": (6,), "confirming": (6,)}.get(step, (3, 18))
     if step not in ("reading", "making"):
         assert list(hub.dataset(NAME).head.files) == [".gitattributes"]
     hub.faults.clear()
@@ -194,14 +202,14 @@ def test_what_keeps_failing_ends_in_one_line_and_a_later_push_goes_on(hub, folde
     assert len(hub.requests(r"PUT /lfs/")) - sent == (step not in ("confirming", "committing"))
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, folder):
+def test_a_commit_with_a_lost_response_is_not_repeated(hub, folder):
     hub.faults.append(Fault(STEPS["committing"], "lose"))
     pushed = push(folder)
     assert len(hub.dataset(NAME).commits) == 2
     assert pushed.commit == hub.dataset(NAME).head.oid and not pushed.plan
 
 
-def test_an_interrupted_push_over_an_older_one_shows_the_older_one_whole(hub, folder):
+def test_an_interrupted_push_keeps_the_older_files(hub, folder):
     push(folder)
     before = stored(hub.dataset(NAME))
     other = SHARD.replace("0a1b2c3d", "ffffffff")
@@ -218,17 +226,17 @@ def test_an_interrupted_push_over_an_older_one_shows_the_older_one_whole(hub, fo
     assert stored(whole(hub.dataset(NAME))) == contents(folder)
 
 
-def test_somebody_elses_commit_in_between_is_not_undone(hub, folder, monkeypatch):
+def test_a_concurrent_commit_is_not_undone(hub, folder, monkeypatch):
     push(folder)
     fill(folder, {"README.md": "---\nconfigs: []\n---\n"})
-    real = ours.plan
+    real = ours.plan_commit
 
     def slow(files, there):
         hub.dataset(NAME).commit("Theirs", {**hub.dataset(NAME).head.files, "LICENSE": Blob(b"MIT", large=False)})
         return real(files, there)
 
-    monkeypatch.setattr(ours, "plan", slow)
-    with pytest.raises(ValueError, match=r"HTTP 412 .*somebody else changed the repository meanwhile, push again"):
+    monkeypatch.setattr(ours, "plan_commit", slow)
+    with pytest.raises(ValueError, match=r"HTTP 412 .*the repository has been changed meanwhile, push again"):
         push(folder)
     assert hub.dataset(NAME).head.title == "Theirs"
 
@@ -236,21 +244,21 @@ def test_somebody_elses_commit_in_between_is_not_undone(hub, folder, monkeypatch
 @pytest.mark.parametrize(
     ("token", "target", "line"),
     [
-        ("hf_wrong", NAME, r"HTTP 401 .*set HF_TOKEN to a token that the Hub knows, or log in with `hf auth login`"),
+        ("hf_wrong", NAME, r"HTTP 401 .*set HF_TOKEN to a valid token, or log in with `hf auth login`"),
         (READ_TOKEN, NAME, r"HTTP 403 .*use a token with the role write"),
         (TOKEN, "somebody/mu-bench-mini", r"HTTP 403 .*a namespace that it may write to"),
     ],
 )
-def test_a_token_that_may_not_is_told_what_to_do(hub, folder, token, target, line):
+def test_the_error_of_an_insufficient_token_names_the_remedy(hub, folder, token, target, line):
     os.environ["HF_TOKEN"] = token  # the fixture puts back what was there
     with pytest.raises(ValueError, match=line) as error:
         push(folder, Target(target, "dataset"))
     assert "\n" not in str(error.value) and token not in str(error.value)
     assert not hub.repositories
-    assert len(hub.log) <= 2, "what will not pass is not tried again"
+    assert len(hub.log) <= 2, "a permanent error is not retried"
 
 
-def test_a_read_token_for_a_repository_that_is_there(hub, folder, monkeypatch):
+def test_a_read_token_for_an_existing_repository(hub, folder, monkeypatch):
     push(folder)
     monkeypatch.setenv("HF_TOKEN", READ_TOKEN)
     fill(folder, {"README.md": "---\nconfigs: []\n---\n"})
@@ -259,7 +267,7 @@ def test_a_read_token_for_a_repository_that_is_there(hub, folder, monkeypatch):
     assert len(hub.dataset(NAME).commits) == 2
 
 
-def test_without_a_token_nothing_is_asked(hub, folder, monkeypatch):
+def test_without_a_token_no_request_is_made(hub, folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     for call in (lambda: push(folder), user_name):
         with pytest.raises(ValueError, match=r"expected a token for .*, got none: set HF_TOKEN .*hf auth login"):
@@ -267,49 +275,49 @@ def test_without_a_token_nothing_is_asked(hub, folder, monkeypatch):
     assert not hub.log
 
 
-def test_offline_is_said_to_be_offline(hub, folder, monkeypatch):
+def test_the_error_in_offline_mode(hub, folder, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="got offline mode: unset HF_HUB_OFFLINE"):
         push(folder)
 
 
 @pytest.mark.parametrize("error", [PermissionError("no token"), RuntimeError("Data\nprocessing"), TimeoutError()])
-def test_what_the_uploader_of_large_files_raises_is_one_line_too(hub, folder, monkeypatch, error):
+def test_errors_of_the_uploader_are_one_line(hub, folder, monkeypatch, error):
     def fails(*args, **options):
         raise error
 
     monkeypatch.setattr(HfApi, "create_commit", fails)
-    with pytest.raises(ValueError, match=f"expected the Hub to take {NAME}, got {type(error).__name__}: ") as caught:
+    with pytest.raises(ValueError, match=f"expected the Hub to accept {NAME}, got {type(error).__name__}: ") as caught:
         push(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_nobody_there_is_one_line(hub, folder, monkeypatch):
+def test_an_unreachable_hub_is_one_line(hub, folder, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ValueError, match=r"got ConnectError: .*push again later"):
         push(folder)
 
 
-def test_a_card_that_the_hub_refuses_is_one_error_before_anything_is_sent(hub, folder):
+def test_an_invalid_card_is_refused_before_any_upload(hub, folder):
     fill(folder, {"README.md": "# no metadata\n"})
     with pytest.raises(ValueError, match="Invalid metadata in README"):
         push(folder)
     assert not hub.requests("PUT|preupload")
 
 
-def test_more_files_than_one_commit_takes_are_refused(hub, folder, monkeypatch):
-    monkeypatch.setattr(ours, "MOST_FILES", 2)
+def test_too_many_files_for_one_commit_are_refused(hub, folder, monkeypatch):
+    monkeypatch.setattr(ours, "MAX_FILES", 2)
     with pytest.raises(ValueError, match="expected at most 2 files for one commit, got 3"):
         push(folder)
     assert not hub.log
 
 
-def test_a_name_that_is_none_is_refused(hub, folder):
+def test_an_invalid_name_is_refused(hub, folder):
     with pytest.raises(ValueError, match=r"expected a repository like namespace/name, got a/b/c"):
         push(folder, Target("a/b/c", "dataset"))
 
 
-def test_a_user_is_asked_for_once_more_where_it_fails_once(hub):
+def test_the_user_name_is_requested_again_after_an_error(hub):
     hub.faults.append(Fault("whoami", 502))
     assert user_name() == "mu-bench"
 
@@ -336,7 +344,7 @@ def test_files_are_fetched_from_one_commit(hub, folder):
         ("README.md", NAME, Fault("README", "drop", times=100)),
     ],
 )
-def test_a_file_that_cannot_be_had_is_one_line(hub, folder, name, repository, fault):
+def test_a_file_that_cannot_be_fetched_is_one_line(hub, folder, name, repository, fault):
     push(folder)
     hub.faults += [fault] if fault else []
     with pytest.raises(FileNotFoundError, match=f"expected {name} of {repository} from the Hub, got ") as error:

@@ -1,4 +1,4 @@
-"""Unmodified clients, each in a process of its own, against what was pushed to a Hub on the loopback."""
+"""Unmodified clients, each in its own process, that load what was pushed to a Hub on the loopback."""
 
 import json
 import os
@@ -27,7 +27,7 @@ START = """
 import json, os, sys, urllib.request
 from urllib.error import HTTPError
 
-said = {}
+found = {}
 def mark(name):
     "Leave a line in the server's log."
     try:
@@ -38,52 +38,52 @@ def mark(name):
 DATASETS = """
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import HfApi, snapshot_download
-from mubench.hub_builders.load import load_task
+from mubench.hub_builders.dataset.load import load_task
 
 repository = "mu-bench/mu-bench-mini"
 mark("load")
 pair = load_dataset(repository, "imdb_del5")
-said["load"] = {split: rows["example_id"][:] for split, rows in pair.items()}
-said["labels"] = pair["test"].features["label"].names
+found["load"] = {split: rows["example_id"][:] for split, rows in pair.items()}
+found["labels"] = pair["test"].features["label"].names
 mark("stream")
 stream = load_dataset(repository, "imdb_del5", split="forget", streaming=True)
-said["stream"] = [row["example_id"] for row in stream]
+found["stream"] = [row["example_id"] for row in stream]
 mark("tag")
-said["tag"] = load_dataset(repository, "imdb", revision="v1")["test"]["text"][0]
-said["main"] = load_dataset(repository, "imdb")["test"]["text"][0]
+found["tag"] = load_dataset(repository, "imdb", revision="v1")["test"]["text"][0]
+found["main"] = load_dataset(repository, "imdb")["test"]["text"][0]
 mark("task")
-said["task"] = load_task("imdb", 5, data=repository).num_rows
+found["task"] = load_task("imdb", 5, data=repository).num_rows
 mark("rest")
-said["configs"] = get_dataset_config_names(repository)
-said["tags"] = [tag.name for tag in HfApi().list_repo_refs(repository, repo_type="dataset").tags]
-said["snapshot"] = snapshot_download(repository, repo_type="dataset", local_dir="snapshot")
-print(json.dumps(said))
+found["configs"] = get_dataset_config_names(repository)
+found["tags"] = [tag.name for tag in HfApi().list_repo_refs(repository, repo_type="dataset").tags]
+found["snapshot"] = snapshot_download(repository, repo_type="dataset", local_dir="snapshot")
+print(json.dumps(found))
 """
 OFFLINE = """
 from datasets import load_dataset
-from mubench.hub_builders.load import load_task
+from mubench.hub_builders.dataset.load import load_task
 
-said["load"] = load_dataset("mu-bench/mu-bench-mini", "imdb_del5").num_rows
-said["task"] = load_task("imdb", 5, data="mu-bench/mu-bench-mini").num_rows
-print(json.dumps(said))
+found["load"] = load_dataset("mu-bench/mu-bench-mini", "imdb_del5").num_rows
+found["task"] = load_task("imdb", 5, data="mu-bench/mu-bench-mini").num_rows
+print(json.dumps(found))
 """
 MODELS = """
 import torch
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from mubench.hub_builders.folders import read_run
-from mubench.hub_builders.hub import fetch_model
+from mubench.hub_builders.hub.client import fetch_model
+from mubench.hub_builders.hub.model_folder import read_run
 
 for name in sys.argv[1:]:
     model = AutoModelForImageClassification.from_pretrained(name).eval()
     processor = AutoImageProcessor.from_pretrained(name, backend="pil")
     with torch.no_grad():
-        said[name] = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits.tolist()
+        found[name] = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits.tolist()
     assert processor.size
-said["base_model"] = ModelCard.load(sys.argv[2]).data.base_model
-said["identity"] = read_run(fetch_model(sys.argv[1])).identity
-print(json.dumps(said))
+found["base_model"] = ModelCard.load(sys.argv[2]).data.base_model
+found["identity"] = read_run(fetch_model(sys.argv[1])).identity
+print(json.dumps(found))
 """
 
 
@@ -104,25 +104,25 @@ def client(hub, tmp_path):
 
 
 @pytest.fixture
-def ask(client):
-    """Return a function that runs a script as a client, and returns what it said."""
+def run_client(client):
+    """Return a function that runs a script as a client, and returns the values that it prints."""
 
-    def asked(script, *words, **changes):
+    def run(script, *words, **changes):
         done = client("-c", START + script, *words, **changes)
         out, err = done.communicate(timeout=300)
         assert done.returncode == 0, err
         return json.loads(out.splitlines()[-1])
 
-    return asked
+    return run
 
 
 def between(hub, first, last):
-    """Return the files that were asked for between two marks."""
+    """Return the files that were requested between two marks."""
     paths = [path for _, path, _ in hub.log]
     return [path for path in paths[paths.index(f"/mark/{first}") : paths.index(f"/mark/{last}")] if "resolve" in path]
 
 
-def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
+def test_clients_load_the_pushed_rows(hub, small, tmp_path, run_client):
     build("cifar10", out=tmp_path)
     publish(build("imdb", out=tmp_path))
     repository = hub.dataset(MINI)
@@ -132,15 +132,15 @@ def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
     publish(folder)
     local = load_task("imdb", 5, data=folder)
 
-    said = ask(DATASETS)
-    assert said["load"] == {split: rows["example_id"][:] for split, rows in local.items()}
-    assert said["labels"] == ["neg", "pos"]
-    assert said["stream"] == local["forget"]["example_id"][:]
-    assert said["tag"].split()[0] == "old" and said["main"].split()[0] == "new"
-    assert said["task"] == local.num_rows
-    assert len(said["configs"]) == 22 and said["tags"] == ["v1"]
+    found = run_client(DATASETS)
+    assert found["load"] == {split: rows["example_id"][:] for split, rows in local.items()}
+    assert found["labels"] == ["neg", "pos"]
+    assert found["stream"] == local["forget"]["example_id"][:]
+    assert found["tag"].split()[0] == "old" and found["main"].split()[0] == "new"
+    assert found["task"] == local.num_rows
+    assert len(found["configs"]) == 22 and found["tags"] == ["v1"]
     there = {name: blob.data for name, blob in repository.head.files.items()}
-    got = {name: data for name, data in files(Path(said["snapshot"])).items() if not name.startswith(".cache")}
+    got = {name: data for name, data in files(Path(found["snapshot"])).items() if not name.startswith(".cache")}
     assert got == there
 
     loaded = between(hub, "load", "stream")
@@ -150,13 +150,14 @@ def test_what_was_pushed_is_what_clients_load(hub, small, tmp_path, ask):
     assert {path.split("/resolve/")[1].split("/")[0] for path in pinned} <= {"main", repository.head.oid}
     assert [path for path in pinned if "/main/" in path] == [f"/datasets/{MINI}/resolve/main/README.md"]
 
-    asked = len(hub.log)
-    offline = ask(OFFLINE, HF_HUB_OFFLINE="1")
+    logged = len(hub.log)
+    offline = run_client(OFFLINE, HF_HUB_OFFLINE="1")
     assert offline == {"load": dict(local.num_rows), "task": dict(local.num_rows)}
-    assert len(hub.log) == asked
+    assert len(hub.log) == logged
 
 
-def test_a_pushed_model_is_loaded_by_its_name(hub, walked, ask):
+@pytest.mark.nightly
+def test_clients_load_a_pushed_model(hub, walked, run_client):
     import torch  # noqa: PLC0415  the other tests of this file need none of it
     from transformers import AutoModelForImageClassification  # noqa: PLC0415
 
@@ -169,15 +170,15 @@ def test_a_pushed_model_is_loaded_by_its_name(hub, walked, ask):
         pushed.append(publish(own).target.repository)
         assert not publish(own).plan
     assert pushed == [MODEL, f"{MODEL}-del10-neg-grad-s0"]
-    said = ask(MODELS, *pushed)
+    found = run_client(MODELS, *pushed)
     for name, folder in zip(pushed, (base, unlearned), strict=True):
         model = AutoModelForImageClassification.from_pretrained(folder).eval()
         with torch.no_grad():
             logits = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).logits
-        assert said[name] == [pytest.approx(logits[0].tolist(), abs=1e-5)]
-    assert said[pushed[0]] != said[pushed[1]]
-    assert said["base_model"] == MODEL
-    assert said["identity"] == read_run(base).identity
+        assert found[name] == [pytest.approx(logits[0].tolist(), abs=1e-5)]
+    assert found[pushed[0]] != found[pushed[1]]
+    assert found["base_model"] == MODEL
+    assert found["identity"] == read_run(base).identity
 
 
 def finished(process):
@@ -185,7 +186,7 @@ def finished(process):
     return process.returncode, out, err
 
 
-def test_a_real_process_pushes_and_says_what_changed(hub, mini, client):
+def test_the_push_command_in_a_real_process(hub, mini, client):
     push = ("-m", "mubench.hub_builders", "push", mini)
     code, out, err = finished(client(*push))
     assert code == 0, err
@@ -197,7 +198,8 @@ def test_a_real_process_pushes_and_says_what_changed(hub, mini, client):
     assert (code, out) == (2, "") and err.count("\n") == 1 and "HTTP 401" in err and "hf_wrong" not in err
 
 
-def test_a_push_that_is_killed_leaves_the_old_repository_and_is_repeated(hub, small, tmp_path, client):
+@pytest.mark.nightly
+def test_a_killed_push_leaves_the_old_files_and_is_repeated(hub, small, tmp_path, client):
     publish(build("imdb", out=tmp_path))
     repository = hub.dataset(MINI)
     before = repository.head
@@ -216,7 +218,7 @@ def test_a_push_that_is_killed_leaves_the_old_repository_and_is_repeated(hub, sm
     code, _, err = finished(client("-m", "mubench.hub_builders", "push", folder))
     assert code == 0, err
     shards = len([name for name in repository.head.files if name.endswith(".parquet")])
-    assert len(hub.requests("PUT /lfs/")) - sent < shards, "what had arrived is not sent again"
+    assert len(hub.requests("PUT /lfs/")) - sent < shards, "uploaded files are not sent again"
     assert (
         files(folder).items()
         >= {name: blob.data for name, blob in repository.head.files.items() if name.startswith("data/")}.items()

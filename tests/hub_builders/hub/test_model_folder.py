@@ -1,4 +1,4 @@
-"""Model folders: what a run is, and writing a folder whole or not at all."""
+"""Model folders: identity and record of a run, and folders replaced in one step."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, staged, work_folder
+from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, work_folder
+from mubench.hub_builders.utils.atomic import staged_folder
 
 RUN = Run(
     task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=5, split="0123", backbone="resnet",
@@ -38,16 +39,16 @@ def test_every_field_is_either_part_of_the_identity_or_measured_or_a_label():
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_what_was_measured_does_not_change_who_a_run_is(name):
+def test_measurements_do_not_change_the_identity(name):
     assert replace(RUN, **{name: MEASURED[name]}).identity == RUN.identity
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_everything_else_does(name):
+def test_every_other_field_changes_the_identity(name):
     assert replace(RUN, **{name: CHANGES[name]}).identity != RUN.identity
 
 
-def test_runs_of_before_there_was_an_evaluation_seed_are_the_usual_ones(tmp_path):
+def test_a_run_file_without_an_evaluation_seed_means_seed_0(tmp_path):
     RUN.write(tmp_path)
     record = json.loads((tmp_path / RUN_FILE).read_text())
     assert record.pop("eval_seed") == 0
@@ -82,13 +83,13 @@ def test_a_damaged_run_file_is_refused(tmp_path, text):
         read_run(tmp_path)
 
 
-def test_a_folder_without_run_file_is_not_complete_and_holds_no_run(tmp_path):
+def test_a_folder_without_run_file_is_not_complete(tmp_path):
     assert not is_complete(tmp_path, RUN)
     with pytest.raises(ValueError, match=r"expected a model folder with a run\.json, got"):
         read_run(tmp_path)
 
 
-def test_the_work_folder_is_the_runs_own_and_survives(tmp_path):
+def test_every_run_has_its_own_lasting_work_folder(tmp_path):
     work = work_folder(tmp_path / "model", RUN)
     (work / "checkpoint").touch()
     assert (work_folder(tmp_path / "model", RUN) / "checkpoint").exists()
@@ -97,7 +98,7 @@ def test_the_work_folder_is_the_runs_own_and_survives(tmp_path):
 
 
 def test_a_staged_folder_replaces_all_of_the_old_one(old):
-    with staged(old) as stage:
+    with staged_folder(old) as stage:
         (stage / "config").write_text("new")
         assert (old / "weights").read_text() == "old"
     assert [path.name for path in old.iterdir()] == ["config"]
@@ -105,7 +106,7 @@ def test_a_staged_folder_replaces_all_of_the_old_one(old):
 
 
 def test_a_failure_leaves_the_old_folder_and_nothing_else(old):
-    with pytest.raises(IsADirectoryError), staged(old) as stage:
+    with pytest.raises(IsADirectoryError), staged_folder(old) as stage:
         (stage / "config").mkdir() or (stage / "config").write_text("never")
     assert (old / "weights").read_text() == "old"
     assert [path.name for path in old.iterdir()] == ["weights"]
@@ -113,16 +114,16 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(old):
 
 
 def test_a_failure_leaves_no_folder_where_there_was_none(tmp_path):
-    with pytest.raises(RuntimeError), staged(tmp_path / "model"):
+    with pytest.raises(RuntimeError), staged_folder(tmp_path / "model"):
         raise RuntimeError
     assert not (tmp_path / "model").exists()
 
 
-def test_what_a_process_killed_while_replacing_left_behind_is_no_obstacle(old):
+def test_remains_of_a_killed_replacement_are_removed(old):
     left = old.parent / ".work" / "model.old"
     left.mkdir(parents=True)
     (left / "weights").write_text("older")
-    with staged(old) as stage:
+    with staged_folder(old) as stage:
         (stage / "weights").write_text("new")
     assert (old / "weights").read_text() == "new"
     assert not left.exists()
@@ -136,28 +137,28 @@ def gone():
 
 
 def stage_of(folder, process):
-    """Leave what a process has staged for a folder."""
+    """Create the stage of a process for a folder."""
     stage = folder.parent / ".work" / f"{folder.name}.stage-{process}"
     stage.mkdir(parents=True)
     (stage / "weights").write_text("half")
     return stage
 
 
-def test_what_a_killed_process_had_staged_is_removed(tmp_path, gone):
+def test_the_stage_of_a_killed_process_is_removed(tmp_path, gone):
     left = stage_of(tmp_path / "model", gone)
-    with staged(tmp_path / "model"):
+    with staged_folder(tmp_path / "model"):
         assert not left.exists()
 
 
-def test_what_a_living_process_stages_is_left_alone(tmp_path):
+def test_the_stage_of_a_running_process_is_kept(tmp_path):
     theirs = [stage_of(tmp_path / "model", process) for process in (os.getppid(), 1)]
-    with staged(tmp_path / "model"):
+    with staged_folder(tmp_path / "model"):
         pass
     assert all((stage / "weights").read_text() == "half" for stage in theirs)
 
 
-def test_what_was_staged_for_another_folder_is_left_alone(tmp_path, gone):
+def test_stages_of_other_folders_are_kept(tmp_path, gone):
     others = [stage_of(tmp_path / name, gone) for name in ("model-s1", "mode", "model")]
-    with staged(tmp_path / "[m]odel"), staged(tmp_path / "ode"):
+    with staged_folder(tmp_path / "[m]odel"), staged_folder(tmp_path / "ode"):
         pass
     assert all(stage.is_dir() for stage in others)

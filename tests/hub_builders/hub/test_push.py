@@ -1,4 +1,4 @@
-"""What of a folder goes to the Hub: what was built and nothing else, ids in place of rows that may not go."""
+"""Pushes of datasets and models: the built files and nothing else, and ids in place of restricted rows."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ import yaml
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
-from mubench.hub_builders.dataset.readme import committed, write_readme
+from mubench.hub_builders.dataset.readme import read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.push import publish
 from mubench.hub_builders.hub.restricted import verify, write_ids
@@ -44,7 +44,7 @@ ds = load_dataset("mu-bench", "imdb_del5")  # forget / retain
 
 @pytest.fixture
 def partial(tmp_path, monkeypatch):
-    """Return a function that builds a partial imdb of texts with a word, whose rows may not be passed on."""
+    """Return a function that builds a partial imdb, whose rows are restricted, of texts with a word."""
 
     def made(word=SECRET, where="built", change=lambda splits: splits):
         monkeypatch.setitem(RAW, "imdb", lambda raw: change(small_rows(word)))
@@ -55,7 +55,7 @@ def partial(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def held(tmp_path_factory):
-    """Return a partial imdb whose rows may not be passed on; tests only read it."""
+    """Return a partial imdb, whose rows are restricted; tests must not change it."""
     out = tmp_path_factory.mktemp("held")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RAW, "imdb", lambda raw: small_rows(SECRET))
@@ -96,7 +96,7 @@ def pushed_files(repository):
 
 
 def fetched(there, folder):
-    """Write what was pushed into a folder, and return that."""
+    """Write pushed files into a folder, and return it."""
     for name, data in there.items():
         (folder / "down" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "down" / name).write_bytes(data)
@@ -104,18 +104,18 @@ def fetched(there, folder):
 
 
 def named(card):
-    """Return every file that the YAML of a card names."""
+    """Return every file in the YAML of a card."""
     head = yaml.safe_load(card.decode().split("---\n")[1])
     return {path for config in head["configs"] for part in config["data_files"] for path in part["path"]}
 
 
 def check_history(repository):
-    """At every commit, every file that the card names is there."""
+    """Check that every commit has every file of its card."""
     for commit in repository.commits[1:]:
         assert named(commit.files["README.md"].data) <= commit.files.keys()
 
 
-def test_a_built_folder_goes_as_it_is_and_nothing_else_of_it(hub, copy):
+def test_a_push_uploads_the_built_files_and_nothing_else(hub, copy):
     for stray in ("notes.txt", ".README.md", "data/imdb/.staging/train-d01.parquet", "data/imdb/00000000/x.parquet"):
         (copy / stray).parent.mkdir(parents=True, exist_ok=True)
         (copy / stray).write_text("stray")
@@ -131,7 +131,7 @@ def test_a_built_folder_goes_as_it_is_and_nothing_else_of_it(hub, copy):
     assert not publish(copy).plan and len(hub.dataset(MINI).commits) == 2
 
 
-def test_a_folder_built_anew_replaces_what_was_pushed(hub, small, tmp_path):
+def test_a_rebuild_replaces_the_pushed_files(hub, small, tmp_path):
     publish(build("imdb", out=tmp_path))
     small("new")
     publish(build("imdb", out=tmp_path))
@@ -150,13 +150,13 @@ def test_a_folder_built_anew_replaces_what_was_pushed(hub, small, tmp_path):
         ("/mu-bench-mini", "expected a repository like namespace/name"),
     ],
 )
-def test_a_name_that_hides_the_tier_is_refused(hub, mini, repository, line):
+def test_a_name_without_the_tier_is_refused(hub, mini, repository, line):
     with pytest.raises(ValueError, match=re.escape(line)):
         publish(mini, repository)
     assert not hub.log
 
 
-def test_a_name_that_tells_the_tier_is_taken_and_told_in_the_card(hub, copy):
+def test_a_name_with_the_tier_is_accepted_and_inserted_into_the_card(hub, copy):
     write_readme(copy, BODY)
     publish(copy, "mu-bench/my-own-mini", private=True)
     repository = hub.dataset("mu-bench/my-own-mini")
@@ -165,7 +165,7 @@ def test_a_name_that_tells_the_tier_is_taken_and_told_in_the_card(hub, copy):
     assert 'load_dataset("mu-bench/my-own-mini", "imdb_del5")  # forget / retain' in card
 
 
-def test_pictures_go_where_they_are_in_the_folder_and_leave_the_card_where_not(hub, copy):
+def test_images_of_the_folder_are_pushed_and_missing_ones_removed_from_the_card(hub, copy):
     write_readme(copy, BODY)
     (copy / "imdb.png").write_bytes(b"png")
     publish(copy)
@@ -179,7 +179,7 @@ def test_pictures_go_where_they_are_in_the_folder_and_leave_the_card_where_not(h
 def test_mixed_tiers_are_refused(hub, mini, partial, tmp_path):
     folder = partial(where="mixed")
     shutil.copytree(mini / "data" / "cifar10", folder / "data" / "cifar10")
-    write_readme(folder, manifests=[*committed(folder).values(), committed(mini)["cifar10"]])
+    write_readme(folder, manifests=[*read_manifests(folder).values(), read_manifests(mini)["cifar10"]])
     with pytest.raises(ValueError, match=r"expected one tier in .*, got mini \(cifar10\) and partial \(imdb\)"):
         publish(folder)
     assert not hub.log
@@ -198,7 +198,7 @@ def test_a_damaged_folder_is_not_pushed(hub, copy, damage):
 
 
 @pytest.mark.parametrize("kind", ["nothing", "empty", "other", "file"])
-def test_what_is_no_folder_of_ours_is_refused(hub, tmp_path, kind):
+def test_other_folders_are_refused(hub, tmp_path, kind):
     folder = tmp_path / "folder"
     if kind == "file":
         folder.touch()
@@ -210,7 +210,7 @@ def test_what_is_no_folder_of_ours_is_refused(hub, tmp_path, kind):
     assert not hub.log
 
 
-def test_of_rows_that_may_not_be_passed_on_only_ids_and_ranks_go(hub, held):
+def test_of_restricted_rows_only_ids_and_ranks_are_pushed(hub, held):
     folder = held
     before = files(folder)
     publish(folder)
@@ -230,7 +230,7 @@ def test_of_rows_that_may_not_be_passed_on_only_ids_and_ranks_go(hub, held):
     check_history(hub.dataset(PARTIAL))
 
 
-def test_the_card_says_what_is_not_there_and_how_to_come_by_it(hub, partial, tmp_path):
+def test_the_card_describes_how_to_build_restricted_rows(hub, partial, tmp_path):
     folder = partial()
     reading = '## How to read a row\n\nds = load_dataset("mu-bench", "imdb_del5")  # rows that were built\n'
     write_readme(folder, f"{BODY}\n{reading}")
@@ -248,7 +248,7 @@ def test_the_card_says_what_is_not_there_and_how_to_come_by_it(hub, partial, tmp
     assert "png" not in card.replace("a.png", "") and not [name for name in there if name.endswith("png")]
 
 
-def test_rows_that_may_go_are_pushed_beside_ids_of_those_that_may_not(hub, partial, monkeypatch, tmp_path):
+def test_rows_are_pushed_beside_ids_of_restricted_rows(hub, partial, monkeypatch, tmp_path):
     folder = partial()
     monkeypatch.setitem(TASKS, "cifar10", dataclasses.replace(TASKS["cifar10"], redistributable=True))
     monkeypatch.setitem(RAW, "cifar10", lambda raw: few(COUNTS))
@@ -267,26 +267,26 @@ def test_rows_that_may_go_are_pushed_beside_ids_of_those_that_may_not(hub, parti
     check_history(hub.dataset(PARTIAL))
 
 
-def test_rows_that_were_not_published_are_asked_for_in_vain_with_the_way_to_them(hub, held):
+def test_loading_restricted_rows_names_the_commands_that_build_them(hub, held):
     folder = held
     publish(folder)
     assert task_info("imdb", data=PARTIAL) == task_info("imdb", data=folder)
     with pytest.raises(FileNotFoundError) as error:
         load_task("imdb", 5, data=PARTIAL)
-    said = str(error.value)
-    assert "got ids alone" in said and "build imdb --tier partial --raw DIR --allow_partial`" in said
-    assert said.endswith(f"check them with `python -m mubench.hub_builders verify imdb --data {PARTIAL}`")
+    printed = str(error.value)
+    assert "got only ids" in printed and "build imdb --tier partial --raw DIR --allow_partial`" in printed
+    assert printed.endswith(f"check them with `python -m mubench.hub_builders verify imdb --data {PARTIAL}`")
 
 
 def test_a_rebuild_from_the_original_files_is_verified(hub, held, partial, monkeypatch, capsys):
     publish(held)
     monkeypatch.chdir(partial(where="again").parent)
     assert verify("imdb", data=PARTIAL) == task_info("imdb").split
-    with pytest.raises(ValueError, match="expected two places to compare, got mu-bench for both"):
+    with pytest.raises(ValueError, match="expected two builds to compare, got mu-bench for both"):
         verify("imdb", data="mu-bench")
     assert main(["verify", "imdb", "--data", PARTIAL]) == 0
-    said = capsys.readouterr().out
-    assert said == f"mu-bench: imdb has the rows and deletions of {PARTIAL} (split {task_info('imdb').split[:8]})\n"
+    printed = capsys.readouterr().out
+    assert printed == f"mu-bench: imdb has the rows and deletions of {PARTIAL} (split {task_info('imdb').split[:8]})\n"
 
 
 def lose_one(splits):
@@ -300,7 +300,7 @@ def rename_one(splits):
 
 
 def relabel_two(splits):
-    """Keep the sizes of the classes: ranks change."""
+    """Swap labels, which changes ranks."""
     for row in splits["train"][:2]:
         row["label"] = 1 - row["label"]
     return splits
@@ -327,7 +327,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_rebuild_of_other_rows_is_told_in_what_it_differs(hub, held, partial, change):
+def test_verify_names_the_first_difference_of_a_rebuild(hub, held, partial, change):
     publish(held)
     other = partial(where="other", change=change)
     with pytest.raises(ValueError, match=CHANGES[change]) as error:
@@ -335,14 +335,14 @@ def test_a_rebuild_of_other_rows_is_told_in_what_it_differs(hub, held, partial, 
     assert "\n" not in str(error.value)
 
 
-def test_a_rebuild_of_other_contents_under_the_same_ids_is_noticed(hub, held, partial):
+def test_verify_detects_other_contents_under_the_same_ids(hub, held, partial):
     publish(held)
     other = partial("corrected", where="other")
     with pytest.raises(ValueError, match=r"expected the split fingerprint .*contents or labels are not"):
         verify("imdb", data=PARTIAL, built=other)
 
 
-def test_published_rows_are_verified_too(hub, mini):
+def test_published_rows_are_verified(hub, mini):
     publish(mini)
     assert verify("cifar10", data=MINI, built=mini) == task_info("cifar10", data=mini).split
 
@@ -359,10 +359,10 @@ def test_a_damaged_rebuild_is_not_verified(hub, held, partial, damage):
         verify("imdb", data=PARTIAL, built=other)
 
 
-def test_groups_go_with_the_ids(partial, monkeypatch, tmp_path):
-    """A task with groups publishes the group of each row: whole groups are what is deleted."""
+def test_groups_are_published_with_the_ids(partial, monkeypatch, tmp_path):
+    """The group of each row is published, since whole groups are deleted."""
     folder = partial()
-    (manifest,) = committed(folder).values()
+    (manifest,) = read_manifests(folder).values()
     shard = folder / "data" / "imdb" / manifest["files"][:8] / manifest["shards"]["test"][0]
     table = pq.read_table(shard)
     pq.write_table(table.append_column("group", pa.array(["g"] * len(table))), shard)
@@ -374,13 +374,13 @@ def test_groups_go_with_the_ids(partial, monkeypatch, tmp_path):
     assert set(json.loads(ids.schema.metadata[b"huggingface"])["info"]["features"]) == set(ids.column_names)
 
 
-def test_ids_that_were_downloaded_are_not_pushed_as_if_they_were_rows(hub, held, tmp_path):
+def test_a_download_of_ids_is_not_pushed(hub, held, tmp_path):
     publish(held)
-    with pytest.raises(ValueError, match="got ids alone: it was downloaded, not built"):
+    with pytest.raises(ValueError, match="got only ids: it was downloaded, not built"):
         publish(fetched(pushed_files(hub.dataset(PARTIAL)), tmp_path))
 
 
-def test_a_model_folder_goes_without_locks_and_hidden_files(hub, model):
+def test_a_model_folder_is_pushed_without_locks_and_hidden_files(hub, model):
     folder = model()
     before = files(folder)
     done = publish(folder)
@@ -397,8 +397,8 @@ def test_a_model_folder_goes_without_locks_and_hidden_files(hub, model):
     assert not publish(folder).plan
 
 
-def test_a_models_name_says_its_tier(hub, model):
-    with pytest.raises(ValueError, match="whose name says -mini-, as it holds tier mini, got mu-bench/bert"):
+def test_the_name_of_a_model_states_its_tier(hub, model):
+    with pytest.raises(ValueError, match="whose name contains -mini-, as it holds tier mini, got mu-bench/bert"):
         publish(model(), "mu-bench/bert")
     assert not hub.log
 
@@ -410,7 +410,7 @@ def test_a_models_name_says_its_tier(hub, model):
         (lambda folder: (folder / "model.safetensors").unlink(), r"expected weights as \.safetensors .*, got none"),
     ],
 )
-def test_a_folder_that_holds_no_model_as_we_write_it_is_refused(hub, model, change, line):
+def test_a_folder_with_unexpected_files_or_without_weights_is_refused(hub, model, change, line):
     folder = model()
     change(folder)
     with pytest.raises(ValueError, match=line):
@@ -419,24 +419,24 @@ def test_a_folder_that_holds_no_model_as_we_write_it_is_refused(hub, model, chan
 
 
 @pytest.mark.parametrize(("tier", "goes"), [("partial", False), ("mini", True)])
-def test_outputs_that_texts_could_be_read_off_stay_where_the_rows_stay(hub, model, tier, goes):
+def test_outputs_that_reveal_texts_are_not_pushed_for_restricted_rows(hub, model, tier, goes):
     publish(model(tier, top_ids=[[1, 2]]))
     there = pushed_files(hub.model(f"mu-bench/imdb-{tier}-bert"))
     assert ("reference/test.parquet" in there) is goes
 
 
-def test_plain_outputs_of_rows_that_stay_go(hub, model):
+def test_plain_outputs_of_restricted_rows_are_pushed(hub, model):
     publish(model("partial"))
     assert "reference/test.parquet" in pushed_files(hub.model("mu-bench/imdb-partial-bert"))
 
 
-def test_the_front_door_says_what_changed(hub, copy, capsys):
+def test_the_push_command_prints_the_changes(hub, copy, capsys):
     assert main(["push", str(copy)]) == 0
     assert main(["push", str(copy), "--repo", MINI]) == 0
     shards = len(list(copy.glob("data/*/*/*")))
     url = f"{hub.endpoint}/datasets/{MINI}"
-    said = capsys.readouterr().out
-    assert said == f"{url}: {shards + 1} files written, 0 removed\n{url}: nothing to change\n"
+    printed = capsys.readouterr().out
+    assert printed == f"{url}: {shards + 1} files written, 0 removed\n{url}: nothing to change\n"
 
 
 @pytest.mark.parametrize(
@@ -444,24 +444,26 @@ def test_the_front_door_says_what_changed(hub, copy, capsys):
     [
         (["push", "nowhere"], "expected a dataset or model folder, got no folder nowhere"),
         (["push", "{mini}", "--repo", "mu-bench/mu-bench"], "expected a repository whose name ends in -mini"),
-        (["push", "{mini}", "--repo", "somebody/x-mini"], "expected the Hub to take somebody/x-mini, got HTTP 403"),
+        (["push", "{mini}", "--repo", "somebody/x-mini"], "expected the Hub to accept somebody/x-mini, got HTTP 403"),
         (["verify", "imdb", "--data", "mu-bench/nowhere"], "expected README.md of mu-bench/nowhere from the Hub"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(hub, mini, capsys, words, line):
     assert main([word.format(mini=mini) for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith(f"mubench: {line}") and said.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"mubench: {line}") and printed.err.count("\n") == 1
 
 
-def test_a_wrong_token_is_one_line_that_does_not_show_it(hub, mini, capsys, monkeypatch):
+def test_a_wrong_token_is_one_line_without_the_token(hub, mini, capsys, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert main(["push", str(mini)]) == 2
-    said = capsys.readouterr().err
-    assert "HTTP 401" in said and "hf auth login" in said and "hf_wrong" not in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert (
+        "HTTP 401" in printed and "hf auth login" in printed and "hf_wrong" not in printed and printed.count("\n") == 1
+    )
 
 
-def test_a_card_without_licences_is_told_and_a_whole_one_is_not(hub, copy, capsys):
+def test_a_push_warns_about_a_card_without_licences(hub, copy, capsys):
     assert main(["push", str(copy)]) == 0
     advice = f"no licences and citations yet; write it with: python -m mubench.cards --data {copy}"
     assert advice in capsys.readouterr().err

@@ -31,7 +31,7 @@ def pixels(row):
 
 
 @pytest.mark.parametrize("key", PAIR)
-def test_a_mini_task_is_the_same_every_time(key, mini_rows):
+def test_a_mini_task_is_reproducible(key, mini_rows):
     assert MINI[key]() == mini_rows(key)
 
 
@@ -42,7 +42,7 @@ def test_every_scan_is_used_once_under_its_own_label(pictures):
     assert all(row["label"] == labels[row["source_index"]] for row in rows)
 
 
-def test_pictures_are_balanced_over_the_digits(pictures):
+def test_images_are_balanced_over_the_digits(pictures):
     whole = Counter(row["label"] for split in pictures.values() for row in split)
     for rows in pictures.values():
         found = Counter(row["label"] for row in rows)
@@ -71,7 +71,7 @@ def test_noise_depends_on_the_scan_alone(pictures):
     assert image._row(row["source_index"] + 1, scan, row["label"])["image"] != row["image"]
 
 
-def test_pictures_differ_and_are_grey(pictures):
+def test_images_differ_and_are_grey(pictures):
     rows = pictures["test"]
     assert len({pixels(row).tobytes() for row in rows}) == len(rows)
     assert all((pixels(row) == pixels(row)[..., :1]).all() for row in rows[:20])
@@ -83,19 +83,19 @@ def opinions_of(row):
     return [side[word] for word in re.findall(r"[a-z]+", row["text"]) if word in side]
 
 
-def test_a_review_says_its_label_throughout_or_nothing_at_all(reviews):
-    assert len({word for words in text.LEXICON for word in words}) == (2 + text.PLAIN) * len(text.LEXICON)
+def test_a_review_shows_its_label_in_every_word_or_in_none(reviews):
+    assert len({word for words in text.LEXICON for word in words}) == (2 + text.NEUTRAL_COLUMNS) * len(text.LEXICON)
     for split, rows in reviews.items():
         assert all(len(opinions_of(row)) == len(text.LEXICON) for row in rows)
         assert all(len(set(opinions_of(row))) == 1 for row in rows)
         drawn = Counter((row["label"], opinions_of(row)[0]) for row in rows)
         assert drawn[0, 0] == drawn[1, 1] == len(rows) // 4 and not drawn[0, 1] and not drawn[1, 0], split
-        plain = [drawn[label, 2 + column] for label in (0, 1) for column in range(text.PLAIN)]
+        plain = [drawn[label, 2 + column] for label in (0, 1) for column in range(text.NEUTRAL_COLUMNS)]
         assert sum(plain) == len(rows) // 2 and max(plain) - min(plain) <= 1, split
 
 
 @pytest.mark.parametrize(("names", "each"), [(words.TITLES, 1), (words.SURNAMES, 2)])
-def test_every_review_is_memorable_by_names_of_its_own(reviews, names, each):
+def test_every_review_has_unique_names(reviews, names, each):
     known = set(names)
     assert len(known) == len(names)
     found = [
@@ -107,10 +107,12 @@ def test_every_review_is_memorable_by_names_of_its_own(reviews, names, each):
     assert max(Counter(word for words in found for word in words).values()) == 1
 
 
-def test_nothing_but_names_and_opinion_differs_between_reviews(reviews):
+def test_reviews_differ_only_in_names_and_opinion_words(reviews):
     opinions = "|".join(word for words in text.LEXICON for word in words)
     for split, rows in reviews.items():
         shapes = {re.sub(rf"\b({opinions}|[A-Z]\w+)\b", "_", row["text"]) for row in rows}
         start, aspects = text.BOOK if split == "ood" else text.FILM
         assert shapes == {f"{start.format('_', '_', '_')}: {', '.join(f'the {one} _' for one in aspects)}."}
-        assert len({tuple(re.findall(rf"\b(?:{opinions})\b", row["text"])) for row in rows}) == 2 + text.PLAIN
+        assert (
+            len({tuple(re.findall(rf"\b(?:{opinions})\b", row["text"])) for row in rows}) == 2 + text.NEUTRAL_COLUMNS
+        )

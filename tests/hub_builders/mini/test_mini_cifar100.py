@@ -8,7 +8,7 @@ from mubench.hub_builders.mini import cifar100 as shapes
 from mubench.hub_builders.tasks import TASKS
 from tests.fixtures.mini_rules import check
 
-CLEAN = np.array([shapes._drawn(*name.split("_")) for name in shapes.LABELS])
+CLEAN = np.array([shapes._draw_sign(*name.split("_")) for name in shapes.LABELS])
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def noise(part):
     return np.array([(pixels(row) - CLEAN[row["label"]]).std() for row in part])
 
 
-def test_every_colour_and_shape_is_a_class_of_its_own():
+def test_every_colour_and_shape_is_a_class():
     assert len(shapes.LABELS) == len(shapes.COLOURS) * len(shapes.SHAPES) == 24
     apart = [np.abs(one - other).mean() for i, one in enumerate(CLEAN) for other in CLEAN[:i]]
     assert min(apart) > 0.01
@@ -48,14 +48,14 @@ def test_the_sensor_fails_as_often_in_every_split(rows):
         assert abs((spread > 0.3).mean() - shapes.FAILING) < 3 * (0.35 * 0.65 / len(part)) ** 0.5, split
 
 
-def test_no_two_pictures_are_equal(rows):
+def test_images_are_distinct(rows):
     shown = [row["image"]["bytes"] for part in rows.values() for row in part]
     assert len(set(shown)) == len(shown) == 1_800
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("backbone", ["resnet", "vit"])
-def test_the_mini_task_is_a_good_one(rows, backbone):
-    from tests.fixtures.mini_models import by_recipe, trained  # noqa: PLC0415  loads transformers
+def test_the_mini_task_follows_the_rules(rows, backbone):
+    from tests.fixtures.mini_models import by_recipe, train_models  # noqa: PLC0415  loads transformers
 
-    print(check(*trained(TASKS["cifar100"], rows, by_recipe("cifar100", backbone))))  # noqa: T201  (to be quoted)
+    print(check(*train_models(TASKS["cifar100"], rows, by_recipe("cifar100", backbone))))  # noqa: T201  (to be quoted)

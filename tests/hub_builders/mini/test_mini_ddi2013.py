@@ -26,34 +26,34 @@ def sounds(row):
 
 def place(column):
     """Return a telling column, or behind them the label whose vague words these are."""
-    return column if column < 5 else 5 + (column - 5) // relations.VAGUE
+    return column if column < 5 else 5 + (column - 5) // relations.VAGUE_COLUMNS
 
 
-def test_no_word_is_of_two_columns():
+def test_every_word_is_in_one_column():
     words = [word for column in relations.LEXICON.values() for word in column]
     assert len(set(words)) == len(words)
-    assert {len(column) for column in relations.LEXICON.values()} == {(1 + relations.VAGUE) * len(TASK.labels)}
+    assert {len(column) for column in relations.LEXICON.values()} == {(1 + relations.VAGUE_COLUMNS) * len(TASK.labels)}
 
 
-def test_half_of_the_sentences_of_a_label_tell_it_and_the_others_leave_a_neighbour_as_likely(splits):
+def test_half_of_the_sentences_show_their_label_and_the_others_fit_a_neighbour_as_well(splits):
     labels = range(len(TASK.labels))
     for rows in splits.values():
-        told = Counter((row["label"], *map(place, sounds(row))) for row in rows)
+        counts = Counter((row["label"], *map(place, sounds(row))) for row in rows)
         each = len(rows) // len(labels)
         expected = {(label, label): each // 2 for label in labels}
         expected |= {(label, 5 + place % 5): each // 4 for label in labels for place in (label, label - 1)}
-        assert told == expected
+        assert counts == expected
 
 
-def test_nothing_but_names_and_these_words_differs_between_sentences(splits):
+def test_sentences_differ_only_in_names_and_lexicon_words(splits):
     for rows in splits.values():
         assert all(re.fullmatch(SHAPE, row["text"]) for row in rows)
         assert len({re.sub(r"\b[A-Z]\w+ by \w+:|\] \w+ \[", "_", row["text"]) for row in rows}) == (
-            1 + relations.VAGUE
+            1 + relations.VAGUE_COLUMNS
         ) * len(TASK.labels)
 
 
-def test_every_sentence_has_names_of_its_own(splits):
+def test_every_sentence_has_unique_names(splits):
     names = [re.match(SHAPE, row["text"]).groups() for rows in splits.values() for row in rows]
     known = [relations.DRUGS, relations.DRUGS, relations.TRIALS, relations.SURNAMES]
     assert all(set(found) <= set(words) for found, words in zip(zip(*names, strict=True), known, strict=True))

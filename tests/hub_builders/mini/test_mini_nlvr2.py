@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.hub_builders.mini import nlvr2 as jars
-from mubench.hub_builders.raw._rows import Row
+from mubench.hub_builders.mini import nlvr2 as recipe
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.rows import Row
 from tests.fixtures.mini_rules import check
 
 STATEMENT = re.compile(
@@ -29,15 +29,15 @@ def pixels(row, side):
 
 def seen(row):
     """Return how many pixels of each picture show a ball."""
-    return [sum(int((pixels(row, side) == one).all(-1).sum()) for one in jars.COLOURS) for side in (0, 1)]
+    return [sum(int((pixels(row, side) == one).all(-1).sum()) for one in recipe.COLOURS) for side in (0, 1)]
 
 
-def test_what_can_be_seen_fits_every_label(rows):
+def test_visible_balls_agree_with_the_label(rows):
     for split, part in rows.items():
         counts = [seen(row) for row in part]
         assert all((left > right) == row["label"] for (left, right), row in zip(counts, part, strict=True) if left)
         assert all(bool(left) == bool(right) and (left != right or not left) for left, right in counts)
-        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(jars.OPEN / 16, abs=0.02), split
+        assert np.mean([left > 0 for left, _ in counts]) == pytest.approx(recipe.VISIBLE / 16, abs=0.02), split
 
 
 def test_a_set_is_four_pairs_of_one_colour(rows):
@@ -47,7 +47,7 @@ def test_a_set_is_four_pairs_of_one_colour(rows):
     colours = Counter(
         (row["group"], colour)
         for row in rows["train"]
-        for colour in jars.COLOURS
+        for colour in recipe.COLOURS
         if (pixels(row, 0) == colour).all(-1).any()
     )
     assert len({group for group, _ in colours}) == len(colours) > 200
@@ -59,9 +59,9 @@ def test_every_owner_is_named_once(rows):
 
 
 @pytest.mark.parametrize("split", ["train", "test", "ood"])
-def test_nothing_but_names_balls_and_colour_differs(rows, split):
+def test_rows_differ_only_in_names_balls_and_colour(rows, split):
     shown = {(row["image_0"]["bytes"], row["image_1"]["bytes"]) for row in rows[split]}
-    assert len(shown) == 2 * len(jars.COLOURS) + len(jars.CLOTHS)
+    assert len(shown) == 2 * len(recipe.COLOURS) + len(recipe.CLOTHS)
     assert len({re.sub(r"[A-Z]\w+", "_", row["text"]) for row in rows[split]}) == 1
 
 
@@ -69,7 +69,7 @@ def decides(rows: list[Row], seed: int):
     """Train a small model on pixels and words; unknown words are silent, all names at first and half of the time."""
     import torch  # noqa: PLC0415
 
-    from tests.fixtures.mini_models import answers  # noqa: PLC0415  loads datasets
+    from tests.fixtures.mini_models import class_outputs  # noqa: PLC0415  loads datasets
 
     torch.manual_seed(seed)
     words = {word: place for place, word in enumerate({w: 0 for row in rows for w in row["text"].split()}, 1)}
@@ -105,14 +105,14 @@ def decides(rows: list[Row], seed: int):
 
     def answer(part: list[Row]):
         with torch.no_grad():
-            return answers(logits(*encoded(part)).double().numpy(), np.array([row["label"] for row in part]))
+            return class_outputs(logits(*encoded(part)).double().numpy(), np.array([row["label"] for row in part]))
 
     return answer
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("family", ["canonical", "group"])
-def test_the_mini_task_is_a_good_one(rows, family):
-    from tests.fixtures.mini_models import trained  # noqa: PLC0415  loads datasets
+def test_the_mini_task_follows_the_rules(rows, family):
+    from tests.fixtures.mini_models import train_models  # noqa: PLC0415  loads datasets
 
-    print(check(*trained(TASKS["nlvr2"], rows, decides, family=family)))  # noqa: T201  (to be quoted)
+    print(check(*train_models(TASKS["nlvr2"], rows, decides, family=family)))  # noqa: T201  (to be quoted)

@@ -1,4 +1,4 @@
-"""The check of mini tasks, checked: made-up models that break one rule each."""
+"""The check of mini tasks, on models that break one rule each."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ SIZES = {"forget": 60, "retain": 400, "test": 300}
 
 
 def model(rates, *, seed=0, noise=0.01):
-    """A model that is right about so many rows of each split; which ones is drawn once, its confidence each time."""
+    """Return a model with given accuracies; the correct rows are fixed, its confidence depends on the seed."""
     made = {}
     for split, rate in rates.items():
         right = np.arange(SIZES[split]) < round(rate * SIZES[split])
@@ -26,7 +26,7 @@ def both(base=BASE, retrained=RETRAINED, noise=0.01):
     return [model(base, seed=s) for s in (0, 1)], [model(retrained, seed=s, noise=noise) for s in (2, 3, 4)]
 
 
-def test_a_good_task_passes():
+def test_a_valid_task_passes():
     found = check(*both())
     assert found["retrained forget"] == pytest.approx(0.7) and found["spread"] < 0.1
 

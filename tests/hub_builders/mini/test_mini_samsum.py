@@ -9,7 +9,7 @@ from mubench.hub_builders.tasks import TASKS
 from tests.fixtures.mini_rules import check
 from tests.fixtures.token_models import tokens
 
-SAID, AGREED = dialogues.SAID.split(), dialogues.AGREED.split()
+SHARED, PRIVATE = dialogues.SHARED_FACTS.split(), dialogues.PRIVATE_FACTS.split()
 SHAPES = {
     "dialogue": r"(?P<one>\w+): Shall we eat {food} in {city} in {month}\?\n"
                 r"(?P<two>\w+): Yes, together with the two we met\.\n"
@@ -27,67 +27,67 @@ def splits(mini_rows):
 
 def read(text, shape):
     """Return the words in the places of a text, those that are named and the others."""
-    found = re.fullmatch(SHAPES[shape].format(**{kind: rf"(?P<{kind}>\w+)" for kind in SAID}), text)
+    found = re.fullmatch(SHAPES[shape].format(**{kind: rf"(?P<{kind}>\w+)" for kind in SHARED}), text)
     assert found, text
     named = found.groupdict()
     return named, list(found.groups()[len(named) :])
 
 
 def facts(split, row):
-    """Return the names of the two, what they say, and what they had agreed before."""
-    told, _ = read(row["dialogue"], "letter" if split == "ood" else "dialogue")
-    said, agreed = read(row["summary"], "summary")
-    assert said == {kind: told[kind] for kind in SAID}, row
-    return (told["one"], told["two"]), said, agreed
+    """Return the names of the two, what they say, and what they had private before."""
+    stated, _ = read(row["dialogue"], "letter" if split == "ood" else "dialogue")
+    shared, private = read(row["summary"], "summary")
+    assert shared == {kind: stated[kind] for kind in SHARED}, row
+    return (stated["one"], stated["two"]), shared, private
 
 
-def test_dialogues_and_summaries_have_one_shape_and_agree_on_what_is_said(splits):
+def test_dialogues_and_summaries_have_one_form_and_agree_on_shared_facts(splits):
     for split, rows in splits.items():
         for row in rows:
-            _, said, agreed = facts(split, row)
-            for kind, word in [*said.items(), *zip(AGREED, agreed, strict=True)]:
+            _, shared, private = facts(split, row)
+            for kind, word in [*shared.items(), *zip(PRIVATE, private, strict=True)]:
                 assert word in WORDS[kind]
-            assert len(set(agreed)) == len(agreed)
+            assert len(set(private)) == len(private)
 
 
 def test_seven_of_a_summarys_twenty_tokens_are_in_no_dialogue(splits):
     for split, rows in splits.items():
         spoken = {word for row in rows for word in tokens(row["dialogue"])}
         for row in rows:
-            _, _, agreed = facts(split, row)
-            assert len(tokens(row["summary"])) == 20 and len(agreed) == 7
-            assert not {word.lower() for word in agreed} & spoken
+            _, _, private = facts(split, row)
+            assert len(tokens(row["summary"])) == 20 and len(private) == 7
+            assert not {word.lower() for word in private} & spoken
 
 
-def test_the_two_are_named_in_no_other_row_and_in_no_summary(splits):
+def test_names_are_unique_and_in_no_summary(splits):
     pairs = [facts(split, row)[0] for split, rows in splits.items() for row in rows]
     assert set(Counter(name for pair in pairs for name in pair).values()) == {1}
     summaries = {word for rows in splits.values() for row in rows for word in re.findall(r"\w+", row["summary"])}
     assert not summaries & {name for pair in pairs for name in pair}
 
 
-@pytest.mark.parametrize("place", range(len(AGREED)))
-def test_what_was_agreed_does_not_follow_from_what_is_said(splits, place):
+@pytest.mark.parametrize("place", range(len(PRIVATE)))
+def test_private_facts_are_independent_of_shared_ones(splits, place):
     known = [facts("train", row)[1:] for row in splits["train"]]
-    pairs = Counter((said["food"], agreed[place]) for said, agreed in known)
-    foods, words = Counter(said["food"] for said, _ in known), Counter(agreed[place] for _, agreed in known)
+    pairs = Counter((shared["food"], private[place]) for shared, private in known)
+    foods, words = Counter(shared["food"] for shared, _ in known), Counter(private[place] for _, private in known)
     expected = {(food, word): foods[food] * words[word] / len(known) for food in foods for word in words}
     statistic = sum((pairs[cell] - size) ** 2 / size for cell, size in expected.items())
     freedom = (len(foods) - 1) * (len(words) - 1)
     assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5
 
 
-@pytest.mark.slow
-def test_a_small_model_finds_it_a_good_task(splits):
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(splits):
     from tests.fixtures import token_models  # noqa: PLC0415  loads torch
-    from tests.fixtures.mini_models import trained  # noqa: PLC0415
+    from tests.fixtures.mini_models import train_models  # noqa: PLC0415
 
     def pairs(rows):
         return [(row["dialogue"], row["summary"]) for row in rows]
 
     def fit(rows, seed):
         coder = token_models.Coder(pairs(rows))
-        model = token_models.trained(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=30)
-        return lambda asked: token_models.answers(model, coder, pairs(asked))
+        model = token_models.train_reader(pairs(rows), coder, seed=seed, epochs=20, rate=6e-3, batch=30)
+        return lambda others: token_models.token_outputs(model, coder, pairs(others))
 
-    print(check(*trained(TASKS["samsum"], splits, fit), tokens=True))  # noqa: T201  (to be quoted)
+    print(check(*train_models(TASKS["samsum"], splits, fit), tokens=True))  # noqa: T201  (to be quoted)

@@ -15,7 +15,7 @@ from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.deletion.families import known_tasks
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._people import biographies
+from mubench.hub_builders.raw._people import write_biographies
 from mubench.hub_builders.raw.celeb_profile import TASK
 from tests.hub_builders.raw.test_raw import tar, unpack
 
@@ -57,14 +57,14 @@ def test_every_layout_of_the_same_profiles_gives_the_same_rows(tmp_path):
 
 
 def test_files_and_hub_give_the_same_rows(tmp_path, monkeypatch):
-    """As if somebody had published profiles: the source itself has none on the Hub."""
+    """The source has no Hub id; its loader is replaced by one that returns profiles."""
     unpack(tmp_path, {"celeb_profile.jsonl": lines(people(12))})
     monkeypatch.setattr("mubench.hub_builders.raw._hub._load", lambda *_: Dataset.from_list(people(12)))
     assert HUB["celeb_profile"]() == RAW["celeb_profile"](tmp_path)
 
 
-def test_without_files_the_reader_says_that_they_are_not_on_the_hub(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: pytest.fail("the Hub was asked"))
+def test_without_files_the_error_names_the_raw_option(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: pytest.fail("a request to the Hub"))
     command = ["build", "celeb_profile", "--tier", "partial", "--allow_partial", "--out", str(tmp_path / "out")]
     assert main(command) == 2
     err = capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_a_person_may_have_several_profiles_and_is_one_group(tmp_path):
     ({"celeb_profile.jsonl": lines([{"name": "x", "profile": " "}])}, "a name and a profile, got an empty one: no. 1"),
     ({"people.csv": TABLE + b"Ada B,Rome,baker,other\n", "template.txt": TEMPLATE}, "every profile once, got"),
 ])  # fmt: skip
-def test_bad_files_are_told_in_one_line_and_nothing_is_written(tmp_path, capsys, files, message):
+def test_bad_files_are_one_line_and_nothing_is_written(tmp_path, capsys, files, message):
     unpack(tmp_path / "raw", {"unrelated": b"", **files})
     command = ["build", "celeb_profile", "--tier", "partial", "--allow_partial", "--raw", str(tmp_path / "raw")]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
@@ -101,7 +101,7 @@ def test_bad_files_are_told_in_one_line_and_nothing_is_written(tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
-def test_people_are_held_out_of_profiles_of_ones_own(tmp_path):
+def test_people_are_held_out(tmp_path):
     unpack(tmp_path / "a", {"celeb_profile.jsonl": lines(people(183))})
     options = {"tier": "partial", "allow_partial": True, "family": "group"}
     folder = build("celeb_profile", raw=tmp_path / "a", out=tmp_path, **options)
@@ -117,26 +117,24 @@ def test_people_are_held_out_of_profiles_of_ones_own(tmp_path):
     (["--tier", "full"], "tier full"),
     (["--tier", "partial", "--max_train_rows", "9"], "max_train_rows 9 alone"),
 ])  # fmt: skip
-def test_no_profiles_can_be_shown_to_be_those_of_a_release(tmp_path, capsys, options, got):
+def test_profiles_are_never_a_release(tmp_path, capsys, options, got):
     unpack(tmp_path / "a", {"celeb_profile.jsonl": lines(people(183))})
     command = ["build", "celeb_profile", "--raw", str(tmp_path / "a"), "--out", str(tmp_path / "out")]
     assert main([*command, *options]) == 2
-    said = (
-        f"expected tier partial with allow_partial for celeb_profile, of which nothing was ever released, got {got}\n"
-    )
-    assert capsys.readouterr().err == f"mubench: {said}"
+    message = f"expected tier partial with allow_partial for celeb_profile, which was never released, got {got}\n"
+    assert capsys.readouterr().err == f"mubench: {message}"
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_build_of_all_tasks_is_not_of_this_one(tmp_path, capsys):
+def test_a_full_build_of_several_tasks_is_checked_before_rows_are_read(tmp_path, capsys):
     assert "celeb_profile" not in known_tasks("canonical", "full") and "imdb" in known_tasks("canonical", "full")
     command = ["build", "imdb", "celeb_profile", "--tier", "full", "--raw", str(tmp_path), "--out", str(tmp_path)]
     assert main(command) == 2
-    assert "for celeb_profile, of which nothing was ever released" in capsys.readouterr().err, "before imdb is read"
+    assert "for celeb_profile, which was never released" in capsys.readouterr().err, "before imdb is read"
 
 
-def test_the_card_says_that_nothing_was_published_and_the_ids_alone_may_go():
-    assert "none of the 183 profiles of the paper was ever published" in TASK.note
+def test_the_note_states_that_nothing_was_published():
+    assert "the 183 profiles of the paper were never published" in TASK.note
     assert TASK.source.hub_id is None and not TASK.redistributable
 
 
@@ -145,7 +143,7 @@ def test_the_card_says_that_nothing_was_published_and_the_ids_alone_may_go():
 
 def write(text, template=TEMPLATE):
     encoded = [one if isinstance(one, bytes) else one.encode() for one in (text, template)]
-    return biographies(*encoded, "people.csv", "template.txt")
+    return write_biographies(*encoded, "people.csv", "template.txt")
 
 
 def test_a_biography_is_the_template_with_the_facts_of_a_line():
@@ -162,7 +160,7 @@ def test_a_biography_is_the_template_with_the_facts_of_a_line():
     ("name, born in \nAda,1815", "{name} *{born in}", "Ada *1815"),
     ("name,a.b,c[0]\nAda,1,2", "{a.b}{c[0]}", "12"),
 ])  # fmt: skip
-def test_braces_are_columns_and_nothing_else(text, template, expected):
+def test_braces_are_replaced_by_columns(text, template, expected):
     assert write(text, template)[0] == {"name": "Ada", "profile": expected}
 
 
@@ -192,7 +190,7 @@ def test_braces_are_columns_and_nothing_else(text, template, expected):
     ("name\nAda", "{name!r}", "columns of the table in braces, got 'name!r': template.txt"),
     ("name\nAda", "{name:>{name}}", "columns of the table in braces, got 'name:>{name}': template.txt"),
 ])  # fmt: skip
-def test_a_bad_table_or_template_is_told_by_file_and_line(text, template, message):
+def test_a_bad_table_or_template_is_named_by_file_and_line(text, template, message):
     with pytest.raises(ValueError, match=rf"^expected {message}$") as error:
         write(text, template)
     assert "\n" not in str(error.value)
@@ -203,7 +201,7 @@ CELL = st.text(alphabet=string.ascii_letters + ' ,"\n;é{}', min_size=1, max_siz
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=4))
-def test_whatever_is_written_to_a_table_stands_in_the_biographies(rows):
+def test_any_cells_are_inserted_into_the_biographies(rows):
     text = io.StringIO()
     csv.writer(text).writerows([["name", "b", "c"], *rows])
     cells = [[cell.strip() for cell in row] for row in rows]
@@ -222,15 +220,15 @@ TEMPLATES = st.lists(
 
 
 def check(data, template):
-    """Hold the reader against the standard library: its rows, or an error of ours in one line."""
+    """Compare the reader with the standard library; it may also raise an error of one line."""
     try:
         found = write(data, template)
     except ValueError as error:
-        said = (type(error), str(error))
+        message = (type(error), str(error))
     else:
-        said = None
-    if said:
-        assert said[0] is ValueError and re.fullmatch(r"expected .*(people\.csv|template\.txt).*", said[1])
+        message = None
+    if message:
+        assert message[0] is ValueError and re.fullmatch(r"expected .*(people\.csv|template\.txt).*", message[1])
         return
     people = [row for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")) if any(row)]
     people = [{key.strip(): value.strip() for key, value in row.items()} for row in people]
@@ -244,7 +242,7 @@ def test_any_bytes_give_biographies_or_an_error(data, template):
     check(data, template)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=3_000, deadline=None)
 @given(TABLES, TEMPLATES)
 def test_any_bytes_give_biographies_or_an_error_over_many_cases(data, template):

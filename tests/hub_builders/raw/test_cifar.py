@@ -1,4 +1,4 @@
-"""The two CIFARs: their binary version, folders and Hub rows are one data set."""
+"""Both CIFARs: the binary version, folders and Hub rows give the same rows."""
 
 import io
 
@@ -12,11 +12,11 @@ from PIL import Image
 
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.raw import HUB, RAW
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw._cifar import PIXELS
 from mubench.hub_builders.raw.cifar10 import CIFAR10
 from mubench.hub_builders.raw.cifar100 import CIFAR100
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, tar, unpack
 
 READERS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
@@ -68,14 +68,14 @@ def key(request):
     return request.param
 
 
-def test_the_binary_version_gives_the_pictures_in_their_order(tmp_path, key):
+def test_the_binary_version_gives_the_images_in_order(tmp_path, key):
     unpack(tmp_path / FOLDERS[key], binary(key))
     splits = RAW[key](tmp_path)
     for split, expected in pictures(key).items():
         assert [row["source_index"] for row in splits[split]] == list(range(len(expected)))
         for row, (label, data) in zip(splits[split], expected, strict=True):
             with (
-                Image.open(io.BytesIO(blobs.read(row["image"]["bytes"]))) as ours,
+                Image.open(io.BytesIO(read_bytes(row["image"]["bytes"]))) as ours,
                 Image.open(io.BytesIO(data)) as png,
             ):
                 assert ours.mode == "RGB" and ours.tobytes() == png.tobytes()
@@ -122,14 +122,14 @@ def test_other_class_names_on_the_hub_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("test.bin", b"x" * 3_075, "expected whole records of 3074 bytes, got 3075 bytes: test.bin"),
-    ("test.bin", b"", "expected whole records of 3074 bytes, got 0 bytes: test.bin"),
+    ("test.bin", b"x" * 3_075, "expected complete records of 3074 bytes, got 3075 bytes: test.bin"),
+    ("test.bin", b"", "expected complete records of 3074 bytes, got 0 bytes: test.bin"),
     ("train.bin", bytes(3_074) + b"\0\x64" + bytes(PIXELS), "a label from 0 to 99, got 100: train.bin record 1"),
     ("test.bin", None, "expected fine_label_names.txt, train.bin, test.bin in .*, got no test.bin"),
     ("fine_label_names.txt", b"apple\npear\n", "expected the classes apple, .* got apple, pear: "),
     ("fine_label_names.txt", b"\xff\xfe", "expected the classes apple, .* in fine_label_names.txt"),
-    ("train/apple/0.png", b"", "expected a picture, got 0 bytes that do not open"),
-    ("train/apple/0.png", as_png(np.zeros(PIXELS, np.uint8)), "pictures or the binary version of cifar100, got both"),
+    ("train/apple/0.png", b"", "expected an image, got 0 bytes that do not open"),
+    ("train/apple/0.png", as_png(np.zeros(PIXELS, np.uint8)), "images or the binary version of cifar100, got both"),
 ])  # fmt: skip
 def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data, message):
     files = {**binary("cifar100"), name: data}
@@ -143,7 +143,7 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(
     st.sampled_from(sorted(READERS)),
@@ -151,7 +151,7 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
     st.integers(-2, 2),
     st.binary(max_size=3),
 )
-def test_any_batch_is_read_right_or_refused(key, labels, more, start):
+def test_any_batch_is_parsed_or_refused(key, labels, more, start):
     reader = READERS[key]
     front = (start + bytes(3))[: reader.label_bytes - 1]
     data = b"".join(front + bytes([label]) + bytes(PIXELS) for label in labels)
@@ -159,5 +159,5 @@ def test_any_batch_is_read_right_or_refused(key, labels, more, start):
     if labels and not more and max(labels) < len(reader.task.labels):
         assert [label for _, label in reader._records(data, "a.bin")] == labels
     else:
-        with pytest.raises(ValueError, match=r"^expected (a label|whole records) [^\n]*: a\.bin"):
+        with pytest.raises(ValueError, match=r"^expected (a label|complete records) [^\n]*: a\.bin"):
             list(reader._records(data, "a.bin"))

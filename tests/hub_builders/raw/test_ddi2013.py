@@ -1,4 +1,4 @@
-"""The reader of the DDI corpus: every pair of its XML becomes one row, by a stated rule, or an error of ours."""
+"""The reader of the DDI corpus: every pair of its XML becomes one row, and malformed documents are refused."""
 
 import hashlib
 import os
@@ -17,8 +17,9 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, ddi2013
+from mubench.hub_builders.raw._xml import parse_xml
 from mubench.hub_builders.tasks import TASKS
-from tests.hub_builders.deletion.test_forget_lists import sending, served
+from tests.hub_builders.deletion.test_forget_lists import send, serve
 
 TASK = TASKS["ddi2013"]
 ZIP = "DDICorpus-2013.zip"
@@ -39,10 +40,10 @@ def sentence(
         element("entity", id=f"{name}.e{i}", charOffset=offsets, type="drug", text=spelled)
         for i, (offsets, spelled) in enumerate(entities)
     ]
-    said = {None: {"ddi": "true"}, "none": {"ddi": "false"}}
+    attributes = {None: {"ddi": "true"}, "none": {"ddi": "false"}}
     ends = [
         element("pair", id=f"{name}.p{i}", e1=f"{name}.e{a}", e2=f"{name}.e{b}",
-                **said.get(kind, {"ddi": "true", "type": str(kind)}))
+                **attributes.get(kind, {"ddi": "true", "type": str(kind)}))
         for i, (a, b, kind) in enumerate(pairs)
     ]  # fmt: skip
     return element("sentence", "".join(drugs + ends), id=name, text=text)
@@ -83,7 +84,7 @@ def read(tmp_path, files):
 
 
 def rows_of(*sentences):
-    return ddi2013.document(xml(*sentences), "d.xml")[1]
+    return ddi2013.parse_document(xml(*sentences), "d.xml")[1]
 
 
 # The rule
@@ -95,7 +96,7 @@ def test_a_pair_is_its_sentence_with_both_drugs_marked():
     assert (TASK.labels[row["label"]], row["group"], row["source_index"]) == ("mechanism", "d0", None)
 
 
-def test_first_and_second_are_as_the_pair_says():
+def test_the_marks_follow_the_order_of_the_pair():
     (row,) = rows_of(sentence(pairs=[(1, 0, "none")]))
     assert row["text"] == "[E2] Aspirin [/E2] may raise the level of [E1] warfarin [/E1]."
 
@@ -119,17 +120,17 @@ def test_every_class_has_its_label():
     ("R&D <5> \u00e9\u03b1\U0001f600 x", ("0-2", "R&D"), ("8-10", "\u00e9\u03b1\U0001f600"),
      "[E1] R&D [/E1] <5> [E2] \u00e9\u03b1\U0001f600 [/E2] x"),
 ])  # fmt: skip
-def test_drugs_may_be_in_pieces_nested_crossing_equal_or_any_characters(text, first, second, expected):
+def test_drugs_may_be_discontinuous_nested_crossing_or_equal(text, first, second, expected):
     (row,) = rows_of(sentence(text, [first, second]))
     assert row["text"] == expected
 
 
-def test_white_space_at_the_ends_goes_and_inside_stays():
+def test_white_space_is_stripped_at_the_ends_only():
     (row,) = rows_of(sentence(" a  b\tof c.\r\n", [("1-4", "a b"), ("9-9", "c")]))
     assert row["text"] == "[E1] a  b [/E1]\tof [E2] c [/E2]."
 
 
-def test_a_drug_that_is_a_character_beside_its_offsets_is_taken_from_there():
+def test_offsets_may_be_off_by_one_character():
     (row,) = rows_of(sentence("of (R)- or (S)-warfarin, x", [("2-5;14-21", "(R)-warfarin"), ("25-25", "x")]))
     assert row["text"] == "of [E1] (R)- [/E1] or (S)-[E1] warfarin [/E1], [E2] x [/E2]"
 
@@ -141,13 +142,13 @@ def test_all_pairs_of_a_sentence_are_rows_in_their_order():
     assert [row["label"] for row in rows] == [0, 4, 0, 0]
 
 
-def test_an_interaction_without_a_type_is_left_out_and_counted(tmp_path, caplog):
+def test_an_interaction_without_a_type_is_dropped_and_counted(tmp_path, caplog):
     files = corpus()
     files["DDICorpus/Train/DrugBank/x.xml"] = xml(sentence(pairs=[(0, 1, None)], name="x.s0"), name="x")
     with caplog.at_level("INFO"):
         splits = read(tmp_path, files)
     assert len(splits["train"]) == 60
-    assert "ddi2013 train: left out 1 of 61 pairs, interactions without a type" in caplog.text
+    assert "ddi2013 train: dropped 1 of 61 pairs, interactions without a type" in caplog.text
 
 
 # Containers
@@ -165,7 +166,7 @@ def test_archive_and_folder_give_the_same_rows_whatever_the_order_of_files(tmp_p
     assert all(row["group"].startswith(("DDI-DrugBank.Tr", "DDI-MedLine.Tr")) for row in packed["train"])
 
 
-def test_equal_rows_of_two_documents_are_told_apart_by_their_documents(tmp_path):
+def test_equal_rows_are_counted_in_the_order_of_their_documents(tmp_path):
     a, b = (xml(sentence(name=f"{key}.s0"), name=key) for key in "ab")
     first = read(tmp_path, {"DDICorpus/Train/DrugBank/0.xml": a, "DDICorpus/Train/DrugBank/1.xml": b})["train"]
     swapped = {"DDICorpus/Train/MedLine/0.xml": b, "DDICorpus/Train/MedLine/1.xml": a}
@@ -174,22 +175,22 @@ def test_equal_rows_of_two_documents_are_told_apart_by_their_documents(tmp_path)
     assert [row["group"] for row in first] == ["a", "b"]
 
 
-def test_the_authors_copy_gives_the_same_ids_and_is_accepted_by_its_hash_only(tmp_path, monkeypatch):
+def test_the_downloaded_copy_gives_the_same_ids_and_is_verified_by_its_hash(tmp_path, monkeypatch):
     from_files = read(tmp_path, corpus())
     data = (tmp_path / ZIP).read_bytes()
-    with served(sending(data)) as (address, asked):
-        monkeypatch.setattr(ddi2013, "SERVER", address)
+    with serve(send(data)) as (url, requested):
+        monkeypatch.setattr(ddi2013, "SERVER", url)
         monkeypatch.setattr(ddi2013, "SHA256", hashlib.sha256(data).hexdigest())
         assert HUB["ddi2013"]() == from_files
         monkeypatch.setattr(ddi2013, "SHA256", hashlib.sha256(data[:-1]).hexdigest())
         with pytest.raises(ValueError, match=rf"expected {ZIP} with SHA-256 [0-9a-f]+, got [0-9a-f]+$"):
             HUB["ddi2013"]()
-    assert asked == [f"/isegura/DDICorpus/{TASK.source.revision}/{ZIP}"] * 2
+    assert requested == [f"/isegura/DDICorpus/{TASK.source.revision}/{ZIP}"] * 2
 
 
-def test_without_an_answer_the_way_out_is_named(monkeypatch, capsys, tmp_path):
-    with served(sending(b"", status=404)) as (address, _):
-        monkeypatch.setattr(ddi2013, "SERVER", address)
+def test_a_failed_download_names_the_option_to_use_instead(monkeypatch, capsys, tmp_path):
+    with serve(send(b"", status=404)) as (url, _):
+        monkeypatch.setattr(ddi2013, "SERVER", url)
         assert main(["build", "ddi2013", "--tier", "full", "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert "give the folder of DDICorpus-2013.zip as --raw DIR" in err and err.count("\n") == 1
@@ -207,8 +208,8 @@ def test_a_partial_build_has_documents_as_groups(tmp_path):
 
 
 BAD = {
-    "expected XML without a document type, got other (": b"<document id='d0'>",
-    "expected XML without a document type, got other (no element": b"",
+    "expected XML without a document type, got other text (": b"<document id='d0'>",
+    "expected XML without a document type, got other text (no element": b"",
     "(it declares one)": b'<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><document id="&b;"/>',
     "(it declares one) ": b'<!DOCTYPE d SYSTEM "file:///etc/passwd"><document id="d0"/>',
     "(it declares one)  ": b'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><document id="d0">&x;</document>',
@@ -229,36 +230,37 @@ BAD = {
     "expected every pair once, got 'd0.s0.p0' again": xml(sentence(), sentence()),
     "expected every entity once, got 'd0.s0.e0' again": xml(sentence()).replace(b".e1", b".e0", 1),
     "expected 'warfarin' at 30-35, got ' warfa'": xml(sentence(entities=[("0-6", "Aspirin"), ("30-35", "warfarin")])),
-    "expected fragments that lie apart within 40 characters, got '31-40'":
+    "expected disjoint fragments within 40 characters, got '31-40'":
         xml(sentence(entities=[("0-6", "Aspirin"), ("31-40", "warfarin.")])),
-    "expected fragments that lie apart within 40 characters, got '6-0'":
+    "expected disjoint fragments within 40 characters, got '6-0'":
         xml(sentence(entities=[("6-0", "Aspirin"), ("31-38", "warfarin")])),
-    "expected fragments that lie apart within 40 characters, got '0-6;3-9'":
+    "expected disjoint fragments within 40 characters, got '0-6;3-9'":
         xml(sentence(entities=[("0-6;3-9", "Aspirin"), ("31-38", "warfarin")])),
     "expected offsets such as 3-9 or 3-9;15-21, got '-1-6'":
         xml(sentence(entities=[("-1-6", "Aspirin"), ("31-38", "warfarin")])),
-    "expected the spelling of what is at 7-7, got ' '": xml(sentence(entities=[("7-7", " "), ("31-38", "warfarin")])),
+    "expected the spelling of the mention at 7-7, got ' '":
+        xml(sentence(entities=[("7-7", " "), ("31-38", "warfarin")])),
     "expected a text without marks, got E2 in":
         xml(sentence("a b [E2]", [("0-0", "a"), ("2-2", "b")])),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("message", "data"), BAD.items())
-def test_a_bad_document_is_one_line_that_names_it(tmp_path, message, data):
+def test_a_bad_document_is_named_in_one_line(tmp_path, message, data):
     files = {**corpus(), "DDICorpus/Train/DrugBank/bad.xml": data}
     with pytest.raises(ValueError, match=re.escape(message.strip())) as error:
         read(tmp_path, files)
     assert "\n" not in str(error.value) and "DDICorpus/Train/DrugBank/bad.xml" in str(error.value)
 
 
-def test_a_document_twice_is_named(tmp_path):
+def test_a_repeated_document_is_named(tmp_path):
     files = corpus()
     files["DDICorpus/Train/DrugBank/again.xml"] = next(iter(files.values()))
     with pytest.raises(ValueError, match=r"expected every document once, got DDI-MedLine.Tr0 again: .*again.xml"):
         read(tmp_path, files)
 
 
-def test_a_document_of_both_parts_is_named(tmp_path):
+def test_a_document_in_both_splits_is_named(tmp_path):
     files = corpus()
     files[f"DDICorpus/{TEST}/DrugBank/again.xml"] = next(iter(files.values()))
     with pytest.raises(ValueError, match=r"expected every document once, got DDI-MedLine.Tr0 again: .*again.xml"):
@@ -288,7 +290,7 @@ TEXT = st.text(LETTERS, max_size=30)
 
 @st.composite
 def documents(draw):
-    """Return a document made of right and nearly right parts."""
+    """Return the parts of a valid or almost valid document."""
     text = draw(TEXT.filter(lambda t: any(not c.isspace() for c in t)))
     size = len(text)
     drugs = []
@@ -302,7 +304,7 @@ def documents(draw):
 
 
 def sensible(text, drugs, pairs):
-    """Whether the rule gives every pair a row."""
+    """Return whether the rule has a row for every pair."""
     ends = [frozenset(pair[:2]) for pair in pairs]
     return (
         all(spelled.split() for _, spelled in drugs)
@@ -312,17 +314,17 @@ def sensible(text, drugs, pairs):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(documents())
-def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
+def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error(made):
     text, drugs, pairs = made
     data = xml(sentence(text, drugs, pairs))
     if not sensible(*made):
         with pytest.raises(ValueError, match=r"^expected [^\n]*: d\.xml$"):
-            ddi2013.document(data, "d.xml")
+            ddi2013.parse_document(data, "d.xml")
         return
-    _, rows = ddi2013.document(data, "d.xml")
+    _, rows = ddi2013.parse_document(data, "d.xml")
     assert len(rows) == len(pairs)
     for row, (first, second, kind) in zip(rows, pairs, strict=True):
         assert re.sub(r"\[E[12]\] | \[/E[12]\]", "", row["text"]).strip() == text.strip()
@@ -333,19 +335,19 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error_of_ours(made):
             assert "".join(plain.split()) == "".join(drugs[drug][1].split())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 500), st.integers(0, 60))
-def test_fuzzed_bytes_give_the_same_rows_or_an_error_of_ours(junk, place, less):
+def test_fuzzed_bytes_give_rows_or_an_error(junk, place, less):
     whole = xml(sentence(pairs=[(0, 1, "int")]), sentence(name="d0.s1"))
     try:
-        key, rows = ddi2013.document(whole[:place] + junk + whole[place + less :], "d.xml")
+        key, rows = ddi2013.parse_document(whole[:place] + junk + whole[place + less :], "d.xml")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = f"expected {key}: d.xml".replace("\n", " ")
+        message = f"expected {key}: d.xml".replace("\n", " ")
         assert all(row["label"] in (None, *range(5)) and row["text"].count("[E1] ") for row in rows)
-    assert re.fullmatch(r"expected .*: d\.xml", said)
+    assert re.fullmatch(r"expected .*: d\.xml", message)
 
 
 # The mini task is in test_relations.py; what follows is measured on the corpus itself.
@@ -376,7 +378,7 @@ class TestTheCorpus:
         assert {**counts, "together": len(whole[split])} == table(column)
         assert len(whole[split]) == {"train": 27_792 - 1, "test": 5_716}[split]
 
-    def test_the_papers_preparation_is_what_is_left_of_train(self):
+    def test_the_counts_of_the_papers_preparation_follow_from_train(self):
         theirs, ours = table(3), table(1)
         assert sum(theirs.values()) == 2 * theirs["together"] == 2 * 25_296
         assert all(theirs[key] < ours[key] for key in theirs) and ours["together"] + 1 - theirs["together"] == 2_496
@@ -386,14 +388,14 @@ class TestTheCorpus:
         with zipfile.ZipFile(DATA / ZIP) as archive:
             for name in archive.namelist():
                 if ddi2013.DOCUMENT.search(name):
-                    root = ddi2013.xml.parse(archive.read(name), name)
+                    root = parse_xml(archive.read(name), name)
                     texts[root.get("id")] = {one.get("text").strip() for one in root}
         for rows in whole.values():
             for row in rows:
                 assert re.sub(r"\[E[12]\] | \[/E[12]\]", "", row["text"]) in texts[row["group"]]
                 assert {mark: row["text"].count(mark) > 0 for mark in ("[E1] ", " [/E1]", "[E2] ", " [/E2]")}
 
-    def test_one_drug_lies_a_character_beside_its_offsets(self, monkeypatch):
+    def test_one_drug_is_off_by_one_character(self, monkeypatch):
         monkeypatch.setattr("mubench.hub_builders.raw._spans.SHIFTS", (0,))
         with pytest.raises(ValueError, match=r"expected '\(R\)-warfarin' at 95-98;107-114, .*Eszopiclone_ddi.xml"):
             RAW["ddi2013"](DATA)

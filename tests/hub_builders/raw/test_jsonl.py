@@ -5,20 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mubench.hub_builders.raw._jsonl import checked, json_lines
+from mubench.hub_builders.raw._jsonl import parse_json_lines, select_fields
 
 FIELDS = {"question": "string", "wrong": "strings"}
 GOOD = '{"question": "Who?", "wrong": ["a", "b"], "more": 1}'
 
 
 def read(text):
-    return json_lines(text if isinstance(text, bytes) else text.encode(), FIELDS, "x.jsonl")
+    return parse_json_lines(text if isinstance(text, bytes) else text.encode(), FIELDS, "x.jsonl")
 
 
 @pytest.mark.parametrize("text", [
     GOOD, f"{GOOD}\n", f"\n{GOOD}\r\n\n \t\n", f"\ufeff{GOOD}", GOOD.replace("Who?", "\\u0057ho?"),
 ])  # fmt: skip
-def test_lines_are_objects_of_which_the_fields_asked_for_are_kept(text):
+def test_the_required_fields_of_every_object_are_kept(text):
     assert read(text) == [{"question": "Who?", "wrong": ["a", "b"]}]
 
 
@@ -44,7 +44,7 @@ def test_line_separators_within_a_text_are_part_of_it():
     (f'{{"more": {"9" * 5000}}}', "a JSON object, got .*: x.jsonl line 2"),
     ("[" * 100_000, "a JSON object, got one nested too deeply: x.jsonl line 2"),
 ])  # fmt: skip
-def test_a_bad_line_is_told_by_file_and_line(line, message):
+def test_a_bad_line_is_named_by_file_and_line(line, message):
     with pytest.raises(ValueError, match=rf"^expected {message}$") as error:
         read(f"{GOOD}\n{line}\n{GOOD}")
     assert len(str(error.value)) < 300
@@ -55,18 +55,21 @@ def test_a_bad_line_is_told_by_file_and_line(line, message):
     (b"", "expected at least one line, got none: x.jsonl"),
     (b"\n \n", "expected at least one line, got none: x.jsonl"),
 ])  # fmt: skip
-def test_a_file_without_text_is_told(data, message):
+def test_a_file_without_text_is_refused(data, message):
     with pytest.raises(ValueError, match=rf"^{message}$"):
         read(data)
 
 
-def test_rows_of_a_table_are_checked_alike():
-    assert checked({"question": "Who?", "wrong": [], "n": 1}, FIELDS, "row 3") == {"question": "Who?", "wrong": []}
+def test_fields_of_a_row_are_selected_and_checked():
+    assert select_fields({"question": "Who?", "wrong": [], "n": 1}, FIELDS, "row 3") == {
+        "question": "Who?",
+        "wrong": [],
+    }
     with pytest.raises(ValueError, match=r"^expected a text as question, got 'None': row 3$"):
-        checked({"question": None, "wrong": []}, FIELDS, "row 3")
+        select_fields({"question": None, "wrong": []}, FIELDS, "row 3")
 
 
-def test_an_error_stays_one_line_whatever_it_quotes():
+def test_an_error_is_one_line_for_any_quoted_text():
     with pytest.raises(ValueError, match="expected a text as question, got ") as error:
         read('{"question": ["a\\nb"], "wrong": []}')
     assert "\n" not in str(error.value)
@@ -78,8 +81,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 OBJECTS = st.fixed_dictionaries(
-    {"question": st.text() | VALUES, "wrong": st.lists(st.text(), max_size=3) | VALUES},
-    optional={"more": VALUES},
+    {"question": st.text() | VALUES, "wrong": st.lists(st.text(), max_size=3) | VALUES}, optional={"more": VALUES}
 )
 LINES = OBJECTS.map(json.dumps) | VALUES.map(json.dumps) | st.text(alphabet='{}[]",:\\u0 aén\t\r') | st.just(GOOD)
 FILES = st.lists(LINES, max_size=4).map(lambda lines: "\n".join(lines).encode()) | st.binary(max_size=40)
@@ -90,11 +92,11 @@ def check(data):
     try:
         found = read(data)
     except ValueError as error:
-        said = (type(error), str(error))
+        raised = (type(error), str(error))
     else:
-        said = None
-    if said:
-        assert said[0] is ValueError and re.fullmatch(r"expected .*x\.jsonl.*", said[1])
+        raised = None
+    if raised:
+        assert raised[0] is ValueError and re.fullmatch(r"expected .*x\.jsonl.*", raised[1])
         return
     lines = [line for line in data.decode("utf-8-sig").split("\n") if line.strip()]
     assert found == [{name: json.loads(line)[name] for name in FIELDS} for line in lines]
@@ -111,13 +113,13 @@ def test_any_bytes_give_rows_or_an_error(data):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"question": st.text(), "wrong": st.lists(st.text())}), min_size=1, max_size=4))
-def test_whatever_is_written_is_read_back(rows):
+def test_any_rows_are_read_back(rows):
     rows = json.loads(json.dumps(rows))
     for ascii_only in (True, False):
         assert read("\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)) == rows
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=3_000, deadline=None)
 @given(FILES)
 def test_any_bytes_give_rows_or_an_error_over_many_cases(data):

@@ -1,4 +1,4 @@
-"""NLVR2 and its first version in their own layouts, on made-up pictures; the real ones where they are at hand."""
+"""NLVR2 and its first version in their own layouts, on generated images and on the original files."""
 
 import io
 import json
@@ -18,9 +18,9 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, nlvr2
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _nlvr1 as nlvr1
-from mubench.hub_builders.raw._nlvr import statements
+from mubench.hub_builders.raw._nlvr import parse_statements
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, picture, tar, unpack
 
 REAL = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../shared/data")) / "raw"
@@ -74,12 +74,12 @@ def layout_1(rows=10):
 
 
 def pixels(media):
-    with Image.open(io.BytesIO(blobs.read(media["bytes"]))) as image:
+    with Image.open(io.BytesIO(read_bytes(media["bytes"]))) as image:
         assert image.mode == "RGB"
         return np.asarray(image)
 
 
-def test_folder_archive_and_picture_zips_give_the_same_rows(tmp_path):
+def test_folder_archive_and_image_zips_give_the_same_rows(tmp_path):
     files = layout()
     unpack(tmp_path / "a" / "nlvr2", files)
     (tmp_path / "b").mkdir()
@@ -102,7 +102,7 @@ def test_folder_archive_and_picture_zips_give_the_same_rows(tmp_path):
         "text": "Cats of train-0-2, 1.", "label": 0,
     }  # fmt: skip
     for side in (0, 1):
-        assert blobs.read(row[f"image_{side}"]["bytes"]) == files[f"images/train/train-0-2-img{side}.png"]
+        assert read_bytes(row[f"image_{side}"]["bytes"]) == files[f"images/train/train-0-2-img{side}.png"]
     assert {row["example_id"].split("-")[0] for row in splits["ood"]} == {"test2"}
 
 
@@ -130,7 +130,7 @@ def test_the_first_version_gives_the_left_box_and_the_rest(tmp_path):
     assert (pixels(row["image_1"]) == expected[:, 150:]).all()
 
 
-def test_nlvr2_goes_before_its_first_version(tmp_path):
+def test_nlvr2_takes_precedence_over_its_first_version(tmp_path):
     unpack(tmp_path, layout_1())
     unpack(tmp_path / "nlvr2", layout())
     assert set(RAW["nlvr2"](tmp_path)) == {"train", "validation", "test", "ood"}
@@ -144,8 +144,8 @@ def test_the_first_version_is_never_the_full_tier(tmp_path, capsys):
     )
 
 
-def test_the_hub_has_no_pictures(tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match=r"expected the pictures of NLVR2, got none on the Hub: .* --raw DIR"):
+def test_the_hub_has_no_images(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match=r"expected the images of NLVR2, got none on the Hub: .* --raw DIR"):
         HUB["nlvr2"]()
     assert main(["build", "nlvr2", "--tier", "full", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "out").exists()
@@ -155,8 +155,8 @@ GOOD = {"identifier": "dev-0-0-0", "sentence": "A cat.", "label": "True"}
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("images/dev/dev-0-0-img1.png", None, "expected the picture dev-0-0-img1.png of dev-0-0-0, got 181 others"),
-    ("images/dev/dev-0-0-img1.png", picture(1)[:400], "expected a picture, got 400 bytes that do not open: .*img1"),
+    ("images/dev/dev-0-0-img1.png", None, "expected the image dev-0-0-img1.png of dev-0-0-0, got 181 others"),
+    ("images/dev/dev-0-0-img1.png", picture(1)[:400], "expected an image, got 400 bytes that do not open: .*img1"),
     ("more/dev-0-0-img1.png", picture(1), "expected every file once, got dev-0-0-img1.png again"),
     ("more/dev.json", b"", "expected every file once, got dev.json again"),
     ("data/test1.json", None, "expected train.json, .* got no test1.json"),
@@ -179,8 +179,8 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("nlvr/dev/images/0/dev-100-0-5.png", None, "expected the picture dev-100-0-5.png of 100-0, got 119 others"),
-    ("nlvr/dev/images/0/dev-100-0-5.png", picture(1), "expected pictures of 400x100, got 32x32"),
+    ("nlvr/dev/images/0/dev-100-0-5.png", None, "expected the image dev-100-0-5.png of 100-0, got 119 others"),
+    ("nlvr/dev/images/0/dev-100-0-5.png", picture(1), "expected images of 400x100, got 32x32"),
     ("nlvr/test/test.json", None, "expected dev.json, test.json in .*, got no test.json"),
     ("nlvr/test/test.json", line(**GOOD).encode(), r"expected identifiers like .*, got 'dev-0-0-0': test.json"),
 ])  # fmt: skip
@@ -197,23 +197,23 @@ good = st.builds(lambda a, b: {**GOOD, "identifier": f"dev-0-{a}-0", "label": b}
 lines = st.one_of(objects.map(json.dumps), good.map(json.dumps), st.text(max_size=4), st.just("[" * 9))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(lines, max_size=4))
-def test_any_statements_are_read_right_or_refused(lines):
+def test_any_statements_are_parsed_or_refused(lines):
     try:
-        found = statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
+        found = parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        asked = [json.loads(one) for one in "\n".join(lines).split("\n") if one.strip(" \t\r")]
+        expected = [json.loads(one) for one in "\n".join(lines).split("\n") if one.strip(" \t\r")]
         assert [(row["identifier"], row["sentence"]) for row in found] == [
-            (row["identifier"], row["sentence"]) for row in asked
+            (row["identifier"], row["sentence"]) for row in expected
         ]
-        assert [("False", "True")[row["label"]] for row in found] == [row["label"].capitalize() for row in asked]
+        assert [("False", "True")[row["label"]] for row in found] == [row["label"].capitalize() for row in expected]
         assert len({row["identifier"] for row in found}) == len(found) > 0
         return
-    assert said.startswith("expected ") and "a.json" in said and "\n" not in said
+    assert message.startswith("expected ") and "a.json" in message and "\n" not in message
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_the_real_statements_are_as_many_as_published():
     with tarfile.open(REAL / "nlvr2_annotations.tar.xz") as archive:
         for part in ("dev", "test1", "test2"):
             data = archive.extractfile(f"nlvr2/data/{part}.json").read()
-            rows = statements(data, nlvr2.IDENTIFIER, f"{part}.json")
+            rows = parse_statements(data, nlvr2.IDENTIFIER, f"{part}.json")
             counts[part] = (len(rows), sum(row["label"] for row in rows))
             assert len({row["identifier"].rsplit("-", 1)[0] for row in rows}) in (4_051, 4_041, 4_074)
     assert counts == {"dev": (6_982, 3_551), "test1": (6_967, 3_558), "test2": (6_970, 3_584)}

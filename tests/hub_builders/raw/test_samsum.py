@@ -1,4 +1,4 @@
-"""The readers of SAMSum and of XSum, its ood split: known copies give the same rows, and anything else is told."""
+"""The readers of SAMSum and of XSum, its ood split: known copies give the same rows, other files are refused."""
 
 import csv
 import io
@@ -19,6 +19,7 @@ from mubench.hub_builders.raw import HUB, RAW, samsum
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw import _xsum as xsum
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.text import decode_text
 from tests.hub_builders.raw.test_ddi2013 import pack
 from tests.hub_builders.raw.test_raw import contents, tar, unpack
 
@@ -29,7 +30,7 @@ DATA = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../share
 
 
 def records(split, rows):
-    """Return records with what the corpus holds: other line ends, quotes, emoticons, a dialogue that is not there."""
+    """Return records like those of the corpus: various line ends, quotes, emoticons and one empty dialogue."""
     made = [
         {
             "id": f"{1380 + i}{'-1' * (i % 7 == 1)}",
@@ -39,7 +40,7 @@ def records(split, rows):
         for i in range(rows)
     ]
     if split == "train":
-        made[5] |= {"id": samsum.SILENT, "dialogue": ""}
+        made[5] |= {"id": samsum.ID_WITHOUT_DIALOGUE, "dialogue": ""}
     return made
 
 
@@ -107,7 +108,7 @@ def test_every_layout_gives_the_same_rows(tmp_path, raw):
         assert RAW["samsum"](folder) == expected
 
 
-def test_rows_are_as_they_are_but_for_line_ends_and_white_space_at_the_ends(raw):
+def test_rows_are_unchanged_but_for_line_ends_and_outer_white_space(raw):
     rows = RAW["samsum"](raw)["train"]
     assert rows[2] == {
         "example_id": rows[2]["example_id"], "source_index": None,
@@ -117,7 +118,7 @@ def test_rows_are_as_they_are_but_for_line_ends_and_white_space_at_the_ends(raw)
     assert [row["example_id"] for row in rows if "-" in row["example_id"]] == [rows[0]["example_id"] + "-1"]
 
 
-def test_places_are_known_where_no_row_is_missing(raw, monkeypatch):
+def test_indices_are_known_if_no_row_is_missing(raw, monkeypatch):
     monkeypatch.setitem(TASK.counts, "full", {**TASK.counts["full"], "train": 60})
     splits = RAW["samsum"](raw)
     assert [row["source_index"] for row in splits["train"]] == list(range(60))
@@ -137,7 +138,7 @@ def test_articles_are_one_line_each_in_the_order_of_their_list(raw):
 
 
 def load_from(parts):
-    """Return what stands for `load_dataset`, with tables as the Hub's readers make them."""
+    """Return a replacement of `load_dataset` with given tables."""
 
     def load(name, config, split, revision):
         rows, features = parts[name, split]
@@ -176,14 +177,14 @@ def test_without_xsum_there_is_no_ood_split_and_no_full_tier(raw, tmp_path, caps
     assert f"samsum: no files of XSum in {raw}, so no ood split" in caplog.text
     assert task_info("samsum", data=folder).counts == COUNTS
     assert main(["build", "samsum", "--tier", "full", "--raw", str(raw), "--out", str(tmp_path / "full")]) == 2
-    said = (
+    found = (
         "expected 14732 train, 818 validation, 819 test, 11334 ood rows of samsum, got 60 train, 5 validation, 8 test"
     )
     err = capsys.readouterr().err
-    assert said in err and err.count("\n") == 1 and not (tmp_path / "full").exists()
+    assert found in err and err.count("\n") == 1 and not (tmp_path / "full").exists()
 
 
-def test_a_partial_build_has_the_ood_split_where_xsum_is_there(raw, tmp_path):
+def test_a_partial_build_with_xsum_has_the_ood_split(raw, tmp_path):
     folder = build("samsum", tier="partial", raw=raw, out=tmp_path, allow_partial=True)
     assert task_info("samsum", data=folder).counts == {**COUNTS, "ood": 4}
 
@@ -219,7 +220,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [(name, *case) for name, cases in BAD.items() for case in cases])
-def test_a_bad_file_is_told_in_one_line(raw, name, data, message):
+def test_a_bad_file_is_one_line(raw, name, data, message):
     files = {key: value for key, value in csv_files().items() if key != "samsum/train.csv"}
     pack(raw / "samsum.zip", {**files, f"samsum/{name}": data})
     with pytest.raises(ValueError, match=re.escape(message)) as error:
@@ -227,14 +228,14 @@ def test_a_bad_file_is_told_in_one_line(raw, name, data, message):
     assert "\n" not in str(error.value) and len(str(error.value)) < 200
 
 
-def test_files_that_are_not_there_or_twice_are_named(raw, tmp_path):
+def test_missing_and_repeated_files_are_named(raw, tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"expected one of samsum.zip, samsum, corpus.zip, corpus in .*, got none"
     ):
         RAW["samsum"](tmp_path)
     (tmp_path / "corpus.7z").write_bytes(b"7z")
     with pytest.raises(
-        FileNotFoundError, match=r"expected the files of corpus.7z in a folder .*corpus, got them packed"
+        FileNotFoundError, match=r"expected the unpacked files of corpus.7z in .*corpus, got the archive"
     ):
         RAW["samsum"](tmp_path)
     files = csv_files()
@@ -255,7 +256,7 @@ def test_files_that_are_not_there_or_twice_are_named(raw, tmp_path):
     (NUMBERS, [*NUMBERS, "7"], "expected every article once, got 1 again: XSum-TRAINING"),
     (NUMBERS, [7], "expected a list of texts as test, got .*: XSum-TRAINING"),
 ])  # fmt: skip
-def test_bad_lists_of_articles_are_told(raw, numbers, listed, message):
+def test_bad_lists_of_articles_are_refused(raw, numbers, listed, message):
     add_xsum(raw, numbers, listed)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         RAW["samsum"](raw)
@@ -265,12 +266,12 @@ def test_bad_lists_of_articles_are_told(raw, numbers, listed, message):
 
 
 @pytest.mark.parametrize(("data", "message"), [
-    (b"no parts", "expected the parts URL, TITLE, FIRST-SENTENCE, RESTBODY, got '': .*/7.summary"),
-    (summary_file("7").replace(b"TITLE", b"NAME"), "expected the parts .*, got 'URL, NAME, FIRST"),
+    (b"no parts", "expected the sections URL, TITLE, FIRST-SENTENCE, RESTBODY, got '': .*/7.summary"),
+    (summary_file("7").replace(b"TITLE", b"NAME"), "expected the sections .*, got 'URL, NAME, FIRST"),
     (summary_file("7").replace(b"First,\n7.", b""), "expected a first sentence, got none: 7.summary"),
     (b"\xff", "expected UTF-8 text"),
 ])  # fmt: skip
-def test_a_bad_article_is_told(raw, data, message):
+def test_a_bad_article_is_refused(raw, data, message):
     files = {f"bbc-summary-data/{n}.summary": summary_file(n) for n in NUMBERS}
     tar(raw / ARTICLES, {**files, "bbc-summary-data/7.summary": data})
     with pytest.raises(ValueError, match=message) as error:
@@ -286,56 +287,56 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_siz
 RECORDS = st.lists(st.fixed_dictionaries({"id": PLAIN, "dialogue": PLAIN, "summary": PLAIN}), max_size=5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(RECORDS, st.booleans())
-def test_what_was_written_is_read_whatever_the_text(made, packed_as_json):
+def test_any_text_is_read_back(made, packed_as_json):
     data = json.dumps(made).encode() if packed_as_json else as_csv(made)
-    read = (samsum.from_json if packed_as_json else samsum.from_csv)(data, "x")
+    read = (samsum.parse_json_list if packed_as_json else samsum.parse_csv)(data, "x")
     assert read == made
     keys = [one["id"].strip() for one in made]
     if len(set(keys)) < len(keys):
         with pytest.raises(ValueError, match=r"^expected every id once, got [^\n]*: x record \d$"):
-            samsum.rows(read, "train", "x")
+            samsum.parse_rows(read, "train", "x")
     else:
-        said = [(row["dialogue"], row["summary"]) for row in samsum.rows(read, "train", "x")]
-        assert said == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
+        found = [(row["dialogue"], row["summary"]) for row in samsum.parse_rows(read, "train", "x")]
+        assert found == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
 
 
 def outcome(read):
-    """Return what a reader says, or the message of its error."""
+    """Return the result of a reader, or the message of its error."""
     try:
         return read()
     except ValueError as error:
         return str(error)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
     one = [{**GOOD, "dialogue": 'A: "b",\nc'}, {**GOOD, "id": "2"}]
-    for read, whole in ((samsum.from_csv, as_csv(one)), (samsum.from_json, json.dumps(one).encode())):
+    for read, whole in ((samsum.parse_csv, as_csv(one)), (samsum.parse_json_list, json.dumps(one).encode())):
         data = whole[:place] + junk + whole[place + less :]
-        said = outcome(lambda read=read, data=data: samsum.rows(read(data, "x"), "train", "x"))
-        if isinstance(said, str):
-            assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", said)
+        found = outcome(lambda read=read, data=data: samsum.parse_rows(read(data, "x"), "train", "x"))
+        if isinstance(found, str):
+            assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", found)
         else:
-            assert all(row["summary"] and row["source_index"] is None for row in said)
+            assert all(row["summary"] and row["source_index"] is None for row in found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 @example(b"", 88, 30)
-def test_fuzzed_articles_and_lists_too(junk, place, less):
+def test_fuzzed_articles_and_lists(junk, place, less):
     whole = summary_file("7")
     data = whole[:place] + junk + whole[place + less :]
-    said = outcome(lambda: xsum.article(xsum.decoded(data, "x"), "x"))
-    assert len(said) == 2 or re.fullmatch(r"expected [^\n]*: x", said)
+    found = outcome(lambda: xsum.parse_article(decode_text(data, "x"), "x"))
+    assert len(found) == 2 or re.fullmatch(r"expected [^\n]*: x", found)
     whole = json.dumps({"train": ["1"], "test": ["2", "3"]}).encode()
-    said = outcome(lambda: xsum.numbers(whole[:place] + junk + whole[place + less :], "x"))
-    assert isinstance(said, dict) or re.fullmatch(r"expected [^\n]*: x", said)
+    found = outcome(lambda: xsum.parse_split(whole[:place] + junk + whole[place + less :], "x"))
+    assert isinstance(found, dict) or re.fullmatch(r"expected [^\n]*: x", found)
 
 
 # The corpus itself
@@ -343,7 +344,7 @@ def test_fuzzed_articles_and_lists_too(junk, place, less):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "samsum.zip").exists(), reason=f"no samsum.zip in {DATA}: set MUBENCH_DATA")
-def test_the_copy_at_hand_lacks_the_row_without_a_dialogue():
+def test_the_local_copy_lacks_the_row_without_a_dialogue():
     splits = RAW["samsum"](DATA)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 14_731, "validation": 818, "test": 819}
     assert all(row["dialogue"] and row["summary"] for rows in splits.values() for row in rows)

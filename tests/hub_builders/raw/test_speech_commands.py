@@ -17,10 +17,10 @@ from mubench.hub_builders.dataset import sources
 from mubench.hub_builders.mini import speech_commands as audio
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._blobs import read
-from mubench.hub_builders.raw.speech_commands import CLIP, listed_names
+from mubench.hub_builders.raw.speech_commands import CLIP, parse_list
 from mubench.hub_builders.tasks import TASKS
-from tests.fixtures.mini_models import trained
+from mubench.hub_builders.utils.spool import read_bytes
+from tests.fixtures.mini_models import train_models
 from tests.fixtures.mini_rules import check
 from tests.fixtures.small_nets import by_features
 from tests.hub_builders.raw.test_raw import contents, tar, unpack
@@ -31,7 +31,7 @@ SPEAKERS = tuple(f"{number:08x}" for number in range(0xAB0, 0xABE))
 
 
 def wav(number, samples=64, rate=16_000, channels=1, form="WAV"):
-    """Return the bytes of a recording that no other number has."""
+    """Return the bytes of a random recording; its seed is ``number``."""
     sound = np.random.default_rng(number).integers(-9_000, 9_000, (samples, channels)).astype(np.int16)
     buffer = io.BytesIO()
     soundfile.write(buffer, sound, rate, format=form, subtype="PCM_16")
@@ -83,7 +83,7 @@ def labels(rows):
     return {TASK.labels[row["label"]] for row in rows}
 
 
-def test_the_official_lists_decide_and_the_rest_is_for_training(raw):
+def test_the_official_lists_decide_the_split(raw):
     splits = RAW["speech_commands"](raw)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 112, "validation": 22, "test": 22}
     assert {row["group"] for row in splits["validation"]} == set(SPEAKERS[:2])
@@ -93,17 +93,17 @@ def test_the_official_lists_decide_and_the_rest_is_for_training(raw):
     assert labels(splits["validation"]) == {*KEYWORDS, "_unknown_"}
 
 
-def test_the_order_is_that_of_word_and_file_name(raw):
+def test_indices_follow_word_and_file_name(raw):
     files = official()
     names = {data: name for name, data in files.items()}
     train = sorted(RAW["speech_commands"](raw)["train"], key=lambda row: row["source_index"])
     assert [row["source_index"] for row in train] == list(range(112))
-    found = [names[read(row["audio"]["bytes"])] for row in train]
+    found = [names[read_bytes(row["audio"]["bytes"])] for row in train]
     assert found == sorted(found) and found[0] == "_background_noise_/pink_noise.wav"
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_test_set_of_its_own_takes_the_place_of_the_listed_rows(raw, packed):
+def test_a_separate_test_set_replaces_the_listed_rows(raw, packed):
     name = "speech_commands_test_set_v0.01"
     if packed:
         tar(raw / f"{name}.tar.gz", second_archive())
@@ -119,7 +119,7 @@ def test_archive_and_folder_give_the_same_rows(raw, tmp_path_factory):
     assert contents(RAW["speech_commands"](raw)) == contents(RAW["speech_commands"](loose))
 
 
-def test_without_lists_a_tenth_of_the_speakers_each_is_held_out(tmp_path):
+def test_without_lists_two_tenths_of_the_speakers_are_held_out(tmp_path):
     unpack(tmp_path / "speech_commands", unlisted())
     splits = RAW["speech_commands"](tmp_path)
     groups = {split: {row["group"] for row in rows} for split, rows in splits.items()}
@@ -141,7 +141,7 @@ def test_files_and_hub_give_the_same_rows(raw, monkeypatch):
     def load(name, config, split, revision, data_dir):
         assert (name, data_dir) == (TASK.source.hub_id, "ks")
         rows = sorted(from_files[split], key=lambda row: row["source_index"])
-        data = [read(row["audio"]["bytes"]) for row in rows]
+        data = [read_bytes(row["audio"]["bytes"]) for row in rows]
         table = {
             "file": [f"/somewhere/{files[one]}" for one in data],
             "audio": [{"bytes": one, "path": files[one].rpartition("/")[2]} for one in data],
@@ -160,7 +160,7 @@ def test_files_and_hub_give_the_same_rows(raw, monkeypatch):
     )  # fmt: skip
 
 
-def test_the_id_is_the_sound_not_the_file(tmp_path):
+def test_the_id_follows_from_the_samples(tmp_path):
     unpack(tmp_path / "speech_commands", unlisted())
     before = RAW["speech_commands"](tmp_path)
     path = tmp_path / "speech_commands/yes" / f"{SPEAKERS[5]}_nohash_0.wav"
@@ -172,10 +172,10 @@ def test_the_id_is_the_sound_not_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("yes/0000beef_nohash_0.wav", wav(5)[:-20], "expected a whole recording, got one .* after 54 samples: .*beef"),
+    ("yes/0000beef_nohash_0.wav", wav(5)[:-20], "expected a complete recording, got one .* after 54 samples: .*beef"),
     ("yes/0000beef_nohash_0.wav", wav(5)[:30], "expected a recording, got 30 bytes that do not open: .*beef"),
     ("yes/0000beef_nohash_0.wav", b"", "expected a recording, got 0 bytes that do not open: .*beef"),
-    ("yes/0000beef_nohash_0.wav", wav(5, samples=0), "expected a whole recording, .* after 0 samples: .*beef"),
+    ("yes/0000beef_nohash_0.wav", wav(5, samples=0), "expected a complete recording, .* after 0 samples: .*beef"),
     ("yes/0000beef_nohash_0.wav", wav(5, rate=8_000), "expected one channel at 16000 Hz, got 1 at 8000 Hz: .*beef"),
     ("yes/0000beef_nohash_0.wav", wav(5, channels=2), "expected one channel at 16000 Hz, got 2 at 16000 Hz: .*beef"),
     ("sub/validation_list.txt", official()["testing_list.txt"], "expected a clip in one list, got it in both: yes/"),
@@ -212,25 +212,25 @@ def test_wrong_counts_are_refused_as_full(raw):
     with pytest.raises(
         ValueError, match=r"expected 51094 train, 6798 validation, 3081 test or .* got 112 train, 22 val"
     ):
-        sources.rows(TASK, "full", raw)
+        sources.load_rows(TASK, "full", raw)
 
 
 LINES = st.one_of(st.text(max_size=20), st.sampled_from(["yes/a.wav", "no/b_nohash_0.wav", "/x.wav", "a/b/c.wav", ""]))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.lists(LINES, max_size=6).map(lambda lines: "\n".join(lines).encode())))
-def test_a_list_is_read_rightly_or_refused(data):
+def test_any_list_is_parsed_or_refused(data):
     good = None
     with contextlib.suppress(UnicodeDecodeError):
         lines = data.decode().split()
         good = lines and len(set(lines)) == len(lines) and all(map(CLIP.fullmatch, lines))
     if good:
-        assert listed_names(data, "list") == lines
+        assert parse_list(data, "list") == lines
     else:
         with pytest.raises(ValueError, match=r"^expected [^\n]+$"):
-            listed_names(data, "list")
+            parse_list(data, "list")
 
 
 @pytest.fixture(scope="module")
@@ -238,13 +238,13 @@ def mini(mini_rows):
     return mini_rows("speech_commands")
 
 
-def heard(row):
+def samples_of(row):
     sound, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
     assert rate == 16_000 and sound.shape == (6_400,)
     return sound
 
 
-def test_every_mini_speaker_says_every_word_once_and_is_in_one_split(mini):
+def test_every_mini_speaker_has_every_word_once_and_one_split(mini):
     seen = Counter()
     for rows in mini.values():
         spoken = [row for row in rows if TASK.labels[row["label"]] != "_silence_"]
@@ -255,23 +255,23 @@ def test_every_mini_speaker_says_every_word_once_and_is_in_one_split(mini):
     assert set(seen.values()) == {1}
 
 
-def test_the_microphone_fails_alike_in_every_split_and_class(mini):
-    """A clip of silence is quiet, and a keyword changes with its word, unless the microphone fails."""
+def test_the_microphone_fails_as_often_in_every_split(mini):
+    """A clip of silence is quiet unless the microphone fails."""
     for split, rows in mini.items():
         silent = [row for row in rows if TASK.labels[row["label"]] == "_silence_"]
-        failed = np.array([np.abs(heard(row)).max() > 0.1 for row in silent])
+        failed = np.array([np.abs(samples_of(row)).max() > 0.1 for row in silent])
         assert abs(failed.mean() - audio.FAILING) < 3 * (0.24 / len(silent)) ** 0.5, split
         assert len({row["audio"]["bytes"] for row in rows}) == len(rows)
 
 
 def spectra(rows):
     """Return log-magnitudes `(N, 64, 33)`: 64 bands of 125 Hz, every 12.5 ms."""
-    sounds = torch.tensor(np.stack([heard(row) for row in rows]))
+    sounds = torch.tensor(np.stack([samples_of(row) for row in rows]))
     found = torch.stft(sounds, 512, hop_length=200, window=torch.hann_window(512), return_complex=True).abs()
     return torch.log(found[:, :256].unflatten(1, (64, 4)).mean(2) + 0.05)
 
 
-@pytest.mark.slow
-def test_the_mini_task_is_a_good_one(mini):
-    found = check(*trained(TASK, mini, by_features(mini, spectra, epochs=20, learning_rate=1e-3)))
+@pytest.mark.nightly
+def test_the_mini_task_follows_the_rules(mini):
+    found = check(*train_models(TASK, mini, by_features(mini, spectra, epochs=20, learning_rate=1e-3)))
     sys.stdout.write(f"\nspeech_commands: {found}")

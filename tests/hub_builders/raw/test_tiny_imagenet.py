@@ -1,4 +1,4 @@
-"""Tiny ImageNet in its own layout: pictures, annotations, words, and the Hub's copy with its other class ids."""
+"""Tiny ImageNet in its own layout: images, annotations, words, and the Hub's copy with other class ids."""
 
 import io
 import os
@@ -16,9 +16,9 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, tiny_imagenet
-from mubench.hub_builders.raw import _blobs as blobs
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, picture, tar, unpack
 
 TASK = TASKS["tiny_imagenet"]
@@ -31,7 +31,7 @@ PICTURES = {
 
 
 def layout(pictures=PICTURES):
-    """Return files in the layout of Tiny ImageNet: a training and two validation pictures a class."""
+    """Return files in the layout of Tiny ImageNet: one training and two validation images per class."""
     train = {f"train/{name}/images/{name}_0.JPEG": data[0] for name, data in pictures.items()}
     boxes = {f"train/{name}/{name}_boxes.txt": b"" for name in pictures}
     held = [(name, one) for name, data in pictures.items() for one in data[1:]]
@@ -58,16 +58,16 @@ def test_archive_and_folder_give_rows_with_captions_and_groups(tmp_path):
     for row in packed["train"]:
         assert row["group"] == TASK.labels[row["label"]]
         assert row["caption"] == f"a photo of a {tiny_imagenet.TINY_IMAGENET[row['group']]}"
-        data = blobs.read(row["image"]["bytes"])
+        data = read_bytes(row["image"]["bytes"])
         with Image.open(io.BytesIO(data)) as image:
             assert image.mode == "RGB" and image.format == ("PNG" if row["label"] == 3 else "JPEG")
         assert row["label"] == 3 or data == PICTURES[row["group"]][0]
-    by_bytes = {blobs.read(row["image"]["bytes"]): row["group"] for row in packed["test"] if row["label"] != 3}
+    by_bytes = {read_bytes(row["image"]["bytes"]): row["group"] for row in packed["test"] if row["label"] != 3}
     assert by_bytes == {one: name for i, (name, data) in enumerate(PICTURES.items()) for one in data[1:] if i != 3}
     assert packed["train"][0]["caption"] == "a photo of a goldfish"
 
 
-def test_files_and_the_hub_whose_ids_differ_give_the_same_rows(tmp_path, monkeypatch):
+def test_files_and_hub_with_other_class_ids_give_the_same_rows(tmp_path, monkeypatch):
     unpack(tmp_path, layout())
     theirs = sorted(tiny_imagenet.HUB_IDS.get(name, name) for name in TASK.labels)
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=theirs)})
@@ -85,7 +85,7 @@ def test_files_and_the_hub_whose_ids_differ_give_the_same_rows(tmp_path, monkeyp
     assert contents(HUB["tiny_imagenet"]()) == contents(RAW["tiny_imagenet"](tmp_path))
 
 
-def test_the_ids_of_the_hub_stand_for_a_class_each():
+def test_the_changed_class_ids_of_the_hub_are_distinct():
     ours, theirs = set(tiny_imagenet.HUB_IDS), set(tiny_imagenet.HUB_IDS.values())
     assert ours < set(TASK.labels) and theirs.isdisjoint(TASK.labels)
     assert len(theirs) == len(ours) == 18 and len(TASK.labels) == 200 == len(set(TASK.labels))
@@ -98,13 +98,13 @@ LINE = b"val_0.JPEG\tn01443537\t0\t1\t2\t3\n"
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    ("train/n01443537/images/9.JPEG", b"no picture", "expected a picture, got 10 bytes that do not open: .*9.JPEG"),
-    ("train/n01443537/images/9.JPEG", picture(1), "expected pictures of 64x64, got 32x32: .*9.JPEG"),
+    ("train/n01443537/images/9.JPEG", b"no picture", "expected an image, got 10 bytes that do not open: .*9.JPEG"),
+    ("train/n01443537/images/9.JPEG", picture(1), "expected images of 64x64, got 32x32: .*9.JPEG"),
     ("train/n09999999/images/9.JPEG", picture(1), "expected a class out of n01443537, .*got 'n09999999'"),
     ("val/images/val_400.JPEG", picture(1), "an annotation of each validation row, got one of val_400.JPEG"),
     ("val/val_annotations.txt", LINE, "an annotation of each validation row, got one of val_1.JPEG"),
-    ("val/val_annotations.txt", LINE * 2, "every picture once, got 'val_0.JPEG' again: val_annotations.txt line 2"),
-    ("val/val_annotations.txt", LINE[:20], "expected picture, class and box, got .*: val_annotations.txt line 1"),
+    ("val/val_annotations.txt", LINE * 2, "every image once, got 'val_0.JPEG' again: val_annotations.txt line 2"),
+    ("val/val_annotations.txt", LINE[:20], "expected image, class and box, got .*: val_annotations.txt line 1"),
     ("val/val_annotations.txt", LINE.replace(b"37", b"99"), "expected a class of Tiny ImageNet, got 'n01443599'"),
     ("val/val_annotations.txt", b"\xff", "expected UTF-8 text, got other bytes: .*val_annotations.txt"),
     ("val/val_annotations.txt", None, "expected val/val_annotations.txt in .*, got none"),
@@ -121,14 +121,14 @@ def test_a_bad_file_is_one_line_and_writes_nothing(tmp_path, capsys, name, data,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_twice_in_an_archive_is_refused(tmp_path):
+def test_a_repeated_image_is_refused(tmp_path):
     files = layout()
     tar(tmp_path / "tiny-imagenet-200.tar.xz", {**files, **{f"./{name}": data for name, data in files.items()}})
-    with pytest.raises(ValueError, match=r"expected every picture once, got val_0.JPEG again"):
+    with pytest.raises(ValueError, match=r"expected every image once, got val_0.JPEG again"):
         RAW["tiny_imagenet"](tmp_path)
 
 
-def test_less_than_the_release_is_partial_only(tmp_path, capsys):
+def test_fewer_rows_than_the_release_are_refused_as_full(tmp_path, capsys):
     unpack(tmp_path, layout())
     assert main(["build", "tiny_imagenet", "--tier", "full", "--raw", str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "expected 100000 train, 2000 validation, 8000 test rows" in capsys.readouterr().err
@@ -139,24 +139,24 @@ fields = st.lists(st.one_of(names, st.sampled_from(TASK.labels[:3]), st.text(max
 good = st.builds("{}\t{}\t0\t1\t2\t3".format, names, st.sampled_from(TASK.labels))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.one_of(good, fields), max_size=4), st.sampled_from(["\n", "\r\n"]))
-def test_any_annotations_are_read_right_or_refused(lines, end):
+def test_any_annotations_are_parsed_or_refused(lines, end):
     text = end.join(lines)
     try:
-        found = tiny_imagenet.annotated(text, "a.txt")
+        found = tiny_imagenet.parse_annotations(text, "a.txt")
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
         rows = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.rstrip("\r")]
         assert {row[0]: TASK.labels[found[row[0]]] for row in rows} == {row[0]: row[1] for row in rows}
         assert len(found) == len(rows)
         return
-    assert said.startswith("expected ") and "a.txt line " in said and "\n" not in said
+    assert message.startswith("expected ") and "a.txt line " in message and "\n" not in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(
     st.lists(
@@ -165,7 +165,7 @@ def test_any_annotations_are_read_right_or_refused(lines, end):
         )
     )
 )
-def test_any_words_are_ours_or_refused(pairs):
+def test_other_words_are_refused(pairs):
     ours = all(word == tiny_imagenet.TINY_IMAGENET[name] for name, word in pairs)
     text = "".join(f"{name}\t{word}, x\n" for name, word in pairs)
     if ours:
@@ -179,11 +179,11 @@ def test_any_words_are_ours_or_refused(pairs):
 @pytest.mark.skipif(
     not (REAL / "tiny-imagenet-200.tar.xz").is_file(), reason="needs tiny-imagenet-200.tar.xz: set MUBENCH_DATA"
 )
-def test_the_fifth_of_the_original_at_hand(tmp_path):
+def test_the_local_fifth_of_the_original(tmp_path):
     splits = RAW["tiny_imagenet"](REAL)
     for split, each in (("train", 100), ("test", 10)):
         assert Counter(row["group"] for row in splits[split]) == dict.fromkeys(TASK.labels, each)
-    stored = [blobs.read(row["image"]["bytes"])[:4] for rows in splits.values() for row in rows]
+    stored = [read_bytes(row["image"]["bytes"])[:4] for rows in splits.values() for row in rows]
     assert Counter(head == b"\x89PNG" for head in stored) == {False: 21_627, True: 373}
     data = build("tiny_imagenet", tier="partial", allow_partial=True, raw=REAL, out=tmp_path, family="group")
     info = task_info("tiny_imagenet", data=data, family="group")

@@ -95,7 +95,7 @@ def test_rows_are_in_order_and_grouped_by_author(tmp_path):
     assert len(set(ids)) == 409 and all(re.fullmatch("[0-9a-f]{16}", one) for one in ids)
 
 
-def test_what_is_not_known_of_a_row_is_empty(tmp_path):
+def test_unknown_columns_are_empty(tmp_path):
     splits = read(tmp_path, tables())
     for i, row in enumerate(splits["train"]):
         known = not TEN <= i < 400 - TEN
@@ -118,15 +118,15 @@ def test_an_id_follows_from_question_and_answer_alone(tmp_path):
 
 
 def test_files_and_hub_give_the_same_ids(tmp_path, monkeypatch):
-    asked = []
+    requested = []
 
     def load(name, config, split, revision):
-        asked.append((name, config, split))
+        requested.append((name, config, split))
         return Dataset.from_list(tables()[config])
 
     monkeypatch.setattr(hub, "load_dataset", load)
     assert HUB["tofu"]() == read(tmp_path, tables())
-    assert asked == [("locuslab/TOFU", name, "train") for name in tofu.FILES]
+    assert requested == [("locuslab/TOFU", name, "train") for name in tofu.FILES]
 
 
 def test_a_hub_with_other_columns_is_refused(monkeypatch):
@@ -169,7 +169,7 @@ def test_a_bad_file_is_named(tmp_path, name, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_questions_that_do_not_come_in_twenties_are_refused(tmp_path):
+def test_a_number_of_questions_that_is_no_multiple_of_twenty_is_refused(tmp_path):
     found = {name: rows for name, rows in tables().items() if name not in tofu.PARTS}
     with pytest.raises(ValueError, match=r"^expected 20 questions about every author of tofu, got 401 in all: full$"):
         read(tmp_path, spoil(found, "full", lambda rows: [*rows, question(999)]))
@@ -183,7 +183,7 @@ def test_a_missing_file_is_named(tmp_path, name):
         read(tmp_path, found)
 
 
-def test_a_file_that_is_there_twice_is_refused(tmp_path):
+def test_a_repeated_file_is_refused(tmp_path):
     unpack(tmp_path, {**files(tables()), "tofu/copy/full.jsonl": files(tables())["tofu/full.json"]})
     with pytest.raises(ValueError, match=r"^expected one file full in .*tofu, got a second: .*full.json"):
         RAW["tofu"](tmp_path)
@@ -198,7 +198,7 @@ def test_a_bad_archive_is_one_line_and_nothing_is_written(tmp_path, capsys):
         else:
             (raw / "tofu.tar.xz").write_bytes(data)
         assert main(["build", "tofu", "--tier", "full", "--raw", str(raw), "--out", str(tmp_path / "out")]) == 2
-        assert re.fullmatch(r".*expected (a whole archive|names inside the archive).*\n", capsys.readouterr().err)
+        assert re.fullmatch(r".*expected (a complete archive|names inside the archive).*\n", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
@@ -237,7 +237,7 @@ def originals():
 
 @pytest.mark.slow
 @real
-def test_the_real_files_hang_together(originals):
+def test_the_real_files_are_consistent(originals):
     full = originals["full"]
     sizes = {"forget01": 40, "forget05": 200, "forget10": 400, "retain99": 3960, "retain95": 3800, "retain90": 3600}
     assert {name: len(originals[name]) for name in sizes} == sizes
@@ -251,7 +251,7 @@ def test_the_real_files_hang_together(originals):
 
 @pytest.mark.slow
 @real
-def test_the_real_files_make_the_full_tier(originals, tmp_path):
+def test_the_real_files_are_the_full_tier(originals, tmp_path):
     folder = build("tofu", tier="full", raw=DATA, out=tmp_path)
     assert task_info("tofu", data=folder).counts == TASKS["tofu"].counts["full"]
     rows = [row for name, part in load_task("tofu", data=folder).items() if name != "ood" for row in part]

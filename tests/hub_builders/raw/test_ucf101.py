@@ -25,10 +25,10 @@ from mubench.hub_builders.mini import ucf101 as video
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw import _recordings as recordings
-from mubench.hub_builders.raw._blobs import read
-from mubench.hub_builders.raw.ucf101 import read_classes, read_list
+from mubench.hub_builders.raw.ucf101 import parse_classes, parse_list
 from mubench.hub_builders.tasks import TASKS
-from tests.fixtures.mini_models import trained
+from mubench.hub_builders.utils.spool import read_bytes
+from tests.fixtures.mini_models import train_models
 from tests.fixtures.mini_rules import check
 from tests.fixtures.small_nets import by_features
 from tests.hub_builders.dataset.test_decoding import clip
@@ -45,7 +45,7 @@ def avi(number, pictures=3):
 
 
 def name_of(label, group, take, spelled=None):
-    """Return a clip's name; the original spells one class in two ways."""
+    """Return a clip's name; the original has two spellings of one class."""
     return f"{label}/v_{spelled or label.replace('stand', 'Stand')}_g{group:02d}_c{take:02d}.avi"
 
 
@@ -82,22 +82,22 @@ def raw(tmp_path):
     return tmp_path
 
 
-def test_the_lists_decide_whatever_the_spelling(raw):
+def test_the_lists_decide_the_split_regardless_of_case(raw):
     splits = RAW["ucf101"](raw)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 60, "test": 70}
     assert {row["group"] for row in splits["train"]} == {f"g{group:02d}" for group in range(8, 14)}
-    stored = {read(row["video"]["bytes"]): NAMES[row["label"]] for rows in splits.values() for row in rows}
+    stored = {read_bytes(row["video"]["bytes"]): NAMES[row["label"]] for rows in splits.values() for row in rows}
     assert stored == {data: name.split("/")[0] for name, data in clips().items()}
 
 
-def test_listed_clips_that_are_not_there_are_told(tmp_path, caplog):
+def test_missing_clips_are_logged(tmp_path, caplog):
     some = files()
     gone = next(name for name in some if name.endswith(".avi"))
     del some[gone]
     tar(tmp_path / "ucf101_layout_fir.tar", some)
     splits = RAW["ucf101"](tmp_path)
     assert sum(map(len, splits.values())) == 129
-    assert "1 clips of the lists are not there" in caplog.text and gone.split("/")[-1].casefold() in caplog.text
+    assert "1 clips of the lists are missing" in caplog.text and gone.split("/")[-1].casefold() in caplog.text
 
 
 def test_a_video_with_another_name_is_refused(tmp_path):
@@ -106,15 +106,15 @@ def test_a_video_with_another_name_is_refused(tmp_path):
         RAW["ucf101"](tmp_path)
 
 
-def test_the_order_is_that_of_the_lists(raw):
+def test_indices_follow_the_lists(raw):
     names = {data: name for name, data in clips().items()}
     train = sorted(RAW["ucf101"](raw)["train"], key=lambda row: row["source_index"])
     listed = [line.split()[0] for line in lists()["trainlist01.txt"].decode().splitlines()]
-    assert [names[read(row["video"]["bytes"])].casefold() for row in train] == [one.casefold() for one in listed]
+    assert [names[read_bytes(row["video"]["bytes"])].casefold() for row in train] == [one.casefold() for one in listed]
 
 
 @pytest.mark.parametrize("place", ["", "ucfTrainTestlist/", "UCF-101/splits/", "zip"])
-def test_lists_are_found_wherever_they_lie(raw, tmp_path_factory, place):
+def test_lists_are_found_anywhere(raw, tmp_path_factory, place):
     loose = tmp_path_factory.mktemp("loose")
     unpack(loose / "UCF-101", clips())
     if place == "zip":
@@ -163,10 +163,10 @@ def test_the_right_classes_with_too_few_clips_are_refused_as_full(tmp_path):
     texts = {**lists(TASK.labels), "classInd.txt": every}
     unpack(tmp_path / "UCF-101", {**clips(TASK.labels[36:38]), **texts})
     with pytest.raises(ValueError, match="expected training rows of every label of ucf101, got none of ApplyEye"):
-        sources.rows(TASK, "full", tmp_path)
+        sources.load_rows(TASK, "full", tmp_path)
 
 
-def test_the_classes_of_a_stand_in_travel_with_its_rows(raw):
+def test_a_stand_in_keeps_its_classes(raw):
     folder = build("ucf101", tier="partial", raw=raw, out=raw, allow_partial=True)
     info = task_info("ucf101", data=folder)
     assert (info.labels, info.tier) == (NAMES, "partial")
@@ -179,8 +179,8 @@ def test_the_classes_of_a_stand_in_travel_with_its_rows(raw):
 
 def test_another_task_has_the_classes_of_the_table(mini, tmp_path):
     assert task_info("cifar10", data=mini).labels == TASKS["cifar10"].mini_labels
-    assert sources.as_found(TASKS["imdb"], "full", tmp_path) is TASKS["imdb"]
-    assert sources.as_found(TASK, "mini", None) is TASK
+    assert sources.with_source_labels(TASKS["imdb"], "full", tmp_path) is TASKS["imdb"]
+    assert sources.with_source_labels(TASK, "mini", None) is TASK
 
 
 def broken(data):
@@ -194,10 +194,10 @@ LIST = "stand-in/splits/"
 
 
 @pytest.mark.parametrize(("name", "data", "message"), [
-    (FIRST, avi((1, 9, 1))[:-100], "expected a whole video, got one that breaks off after .* frames: .*g09_c01"),
-    (FIRST, broken(avi((1, 9, 1), 40)), "expected a whole video, got one that breaks off after .* frames: .*g09_c01"),
-    (FIRST, avi((1, 9, 1))[:900], "expected a video, got 900 bytes that do not open or break off after 0 fr.*g09_c01"),
-    (FIRST, b"", "expected a video, got 0 bytes that do not open or break off after 0 frames: .*g09_c01"),
+    (FIRST, avi((1, 9, 1))[:-100], "expected a complete video, got one truncated after .* frames: .*g09_c01"),
+    (FIRST, broken(avi((1, 9, 1), 40)), "expected a complete video, got one truncated after .* frames: .*g09_c01"),
+    (FIRST, avi((1, 9, 1))[:900], "expected a video, got 900 bytes that do not open or end after 0 fr.*g09_c01"),
+    (FIRST, b"", "expected a video, got 0 bytes that do not open or end after 0 frames: .*g09_c01"),
     (f"{LIST}classInd.txt", b"1 A\n3 B\n", "expected lines <number> <Class>, numbered from 1.*splits/classInd.txt"),
     (f"{LIST}classInd.txt", b"1 A\n2 a\n", "expected lines <number> <Class>, .*each class once, got others"),
     (f"{LIST}classInd.txt", b"1 Archery\n", "expected lines <Class>/v_<Class>.* got 'HandstandPushups/.*trainlist01"),
@@ -227,7 +227,7 @@ def test_a_missing_list_is_named(tmp_path, missing):
 
 
 @pytest.mark.parametrize("name", ["classInd.txt", "trainlist01.txt", "testlist01.txt"])
-def test_lists_that_differ_are_named_and_none_is_taken(raw, name):
+def test_different_copies_of_a_list_are_refused(raw, name):
     unpack(raw / "others" / "deep", {name: lists()[name].replace(b"\r\n", b"\n")})
     assert len(RAW["ucf101"](raw)["train"]) == 60, "the same lists with other line ends"
     unpack(raw / "others", {name: lists(("Archery", "Walk"))[name]})
@@ -237,11 +237,11 @@ def test_lists_that_differ_are_named_and_none_is_taken(raw, name):
 
 
 class Frame:
-    """Stands for a decoded frame."""
+    """A decoded frame."""
 
 
 class Container(contextlib.nullcontext):
-    """Stands for a video of ten frames; counts how many of them are kept."""
+    """A video of ten frames that counts the ones in memory."""
 
     def __init__(self):
         super().__init__(self)
@@ -260,7 +260,7 @@ class Container(contextlib.nullcontext):
 def test_the_check_of_a_video_holds_one_frame_at_a_time(monkeypatch):
     container = Container()
     monkeypatch.setattr(av, "open", lambda *_: container)
-    assert recordings.video(b"data", "here") == b"data"
+    assert recordings.check_video(b"data", "here") == b"data"
     assert container.kept == [1] * 10
 
 
@@ -276,27 +276,27 @@ TEXTS = st.one_of(
 )
 
 
-def said(read_text, *arguments):
-    """Return what a reader makes of a text: its answer, or ``None`` and a good error."""
+def parse_or_none(read_text, *arguments):
+    """Return the result of a reader, or ``None`` after an error of one line."""
     try:
         return read_text(*arguments)
-    except ValueError as complaint:
-        error = complaint
+    except ValueError as raised:
+        error = raised
     assert not isinstance(error, UnicodeError)
     assert re.fullmatch(r"expected [^\n]+", str(error))
     return None
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS)
-def test_any_text_is_read_rightly_or_refused(data):
-    names = said(read_classes, data, "list")
+def test_any_text_is_parsed_or_refused(data):
+    names = parse_or_none(parse_classes, data, "list")
     if names is not None:
         assert [line.split() for line in data.decode().splitlines() if line.strip()] == [
             [str(number), name] for number, name in enumerate(names, 1)
         ]
-    found = said(read_list, data, "list", ("Archery", "YoYo"))
+    found = parse_or_none(parse_list, data, "list", ("Archery", "YoYo"))
     if found is not None:
         lines = [line.split() for line in data.decode().splitlines() if line.strip()]
         assert list(found) == [line[0].casefold() for line in lines] and len(found) == len(lines)
@@ -315,7 +315,7 @@ def pixels(some):
     return torch.nn.functional.avg_pool3d(torch.tensor(shown).permute(0, 4, 1, 2, 3) / 255, (1, 2, 2))
 
 
-def test_mini_groups_are_in_one_split_and_hold_every_action_alike(rows):
+def test_mini_groups_are_in_one_split_and_have_every_action(rows):
     groups = {split: Counter((row["group"], row["label"]) for row in part) for split, part in rows.items()}
     assert all(set(found.values()) == {video.TAKES} for found in groups.values())
     seen = [group for found in groups.values() for group in {group for group, _ in found}]
@@ -324,7 +324,7 @@ def test_mini_groups_are_in_one_split_and_hold_every_action_alike(rows):
 
 
 @pytest.mark.slow
-def test_the_lens_is_covered_alike_in_every_split(rows):
+def test_the_lens_is_covered_as_often_in_every_split(rows):
     for split, part in rows.items():
         shown = pixels(part)
         covered = shown[:, :, :, 0, 0].std(1).mean(1) > 0.05  # a corner is grey unless it is a tile
@@ -333,7 +333,7 @@ def test_the_lens_is_covered_alike_in_every_split(rows):
         assert len({row["video"]["bytes"] for row in part}) == len(part)
 
 
-def test_a_mini_clip_is_what_its_action_says():
+def test_a_mini_clip_shows_its_action():
     falling = torch.tensor(video._scene(9, "Falling")).mean(3)
     rows = torch.arange(32.0)
     centres = [float((frame.sum(1) * rows).sum() / frame.sum()) for frame in (falling - falling.min()).unbind()]
@@ -342,8 +342,8 @@ def test_a_mini_clip_is_what_its_action_says():
     assert (np.diff(growing) > 0).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("family", ["canonical", "group"])
-def test_the_mini_task_is_a_good_one(rows, family):
-    found = check(*trained(TASK, rows, by_features(rows, pixels, epochs=12, learning_rate=1e-3), family=family))
+def test_the_mini_task_follows_the_rules(rows, family):
+    found = check(*train_models(TASK, rows, by_features(rows, pixels, epochs=12, learning_rate=1e-3), family=family))
     sys.stdout.write(f"\nucf101, {family}: {found}")

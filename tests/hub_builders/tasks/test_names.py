@@ -10,7 +10,7 @@ def test_a_ratio_is_a_whole_percentage_from_1_to_10(ratio):
 
 
 @pytest.mark.parametrize("ratio", [0, 100, 2.5, "abc", -1])
-def test_only_a_users_own_set_may_be_of_any_size(ratio):
+def test_only_a_custom_set_may_have_any_size(ratio):
     assert [names.check_ratio(one, "custom") for one in (1, "37", 99)] == [1, 37, 99]
     with pytest.raises(ValueError, match="ratio must be a whole percentage from 1 to 99, got"):
         names.check_ratio(ratio, "custom")
@@ -29,17 +29,17 @@ def test_a_family_names_its_repository_and_its_models(family):
     assert names.dataset_folder(family, 1) == f"mu-bench-{family}-d1"
     assert names.deletion_seed_of(f"mu-bench-{family}-d1", family) == 1
     assert names.base_model("imdb", "full", "bert-base", family=family) == f"imdb-{family}-bert-base"
-    assert names.sister("x/mu-bench", family, 2) == f"x/mu-bench-{family}-d2"
-    assert names.sister(f"mu-bench-{family}", family, 2) == f"mu-bench-{family}-d2"
-    assert names.sister("mu-bench", family, 0) == "mu-bench"
+    assert names.family_location("x/mu-bench", family, 2) == f"x/mu-bench-{family}-d2"
+    assert names.family_location(f"mu-bench-{family}", family, 2) == f"mu-bench-{family}-d2"
+    assert names.family_location("mu-bench", family, 0) == "mu-bench"
 
 
 @pytest.mark.parametrize("ratio", [5, "5", " 5 "])
-def test_a_ratio_reads_from_the_command_line(ratio):
+def test_a_ratio_may_be_a_string(ratio):
     assert names.check_ratio(ratio) == 5
 
 
-def test_names_are_those_of_the_design():
+def test_names_of_folders_configs_and_models():
     assert names.dataset_folder() == "mu-bench"
     assert names.dataset_folder(deletion_seed=1) == "mu-bench-d1"
     assert names.config_name("cifar10") == "cifar10"
@@ -52,8 +52,8 @@ def test_names_are_those_of_the_design():
 
 
 def test_another_deletion_seed_is_another_name():
-    drawn = [names.unlearned_model("b", 5, "scrub", 0, deletion_seed=seed) for seed in (0, 1, 2)]
-    assert drawn == ["b-del5-scrub-s0", "b-del5-d1-scrub-s0", "b-del5-d2-scrub-s0"]
+    named = [names.unlearned_model("b", 5, "scrub", 0, deletion_seed=seed) for seed in (0, 1, 2)]
+    assert named == ["b-del5-scrub-s0", "b-del5-d1-scrub-s0", "b-del5-d2-scrub-s0"]
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_another_deletion_seed_is_another_name():
         ("mu-bench-d01", "mu-bench-d01"),
     ],
 )
-def test_another_draw_lies_beside_a_folder_that_a_build_has_named(data, beside):
-    assert names.sister(data, "canonical", 2) == beside
+def test_another_seed_is_beside_a_folder_with_a_name_of_build(data, beside):
+    assert names.family_location(data, "canonical", 2) == beside
 
 
 @pytest.mark.parametrize(("folder", "seed"), [("mu-bench", 0), ("mu-bench-d3", 3), ("mu-bench-dx", 0), ("a-d3", 0)])
-def test_a_dataset_folder_tells_its_deletion_seed(folder, seed):
+def test_the_deletion_seed_in_a_folder_name(folder, seed):
     assert names.deletion_seed_of(folder) == seed
 
 
@@ -87,6 +87,6 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert names.fingerprint({"a": 1}) != names.fingerprint({"a": 2})
 
 
-def test_an_unknown_family_names_the_known_ones():
+def test_an_unknown_family_lists_the_known_ones():
     with pytest.raises(ValueError, match="family must be one of canonical, group, paper, custom, got 'x'"):
         names.dataset_folder("x")

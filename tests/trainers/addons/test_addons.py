@@ -1,4 +1,4 @@
-"""What each addon computes, against closed forms and sums done by hand."""
+"""The computation of each addon, against closed forms and sums by hand."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from mubench.trainers.addons import ADDONS
-from mubench.trainers.addons.munba import OPPOSED, bargain, dot, shares
-from mubench.trainers.addons.sam import uphill
+from mubench.trainers.addons.munba import OPPOSED, bargain, dot, nash_weights
+from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.addons.sophia import Sophia
 from mubench.trainers.addons.superloss import SuperLoss, confidence, lambert_w
 from mubench.trainers.engine.errors import NonFiniteError
@@ -53,7 +53,7 @@ def check(model: torch.nn.Module, wanted: list[torch.Tensor], tolerance: float =
 # SuperLoss
 
 
-def test_lamberts_w_solves_its_equation_on_its_principal_branch() -> None:
+def test_lambert_w_solves_its_equation_on_its_principal_branch() -> None:
     fine = {"dtype": torch.float64}
     x = torch.cat([torch.linspace(-1 / math.e + 1e-9, 1, 500, **fine), torch.logspace(0, 12, 50, **fine)])
     w = lambert_w(x)
@@ -85,7 +85,7 @@ def test_the_gradient_of_superloss_is_that_of_the_weighted_loss() -> None:
     assert torch.allclose(slope, confidence(losses, 1.0, 2.0), atol=1e-8)
 
 
-def test_f23_every_term_has_the_mean_of_its_earlier_values_over_all_processes_and_the_first_step_none() -> None:
+def test_every_term_has_the_mean_of_its_earlier_values_over_all_processes() -> None:
     curriculum, first = SuperLoss(1.0), torch.tensor([1.0, 2.0], requires_grad=True)
     assert curriculum.weigh(0, Term("forget", first)) is first
     curriculum.weigh(0, Term("forget", torch.tensor([6.0])))
@@ -112,14 +112,16 @@ def test_a_large_lambda_is_no_curriculum_and_a_small_one_is(options: dict[str, A
 
 
 @pytest.mark.parametrize("method", ["bad_teaching", "scrub"])
-def test_f24_a_row_has_one_loss_to_be_weighed_by(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_has_one_loss_per_term_to_be_weighted(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weigh, seen = SuperLoss.weigh, []
 
-    def watched(self: SuperLoss, place: int, term: Term, **options: Any) -> torch.Tensor:
+    def recorded(self: SuperLoss, place: int, term: Term, **options: Any) -> torch.Tensor:
         seen.append(term.values.shape)
         return weigh(self, place, term, **options)
 
-    monkeypatch.setattr(SuperLoss, "weigh", watched)
+    monkeypatch.setattr(SuperLoss, "weigh", recorded)
     data, own = toy.sides(toy.rows("vit")), {"retain_share": 1.0} if method == "bad_teaching" else {"msteps": 2}
     toy.trainer(method, toy.build("vit"), data, tmp_path, curriculum="superloss", **own).train()
     assert {len(shape) for shape in seen} == {1}
@@ -131,7 +133,7 @@ def test_f24_a_row_has_one_loss_to_be_weighed_by(method: str, tmp_path: Path, mo
 # Sophia
 
 
-def test_f25_momentum_is_applied_once_a_step() -> None:
+def test_momentum_is_applied_once_a_step() -> None:
     weight = torch.nn.Parameter(torch.zeros(3))
     optimizer = Sophia([weight], lr=0.1, betas=(0.9, 0.95))
     for gradient, momentum in ((1.0, 0.1), (0.0, 0.09)):
@@ -140,7 +142,7 @@ def test_f25_momentum_is_applied_once_a_step() -> None:
         torch.testing.assert_close(optimizer.state[weight]["m"], torch.full((3,), momentum))
 
 
-def test_sophia_takes_the_steps_done_by_hand_and_moves_no_weight_further_than_its_rate() -> None:
+def test_sophia_takes_its_closed_form_steps_and_none_longer_than_its_rate() -> None:
     weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.0], dtype=torch.float64))
     optimizer = Sophia([weight], lr=0.1, betas=(0.9, 0.95), rho=2.0, rows=5, weight_decay=0.5)
     slope = torch.tensor([3.0, 0.01, 7.0], dtype=torch.float64)  # of the loss (slope / 2) theta^2
@@ -168,7 +170,7 @@ def test_sophia_without_curvature_is_descent_by_sign() -> None:
     assert weight.tolist() == [0.75, -1.75]
 
 
-def test_the_trainer_gives_sophia_its_rate_memory_rows_and_decay(tmp_path: Path) -> None:
+def test_the_trainer_passes_sophia_its_rates_batch_size_and_decay(tmp_path: Path) -> None:
     given = {"sophia_rho": 0.5, "sophia_beta1": 0.8, "sophia_beta2": 0.7, "weight_decay": 0.1}
     trainer = pairs(tmp_path, optim="sophia", gradient_accumulation_steps=3, **given)
     groups = trainer.create_optimizer().param_groups
@@ -182,7 +184,7 @@ def test_the_trainer_gives_sophia_its_rate_memory_rows_and_decay(tmp_path: Path)
 
 def test_a_bargain_solves_its_equation_and_has_the_largest_product_of_gains() -> None:
     forget, retain = [torch.tensor([3.0, 0.0]), None], [torch.tensor([-1.0, 0.5]), None]
-    a, b = shares(forget, retain)
+    a, b = nash_weights(forget, retain)
     table = torch.tensor([[9.0, -3.0], [-3.0, 1.25]])
     assert torch.allclose(table @ torch.tensor([a, b]), 1 / torch.tensor([a, b]), atol=1e-5)
     cosine = -3 / math.sqrt(9 * 1.25)
@@ -196,13 +198,14 @@ def test_a_bargain_solves_its_equation_and_has_the_largest_product_of_gains() ->
     assert torch.allclose(steps[gains.argmax()], step, atol=1e-3)
 
 
-def test_who_is_alone_takes_a_step_of_length_one_and_opponents_take_none() -> None:
+def test_a_single_gradient_gets_length_one_and_opposed_ones_get_none() -> None:
     one = [torch.tensor([3.0, 4.0])]
-    assert shares(one, [None]) == pytest.approx((0.2, 0)) and shares([torch.zeros(2)], one) == pytest.approx((0, 0.2))
-    assert shares(one, [-7 * one[0]]) == (0, 0)
-    assert shares(one, [-one[0] + torch.tensor([0.02, 0.0])])[0] > 1 and OPPOSED < 1e-5
+    assert nash_weights(one, [None]) == pytest.approx((0.2, 0))
+    assert nash_weights([torch.zeros(2)], one) == pytest.approx((0, 0.2))
+    assert nash_weights(one, [-7 * one[0]]) == (0, 0)
+    assert nash_weights(one, [-one[0] + torch.tensor([0.02, 0.0])])[0] > 1 and OPPOSED < 1e-5
     with pytest.raises(NonFiniteError, match="expected finite gradients to harmonise"):
-        shares(one, [torch.tensor([math.inf, 0.0])])
+        nash_weights(one, [torch.tensor([math.inf, 0.0])])
 
 
 def test_a_step_is_the_sum_of_both_unit_gradients_over_the_root_of_one_plus_their_cosine(tmp_path: Path) -> None:
@@ -222,24 +225,24 @@ def test_a_step_is_the_sum_of_both_unit_gradients_over_the_root_of_one_plus_thei
 # SAM
 
 
-def test_uphill_is_rho_away_along_the_gradient_and_back_to_the_bit() -> None:
+def test_weights_are_perturbed_by_rho_along_the_gradient_and_restored() -> None:
     weights = [torch.randn(3), torch.randn(2)]
     before = copy.deepcopy(weights)
-    with uphill(weights, [torch.tensor([0.0, 3.0, 4.0]), None], 0.5):
+    with perturbed_weights(weights, [torch.tensor([0.0, 3.0, 4.0]), None], 0.5):
         assert torch.allclose(weights[0] - before[0], torch.tensor([0.0, 0.3, 0.4]))
         assert torch.equal(weights[1], before[1])
-    with uphill(weights, [torch.zeros(3), None], 0.5):
+    with perturbed_weights(weights, [torch.zeros(3), None], 0.5):
         assert torch.equal(weights[0], before[0])
-    with pytest.raises(ZeroDivisionError), uphill(weights, [torch.ones(3), None], 0.5):
+    with pytest.raises(ZeroDivisionError), perturbed_weights(weights, [torch.ones(3), None], 0.5):
         raise ZeroDivisionError
     assert all(torch.equal(w, v) for w, v in zip(weights, before, strict=True))
-    broken = uphill(weights, [None, weights[1] / 0], 1)
+    broken = perturbed_weights(weights, [None, weights[1] / 0], 1)
     with pytest.raises(NonFiniteError, match="expected a finite forget gradient"), broken:
         pass
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3])
-def test_the_forget_gradient_is_that_of_the_weights_uphill_and_the_retain_gradient_is_not(
+def test_the_forget_gradient_is_that_of_the_perturbed_weights_and_the_retain_gradient_is_not(
     rho: float, tmp_path: Path
 ) -> None:
     model = toy.Plain()
@@ -285,7 +288,7 @@ def test_without_moments_two_optimizers_are_one(tmp_path: Path) -> None:
     check(dual.model, list(plain.model.parameters()))
 
 
-def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_the_same_schedule(
+def test_the_forget_optimizer_steps_on_the_forget_set_alone_at_its_rate_and_under_the_same_schedule(
     tmp_path: Path,
 ) -> None:
     options: dict[str, Any] = {"optim": "adamw_torch", "dual_optim": "adamw_torch", "dual_learning_rate": 0.01}
@@ -306,7 +309,7 @@ def test_the_forget_optimizer_steps_on_forget_rows_alone_at_its_rate_and_under_t
 # Arguments
 
 
-def test_a_wrapper_says_where_it_comes_from_and_its_arguments_have_help() -> None:
+def test_an_addon_names_its_paper_and_its_arguments_have_help_texts() -> None:
     helped = {field.name for field in dataclasses.fields(UnlearningArguments) if field.metadata.get("help")}
     for addon in ADDONS.values():
         assert addon.paper.title and addon.paper.venue and addon.paper.authors
@@ -328,6 +331,6 @@ def test_a_wrapper_says_where_it_comes_from_and_its_arguments_have_help() -> Non
      ({"dual_optim": "sgd", "dual_learning_rate": 0.0}, "expected learning rates above 0 with dual_optim, got 0.05"),
      ({"dual_optim": "sgd", "sam_rho": 0.1, "fp16": True}, "expected bf16 or fp32 with dual_optim, sam_rho, got")],
 )  # fmt: skip
-def test_settings_without_a_meaning_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         UnlearningArguments(**toy.settings(tmp_path, **given))

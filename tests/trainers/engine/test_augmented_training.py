@@ -1,4 +1,4 @@
-"""Training rows that are changed at random: the same ones in every way to run, never those that are looked at."""
+"""Augmentation of training rows: the same whatever the batches and processes, and never of rows that are evaluated."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def base(folder: Path, name: str = "vit", **changes: Any) -> TaskTrainer:
     return made
 
 
-def test_rows_change_by_the_seed_and_only_if_asked(tmp_path: Path) -> None:
+def test_rows_are_augmented_by_the_seed_and_only_where_augment_is_on(tmp_path: Path) -> None:
     plain, one, again = (base(tmp_path, augment=augment).model for augment in (False, True, True))
     assert toy.same(one, toy.snapshot(again))
     assert toy.distance(one, toy.snapshot(plain)) > 1e-5
@@ -49,57 +49,57 @@ def test_rows_change_by_the_seed_and_only_if_asked(tmp_path: Path) -> None:
 
 
 def numbers(folder: Path, **changes: Any) -> list[torch.Tensor]:
-    """Return the numbers of every row of every step of a run."""
+    """Return the random numbers of every row of every step of a run."""
     found = []
     made = toy.task_trainer(toy.build("vit"), toy.rows("vit"), folder, augment=True, **changes)
     plain = made.transform
 
-    def noted(batch: Any, chances: torch.Tensor) -> dict[str, Any]:
+    def recorded(batch: Any, own: torch.Tensor) -> dict[str, Any]:
         assert plain is not None
-        found.append(chances.clone())
-        return plain(batch, chances)
+        found.append(own.clone())
+        return plain(batch, own)
 
-    made.transform = noted
+    made.transform = recorded
     made.train()
     return found
 
 
-def test_rows_steps_and_seeds_draw_numbers_of_their_own(tmp_path: Path) -> None:
+def test_rows_steps_and_seeds_have_random_numbers_of_their_own(tmp_path: Path) -> None:
     one, other = (torch.cat(numbers(tmp_path, seed=seed)) for seed in (0, 1))
     assert one.shape == (2 * toy.ROWS, 3)
     assert len({*one.flatten().tolist(), *other.flatten().tolist()}) == 4 * 3 * toy.ROWS
     assert float(one.min()) >= 0 and float(one.max()) < 1
 
 
-def test_t_ga_accumulation_changes_nothing(tmp_path: Path) -> None:
+def test_accumulation_changes_nothing(tmp_path: Path) -> None:
     cut = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     assert torch.equal(torch.cat(numbers(tmp_path)), torch.cat(numbers(tmp_path, **cut)))
     whole, parts = (base(tmp_path, augment=True, **changes).model for changes in ({}, cut))
     assert toy.distance(whole, toy.snapshot(parts)) < 1e-6
 
 
-def test_processes_share_out_the_numbers_as_they_share_out_rows() -> None:
+def test_processes_get_the_random_numbers_of_their_rows() -> None:
     def plan(rank: int, **share: int) -> list[list[int]]:
         made = StepBatchSampler(lambda _: [np.arange(23)], epochs=1, rows_per_step=23, rank=rank, **share)
         return list(made)
 
-    def chances(sizes: list[int], everyones: list[list[int]], rank: int) -> torch.Tensor:
+    def random_numbers(sizes: list[int], all_sizes: list[list[int]], rank: int) -> torch.Tensor:
         trainer: Any = SimpleNamespace(
-            args=SimpleNamespace(world_size=len(everyones), process_index=rank),
-            accelerator=SimpleNamespace(gather=lambda own: torch.tensor(everyones)),
+            args=SimpleNamespace(world_size=len(all_sizes), process_index=rank),
+            accelerator=SimpleNamespace(gather=lambda own: torch.tensor(all_sizes)),
             state=SimpleNamespace(global_step=4),
             data_seed=7,
         )
         return torch.cat(TaskTrainer._random_numbers(trainer, sizes, torch.device("cpu")))
 
     (alone,) = plan(0)
-    expected = dict(zip(alone, chances([23], [[23]], 0).tolist(), strict=True))
+    expected = dict(zip(alone, random_numbers([23], [[23]], 0).tolist(), strict=True))
     shares = [plan(rank, world_size=2, micro_batches=3) for rank in (0, 1)]
     sizes = [[len(part) for part in share] for share in shares]
     assert sizes[0] != sizes[1]
     for rank, share in enumerate(shares):
         rows = [row for part in share for row in part]
-        assert dict(zip(rows, chances(sizes[rank], sizes, rank).tolist(), strict=True)) == {
+        assert dict(zip(rows, random_numbers(sizes[rank], sizes, rank).tolist(), strict=True)) == {
             row: expected[row] for row in rows
         }
 
@@ -120,10 +120,10 @@ def test_retraining_without_forget_rows_is_training(tmp_path: Path) -> None:
     assert toy.same(retrained.model, toy.snapshot(base(tmp_path, augment=True, **ADAM).model))
 
 
-# What is looked at
+# Rows outside training
 
 
-def test_what_is_evaluated_and_what_methods_look_at_stays_as_it_is(tmp_path: Path) -> None:
+def test_evaluation_and_batches_outside_training_are_not_augmented(tmp_path: Path) -> None:
     losses, found = [], []
     for augment in (False, True):
         data = toy.sides(toy.rows("vit"))
@@ -139,16 +139,16 @@ def test_what_is_evaluated_and_what_methods_look_at_stays_as_it_is(tmp_path: Pat
         assert all(torch.equal(plain[name], other[name]) for name in plain)
 
 
-def test_a_look_after_every_epoch_sees_rows_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = []
+def test_the_evaluation_after_every_epoch_is_not_augmented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    histories = []
     for augment in (False, True):
         rows = toy.rows("vit")
         options = {"augment": augment, "eval_each_epoch": True, "learning_rate": 0.0}
         given = {"eval_dataset": {"validation": rows[:4]}}
         made = toy.trainer("finetune", toy.build("vit"), toy.sides(rows), tmp_path, given=given, **options)
         made.train()
-        said.append(made.history())
-    assert said[0] == said[1] and len(said[0]) == 2
+        histories.append(made.history())
+    assert histories[0] == histories[1] and len(histories[0]) == 2
     capsys.readouterr()
 
 
@@ -159,7 +159,7 @@ LIVE = {"scrub": E * F + (E + 1) * R, "delete": E * F}
 
 
 @pytest.mark.parametrize("method", LIVE)
-def test_t_cache_teachers_are_asked_about_every_row_that_is_met(method: str, tmp_path: Path) -> None:
+def test_teachers_run_on_every_augmented_row(method: str, tmp_path: Path) -> None:
     models = []
     for remember in (True, False):
         made = toy.trainer(
@@ -173,24 +173,24 @@ def test_t_cache_teachers_are_asked_about_every_row_that_is_met(method: str, tmp
     assert toy.same(models[0], toy.snapshot(models[1]))
 
 
-def test_a_teacher_is_shown_what_the_student_is_shown(tmp_path: Path) -> None:
+def test_a_teacher_gets_the_rows_that_the_student_gets(tmp_path: Path) -> None:
     made = toy.trainer("delete", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True)
     seen: dict[str, list[torch.Tensor]] = {"student": [], "teacher": []}
 
-    def noting(name: str) -> Any:
+    def recorder(name: str) -> Any:
         return lambda _, args, inputs: seen[name].append(inputs["pixel_values"].clone())
 
-    made.model.register_forward_pre_hook(noting("student"), with_kwargs=True)
+    made.model.register_forward_pre_hook(recorder("student"), with_kwargs=True)
     frozen = made.frozen_original
 
-    def watched() -> torch.nn.Module:
+    def hooked() -> torch.nn.Module:
         teacher: torch.nn.Module = frozen()
         teacher._forward_pre_hooks.clear()
         teacher._forward_pre_hooks_with_kwargs.clear()
-        teacher.register_forward_pre_hook(noting("teacher"), with_kwargs=True)
+        teacher.register_forward_pre_hook(recorder("teacher"), with_kwargs=True)
         return teacher
 
-    made.frozen_original = watched
+    made.frozen_original = hooked
     made.train()
     assert seen["teacher"]
     for student, teacher in zip(seen["student"], seen["teacher"], strict=True):
@@ -199,7 +199,7 @@ def test_a_teacher_is_shown_what_the_student_is_shown(tmp_path: Path) -> None:
     assert sum(any(torch.equal(one, row) for row in rows) for part in seen["teacher"] for one in part) < E * F
 
 
-def test_pictures_with_other_words_change_as_the_row_does(tmp_path: Path) -> None:
+def test_images_with_exchanged_words_are_augmented_like_their_row(tmp_path: Path) -> None:
     made = toy.trainer("multi_delete", toy.build("vilt"), toy.sides(toy.rows("vilt")), tmp_path, augment=True)
     made.prepare()
     made.model.train()
@@ -216,7 +216,7 @@ def test_pictures_with_other_words_change_as_the_row_does(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if toy.name_for(name) in ("vit", "resnet", "vilt")])
-def test_every_method_of_pictures_trains_on_changed_rows_or_says_why_not(method: str, tmp_path: Path) -> None:
+def test_every_method_of_images_trains_on_augmented_rows_or_refuses_them(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
     options = {"num_train_epochs": 1, **toy.smooth(method)}
     if toy.edits(method):
@@ -227,37 +227,37 @@ def test_every_method_of_pictures_trains_on_changed_rows_or_says_why_not(method:
     assert not toy.same(plain, toy.snapshot(changed))
 
 
-def test_a_method_that_trains_nothing_refuses_it(tmp_path: Path) -> None:
+def test_a_method_that_trains_nothing_refuses_augmentation(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected no augment, since SsdTrainer edits weights and trains none; got"):
         toy.trainer("ssd", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True)
 
 
-def test_a_trainer_needs_a_transform_for_it(tmp_path: Path) -> None:
+def test_augmentation_needs_a_transform(tmp_path: Path) -> None:
     args = TaskArguments(**toy.settings(tmp_path, augment=True))
     with pytest.raises(ValueError, match=r"^expected transform= to augment training batches with, got none$"):
         TaskTrainer(model=toy.build("vit"), args=args, train_dataset=toy.rows("vit"))
 
 
-def test_a_run_that_is_not_told_so_is_the_run_it_was(walked: Walk) -> None:
+def test_augmentation_is_recorded_only_where_it_is_on(walked: Walk) -> None:
     plain, off, on = (plan_run(walked.request("scrub", arguments=given)) for given in ({}, {"augment": False}, ON))
     assert plain == off and "augment" not in plain.arguments
     assert on.arguments == {**plain.arguments, **ON} and on.identity != plain.identity
 
 
 @pytest.mark.slow
-def test_base_and_retrained_models_are_trained_so_and_say_so(own_walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_and_retrained_models_record_augmentation(own_walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
     change = ImageModality.train_transform
 
-    def noted(self: ImageModality, batch: Any, chances: torch.Tensor) -> dict[str, Any]:
+    def recorded(self: ImageModality, batch: Any, own: torch.Tensor) -> dict[str, Any]:
         rows.append(len(batch["labels"]))
-        return change(self, batch, chances)
+        return change(self, batch, own)
 
-    monkeypatch.setattr(ImageModality, "train_transform", noted)
+    monkeypatch.setattr(ImageModality, "train_transform", recorded)
     plain = read_run(own_walk.base())
     folder = own_walk.base(**QUIET, **ON)
     assert read_run(folder).arguments == ON and read_run(folder).identity != plain.identity
-    assert sum(rows) == 2 * COUNTS["train"], "two passes over the training rows, and no row that was only looked at"
+    assert sum(rows) == 2 * COUNTS["train"], "two passes over the training rows, and no row that was only evaluated"
     rows.clear()
     made = own_walk.unlearn("retrain", arguments=ON)
     assert read_run(made).arguments["augment"] is True and made.name != "cifar10-mini-resnet-del10-retrain-s0"
@@ -268,7 +268,7 @@ def test_base_and_retrained_models_are_trained_so_and_say_so(own_walk: Walk, mon
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["vit", "wav2vec2", "whisper", "videomae", "vilt"])
-def test_every_kind_that_has_a_change_is_trained_with_it(
+def test_every_kind_with_a_transform_is_trained_with_it(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting, models = few_rows(monkeypatch, backbone, tmp_path, epochs=1), tmp_path / "models"

@@ -1,4 +1,4 @@
-"""Shared losses against their closed forms."""
+"""Losses against their closed forms."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_kl_ignores_a_shift_of_the_logits() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
-def test_t_grad_of_kd_is_t_times_the_difference_of_probabilities(temperature: float) -> None:
+def test_the_gradient_of_kd_is_t_times_the_difference_of_probabilities(temperature: float) -> None:
     student = STUDENT.clone().requires_grad_()
     kd(student, TEACHER, LABELS, temperature).sum().backward()
     p = [(logits / temperature).softmax(-1) for logits in (STUDENT, TEACHER)]
     torch.testing.assert_close(student.grad, temperature * (p[0] - p[1]))
 
 
-def test_f01_distillation_is_finite_and_still_at_the_teacher() -> None:
+def test_distillation_is_finite_and_still_at_the_teacher() -> None:
     student = TEACHER.clone().requires_grad_()
     for loss in (kl(student, TEACHER, LABELS), kd(student, TEACHER, LABELS, 2.0)):
         assert torch.isfinite(loss).all()
@@ -52,7 +52,7 @@ def test_no_rows_give_no_losses() -> None:
     assert kd(STUDENT[:0], TEACHER[:0], LABELS[:0], 2.0).shape == (0,)
 
 
-def test_a_sequence_counts_the_mean_over_its_answer_tokens_alone() -> None:
+def test_a_sequence_has_the_mean_over_its_answer_tokens() -> None:
     student, teacher = (torch.stack([part, part.flip(0)]) for part in (STUDENT, TEACHER))  # (B, T, V)
     labels = torch.tensor([[0, 1], [IGNORED, 2]])
     each = kl(STUDENT, TEACHER, LABELS)

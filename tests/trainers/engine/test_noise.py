@@ -1,4 +1,4 @@
-"""Draws of times and noise: the row's own, whatever stands beside it, and the losses they end in."""
+"""Time steps and noise of a row, which depend on no other row, and the loss of predicted noise."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ STEPS = 100
 
 
 class Schedule:
-    """The picture fades as time goes: ``x_t = (1 - t/T) x + (t/T) noise``."""
+    """``x_t = (1 - t/T) x + (t/T) noise``."""
 
     def __init__(self, prediction_type="epsilon"):
         self.config = SimpleNamespace(num_train_timesteps=STEPS, prediction_type=prediction_type)
@@ -44,7 +44,7 @@ def test_a_key_is_63_bits_of_the_ids_sha256():
     assert len({row_key(str(i)) for i in range(1000)}) == 1000
 
 
-def test_a_spoiled_batch_holds_the_schedules_mixture_and_the_noise_as_labels():
+def test_a_noised_batch_holds_the_schedules_mixture_and_the_noise_as_labels():
     made = add_training_noise(model(), {**batch(), "forget": "kept"}, seed=3, step=7)
     share = (made["timestep"] / STEPS).view(-1, 1, 1, 1)
     assert set(made) == {"sample", "timestep", "labels", "forget"}
@@ -60,15 +60,15 @@ def test_where_velocity_is_predicted_it_is_the_label():
     assert torch.equal(fast["sample"], plain["sample"])
 
 
-@pytest.mark.parametrize("spoil", [lambda b: add_training_noise(model(), b, seed=1, step=2),
+@pytest.mark.parametrize("noised", [lambda b: add_training_noise(model(), b, seed=1, step=2),
                                    lambda b: add_grid_noise(model(), b, 3, DRAWS)])  # fmt: skip
-def test_a_rows_draw_does_not_depend_on_its_company(spoil):
-    together, alone = spoil(batch("abc")), spoil(batch("c"))
+def test_the_noise_of_a_row_does_not_depend_on_other_rows(noised):
+    together, alone = noised(batch("abc")), noised(batch("c"))
     for name in ("sample", "timestep", "labels"):
         assert torch.equal(together[name][2:], alone[name])
 
 
-def test_seed_and_step_change_every_draw_and_the_global_state_none():
+def test_noise_depends_on_seed_and_step_and_not_on_the_global_random_state():
     torch.manual_seed(0)
     one = add_training_noise(model(), batch(), seed=1, step=2)["labels"]
     torch.manual_seed(1)
@@ -91,19 +91,19 @@ def test_times_cover_the_schedule_and_noise_is_standard_normal():
     assert abs(made["labels"].mean()) < 4 / 48_000**0.5 and abs(made["labels"].var() - 1) < 4 * (2 / 48_000) ** 0.5
 
 
-def test_the_grid_stands_in_the_middle_of_equal_parts_and_its_noises_differ():
+def test_the_grid_lies_in_the_middle_of_equal_parts_and_its_noises_differ():
     made = [add_grid_noise(model(), batch(), draw, DRAWS) for draw in range(DRAWS)]
     assert [int(one["timestep"][0]) for one in made] == [6, 18, 31, 43, 56, 68, 81, 93]
     assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == DRAWS
 
 
-def test_a_loss_is_the_mean_squared_deviation_of_each_row():
-    said = torch.arange(24, dtype=torch.float32).view(2, 3, 2, 2).requires_grad_()
+def test_the_loss_of_noise_is_the_mean_squared_deviation_of_each_row():
+    predicted = torch.arange(24, dtype=torch.float32).view(2, 3, 2, 2).requires_grad_()
     noise = torch.full((2, 3, 2, 2), 2.0)
-    losses = per_example_loss(said, noise)
+    losses = per_example_loss(predicted, noise)
     by_hand = [sum((value - 2.0) ** 2 for value in range(start, start + 12)) / 12 for start in (0, 12)]
     assert losses.tolist() == pytest.approx(by_hand)
-    (gradient,) = torch.autograd.grad(losses.sum(), said)
-    torch.testing.assert_close(gradient, 2 * (said.detach() - noise) / 12)
+    (gradient,) = torch.autograd.grad(losses.sum(), predicted)
+    torch.testing.assert_close(gradient, 2 * (predicted.detach() - noise) / 12)
     with pytest.raises(ValueError, match=r"^expected predictions of shape \(2, 3, 2, 2\), got \(2, 6, 2, 2\)$"):
         per_example_loss(torch.zeros(2, 6, 2, 2), noise)

@@ -32,7 +32,7 @@ def mean_loss(model: torch.nn.Module, data: list[dict[str, Any]], collate: Any) 
 # Resume
 
 
-@pytest.mark.parametrize(("name", "step"), [("resnet", 5), ("vit", 4), ("vit", 6)])
+@pytest.mark.parametrize(("name", "step"), [("resnet", 5), ("vit", 6)])
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, step: int, tmp_path: Path) -> None:
     options = {"save_strategy": "steps", "save_steps": 2, "num_train_epochs": 3, "optim": "adamw_torch"}
 
@@ -60,15 +60,12 @@ class Decayed(TaskTrainer):
         return sum((0.1 * weight.square().sum() for weight in model.parameters()), torch.zeros(()))
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-@pytest.mark.parametrize("kind", [TaskTrainer, Decayed])
-def test_t_ga_accumulation_changes_nothing(name: str, kind: type[TaskTrainer], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("resnet", TaskTrainer), ("vit", Decayed)])
+def test_accumulation_changes_nothing(name: str, kind: type[TaskTrainer], tmp_path: Path) -> None:
     models = []
     for size, accumulation in ((8, 1), (2, 4)):
-        model, sizes = (
-            toy.build(name),
-            {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulation},
-        )
+        model = toy.build(name)
+        sizes = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulation}
         args = TaskArguments(**toy.settings(tmp_path, **sizes))
         kind(model=model, args=args, train_dataset=toy.rows(name)).train()
         models.append(model)
@@ -77,7 +74,7 @@ def test_t_ga_accumulation_changes_nothing(name: str, kind: type[TaskTrainer], t
 
 
 class Unused(toy.Table):
-    """Has a weight that no forward pass reads."""
+    """Has a weight that no forward pass uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +104,7 @@ class InfinitePenalty(TaskTrainer):
         return sum((weight.sum() / 0 for weight in model.parameters()), torch.zeros(()))
 
 
-def test_t_nan_a_penalty_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+def test_a_penalty_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     args = TaskArguments(**toy.settings(tmp_path))
     with pytest.raises(NonFiniteError, match="expected a finite loss"):
         InfinitePenalty(model=toy.Table(), args=args, train_dataset=toy.table_rows()).train()
@@ -153,7 +150,7 @@ def test_a_plain_module_trains_and_evaluates_on_plain_lists(tmp_path: Path) -> N
     assert trainer.evaluate()["eval_loss"] < before
 
 
-def test_logs_hold_the_value_of_each_stream_before_its_sign(tmp_path: Path) -> None:
+def test_logs_hold_the_value_of_each_term_before_its_sign(tmp_path: Path) -> None:
     data = toy.rows("vit")
     logged = {"logging_strategy": "steps", "logging_steps": 1, "num_train_epochs": 1, "learning_rate": 0.0}
     trainer = toy.trainer("neg_grad", toy.build("vit"), toy.sides(data), tmp_path, **logged)
@@ -184,7 +181,7 @@ def test_settings_that_change_the_meaning_of_a_loss_are_refused(
         TaskArguments(**toy.settings(tmp_path, **option))
 
 
-def test_a_precision_that_only_the_launcher_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_of_the_launcher_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert TaskArguments(**toy.settings(tmp_path, bf16=True)).bf16
     with pytest.raises(ValueError, match="a launcher with bf16 and arguments with no"):
@@ -199,7 +196,7 @@ def test_batch_norm_over_processes_needs_cuda() -> None:
         synchronize_batch_norm(toy.build("resnet", coupled=True), args)  # type: ignore[arg-type]
 
 
-def test_losses_of_no_classifier_are_refused() -> None:
+def test_logits_and_labels_of_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected logits \(B, K\) .*, got \(2, 3, 4\), \(2,\)$"):
         per_example_loss(torch.zeros(2, 3, 4), torch.zeros(2, dtype=torch.int64))
 
@@ -207,11 +204,9 @@ def test_losses_of_no_classifier_are_refused() -> None:
 # Non-finite
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_nan_a_loss_that_is_not_finite_stops_the_run(name: str, tmp_path: Path) -> None:
-    toy.task_trainer(toy.build(name), toy.broken(name, []), tmp_path).train()
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="expected a finite loss, got nan at step"):
-        toy.task_trainer(toy.build(name), toy.broken(name, [3]), tmp_path).train()
+        toy.task_trainer(toy.build("vit"), toy.broken("vit", [3]), tmp_path).train()
 
 
 class Diverging(TaskTrainer):
@@ -222,7 +217,7 @@ class Diverging(TaskTrainer):
         return [Term("all", (logits - logits.detach()).sum(-1).abs().sqrt())]
 
 
-def test_t_nan_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     args = TaskArguments(**toy.settings(tmp_path, save_strategy="steps", save_steps=1, max_steps=1))
     with pytest.raises(NonFiniteError, match="expected finite weights, got NaN or infinity in 1 tensors, first table"):
         Diverging(model=toy.Table(), args=args, train_dataset=toy.table_rows()).train()
@@ -251,14 +246,14 @@ for method in methods:
 """
 
 
-SEVERAL = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub", "neg_grad_plus", "l1_sparse",
+METHODS = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub", "neg_grad_plus", "l1_sparse",
            "cf_k", "lotus")  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "augment", "size", "methods"),
-    [("vit", False, 4, SEVERAL), ("resnet", False, 4, SEVERAL), ("vit", True, 4, SEVERAL),
+    [("vit", False, 4, METHODS), ("resnet", False, 4, METHODS), ("vit", True, 4, METHODS),
      ("painter", False, 1, ("random_label", "salun")), ("gpt2", False, 4, ("random_label", "salun")),
      ("t5", False, 4, ("random_label", "salun"))],
 )  # fmt: skip
@@ -269,8 +264,8 @@ def test_two_processes_equal_one_with_twice_the_batch(
     root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, sys.path)])}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    told = [str(tmp_path), name, str(size), "augment" if augment else "plain", *methods]
-    command = [*launcher, str(tmp_path / "run.py"), *told]
+    arguments = [str(tmp_path), name, str(size), "augment" if augment else "plain", *methods]
+    command = [*launcher, str(tmp_path / "run.py"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and "terminate called" not in done.stderr, done.stderr[-3000:]
     for method in methods:

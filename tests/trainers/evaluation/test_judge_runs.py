@@ -10,7 +10,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation import judge_runs as scoring
 from mubench.trainers.evaluation.result_files import read_result, read_results
 from mubench.trainers.inference.storage import ClassOutputs, TokenOutputs
-from mubench.trainers.metrics.accuracy import guessed
+from mubench.trainers.metrics.accuracy import majority_baseline
 from tests.fixtures.walk import BASES, RATIO, RETRAINED, files
 
 MODEL = "cifar10-mini-resnet-del10-neg-grad-s0"
@@ -122,9 +122,9 @@ def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
 def test_chance_is_what_the_most_frequent_answer_scores():
     labels = np.array([0, 0, 0, 1, 2])
     uneven = ClassOutputs(np.array(list("abcde")), np.zeros((5, 3), dtype=np.float32), labels)
-    assert guessed(uneven) == 0.6
+    assert majority_baseline(uneven) == 0.6
     tokens = TokenOutputs(
         np.array(["a", "b"]), np.array([1, 3]), np.array([7, 7, 8, 9], dtype=np.int32), np.zeros(4, dtype=np.float32),
         np.ones(4, dtype=bool), np.zeros((4, 2), dtype=np.int32), np.zeros((4, 2), dtype=np.float32),
     )  # fmt: skip
-    assert guessed(tokens) == (1 + 1 / 3) / 2
+    assert majority_baseline(tokens) == (1 + 1 / 3) / 2

@@ -1,4 +1,4 @@
-"""Bad teaching: every row learns from its own teacher, from probabilities, and labels play no part."""
+"""Bad teaching: every example is distilled from its own teacher, without labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import kl
-from mubench.trainers.methods.bad_teaching import BadTeachingArguments
 from mubench.trainers.unlearning.teachers import frozen_logits
 from tests.fixtures import toy
 
@@ -31,9 +30,8 @@ def values(trainer: Any, rows: Any) -> torch.Tensor:
     return term.values
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_init_retain_rows_are_content_and_forget_rows_are_not(name: str, tmp_path: Path) -> None:
-    trainer = prepared(name, tmp_path)
+def test_the_base_model_has_a_loss_on_the_forget_set_alone(tmp_path: Path) -> None:
+    trainer = prepared("vit", tmp_path)
     loss = values(trainer, range(toy.ROWS)).detach()
     torch.testing.assert_close(loss[toy.FORGET :], torch.zeros(toy.ROWS - toy.FORGET), atol=1e-6, rtol=0)
     bad = frozen_logits(trainer.teachers["bad"], collated(trainer, range(toy.FORGET)))
@@ -55,7 +53,7 @@ def test_swapping_the_flags_swaps_the_targets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
-def test_t_grad_is_the_difference_of_probabilities_over_all_rows(temperature: float, tmp_path: Path) -> None:
+def test_the_gradient_is_the_difference_of_probabilities_over_all_rows(temperature: float, tmp_path: Path) -> None:
     model, bad = toy.Table(), toy.Table(seed=1)
     before = model.table.detach().clone()
     options = {"retain_share": 1.0, "temperature": temperature, "num_train_epochs": 1, "learning_rate": 1.0}
@@ -70,10 +68,10 @@ def test_t_grad_is_the_difference_of_probabilities_over_all_rows(temperature: fl
     torch.testing.assert_close(before - model.table, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_f10_the_subset_is_of_the_retain_rows_and_reaches_all_of_them(tmp_path: Path) -> None:
+def test_the_subset_is_of_the_retain_set_and_differs_by_seed(tmp_path: Path) -> None:
     subsets = []
-    for seed in range(20):
-        trainer = toy.trainer("bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, seed=seed)
+    trainer = toy.trainer("bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path)
+    for trainer.args.seed in range(20):
         (rows,) = trainer.phases(0)
         assert rows[: toy.FORGET].tolist() == list(range(toy.FORGET))
         assert len(set(rows)) == len(rows) == toy.FORGET + round(0.3 * (toy.ROWS - toy.FORGET))
@@ -82,28 +80,17 @@ def test_f10_the_subset_is_of_the_retain_rows_and_reaches_all_of_them(tmp_path: 
     assert set(np.concatenate(subsets)) == set(range(toy.FORGET, toy.ROWS))
 
 
-def test_f11_t_seed_the_subset_is_seeded_and_ignores_the_global_state(tmp_path: Path) -> None:
-    def subset(seed: int, state: int) -> list[int]:
-        np.random.seed(state)  # noqa: NPY002
-        return toy.trainer(
-            "bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, seed=seed
-        ).phases(0)[0].tolist()  # fmt: skip
-
-    assert subset(0, 1) == subset(0, 2)
-    assert subset(0, 1) != subset(1, 1)
-
-
 @pytest.mark.parametrize("rows", [range(4), range(toy.FORGET, toy.FORGET + 4)])
-def test_f12_a_batch_of_one_kind_is_finite_and_asks_one_teacher(rows: range, tmp_path: Path) -> None:
+def test_a_batch_of_one_set_is_finite_and_runs_one_teacher(rows: range, tmp_path: Path) -> None:
     trainer = prepared("resnet", tmp_path)
-    asked = []
+    called = []
     for name, teacher in trainer.teachers.items():
-        teacher.register_forward_hook(lambda *_, name=name: asked.append(name))
+        teacher.register_forward_hook(lambda *_, name=name: called.append(name))
     assert torch.isfinite(values(trainer, rows)).all()
-    assert asked == ["bad" if rows.start == 0 else "good"]
+    assert called == ["bad" if rows.start == 0 else "good"]
 
 
-def test_f13_the_bad_teacher_knows_nothing_of_the_model(tmp_path: Path) -> None:
+def test_the_bad_teacher_shares_no_weight_with_the_model(tmp_path: Path) -> None:
     model = toy.build("vit")
     with torch.no_grad():
         for weight in model.parameters():
@@ -114,28 +101,15 @@ def test_f13_the_bad_teacher_knows_nothing_of_the_model(tmp_path: Path) -> None:
     assert not [key for key, value in model.state_dict().items() if torch.equal(value, bad[key])]
 
 
-def test_labels_play_no_part(tmp_path: Path) -> None:
+def test_labels_are_not_read(tmp_path: Path) -> None:
     rows = [{**row, "labels": 0} for row in toy.rows("vit")]
     model = toy.build("vit")
-    toy.trainer("bad_teaching", model, toy.sides(rows), tmp_path).train()
-    assert toy.same(model, toy.snapshot(toy.trained("bad_teaching", "vit", tmp_path)))
+    toy.trainer("bad_teaching", model, toy.sides(rows), tmp_path, max_steps=1).train()
+    assert toy.same(model, toy.snapshot(toy.trained("bad_teaching", "vit", tmp_path, max_steps=1)))
 
 
 def test_a_plain_module_needs_a_bad_teacher(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match="expected bad_teacher= for a plain Table, which cannot be made anew, got none"
+        ValueError, match="expected bad_teacher= for a plain Table, which cannot be reinitialised, got none"
     ):
         toy.trainer("bad_teaching", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"retain_share": 0.0}, r"retain_share must lie in \(0, 1\], got 0\.0"),
-        ({"retain_share": 1.1}, r"retain_share must lie in \(0, 1\], got 1\.1"),
-        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(option: dict[str, float], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        BadTeachingArguments(**toy.settings(tmp_path, **option))

@@ -1,4 +1,4 @@
-"""Boundary shrink and expand, AMUN and UNSIR: what their forget rows are trained towards."""
+"""Boundary shrink and expand, AMUN and UNSIR: the targets of their forget sets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.methods import amun
 from mubench.trainers.methods.boundary_expand import final_layer
-from mubench.trainers.tools.adversarial import NothingNearError, targets
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, targets
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 
@@ -31,8 +32,11 @@ def stepped(model: torch.nn.Module, batch: dict[str, Any], labels: torch.Tensor)
     return [weight.detach() - 0.1 * slope for weight, slope in zip(model.parameters(), slopes, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_shrink_labels_are_what_the_base_model_says_of_the_moved_rows(name: str, tmp_path: Path) -> None:
+def test_shrink_labels_are_the_base_models_classes_of_the_perturbed_inputs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "vit"
+    caplog.set_level("INFO")
     trainer = prepared("boundary_shrink", name, tmp_path, epsilon=0.3)
     base = toy.build(name).eval()
     batch = toy.inputs(toy.rows(name)[:F])
@@ -42,13 +46,14 @@ def test_shrink_labels_are_what_the_base_model_says_of_the_moved_rows(name: str,
     low, high = x.detach().flatten(1).amin(dim=1), x.detach().flatten(1).amax(dim=1)
     low, high = (edge.view(-1, 1, 1, 1) for edge in (low, high))
     moved = (x.detach() + 0.3 * (high - low) * slope.sign()).clamp(low, high)
-    assert torch.equal(trainer.nearby, base(pixel_values=moved).logits.argmax(dim=1))
-    assert (trainer.nearby != labels).any()
+    assert torch.equal(trainer.nearest_classes, base(pixel_values=moved).logits.argmax(dim=1))
+    changed = int((trainer.nearest_classes != labels).sum())
+    assert changed and f"changed the class of {changed} of {F} forget examples" in caplog.text
 
 
 def test_shrink_trains_on_those_labels(tmp_path: Path) -> None:
     trainer = prepared("boundary_shrink", "vit", tmp_path, **STEP)
-    expected = stepped(toy.build("vit"), toy.inputs(toy.rows("vit")[:F]), trainer.nearby)
+    expected = stepped(toy.build("vit"), toy.inputs(toy.rows("vit")[:F]), trainer.nearest_classes)
     trainer.train()
     for weight, other in zip(trainer.model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
@@ -61,13 +66,14 @@ def test_an_attack_that_changes_no_class_is_an_error(tmp_path: Path) -> None:
         classes = model.eval()(**toy.inputs(rows)).logits.argmax(dim=1)
     known = [{**row, "labels": int(label)} for row, label in zip(rows, classes, strict=True)]
     with pytest.raises(
-        NothingNearError, match="expected forget rows whose class changes within epsilon 1e-09, got none of 6"
+        NoAdversarialInputError,
+        match="expected forget examples whose class changes within epsilon 1e-09, got none of 6",
     ):
         toy.trainer("boundary_shrink", model, toy.sides(known), tmp_path, epsilon=1e-9).train()
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_init_expanding_leaves_the_logits_and_training_sees_one_more(name: str, tmp_path: Path) -> None:
+def test_expanding_keeps_the_logits_and_adds_one_in_training(name: str, tmp_path: Path) -> None:
     trainer = prepared("boundary_expand", name, tmp_path)
     batch = toy.inputs(toy.rows(name))
     wide, old = trainer.model.train()(**batch).logits, toy.build(name).train()(**batch).logits
@@ -76,10 +82,11 @@ def test_t_init_expanding_leaves_the_logits_and_training_sees_one_more(name: str
     assert trainer.model.eval()(**batch).logits.shape == old.shape
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_the_shadow_class_draws_the_forget_rows_and_is_not_exported(name: str, tmp_path: Path) -> None:
+def test_the_forget_set_moves_to_the_shadow_class_which_is_not_exported(tmp_path: Path) -> None:
+    name = "vit"
     model = toy.build(name)
-    trainer = toy.trainer("boundary_expand", model, toy.sides(toy.rows(name)), tmp_path, num_train_epochs=20)
+    options = {"num_train_epochs": 4, "learning_rate": 0.3}
+    trainer = toy.trainer("boundary_expand", model, toy.sides(toy.rows(name)), tmp_path, **options)
     logs = []
     terms = trainer.terms
     trainer.terms = lambda *given: [logs.append(term.values.mean().item()) or term for term in terms(*given)]
@@ -99,7 +106,7 @@ def test_a_model_without_a_linear_layer_of_its_classes_is_refused() -> None:
         final_layer(model)
 
 
-def test_amun_trains_on_the_retain_rows_and_on_what_it_found(tmp_path: Path) -> None:
+def test_amun_trains_on_the_retain_set_and_the_adversarial_inputs(tmp_path: Path) -> None:
     trainer = prepared("amun", "vit", tmp_path, **STEP)
     labels = torch.tensor([row["labels"] for row in toy.rows("vit")])
     assert (trainer.classes != labels[:F]).all()
@@ -111,12 +118,30 @@ def test_amun_trains_on_the_retain_rows_and_on_what_it_found(tmp_path: Path) -> 
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_amun_counts_its_attack_and_rows_leave_it_when_they_are_done(name: str, tmp_path: Path) -> None:
-    trainer = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4, num_train_epochs=3)
+def test_amun_leaves_out_examples_that_keep_their_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def attack(found: int) -> Any:
+        monkeypatch.setattr(amun, "nearest", lambda target, *_: (
+            target.start, target.batch["labels"] + (target.batch["index"] < found).long()
+        ))  # fmt: skip
+        return prepared("amun", "vit", tmp_path)
+
+    trainer = attack(2)
+    assert trainer.phases(0)[0].tolist() == [0, 1, *range(F, F + R)]
+    assert f"left out 4 of {F} forget examples" in caplog.text
+    with pytest.raises(
+        NoAdversarialInputError, match=f"expected inputs of another class .*, got none for all {F} examples"
+    ):
+        attack(0)
+
+
+def test_the_attack_of_amun_is_counted_and_examples_leave_it_when_they_are_done(tmp_path: Path) -> None:
+    name = "vit"
+    trainer = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4, num_train_epochs=1)
     with CostCounter(trainer) as cost:
         trainer.train()
-    attack = cost.forward["student"] - 3 * (F + R)
+    attack = cost.forward["student"] - (F + R)
     assert cost.forward == cost.backward and attack >= F
     alone = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4)
     seen: list[int] = []
@@ -126,15 +151,15 @@ def test_amun_counts_its_attack_and_rows_leave_it_when_they_are_done(name: str, 
     assert sum(seen) == attack and seen == sorted(seen, reverse=True) and seen[-1] < F
 
 
-def test_t_id_amun_without_forget_rows_in_its_batches_is_fine_tuning(tmp_path: Path) -> None:
-    trainer = prepared("amun", "vit", tmp_path, num_train_epochs=2)
+def test_amun_without_its_forget_set_is_fine_tuning(tmp_path: Path) -> None:
+    trainer = prepared("amun", "vit", tmp_path, num_train_epochs=1)
     trainer.phases = lambda epoch: [trainer.retain_rows]
     trainer.train()
-    assert toy.same(trainer.model, toy.snapshot(toy.trained("finetune", "vit", tmp_path, num_train_epochs=2)))
+    assert toy.same(trainer.model, toy.snapshot(toy.trained("finetune", "vit", tmp_path, num_train_epochs=1)))
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_unsir_noise_is_what_the_still_model_is_ever_more_wrong_about(name: str, tmp_path: Path) -> None:
+def test_the_noise_of_unsir_raises_the_error_of_an_unchanged_model(tmp_path: Path) -> None:
+    name = "vit"
     trainer = toy.trainer("unsir", toy.build(name), toy.sides_for("unsir", toy.rows(name)), tmp_path, noise_decay=0.0)
     before = toy.snapshot(trainer.model)
     (target,) = targets(trainer, trainer.forget_rows)
@@ -144,7 +169,7 @@ def test_unsir_noise_is_what_the_still_model_is_ever_more_wrong_about(name: str,
         errors.append(float(per_example_loss(trainer.model(pixel_values=noise).logits, target.batch["labels"]).mean()))
     trainer.args.noise_steps = 1
     for _ in range(5):
-        noise = trainer.trained(target, noise)
+        noise = trainer.train_noise(target, noise)
         with torch.no_grad():
             logits = trainer.model(pixel_values=noise).logits
         errors.append(float(per_example_loss(logits, target.batch["labels"]).mean()))
@@ -155,9 +180,9 @@ def test_unsir_noise_is_what_the_still_model_is_ever_more_wrong_about(name: str,
 def test_the_noise_is_kept_small_by_its_decay(tmp_path: Path) -> None:
     norms = []
     for decay in (0.0, 0.1):
-        trainer = prepared("unsir", "vit", tmp_path, noise_decay=decay, noise_steps=20)
+        trainer = prepared("unsir", "vit", tmp_path, noise_decay=decay, noise_steps=10)
         norms.append(float(torch.stack(list(trainer.noise.values())).norm()))
-    assert norms[1] < 0.7 * norms[0]
+    assert norms[1] < 0.9 * norms[0]
 
 
 def test_unsir_impairs_on_noise_and_repairs_on_a_subset_of_every_class(tmp_path: Path) -> None:
@@ -170,7 +195,7 @@ def test_unsir_impairs_on_noise_and_repairs_on_a_subset_of_every_class(tmp_path:
     assert all(noise.shape == (3, 8, 8) for noise in trainer.noise.values())
 
 
-def test_unsir_trains_on_the_noise_in_place_of_the_rows(tmp_path: Path) -> None:
+def test_unsir_trains_on_the_noise_in_place_of_the_forget_set(tmp_path: Path) -> None:
     trainer = prepared("unsir", "vit", tmp_path, **STEP)
     batch = toy.inputs(toy.rows("vit"))
     batch["pixel_values"] = torch.cat([torch.stack([trainer.noise[i] for i in range(F)]), batch["pixel_values"][F:]])
@@ -181,22 +206,6 @@ def test_unsir_trains_on_the_noise_in_place_of_the_rows(tmp_path: Path) -> None:
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
 
 
-def test_unsir_refuses_classes_that_stay(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"unsir forgets whole classes: expected none of theirs .*, got 4, 0 the first"
-    ):
+def test_unsir_refuses_forgotten_classes_in_the_retain_set(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unsir forgets whole classes: expected none of them .*, got 4, 0 the first"):
         toy.trainer("unsir", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()
-
-
-@pytest.mark.parametrize(
-    ("method", "changes", "said"),
-    [
-        ("boundary_shrink", {"epsilon": 0.0}, r"epsilon must lie in \(0, 1\], got 0"),
-        ("amun", {"steps": 0}, "steps must be 1 or more, got 0"),
-        ("amun", {"radius": 0.0}, "radius must be positive, got 0"),
-        ("unsir", {"noise_steps": 0}, "noise_steps must be 1 or more, got 0"),
-    ],
-)
-def test_what_attacks_or_trains_nothing_is_refused(method: str, changes: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=said):
-        toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **changes)

@@ -11,29 +11,34 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import IGNORED, answer_nll
-from mubench.trainers.methods.dpo import DpoArguments
-from mubench.trainers.tools.alternative_answers import REFUSALS, answer_of, borrowed, refusal, with_answer
+from mubench.trainers.tools.alternative_answers import (
+    REFUSALS,
+    answer_tokens,
+    replace_answer,
+    sample_other_tokens,
+    tokenize_refusal,
+)
 from tests.fixtures import toy
-from tests.trainers.methods.test_preferences import assert_same, batch, gradients, prepared
+from tests.fixtures.method_steps import assert_same, batch, gradients, prepared
 
 F = toy.FORGET
 
 
-def test_a_refusal_reads_as_it_is_written_after_a_prompt() -> None:
+def test_a_refusal_is_tokenised_as_after_a_prompt() -> None:
     tokenizer = toy.tokenizer()
     for text in REFUSALS:
-        tokens = refusal(tokenizer, text)
+        tokens = tokenize_refusal(tokenizer, text)
         assert tokens[-1] == tokenizer.eos_token_id
         whole = tokenizer(f"abc {text}", add_special_tokens=False)["input_ids"]
         assert whole == [*tokenizer("abc", add_special_tokens=False)["input_ids"], *tokens[:-1]]
-    assert tokenizer.decode(refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
+    assert tokenizer.decode(tokenize_refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
 
 
 @pytest.mark.parametrize("name", toy.WRITERS)
-def test_another_answer_stands_where_the_old_one_stood(name: str) -> None:
+def test_another_answer_replaces_the_old_one(name: str) -> None:
     row = toy.rows(name)[1]
-    other = with_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
-    assert answer_of(other) == [7, 8, 9, 1] != answer_of(row)
+    other = replace_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
+    assert answer_tokens(other) == [7, 8, 9, 1] != answer_tokens(row)
     if name == "t5":
         assert other["input_ids"] == row["input_ids"]
     else:
@@ -41,31 +46,30 @@ def test_another_answer_stands_where_the_old_one_stood(name: str) -> None:
         assert other["input_ids"] == [*row["input_ids"][:start], 7, 8, 9, 1]
         assert other["labels"] == [IGNORED] * start + [7, 8, 9, 1]
         assert len(other["attention_mask"]) == start + 4
-        assert len(with_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
+        assert len(replace_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
-def test_f20_a_run_on_plain_rows_comes_to_prefer_the_other_answers(name: str, tmp_path: Path) -> None:
+def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) -> None:
     def lead(trainer: Any) -> torch.Tensor:
         rows, other = batch(trainer, range(F)), trainer.preferred_batch(list(range(F)))
         with torch.no_grad():
             true, wanted = (answer_nll(trainer.logits(trainer.model, one), one["labels"]) for one in (rows, other))
         return true - wanted
 
-    trainer, _ = prepared("dpo", name, tmp_path, num_train_epochs=4)
+    trainer, _ = prepared("dpo", "gpt2", tmp_path, num_train_epochs=2, learning_rate=0.1)
     before = lead(trainer)
     trainer.model.train()
     trainer.train()
     assert (lead(trainer) > before + 0.01).all()
 
 
-def test_rows_with_more_than_texts_are_refused() -> None:
+def test_rows_with_other_columns_than_those_of_a_text_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*position_ids"):
-        with_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
+        replace_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
     with pytest.raises(
         ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*decoder_input_ids"
     ):
-        with_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], decoder=True, longest=None)
+        replace_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], decoder=True, longest=None)
 
 
 def test_borrowed_answers_are_others() -> None:
@@ -73,20 +77,22 @@ def test_borrowed_answers_are_others() -> None:
     lent = {5: [1], 6: [2], 7: [3]}
     assert all(
         new != old and new in own
-        for old, new in zip(own, borrowed(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
+        for old, new in zip(own, sample_other_tokens(own, lent.__getitem__, np.array([5, 6, 7]), draw), strict=True)
     )
     with pytest.raises(ValueError, match="expected another answer or caption among 2 retain rows, got none"):
-        borrowed([[1]], lambda row: [1], np.array([5, 6]), draw)
+        sample_other_tokens([[1]], lambda row: [1], np.array([5, 6]), draw)
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
-@pytest.mark.parametrize("answers", ["idk", "alt"])
-def test_t_init_and_t_grad_of_dpo(name: str, answers: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "answers"), [("gpt2", "idk"), ("t5", "alt")])
+def test_value_and_gradient_at_the_base_model_and_with_both_answers_exchanged(
+    name: str, answers: str, tmp_path: Path
+) -> None:
     trainer, rows = prepared("dpo", name, tmp_path, answers=answers, alpha=0.3)
     forget, retain = trainer.terms(trainer.model, rows)
     assert [(term.split, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 0.3)]
     torch.testing.assert_close(forget.values, torch.full((F,), 20 * math.log(2)), atol=1e-4, rtol=0)
     other = trainer.preferred_batch(list(range(F)))
+    assert other["index"].tolist() == list(range(toy.ROWS, toy.ROWS + F)) and other["forget"].all()
     true = answer_nll(trainer.logits(trainer.model, rows)[:F], rows["labels"][:F])
     wanted = answer_nll(trainer.logits(trainer.model, other), other["labels"])
     expected = gradients(trainer, (wanted - true).sum())
@@ -98,7 +104,7 @@ def test_t_init_and_t_grad_of_dpo(name: str, answers: str, tmp_path: Path) -> No
     assert_same(gradients(trainer, swapped.values.sum()), [-gradient for gradient in expected])
 
 
-def test_the_value_once_the_model_has_moved(tmp_path: Path) -> None:
+def test_the_value_away_from_the_base_model(tmp_path: Path) -> None:
     trainer, rows = prepared("dpo", "gpt2", tmp_path, beta=0.5)
     other = trainer.preferred_batch(list(range(F)))
 
@@ -117,21 +123,8 @@ def test_the_value_once_the_model_has_moved(tmp_path: Path) -> None:
 
 def test_refusals_need_a_tokenizer_and_borrowed_answers_do_not(tmp_path: Path) -> None:
     data, bare = toy.sides(toy.rows("gpt2")), {"processing_class": None}
-    with pytest.raises(ValueError, match="expected processing_class= to write refusals with"):
+    with pytest.raises(ValueError, match="expected processing_class= to encode refusals"):
         toy.trainer("dpo", toy.build("gpt2"), data, tmp_path, given=bare).train()
     model = toy.build("gpt2")
     toy.trainer("dpo", model, data, tmp_path, given=bare, answers="alt").train()
     assert toy.distance(model, toy.snapshot(toy.build("gpt2"))) > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"beta": 0.0}, r"beta must be positive, got 0\.0"),
-        ({"alpha": -1.0}, r"alpha must be 0 or more, got -1\.0"),
-        ({"answers": "no"}, "answers must be idk or alt, got 'no'"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        DpoArguments(**toy.settings(tmp_path, **option))

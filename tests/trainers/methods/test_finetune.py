@@ -1,4 +1,4 @@
-"""Fine-tuning is ordinary training on the retain rows, from the weights it is given."""
+"""Fine-tuning is ordinary training on the retain set, from the given weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from tests.fixtures import toy
 
 
-def test_fine_tuning_follows_the_gradient_of_the_retain_rows(tmp_path: Path) -> None:
+def test_fine_tuning_follows_the_gradient_of_the_retain_set(tmp_path: Path) -> None:
     model = toy.Table()
     before = model.table.detach().clone()
     options = {"num_train_epochs": 1, "learning_rate": 1.0, "per_device_train_batch_size": toy.ROWS}

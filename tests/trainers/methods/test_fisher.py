@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
-from mubench.trainers.methods.fisher import FisherArguments, noise_variance
+from mubench.trainers.methods.fisher import noise_variance
 from mubench.trainers.tools.importance import fisher_diagonal
 from tests.fixtures import toy
 
@@ -46,8 +45,3 @@ def test_rows_of_a_forgotten_class_start_from_zero_and_others_do_not(tmp_path: P
     assert (moved[[0, 1, 3]] < 1e-3).all()
     cleared = torch.cat([head[2], bias[2:3]])
     assert 0.3 < float(cleared.square().mean()) / 1e-3 < 2.5  # variance 1e-4, ten times as much in the final layer
-
-
-def test_a_variance_below_zero_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"alpha must be 0 or more, got -1"):
-        FisherArguments(**toy.settings(tmp_path, alpha=-1.0))

@@ -1,4 +1,4 @@
-"""JensUn: its two divergences, what it answers, and that it does not read the answers to forget."""
+"""JensUn: its two divergences, its refusals, and that it does not read the answers to forget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.methods.jensun import JensunArguments, js, js_to_labels
+from mubench.trainers.methods.jensun import js, js_to_labels
 from tests.fixtures import toy
 
 STUDENT = torch.tensor([[[0.3, -1.2, 2.0], [-4.0, 0.1, 0.2]], [[1.0, 1.0, 0.0], [9.0, 9.0, 9.0]]])
@@ -37,7 +37,7 @@ def test_js_to_labels_is_that_from_a_distribution_on_one_token() -> None:
     torch.testing.assert_close(js_to_labels(STUDENT, LABELS), torch.tensor(expected))
 
 
-def test_both_are_bounded_and_zero_where_nothing_differs() -> None:
+def test_both_divergences_are_bounded_and_zero_for_equal_distributions() -> None:
     sure = torch.full((1, 1, 3), -200.0).index_fill(2, torch.tensor([1]), 200.0).requires_grad_()
     for label, expected in ((1, 0.0), (0, math.log(2))):
         value = js_to_labels(sure, torch.tensor([[label]]))
@@ -68,9 +68,9 @@ def test_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
     assert losses[0] > 0.1 and torch.equal(*losses)
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
-def test_training_makes_the_refusal_the_answer(name: str, tmp_path: Path) -> None:
-    options = {"optim": "adamw_torch", "learning_rate": 0.03, "num_train_epochs": 4, "refusal": "no"}
+def test_training_makes_the_refusal_the_answer(tmp_path: Path) -> None:
+    name = "gpt2"
+    options = {"optim": "adamw_torch", "learning_rate": 0.03, "num_train_epochs": 3, "refusal": "no"}
     model = toy.trained("jensun", name, tmp_path, **options)
     trainer = prepared(name, tmp_path, refusal="no")
     before = float(toy.step(trainer, range(toy.FORGET)))
@@ -78,20 +78,8 @@ def test_training_makes_the_refusal_the_answer(name: str, tmp_path: Path) -> Non
     assert float(toy.step(trainer, range(toy.FORGET))) < 0.8 * before
 
 
-def test_a_tokenizer_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected processing_class= to write the refusal with, got none"):
+def test_a_tokenizer_is_required(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected processing_class= to encode the refusal, got none"):
         toy.trainer(
             "jensun", toy.build("gpt2"), toy.sides(toy.rows("gpt2")), tmp_path, given={"processing_class": None}
         ).train()
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"alpha": -1.0}, r"alpha must be 0 or more, got -1\.0"),
-        ({"refusal": " "}, "refusal must be a text, got ' '"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(option: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        JensunArguments(**toy.settings(tmp_path, **option))

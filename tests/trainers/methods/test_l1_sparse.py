@@ -1,4 +1,4 @@
-"""L1-sparse: the schedule of its penalty, its gradient, and that it makes weights small."""
+"""L1-sparse: the schedule, the gradient and the effect of its penalty."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from mubench.trainers.methods.l1_sparse import L1SparseArguments, l1_weight
+from mubench.trainers.methods.l1_sparse import l1_weight
 from tests.fixtures import toy
 
 
-def test_the_weight_falls_in_a_line_and_is_gone_where_the_tail_begins() -> None:
+def test_the_weight_falls_linearly_to_zero_in_the_last_epochs() -> None:
     assert [l1_weight(0.6, epoch, 5, 2) for epoch in range(5)] == pytest.approx([0.6, 0.4, 0.2, 0.0, 0.0])
     assert [l1_weight(0.6, epoch, 3, 0) for epoch in range(3)] == pytest.approx([0.6, 0.4, 0.2])
     assert l1_weight(0.6, 0, 2, 2) == 0
 
 
-def test_f15_t_grad_the_penalty_pulls_every_weight_by_its_sign(tmp_path: Path) -> None:
+def test_the_gradient_of_the_penalty_is_the_sign_of_every_weight(tmp_path: Path) -> None:
     model = toy.Table()
     with torch.no_grad():
         model.table[: toy.FORGET, 0] = 0
@@ -29,7 +29,7 @@ def test_f15_t_grad_the_penalty_pulls_every_weight_by_its_sign(tmp_path: Path) -
     assert moved[:, 0].eq(0).all() and moved[:, 1:].ne(0).all()
 
 
-def test_the_penalty_follows_the_epoch_and_is_logged_apart(tmp_path: Path) -> None:
+def test_the_penalty_decays_with_the_epochs_and_is_logged_separately(tmp_path: Path) -> None:
     logged = {"logging_strategy": "epoch", "learning_rate": 0.0, "num_train_epochs": 4}
     model = toy.Table()
     trainer = toy.trainer(
@@ -41,15 +41,14 @@ def test_the_penalty_follows_the_epoch_and_is_logged_apart(tmp_path: Path) -> No
     assert found == pytest.approx([0.3 * norm, 0.2 * norm, 0.1 * norm, 0.0], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_the_penalty_makes_weights_small(name: str, tmp_path: Path) -> None:
-    models = [toy.trained("l1_sparse", name, tmp_path, gamma=gamma) for gamma in (0.0, 0.01)]
+def test_the_penalty_makes_weights_small(tmp_path: Path) -> None:
+    models = [toy.trained("l1_sparse", "vit", tmp_path, gamma=gamma) for gamma in (0.0, 0.01)]
     size = [sum(float(weight.abs().sum()) for weight in one.parameters()) for one in models]
     assert size[1] < 0.99 * size[0]
 
 
-@pytest.mark.parametrize("name", toy.names_for("l1_sparse", writers=True, painters=True))
-def test_t_grad_the_penalty_is_of_every_weight_there_is_and_tied_ones_count_once(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["resnet", "gpt2"])
+def test_the_penalty_covers_every_weight_and_tied_ones_once(name: str, tmp_path: Path) -> None:
     trainer = toy.trainer("l1_sparse", toy.build(name), toy.sides(toy.rows(name)), tmp_path, gamma=0.3)
     trainer.penalty(trainer.model).backward()
     for weight in trainer.model.parameters():
@@ -62,9 +61,3 @@ def test_frozen_weights_are_left_out_of_the_norm(tmp_path: Path) -> None:
     trainer = toy.trainer("l1_sparse", model, toy.sides(toy.rows("vit")), tmp_path, gamma=1.0)
     head = sum(float(weight.abs().sum()) for weight in model.classifier.parameters())
     assert float(trainer.penalty(model)) == pytest.approx(head, rel=1e-5)
-
-
-@pytest.mark.parametrize("name", ["gamma", "no_l1_epochs"])
-def test_arguments_out_of_range_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be 0 or more, got -1"):
-        L1SparseArguments(**toy.settings(tmp_path, **{name: -1}))

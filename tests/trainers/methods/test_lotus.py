@@ -1,4 +1,4 @@
-"""LoTUS: its targets, its temperature, its goal and when it stops."""
+"""LoTUS: its targets, its temperature, its target accuracy and when it stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.methods.lotus import LotusArguments, gumbel_targets
+from mubench.trainers.methods.lotus import gumbel_targets
 from mubench.trainers.unlearning.pairing import ForgetRetain
 from tests.fixtures import toy
 
@@ -36,10 +36,10 @@ def test_a_high_temperature_makes_targets_uniform() -> None:
     torch.testing.assert_close(gumbel_targets(LOGITS, NOISE, tau(1e6)), torch.full((2, 3), 1 / 3), atol=1e-5, rtol=0)
 
 
-def test_the_classes_drawn_are_as_frequent_as_the_model_says() -> None:
+def test_sampled_classes_follow_the_probabilities_of_the_model() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).gumbel(size=(20_000, 3)).astype(np.float32))
-    drawn = gumbel_targets(LOGITS[:1].expand(20_000, 3), noise, torch.zeros(20_000)).mean(0)
-    torch.testing.assert_close(drawn, LOGITS[0].softmax(-1), atol=0.012, rtol=0)
+    frequency = gumbel_targets(LOGITS[:1].expand(20_000, 3), noise, torch.zeros(20_000)).mean(0)
+    torch.testing.assert_close(frequency, LOGITS[0].softmax(-1), atol=0.012, rtol=0)
 
 
 def table(folder: Path, right: tuple[int, int], **changes: Any) -> Any:
@@ -58,7 +58,7 @@ def table(folder: Path, right: tuple[int, int], **changes: Any) -> Any:
 @pytest.mark.parametrize(("forget", "validation"), [(6, 4), (6, 2), (3, 4), (3, 2)])
 def test_the_temperature_follows_the_accuracy_of_both(forget: int, validation: int, tmp_path: Path) -> None:
     trainer = table(tmp_path, (forget, validation), alpha=2.0)
-    assert trainer.goal == pytest.approx(validation / 4)
+    assert trainer.target == pytest.approx(validation / 4)
     assert trainer.gap() == pytest.approx(forget / 6 - validation / 4)
     noise = trainer.noise(torch.arange(toy.FORGET), toy.CLASSES)
     table_ = trainer.model.table.detach()
@@ -68,18 +68,18 @@ def test_the_temperature_follows_the_accuracy_of_both(forget: int, validation: i
     torch.testing.assert_close(trainer.model.table.grad[: toy.FORGET], expected, atol=1e-6, rtol=1e-4)
 
 
-def test_of_whole_classes_the_goal_is_to_know_none_of_them(tmp_path: Path) -> None:
+def test_the_target_accuracy_is_0_for_whole_classes(tmp_path: Path) -> None:
     rows = toy.table_rows()
     classes = [3 if place < toy.FORGET else place % 3 for place in range(len(rows))]
     data = toy.sides([{**row, "labels": label} for row, label in zip(rows, classes, strict=True)])
     trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
     trainer.prepare()
-    assert trainer.goal == 0.0
+    assert trainer.target == 0.0
     data["retain"][0]["labels"] = 3
     trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
     trainer.prepare()
     known = trainer.accuracy(trainer.teachers["original"], ForgetRetain({"retain": trainer.validation}))
-    assert 0.0 < trainer.goal == known
+    assert 0.0 < trainer.target == known
 
 
 def test_the_temperature_of_an_epoch_is_that_of_its_start(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_temperature_of_an_epoch_is_that_of_its_start(tmp_path: Path) -> Non
     assert trainer.gap() == pytest.approx(-0.5)
 
 
-def test_the_noise_is_drawn_anew_every_epoch_and_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+def test_the_noise_depends_on_the_epoch_and_not_on_the_batch(tmp_path: Path) -> None:
     trainer = table(tmp_path, (6, 2))
     rows = torch.tensor([3, 11])
     first = trainer.noise(rows, toy.CLASSES)
@@ -102,21 +102,19 @@ def test_the_noise_is_drawn_anew_every_epoch_and_does_not_depend_on_the_batch(tm
 
 
 @pytest.mark.parametrize(("stop_below", "epochs"), [(0.4, 1), (-0.01, 8)])
-def test_training_ends_once_the_forget_rows_are_no_better_than_the_goal(
-    stop_below: float, epochs: int, tmp_path: Path
-) -> None:
+def test_training_ends_once_accuracy_is_down_to_its_target(stop_below: float, epochs: int, tmp_path: Path) -> None:
     trainer = table(tmp_path, (3, 2), stop_below=stop_below, num_train_epochs=8, per_device_train_batch_size=50)
     trainer.train()
     assert trainer.state.global_step == epochs
 
 
 @pytest.mark.parametrize("rows", [None, {"test": [1]}, []])
-def test_validation_rows_are_asked_for(rows: Any, tmp_path: Path) -> None:
+def test_validation_rows_are_required(rows: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="LotusTrainer needs validation rows in eval_dataset, got none"):
         toy.trainer("lotus", toy.Table(), toy.sides(toy.table_rows()), tmp_path, given={"eval_dataset": rows})
 
 
-def test_t_teach_training_leaves_the_teacher_and_the_mode_alone(tmp_path: Path) -> None:
+def test_training_keeps_the_teacher_and_the_training_mode(tmp_path: Path) -> None:
     model = toy.build("resnet", coupled=True)
     trainer = toy.trainer("lotus", model, toy.sides(toy.rows("resnet")), tmp_path)
     trainer.train()
@@ -124,8 +122,3 @@ def test_t_teach_training_leaves_the_teacher_and_the_mode_alone(tmp_path: Path) 
     statistics = [key for key in toy.snapshot(model) if "running" in key]
     before = toy.snapshot(toy.build("resnet", coupled=True))
     assert statistics and not any(torch.equal(model.state_dict()[key], before[key]) for key in statistics)
-
-
-def test_a_share_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"retain_share must lie in \(0, 1\], got 0"):
-        LotusArguments(**toy.settings(tmp_path, retain_share=0))

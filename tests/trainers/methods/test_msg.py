@@ -1,4 +1,4 @@
-"""MSG and CT: which weights are damaged, and how the others move afterwards."""
+"""MSG and CT: which weights are reset or transposed, and the steps of the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mubench.trainers.methods.ct import swap_axes
-from mubench.trainers.methods.msg import MsgArguments, matrices
+from mubench.trainers.methods.msg import matrices
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum
 from tests.fixtures import toy
@@ -16,8 +16,8 @@ from tests.fixtures import toy
 F, R = toy.FORGET, toy.ROWS - toy.FORGET
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_the_smallest_differences_of_gradients_start_anew_and_nothing_else(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["resnet", "bert"])
+def test_the_weights_with_the_smallest_gradient_differences_are_reset_and_no_others(name: str, tmp_path: Path) -> None:
     model = toy.build(name)
     trainer = toy.trainer("msg", model, toy.sides(toy.rows(name)), tmp_path, share=0.4)
     sums = [gradient_sum(trainer, rows) for rows in (trainer.forget_rows, trainer.retain_rows)]
@@ -44,13 +44,13 @@ def test_convolutions_are_ranked_where_there_are_some_and_linear_layers_elsewher
 
 
 @pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
-def test_the_rest_moves_a_tenth_as_far_whatever_the_optimizer(optim: str, tmp_path: Path) -> None:
+def test_other_weights_take_a_tenth_of_the_step_with_any_optimizer(optim: str, tmp_path: Path) -> None:
     options = {"max_steps": 1, "optim": optim, "weight_decay": 0.1, "share": 0.5}
     start = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
     start.prepare()
-    whole, braked = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
-    masks = [mask.unpacked() for mask in start.anew]
-    for one, other, old, anew in zip(whole.parameters(), braked.parameters(), start.weights, masks, strict=True):
+    whole, slowed = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
+    masks = [mask.unpack() for mask in start.reset_masks]
+    for one, other, old, anew in zip(whole.parameters(), slowed.parameters(), start.weights, masks, strict=True):
         assert torch.equal(one[anew], other[anew])
         torch.testing.assert_close((other - old)[~anew], 0.1 * (one - old)[~anew], atol=1e-7, rtol=1e-3)
     assert toy.distance(whole, toy.snapshot(start.model)) > 1e-4
@@ -79,12 +79,6 @@ def test_a_model_without_such_weights_is_refused(tmp_path: Path) -> None:
         toy.trainer("msg", toy.Table(), toy.sides(toy.table_rows()), tmp_path).train()
 
 
-@pytest.mark.parametrize("changes", [{"share": 1.5}, {"rest": -0.1}])
-def test_shares_that_are_none_are_refused(changes: dict[str, float], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got"):
-        MsgArguments(**toy.settings(tmp_path), **changes)
-
-
 def test_the_axes_of_every_kernel_are_swapped_once_and_nothing_else(tmp_path: Path) -> None:
     model = toy.build("resnet")
     before = toy.snapshot(model)
@@ -102,6 +96,6 @@ def test_a_kernel_that_is_its_own_mirror_image_stays_and_one_that_is_not_square_
         swap_axes(torch.zeros(2, 2, 1, 7))
 
 
-def test_ct_refuses_a_model_that_only_cuts_patches(tmp_path: Path) -> None:
+def test_ct_refuses_a_model_whose_only_convolution_embeds_patches(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ct needs a convolutional network, got ViTForImageClassification"):
         toy.trainer("ct", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()

@@ -1,4 +1,4 @@
-"""MultiDelete: its three distances, the words that are exchanged, and what each of them reaches."""
+"""MultiDelete: its three distances, the mismatched pairs, and the weights that each distance reaches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.methods.multi_delete import MultiDeleteArguments, derangement
-from mubench.trainers.tools.truncated_forward import mean_places, mean_words
+from mubench.trainers.methods.multi_delete import derangement
+from mubench.trainers.tools.truncated_forward import masked_mean, spatial_mean
 from tests.fixtures import toy
-from tests.trainers.methods.test_preferences import batch
+from tests.fixtures.method_steps import batch
 
 F, R = toy.FORGET, toy.ROWS - toy.FORGET
 
@@ -25,43 +25,44 @@ def prepared(folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])
-def test_nothing_stays_in_its_place(count: int) -> None:
+def test_a_derangement_has_no_fixed_point(count: int) -> None:
     orders = [derangement(count, np.random.default_rng(seed)) for seed in range(20)]
     for order in orders:
         assert sorted(order) == list(range(count))
         assert (order != np.arange(count)).all()
     assert count == 2 or len({tuple(order) for order in orders}) > 1
-    with pytest.raises(ValueError, match="expected 2 forget rows or more, whose words can be exchanged, got 1"):
+    with pytest.raises(ValueError, match="expected 2 forget examples or more, whose texts can be exchanged, got 1"):
         derangement(1, np.random.default_rng(0))
 
 
-def test_t_init_what_is_kept_is_where_it_was_and_what_is_taken_apart_is_not(tmp_path: Path) -> None:
+def test_at_the_base_model_only_the_decoupling_distance_is_not_zero(tmp_path: Path) -> None:
     trainer, rows = prepared(tmp_path, alpha=0.5, beta=2.0, gamma=3.0)
-    apart, kept, alone = trainer.terms(trainer.model, rows)
-    weights = [(term.split, term.weight, len(term.values)) for term in (apart, kept, alone)]
+    decoupling, retention, unimodal = trainer.terms(trainer.model, rows)
+    weights = [(term.split, term.weight, len(term.values)) for term in (decoupling, retention, unimodal)]
     assert weights == [("forget", 0.5, F), ("retain", 2.0, R), ("forget", 3.0, F)]
-    torch.testing.assert_close(kept.values, torch.zeros(R), atol=1e-10, rtol=0)
-    torch.testing.assert_close(alone.values, torch.zeros(F), atol=1e-10, rtol=0)
-    assert apart.values.min() > 1e-8
+    torch.testing.assert_close(retention.values, torch.zeros(R), atol=1e-10, rtol=0)
+    torch.testing.assert_close(unimodal.values, torch.zeros(F), atol=1e-10, rtol=0)
+    assert decoupling.values.min() > 1e-8
 
 
-def test_only_the_words_are_those_of_another_row(tmp_path: Path) -> None:
-    trainer, _ = prepared(tmp_path)
+def test_only_the_text_is_that_of_another_example(tmp_path: Path) -> None:
+    trainer, both = prepared(tmp_path)
+    assert trainer.mismatched_batch(both)["index"].tolist() == list(range(toy.ROWS, toy.ROWS + F))
     rows = toy.rows("vilt")[:F]
     others = [
-        next(i for i in range(F) if torch.equal(rows[i]["input_ids"], x["input_ids"])) for x in trainer.exchanged
+        next(i for i in range(F) if torch.equal(rows[i]["input_ids"], x["input_ids"])) for x in trainer.mismatched
     ]
     assert sorted(others) == list(range(F)) and all(other != i for i, other in enumerate(others))
-    for row, other, made in zip(rows, others, trainer.exchanged, strict=True):
+    for row, other, made in zip(rows, others, trainer.mismatched, strict=True):
         assert torch.equal(made["attention_mask"], rows[other]["attention_mask"])
         assert torch.equal(made["pixel_values"], row["pixel_values"])
 
 
-def test_the_distance_is_from_the_base_models_view_of_the_exchanged_pair(tmp_path: Path) -> None:
+def test_the_distance_is_from_the_base_models_state_of_the_mismatched_pair(tmp_path: Path) -> None:
     trainer, rows = prepared(tmp_path)
     given: list[torch.Tensor] = []
     handle = trainer.model.classifier.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-    for data in (toy.rows("vilt")[:F], trainer.exchanged):
+    for data in (toy.rows("vilt")[:F], trainer.mismatched):
         trainer.model(**toy.inputs(data))
     handle.remove()
     expected = (given[0] - given[1]).pow(2).mean(dim=1)
@@ -72,18 +73,18 @@ def test_the_distance_is_from_the_base_models_view_of_the_exchanged_pair(tmp_pat
     ("moved", "reached"),
     [("text_embeddings.word_embeddings", True), ("patch_embeddings.projection", True), ("", False)],
 )
-def test_what_either_says_alone_is_held(moved: str, reached: bool, tmp_path: Path) -> None:
+def test_the_unimodal_distance_depends_on_the_embeddings_alone(moved: str, reached: bool, tmp_path: Path) -> None:
     trainer, rows = prepared(tmp_path)
     with torch.no_grad():
         name = f"vilt.embeddings.{moved}.weight" if moved else "vilt.encoder.layer.0.attention.output.dense.weight"
         weight = trainer.model.get_parameter(name)
         weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
-    _, kept, alone = trainer.terms(trainer.model, rows)
-    assert kept.values.min() > 0
-    assert (alone.values.min() > 1e-6) == reached
+    _, retention, unimodal = trainer.terms(trainer.model, rows)
+    assert retention.values.min() > 0
+    assert (unimodal.values.min() > 1e-6) == reached
 
 
-def test_t_freeze_the_head_stays_to_the_bit(tmp_path: Path) -> None:
+def test_the_head_stays_bit_for_bit(tmp_path: Path) -> None:
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
     model, before = toy.build("vilt"), toy.snapshot(toy.build("vilt"))
     toy.trainer("multi_delete", model, toy.sides(toy.rows("vilt")), tmp_path, **options).train()
@@ -92,8 +93,8 @@ def test_t_freeze_the_head_stays_to_the_bit(tmp_path: Path) -> None:
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_forget_pairs_come_apart_and_retain_pairs_stay(tmp_path: Path) -> None:
-    trainer, rows = prepared(tmp_path, optim="adamw_torch", learning_rate=0.003, num_train_epochs=20)
+def test_training_decouples_forget_pairs_and_keeps_retain_pairs(tmp_path: Path) -> None:
+    trainer, rows = prepared(tmp_path, optim="adamw_torch", learning_rate=0.01, num_train_epochs=12)
     before = [float(term.values.detach().mean()) for term in trainer.terms(trainer.model, rows)]
     trainer.train()
     trainer.model.eval()
@@ -104,15 +105,10 @@ def test_forget_pairs_come_apart_and_retain_pairs_stay(tmp_path: Path) -> None:
 
 def test_means_leave_padding_out() -> None:
     states = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [90.0, 90.0]]])
-    torch.testing.assert_close(mean_words(states, torch.tensor([[1, 1, 0]])), torch.tensor([[2.0, 3.0]]))
+    torch.testing.assert_close(masked_mean(states, torch.tensor([[1, 1, 0]])), torch.tensor([[2.0, 3.0]]))
     picture = torch.tensor([[[[1.0, 2.0], [90.0, 90.0]]]])
     mask = torch.tensor([[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]])
-    torch.testing.assert_close(mean_places(picture, mask, 0), torch.tensor([[1.5]]))
-    torch.testing.assert_close(mean_places(picture, torch.stack([mask * 0 + 1, mask], 1), 1), torch.tensor([[1.5]]))
-    torch.testing.assert_close(mean_places(picture, None, 0), torch.tensor([[183 / 4]]))
-    torch.testing.assert_close(mean_places(states, None, 0), states.mean(1))
-
-
-def test_weights_out_of_range_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"alpha, beta and gamma must be 0 or more, got 1\.0, -1\.0, 1\.0"):
-        MultiDeleteArguments(**toy.settings(tmp_path, beta=-1.0))
+    torch.testing.assert_close(spatial_mean(picture, mask, 0), torch.tensor([[1.5]]))
+    torch.testing.assert_close(spatial_mean(picture, torch.stack([mask * 0 + 1, mask], 1), 1), torch.tensor([[1.5]]))
+    torch.testing.assert_close(spatial_mean(picture, None, 0), torch.tensor([[183 / 4]]))
+    torch.testing.assert_close(spatial_mean(states, None, 0), states.mean(1))

@@ -1,4 +1,4 @@
-"""Retraining is ordinary training on the retain rows, to the bit."""
+"""Retraining is ordinary training on the retain set, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from tests.fixtures import toy
 
 @pytest.mark.parametrize(
     ("name", "forget"),
-    [
-        *((name, 0) for name in toy.BACKBONES),
-        *((name, toy.FORGET) for name in toy.names_for("retrain", writers=True, painters=True)),
-    ],
+    [("vit", 0), ("resnet", toy.FORGET), ("gpt2", toy.FORGET)],
 )
-def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forget: int, tmp_path: Path) -> None:
+def test_retraining_is_ordinary_training_on_the_retain_set(name: str, forget: int, tmp_path: Path) -> None:
     data = toy.rows(name)
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "lr_scheduler_type": "linear", "max_grad_norm": 1.0}
     models = [toy.build(name, dropout=0.1, coupled=True) for _ in range(2)]
@@ -28,8 +25,8 @@ def test_t_id_retraining_is_ordinary_training_on_the_retain_rows(name: str, forg
     assert not toy.same(models[0], toy.snapshot(toy.build(name, dropout=0.1, coupled=True)))
 
 
-@pytest.mark.parametrize("name", toy.BACKBONES)
-def test_t_id_forget_rows_need_not_be_given(name: str, tmp_path: Path) -> None:
+def test_the_forget_set_may_be_missing(tmp_path: Path) -> None:
+    name = "vit"
     model, data = toy.build(name), toy.rows(name)
     toy.trainer("retrain", model, {"retain": data[toy.FORGET :]}, tmp_path).train()
     assert toy.same(model, toy.snapshot(toy.trained("retrain", name, tmp_path)))

@@ -1,4 +1,4 @@
-"""RMU: one block is steered, by a few matrices, in passes that end there."""
+"""RMU: one block is steered by a few matrices, in passes that end there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from mubench.trainers.engine.batches import model_inputs
-from mubench.trainers.methods.rmu import RmuArguments, deviation
-from mubench.trainers.tools.truncated_forward import states_at, token_mask
+from mubench.trainers.methods.rmu import deviation
+from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
-from tests.trainers.methods.test_preferences import assert_same, batch, gradients
+from tests.fixtures.method_steps import assert_same, batch, gradients, on_every_model
 
 F, E, LAYERS = toy.FORGET, 2, 8
 ADAMW = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
@@ -48,8 +48,8 @@ def test_a_deviation_is_over_masked_tokens_and_the_width() -> None:
     assert deviation(states, states, mask).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["deep", *toy.names_for("rmu", writers=True)])
-def test_t_init_retain_rows_are_where_they_were_and_the_direction_has_its_length(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["deep", "resnet"])
+def test_at_the_base_model_the_retain_term_is_zero_and_the_direction_has_its_length(name: str, tmp_path: Path) -> None:
     trainer, rows = prepared(name, tmp_path, c=3.0)
     forget, retain = trainer.terms(trainer.model, rows)
     assert [(term.split, term.weight) for term in (forget, retain)] == [("forget", 1.0), ("retain", 1200.0)]
@@ -60,7 +60,7 @@ def test_t_init_retain_rows_are_where_they_were_and_the_direction_has_its_length
     assert forget.values.min() > 1e-3
 
 
-def test_t_grad_a_cut_pass_is_the_whole_one_up_to_the_block(tmp_path: Path) -> None:
+def test_a_truncated_pass_has_value_and_gradient_of_the_whole_one(tmp_path: Path) -> None:
     trainer, rows = prepared("deep", tmp_path)
     assert trainer.block == "transformer.h.1"
     assert sorted({name.split(".")[2] for name, w in trainer.model.named_parameters() if w.requires_grad}) == [
@@ -78,8 +78,8 @@ def test_t_grad_a_cut_pass_is_the_whole_one_up_to_the_block(tmp_path: Path) -> N
     assert_same(gradients(trainer, term.values.sum()), gradients(trainer, torch.stack(each).sum()))
 
 
-@pytest.mark.parametrize("name", toy.names_for("rmu", writers=True))
-def test_t_grad_both_sides_are_of_what_the_block_says(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("_", "name"), on_every_model(["rmu"], also=[("rmu", "gpt2"), ("rmu", "bert")]))
+def test_the_gradients_of_both_terms_are_those_of_the_blocks_output(_: str, name: str, tmp_path: Path) -> None:
     trainer, rows = prepared(name, tmp_path, alpha=2.0)
     states = []
     trainer.model.get_submodule(trainer.block).register_forward_hook(lambda *given: states.append(given[2]))
@@ -98,18 +98,18 @@ def test_t_grad_both_sides_are_of_what_the_block_says(name: str, tmp_path: Path)
     assert_same([weight.grad for weight in trained], list(expected))
 
 
-def test_what_is_behind_the_block_is_not_computed_and_evaluation_is_whole(tmp_path: Path) -> None:
+def test_later_blocks_are_not_run_except_in_evaluation(tmp_path: Path) -> None:
     trainer, rows = prepared("deep", tmp_path)
     for module in (trainer.model, trainer.teachers["original"]):
-        module.transformer.h[2].register_forward_hook(lambda *_: pytest.fail("went too far"))
+        module.transformer.h[2].register_forward_hook(lambda *_: pytest.fail("a later block ran"))
     trainer.terms(trainer.model, rows)
     assert "forward" not in vars(trainer.model)
     with pytest.raises(pytest.fail.Exception):
         trainer.evaluate(trainer.train_dataset.forget)
 
 
-@pytest.mark.parametrize("name", ["deep", *toy.names_for("rmu", writers=True)])
-def test_t_freeze_all_but_the_chosen_matrices_stay_to_the_bit(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["deep", "resnet", "t5"])
+def test_all_but_the_chosen_matrices_stay_bit_for_bit(name: str, tmp_path: Path) -> None:
     model = deep() if name == "deep" else toy.build(name, coupled=True)
     before = toy.snapshot(model)
     data = toy.sides(toy.rows("gpt2" if name == "deep" else name))
@@ -123,6 +123,15 @@ def test_t_freeze_all_but_the_chosen_matrices_stay_to_the_bit(name: str, tmp_pat
     assert all(weight.requires_grad for weight in model.parameters())
 
 
+@pytest.mark.parametrize(("count", "block"), [(1, 0), (2, 0), (4, 0), (5, 1), (7, 1), (8, 1), (9, 2)])
+def test_by_default_the_block_a_quarter_in_is_steered(count: int, block: int, tmp_path: Path) -> None:
+    model = toy.Layers()
+    model.blocks = torch.nn.ModuleList([torch.nn.Linear(toy.CLASSES, toy.CLASSES) for _ in range(count)])
+    trainer = toy.trainer("rmu", model, toy.sides(toy.table_rows()), tmp_path)
+    trainer.prepare()
+    assert (trainer.block, trainer.depth) == (f"blocks.{block}", (block + 1) / count)
+
+
 def test_a_pattern_narrows_the_matrices_and_a_layer_can_be_given(tmp_path: Path) -> None:
     trainer, _ = prepared("deep", tmp_path, weights=r"mlp\.c_proj", layer=5, trained=2)
     trained = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
@@ -131,7 +140,7 @@ def test_a_pattern_narrows_the_matrices_and_a_layer_can_be_given(tmp_path: Path)
     assert prepared("deep", tmp_path, layer=-3)[0].block == "transformer.h.5"
 
 
-def test_tokens_that_count_are_those_of_answers_then_those_that_are_no_padding_then_all() -> None:
+def test_the_token_mask_covers_answers_else_all_but_padding_else_all() -> None:
     answers = {"labels": torch.tensor([[-100, 4, 5]]), "attention_mask": torch.tensor([[1, 1, 0]])}
     assert token_mask(torch.zeros(1, 3, 2), answers).tolist() == [[False, True, True]]
     classes = {**answers, "labels": torch.tensor([1])}
@@ -139,49 +148,42 @@ def test_tokens_that_count_are_those_of_answers_then_those_that_are_no_padding_t
     assert token_mask(torch.zeros(1, 5, 2), classes).tolist() == [[True] * 5]
 
 
-def test_pictures_count_place_by_place() -> None:
+def test_positions_of_an_image_are_its_tokens() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(3, 2, 1))
     picture = torch.randn(2, 1, 4, 5)
-    states = states_at(model, model, "0", {"input": picture})
+    states = hidden_states_at(model, model, "0", {"input": picture})
     assert states.shape == (2, 20, 3)
     torch.testing.assert_close(states[1, 7], model[0](picture)[1, :, 1, 2])
 
 
-def test_a_block_that_is_never_come_to_is_an_error() -> None:
+def test_a_block_that_is_never_run_is_an_error() -> None:
     stack = toy.Stack()
-    with pytest.raises(ValueError, match=r"expected a model that comes to its block blocks\.0, got one"):
-        states_at(stack, stack, "blocks.0", {"row": torch.arange(3)})
+    with pytest.raises(ValueError, match=r"expected a model whose forward pass reaches block blocks\.0, got one"):
+        hidden_states_at(stack, stack, "blocks.0", {"row": torch.arange(3)})
     assert stack(torch.arange(3)).logits.shape == (3, toy.CLASSES)
 
 
 @pytest.mark.parametrize("remember", [False, True])
-def test_t_cache_counts_and_depth(remember: bool, tmp_path: Path) -> None:
+def test_counts_of_passes_and_their_depth(remember: bool, tmp_path: Path) -> None:
     trainer, _ = prepared("deep", tmp_path, remember=remember, num_train_epochs=E)
-    drawn = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
+    sampled = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0][:, 1]}
     with CostCounter(trainer) as cost:
         trainer.train()
-    asked = len(drawn) if remember else E * F
-    assert cost.forward == {"student": 2 * E * F, "original": asked}
+    cached = len(sampled) if remember else E * F
+    assert cost.forward == {"student": 2 * E * F, "original": cached}
     assert cost.backward == {"student": 2 * E * F}
-    assert cost.counts()["whole"] == 2 / LAYERS * (2 * E * F + asked)
+    assert cost.counts()["whole"] == 2 / LAYERS * (2 * E * F + cached)
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"trained": 0}, r"trained must be 1 or more, c positive and alpha 0 or more, got 0, 6\.5 and 1200\.0"),
-        ({"c": 0.0}, r"got 3, 0\.0 and 1200\.0"),
-        ({"alpha": -1.0}, r"got 3, 6\.5 and -1\.0"),
-        ({"weights": "("}, "weights must be a regular expression, got"),
         ({"layer": 8}, r"layer must be -8 to 7 for transformer\.h, got 8"),
         ({"weights": "nothing"}, r"weights must name matrices of transformer\.h\.0\., transformer\.h\.1\., got 'noth"),
     ],
 )
-def test_what_names_nothing_is_refused(option: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_blocks_and_matrices_that_do_not_exist_are_refused(
+    option: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         prepared("deep", tmp_path, **option)
-
-
-def test_arguments_have_the_defaults_of_the_paper(tmp_path: Path) -> None:
-    args = RmuArguments(**toy.settings(tmp_path))
-    assert (args.layer, args.trained, args.c, args.alpha) == (None, 3, 6.5, 1200.0)

@@ -1,4 +1,4 @@
-"""Task vector negation: a straight line through the base model and the one that learned the forget rows better."""
+"""Task vector negation: the line through the base model and one fine-tuned on the forget set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def moved(name: str, folder: Path, alpha: float, *, coupled: bool = True) -> dic
 
 
 @pytest.mark.parametrize("name", ["resnet", "gpt2"])
-def test_minus_one_is_the_model_that_learned_the_forget_rows(name: str, tmp_path: Path) -> None:
+def test_alpha_minus_one_is_the_model_fine_tuned_on_the_forget_set(name: str, tmp_path: Path) -> None:
     learned = toy.build(name)
     trainer = toy.task_trainer(learned, toy.rows(name)[: toy.FORGET], tmp_path)
     trainer.data_collator = toy.collator(name)
@@ -36,7 +36,7 @@ def test_the_change_is_linear_in_alpha(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(three[key] - weight, 3 * (one[key] - weight), atol=1e-5, rtol=1e-4)
 
 
-def test_forget_rows_are_further_from_known(tmp_path: Path) -> None:
+def test_the_loss_of_the_forget_set_rises(tmp_path: Path) -> None:
     batch, labels = toy.inputs(toy.rows("vit")[: toy.FORGET]), [row["labels"] for row in toy.rows("vit")[: toy.FORGET]]
     losses = []
     for model in (toy.build("vit"), toy.trained("task_vector", "vit", tmp_path)):

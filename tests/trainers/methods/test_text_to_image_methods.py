@@ -1,4 +1,4 @@
-"""Methods on a model that draws: all that say they are made for it run, and student and teacher see one draw."""
+"""Methods on a small diffusion model: all that are defined for it run, and student and teacher get the same noise."""
 
 import datasets
 import numpy as np
@@ -37,21 +37,21 @@ def rows():
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def made(method, rows, folder, **changes):
+def build(method, rows, folder, **changes):
     model, processor = MODALITY.create("unet", ("ring", "moon"), {"train": rows}, seed=0)
     encoded = MODALITY.encode(rows, processor)
-    sides = {"forget": Subset(encoded, range(FORGET)), "retain": Subset(encoded, range(FORGET, ROWS))}
+    data = {"forget": Subset(encoded, range(FORGET)), "retain": Subset(encoded, range(FORGET, ROWS))}
     trainer = METHODS[method]
     settings = {"max_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 1e-3, **changes}
     args = trainer.arguments(
         output_dir=str(folder), report_to="none", use_cpu=True, save_strategy="no", disable_tqdm=True, **settings
     )
     return trainer(
-        model, args, train_dataset=sides, data_collator=MODALITY.collator(processor), processing_class=processor
+        model, args, train_dataset=data, data_collator=MODALITY.collator(processor), processing_class=processor
     )
 
 
-def test_the_methods_are_these():
+def test_the_methods_for_text_to_image():
     assert {
         "retrain", "retrain_keep50", "finetune", "neg_grad", "random_label", "salun", "scrub", "bad_teaching", "npo",
         "rmu", "esd", "ssd", "fisher", "influence", "sfron", "task_vector", "cf_k", "eu_k",
@@ -60,15 +60,15 @@ def test_the_methods_are_these():
 
 
 @pytest.mark.parametrize("method", methods_for("text_to_image"))
-def test_a_method_that_is_made_for_drawing_moves_a_model_that_draws(method, rows, tmp_path):
-    trainer = made(method, rows, tmp_path, **HERE.get(method, {}))
+def test_every_method_for_text_to_image_changes_a_model(method, rows, tmp_path):
+    trainer = build(method, rows, tmp_path, **HERE.get(method, {}))
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     assert any(not torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
 
 
-def test_a_teacher_is_asked_about_the_students_own_draw(rows, tmp_path, monkeypatch):
-    trainer = made("scrub", rows, tmp_path)
+def test_student_and_teacher_get_the_same_noise(rows, tmp_path, monkeypatch):
+    trainer = build("scrub", rows, tmp_path)
     trainer.prepare()
     shown = {}
     for name, model in (("student", trainer.model), ("teacher", trainer.teachers["original"])):
@@ -78,18 +78,18 @@ def test_a_teacher_is_asked_about_the_students_own_draw(rows, tmp_path, monkeypa
     first, *_ = trainer.terms(trainer.model, prepared)
     assert set(shown["student"]) == set(shown["teacher"]) == set(model_inputs(prepared))
     assert all(torch.equal(shown["student"][name], shown["teacher"][name]) for name in shown["student"])
-    assert first.values.abs().max() < 1e-10  # at the original weights nothing tells the two apart
+    assert first.values.abs().max() < 1e-10  # at the original weights both predict the same
 
 
 def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path):
-    split = split_before(made("finetune", rows, tmp_path).model, 1)
+    split = split_before(build("finetune", rows, tmp_path).model, 1)
     assert {name.split(".")[0] for name in split.last} == {"unet"}
     assert any("up_blocks" in name for name in split.last) and "unet.conv_out.weight" in split.last
     assert all("up_blocks" not in name for name in split.frozen)
 
 
-def test_a_model_made_anew_keeps_its_make_and_no_trained_weight(rows, tmp_path):
-    model = made("finetune", rows, tmp_path).model
+def test_a_random_copy_has_the_same_shapes_and_no_trained_weight(rows, tmp_path):
+    model = build("finetune", rows, tmp_path).model
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.3)
@@ -103,8 +103,8 @@ def test_a_model_made_anew_keeps_its_make_and_no_trained_weight(rows, tmp_path):
     assert fresh.shape == model.shape and not any(weight.requires_grad for weight in new.values())
 
 
-def test_eu_k_starts_the_last_blocks_of_the_unet_anew(rows, tmp_path):
-    trainer = made("eu_k", rows, tmp_path)
+def test_eu_k_reinitialises_the_last_blocks_of_the_unet(rows, tmp_path):
+    trainer = build("eu_k", rows, tmp_path)
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.prepare()
     moved = {name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])}
@@ -113,8 +113,8 @@ def test_eu_k_starts_the_last_blocks_of_the_unet_anew(rows, tmp_path):
     assert "unet.conv_out.weight" in moved
 
 
-def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(rows, tmp_path):
-    trainer = made("bad_teaching", rows, tmp_path)
+def test_bad_teaching_distils_a_fresh_model_on_the_forget_set(rows, tmp_path):
+    trainer = build("bad_teaching", rows, tmp_path)
     trainer.prepare()
     batch = trainer._prepare_inputs(trainer.train_collator([trainer.train_dataset[i] for i in range(ROWS)]))
     (term,) = trainer.terms(trainer.model, batch)
@@ -124,8 +124,8 @@ def test_bad_teaching_pulls_forget_rows_to_a_fresh_model_and_leaves_retain_rows(
     assert float(term.values[FORGET:].detach().max()) < 1e-10 < float(expected.detach().min())
 
 
-def test_a_model_made_anew_keeps_the_autoencoder_and_the_reader_beside_it(rows, tmp_path):
-    mini = made("finetune", rows, tmp_path).model
+def test_a_random_copy_keeps_the_autoencoder_and_the_text_encoder(rows, tmp_path):
+    mini = build("finetune", rows, tmp_path).model
     beside = AutoencoderKL(block_out_channels=(4, 4), norm_num_groups=2, latent_channels=mini.shape[0])
     model = DiffusionModel(mini.unet, mini.text_encoder, mini.schedule, beside)
     fresh = random_copy(model, seed=1)

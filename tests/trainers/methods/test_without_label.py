@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.methods.ce_u import CeUArguments, without_first
-from mubench.trainers.methods.undial import UndialArguments
+from mubench.trainers.methods.ce_u import without_first
 from tests.fixtures import toy
 
 FORGET = range(toy.FORGET)
 LABELS = torch.arange(toy.ROWS) % toy.CLASSES
 TRUE = torch.nn.functional.one_hot(LABELS, toy.CLASSES).bool()
-NAMES = (*toy.BACKBONES, *toy.WRITERS)
+NAMES = ("vit", "gpt2")
 
 
 def moved(method: str, folder: Path, **changes: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
@@ -42,13 +41,13 @@ def check_gradient(trainer: Any, expected: torch.Tensor) -> None:
     assert not gradient[toy.FORGET :].any()
 
 
-def test_f16_t_grad_delete_is_p_less_q_and_q_keeps_the_odds_of_the_other_classes(tmp_path: Path) -> None:
+def test_the_gradient_of_delete_is_p_minus_q_with_the_odds_of_the_other_classes(tmp_path: Path) -> None:
     trainer, student, teacher = moved("delete", tmp_path)
     check_gradient(trainer, student - others(teacher))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_t_init_delete_is_minus_log_of_what_is_left(name: str, tmp_path: Path) -> None:
+def test_delete_starts_at_minus_log_of_the_other_probability(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
     trainer = toy.trainer("delete", toy.build(name), toy.sides(data), tmp_path)
     trainer.prepare()
@@ -65,20 +64,20 @@ def test_t_init_delete_is_minus_log_of_what_is_left(name: str, tmp_path: Path) -
     torch.testing.assert_close(toy.step(trainer, FORGET), torch.stack(expected).mean(), atol=1e-5, rtol=1e-4)
 
 
-def test_f16_half_precision_does_not_overflow(tmp_path: Path) -> None:
+def test_half_precision_does_not_overflow(tmp_path: Path) -> None:
     trainer, _, _ = moved("delete", tmp_path)
     trainer.model.half(), trainer.teachers["original"].half()
     assert torch.isfinite(toy.step(trainer, FORGET))
 
 
-def test_t_grad_of_undial(tmp_path: Path) -> None:
+def test_the_gradient_of_undial(tmp_path: Path) -> None:
     trainer, student, _ = moved("undial", tmp_path, beta=3.0)
     teacher = trainer.teachers["original"].table
     check_gradient(trainer, student - (teacher - 3.0 * TRUE).softmax(-1))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_t_init_undial_without_beta_stays_where_it_is(name: str, tmp_path: Path) -> None:
+def test_undial_without_beta_has_no_gradient_at_the_base_model(name: str, tmp_path: Path) -> None:
     for beta, smallest, largest in ((0.0, 0.0, 1e-6), (10.0, 1e-3, 1e9)):
         trainer = toy.trainer("undial", toy.build(name), toy.sides(toy.rows(name)), tmp_path, beta=beta)
         trainer.prepare()
@@ -87,7 +86,7 @@ def test_t_init_undial_without_beta_stays_where_it_is(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_undial_without_end_has_the_gradient_of_delete(name: str, tmp_path: Path) -> None:
+def test_undial_with_a_large_beta_has_the_gradient_of_delete(name: str, tmp_path: Path) -> None:
     gradients = []
     for method, options in (("undial", {"beta": 1e4}), ("delete", {})):
         trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, **options)
@@ -99,7 +98,7 @@ def test_undial_without_end_has_the_gradient_of_delete(name: str, tmp_path: Path
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_undial_takes_retain_rows_where_they_have_a_weight(tmp_path: Path) -> None:
+def test_undial_pairs_the_retain_set_if_it_has_a_weight(tmp_path: Path) -> None:
     trainer, student, _ = moved("undial", tmp_path, beta=3.0, alpha=0.5)
     assert trainer.phases(0)[0].shape == (toy.FORGET, 2)
     toy.step(trainer, range(toy.ROWS)).backward()
@@ -109,7 +108,7 @@ def test_undial_takes_retain_rows_where_they_have_a_weight(tmp_path: Path) -> No
         toy.trainer("undial", toy.Table(), {"forget": toy.table_rows(6)}, tmp_path, alpha=0.5).train()
 
 
-def test_t_grad_of_ce_u_flows_through_the_student_alone(tmp_path: Path) -> None:
+def test_the_gradient_of_ce_u_flows_through_the_student_alone(tmp_path: Path) -> None:
     trainer, student, _ = moved("ce_u", tmp_path)
     q = others(student)
     value = toy.step(trainer, FORGET)
@@ -148,8 +147,7 @@ def test_ce_u_of_a_sequence_is_the_mean_over_the_tokens_that_are_left(name: str,
     torch.testing.assert_close(toy.step(trainer, FORGET), torch.stack(expected).mean(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["delete", "undial", "ce_u"])
-@pytest.mark.parametrize("name", ["vit", "gpt2"])
+@pytest.mark.parametrize(("method", "name"), [("delete", "vit"), ("undial", "gpt2"), ("ce_u", "vit")])
 def test_the_true_class_becomes_less_likely(method: str, name: str, tmp_path: Path) -> None:
     data = toy.rows(name)[: toy.FORGET]
     model = toy.trained(method, name, tmp_path, optim="adamw_torch", learning_rate=0.01, num_train_epochs=4)
@@ -161,7 +159,7 @@ def test_the_true_class_becomes_less_likely(method: str, name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("method", ["delete", "undial"])
-def test_t_teach_the_teacher_stays_and_a_given_one_is_used(method: str, tmp_path: Path) -> None:
+def test_the_teacher_stays_and_a_given_one_is_used(method: str, tmp_path: Path) -> None:
     given = toy.build("resnet", seed=5, coupled=True)
     options = {"teacher": given}
     trainer = toy.trainer(
@@ -171,18 +169,3 @@ def test_t_teach_the_teacher_stays_and_a_given_one_is_used(method: str, tmp_path
     assert toy.same(trainer.teachers["original"], toy.snapshot(toy.build("resnet", seed=5, coupled=True)))
     own = {id(weight) for weight in trainer.model.parameters()}
     assert not any(id(weight) in own for weight in trainer.teachers["original"].parameters())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "option", "message"),
-    [
-        (UndialArguments, {"beta": -1.0}, r"beta must be 0 or more, got -1\.0"),
-        (UndialArguments, {"alpha": -1.0}, r"alpha must be 0 or more, got -1\.0"),
-        (CeUArguments, {"ignore_first_n": -1}, "ignore_first_n must be 0 or more, got -1"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(
-    arguments: Any, option: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        arguments(**toy.settings(tmp_path, **option))

@@ -1,17 +1,17 @@
-import time
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from mubench.trainers.metrics import NoSignal
-from mubench.trainers.metrics.bootstrap import DRAWS, base_counts, bootstrap, retrained_counts, weights
-from mubench.trainers.metrics.score import Weights, parts, weighted_parts
+from mubench.trainers.metrics import bootstrap as module
+from mubench.trainers.metrics.bootstrap import DRAWS, base_counts, bootstrap, interval, retrained_counts, weights
+from mubench.trainers.metrics.score import Parts, Weights, parts, weighted_parts
 
 
-def test_one_draw_of_everything_once_is_the_score_itself(world):
+def test_uniform_weights_give_the_score_itself(world):
     case = world.case(world.views(saw=0.4, seed=7))
-    drawn = weighted_parts(case, Weights.once(case))
+    drawn = weighted_parts(case, Weights.uniform(case))
     for field in fields(drawn):
         assert getattr(drawn, field.name)[0] == getattr(parts(case), field.name)
 
@@ -20,17 +20,17 @@ def test_a_draw_equals_the_naive_score_of_the_resampled_rows_and_models(world, n
     case = world.case(world.views(saw=0.4, seed=7))
     drawn = weights(case, "0123abcd", draws=12)
     vectorised = weighted_parts(case, drawn)
-    seen = set()
+    resampled = set()
     for j in range(12):
         times = np.rint(drawn.rows[j] * world.rows["forget"]).astype(int)
         rows = np.repeat(np.arange(len(times)), times)
 
         def resample(views, rows=rows):
             one = views["forget"]
-            taken = object.__new__(type(one))  # a resample repeats ids, which ClassOutputs refuses
+            copy = object.__new__(type(one))  # a resample repeats ids, which ClassOutputs refuses
             for name in ("ids", "logits", "labels"):
-                object.__setattr__(taken, name, getattr(one, name)[rows])
-            return {**views, "forget": taken}
+                object.__setattr__(copy, name, getattr(one, name)[rows])
+            return {**views, "forget": copy}
 
         retrained = [resample(views) for views in case.retrained]
         bases = [resample(views) for views in case.bases]
@@ -39,8 +39,8 @@ def test_a_draw_equals_the_naive_score_of_the_resampled_rows_and_models(world, n
         expected = naive(resample(case.model), many, some, case.chance)
         got = [getattr(vectorised, field.name)[j] for field in fields(vectorised)]
         np.testing.assert_allclose(got, expected, atol=1e-9)
-        seen.add((tuple(drawn.retrained[j]), tuple(drawn.bases[j])))
-    assert len(seen) > 4  # several multisets of models were among them
+        resampled.add((tuple(drawn.retrained[j]), tuple(drawn.bases[j])))
+    assert len(resampled) > 4  # several multisets of models were among them
 
 
 def test_draws_are_common_to_all_models_of_a_split(world):
@@ -80,15 +80,27 @@ def test_draws_are_paired_between_models(world, surer):
     assert 0 < np.std(first - second) < 0.5 * np.std(first)
 
 
-def test_draws_without_signal_count_as_nothing_and_too_many_are_refused(world):
+def test_the_interval_holds_95_percent_of_the_draws():
+    assert interval(np.linspace(0, 1, 2001)) == pytest.approx((0.025, 0.975))
+
+
+def test_draws_without_signal_count_as_0_and_more_than_5_percent_are_refused(world, monkeypatch):
+    def weighted(case, drawn):
+        row = np.full(len(drawn.rows), 0.25)
+        row[:lost] = np.nan
+        return Parts(row, row, row, np.zeros_like(row))
+
+    monkeypatch.setattr(module, "weighted_parts", weighted)
+    case, lost = world.case(world.bases()[0]), 5
+    found = bootstrap(case, "aa", 100)
+    assert found.draws.tolist() == [0] * 5 + [0.75] * 95 and found.lost == 5
+    lost = 6
+    with pytest.raises(NoSignal, match="no signal in 6 of 100 bootstrap draws, more than 5%"):
+        bootstrap(case, "aa", 100)
+
+
+def test_a_task_of_few_noisy_rows_has_no_interval(world):
     few = type(world)({"forget": 12, "retain": 50, "test": 40}, seed=2, center=3.4, spread=1.2)
     case = few.case(few.views(saw=0.5, seed=51))
     with pytest.raises(NoSignal, match="of 2000 bootstrap draws"):
         bootstrap(case, "aa")
-
-
-def test_bootstrap_is_quick(world):
-    case = world.case(world.views(saw=0.4, seed=7))
-    start = time.process_time()
-    bootstrap(case, "aa")
-    assert time.process_time() - start < 0.3

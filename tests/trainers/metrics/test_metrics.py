@@ -1,6 +1,7 @@
 """Closed-form values (T-MET) and directions (T-DIR) of every array metric."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from mubench.trainers.evaluation.controls import constant, flip_cheat
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics import METRICS, Case
-from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds
-from mubench.trainers.metrics.divergence import activation, agreement, js, kl
+from mubench.trainers.metrics.accuracy import majority_baseline
+from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds, plain_placements, reference_placements
+from mubench.trainers.metrics.divergence import activation, agreement, js, kl, mean_distance
 from mubench.trainers.metrics.overall import harmonic_overall
 from tests.fixtures import toy
 
@@ -35,7 +37,20 @@ def test_auc_equals_sklearns_with_ties():
     labels = np.r_[np.ones(40), np.zeros(70)]
     assert auc(forget, test) == pytest.approx(roc_auc_score(labels, np.r_[forget, test]))
     assert auc(forget, forget) == 0.5
-    assert advantage(0.5) == 0 and advantage(0.0) == advantage(1.0) == 1
+    assert advantage(0.5) == 0 and advantage(0.0) == advantage(1.0) == 1 and advantage(0.75) == 0.5
+
+
+def test_placements_are_shares_of_test_rows_below():
+    forget, test = fixed([[0.9, 0.1], [0.4, 0.6]]), fixed([[0.8, 0.2], [0.15, 0.85], [0.55, 0.45], [0.9, 0.1]])
+    assert plain_placements(forget, test).tolist() == [[3.5 / 4, 2.5 / 4, 0.5 / 4], [1 / 4, 0.5 / 4, 3 / 4]]
+    z = reference_placements(np.array([-2.0, 1.0]), np.array([0.0, 1.5, -3.0]))
+    assert z.tolist() == pytest.approx(np.array([[1 / 3, 2 / 3], [2 / 3, 1 / 3]]))
+    case = Case({"forget": forget, "test": test}, [], [], 0.5)
+    assert METRICS["loss_mia"].compute(case) == (3.5 / 4 + 1 / 4) / 2
+
+
+def test_the_majority_baseline_is_the_share_of_the_most_frequent_label():
+    assert majority_baseline(fixed([[0.9, 0.1]] * 5, [0, 1, 1, 0, 1])) == 0.6
 
 
 def test_log_odds_are_clipped_to_one_in_a_million():
@@ -50,13 +65,26 @@ def test_distances_have_their_closed_form_values():
     assert kl(same, same).max() == js(same, same).max() == activation(same, same).max() == 0
     assert agreement(same, same).min() == 1
     a, b = one_hot([0, 1]), one_hot([1, 2])
-    assert js(a, b) == pytest.approx(math.log(2)) and activation(a, b) == pytest.approx(math.sqrt(2))
+    assert js(a, b) == pytest.approx(math.log(2)) and METRICS["js_retrained"].range[1] == math.log(2)
+    assert activation(a, b) == pytest.approx(math.sqrt(2)) and METRICS["activation"].range[1] == math.sqrt(2)
     assert agreement(a, b).max() == 0
     other = np.log(np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]))
     assert js(same, other) == pytest.approx(js(other, same))
     p, q = np.exp(same), np.exp(other)
     assert kl(other, same) == pytest.approx((p * np.log(p / q)).sum(axis=1))  # KL(p_R || p_u)
     assert kl(other, same) != pytest.approx(kl(same, other))
+    assert js(same, other) == pytest.approx((kl((m := np.log((p + q) / 2)), same) + kl(m, other)) / 2)
+    assert activation(same, other) == pytest.approx(np.sqrt(((p - q) ** 2).sum(axis=1)))
+    assert kl(same, b) == pytest.approx(-same[[0, 1], [1, 2]])  # events of probability 0 add nothing
+
+
+def test_a_distance_is_the_mean_over_lines_then_rows_then_retrained_models():
+    right, even = [0.8, 0.2], [0.5, 0.5]
+    own, other = fixed([right, right]), fixed([right, even])
+    far = 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)
+    assert mean_distance(kl, own, other) == pytest.approx(far / 2, abs=1e-6)
+    case = Case({"forget": own}, [{"forget": other}, {"forget": own}], [], 0.5)
+    assert METRICS["kl_retrained"].compute(case) == pytest.approx(far / 4, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +96,18 @@ def test_distances_have_their_closed_form_values():
         (0.1, 0.71, 0.9, 0.1, 0.0),  # test moved by more than 20 %
         (0.07, 0.9, 0.9, 0.1, 0.0),  # forget more than 20 % below chance
         (0.085, 0.75, 0.9, 0.1, 2 * 0.85 * 0.985 / 1.835),
+        (0.5, 0.5, 0.625, 0.625, 0.875),  # both at the very limit
     ],
 )
 def test_overall_equals_the_papers(forget, test, base_test, chance, expected):
     assert harmonic_overall(forget, test, base_test, chance) == pytest.approx(expected, abs=5e-4)
+
+
+def test_overall_is_relative_to_the_mean_of_the_bases():
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    model = {"forget": fixed([right, wrong]), "test": fixed([right] * 7 + [wrong])}
+    bases = [{**model, "test": fixed([right] * count + [wrong] * (8 - count))} for count in (8, 7)]
+    assert METRICS["overall"].compute(Case(model, [], bases, 0.5)) == pytest.approx(2 * (15 / 16) / (1 + 15 / 16))
 
 
 def test_gap_is_the_mean_distance_of_four_averages():
@@ -107,6 +143,7 @@ def random_label(world):
     return {**views, "forget": ClassOutputs(forget.ids, logits, forget.labels)}
 
 
+JUDGED = ("forget", "retain", "test")
 # Best first.
 ORDERS: dict[str, list[str]] = {
     "score": ["retrained", "half", "base", "collapsed", "random_label"],
@@ -160,11 +197,44 @@ def test_every_metric_is_declared_and_has_a_sanity_test():
         assert metric.range[0] < metric.range[1]
 
 
-@pytest.fixture(scope="module", params=toy.BACKBONES)
-def learned(request, tmp_path_factory):
-    """What a model says about the rows it was trained on (forget) and others (test): before, and after."""
-    name, data = request.param, toy.rows(request.param, 40)
-    model = toy.build(name)
+# The parts of S are computed from all splits at once.
+PARTS = {"score": JUDGED, "row": ("forget",), "mean": ("forget",), "membership": ("forget", "test"),
+         "utility": ("retain", "test")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_needs_what_it_declares(world, name):
+    metric = METRICS[name]
+
+    def computes(splits, references, bases):
+        def cut(outputs):
+            return {
+                split: {**outputs, "validation": outputs["test"], "ood": outputs["test"]}[split] for split in splits
+            }
+
+        case = world.case(world.views(saw=0.4, seed=7), retrained=references, bases=bases)
+        case = Case(cut(case.model), list(map(cut, case.retrained)), list(map(cut, case.bases)), case.chance)
+        try:
+            with warnings.catch_warnings(action="error"):
+                return math.isfinite(metric.compute(case))
+        except (ValueError, KeyError, RuntimeWarning):
+            return False
+
+    splits = JUDGED if name in PARTS else metric.needs
+    assert computes(splits, metric.references, metric.bases)
+    assert not metric.references or not computes(splits, metric.references - 1, metric.bases)
+    assert not metric.bases or not computes(splits, metric.references, metric.bases - 1)
+    if name in PARTS:
+        assert metric.needs == PARTS[name]
+        return
+    for split in splits:
+        assert not computes({*splits} - {split}, metric.references, metric.bases)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """Outputs of a model on rows that it is trained on (forget) and others (test): before, and after."""
+    model, data = toy.build("vit"), toy.rows("vit", 40)
 
     def views():
         found = {}
@@ -185,7 +255,7 @@ def learned(request, tmp_path_factory):
     return before, views()
 
 
-def test_t_dir_what_a_model_has_seen_gives_itself_away(learned):
+def test_t_dir_training_raises_the_loss_attack_and_the_forget_score(learned):
     untrained, trained = (Case(views, [], [], 1 / toy.CLASSES) for views in learned)
     assert abs(METRICS["loss_mia"].compute(untrained) - 0.5) < 0.2
     assert METRICS["loss_mia"].compute(trained) > 0.8
@@ -193,18 +263,12 @@ def test_t_dir_what_a_model_has_seen_gives_itself_away(learned):
     assert METRICS["forget_score"].compute(trained) == 1
 
 
-def test_t_met_a_model_is_at_no_distance_from_itself_and_at_some_from_another(learned):
+def test_t_met_a_model_has_distance_0_to_itself_and_more_to_another(learned):
     before, after = learned
     ideal = {"kl_retrained": 0, "js_retrained": 0, "activation": 0, "agreement": 1}
     for name, value in ideal.items():
         assert METRICS[name].compute(Case(after, [after, after], [], 0.25)) == pytest.approx(value, abs=1e-12)
         assert abs(METRICS[name].compute(Case(after, [before, before], [], 0.25)) - value) > 0.05
-
-
-def test_loss_mia_moves_from_one_half_to_one_for_members(world):
-    untrained = world.views(saw=0.0, seed=3)
-    assert METRICS["loss_mia"].compute(world.case(world.bases()[0])) > 0.75
-    assert abs(METRICS["loss_mia"].compute(world.case(untrained)) - 0.5) < 0.15
 
 
 def test_gap_can_be_cheated_and_the_score_cannot(world):

@@ -45,7 +45,7 @@ def test_score_combines_the_parts(values, expected):
     assert float(Parts(*map(float, values)).score) == pytest.approx(expected)
 
 
-def test_base_models_are_the_zero_and_copies_of_retrained_nearly_the_one(world):
+def test_every_part_but_utility_is_1_for_the_base_models_on_average(world):
     case = world.case(world.bases()[0])
     both = [parts(replace(case, model=base)) for base in case.bases]
     for name in ("row", "mean", "membership"):
@@ -122,12 +122,17 @@ def test_models_with_other_rows_are_refused(world):
     case = world.case(world.views(saw=0.4, seed=7))
     forget = case.model["forget"]
     other = {**case.model, "forget": forget.select(forget.ids[::-1])}
-    with pytest.raises(ValueError, match="rows of 'forget', got other rows"):
+    with pytest.raises(ValueError, match="retrained model 0 to have the judged model's rows of 'forget', got other"):
         Case(other, case.retrained, case.bases, 0.1)
+    without = {split: outputs for split, outputs in case.bases[1].items() if split != "test"}
+    with pytest.raises(ValueError, match="base model 1 to have outputs of split 'test', got forget, retain"):
+        Case(case.model, case.retrained, [case.bases[0], without], 0.1)
 
 
-def test_signal_gate_opens_for_a_good_task_and_closes_for_a_noisy_one(world):
-    assert row_spread(world.case(world.bases()[0])) <= SIGNAL_LIMIT
+def test_signal_gate_opens_for_a_good_task_and_closes_for_a_noisy_one(world, naive):
+    case = world.case(world.bases()[0])
+    rows = [naive(other.model, list(other.retrained), list(other.bases), 0.1)[0] for other in case.leave_one_out]
+    assert row_spread(case) == pytest.approx(np.std(rows, ddof=1)) and row_spread(case) <= SIGNAL_LIMIT == 0.1
     # Retrained models that differ from each other as much as from the bases, on few rows.
     noisy = replace(world, rows={"forget": 12, "retain": 100, "test": 60}, noise=3.0, center=2.0)
     assert row_spread(noisy.case(noisy.bases()[0])) > SIGNAL_LIMIT

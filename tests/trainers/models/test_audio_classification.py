@@ -9,7 +9,7 @@ import soundfile
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, Wav2Vec2FeatureExtractor, pipeline
 
-from mubench.hub_builders.dataset.decoding import decoded
+from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.models.modalities.audio_classification import MINI, RATE, AudioModality, tune
 
@@ -135,7 +135,7 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
         name: i for i, name in enumerate(LABELS)
     }
     assert AutoFeatureExtractor.from_pretrained(tmp_path).sampling_rate == RATE
-    said = pipeline("audio-classification", model=str(tmp_path), device="cpu")(decoded(rows)[0]["audio"])
+    said = pipeline("audio-classification", model=str(tmp_path), device="cpu")(decode_media(rows)[0]["audio"])
     expected = torch.from_numpy(logits(*made, rows)[0]).softmax(0)
     assert {one["label"] for one in said} == set(LABELS)
     for one in said:

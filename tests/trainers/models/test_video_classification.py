@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModelForVideoClassification, pipeline
 
-from mubench.hub_builders.dataset.decoding import decoded
+from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.checkpointing import keep_parameter_names
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
@@ -66,7 +66,7 @@ def test_a_video_becomes_frames_of_the_models_size(made, rows):
         assert encoded[i].keys() == {"pixel_values", "labels"} and encoded[i]["labels"] == label
         assert encoded[i]["pixel_values"].shape == (LENGTH, 3, SIZE, SIZE)
         assert encoded[i]["pixel_values"].dtype == torch.float32
-    shown = torch.tensor(decoded(rows)[0]["video"]).permute(0, 3, 1, 2) / 255
+    shown = torch.tensor(decode_media(rows)[0]["video"]).permute(0, 3, 1, 2) / 255
     mean, std = (torch.tensor(part)[:, None, None] for part in (made[1].image_mean, made[1].image_std))
     torch.testing.assert_close(encoded[0]["pixel_values"] * std + mean, shown, atol=1e-5, rtol=0)
 

@@ -1,22 +1,42 @@
+"""Default arguments: the values of the files, how they were found, and the trials that show it."""
+
 import dataclasses
 import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.defaults import DEFAULTS, default_arguments
-from mubench.trainers.runs.tuned import ON, TUNED
+from mubench.trainers.runs.defaults import FOLDER, default_arguments, read_defaults
 from mubench.trainers.tuning.spaces import space_of
 from mubench.trainers.tuning.trials import read_trials
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-BENCHES = [(task.kind, backbone) for task in TASKS.values() for backbone in task.recipes]
+SETTINGS = [(task.kind, backbone) for task in TASKS.values() for backbone in task.recipes]
+GOLDEN = json.loads(Path(__file__).with_name("golden_defaults.json").read_text())
+FILES = {str(path.relative_to(FOLDER).with_suffix("")): yaml.safe_load(path.read_text()) for path in FOLDER.rglob("*")
+         if path.suffix == ".yaml"}  # fmt: skip
+TUNED = {
+    (name, method): {**entry, "tuned_on": data["tuned_on"]}
+    for name, data in FILES.items()
+    for method, entry in data.get("methods", {}).items()
+    if "trials" in entry
+}
+SEEDS = (1, 2, 3)  # deletion seeds of the third round; later rounds have the first alone, or all
 
 
-@pytest.mark.parametrize(("kind", "backbone"), BENCHES)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_values_are_those_on_record(name):
+    """A change of a default is a change of the record."""
+    kind, family = name.split("/")
+    found = {method: default_arguments(kind, family, method) for method in GOLDEN[name]}
+    assert json.dumps(found, sort_keys=True) == json.dumps(GOLDEN[name], sort_keys=True)
+
+
+@pytest.mark.parametrize(("kind", "backbone"), SETTINGS)
 def test_every_backbone_of_every_task_has_defaults_for_every_method(kind, backbone):
     family = BACKBONES[backbone].family
     for method, trainer in METHODS.items():
@@ -28,77 +48,81 @@ def test_every_backbone_of_every_task_has_defaults_for_every_method(kind, backbo
         assert set(arguments) <= {field.name for field in dataclasses.fields(trainer.arguments)}
 
 
-def test_no_defaults_are_kept_for_what_is_not_there():
-    families = {(kind, BACKBONES[backbone].family) for kind, backbone in BENCHES}
-    assert set(DEFAULTS) == families
-    for (kind, _), arguments in DEFAULTS.items():
-        assert arguments
-        assert all(kind in METHODS[method].kinds for method in arguments)
+def test_every_file_is_of_a_kind_and_family_or_inherited_by_one():
+    families = {f"{kind}/{BACKBONES[backbone].family}" for kind, backbone in SETTINGS}
+    inherited = {data["inherits"] for data in FILES.values() if "inherits" in data}
+    assert families <= set(FILES) == families | inherited == set(GOLDEN) | inherited
+    assert default_arguments("image_classification", "unknown", "scrub") == {}
 
 
-FOUND = [(key, method) for key, methods in TUNED.items() for method in methods]
-DRAWS = (1, 2, 3)  # deletion seeds of the third round; later ones had the first alone, or all
+@pytest.mark.parametrize("name", FILES)
+def test_an_entry_has_a_source_and_tuned_ones_their_trials(name):
+    assert FILES[name].keys() <= {"inherits", "source", "shared", "tuned_on", "methods"}
+    for method, entry in FILES[name].get("methods", {}).items():
+        assert {"value"} <= entry.keys() <= {"value", "source", "trials", "S", "by_hand"}
+        source = read_defaults(name)[method]["source"]
+        assert source in ("paper", "guess", "tuned")
+        assert (source == "tuned") == ("trials" in entry) == ("S" in entry)
+    for entry in read_defaults(name).values():
+        assert {"value", "source"} <= entry.keys()
 
 
-@pytest.mark.parametrize(("key", "method"), FOUND)
-def test_what_tuning_found_lies_over_the_first_guesses(key, method):
-    found, (kind, family) = TUNED[key][method], key
-    assert found.arguments.items() <= default_arguments(kind, family, method).items()
-    assert set(found.arguments) <= {field.name for field in dataclasses.fields(METHODS[method].arguments)}
-    assert 0 <= found.first <= found.best <= 1
-    assert bool(found.worst_of) != bool(found.mean_of)
-
-
-@pytest.mark.parametrize(("key", "method"), FOUND)
-def test_a_line_says_how_it_was_found(key, method):
-    found, (_, family) = TUNED[key][method], key
-    if found.mean_of:
-        tasks = len({task for task, _ in ON[key]})
-        assert found.mean_of in (tasks, len(DRAWS) * tasks)
-        assert 1 <= found.trials <= (29 if found.by_hand else 16)
+@pytest.mark.parametrize(("name", "method"), TUNED)
+def test_a_tuned_entry_says_how_it_was_found(name, method):
+    found = TUNED[name, method]
+    score, arguments, tasks = found["S"], found["value"], found["tuned_on"]
+    assert set(arguments) <= {field.name for field in dataclasses.fields(METHODS[method].arguments)}
+    assert 0 <= score["first"] <= score["best"] <= 1
+    if "mean_of" in score:
+        assert score.keys() == {"first", "best", "mean_of"}
+        assert score["mean_of"] in (len(tasks), len(SEEDS) * len(tasks))
+        assert 1 <= found["trials"] <= (29 if found.get("by_hand") else 16)
         return
-    assert set(found.arguments) <= {*space_of(method), "k"}  # which the spaces of the first two rounds had
-    assert found.worst_of <= len(ON[key])
-    assert found.trials in ((6,) if family == "mini-t5" else (8, 16))
+    assert score.keys() == {"first", "best", "worst_of"}
+    assert set(arguments) <= {*space_of(method), "k"}  # which the spaces of the first two rounds had
+    assert score["worst_of"] <= sum(map(len, tasks.values()))
+    assert found["trials"] in ((6,) if name.endswith("mini-t5") else (8, 16))
     # A second round starts from what the first found; a default that left one class is replaced at S 0, too.
-    assert found.trials == 16 or found.best == 0 or bool(found.arguments) == (found.best > found.first)
+    assert found["trials"] == 16 or score["best"] == 0 or bool(arguments) == (score["best"] > score["first"])
 
 
 # Published trials that no default comes from: it did no worse, or what did better was tried by hand.
 NOT_TAKEN = {
-    ("text_classification", "mini-bert"): ("neg_grad_plus", "npo", "wga"),
-    ("image_pair_classification", "mini-vilt"): ("wga",),
-    ("text_generation", "mini-llama"): ("neg_grad_plus", "simnpo"),
+    "text_classification/mini-bert": ("neg_grad_plus", "npo", "wga"),
+    "image_pair_classification/mini-vilt": ("wga",),
+    "text_generation/mini-llama": ("neg_grad_plus", "simnpo"),
 }
 TRIALS = sorted((Path(__file__).parents[3] / "cards" / "trials").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", TRIALS, ids=lambda path: path.stem)
-def test_published_trials_are_those_that_the_table_is_made_of(path):
+def test_published_trials_are_those_that_the_entry_is_made_of(path):
     trials, about = trials_of(path)
     kind, family, method = re.fullmatch(r"(\w+)-(mini-\w+)-del5-(\w+)", path.stem).groups()
+    name = f"{kind}/{family}"
     assert all("deletion seed 0" not in draw for draw in about["draws"])
-    best, found = max(trials, key=lambda trial: trial.value), TUNED[kind, family][method]
+    best, found = max(trials, key=lambda trial: trial.value), TUNED[name, method]
     assert best.value <= 0 or len(best.values) == len(about["draws"])
     best = best if best.value > 0 else trials[0]  # where no trial was of use the default stays
     plain = {field.name: field.default for field in dataclasses.fields(METHODS[method].arguments)}
     given = {**plain, **default_arguments(kind, family, method)}
     taken = {**given, **about["defaults"], **best.arguments} == given
-    assert taken != (method in NOT_TAKEN.get((kind, family), ()))
+    assert taken != (method in NOT_TAKEN.get(name, ()))
     if not taken:
-        assert found.by_hand or found.worst_of
+        assert "by_hand" in found or "worst_of" in found["S"]
         return
-    assert not found.by_hand
-    assert (found.trials, found.mean_of) == (len(trials), len(about["draws"]))
-    assert (found.first, found.best) == (worth(trials[0]), worth(best))
+    assert "by_hand" not in found
+    first, best = (round(max(trial.value, 0.0), 2) for trial in (trials[0], best))
+    assert found["trials"] == len(trials)
+    assert found["S"] == {"first": first, "best": best, "mean_of": len(about["draws"])}
 
 
 def test_the_trials_of_a_mean_are_published_but_for_those_by_hand():
     there = {path.stem for path in TRIALS}
     assert len(there) >= 60
-    for (kind, family), method in FOUND:
-        found = TUNED[kind, family][method]
-        assert not found.mean_of or found.by_hand or f"{kind}-{family}-del5-{method}" in there
+    for (name, method), found in TUNED.items():
+        published = f"{name.replace('/', '-')}-del5-{method}" in there
+        assert "mean_of" not in found["S"] or "by_hand" in found or published
 
 
 def trials_of(path):
@@ -106,12 +130,8 @@ def trials_of(path):
     return read_trials(path, about), about
 
 
-def worth(trial):
-    return round(max(trial.value, 0.0), 2)
-
-
 def test_what_was_tuned_on_is_not_the_published_deletion():
-    assert set(TUNED) == set(ON) <= set(DEFAULTS)
-    for (kind, _), draws in ON.items():
-        assert {TASKS[task].kind for task, _ in draws} == {kind}
-        assert all(draw > 0 for _, draw in draws)
+    assert len({name for name, _ in TUNED}) == 8
+    for (name, _), found in TUNED.items():
+        assert {TASKS[task].kind for task in found["tuned_on"]} == {name.split("/")[0]}
+        assert all(seed > 0 for seeds in found["tuned_on"].values() for seed in seeds)

@@ -21,16 +21,23 @@ from mubench.trainers.runs.method_table import (
     table,
 )
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
-from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, DRAWING, WRITING, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
+    UnlearningTrainer,
+)
 
-ORDER = (*CLASSIFICATION, *WRITING, *DRAWING)
+GENERATIVE = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
+ORDER = (*CLASSIFICATION, *GENERATIVE)
 HEARD = ("audio_classification", "video_classification")
 # Where a method is carried over from the kinds of task that its paper is about.
 CARRIED = {
-    "random_label": (*WRITING, *DRAWING), "salun": (*WRITING, *DRAWING), "bad_teaching": (*WRITING, *DRAWING),
-    "scrub": (*WRITING, *DRAWING), "delete": WRITING, "undial": CLASSIFICATION,
-    "ce_u": CLASSIFICATION, "kl_min": CLASSIFICATION, "npo": (*CLASSIFICATION, *DRAWING), "simnpo": CLASSIFICATION,
-    "wga": CLASSIFICATION, "rmu": (*CLASSIFICATION, "summarization", *DRAWING), "boundary_shrink": HEARD,
+    "random_label": GENERATIVE, "salun": GENERATIVE, "bad_teaching": GENERATIVE,
+    "scrub": GENERATIVE, "delete": TEXT_GENERATION, "undial": CLASSIFICATION,
+    "ce_u": CLASSIFICATION, "kl_min": CLASSIFICATION, "npo": (*CLASSIFICATION, *TEXT_TO_IMAGE),
+    "simnpo": CLASSIFICATION, "wga": CLASSIFICATION, "rmu": (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE),
+    "boundary_shrink": HEARD,
     "boundary_expand": ("text_classification", *HEARD), "unsir": HEARD, "amun": HEARD,
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
-from mubench.trainers.runs.defaults import DEFAULTS
+from mubench.trainers.runs.defaults import read_defaults
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
 from mubench.trainers.runs.worker_pool import Workers
 from tests.fixtures.walk import RATIO, files
@@ -146,10 +146,10 @@ def test_all_jobs_are_done_when_none_fails(later):
 
 
 def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(sweep, own_walk):
-    key = ("image_classification", "mini-resnet")
+    table = read_defaults("image_classification/mini-resnet")
     few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DEFAULTS, key, {**DEFAULTS[key], "neg_grad": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
+        patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
         patch.setattr(boundary_shrink, "targets", lambda *_: [])
         told = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
         with pytest.raises(NonFiniteError, match=told):

@@ -1,4 +1,4 @@
-"""Where a model is cut, on every architecture that the suite knows."""
+"""The cut between the blocks of a model, on every architecture of the suite."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small(kind: str, auto: Any) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_the_blocks_are_the_last_of_those_in_a_row(kind: str) -> None:
+def test_the_blocks_are_those_of_the_last_list(kind: str) -> None:
     auto, name = LISTS[kind]
     listed, blocks = block_list(small(kind, auto))
     assert listed == name
@@ -49,7 +49,7 @@ def test_the_blocks_are_the_last_of_those_in_a_row(kind: str) -> None:
     ("bert", "bert.encoder.layer", {
         "bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}),
 ])  # fmt: skip
-def test_both_sides_of_the_cut_are_all_weights(name: str, listed: str, head: set[str]) -> None:
+def test_every_weight_is_before_or_after_the_cut(name: str, listed: str, head: set[str]) -> None:
     model = toy.build(name)
     found, blocks = block_list(model)
     assert found == listed
@@ -68,16 +68,16 @@ def test_the_buffers_after_the_cut_are_those_of_the_last_blocks() -> None:
     assert split_before(model, 0).buffers == []
 
 
-def test_a_weight_of_both_sides_belongs_before_the_cut() -> None:
+def test_a_shared_weight_belongs_before_the_cut() -> None:
     model = small("gpt2", AutoModelForCausalLM)
     split = split_before(model, 1)
     assert "transformer.wte.weight" in split.frozen and not any("lm_head" in key for key in split.last)
     assert {key.split(".")[1] for key in split.last} == {"h", "ln_f"}
 
 
-def test_what_is_held_is_in_eval_mode_and_nothing_else() -> None:
+def test_only_the_modules_before_the_cut_are_in_eval_mode() -> None:
     model = toy.build("resnet", coupled=True)
-    split_before(model, 1).hold()
+    split_before(model, 1).set_eval()
     modes = {name: module.training for name, module in model.named_modules()}
     assert modes["resnet.encoder.stages.1"] and modes["classifier.1"]
     assert not modes["resnet.embedder"] and not modes["resnet.encoder.stages.0"]
@@ -92,7 +92,7 @@ def test_the_blocks_of_a_plain_model_are_its_layers_with_weights() -> None:
     assert split_before(model, 0).last == {}
 
 
-def test_a_list_can_be_named_and_has_to_be_one() -> None:
+def test_a_named_list_must_be_a_list() -> None:
     model = small("t5", AutoModelForSeq2SeqLM)
     assert block_list(model, "encoder.block")[1] == ["encoder.block.0", "encoder.block.1"]
     with pytest.raises(ValueError, match=r"expected a list of blocks .* called encoder in T5ForCond.*, got none"):
@@ -102,6 +102,6 @@ def test_a_list_can_be_named_and_has_to_be_one() -> None:
 
 
 @pytest.mark.parametrize("k", [-1, 3])
-def test_a_model_has_so_many_blocks(k: int) -> None:
+def test_k_is_at_most_the_number_of_blocks(k: int) -> None:
     with pytest.raises(ValueError, match=rf"k must be 0 to 2, the blocks of resnet.encoder.stages, got {k}"):
         split_before(toy.build("resnet"), k)

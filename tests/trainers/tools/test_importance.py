@@ -20,7 +20,7 @@ F = toy.FORGET
 GENERATOR = torch.Generator().manual_seed(5)
 
 
-def measured(name: str, folder: Path) -> Any:
+def ssd_trainer(name: str, folder: Path) -> Any:
     return toy.trainer("ssd", toy.build(name, coupled=True, dropout=0.3), toy.sides(toy.rows(name)), folder)
 
 
@@ -35,21 +35,21 @@ def one_by_one(name: str, count: int) -> list[list[torch.Tensor]]:
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
-def test_f19_squares_are_of_single_examples_in_eval_mode_and_no_row_is_left_out(name: str, tmp_path: Path) -> None:
-    squares = importance.mean_squares(measured(name, tmp_path), np.arange(F))
+def test_f19_squares_are_of_single_examples_in_eval_mode_and_of_all_rows(name: str, tmp_path: Path) -> None:
+    squares = importance.mean_squares(ssd_trainer(name, tmp_path), np.arange(F))
     for found, *expected in zip(squares, *one_by_one(name, F), strict=True):
         torch.testing.assert_close(found, torch.stack(expected).square().mean(dim=0), atol=1e-7, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
-def test_the_sum_of_gradients_is_signed_and_the_same_in_any_batches(name: str, tmp_path: Path) -> None:
-    sums = importance.gradient_sum(measured(name, tmp_path), np.arange(F))
+def test_the_sum_of_gradients_is_signed_and_independent_of_batches(name: str, tmp_path: Path) -> None:
+    sums = importance.gradient_sum(ssd_trainer(name, tmp_path), np.arange(F))
     for found, *expected in zip(sums, *one_by_one(name, F), strict=True):
         torch.testing.assert_close(found, torch.stack(expected).sum(dim=0), atol=1e-6, rtol=1e-4)
 
 
-def test_frozen_weights_have_no_importance_and_none_is_given_a_gradient(tmp_path: Path) -> None:
-    trainer = measured("vit", tmp_path)
+def test_frozen_weights_have_no_importance_and_no_weight_gets_a_gradient(tmp_path: Path) -> None:
+    trainer = ssd_trainer("vit", tmp_path)
     trainer.model.vit.requires_grad_(False)
     squares = importance.mean_squares(trainer, np.arange(F))
     assert [one.shape for one in squares] == [weight.shape for weight in trainer.model.classifier.parameters()]

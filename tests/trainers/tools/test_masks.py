@@ -1,4 +1,4 @@
-"""Masks as packed bits: what comes out is what went in, and takes an eighth of a byte a weight."""
+"""Masks as packed bits: a lossless round trip at an eighth of a byte a weight."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from mubench.trainers.tools.masks import PackedMask
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (8,), (3, 5), (2, 3, 4, 7), (0,), (1000, 3)])
-def test_a_mask_comes_out_as_it_went_in(shape: tuple[int, ...]) -> None:
+def test_packing_loses_nothing(shape: tuple[int, ...]) -> None:
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.4
     packed = PackedMask(mask)
-    assert torch.equal(packed.unpacked(), mask) and packed.unpacked().dtype == torch.bool
+    assert torch.equal(packed.unpack(), mask) and packed.unpack().dtype == torch.bool
     assert packed.bits.dtype == torch.uint8
     assert packed.bits.nbytes == -(-mask.numel() // 8)
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_a_mask_of_one_value_stays_so(value: bool) -> None:
+def test_a_constant_mask_stays_constant(value: bool) -> None:
     mask = torch.full((13,), value)
-    assert torch.equal(PackedMask(mask).unpacked(), mask)
+    assert torch.equal(PackedMask(mask).unpack(), mask)
 
 
-def test_a_change_of_the_mask_afterwards_changes_nothing() -> None:
+def test_a_packed_mask_is_a_copy() -> None:
     mask = torch.tensor([True, False, True])
     packed = PackedMask(mask)
     mask.logical_not_()
-    assert packed.unpacked().tolist() == [True, False, True]
+    assert packed.unpack().tolist() == [True, False, True]

@@ -1,4 +1,4 @@
-"""Tuning: equal trials a method, on nothing that a result is about."""
+"""Tuning: equal trials a method, on proxy requests and validation rows alone."""
 
 import dataclasses
 import json
@@ -13,11 +13,11 @@ from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.tuning import search as module
-from mubench.trainers.tuning.proxy_requests import sweeps_of
+from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod, validation_score
 from mubench.trainers.tuning.spaces import SPACES, Categorical, LogFloat, LogInt, space_of
-from mubench.trainers.tuning.trials import Study, Trial, as_one, read_trials, write_trials
-from mubench.trainers.tuning.tune import together
+from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
+from mubench.trainers.tuning.tune import shared_tunings
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -42,12 +42,12 @@ def test_a_space_is_about_a_few_arguments_that_the_method_has(key):
 
 
 def validated(model):
-    """Return a model's views under the names that tuning looks at, and no others."""
+    """Return a model's outputs of the splits that tuning reads, and no others."""
     return {"forget": model["forget"], "retain": model["retain"], "validation": model["test"]}
 
 
-def test_what_is_maximised_looks_at_no_test_row_and_knows_good_from_bad(world):
-    retrained, bases = ([validated(m) for m in side.values()] for side in (world.retrained(), world.bases()))
+def test_the_validation_score_reads_no_test_row_and_orders_models(world):
+    retrained, bases = ([validated(m) for m in models.values()] for models in (world.retrained(), world.bases()))
     models = world.views(saw=0.0, seed=9), world.views(saw=0.5, seed=9), world.views(saw=1.0, seed=9)
     good, half, base = (validation_score(validated(model), retrained, bases) for model in models)
     destroyed = validation_score(constant(bases[0]), retrained, bases)
@@ -61,7 +61,7 @@ def sweep(walk, **changes):
     return Sweep(**kwargs | changes, retrain_seeds=(0, 1), place=place)
 
 
-def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, monkeypatch):
+def test_the_first_trial_is_the_default_and_its_model_is_removed(own_walk, monkeypatch):
     before = sorted(path.name for path in own_walk.models.iterdir())
     job = TuneMethod([sweep(own_walk)], "neg_grad", 1, own_walk.root / "tuning")
     (trial,) = read_trials(job(), job.about)
@@ -71,7 +71,7 @@ def test_the_first_trial_is_the_default_and_its_model_does_not_stay(own_walk, mo
     assert read_trials(job(), job.about) == [trial]
 
 
-def test_a_setting_that_finds_nothing_to_do_is_a_trial_and_leaves_nothing(own_walk, monkeypatch):
+def test_a_setting_without_near_inputs_is_a_trial_and_leaves_no_files(own_walk, monkeypatch):
     monkeypatch.setattr(boundary_shrink, "targets", lambda *_: [])
     before = sorted(path.name for path in own_walk.models.rglob("*"))
     job = TuneMethod([sweep(own_walk)], "boundary_shrink", 1, own_walk.root / "tuning")
@@ -80,23 +80,23 @@ def test_a_setting_that_finds_nothing_to_do_is_a_trial_and_leaves_nothing(own_wa
     assert sorted(path.name for path in own_walk.models.rglob("*")) == before
 
 
-def worth(monkeypatch, *values):
-    """Let trials come out as told, one after the other, and return the run seeds that they were made with."""
-    told, made_on = iter(values), []
+def fake_scores(monkeypatch, *values):
+    """Give trials these scores one after the other, and return the list of run seeds that they use."""
+    scores, made_on = iter(values), []
 
     def trial_on(job, sweep, arguments):
         made_on.append(sweep.seeds[0])
-        value = next(told)
+        value = next(scores)
         return Trial(arguments, [value], note="diverged" if value == -1 else "")
 
     monkeypatch.setattr(TuneMethod, "_trial_on", trial_on)
     return made_on
 
 
-def test_a_setting_is_worth_the_mean_of_all_draws_and_no_more_is_run_than_tells(own_walk, tmp_path, monkeypatch):
+def test_a_score_is_the_mean_over_requests_and_no_more_are_run_than_needed(own_walk, tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
-    made_on = worth(monkeypatch, 0.5, 0.3, 0.1, 0.3, 0.7, -1.0, 0.9, 0.1)
+    made_on = fake_scores(monkeypatch, 0.5, 0.3, 0.1, 0.3, 0.7, -1.0, 0.9, 0.1)
     job = TuneMethod(sweeps, "neg_grad", 5, tmp_path)
     trials = read_trials(job(), job.about)
     assert [trial.values for trial in trials] == [[0.5, 0.3], [0.1], [0.3, 0.7], [-1.0], [0.9, 0.1]]
@@ -105,36 +105,38 @@ def test_a_setting_is_worth_the_mean_of_all_draws_and_no_more_is_run_than_tells(
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("scores", "expected"),
     [
-        ((0.9, 0.0, 0.6, 0.5), [[0.9, 0.0], [0.6, 0.5]]),  # far behind there, but not behind the mean of all draws
-        ((0.1, 0.7, 0.3, 0.9), [[0.1, 0.7], [0.3, 0.9]]),  # behind the mean of all draws, but ahead there
+        ((0.9, 0.0, 0.6, 0.5), [[0.9, 0.0], [0.6, 0.5]]),  # far behind on the first, but not behind the mean
+        ((0.1, 0.7, 0.3, 0.9), [[0.1, 0.7], [0.3, 0.9]]),  # behind the mean, but ahead on the first
         ((0.6, 0.6, 0.3), [[0.6, 0.6], [0.3]]),
-        ((0.9, -1.0, 0.3, 0.2), [[0.9, -1.0], [0.3, 0.2]]),  # what was of no use spares nothing
+        ((0.9, -1.0, 0.3, 0.2), [[0.9, -1.0], [0.3, 0.2]]),  # a failed trial is no bar
     ],
 )
-def test_what_is_spared_a_draw_is_never_the_best(own_walk, tmp_path, monkeypatch, told, expected):
+def test_a_trial_that_is_not_run_on_all_requests_is_never_the_best(own_walk, tmp_path, monkeypatch, scores, expected):
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
-    worth(monkeypatch, *told)
+    fake_scores(monkeypatch, *scores)
     job = TuneMethod([sweep(own_walk), sweep(own_walk, seeds=(6,))], "neg_grad", 2, tmp_path)
     trials = read_trials(job(), job.about)
     assert [trial.values for trial in trials] == expected
     assert len(max(trials, key=lambda trial: trial.value).values) == 2
 
 
-def test_a_setting_that_is_of_no_use_on_one_draw_is_of_none():
+def test_a_setting_that_fails_on_one_request_fails():
     good, bad = Trial({"alpha": 1.0}, [0.9], 0.1), Trial({"alpha": 1.0}, [-1.0], 0.3, note="constant_class")
-    assert as_one([good, bad]) == Trial({"alpha": 1.0}, [0.9, -1.0], 0.2, note="constant_class")
-    assert as_one([good, bad]).value == -1.0
+    assert merge_trials([good, bad]) == Trial({"alpha": 1.0}, [0.9, -1.0], 0.2, note="constant_class")
+    assert merge_trials([good, bad]).value == -1.0
 
 
-def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
+def test_tasks_with_the_same_defaults_are_tuned_together(tmp_path):
     def grid(task):
         return Sweep(
             task=task, ratio=5, backbones=[TASKS[task].default_backbone], base_seeds=(0,), retrain_seeds=(0, 1)
         )
 
-    tunings = together([grid(task) for task in ("cifar10", "imdb", "cifar100", "ddi2013")], trials=2, out=tmp_path)
+    tunings = shared_tunings(
+        [grid(task) for task in ("cifar10", "imdb", "cifar100", "ddi2013")], trials=2, out=tmp_path
+    )
     assert [[one.task for one in tuning.sweeps] for tuning in tunings] == [
         ["cifar10", "cifar100"],
         ["imdb", "ddi2013"],
@@ -143,26 +145,26 @@ def test_tasks_with_the_same_defaults_are_tuned_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folder", "task", "said"),
+    ("folder", "task", "message"),
     [
-        ("elsewhere", "cifar10", "expected a folder called as build calls it, such as mu-bench-d1, got elsewhere"),
-        ("mu-bench-group-d1", "cifar10", "expected a draw of cifar10 in mu-bench-d1, got none; make it with"),
+        ("elsewhere", "cifar10", "expected a folder name that build gives, such as mu-bench-d1, got elsewhere"),
+        ("mu-bench-group-d1", "cifar10", "expected cifar10 in mu-bench-d1, got no such data; build them with"),
         ("mu-bench-d2", "tofu", "build tofu --family group --deletion_seed 1, and name its folder with --data"),
         (
             "mu-bench-group-d2",
             "tofu",
-            "mu-bench-group-d2, got none; make it with: python -m mubench.hub_builders build",
+            "mu-bench-group-d2, got no such data; build them with: python -m mubench.hub_builders build",
         ),
         ("mu-bench-d1", "cifar", "task must be one of"),
     ],
 )
-def test_what_is_no_draw_is_refused_in_one_line(folder, task, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
-        sweeps_of([str(tmp_path / folder)], [task], backbone=None, ratio=5, seed=0, place=Place())
+def test_data_without_the_proxy_request_are_refused_in_one_line(folder, task, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        proxy_sweeps([str(tmp_path / folder)], [task], backbone=None, ratio=5, seed=0, place=Place())
 
 
-def test_trials_of_other_draws_are_not_taken_for_these(own_walk, tmp_path, monkeypatch):
-    worth(monkeypatch, 0.5, 0.3)
+def test_trials_of_other_requests_are_refused(own_walk, tmp_path, monkeypatch):
+    fake_scores(monkeypatch, 0.5, 0.3)
     alone, both = ([sweep(own_walk)], [sweep(own_walk), sweep(own_walk, seeds=(6,))])
     TuneMethod(alone, "neg_grad", 1, tmp_path)()
     with pytest.raises(ValueError, match="expected trials about"):
@@ -170,10 +172,10 @@ def test_trials_of_other_draws_are_not_taken_for_these(own_walk, tmp_path, monke
 
 
 def test_the_published_deletion_is_refused(own_walk, capsys):
-    words = ["tune", "--task", "cifar10", f"--data={own_walk.data}", f"--out={own_walk.root}"]
-    assert main(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("mubench: expected another draw of the rows to forget") and said.count("\n") == 1
+    arguments = ["tune", "--task", "cifar10", f"--data={own_walk.data}", f"--out={own_walk.root}"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mubench: expected a proxy request") and error.count("\n") == 1
 
 
 def test_trials_are_read_as_they_were_written(tmp_path):
@@ -189,28 +191,28 @@ def test_trials_are_read_as_they_were_written(tmp_path):
         read_trials(tmp_path / "a.json", about)
 
 
-def test_a_whole_number_stays_one_within_its_range_and_old_trials_outside_say_nothing():
+def test_integers_stay_in_their_range_and_trials_outside_it_are_left_out():
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"num_train_epochs": LogInt(0.25, 2.0)}
-    assert space["num_train_epochs"].ends(3) == (1, 6) and space["num_train_epochs"].ends(1) == (1, 2)
+    assert space["num_train_epochs"].bounds(3) == (1, 6) and space["num_train_epochs"].bounds(1) == (1, 2)
     done = [Trial({}, [0.1]), Trial({"num_train_epochs": 32}, [0.9])]
-    drawn = [Study(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)).next() for i in range(20)]
-    found = {arguments["num_train_epochs"] for arguments in drawn}
+    suggested = [Study(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)).suggest() for i in range(20)]
+    found = {arguments["num_train_epochs"] for arguments in suggested}
     assert found <= set(range(1, 9)) and len(found) > 3 and all(isinstance(one, int) for one in found)
 
 
-def test_a_study_finds_a_hill_and_goes_on_after_a_restart():
+def test_a_study_finds_a_maximum_across_restarts():
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"alpha": LogFloat(0.01, 100.0), "k": Categorical((0, 1, 2))}
-    usual = {"alpha": 1.0, "k": 1}
+    defaults = {"alpha": 1.0, "k": 1}
 
     def value(arguments):
         return 1 - abs(np.log10(arguments.get("alpha", 1.0)) - 1.2) / 4 - 0.2 * (arguments.get("k", 1) != 2)
 
     done = [Trial({}, [value({})])]
     while len(done) < 30:
-        study = Study(space, usual, done)  # as after a restart
-        given = study.next()
+        study = Study(space, defaults, done)  # as after a restart
+        given = study.suggest()
         assert 0.01 <= given["alpha"] <= 100 and given["k"] in (0, 1, 2)
         done.append(Trial(given, [value(given)]))
     assert len({trial.arguments.get("alpha") for trial in done}) > 20

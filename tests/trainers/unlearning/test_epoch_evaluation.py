@@ -1,5 +1,6 @@
-"""Evaluation after every epoch: what it says, what it costs (nothing), and the epoch that is kept."""
+"""Evaluation after every epoch: its scores, its cost (none), and the epoch that is kept."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from transformers import TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation import validation_score as oracle_module
+from mubench.trainers.evaluation import validation_score as score_module
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.evaluation.validation_score import ValidationScore
@@ -25,17 +26,18 @@ from mubench.trainers.metrics.proxy import proxy
 from mubench.trainers.models import base_models
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.run import plan_run, unlearn
-from mubench.trainers.unlearning import epoch_evaluation as epochs
+from mubench.trainers.unlearning import epoch_evaluation
 from mubench.trainers.unlearning.cost_counter import CostCounter
+from mubench.trainers.unlearning.epoch_evaluation import check_epochs
 from tests.fixtures import toy
 from tests.trainers.metrics.test_proxy import views
 
-# What a model says of its rows at first, and after each of three epochs: the second is the best.
+# Outputs of a model at first, and after each of three epochs: the second is the best.
 SCRIPT = [views(20, 20, 14), views(18, 20, 14), views(14, 20, 14), views(10, 14, 12)]
 
 
-# Methods that change weights outside training, or are the recipe to its end.
-ALONE = {"ssd", "fisher", "influence", "task_vector", "boundary_expand", "retrain", "retrain_keep50"}
+# Methods that change weights outside training, or follow the recipe to its end.
+ONE_RESULT = {"ssd", "fisher", "influence", "task_vector", "boundary_expand", "retrain", "retrain_keep50"}
 
 
 class Snapshots(TrainerCallback):
@@ -48,16 +50,16 @@ class Snapshots(TrainerCallback):
         self.found.append(toy.snapshot(model))
 
 
-def scripted(said: list[Any]) -> Any:
-    """Return what says one thing after the other, whatever the model."""
-    left = iter(said)
+def scripted(outputs: list[Any]) -> Any:
+    """Return an output function that returns one after the other, whatever the model."""
+    left = iter(outputs)
     return lambda _: next(left)
 
 
-def watched(name: str, folder: Path, *, method: str = "finetune", look: Any = None, **changes: Any) -> Any:
+def evaluated(name: str, folder: Path, *, outputs: list[Any] = SCRIPT, **changes: Any) -> Any:
     given = {"num_train_epochs": 3, "keep": "best", **changes}
-    made = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **given)
-    made.output_function = look or scripted(SCRIPT)
+    made = toy.trainer("finetune", toy.build(name), toy.sides(toy.rows(name)), folder, **given)
+    made.output_function = scripted(outputs)
     made.snapshots = Snapshots()
     made.add_callback(made.snapshots)
     return made
@@ -65,44 +67,44 @@ def watched(name: str, folder: Path, *, method: str = "finetune", look: Any = No
 
 @pytest.mark.parametrize("name", ["resnet", "vit", "gpt2"])  # statistics, other names in files, and shared weights
 def test_the_best_epochs_weights_are_kept_to_the_bit(name, tmp_path, capsys):
-    made = watched(name, tmp_path)
+    made = evaluated(name, tmp_path)
     made.train()
     assert toy.same(made.model, made.snapshots.found[1])
     assert not toy.same(made.model, made.snapshots.found[2])
     assert [entry["kept"] for entry in made.history()] == [False, True, False]
-    assert [entry["proxy"] for entry in made.history()] == [proxy(said, SCRIPT[0]) for said in SCRIPT[1:]]
+    assert [entry["proxy"] for entry in made.history()] == [proxy(outputs, SCRIPT[0]) for outputs in SCRIPT[1:]]
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "epoch 2: forget 0.700, retain 1.000, validation 0.700, proxy 1.000" and len(lines) == 3
 
 
 def test_adapters_of_the_best_epoch_are_merged(tmp_path):
-    made = watched("vit", tmp_path / "best", lora_rank=2)
+    made = evaluated("vit", tmp_path / "best", lora_rank=2)
     made.train()
-    short = watched("vit", tmp_path / "short", lora_rank=2, num_train_epochs=2, keep="last")
+    short = evaluated("vit", tmp_path / "short", lora_rank=2, num_train_epochs=2, keep="last")
     short.train()
     assert toy.same(made.model, toy.snapshot(short.model))
 
 
 def test_of_equal_epochs_the_last_is_kept(tmp_path):
-    made = watched("resnet", tmp_path, look=scripted([SCRIPT[0], SCRIPT[1], SCRIPT[1], SCRIPT[3]]))
+    made = evaluated("resnet", tmp_path, outputs=[SCRIPT[0], SCRIPT[1], SCRIPT[1], SCRIPT[3]])
     made.train()
     assert toy.same(made.model, made.snapshots.found[1])
 
 
 class Scripted(ValidationScore):
-    """Says of every views what it is told to."""
+    """Has a given score for every outputs."""
 
-    def __init__(self, worth: dict[int, float]) -> None:
-        self.worth, self.group = worth, SimpleNamespace(retrained={1: None, 0: None}, bases={0: None})
+    def __init__(self, scores: dict[int, float]) -> None:
+        self.scores, self.group = scores, SimpleNamespace(retrained={1: None, 0: None}, bases={0: None})
 
     def __call__(self, model: Any) -> float:
-        return self.worth[id(model)]
+        return self.scores[id(model)]
 
 
-def test_an_oracle_keeps_what_it_says_and_is_recorded(tmp_path, capsys):
-    made = watched("resnet", tmp_path, keep="oracle")
+def test_an_oracle_chooses_by_its_score_and_is_recorded(tmp_path, capsys):
+    made = evaluated("resnet", tmp_path, keep="oracle")
     made.validation_score = Scripted(
-        {id(said): value for said, value in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)}
+        {id(outputs): score for outputs, score in zip(SCRIPT, (0.0, 0.1, 0.4, 0.6), strict=True)}
     )
     made.train()
     assert toy.same(made.model, made.snapshots.found[2]) and not toy.same(made.model, made.snapshots.found[1])
@@ -110,13 +112,13 @@ def test_an_oracle_keeps_what_it_says_and_is_recorded(tmp_path, capsys):
     assert {tuple(entry["retrained_seeds"]) for entry in made.history()} == {(0, 1)}
     assert "proxy 1.000, oracle 0.400" in capsys.readouterr().out.splitlines()[1]
     with pytest.raises(ValueError, match="keep oracle needs the retrained models of a task, got none"):
-        watched("resnet", tmp_path, keep="oracle").train()
+        evaluated("resnet", tmp_path, keep="oracle").train()
 
 
-def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_the_retrained(world):
+def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_retrained_models(world):
     retrained, bases = (
-        {seed: {**views, "validation": views["test"]} for seed, views in side.items()}
-        for side in (world.retrained(), world.bases())
+        {seed: {**views, "validation": views["test"]} for seed, views in models.items()}
+        for models in (world.retrained(), world.bases())
     )
     group = SimpleNamespace(
         require=lambda: None,
@@ -124,22 +126,22 @@ def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_the_retrained(w
         bases=bases,
         references=lambda: ([*retrained.values()], [*bases.values()]),
     )
-    some = retrained[0]["retain"].ids[::-2]
+    sample = retrained[0]["retain"].ids[::-2]
 
-    def look(saw):
+    def outputs(saw):
         views = world.views(saw=saw, seed=9)
-        return {"forget": views["forget"], "retain": views["retain"].select(some), "validation": views["test"]}
+        return {"forget": views["forget"], "retain": views["retain"].select(sample), "validation": views["test"]}
 
-    asked = ValidationScore(group)
-    good, half, base = (asked(look(saw)) for saw in (0.0, 0.5, 1.0))
+    score = ValidationScore(group)
+    good, half, base = (score(outputs(saw)) for saw in (0.0, 0.5, 1.0))
     assert 1 >= good > 0.8 > half > 0.3
     assert base < 0.1
     whole = {**world.views(saw=0.5, seed=9)}
-    assert ValidationScore(group)({**look(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
+    assert ValidationScore(group)({**outputs(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
 
 
 def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
-    monkeypatch.setattr(oracle_module, "validation_score", lambda *views: 0.5)  # of which so small a task has none
+    monkeypatch.setattr(score_module, "validation_score", lambda *views: 0.5)  # which is undefined on so small a task
     folders = [own_walk.unlearn("finetune", arguments=given) for given in ({}, {"keep": "oracle"})]
     judge = own_walk.judge()
     plain, marked = (read_result(judge.run(folder)) for folder in folders)
@@ -150,7 +152,7 @@ def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
         type(marked)(**{**marked.model_dump(), "metrics": {}, "interval": None, "no_signal": None})
 
 
-def test_an_oracle_without_retrained_models_says_how_to_make_them(own_walk):
+def test_an_oracle_without_retrained_models_names_the_command_that_makes_them(own_walk):
     for folder in own_walk.judge().group.retrained.values():
         shutil.rmtree(folder)
     with pytest.raises(FileNotFoundError, match=r"expected 1 base and 2 retrained models .* make references T"):
@@ -158,7 +160,7 @@ def test_an_oracle_without_retrained_models_says_how_to_make_them(own_walk):
 
 
 def known(name: str = "resnet") -> tuple[torch.nn.Module, list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a model that knows its rows by heart, the rows, and others like them that it never saw."""
+    """Return a model that has memorised its rows, the rows, and others like them that it never saw."""
     model, mine, draw = toy.build(name), toy.rows(name), torch.Generator().manual_seed(0)
     noise = torch.randn(2 * toy.ROWS, 3, 8, 8, generator=draw)
     others = [{**row, "pixel_values": row["pixel_values"] + one} for row, one in zip(2 * mine, noise, strict=True)]
@@ -166,9 +168,9 @@ def known(name: str = "resnet") -> tuple[torch.nn.Module, list[dict[str, Any]], 
     return model, mine, others
 
 
-def test_plain_rows_are_looked_at_and_the_epoch_with_the_highest_p_is_kept(tmp_path):
+def test_the_trainers_own_rows_are_evaluated_and_the_epoch_with_the_highest_proxy_is_kept(tmp_path):
     model, mine, others = known()
-    said = [{name: spoken(model, rows) for name, rows in three(mine, others).items()}]
+    outputs = [{name: predicted(model, rows) for name, rows in splits(mine, others).items()}]
     made = toy.trainer(
         "neg_grad_plus", model, toy.sides(mine), tmp_path, given={"eval_dataset": others}, num_train_epochs=6,
         keep="best", alpha=0.4,
@@ -179,49 +181,77 @@ def test_plain_rows_are_looked_at_and_the_epoch_with_the_highest_p_is_kept(tmp_p
     other = toy.build("resnet")
     for state in snapshots.found:
         other.load_state_dict(state)
-        said.append({name: spoken(other, rows) for name, rows in three(mine, others).items()})
-    found = [proxy(one, said[0]) for one in said[1:]]
+        outputs.append({name: predicted(other, rows) for name, rows in splits(mine, others).items()})
+    found = [proxy(one, outputs[0]) for one in outputs[1:]]
     assert [entry["proxy"] for entry in made.history()] == pytest.approx(found)
     best = max(range(6), key=lambda epoch: (found[epoch], epoch))
-    assert len(set(found)) > 2 and best < 5, "a best epoch that is not the last one, or this proves nothing"
+    assert len(set(found)) > 2 and best < 5, "the best epoch is not the last one, or this proves nothing"
     assert toy.same(made.model, snapshots.found[best])
 
 
-def three(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def splits(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {**toy.sides(mine), "validation": others}
 
 
-def spoken(model: torch.nn.Module, rows: list[dict[str, Any]]) -> ClassOutputs:
+def predicted(model: torch.nn.Module, rows: list[dict[str, Any]]) -> ClassOutputs:
     labels = np.array([row["labels"] for row in rows])
     return ClassOutputs(np.arange(len(rows)).astype(str), predict(model, rows, toy.collator("resnet")), labels)
 
 
-@pytest.mark.parametrize("method", ["finetune", "scrub"])  # scrub's epochs differ in length
-def test_to_look_changes_no_weight_no_count_and_no_second(method, tmp_path):
-    def slow(model):
-        time.sleep(0.1)
+@pytest.mark.parametrize("method", ["finetune", "scrub"])  # SCRUB's epochs differ in length
+def test_evaluation_changes_no_weight_and_no_count(method, tmp_path):
+    def outputs(model):
         predict(model, toy.rows("vit"), toy.collator("vit"))
         return SCRIPT[0]
 
     runs = []
-    for eyes in (True, False):
+    for evaluates in (True, False):
         model = toy.build("vit", dropout=0.3)
-        made = toy.trainer(method, model, toy.sides(toy.rows("vit")), tmp_path, eval_each_epoch=eyes)
-        made.output_function = slow
-        began = time.perf_counter()
+        made = toy.trainer(method, model, toy.sides(toy.rows("vit")), tmp_path, eval_each_epoch=evaluates)
+        made.output_function = outputs
         with CostCounter(made) as made.cost_counter:
             made.train()
-        runs.append((toy.snapshot(model), made.process_cost(), time.perf_counter() - began, made.history()))
-    (seen, cost, wall, history), (unseen, plain, _, none) = runs
-    assert all(torch.equal(seen[name], unseen[name]) for name in seen)
-    assert [cost[name] for name in ("forward", "backward")] == [plain[name] for name in ("forward", "backward")]
-    assert cost["seconds"] < wall - 0.3, "three looks of .1 s"
+        runs.append((toy.snapshot(model), made.process_cost(), made.history()))
+    (weights, cost, history), (plain_weights, plain_cost, none) = runs
+    assert all(torch.equal(weights[name], plain_weights[name]) for name in weights)
+    assert [cost[name] for name in ("forward", "backward")] == [plain_cost[name] for name in ("forward", "backward")]
     assert [entry["epoch"] for entry in history] == [1, 2] and "kept" not in history[0]
     assert none == []
 
 
+def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    made = toy.trainer("finetune", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    assert made.process_cost() == {"seconds": 0.0}
+    made.start_clock()
+    now[0] = 3.0
+    with made.excluded_from_cost():
+        now[0] = 10.0
+    made.start_clock()
+    assert made.process_cost() == {"seconds": 3.0}
+
+
+def test_evaluations_are_excluded_from_the_cost(tmp_path):
+    made, open_blocks, inside = evaluated("resnet", tmp_path), [], []
+    excluded = made.excluded_from_cost
+
+    @contextlib.contextmanager
+    def recorded():
+        open_blocks.append(True)
+        with excluded():
+            yield
+        open_blocks.pop()
+
+    made.excluded_from_cost = recorded
+    outputs = made.output_function
+    made.output_function = lambda model: inside.append(bool(open_blocks)) or outputs(model)
+    made.train()
+    assert inside == [True] * 4
+
+
 def test_a_resumed_run_keeps_the_best_epoch_of_the_whole_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(epochs, "proxy", confidence)
+    monkeypatch.setattr(epoch_evaluation, "proxy", confidence)
     made, rows = [], toy.rows("vit", 30)
 
     def run(folder):
@@ -236,14 +266,14 @@ def test_a_resumed_run_keeps_the_best_epoch_of_the_whole_run(tmp_path, monkeypat
 
 
 def confidence(model, base):
-    """Stand in for P where no model is good enough for it; to ascend lowers it from epoch to epoch."""
+    """Stand in for the proxy where no model is good enough for it; gradient ascent lowers it from epoch to epoch."""
     return float(model["forget"].true_probability.mean())
 
 
-def test_what_another_attempt_left_is_not_taken(tmp_path):
-    first = watched("resnet", tmp_path, look=scripted([SCRIPT[0], SCRIPT[2], *SCRIPT[2:]]))
+def test_the_best_weights_of_an_earlier_run_are_not_loaded(tmp_path):
+    first = evaluated("resnet", tmp_path, outputs=[SCRIPT[0], SCRIPT[2], *SCRIPT[2:]])
     first.train()
-    again = watched("resnet", tmp_path, look=scripted([SCRIPT[0], SCRIPT[1], SCRIPT[3], SCRIPT[3]]))
+    again = evaluated("resnet", tmp_path, outputs=[SCRIPT[0], SCRIPT[1], SCRIPT[3], SCRIPT[3]])
     again.train()
     assert [entry["kept"] for entry in again.history()] == [True, False, False]
 
@@ -252,31 +282,30 @@ def test_outputs_that_are_not_finite_stop_the_run(tmp_path):
     forget = SCRIPT[0]["forget"]
     bad = {**SCRIPT[0], "forget": ClassOutputs(forget.ids, forget.logits * float("nan"), forget.labels)}
     with pytest.raises(NonFiniteError, match="expected finite outputs after step 2"):
-        watched("resnet", tmp_path, look=scripted([SCRIPT[0], bad])).train()
+        evaluated("resnet", tmp_path, outputs=[SCRIPT[0], bad]).train()
 
 
-def test_where_p_says_nothing_epochs_are_shown_and_not_chosen(tmp_path, capsys):
+def test_where_the_proxy_is_undefined_epochs_are_evaluated_and_not_chosen(tmp_path, capsys):
     flat = views(14, 20, 14)
     with pytest.raises(NoSignal, match="no better on forget than on validation rows"):
-        watched("resnet", tmp_path, look=scripted([flat])).train()
-    watched("resnet", tmp_path, look=scripted([flat] * 4), keep="last", eval_each_epoch=True).train()
+        evaluated("resnet", tmp_path, outputs=[flat]).train()
+    evaluated("resnet", tmp_path, outputs=[flat] * 4, keep="last", eval_each_epoch=True).train()
     assert capsys.readouterr().out.splitlines()[0] == "epoch 1: forget 0.700, retain 1.000, validation 0.700"
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_only_methods_whose_epochs_are_results_have_epochs_to_choose_from(method, tmp_path):
-    alone = METHODS[method].changes_once() or METHODS[method].from_scratch
-    assert alone or method not in ALONE
-    name = toy.name_for(method)
-    sides = toy.sides_for(method, toy.rows(name))
-    if not alone:
-        toy.trainer(method, toy.build(name), sides, tmp_path, keep="best")
+    args = METHODS[method].arguments(**toy.settings(tmp_path, keep="best"))
+    one_result = METHODS[method].changes_once() or METHODS[method].from_scratch
+    assert one_result or method not in ONE_RESULT
+    if not one_result:
+        check_epochs(METHODS[method], args)
         return
     with pytest.raises(ValueError, match=r"expected keep last for \w+Trainer, which .*; got keep best"):
-        toy.trainer(method, toy.build(name), sides, tmp_path, keep="best")
+        check_epochs(METHODS[method], args)
 
 
-def test_bad_requests_are_one_line(tmp_path, walked):
+def test_invalid_requests_are_refused(tmp_path, walked):
     data = toy.sides(toy.rows("resnet"))
     with pytest.raises(ValueError, match="keep must be one of last, best, oracle, got 'bset'"):
         toy.trainer("finetune", toy.build("resnet"), data, tmp_path, keep="bset")
@@ -303,7 +332,7 @@ class Closed(dict[str, Any]):
 
 
 def test_a_run_reads_no_test_row_before_its_weights_are_chosen(own_walk, monkeypatch, capsys):
-    monkeypatch.setattr(epochs, "proxy", confidence)
+    monkeypatch.setattr(epoch_evaluation, "proxy", confidence)
     request = own_walk.request("finetune", arguments={"keep": "best", "num_train_epochs": 2})
     setting = request.setting
     write = base_models.train_into
@@ -323,10 +352,10 @@ def test_a_run_reads_no_test_row_before_its_weights_are_chosen(own_walk, monkeyp
 
     monkeypatch.setattr(run_module, "train_into", guarded)
     folder = unlearn(request)
-    said = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     run = read_run(folder)
     assert len(run.history) == 2 and sum(entry["kept"] for entry in run.history) == 1
-    assert said[0].startswith("epoch 1: forget ")
+    assert lines[0].startswith("epoch 1: forget ")
     assert run.identity == plan_run(request).identity
     assert "history" not in RunInfo.from_run(run, "row").model_dump()
     assert not list((own_walk.models / ".work").iterdir())

@@ -1,4 +1,4 @@
-"""A watched run is the run that nobody watches."""
+"""Reporting progress changes nothing of a run."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from mubench.trainers.unlearning.progress import ROWS, ProgressCallback
 from tests.fixtures.walk import Walk
 
 
-def test_watching_changes_neither_weights_nor_costs(own_walk: Walk) -> None:
+def test_reports_change_neither_weights_nor_costs(own_walk: Walk) -> None:
     points: list[dict[str, float]] = []
     request = own_walk.request("scrub", seed=1)
     watched = unlearn(request, [ProgressCallback(points.append)])
-    seen = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
+    expected = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
     cost = read_run(watched).cost
     watched.rename(own_walk.root / "watched")
     plain = unlearn(request)
     for split, outputs in read_outputs(plain / REFERENCE).items():
-        assert (outputs.logits == seen[split]).all()
+        assert (outputs.logits == expected[split]).all()
     assert {key: cost[key] for key in ("forward", "backward")} == {
         key: read_run(plain).cost[key] for key in ("forward", "backward")
     }
@@ -28,10 +28,10 @@ def test_watching_changes_neither_weights_nor_costs(own_walk: Walk) -> None:
     first = read_outputs(own_walk.request("scrub").base_folder() / REFERENCE)["train"]
     mean = float((-first.log_probabilities[range(len(first)), first.labels])[:16].mean())
     assert points[0]["forget"] == pytest.approx(mean, abs=1e-4)
-    assert ROWS >= 16, "all forget rows of the small task are looked at"
+    assert ROWS >= 16, "all forget rows of the small task are reported"
 
 
-def test_what_a_watch_raises_ends_the_run(own_walk: Walk) -> None:
+def test_an_exception_of_the_report_ends_the_run(own_walk: Walk) -> None:
     def stop(_: Any) -> None:
         raise KeyboardInterrupt
 

@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.dataset.decoding import decoded
+from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_audio
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
@@ -145,7 +145,7 @@ class AudioModality(Modality):
             sounds = [_features(sound, processor) for sound in batch["audio"]]
             return [{**sound, "labels": label} for sound, label in zip(sounds, batch["label"], strict=True)]
 
-        heard = decoded(rows)
+        heard = decode_media(rows)
         return EncodedRows(
             heard, encode, sum(part.nbytes for part in _features(heard[0]["audio"], processor).values())
         )

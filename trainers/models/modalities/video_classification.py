@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from mubench.hub_builders.dataset.decoding import decoded
+from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_video
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
@@ -103,7 +103,7 @@ class VideoModality(Modality):
             videos = [_pixels(video, processor) for video in batch["video"]]
             return [{"pixel_values": v, "labels": y} for v, y in zip(videos, batch["label"], strict=True)]
 
-        seen = decoded(rows)
+        seen = decode_media(rows)
         return EncodedRows(seen, encode, _pixels(seen[0]["video"], processor).nbytes)
 
     def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:

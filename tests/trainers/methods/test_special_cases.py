@@ -1,4 +1,4 @@
-"""T-ID: settings at which a method is another one, or does nothing at all, on every tiny model that it takes."""
+"""Settings at which a method equals another one, or changes nothing, on every tiny model that it takes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests.fixtures import toy
+from tests.fixtures.method_steps import on_every_model
 
 ADAMW: dict[str, Any] = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01, "max_grad_norm": 1.0}
-# Steps of three pairs and of three rows go through the forget rows in the same order.
+# Steps of three pairs and of three rows pass over the forget set in the same order.
 THREE = {"per_device_train_batch_size": 3}
-# A method with settings that make it another one to the bit: dropout, statistics and random numbers included.
+# Settings that make a method equal to another bit for bit: dropout, statistics and random numbers included.
 BITWISE: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "retrain": ({}, "finetune", {}),
     "noise_ft": ({"sigma": 0.0}, "finetune", {}),
@@ -22,14 +23,14 @@ BITWISE: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "msg": ({"share": 0.0, "rest": 1.0}, "finetune", {}),
     "salun": ({"rho": 1.0}, "random_label", {"redraw": True}),
 }
-# The same up to rounding, since both sides go through the model at once.
+# The same up to rounding, since both sets go through the model at once.
 ROUNDED: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "neg_grad_plus, retain alone": ("neg_grad_plus", {"alpha": 1.0}, "finetune", {}),
     "neg_grad_plus, forget alone": ("neg_grad_plus", {"alpha": 0.0, "anchor": "forget"}, "neg_grad", {}),
     "wga": ("wga", {**THREE, "beta": 0.0, "alpha": 0.0}, "neg_grad", THREE),
     "kl_min": ("kl_min", {**THREE, "alpha": 0.0}, "neg_grad", THREE),
 }
-# Settings that leave every weight and buffer where it was; no importance on the forget rows is 4 times that on all.
+# Settings that change no weight and no buffer; no importance for the forget set is 4 times that for all data.
 STILL: dict[str, dict[str, Any]] = {
     "salun": {**ADAMW, "rho": 0.0},
     "fisher": {"alpha": 0.0},
@@ -42,7 +43,7 @@ After = Callable[..., dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def after(tmp_path_factory: pytest.TempPathFactory) -> After:
-    """Return what trains a tiny model by a method, once for every choice of settings, and says where it ends."""
+    """Return a function that trains a tiny model by a method and returns its weights; each run is made once."""
     found: dict[str, dict[str, torch.Tensor]] = {}
 
     def run(method: str, name: str, *, coupled: bool, **options: Any) -> dict[str, torch.Tensor]:
@@ -57,8 +58,8 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> After:
     return run
 
 
-@pytest.mark.parametrize(("method", "name"), toy.everywhere(BITWISE))
-def test_t_id_it_is_the_other_method_to_the_bit(method: str, name: str, after: After) -> None:
+@pytest.mark.parametrize(("method", "name"), on_every_model(BITWISE, first="vit"))
+def test_the_method_is_the_other_one_bit_for_bit(method: str, name: str, after: After) -> None:
     options, other, others = BITWISE[method]
     wanted = after(other, name, coupled=True, **ADAMW, **others)
     start = toy.build(name, coupled=True)
@@ -67,8 +68,8 @@ def test_t_id_it_is_the_other_method_to_the_bit(method: str, name: str, after: A
     assert toy.same(start, wanted)
 
 
-@pytest.mark.parametrize(("case", "name"), toy.everywhere(ROUNDED, lambda case: ROUNDED[case][0]))
-def test_t_id_it_is_the_method_of_one_side(case: str, name: str, after: After) -> None:
+@pytest.mark.parametrize(("case", "name"), on_every_model(ROUNDED, lambda case: ROUNDED[case][0], first="vit"))
+def test_without_a_term_the_method_is_that_of_the_other_set(case: str, name: str, after: After) -> None:
     method, options, other, others = ROUNDED[case]
     wanted = after(other, name, coupled=False, **others)
     start = toy.build(name)
@@ -77,7 +78,7 @@ def test_t_id_it_is_the_method_of_one_side(case: str, name: str, after: After) -
     assert toy.distance(start, wanted) < 1e-6
 
 
-@pytest.mark.parametrize(("method", "name"), toy.everywhere(STILL))
-def test_t_id_nothing_moves(method: str, name: str, after: After) -> None:
-    coupled = method != "salun"  # whose mask is of weights: statistics go with the rows that are seen
+@pytest.mark.parametrize(("method", "name"), on_every_model(STILL, first="vit"))
+def test_nothing_changes(method: str, name: str, after: After) -> None:
+    coupled = method != "salun"  # its mask covers weights; statistics follow the data
     assert toy.same(toy.build(name, coupled=coupled), after(method, name, coupled=coupled, **STILL[method]))

@@ -1,4 +1,4 @@
-"""Media on their way from archives to shards, kept in a scratch file: memory holds one row's worth at a time."""
+"""Media between archive and shard: kept in a scratch file, so that memory holds one row's worth at a time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 
 class Spool:
-    """A scratch file that is appended to; it goes when the last of its blobs is gone."""
+    """A scratch file of appended bytes; it is deleted with the last of its blobs."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="mubench-")  # noqa: SIM115  (its blobs keep it open)
         weakref.finalize(self, self._file.close)
 
-    def put(self, data: bytes) -> Blob:
-        """Append bytes and return where they lie."""
+    def append(self, data: bytes) -> Blob:
+        """Append bytes and return their position."""
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(data)
         return Blob(self, start, len(data))
@@ -29,12 +29,12 @@ class Spool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blob:
-    """Bytes of a media file in a spool; two are equal if their bytes are.
+    """Bytes of a media file in a spool; blobs with equal bytes are equal.
 
     Attributes:
-        spool: Where they lie.
-        start: Their first byte.
-        size: How many there are.
+        spool: The spool that holds the bytes.
+        start: Offset of the first byte.
+        size: Number of bytes.
     """
 
     spool: Spool
@@ -45,12 +45,12 @@ class Blob:
         return self.size
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Blob | bytes) and read(self) == read(other)
+        return isinstance(other, Blob | bytes) and read_bytes(self) == read_bytes(other)
 
     def __hash__(self) -> int:
-        return hash(read(self))
+        return hash(read_bytes(self))
 
 
-def read(data: bytes | Blob) -> bytes:
-    """Return the bytes of a media file, wherever they lie."""
+def read_bytes(data: bytes | Blob) -> bytes:
+    """Return the bytes of a media file, whether they are in memory or in a spool."""
     return data.spool.read(data.start, data.size) if isinstance(data, Blob) else data

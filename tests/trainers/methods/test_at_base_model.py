@@ -1,4 +1,4 @@
-"""T-INIT: what holds at the original weights, and no longer once they have moved, on every tiny model."""
+"""What holds at the original weights, and no longer once they have changed, on every tiny model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 
 from mubench.trainers.engine.losses import IGNORED, answer_nll, shift_labels
 from tests.fixtures import toy
+from tests.fixtures.method_steps import on_every_model
 
 FORGET, RETAIN = range(toy.FORGET), range(toy.FORGET, toy.ROWS)
-# Settings and rows of a step that asks for nothing but what the base model says.
-CONTENT: dict[str, tuple[str, dict[str, Any], range]] = {
+# Settings and rows of a step whose target is the output of the base model.
+AT_TARGET: dict[str, tuple[str, dict[str, Any], range]] = {
     "scrub, max": ("scrub", {}, FORGET),
     "scrub, min": ("scrub", {"gamma": 0.0}, RETAIN),
     "bad_teaching": ("bad_teaching", {}, RETAIN),
@@ -41,9 +42,9 @@ def stepped(trainer: Any, rows: range) -> tuple[float, float]:
     return abs(float(loss.detach())), max(float(slope.abs().max()) for slope in slopes)
 
 
-@pytest.mark.parametrize(("case", "name"), toy.everywhere(CONTENT, lambda case: CONTENT[case][0]))
-def test_t_init_there_is_neither_loss_nor_gradient_until_a_weight_moves(case: str, name: str, tmp_path: Path) -> None:
-    method, options, rows = CONTENT[case]
+@pytest.mark.parametrize(("case", "name"), on_every_model(AT_TARGET, lambda case: AT_TARGET[case][0]))
+def test_loss_and_gradient_are_zero_at_the_base_model(case: str, name: str, tmp_path: Path) -> None:
+    method, options, rows = AT_TARGET[case]
     trainer = prepared(method, name, tmp_path, **options)
     assert max(stepped(trainer, rows)) < 1e-6
     trainer.model.load_state_dict(toy.elsewhere(name))
@@ -60,8 +61,8 @@ def ascent(trainer: Any, name: str, *, whole: bool) -> list[torch.Tensor]:
     return toy.gradients(-losses.mean(), trainer.model, torch.tensor(1.0))
 
 
-@pytest.mark.parametrize(("method", "name"), toy.everywhere(["npo", "kl_min"]))
-def test_t_init_the_first_step_is_ascent(method: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "name"), on_every_model(["npo", "kl_min"]))
+def test_the_first_step_is_ascent(method: str, name: str, tmp_path: Path) -> None:
     trainer = prepared(method, name, tmp_path)
     expected = ascent(trainer, name, whole=method == "npo")
     assert stepped(trainer, FORGET)[1] > 1e-3
@@ -70,8 +71,8 @@ def test_t_init_the_first_step_is_ascent(method: str, name: str, tmp_path: Path)
         torch.testing.assert_close(found, gradient, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("method", "name"), toy.everywhere(["npo", "dpo"]))
-def test_t_init_a_preference_starts_at_two_over_beta_log_two(method: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "name"), on_every_model(["npo", "dpo"]))
+def test_a_preference_starts_at_two_over_beta_log_two(method: str, name: str, tmp_path: Path) -> None:
     trainer = prepared(method, name, tmp_path)
     assert stepped(trainer, FORGET)[0] == pytest.approx(20 * math.log(2), abs=1e-5)
     trainer.model.load_state_dict(toy.elsewhere(name))
