@@ -8,7 +8,7 @@ import torch
 
 from mubench.trainers.engine.losses import per_example_loss, shift_labels
 from mubench.trainers.engine.noise import KEY, add_grid_noise, add_training_noise, row_key
-from mubench.trainers.inference.image_outputs import DRAWS
+from mubench.trainers.inference.image_outputs import NOISE_LEVELS
 
 SHAPE = (3, 2, 2)
 STEPS = 100
@@ -94,7 +94,7 @@ def test_times_cover_the_schedule_and_noise_is_standard_normal():
 def test_the_grid_lies_in_the_middle_of_equal_parts_and_its_noises_differ():
     made = [add_grid_noise(model(), batch(), draw, DRAWS) for draw in range(DRAWS)]
     assert [int(one["timestep"][0]) for one in made] == [6, 18, 31, 43, 56, 68, 81, 93]
-    assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == DRAWS
+    assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == NOISE_LEVELS
 
 
 def test_the_loss_of_noise_is_the_mean_squared_deviation_of_each_row():
