@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from mubench.trainers.engine.batches import Batch, model_inputs, select_rows
 from mubench.trainers.engine.lora import adapters_are_zero, has_adapters, unwrap
-from mubench.trainers.engine.weights import has_batch_norm
+from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.inference.predict import eval_mode
 
 if TYPE_CHECKING:
