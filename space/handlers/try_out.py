@@ -14,7 +14,7 @@ from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
 from handlers.choices import chosen_group, methods, references_command
 from handlers.runs import FinishedRun, remove_old_runs
 from mubench.trainers.evaluation.references import Group
-from mubench.trainers.runs.plan import Request, plan_run
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 
 RUN_FIELDS = ("method", "ratio", "base_seed", "seed", "arguments")
 
@@ -81,7 +81,7 @@ def check_request(choice: Choice) -> JobRequest:
         seed=check_integer("seed", choice.seed, 0, SEEDS - 1),
         arguments=check_arguments(fields, choice.arguments),
     )
-    plan_run(run_request(request, group))
+    resolve(run_request(request, group))
     return request
 
 
@@ -91,10 +91,10 @@ def _setting_fields(group: Group) -> dict[str, Any]:
     return {**names, "ratio": group.ratio}
 
 
-def run_request(request: JobRequest, group: Group) -> Request:
+def run_request(request: JobRequest, group: Group) -> UnlearningRequest:
     """Return the request that the library plans and runs."""
     fields = {name: getattr(request, name) for name in RUN_FIELDS}
-    return Request(setting=group.setting, models=group.models, **fields)
+    return UnlearningRequest(setting=group.setting, models=group.models, **fields)
 
 
 def start(owner: str, choice: Choice) -> Job:

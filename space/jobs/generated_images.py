@@ -35,7 +35,7 @@ def add_generated_images(group: Group, model: Path, base_seed: int, rows: Sequen
     ids = [row["id"] for row in rows]
     images = {
         "base": _reference_images(group.setting, group.bases[base_seed], ids),
-        "unlearned": generate_images(group.setting, model, ids),
+        "unlearned": generate_row_images(group.setting, model, ids),
     }
     if group.retrained:
         images["retrained"] = _reference_images(group.setting, group.retrained[min(group.retrained)], ids)
@@ -50,11 +50,11 @@ def _reference_images(setting: Setting, folder: Path, ids: Sequence[str]) -> lis
     if key not in _cache:
         if len(_cache) >= MAX_CACHED:
             del _cache[next(iter(_cache))]
-        _cache[key] = generate_images(setting, folder, ids)
+        _cache[key] = generate_row_images(setting, folder, ids)
     return _cache[key]
 
 
-def generate_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
+def generate_row_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
     """Generate one image per training row, in the size of the row's own image: PNG in base64.
 
     Args:
@@ -70,8 +70,8 @@ def generate_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
     batch = setting.modality.collator(processor)([encoded[index] for index in range(len(rows))])
-    with evaluating(model):
-        images = drawn(model, batch, eval_seed=setting.eval_seed)
+    with eval_mode(model):
+        images = generate_images(model, batch, eval_seed=setting.eval_seed)
     return [
         _png(_resize_like(original, Image.fromarray(pixels), processor.pixels))
         for original, pixels in zip(rows["image"], images, strict=True)
@@ -80,7 +80,7 @@ def generate_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[
 
 def _resize_like(original: Image.Image, image: Image.Image, squares: bool) -> Image.Image:
     """Return a generated image, which is square, in the shape of the row's own image."""
-    image = resized(image, original.width, squares)
+    image = resize(image, original.width, squares)
     return image if image.size == original.size else image.resize(original.size)
 
 

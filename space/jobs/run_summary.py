@@ -29,7 +29,7 @@ Prediction = Callable[[Outputs, int], str]
 
 def losses(outputs: Outputs) -> Array:
     """Return the loss of every row, ``(N,)``: cross-entropy in nats; of a text-to-image model, the denoising error."""
-    if isinstance(outputs, PictureOutputs):
+    if isinstance(outputs, ImageOutputs):
         return np.exp(-outputs.true_probability)
     return np.logaddexp(0, -outputs.log_odds)
 
@@ -42,8 +42,8 @@ def summarize(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
         model: Folder of the run.
         base_seed: Seed of its base model.
     """
-    run, base = group.views(model), group.views(group.bases[base_seed])
-    retrained = [group.views(folder) for _, folder in sorted(group.retrained.items())]
+    run, base = group.outputs(model), group.outputs(group.bases[base_seed])
+    retrained = [group.outputs(folder) for _, folder in sorted(group.retrained.items())]
     models = {"this run": [run], "base": [base], "retrained": retrained}
     return {
         "scores": {name: [_scores(outputs) for outputs in each] for name, each in models.items()},
@@ -111,8 +111,8 @@ def _prediction_function(group: Group) -> Prediction:
     labels = group.setting.info.labels
 
     def predict(outputs: Outputs, row: int) -> str:
-        if isinstance(outputs, PictureOutputs):
-            outputs = outputs.shown
+        if isinstance(outputs, ImageOutputs):
+            outputs = outputs.classes
         if isinstance(outputs, ClassOutputs):
             return str(labels[int(outputs.predictions[row])])
         if isinstance(outputs, TokenOutputs):

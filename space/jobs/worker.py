@@ -29,7 +29,8 @@ from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.runs.worker_pool import quiet
 from mubench.trainers.unlearning.progress import Point, ProgressCallback
@@ -81,7 +82,7 @@ def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) ->
         arguments={**QUIET, **job.arguments},
         models=models,
     )
-    return unlearn(request, [ProgressCallback(add_point)]), points
+    return unlearn(resolve(request), [ProgressCallback(add_point)]), points
 
 
 def _link_bases(task: str, models: Path) -> None:
@@ -104,7 +105,8 @@ def train_references(job: JobRequest, name: str, report: Report) -> None:
             train_base(setting, seed, models=MODELS, callbacks=[callback], **QUIET)
         else:
             fields: dict[str, Any] = {"base_seed": seed, "arguments": QUIET, "models": MODELS}
-            unlearn(Request(setting=setting, method="retrain", ratio=job.ratio, **fields), [callback])
+            request = UnlearningRequest(setting=setting, method="retrain", ratio=job.ratio, **fields)
+            unlearn(resolve(request), [callback])
 
 
 JOBS: dict[str, Callable[[JobRequest, str, Report], None]] = {"run": run, "references": train_references}

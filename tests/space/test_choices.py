@@ -117,18 +117,13 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
     try_out, choices = space("handlers.try_out"), space("handlers.choices")
     request = try_out.check_request(try_out.Choice("cifar10", "resnet", str(RATIO), "scrub", 3.0, {"gamma": 0.9}))
     assert (request.seed, request.base_seed, request.arguments) == (3, 0, {"gamma": 0.9})
-    here = plan_run(try_out.run_request(request, choices.chosen_group("cifar10", "resnet", RATIO)))
+    here = resolve(try_out.run_request(request, choices.chosen_group("cifar10", "resnet", RATIO))).run
     words = shlex.split(try_out.run_command(request))
     assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
-    assert plan_run(request_of("scrub", words[4:])[0]).identity == here.identity
+    assert resolve(request_of("scrub", words[4:])[0]).run.identity == here.identity
     names: dict[str, Any] = {}
-    code = (
-        try_out.run_code(request)
-        .replace("unlearn(Request", "plan_run(Request")
-        .replace("import Request, unlearn", "import *")
-    )
-    exec(code, {"plan_run": plan_run}, names)
-    assert names["folder"].identity == here.identity
+    exec(try_out.run_code(request).replace("folder = unlearn(", "plan = ("), names)
+    assert names["plan"].run.identity == here.identity
 
 
 def test_a_setting_without_references_names_the_command_that_trains_them(space: Import, walking: Walk) -> None:

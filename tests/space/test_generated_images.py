@@ -53,7 +53,7 @@ def group(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     def generate(_: Any, batch: list[str], *, eval_seed: int) -> Any:
         return np.full((len(batch), 4, 4, 3), 20 * len(setting.modality.loaded), np.uint8)
 
-    monkeypatch.setattr(module, "drawn", generate)
+    monkeypatch.setattr(module, "generate_images", generate)
     bases, retrained = {0: tmp_path / "base"}, {1: tmp_path / "retrained", 2: tmp_path / "again"}
     return SimpleNamespace(setting=setting, bases=bases, retrained=retrained)
 
