@@ -1,1 +1,1 @@
-"""Room 3: how it is told. Cards of every repository, and the leaderboard."""
+"""Room 3: dataset cards, model cards and leaderboards; imports ``hub_builders`` and ``trainers``, but no torch."""

@@ -1,4 +1,4 @@
-"""One line of a leaderboard: runs of one method pooled over base seeds and seeds."""
+"""Lines of a leaderboard: the runs of one method and arguments, pooled over base seeds and seeds."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mubench.trainers.evaluation.result import ORACLE_SELECTION, Result
 from mubench.trainers.metrics.bootstrap import base_counts, interval
 
 Array = npt.NDArray[np.float64]
-SHOWN = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
+METRICS = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entry:
-    """One line of a table: a method with its arguments, over base seeds and seeds.
+    """One line of a table: the runs of a method with its arguments.
 
     Attributes:
-        name: What the line is called.
+        name: Name of the line.
         rows: The runs.
-        score: Mean S; ``None`` where a run has none.
-        low: Lower end of its 95 % interval, what the table is ordered by.
+        score: Mean S; ``None`` if a run has none.
+        low: Lower end of its 95 % interval, by which the table is ordered.
         high: Upper end.
-        metrics: Means of the metrics in ``SHOWN``; ``None`` where a run lacks one.
+        metrics: Means of ``METRICS``; ``None`` for one that a run lacks.
         seconds: Training time as a share of retraining's.
-        passes: Forward plus twice backward examples as a share of retraining's.
-        flags: What is wrong with a run, if anything is.
-        rank: Place; equal where the paired bootstrap cannot tell two lines apart; ``None`` if unranked.
-        draws: S in every draw, NaN where a draw has none of the base seeds, ``(J,)``.
+        passes: Examples forward plus twice those backward, as a share of retraining's.
+        flags: Flags of its runs.
+        rank: Rank; equal where the paired bootstrap cannot tell two lines apart; ``None`` if unranked.
+        draws: S in every bootstrap draw, NaN where a draw has none of the base seeds, ``(J,)``.
     """
 
     name: str
@@ -48,23 +48,23 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """Its name, and what is wrong with it."""
+        """Its name and flags."""
         return f"{self.name} [{', '.join(self.flags)}]" if self.flags and not self.rows[0].control else self.name
 
     @property
-    def apart(self) -> bool:
-        """Whether it ranks among those alone whose epoch was chosen by the retrained models."""
+    def oracle_selected(self) -> bool:
+        """Whether the retrained models selected its epoch: such lines rank among themselves."""
         return self.flags == (ORACLE_SELECTION,)
 
 
 def _average(values: Iterable[float | None]) -> float | None:
-    """Return the mean, or ``None`` if there is nothing to average or something is missing."""
+    """Return the mean, or ``None`` if there are no values or one is missing."""
     known = list(values)
     return float(np.mean([v for v in known if v is not None])) if known and None not in known else None
 
 
 def _weights(row: Result) -> Array:
-    """Return how often a run counts in each draw: as often as its base seed was drawn."""
+    """Return the weight of a run in each draw, ``(J,)``: how often its base seed was drawn."""
     if row.interval is None:
         raise ValueError(f"expected a row with draws, got {row.run_id!r}")
     draws = len(row.interval.draws)
@@ -77,7 +77,7 @@ def _weights(row: Result) -> Array:
 
 
 def pooled_draws(rows: Sequence[Result]) -> Array:
-    """Return S of a group in every draw, ``(J,)``: the runs' mean, each as often as its base seed was drawn."""
+    """Return S of a group in every draw, ``(J,)``: the mean of its runs by the weight of their base seeds."""
     weights = np.stack([_weights(row) for row in rows])
     values = np.stack([row.interval.draws for row in rows if row.interval is not None]) / 1000
     total = weights.sum(axis=0)
@@ -85,7 +85,7 @@ def pooled_draws(rows: Sequence[Result]) -> Array:
 
 
 def beats(first: Array, second: Array) -> bool:
-    """Whether the paired bootstrap tells the first from the second: 0 lies below the interval of the differences."""
+    """Whether the first is better by the paired bootstrap: the interval of the differences lies above 0."""
     difference = first - second
     low, _ = interval(difference[np.isfinite(difference)])
     return low > 0
@@ -93,7 +93,7 @@ def beats(first: Array, second: Array) -> bool:
 
 def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     """Pool the runs of one line."""
-    metrics = {key: _average(r.metrics[key].value if key in r.metrics else None for r in rows) for key in SHOWN}
+    metrics = {key: _average(r.metrics[key].value if key in r.metrics else None for r in rows) for key in METRICS}
     score = _average(r.metrics["score"].value if "score" in r.metrics else None for r in rows)
     draws = np.full(1, np.nan) if score is None else pooled_draws(rows)
     low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])

@@ -1,4 +1,4 @@
-"""A leaderboard as text: aligned for the terminal, or markdown."""
+"""A leaderboard as text for the terminal, or as markdown."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LEGEND = (
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
-    "Lines marked oracle_selection kept the epoch nearest to the retrained models, and rank among themselves.",
+    "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
 _MISSING = "-"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Return a number as text, and a dash for none."""
+    """Return a number as text, or a dash."""
     # Adding 0 turns -0.00 into 0.00.
     return _MISSING if value is None else f"{round(value, digits) + 0:.{digits}f}"
 
@@ -31,17 +31,17 @@ def number(value: float | None, digits: int = 2) -> str:
 def cells(entry: Entry) -> tuple[str, ...]:
     """Return one line of the table as strings, in the order of ``HEAD``."""
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
-    rank += " apart" if entry.apart and entry.rank else ""
-    span = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
+    rank += " apart" if entry.oracle_selected and entry.rank else ""
+    ends = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     parts = [number(value) for value in entry.metrics.values()]
     return (
-        *(rank, entry.title, str(len(entry.rows)), number(entry.score), span, *parts),
+        *(rank, entry.title, str(len(entry.rows)), number(entry.score), ends, *parts),
         *(number(entry.seconds), number(entry.passes)),
     )
 
 
 def as_text(tables: Iterable[Table]) -> str:
-    """Return the tables for a terminal."""
+    """Return the tables and the legend for a terminal."""
     blocks = []
     for table in tables:
         head, *lines = align_columns([HEAD, *map(cells, (*table.entries, *table.controls))], left=(1,))

@@ -1,4 +1,4 @@
-"""Methods against tasks: one number a cell, S, with the controls below."""
+"""A matrix of S: methods by tasks, with the controls below."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HALF = "retrain_keep50"
 
 
 def as_matrix(tables: Sequence[Table]) -> str:
-    """Return S of every method (lines) on every task (columns), and above how many tasks' keep-50 control it lies.
+    """Return S of every method (lines) on every task (columns), and on how many tasks it exceeds the keep-50 control.
 
-    A line is a method, with the arguments that tell it from others of it; a cell is the mean over its runs, ``-`` no
-    run, ``!`` one that is flagged or has no score. Below stand the controls, the leave-one-out retrained models first:
-    the noise floor.
+    A line is a method with the arguments that distinguish it; a cell is the mean over its runs, ``-`` for no run,
+    ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,
+    which are the noise floor.
 
     Args:
-        tables: Leaderboards, one a task, tier, family, ratio and backbone.
+        tables: Leaderboards, one per task, tier, family, ratio and backbone.
 
     Raises:
         ValueError: If there are none.
@@ -32,16 +32,16 @@ def as_matrix(tables: Sequence[Table]) -> str:
         raise ValueError("expected rows of results, got none")
     columns = [{_key(entry): entry for entry in (*table.entries, *table.controls)} for table in tables]
     every = {key: entry for column in columns for key, entry in column.items() if key not in CONTROLS}
-    methods = sorted(every, key=lambda m: (every[m].apart, -_mean(m, columns), m))
+    methods = sorted(every, key=lambda m: (every[m].oracle_selected, -_mean(m, columns), m))
     lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
-    heads = [f"{chr(ord('A') + place)}" for place in range(len(tables))]
+    heads = [chr(ord("A") + column) for column in range(len(tables))]
     names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
     return "\n".join([*names, "", *align_columns([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
 
 
 def _key(entry: Entry) -> str:
-    """Return what a line is called: one whose epoch was chosen by the retrained models is no line of its method."""
-    return entry.title if entry.apart else entry.name
+    """Return the name of a line; runs whose epoch the retrained models selected have a line of their own."""
+    return entry.title if entry.oracle_selected else entry.name
 
 
 def _mean(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:
@@ -56,12 +56,12 @@ def _line(method: str, columns: Sequence[Mapping[str, Entry]]) -> tuple[str, ...
 
 
 def _cell(entry: Entry) -> str:
-    control = entry.rows[0].control
-    return "!" if entry.score is None or not (control or entry.apart or not entry.flags) else number(entry.score)
+    valid = entry.rows[0].control or entry.oracle_selected or not entry.flags
+    return "!" if entry.score is None or not valid else number(entry.score)
 
 
 def _above(column: Mapping[str, Entry], method: str) -> bool:
-    """Whether a method's S lies above that of the control which kept half of the forget rows."""
+    """Whether a method's S exceeds that of the model retrained with half of the forget rows."""
     if method not in column or HALF not in column:
         return False
     score, half = column[method].score, column[HALF].score

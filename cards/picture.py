@@ -1,4 +1,4 @@
-"""The leaderboard as a picture: S against cost, with the cloud of retrained models that a method should reach."""
+"""The leaderboard as a picture: S against cost, with the retrained models that a method should reach."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def draw(tables: Sequence[Table], path: str | Path) -> Path:
-    """Draw one panel per table into a PNG file and return its path."""
+def draw_leaderboard(tables: Sequence[Table], path: str | Path) -> Path:
+    """Draw one panel per table into a PNG file, and return its path."""
     columns = min(COLUMNS, len(tables))
     lines = -(-len(tables) // columns)
     figure = Figure(figsize=(7.2 * columns, 4.0 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False)
-    # A method looks the same in every panel.
+    # A method has the same marker and colour in every panel.
     names = sorted({entry.title for table in tables for entry in table.entries})
     numbers = {name: number for number, name in enumerate(names)}
     for axes, table in zip(grid.flat, tables, strict=False):
         _panel(axes, table, numbers)
     for axes in grid.flat[len(tables) :]:
         axes.set_axis_off()
-    # No date and no version in the file: equal rows give equal bytes.
+    # Without date and version, equal rows give equal bytes.
     figure.savefig(path, dpi=110, metadata={"Software": None})
     return Path(path)

@@ -1,4 +1,4 @@
-"""Cards as pure functions: facts in, markdown out. No clock, no network, no file but the templates."""
+"""Renders cards as markdown: pure functions that read only the templates, without clock or network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
-from mubench.cards.usage import SAID, model_usage, usage
+from mubench.cards.usage import OUTPUTS, model_usage, usage
 from mubench.hub_builders.dataset.readme import Manifest, example_config, percentages
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
@@ -27,7 +27,7 @@ from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.metrics import METRICS, Metric
 from mubench.trainers.runs.method_table import addon_table
 
-# What the Hub calls what a model does; a statement about two pictures comes nearest to a question about one.
+# Pipeline tags of the Hub; it has none for statements about two images, and questions about one are nearest.
 _PIPELINES: dict[Kind, str] = {
     "image_classification": "image-classification",
     "text_classification": "text-classification",
@@ -41,7 +41,7 @@ _PIPELINES: dict[Kind, str] = {
 _MANY_LABELS = 20
 
 
-def _render(template: str, **facts: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FunctionLoader(lambda name: files("mubench.cards").joinpath(name).read_text(encoding="utf-8")),
         undefined=StrictUndefined,
@@ -49,20 +49,16 @@ def _render(template: str, **facts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**facts)
-
-
-def _labels(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= _MANY_LABELS else f"{len(names)} classes"
+    return environment.get_template(template).render(**values)
 
 
 def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Mapping[str, str] | None = None) -> str:
-    """Return what stands below the YAML of a dataset repository's card.
+    """Return a dataset repository's card, without its YAML.
 
     Args:
-        manifests: The tasks in the repository; all of one family.
+        manifests: The tasks in the repository, all of one family.
         repository: Name of the repository.
-        pictures: Path of a picture of sample rows within the repository, for tasks that have one.
+        pictures: Path within the repository of each task's picture of sample rows.
 
     Raises:
         ValueError: If there is no task.
@@ -70,33 +66,25 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
     if not manifests:
         raise ValueError(f"expected at least 1 task in {repository}, got 0")
     ordered = sorted(manifests, key=lambda one: str(one["task"]))
-    tasks = [
-        {**one, "counts": {"validation": 0, "test": 0, "ood": 0, **one["counts"]}, "task": get_task(one["task"])}
-        for one in ordered
-    ]
+    tasks = [_task(one) for one in ordered]
     tiers = sorted({one["tier"] for one in ordered})
+    ratios = sorted({ratio for one in ordered for ratio in one["forget"]})
     family, seed = ordered[0]["family"], ordered[0]["deletion_seed"]
-    for one in tasks:
-        stands_in = one["tier"] == "partial" and "--raw" in one["command"]
-        licence = "that of the files given" if stands_in else one["task"].licence_of(one["tier"])
-        one |= {"labels": _labels(one["labels"]), "licence": licence, "stands_in": stands_in}
-        one["primary"] = one["task"].family_of(one["tier"])
-        one["revision"] = _revision(one["task"].source.revision)
     return _render(
         "dataset.md.jinja",
         tasks=tasks,
         tiers=tiers,
-        marks=[*([family] if family != "canonical" else []), *(tiers if tiers != ["full"] else [])],
+        qualifiers=[*([family] if family != "canonical" else []), *(tiers if tiers != ["full"] else [])],
         repository=repository,
         example=example_config(ordered[0]),
         has_ood=any("ood" in one["counts"] for one in ordered),
         family=family,
-        families=[_sisters(name) for name in FAMILY_TEXTS],
+        families=[_family(name) for name in FAMILY_TEXTS],
         namespace=NAMESPACE,
-        family_words=FAMILY_TEXTS[family].summary,
-        reach=_reach(tasks),
+        description=FAMILY_TEXTS[family].summary,
+        reach="for every ratio from 1 % to 10 %" if ratios == list(RATIOS) else f"at {', '.join(map(str, ratios))} %",
         rule=FAMILY_TEXTS[family].rule.format(seed=seed),
-        ratios=sorted({ratio for one in tasks for ratio in one["forget"]}),
+        ratios=ratios,
         sizes={one["task"].title: _sizes(one) for one in tasks},
         usages=_usages(ordered, repository),
         pictures=pictures or {},
@@ -104,45 +92,56 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
     )
 
 
-def _sisters(family: str) -> dict[str, Any]:
-    """Return what a deletion family does, its folder, and what its repositories are called, one a tier."""
+def _task(manifest: Manifest) -> dict[str, Any]:
+    """Return the template values of a task."""
+    task, tier, command = get_task(manifest["task"]), manifest["tier"], manifest["command"]
+    stands_in = tier == "partial" and "--raw" in command
+    labels = manifest["labels"]
+    return {
+        **manifest,
+        "task": task,
+        "counts": {"validation": 0, "test": 0, "ood": 0, **manifest["counts"]},
+        "labels": ", ".join(labels) if len(labels) <= _MANY_LABELS else f"{len(labels)} classes",
+        "licence": "that of the files given" if stands_in else task.licence_of(tier),
+        "stands_in": stands_in,
+        "primary": task.family_of(tier),
+        "revision": _revision(task.source.revision),
+    }
+
+
+def _family(family: str) -> dict[str, Any]:
+    """Return description, folder and repositories (one per tier) of a deletion family."""
     tiers = ("full",) if family == "paper" else TIERS
     return {
         "folder": dataset_folder(family),
         "published": [published_dataset(family, 0, tier) for tier in tiers],
-        "words": FAMILY_TEXTS[family].summary.partition(": ")[2],
+        "description": FAMILY_TEXTS[family].summary.partition(": ")[2],
     }
 
 
 def _revision(name: str | None) -> str:
-    """Return what a source is pinned to, in words; a branch pins nothing."""
+    """Return a source's revision or branch; a branch pins nothing."""
     if name is None:
         return "default branch"
     return f"revision `{name}`" if re.fullmatch("[0-9a-f]{40}", name) else f"branch `{name}`"
 
 
-def _reach(tasks: Sequence[Mapping[str, Any]]) -> str:
-    ratios = sorted({ratio for one in tasks for ratio in one["forget"]})
-    usual = ratios == list(RATIOS)
-    return "for every ratio from 1 % to 10 %" if usual else f"at {', '.join(map(str, ratios))} %"
-
-
 def _sizes(manifest: Mapping[str, Any]) -> dict[int, str]:
-    """Return rows of every ratio and, unless the ratio says it, their real percentage."""
-    told = manifest["family"] == "canonical"
+    """Return the forget size of every ratio and, except in the canonical family, its exact percentage."""
+    exact = manifest["family"] == "canonical"
     return {
-        ratio: str(manifest["forget"][ratio]) if told else f"{manifest['forget'][ratio]} ({real:.2f} %)"
-        for ratio, real in percentages(manifest).items()
+        ratio: str(manifest["forget"][ratio]) if exact else f"{manifest['forget'][ratio]} ({percentage:.2f} %)"
+        for ratio, percentage in percentages(manifest).items()
     }
 
 
 def _usages(manifests: Sequence[Manifest], repository: str) -> dict[str, str]:
-    """Return how to read a row, once for every kind of task."""
+    """Return how to read a row, by kind of task."""
     examples: dict[str, str] = {}
     for one in manifests:
         kind = get_task(one["task"]).kind
-        words = kind.replace("_", " ").capitalize()
-        examples.setdefault(words, usage(kind, repository=repository, config=example_config(one)))
+        title = kind.replace("_", " ").capitalize()
+        examples.setdefault(title, usage(kind, repository=repository, config=example_config(one)))
     return examples
 
 
@@ -155,19 +154,19 @@ def _scores(metrics: Mapping[str, Value]) -> list[dict[str, Any]]:
     rows = []
     for name, value in metrics.items():
         metric = METRICS[name]
-        facts = {"title": metric.title, "better": metric.better, "unit": metric.unit, "range": _range(metric)}
-        rows.append({"name": name, **facts, "value": value.value, "retrained": value.retrained, "n": value.n})
+        columns = {"title": metric.title, "better": metric.better, "unit": metric.unit, "range": _range(metric)}
+        rows.append({"name": name, **columns, "value": value.value, "retrained": value.retrained, "n": value.n})
     return rows
 
 
 def _reading(score: Mapping[str, Any]) -> str:
-    """Return how to read a number: title, unit, direction and range."""
+    """Return a metric's title, unit, direction and range."""
     unit = f"{score['unit']}, " if score["unit"] else ""
     return f"{score['title']} ({unit}better: {score['better']}, range: {score['range']})"
 
 
 def _kind(run: Run) -> Kind:
-    """Return what a run's model does: classifiers of drawings are models of a task that draws."""
+    """Return the kind of a run's model: a text-to-image task also has models that classify images."""
     task = get_task(run.task)
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
@@ -213,9 +212,9 @@ def model_card(
 
     Args:
         name: Name of its repository.
-        run: What was run.
-        parent: Repository of the model it started from.
-        metrics: What was measured without references, for a model that was not judged.
+        run: Its record.
+        parent: Repository of the model that it started from.
+        metrics: Scores of a model that was not judged.
         result: Its row.
         paper: The method's paper.
     """
@@ -231,7 +230,7 @@ def model_card(
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
         example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
-        said=SAID.get(_kind(run), "logits"),
+        outputs=OUTPUTS.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),
         config=config_name(run.task, run.ratio, run.family),
     )
@@ -239,7 +238,7 @@ def model_card(
 
 
 def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
-    """Return the card of the results: every table, the picture and how to read them."""
+    """Return the card of the results: every table, the picture and the legend."""
     return _render(
         "results.md.jinja",
         tables=tables,

@@ -1,4 +1,4 @@
-"""A picture of sample rows: what a visual task looks like, forget rows above and retain rows below."""
+"""Pictures of sample rows of visual tasks: forget rows above, retain rows below."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mubench.hub_builders.tasks import Task, get_task
 
 Pixels = npt.NDArray[np.uint8]
 
-ACROSS = 8
+COLUMNS = 8
 VISUAL = ("image", "video")
 FRAMES = 3
-LINE = 20
+LINE_LENGTH = 20
 CELL = 1.25  # inches
 
 
 def sample_picture(manifest: Manifest) -> str:
-    """Name the picture of a task within its dataset folder."""
+    """Return the file name of a task's picture in its dataset folder."""
     return f"{manifest['task']}.png"
 
 
-def may_be_shown(manifest: Manifest) -> bool:
-    """Whether rows of a task can be looked at and may stand in a card: mini rows always, others as licensed."""
+def has_public_images(manifest: Manifest) -> bool:
+    """Whether a task has images or video that a card may show: of mini rows always, of others by their licence."""
     task = get_task(manifest["task"])
     return bool(_visual(task)) and (manifest["tier"] == "mini" or task.redistributable)
 
@@ -43,58 +43,55 @@ def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
     Args:
         manifest: The task's manifest.
         data: Its dataset folder.
-        target: File to write, a PNG.
+        target: PNG file to write.
     """
     task, ratio = get_task(manifest["task"]), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
     splits = decode(load_task(task.key, ratio, data=data, family=manifest["family"]))
     titles = {"forget": f"forget ({ratio} %)", "retain": "retain"}
-    some = {split: [splits[split][index] for index in range(min(ACROSS, len(splits[split])))] for split in titles}
+    rows = {split: [splits[split][index] for index in range(min(COLUMNS, len(splits[split])))] for split in titles}
     names = splits["forget"].features["label"].names if "label" in task.columns else []
-    words = {split: [_words(row, task, names) for row in rows] for split, rows in some.items()}
+    captions = {split: [_caption(row, task, names) for row in rows[split]] for split in titles}
     with mpl.rc_context({"font.size": 7}):
         figure = Figure(dpi=100, layout="constrained")
         for line, (split, title) in enumerate(titles.items()):
-            for column, row in enumerate(some[split]):
-                axes = figure.add_subplot(len(titles), ACROSS, line * ACROSS + column + 1)
-                axes.set(xticks=[], yticks=[], frame_on=False, xlabel=words[split][column])
-                picture = _side_by_side([_picture(row[name]) for name in _visual(task)])
-                axes.imshow(picture, interpolation="nearest")
+            for column, row in enumerate(rows[split]):
+                axes = figure.add_subplot(len(titles), COLUMNS, line * COLUMNS + column + 1)
+                axes.set(xticks=[], yticks=[], frame_on=False, xlabel=captions[split][column])
+                pixels = _side_by_side([_pixels(row[name]) for name in _visual(task)])
+                axes.imshow(pixels, interpolation="nearest")
                 if column == 0:
                     axes.set_title(title, loc="left", weight="bold", fontsize=9)
-        figure.set_size_inches(CELL * ACROSS, len(titles) * _height(picture, words))
+        figure.set_size_inches(CELL * COLUMNS, len(titles) * _height(pixels, captions))
         figure.savefig(target, metadata={"Software": None})
     return target
 
 
-def _height(picture: Pixels, words: Mapping[str, Sequence[str]]) -> float:
-    """Return the height in inches of a line of pictures, its headline and the longest words below it."""
-    lines = max(one.count("\n") + 1 for part in words.values() for one in part)
-    return CELL * picture.shape[0] / picture.shape[1] + 0.14 * lines + 0.3
+def _height(pixels: Pixels, captions: Mapping[str, Sequence[str]]) -> float:
+    """Return the height in inches of a row of images with its title and longest caption."""
+    lines = max(caption.count("\n") + 1 for each in captions.values() for caption in each)
+    return CELL * pixels.shape[0] / pixels.shape[1] + 0.14 * lines + 0.3
 
 
 def _visual(task: Task) -> list[str]:
     return [name for name, kind in task.columns.items() if kind in VISUAL]
 
 
-def _words(row: Mapping[str, Any], task: Task, names: Sequence[str]) -> str:
+def _caption(row: Mapping[str, Any], task: Task, names: Sequence[str]) -> str:
     """Return the texts and the class of a row, wrapped."""
-    words = [str(row[name]) for name, kind in task.columns.items() if kind == "string"]
+    texts = [str(row[name]) for name, kind in task.columns.items() if kind == "string"]
     if names and task.kind != "text_to_image":
-        words.append(f"[{names[row['label']]}]")
-    return "\n".join(textwrap.wrap(" ".join(words), LINE))
+        texts.append(f"[{names[row['label']]}]")
+    return "\n".join(textwrap.wrap(" ".join(texts), LINE_LENGTH))
 
 
-def _picture(value: Any) -> Pixels:
-    """Return a picture, or some frames of a clip side by side, as (H, W, 3) bytes."""
+def _pixels(value: Any) -> Pixels:
+    """Return an image, or some frames of a video side by side, as ``(H, W, 3)`` bytes."""
     if isinstance(value, np.ndarray):
         return _side_by_side([value[index] for index in np.linspace(0, len(value) - 1, FRAMES).astype(int)])
     return np.asarray(value.convert("RGB"))
 
 
-def _side_by_side(pictures: Sequence[Pixels]) -> Pixels:
-    tallest = max(len(picture) for picture in pictures)
-    padded = [
-        np.pad(one, ((0, tallest - len(one)), (0, int(len(pictures) > 1)), (0, 0)), constant_values=255)
-        for one in pictures
-    ]
+def _side_by_side(images: Sequence[Pixels]) -> Pixels:
+    height, gap = max(len(image) for image in images), int(len(images) > 1)
+    padded = [np.pad(image, ((0, height - len(image)), (0, gap), (0, 0)), constant_values=255) for image in images]
     return np.concatenate(padded, axis=1)

@@ -1,4 +1,4 @@
-"""Measured rows that come with the suite: every method on every mini task, made by ``make matrix``."""
+"""The shipped result rows: every method on every mini task, written by ``make matrix``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def shipped_tables() -> tuple[Table, ...]:
     """Return the ranked tables of the shipped rows.
 
     Raises:
-        FileNotFoundError: If the suite came without them.
+        FileNotFoundError: If the suite comes without them.
         ValueError: If one of them is damaged, or rows of one table do not go together.
     """
     return tuple(tables(read_results(SHIPPED), results=SHIPPED))

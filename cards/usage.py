@@ -1,4 +1,4 @@
-"""How to read a row of every kind of task, and use a model that draws, in a few lines that run as they stand."""
+"""Example code of the cards: reading a row of every kind of task, and generating an image. All of it is executable."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ USAGE: dict[Kind, str] = {
     "text_to_image": _LOAD + 'row = ds["{split}"][0]\nprint(row["caption"], "->", row["image"].size)\n',
 }  # fmt: skip
 
-# What the reference outputs of a model hold, where it is not logits.
-SAID: dict[Kind, str] = {"text_to_image": "denoising losses, and the logits of a classifier for its drawings,"}
-_DRAW = (
+# Contents of the reference outputs of kinds whose outputs are not logits.
+OUTPUTS: dict[Kind, str] = {"text_to_image": "denoising losses and a classifier's logits for its generated images"}
+_GENERATE = (
     'from diffusers import StableDiffusionPipeline\n\npipe = StableDiffusionPipeline.from_pretrained("{folder}")\n'
-    'pipe("a photo of a goldfish").images[0].save("drawn.png")\n'
+    'pipe("a photo of a goldfish").images[0].save("image.png")\n'
 )
-# A mini model has no autoencoder: what it draws is the picture itself, 4 x 4 pixels a place.
-_DRAW_MINI = (
+# A mini model has no autoencoder: its latents are the image itself, 4 x 4 pixels per position.
+_GENERATE_MINI = (
     "import torch\nfrom diffusers import StableDiffusionPipeline\nfrom PIL import Image\n\n"
     'pipe = StableDiffusionPipeline.from_pretrained("{folder}", vae=None)\n'
-    'drawn = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images\n'
-    "pixels = torch.nn.functional.pixel_shuffle(drawn, 4)[0].clamp(-1, 1)  # (3, 8, 8)\n"
+    'images = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images\n'
+    "pixels = torch.nn.functional.pixel_shuffle(images, 4)[0].clamp(-1, 1)  # (3, 8, 8)\n"
     "grid = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()\n"
-    'Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("drawn.png")\n'
+    'Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("image.png")\n'
 )
 
 
 def model_usage(kind: Kind, *, folder: str, pretrained: bool) -> str | None:
-    """Return how to use a model that draws from its folder or repository; ``None`` for all others."""
+    """Return how to generate an image with a text-to-image model, mini or pretrained; ``None`` for other kinds."""
     if kind != "text_to_image":
         return None
-    return (_DRAW if pretrained else _DRAW_MINI).format(folder=folder)
+    return (_GENERATE if pretrained else _GENERATE_MINI).format(folder=folder)
 
 
 def usage(kind: Kind, *, repository: str, config: str, split: str = "forget") -> str:
-    """Return the example of a kind of task, about a split of a config of a repository."""
+    """Return how to read a row of a split of a config of a dataset repository."""
     return USAGE[kind].format(repository=repository, config=config, split=split)

@@ -1,4 +1,4 @@
-"""The Space: ``python space/app.py``, where mu-bench, models and results lie, serves it on 127.0.0.1."""
+"""The Space: ``python space/app.py`` in the folder that holds mu-bench, models and results serves it on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from jobs.worker_pool import POOL
-from memory import share_arenas
+from jobs.pool import POOL
+from memory import limit_arenas
 
-# Nothing is told to anybody, and calls are not counted: gradio would make a table of the last 10,000 at each of them.
+# No network access and no statistics: gradio would tabulate its last 10,000 calls at every call.
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -19,7 +19,7 @@ ENVIRONMENT = {
 
 
 def main() -> int:
-    """Start the processes that train and, while they load, the server."""
+    """Start the worker processes and, while they load, the server."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mubench.hub_builders.utils.cli import run_command  # noqa: PLC0415
@@ -27,12 +27,12 @@ def main() -> int:
 
     if code := run_command(lambda: check_package("gradio")):
         return code
-    # The processes preload our modules; before Python 3.12 they do not look where this file lies.
-    places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    # Workers preload our modules; before Python 3.12 they do not search this file's folder.
+    paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     POOL.start()
-    share_arenas()
-    # Here, since every process that trains imports this file.
+    limit_arenas()
+    # Imported here, since every worker process imports this file.
     from page import serve  # noqa: PLC0415
 
     return run_command(serve)

@@ -1,18 +1,18 @@
-"""What threads of the server keep of the memory that they have used."""
+"""Limits the memory that the server's threads retain."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-# Of glibc's malloc.h: the number of arenas, which grows with that of threads unless it is said.
+# Of glibc's malloc.h: the number of arenas, which by default grows with that of threads.
 M_ARENA_MAX = -8
 ARENAS = 2
 
 
-def share_arenas() -> bool:
-    """Let all threads take memory from few arenas, and return whether this system has any.
+def limit_arenas() -> bool:
+    """Let all threads share a few malloc arenas, and return whether this system has arenas.
 
-    Each thread that answers a visitor would keep one of its own, as large as the largest answer that it ever gave.
+    Otherwise each thread that serves a visitor retains an arena as large as its largest response.
     """
     return platform.libc_ver()[0] == "glibc" and ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS) == 1

@@ -1,1 +1,1 @@
-"""Charts and tables of the pages as SVG and HTML; gradio is not known here."""
+"""Charts, tables and media players as SVG and HTML; imports nothing else of the Space."""

@@ -1,4 +1,4 @@
-"""The frame of every chart, and the key below it.
+"""Axes and legend of every chart.
 
 Charts are SVG: sharp at any size, coloured by the page's style sheet, and readable without a mouse.
 """
@@ -14,13 +14,13 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 
 
 class Axes:
-    """A frame that turns numbers into places.
+    """Axes that map values to pixels.
 
     Args:
-        x: Smallest and largest number.
-        y: Smallest and largest number.
-        names: What both are.
-        log: Whether x is shown by its logarithm.
+        x: Smallest and largest value.
+        y: Smallest and largest value.
+        names: Names of both axes.
+        log: Whether x is logarithmic.
     """
 
     def __init__(
@@ -31,22 +31,22 @@ class Axes:
         self.y0, self.y1 = y
 
     def x(self, value: float) -> float:
-        """Return where a number is, from the left."""
+        """Return the pixel of a value, from the left."""
         value = math.log10(value) if self.log else value
         return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.x0) / ((self.x1 - self.x0) or 1)
 
     def y(self, value: float) -> float:
-        """Return where a number is, from the top."""
+        """Return the pixel of a value, from the top."""
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - self.y0) / ((self.y1 - self.y0) or 1)
 
-    def drawn(self, parts: Sequence[str], title: str) -> str:
-        """Return the chart with its axes."""
+    def svg(self, parts: Sequence[str], title: str) -> str:
+        """Return a chart of the given parts with these axes."""
         box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}"'
         lines = [f'<svg class="mu-chart" {box}>']
         for value in _ticks(self.y0, self.y1):
-            place = self.y(value)
-            lines.append(f'<line class="mu-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>')
-            lines.append(f'<text x="{LEFT - 6}" y="{place + 4:.1f}" text-anchor="end">{value:g}</text>')
+            y = self.y(value)
+            lines.append(f'<line class="mu-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
         for value in self._x_ticks():
             lines.append(
                 f'<text x="{self.x(value):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>'
@@ -65,9 +65,9 @@ class Axes:
         if not self.log:
             return _ticks(self.x0, self.x1)
         powers = range(math.floor(self.x0), math.ceil(self.x1) + 1)
-        parts = (1,) if self.x1 - self.x0 > 1.5 else (1, 2, 5)
-        every = [part * 10.0**power for power in powers for part in parts]
-        return [value for value in every if self.x0 <= math.log10(value) <= self.x1]
+        factors = (1,) if self.x1 - self.x0 > 1.5 else (1, 2, 5)
+        ticks = [factor * 10.0**power for power in powers for factor in factors]
+        return [value for value in ticks if self.x0 <= math.log10(value) <= self.x1]
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -80,6 +80,6 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def legend(names: Mapping[str, str]) -> str:
-    """Return the key of a chart: style by name."""
+    """Return the legend of a chart: CSS class by name."""
     keys = [f'<span><i class="{style}"></i>{escape(name)}</span>' for name, style in names.items()]
     return f'<div class="mu-legend">{"".join(keys)}</div>'

@@ -1,4 +1,4 @@
-"""Charts of lines: the shares of values in bins, and numbers step by step."""
+"""Line charts: histograms, and values by step."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ def histogram(
     styles: Mapping[str, str],
     *,
     span: tuple[float, float],
-    at: float,
+    threshold: float,
     name: str,
 ) -> str:
-    """Return the shares of values in bins as stairs, one line a name, and a threshold; the end bins hold the rest.
+    """Return a histogram per name as a step line, and a threshold; the outer bins include all values beyond them.
 
     Args:
-        values: Positive numbers by name.
-        styles: Class of the style sheet by name.
-        span: Where the axis, which is logarithmic, begins and ends.
-        at: Where the threshold is.
-        name: What the numbers are.
+        values: Positive values by name.
+        styles: CSS class by name.
+        span: Ends of the logarithmic axis.
+        threshold: Where the threshold is drawn.
+        name: Name of the values.
     """
     low, high = span
     edges = np.geomspace(low, high, BINS + 1)
-    edges[0], edges[-1] = low, high  # rounding must not lose what lies at an end
-    shares = {
-        key: np.histogram(np.clip(each, low, high), edges)[0] / max(len(each), 1) for key, each in values.items()
-    }
+    edges[0], edges[-1] = low, high  # rounding must not lose the values at the ends
+    counts = {key: np.histogram(np.clip(each, low, high), edges)[0] for key, each in values.items()}
+    shares = {key: count / max(len(values[key]), 1) for key, count in counts.items()}
     top = max((float(share.max()) for share in shares.values()), default=1.0) or 1.0
     axes = Axes(span, (0, top), (name, "share of rows"), log=True)
     parts = []
@@ -45,20 +44,20 @@ def histogram(
             path.append(f"L{axes.x(left):.1f} {axes.y(value):.1f}L{axes.x(right):.1f} {axes.y(value):.1f}")
         path.append(f"L{axes.x(high):.1f} {axes.y(0):.1f}")
         parts.append(f'<path class="{styles[key]} mu-stairs" d="{"".join(path)}"><title>{escape(key)}</title></path>')
-    place = axes.x(min(max(at, low), high))
-    parts.append(f'<line class="mu-threshold" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-    return axes.drawn(parts, f"histogram of {name}") + legend({key: styles[key] for key in values})
+    x = axes.x(min(max(threshold, low), high))
+    parts.append(f'<line class="mu-threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    return axes.svg(parts, f"histogram of {name}") + legend({key: styles[key] for key in values})
 
 
 def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names: tuple[str, str]) -> str:
-    """Return lines in a frame: by name their style and points."""
+    """Return a chart of lines, each given by name as its CSS class and points."""
     points = [point for _, line in lines.values() for point in line if math.isfinite(point[1])]
     if not points:
-        return '<p class="mu-note">This method has no steps to show.</p>'
+        return '<p class="mu-note">This method has no training steps.</p>'
     highest = max(y for _, y in points) or 1.0
     axes = Axes((0, max(x for x, _ in points) or 1), (0, 1.05 * highest), names)
     parts = []
     for name, (style, line) in lines.items():
-        places = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line if math.isfinite(y))
-        parts.append(f'<polyline class="{style} mu-line" points="{places}"><title>{escape(name)}</title></polyline>')
-    return axes.drawn(parts, f"{names[1]} against {names[0]}") + legend({n: s for n, (s, _) in lines.items()})
+        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line if math.isfinite(y))
+        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(name)}</title></polyline>')
+    return axes.svg(parts, f"{names[1]} against {names[0]}") + legend({n: s for n, (s, _) in lines.items()})

@@ -1,4 +1,4 @@
-"""A scatter plot whose points have names and intervals."""
+"""A scatter plot whose points have labels and intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 
 from charts.axes import WIDTH, Axes, legend
 
-# About how large a letter and a line of a label are.
+# Approximate width of a letter and height of a line of a label.
 LETTER, LINE = 7.2, 13
 
 
@@ -17,13 +17,13 @@ class Mark:
     """A point of a scatter plot.
 
     Attributes:
-        x: Place.
-        y: Place.
-        name: What is shown beside it or on hover.
-        style: Class of the style sheet.
+        x: Value on the x axis.
+        y: Value on the y axis.
+        name: Its label, which is also shown on hover.
+        style: CSS class.
         low: Lower end of its interval in y.
         high: Upper end.
-        label: Whether its name is written beside it.
+        label: Whether its label is written beside it.
     """
 
     x: float
@@ -49,17 +49,17 @@ def scatter(
     y: tuple[float, float] | None = None,
     key: Mapping[str, str] | None = None,
 ) -> str:
-    """Return points in a frame; nothing where there are none.
+    """Return a scatter plot, or a note where there are no points.
 
     Args:
         marks: The points.
-        names: What x and y are.
-        log: Whether x is shown by its logarithm.
+        names: Names of both axes.
+        log: Whether x is logarithmic.
         y: Range of y.
-        key: Styles to explain below, by name.
+        key: Legend, CSS class by name.
     """
     if not marks:
-        return '<p class="mu-note">Nothing to draw yet.</p>'
+        return '<p class="mu-note">No points to plot yet.</p>'
     xs = [mark.x for mark in marks]
     x = (min(xs) / 1.5, max(xs) * 1.5) if log else _range(xs)
     axes = Axes(x, y or _range([mark.y for mark in marks]), names, log=log)
@@ -71,23 +71,23 @@ def scatter(
                 f'<line class="{mark.style} mu-span" x1="{px:.1f}" x2="{px:.1f}" y1="{axes.y(mark.low):.1f}" '
                 f'y2="{axes.y(mark.high):.1f}"/>'
             )
-        words = escape(f"{mark.name}: {names[0]} {mark.x:.3g}, {names[1]} {mark.y:.3g}")
-        parts.append(f'<circle class="{mark.style}" cx="{px:.1f}" cy="{py:.1f}" r="5"><title>{words}</title></circle>')
+        title = escape(f"{mark.name}: {names[0]} {mark.x:.3g}, {names[1]} {mark.y:.3g}")
+        parts.append(f'<circle class="{mark.style}" cx="{px:.1f}" cy="{py:.1f}" r="5"><title>{title}</title></circle>')
     parts += _labels([(axes.x(mark.x), axes.y(mark.y), mark.name) for mark in marks if mark.label])
-    return axes.drawn(parts, f"{names[1]} against {names[0]}") + (legend(key) if key else "")
+    return axes.svg(parts, f"{names[1]} against {names[0]}") + (legend(key) if key else "")
 
 
-def _labels(wanted: Sequence[tuple[float, float, str]]) -> list[str]:
-    """Return names beside their points, but for those that would cover another; all are shown on hover."""
-    taken: list[tuple[float, float, float]] = []
+def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Return labels beside their points, without those that would overlap another; all are shown on hover."""
+    occupied: list[tuple[float, float, float]] = []
     parts = []
-    for x, y, name in wanted:
+    for x, y, name in points:
         width = LETTER * len(name)
         right = x + 8 + width > WIDTH
         left = x - 8 - width if right else x + 8
-        if any(abs(y - other) < LINE and left < end and start < left + width for start, end, other in taken):
+        if any(abs(y - other) < LINE and left < end and start < left + width for start, end, other in occupied):
             continue
-        taken.append((left, left + width, y))
-        place = f'x="{x - 8:.1f}" text-anchor="end"' if right else f'x="{x + 8:.1f}"'
-        parts.append(f'<text class="mu-label" {place} y="{y + 4:.1f}">{escape(name)}</text>')
+        occupied.append((left, left + width, y))
+        anchor = f'x="{x - 8:.1f}" text-anchor="end"' if right else f'x="{x + 8:.1f}"'
+        parts.append(f'<text class="mu-label" {anchor} y="{y + 4:.1f}">{escape(name)}</text>')
     return parts

@@ -1,4 +1,4 @@
-"""Numbers as HTML: tables, and bars with words beside them."""
+"""Numbers as HTML: tables, and bars with labels."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from html import escape
 
 
 def bars(groups: Mapping[str, Mapping[str, tuple[float, str]]], styles: Mapping[str, str]) -> str:
-    """Return shares as bars, a group of them a line of words: their length is their value, which stands beside them.
+    """Return shares as groups of bars.
 
     Args:
-        groups: Group, then bar: its share in [0, 1] and what stands beside it.
-        styles: Class of the style sheet by bar.
+        groups: By group and bar, its share in [0, 1] and the label beside it.
+        styles: CSS class by bar.
     """
     lines = []
     for group, each in groups.items():
         lines.append(f'<div class="mu-bars"><b>{escape(group)}</b>')
-        for name, (value, words) in each.items():
+        for name, (value, label) in each.items():
             width = 100 * min(max(value, 0), 1)
             lines.append(
                 f'<div class="mu-bar"><span>{escape(name)}</span><div class="mu-track">'
-                f'<i class="{styles[name]}" style="width:{width:.1f}%"></i></div><em>{escape(words)}</em></div>'
+                f'<i class="{styles[name]}" style="width:{width:.1f}%"></i></div><em>{escape(label)}</em></div>'
             )
         lines.append("</div>")
     return "".join(lines)
 
 
 def table(head: Sequence[tuple[str, str]], lines: Sequence[Sequence[str]], *, label: str) -> str:
-    """Return a table whose columns say on hover, and to screen readers, what they are.
+    """Return a table whose column descriptions are shown on hover and read by screen readers.
 
     Args:
-        head: Name and meaning of every column.
-        lines: Words of every cell.
-        label: What the table is.
+        head: Name and description of every column.
+        lines: Text of every cell.
+        label: Description of the table.
     """
     top = "".join(
-        f'<th scope="col" tabindex="0" title="{escape(words, quote=True)}">{escape(name)}</th>' for name, words in head
+        f'<th scope="col" tabindex="0" title="{escape(text, quote=True)}">{escape(name)}</th>' for name, text in head
     )
     rows = "".join(
         "<tr>"

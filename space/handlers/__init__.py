@@ -1,1 +1,1 @@
-"""What the buttons do: plain functions, choices in, words, tables and pictures out; gradio is not known here."""
+"""Event handlers as plain functions: choices in, HTML and data out. Imports ``charts`` and ``jobs``, no gradio."""

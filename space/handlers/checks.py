@@ -1,4 +1,4 @@
-"""What a stranger may say: nothing that is sent is trusted to be of a kind, of a size, or to exist."""
+"""Checks of visitors' input: a value may have any type and size, and may name something that does not exist."""
 
 from __future__ import annotations
 
@@ -8,76 +8,70 @@ from collections.abc import Collection
 from typing import Any
 
 SEEDS = 2**31
-SHOWN = 60
+MAX_QUOTED = 60
 RUN_NAME = re.compile(r"[0-9a-f]{24}")
 
 
-def shown(value: Any) -> str:
-    """Return what was sent, short enough for a message."""
+def quote(value: Any) -> str:
+    """Return a value, cut to the length of a message."""
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}... ({len(text):,} characters)"
 
 
-def one_of(name: str, value: Any, known: Collection[str]) -> str:
-    """Return a choice that exists.
+def check_choice(name: str, value: Any, known: Collection[str]) -> str:
+    """Return one of the known values.
 
     Raises:
-        ValueError: If it does not; the message names those that do.
+        ValueError: If it is another; the message lists the known ones.
     """
     if not isinstance(value, str) or value not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(known) or 'nothing, as nothing is there'}, got {shown(value)}"
-        )
+        raise ValueError(f"{name} must be one of {', '.join(known) or 'none, as none exists'}, got {quote(value)}")
     return value
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """Return a whole number between two others; 3.0 is one, True is none.
+def check_integer(name: str, value: Any, low: int, high: int) -> int:
+    """Return an integer within limits; 3.0 is accepted, True is not.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not one.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not low <= value <= high
-        or value != int(value)
-    ):
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {shown(value)}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or value != int(value):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {quote(value)}")
     return int(value)
 
 
-def number(name: str, value: Any, low: float, high: float) -> float:
-    """Return a finite number between two others.
+def check_number(name: str, value: Any, low: float, high: float) -> float:
+    """Return a finite number within limits.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {shown(value)}")
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {quote(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}")
     return value
 
 
-def run_name(value: Any) -> str:
+def check_run_name(value: Any) -> str:
     """Return the name of a run, which is also the name of its folder.
 
     Raises:
-        ValueError: If it is no name of a run.
+        ValueError: If it cannot be one.
     """
     if not isinstance(value, str) or not RUN_NAME.fullmatch(value):
-        raise ValueError(f"run must be the name of a run, 24 of the characters 0 to 9 and a to f, got {shown(value)}")
+        raise ValueError(f"run must be the name of a run, 24 characters of 0 to 9 and a to f, got {quote(value)}")
     return value
 
 
-def ratio_of(value: Any, known: Collection[int]) -> int:
-    """Return a deletion ratio that a build has, given as a number or as its digits.
+def check_ratio(value: Any, known: Collection[int]) -> int:
+    """Return one of the known deletion ratios, given as a number or as its digits.
 
     Raises:
-        ValueError: If it has no such ratio.
+        ValueError: If it is another.
     """
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if text not in map(str, known):
-        raise ValueError(f"ratio must be one of {', '.join(map(str, known))}, got {shown(value)}")
+        raise ValueError(f"ratio must be one of {', '.join(map(str, known))}, got {quote(value)}")
     return int(text)

@@ -1,4 +1,4 @@
-"""What can be chosen: tasks that are built, backbones that fit, ratios with and without references, methods."""
+"""The choices of the menus: built tasks, their backbones, ratios with and without reference models, and methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.paths import DATA, MODELS
 
-from handlers.checks import one_of, ratio_of
+from handlers.checks import check_choice, check_ratio
 from mubench.hub_builders.dataset.load import TaskInfo, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
@@ -18,106 +18,106 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.applicability import methods_on
 
-USUAL_RATIO = 5
+DEFAULT_RATIO = 5
 
 
-def built(family: str = "canonical") -> list[str]:
+def built_tasks(family: str = "canonical") -> list[str]:
     """Return the tasks that are built in a family, in the order of the table."""
     found = read_manifests(DATA.with_name(f"{DATA.name}{FAMILIES[family]}"))
     return [key for key in TASKS if key in found]
 
 
-def families() -> list[str]:
+def built_families() -> list[str]:
     """Return the families that are built."""
-    return [family for family in FAMILIES if built(family)]
+    return [family for family in FAMILIES if built_tasks(family)]
 
 
-def info_of(task: Any, family: str | None = None) -> TaskInfo:
-    """Describe a task as it is built, in the family that it is ranked on if that is there.
+def built_task_info(task: Any, family: str | None = None) -> TaskInfo:
+    """Describe a task as it is built; without a family, in the one that its results are about.
 
     Raises:
         ValueError: If it is not built.
     """
-    known = built() if family is None else built(family)
-    key = one_of("task", task, known)
+    key = check_choice("task", task, built_tasks() if family is None else built_tasks(family))
     return task_info(key, family=family or ranked_family(key))
 
 
 def ranked_family(task: str) -> str:
-    """Return the family that a task's runs are about."""
+    """Return the family that a task's results are about if it is built, otherwise ``canonical``."""
     primary = get_task(task).family_of(task_info(task).tier)
-    return primary if task in built(primary) else "canonical"
+    return primary if task in built_tasks(primary) else "canonical"
 
 
 def backbones(task: Any) -> list[str]:
-    """Return the backbones of a task that its rows are for: mini ones for mini rows."""
-    mini = info_of(task).tier == "mini"
+    """Return the backbones for a task's tier: mini ones for mini rows."""
+    mini = built_task_info(task).tier == "mini"
     return [key for key in get_task(task).recipes if (BACKBONES[key].hub_id is None) == mini]
 
 
-def bench_of(task: Any, backbone: Any) -> Setting:
-    """Return the setting of a choice.
+def chosen_setting(task: Any, backbone: Any) -> Setting:
+    """Return the setting of a task and backbone.
 
     Raises:
         ValueError: If it does not exist.
     """
-    info = info_of(task)
-    return load_setting(info.task, one_of("backbone", backbone, backbones(task)), family=info.family)
+    info = built_task_info(task)
+    return load_setting(info.task, check_choice("backbone", backbone, backbones(task)), family=info.family)
 
 
-def group_of(task: Any, backbone: Any, ratio: Any) -> Group:
-    """Return the models of a setting.
+def chosen_group(task: Any, backbone: Any, ratio: Any) -> Group:
+    """Return the reference models of a setting and ratio.
 
     Raises:
-        ValueError: If it does not exist.
+        ValueError: If the setting does not exist.
     """
-    setting = bench_of(task, backbone)
-    return find_group(setting, ratio_of(ratio, setting.info.forget), MODELS)
+    setting = chosen_setting(task, backbone)
+    return find_group(setting, check_ratio(ratio, setting.info.forget), MODELS)
 
 
 def ratios(task: Any, backbone: Any) -> dict[int, int]:
-    """Return every ratio of a task, and how many retrained models it has: none where there is no base model.
+    """Return the number of retrained models of every ratio, 0 where there is no base model.
 
-    One is enough to set a run beside, two to judge it.
+    A run can be compared with one retrained model; judging takes two.
     """
-    return retrained_by_ratio(bench_of(task, backbone), MODELS)
+    return retrained_by_ratio(chosen_setting(task, backbone), MODELS)
 
 
-def making(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
-    """Return the command that makes what runs are judged against; without a family, in the ranked one."""
-    place = {"task": task, "backbone": backbone, "ratio": ratio, "family": family or ranked_family(task)}
-    return target("references", **place, seeds="0 1 2")
+def references_command(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
+    """Return the command that trains the reference models; without a family, in the ranked one."""
+    choice = {"task": task, "backbone": backbone, "ratio": ratio, "family": family or ranked_family(task)}
+    return target("references", **choice, seeds="0 1 2")
 
 
 def methods(task: Any, backbone: Any, ratio: Any) -> list[str]:
-    """Return the methods that change a trained model and are made for the rows to forget."""
-    setting = bench_of(task, backbone)
-    return list(_methods(setting.task.key, setting.info.files, setting.backbone, ratio_of(ratio, setting.info.forget)))
+    """Return the methods that start from a trained model and apply to the setting and its forget set."""
+    setting = chosen_setting(task, backbone)
+    ratio = check_ratio(ratio, setting.info.forget)
+    return list(_methods(setting.task.key, setting.info.files, setting.backbone, ratio))
 
 
 @lru_cache(maxsize=256)
 def _methods(task: str, _: str, backbone: str, ratio: int) -> tuple[str, ...]:
-    keys = methods_on(bench_of(task, backbone), ratio)
+    keys = methods_on(chosen_setting(task, backbone), ratio)
     return tuple(key for key in keys if not METHODS[key].from_scratch)
 
 
-def narrowed(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str, Any]:
-    """Return the lists of all four menus and what is chosen in each; what does not go with the task gives way.
+def menu_choices(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str, Any]:
+    """Return the choices of all four menus and the current one of each; what does not fit the task is replaced.
 
     Raises:
-        ValueError: If the task is not built, or nothing is.
-        FileNotFoundError: If nothing is built.
+        ValueError: If the task is not built.
+        FileNotFoundError: If no task is built.
     """
-    tasks = built()
+    tasks = built_tasks()
     if not tasks:
         raise FileNotFoundError("expected tasks in ./mu-bench, got none; build them with: make data bases")
-    task = one_of("task", task, tasks) if task else tasks[0]
-    lists: dict[str, Any] = {"tasks": tasks, "backbones": backbones(task)}
-    backbone = backbone if backbone in lists["backbones"] else lists["backbones"][0]
-    lists["ratios"] = ratios(task, backbone)
-    most = max(lists["ratios"], key=lambda each: (lists["ratios"][each], each == USUAL_RATIO))
-    ratio = str(ratio) if str(ratio) in map(str, lists["ratios"]) else str(most)
-    lists["methods"] = methods(task, backbone, ratio)
-    usual = "scrub" if "scrub" in lists["methods"] else lists["methods"][0]
-    method = method if method in lists["methods"] else usual
-    return {**lists, "chosen": {"task": task, "backbone": backbone, "ratio": ratio, "method": method}}
+    task = check_choice("task", task, tasks) if task else tasks[0]
+    menus: dict[str, Any] = {"tasks": tasks, "backbones": backbones(task)}
+    backbone = backbone if backbone in menus["backbones"] else menus["backbones"][0]
+    menus["ratios"] = ratios(task, backbone)
+    most_references = max(menus["ratios"], key=lambda each: (menus["ratios"][each], each == DEFAULT_RATIO))
+    ratio = str(ratio) if str(ratio) in map(str, menus["ratios"]) else str(most_references)
+    menus["methods"] = methods(task, backbone, ratio)
+    default = "scrub" if "scrub" in menus["methods"] else menus["methods"][0]
+    method = method if method in menus["methods"] else default
+    return {**menus, "chosen": {"task": task, "backbone": backbone, "ratio": ratio, "method": method}}

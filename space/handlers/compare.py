@@ -1,8 +1,8 @@
-"""Finished runs side by side: against the cloud of retrained models, step by step, and number by number."""
+"""Comparison of finished runs: scores against the retrained models, losses by step, and a table of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,88 +10,90 @@ from charts.lines import curves
 from charts.scatter import Mark, scatter
 from charts.tables import table
 
-from handlers.checks import shown
-from handlers.runs import Finished, finished
+from handlers.checks import quote
+from handlers.runs import FinishedRun, finished_run
 
-MOST = 4
+MAX_COMPARED = 4
 STYLES = ("mu-c1", "mu-c2", "mu-c3", "mu-c4")
 LETTERS = "ABCD"
+SPLITS = ("forget", "retain", "test")
+REFERENCES = {"retrained": "mu-retrained", "base": "mu-base"}
 
 
-def chosen_runs(names: Any) -> list[Finished]:
+def chosen_runs(names: Any) -> list[FinishedRun]:
     """Return the runs to compare.
 
     Raises:
-        ValueError: If there are none or too many, or one is not there.
+        ValueError: If there are none or too many, or one does not exist.
     """
-    if not isinstance(names, list) or not 1 <= len(names) <= MOST:
-        got = len(names) if isinstance(names, list) else shown(names)
-        raise ValueError(f"runs must be 1 to {MOST} names of finished runs, got {got}")
-    return [finished(name) for name in names]
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_COMPARED:
+        got = len(names) if isinstance(names, list) else quote(names)
+        raise ValueError(f"runs must be 1 to {MAX_COMPARED} names of finished runs, got {got}")
+    return [finished_run(name) for name in names]
 
 
-def _advantage(model: dict[str, Sequence[float]]) -> float:
-    """Return the largest advantage that a threshold on the loss has, forget against test rows."""
-    forget, test = (np.sort(np.asarray(model[split])) for split in ("forget", "test"))
-    limits = np.concatenate([forget, test])
-    shares = [np.searchsorted(part, limits, side="right") / len(part) for part in (forget, test)]
-    return float(np.max(shares[0] - shares[1]))
+def _styled(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str, FinishedRun]]:
+    return zip(LETTERS, STYLES, runs, strict=False)
 
 
-def cloud(runs: Sequence[Finished]) -> str:
-    """Return the scores on forget and test rows of the runs, of their bases, and of all retrained models."""
-    marks, seen = [], set()
-    for letter, style, run in zip(LETTERS, STYLES, runs, strict=False):
-        scores = run.shown["scores"]
-        for name, kind in (("retrained", "mu-retrained"), ("base", "mu-base")):
-            for model in scores[name]:
-                mark = Mark(model["forget"], model["test"], f"{name}, {run.request.task}", kind)
-                if mark not in seen:
-                    marks.append(mark)
-                    seen.add(mark)
-        own = scores["this run"][0]
-        marks.append(Mark(own["forget"], own["test"], letter, style, label=True))
-    key = {"retrained": "mu-retrained", "base": "mu-base"}
-    key |= {f"{letter}: {run.title}": style for letter, style, run in zip(LETTERS, STYLES, runs, strict=False)}
-    return scatter(marks, ("score on forget rows", "score on test rows"), key=key)
+def render_scores(runs: Sequence[FinishedRun]) -> str:
+    """Return the scores on forget and test rows of the runs, their bases, and all retrained models."""
+    references = [
+        Mark(model["forget"], model["test"], f"{name}, {run.request.task}", style)
+        for run in runs
+        for name, style in REFERENCES.items()
+        for model in run.summary["scores"][name]
+    ]
+    own = [(letter, style, run.summary["scores"]["this run"][0]) for letter, style, run in _styled(runs)]
+    marks = [Mark(score["forget"], score["test"], letter, style, label=True) for letter, style, score in own]
+    key = REFERENCES | {f"{letter}: {run.title}": style for letter, style, run in _styled(runs)}
+    names = ("score on forget rows", "score on test rows")
+    return scatter([*dict.fromkeys(references), *marks], names, key=key)  # runs may share reference models
 
 
-def steps(runs: Sequence[Finished], side: str) -> str:
-    """Return the loss on some rows of a side, step by step; as a share of all steps, since runs differ in length."""
+def render_losses(runs: Sequence[FinishedRun], split: str) -> str:
+    """Return the loss on some rows of a split by step, as a share of all steps, since runs differ in length."""
     lines = {}
-    for letter, style, run in zip(LETTERS, STYLES, runs, strict=False):
-        points = [(point["step"] / max(point["steps"], 1), point[side]) for point in run.points if side in point]
+    for letter, style, run in _styled(runs):
+        points = [(point["step"] / max(point["steps"], 1), point[split]) for point in run.points if split in point]
         if points:
             lines[letter] = (style, points)
-    return curves(lines, ("share of the steps", f"loss on {side} rows"))
+    return curves(lines, ("share of the steps", f"loss on {split} rows"))
 
 
-def numbers(runs: Sequence[Finished]) -> tuple[list[tuple[str, str]], list[list[str]]]:
-    """Return a table of runs against numbers: head and lines."""
-    head = [("number", "What is compared.")]
-    head += [(letter, run.title) for letter, run in zip(LETTERS, runs, strict=False)]
-    lines = [["S", *(_score(run) for run in runs)]]
-    for split in ("forget", "retain", "test"):
-        lines.append([f"score on {split} rows", *(f"{run.shown['scores']['this run'][0][split]:.3f}" for run in runs)])
-    retrained = [[model["forget"] for model in run.shown["scores"]["retrained"]] for run in runs]
+def numbers(runs: Sequence[FinishedRun]) -> list[list[str]]:
+    """Return the lines of a table: the name of a number, then its value for every run."""
+    summaries = [run.summary for run in runs]
+    lines = [["S", *map(_score, runs)]]
+    own = [each["scores"]["this run"][0] for each in summaries]
+    lines += [[f"score on {split} rows", *(f"{score[split]:.3f}" for score in own)] for split in SPLITS]
+    retrained = [[model["forget"] for model in each["scores"]["retrained"]] for each in summaries]
     lines.append(["retrained on forget rows", *(f"{np.mean(each):.3f}" if each else "-" for each in retrained)])
-    lines.append(["loss attack's advantage", *(f"{_advantage(run.shown['losses']['this run']):.3f}" for run in runs)])
-    names = list(dict.fromkeys(line["name"] for run in runs for line in run.shown["metrics"]))
-    for name in names:
-        found = [{line["name"]: line["run"] for line in run.shown["metrics"]}.get(name) for run in runs]
-        lines.append([name, *("-" if value is None else f"{value + 0:.3f}" for value in found)])
-    lines.append(["seconds of training", *(f"{run.shown['cost']['seconds']:.2f}" for run in runs)])
-    return head, lines
+    lines.append(["loss attack's advantage", *(f"{_advantage(each['losses']['this run']):.3f}" for each in summaries)])
+    metrics = [{line["name"]: line["run"] for line in each["metrics"]} for each in summaries]
+    for name in dict.fromkeys(name for each in metrics for name in each):
+        values = [each.get(name) for each in metrics]
+        lines.append([name, *("-" if value is None else f"{value + 0:.3f}" for value in values)])
+    lines.append(["seconds of training", *(f"{each['cost']['seconds']:.2f}" for each in summaries)])
+    return lines
 
 
-def _score(run: Finished) -> str:
+def _score(run: FinishedRun) -> str:
     row = run.row
     if row is None or row.interval is None:
         return "-"
     return f"{row.metrics['score'].value:.2f} ({row.interval.low:.2f} to {row.interval.high:.2f})"
 
 
-def numbers_shown(runs: Sequence[Finished]) -> str:
-    """Return that table."""
-    head, lines = numbers(runs)
-    return table(head, lines, label="Runs compared")
+def _advantage(losses: dict[str, Sequence[float]]) -> float:
+    """Return the largest advantage of a threshold on the loss that separates forget from test rows."""
+    forget, test = (np.sort(np.asarray(losses[split])) for split in ("forget", "test"))
+    thresholds = np.concatenate([forget, test])
+    shares = [np.searchsorted(part, thresholds, side="right") / len(part) for part in (forget, test)]
+    return float(np.max(shares[0] - shares[1]))
+
+
+def render_numbers(runs: Sequence[FinishedRun]) -> str:
+    """Return the numbers as a table with one column per run."""
+    head = [("number", "What is compared."), *((letter, run.title) for letter, _, run in _styled(runs))]
+    return table(head, numbers(runs), label="Comparison of runs")

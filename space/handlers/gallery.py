@@ -1,4 +1,4 @@
-"""Rows as cards: what is in them, and what models say of them."""
+"""Rows as cards: their content, and what the models predict or generate."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from functools import lru_cache
 from html import escape
 from typing import Any
 
+from charts.media import audio_player, generated_image, image, text, video_player
 from datasets import Dataset, DatasetDict
 
-from handlers.media import clip, drawing, picture, sound, text
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.load import TaskInfo, load_task, split_by_rank
-from mubench.hub_builders.tasks import Task, get_task
+from mubench.hub_builders.tasks import get_task
 
-PLAYED: dict[str, Callable[[Any, str], str]] = {"image": picture, "audio": sound, "video": clip}
+MEDIA: dict[str, Callable[[Any, str], str]] = {"image": image, "audio": audio_player, "video": video_player}
 TEXTS = ("string", "strings")
-WRITING = ("summarization", "text_generation")
-# Cards of these kinds have more to show.
-WIDE = (*WRITING, "text_to_image")
-SAYING = ("base", "unlearned", "retrained")
+TEXT_KINDS = ("summarization", "text_generation")
+# Kinds of task whose cards are wide.
+WIDE = (*TEXT_KINDS, "text_to_image")
+MODELS = ("base", "unlearned", "retrained")
 
 
 @lru_cache(maxsize=16)
-def _loaded(task: str, family: str, _: str) -> DatasetDict:
+def _load(task: str, family: str, _: str) -> DatasetDict:
     return load_task(task, family=family)
 
 
 def splits(info: TaskInfo, ratio: int) -> dict[str, Dataset]:
     """Return the rows of a config, by split; at ratio 0 the training rows are undivided."""
-    stored = _loaded(info.task, info.family, info.files)
+    stored = _load(info.task, info.family, info.files)
     if not ratio:
         return dict(stored)
     forget, retain = split_by_rank(stored["train"], info.forget_size(ratio))
@@ -38,8 +38,8 @@ def splits(info: TaskInfo, ratio: int) -> dict[str, Dataset]:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a row is; equal places hold equal rows."""
+class _RowKey:
+    """Where a row is stored; rows of equal keys are equal."""
 
     info: TaskInfo = field(compare=False)
     files: str
@@ -49,27 +49,28 @@ class _Place:
 
 
 @lru_cache(maxsize=4096)
-def _content(place: _Place) -> str:
-    row = decode(splits(place.info, place.ratio)[place.split].select([place.index]))[0]
-    return _shown(get_task(place.info.task), row, _label(place.info, row))
+def _content(key: _RowKey) -> str:
+    """Return a row's images, audio, video and texts."""
+    row = decode(splits(key.info, key.ratio)[key.split].select([key.index]))[0]
+    label, columns = _label(key.info, row), get_task(key.info.task).columns
+    media = [
+        MEDIA[kind](row[name], f"{name} of a row{f', {label}' if label else ''}")
+        for name, kind in columns.items()
+        if kind in MEDIA
+    ]
+    return "".join([*media, *(text(name, row[name]) for name, kind in columns.items() if kind in TEXTS)])
 
 
 def _label(info: TaskInfo, row: Mapping[str, Any]) -> str:
     return info.labels[row["label"]] if info.labels and "label" in row else ""
 
 
-def _shown(task: Task, row: Mapping[str, Any], label: str) -> str:
-    parts = [
-        PLAYED[kind](row[name], f"{name} of a row{f', {label}' if label else ''}")
-        for name, kind in task.columns.items()
-        if kind in PLAYED
-    ]
-    parts += [text(name, row[name]) for name, kind in task.columns.items() if kind in TEXTS]
-    return "".join(parts)
-
-
-def cards(
-    info: TaskInfo, ratio: int, split: str, places: Sequence[int], said: Sequence[Mapping[str, Any]] | None = None
+def row_cards(
+    info: TaskInfo,
+    ratio: int,
+    split: str,
+    indices: Sequence[int],
+    predictions: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """Return rows as cards.
 
@@ -77,45 +78,48 @@ def cards(
         info: The task as it is built.
         ratio: Deletion ratio.
         split: Split.
-        places: Positions of the rows.
-        said: What models say of each of them.
+        indices: Positions of the rows in the split.
+        predictions: Predictions of the models for each of them.
     """
-    rows, task = splits(info, ratio)[split], get_task(info.task)
-    made = []
-    for place, index in enumerate(places):
-        plain = rows.select_columns([name for name in ("example_id", "label") if name in rows.column_names])[index]
-        label = _label(info, plain)
-        content = _content(_Place(info, info.files, ratio, split, index))
+    rows, kind = splits(info, ratio)[split], get_task(info.task).kind
+    rows = rows.select_columns([name for name in ("example_id", "label") if name in rows.column_names])
+    cards = []
+    for position, index in enumerate(indices):
+        row = rows[index]
+        label = _label(info, row)
         name = f"<b>{escape(label)}</b>" if label else ""
-        answers = _answers(said[place], writes=task.kind in WRITING, label=label) if said else ""
-        made.append(
-            f'<figure class="mu-card">{content}<figcaption>{name}<small>{escape(plain["example_id"])}</small>{answers}'
-            "</figcaption></figure>"
+        shown = _predictions(predictions[position], kind, label) if predictions else ""
+        cards.append(
+            f'<figure class="mu-card">{_content(_RowKey(info, info.files, ratio, split, index))}'
+            f"<figcaption>{name}<small>{escape(row['example_id'])}</small>{shown}</figcaption></figure>"
         )
-    wide = " mu-wide" if task.kind in WIDE else ""
-    return f'<div class="mu-cards{wide}" data-task="{escape(info.task)}">{"".join(made)}</div>'
+    wide = " mu-wide" if kind in WIDE else ""
+    return f'<div class="mu-cards{wide}" data-task="{escape(info.task)}">{"".join(cards)}</div>'
 
 
-def _answers(said: Mapping[str, Any], *, writes: bool, label: str) -> str:
-    """Return what base, unlearned and retrained model say of a row, in that order."""
+def _predictions(row: Mapping[str, Any], kind: str, label: str) -> str:
+    """Return the predictions of base, unlearned and retrained model for a row, in that order."""
+    models = {model: row[model] for model in MODELS if model in row}
     lines = []
-    models = {model: said[model] for model in SAYING if model in said}
-    for model, answer in models.items():
-        right = answer["score"] if writes else float(answer["said"] == label)
-        mark = f"{answer['score']:.0%} of tokens" if writes else ("right" if right == 1 else "wrong")
-        tone = "mu-right" if right >= 0.5 else "mu-wrong"
+    for model, prediction in models.items():
+        if kind in TEXT_KINDS:
+            right, mark = prediction["score"] >= 0.5, f"{prediction['score']:.0%} of tokens"
+        else:
+            right = prediction["said"] == label
+            mark = "right" if right else "wrong"
+        style = "mu-right" if right else "mu-wrong"
         lines.append(
-            f"<dt>{model}</dt><dd>{escape(answer['said'])} <i class='{tone}'>{mark}</i> "
-            f"<small>loss {answer['loss']:.2f}</small></dd>"
+            f"<dt>{model}</dt><dd>{escape(prediction['said'])} <i class='{style}'>{mark}</i> "
+            f"<small>loss {prediction['loss']:.2f}</small></dd>"
         )
-    return f"{_drawn(models)}<dl>{''.join(lines)}</dl>"
+    return f"{_generated_images(models)}<dl>{''.join(lines)}</dl>"
 
 
-def _drawn(models: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what the models draw to a row's caption, side by side; nothing where they do not draw."""
+def _generated_images(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the images that text-to-image models generate from a row's caption, side by side."""
     parts = [
-        f"<div>{drawing(answer['drawn'], f'drawn by the {model} model')}<small>{model}</small></div>"
-        for model, answer in models.items()
-        if "drawn" in answer
+        f"<div>{generated_image(each['drawn'], f'generated by the {model} model')}<small>{model}</small></div>"
+        for model, each in models.items()
+        if "drawn" in each
     ]
-    return f'<div class="mu-drawn">{"".join(parts)}</div>' if parts else ""
+    return f'<div class="mu-generated">{"".join(parts)}</div>' if parts else ""

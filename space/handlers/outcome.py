@@ -1,4 +1,4 @@
-"""A finished run as parts of a page: bars, histograms with a threshold, rows, metrics and cost."""
+"""A finished run as HTML: scores, losses with an attack's threshold, predictions, metrics and cost."""
 
 from __future__ import annotations
 
@@ -10,164 +10,163 @@ import numpy as np
 from charts.lines import curves, histogram
 from charts.tables import bars, table
 
-from handlers.checks import number, one_of
-from handlers.choices import info_of
-from handlers.gallery import cards, splits
-from handlers.runs import Finished, finished
+from handlers.checks import check_choice, check_number
+from handlers.choices import built_task_info
+from handlers.gallery import row_cards, splits
+from handlers.runs import FinishedRun, finished_run
 from mubench.hub_builders.tasks import get_task
 
 MODELS = ("this run", "base", "retrained")
-SPLITS = ("forget", "retain", "test")
-SIDES = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
+SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
 ORDERS = ("as deleted", "most changed", "farthest from retrained")
-SMALLEST, HIGHEST = 1e-4, 1e6
+# The model that the unlearned one is compared with, by order.
+COMPARED = {"most changed": "base", "farthest from retrained": "retrained"}
+MAX_CARDS = 12
+MIN_LOSS, MAX_LOSS = 1e-4, 1e6
 
 
-def score_bars(run: Finished) -> str:
+def render_scores(run: FinishedRun) -> str:
     """Return the scores on forget, retain and test rows of the run, its base, and the retrained models."""
     groups = {}
     for split in SPLITS:
         groups[f"{split} rows"] = {
-            name: (float(np.mean(scores)), _spread(scores))
-            for name, models in run.shown["scores"].items()
+            name: (float(np.mean(scores)), _mean_and_range(scores))
+            for name, models in run.summary["scores"].items()
             if (scores := [model[split] for model in models])
         }
     return bars(groups, STYLES)
 
 
-def _spread(scores: Sequence[float]) -> str:
+def _mean_and_range(scores: Sequence[float]) -> str:
     mean = f"{np.mean(scores):.3f}"
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.2f} to {max(scores):.2f})"
 
 
-def loss_name(run: Finished) -> str:
-    """Return what a loss is, for a task's kind."""
-    return (
-        "error in telling the noise"
-        if get_task(run.request.task).kind == "text_to_image"
-        else "loss of the right answer, in nats"
-    )
+def _loss_name(run: FinishedRun) -> str:
+    is_image = get_task(run.request.task).kind == "text_to_image"
+    return "denoising error" if is_image else "cross-entropy loss, in nats"
 
 
-def span(run: Finished) -> tuple[float, float]:
-    """Return where the axis of losses begins and ends: what nearly all losses of all models are within."""
-    every = np.concatenate([np.asarray(part) for losses in run.shown["losses"].values() for part in losses.values()])
-    every = every[np.isfinite(every)]
-    low, high = np.quantile(every, (0.01, 0.995)) if len(every) else (0.1, 1.0)
-    low = max(float(low), SMALLEST)
+def loss_range(run: FinishedRun) -> tuple[float, float]:
+    """Return the ends of the axis of losses, between which nearly all losses of all models lie."""
+    every = (np.asarray(values) for model in run.summary["losses"].values() for values in model.values())
+    values = np.concatenate([*every])
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, (0.01, 0.995)) if len(values) else (0.1, 1.0)
+    low = max(float(low), MIN_LOSS)
     return low, max(float(high), 2 * low)
 
 
-def usual_threshold(run: Finished) -> float:
-    """Return the loss half-way between the base's median on retain rows and on test rows, by their logarithms."""
-    losses, (low, high) = run.shown["losses"]["base"], span(run)
-    medians = [max(float(np.median(losses[split])), SMALLEST) for split in ("retain", "test")]
+def default_threshold(run: FinishedRun) -> float:
+    """Return the geometric mean of the base's median losses on retain and on test rows."""
+    losses, (low, high) = run.summary["losses"]["base"], loss_range(run)
+    medians = [max(float(np.median(losses[split])), MIN_LOSS) for split in ("retain", "test")]
     return float(np.clip(np.sqrt(medians[0] * medians[1]), low, high))
 
 
-def attack(run: Finished, at: Any) -> dict[str, dict[str, float]]:
-    """Return what an attack finds that calls rows of at most this loss members, for every model.
+def attack(run: FinishedRun, threshold: Any) -> dict[str, dict[str, float]]:
+    """Return what a membership attack by loss threshold finds, for every model.
 
     Args:
         run: The run.
-        at: The threshold.
+        threshold: Rows with at most this loss are predicted to be members of the training data.
 
     Returns:
-        By model the shares of forget and test rows that are called members, and their difference, the advantage.
+        By model the shares of forget and test rows that are predicted members, and their difference, the advantage.
 
     Raises:
-        ValueError: If the threshold is no number of 0 or more.
+        ValueError: If the threshold is not a number of 0 or more.
     """
-    limit = number("threshold", at, 0, HIGHEST)
+    threshold = check_number("threshold", threshold, 0, MAX_LOSS)
     found = {}
-    for name, losses in run.shown["losses"].items():
-        shares = {split: float(np.mean(np.asarray(losses[split]) <= limit)) for split in ("forget", "test")}
+    for name, losses in run.summary["losses"].items():
+        shares = {split: float(np.mean(np.asarray(losses[split]) <= threshold)) for split in ("forget", "test")}
         found[name] = {**shares, "advantage": shares["forget"] - shares["test"]}
     return found
 
 
-def attack_shown(name: Any, model: Any, at: Any) -> str:
-    """Return the losses of a model of a run as a histogram, and what an attack by threshold finds on all models.
+def render_attack(name: Any, model: Any, threshold: Any) -> str:
+    """Return the losses of one model of a run as a histogram, and the attack on all of its models as a table.
 
     Raises:
-        ValueError: If there is no such run or model, or the threshold is no number of 0 or more.
+        ValueError: If there is no such run or model, or the threshold is not a number of 0 or more.
     """
-    run = finished(name)
-    losses = run.shown["losses"][one_of("model", model, run.shown["losses"])]
-    found = attack(run, at)
+    run = finished_run(name)
+    losses = run.summary["losses"][check_choice("model", model, run.summary["losses"])]
+    found, threshold = attack(run, threshold), float(threshold)
     head = [
-        ("model", "Whose losses are looked at."),
-        ("forget", "Share of forget rows that the attack calls members."),
-        ("test", "Share of test rows that it calls members, all of them wrongly."),
+        ("model", "The attacked model."),
+        ("forget", "Share of forget rows that the attack predicts to be members."),
+        ("test", "Share of test rows that it predicts to be members, all of them wrongly."),
         ("advantage", "The difference: 0 is what an attack on a retrained model should find."),
     ]
-    note = f'<p class="mu-note">Members: loss at most {float(at):.3g}.</p>'
-    lines = [[model, *(f"{found[model][part]:.3f}" for part in ("forget", "test", "advantage"))] for model in found]
-    drawn = histogram(losses, SIDES, span=span(run), at=float(at), name=loss_name(run))
-    found_shown = table(head, lines, label="What the attack finds")
-    return f'<div class="mu-pair"><div>{drawn}</div><div>{found_shown}{note}</div></div>'
+    lines = [[model, *(f"{share:.3f}" for share in shares.values())] for model, shares in found.items()]
+    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=_loss_name(run))
+    note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'
+    results = table(head, lines, label="Membership attack")
+    return f'<div class="mu-pair"><div>{chart}</div><div>{results}{note}</div></div>'
 
 
-def rows_shown(name: Any, order: Any = ORDERS[0]) -> str:
-    """Return forget rows with what base, unlearned and retrained model say of them.
+def render_rows(name: Any, order: Any = ORDERS[0]) -> str:
+    """Return forget rows with the predictions of base, unlearned and retrained model.
 
     Raises:
-        ValueError: If there is no such run or order, or the data are not those that the run was about.
+        ValueError: If there is no such run or order, or the data were rebuilt after the run.
     """
-    run, order = finished(name), one_of("order", order, ORDERS)
-    rows, other = run.shown["rows"], {"most changed": "base", "farthest from retrained": "retrained"}.get(order)
-    if other:
-        rows = sorted(rows, key=lambda r: -abs(r["unlearned"]["loss"] - r.get(other, r["base"])["loss"]))
-    rows = rows[:12]
-    info = info_of(run.request.task, run.request.family)
+    run, order = finished_run(name), check_choice("order", order, ORDERS)
+    rows = run.summary["rows"]
+    if other := COMPARED.get(order):
+        rows = sorted(rows, key=lambda row: -abs(row["unlearned"]["loss"] - row.get(other, row["base"])["loss"]))
+    rows = rows[:MAX_CARDS]
+    info = built_task_info(run.request.task, run.request.family)
     ids = splits(info, run.request.ratio)["forget"]["example_id"]
-    place_of = {name: place for place, name in enumerate(ids)}
-    if any(row["id"] not in place_of for row in rows):
-        raise ValueError("expected the rows that the run was about, got data that were built anew")
-    return cards(info, run.request.ratio, "forget", [place_of[row["id"]] for row in rows], rows)
+    index = {example: position for position, example in enumerate(ids)}
+    if any(row["id"] not in index for row in rows):
+        raise ValueError("expected the data that the run was trained on, got data that were rebuilt since")
+    return row_cards(info, run.request.ratio, "forget", [index[row["id"]] for row in rows], rows)
 
 
-def metrics_shown(run: Finished) -> str:
+def render_metrics(run: FinishedRun) -> str:
     """Return every metric of the run beside base and retrained."""
+    lines = [
+        [line["name"], *(_cell(line[name]) for name in ("run", "base", "retrained")), line["better"], line["title"]]
+        for line in run.summary["metrics"]
+    ]
+    if not lines:
+        return '<p class="mu-note">Metrics need two retrained models.</p>'
     head = [
-        ("metric", "Hover or focus a line's last cell for its meaning."),
+        ("metric", "Name of the metric; its description is in the last column."),
         ("this run", "The unlearned model."),
         ("base", "The model before unlearning."),
         ("retrained", "Mean over retrained models, each judged against the others."),
         ("better", "Which direction is better."),
-        ("what it is", "In words."),
+        ("description", "What the metric measures."),
     ]
-    lines = [
-        [line["name"], *(_cell(line[name]) for name in ("run", "base", "retrained")), line["better"], line["title"]]
-        for line in run.shown["metrics"]
-    ]
-    return (
-        table(head, lines, label="Metrics") if lines else '<p class="mu-note">Metrics need two retrained models.</p>'
-    )
+    return table(head, lines, label="Metrics")
 
 
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value + 0:.3f}"
 
 
-def cost_shown(run: Finished) -> str:
-    """Return what the run cost beside retraining."""
-    cost, retraining = run.shown["cost"], run.shown["retraining_s"]
-    words = [f"{cost['seconds']:.2f} s of training", f"{cost.get('forward', 0):,.0f} examples forward"]
-    words.append(f"{cost.get('backward', 0):,.0f} backward")
+def render_cost(run: FinishedRun) -> str:
+    """Return the cost of the run beside that of retraining."""
+    cost, retraining = run.summary["cost"], run.summary["retraining_s"]
+    parts = [f"{cost['seconds']:.2f} s of training", f"{cost.get('forward', 0):,.0f} examples forward"]
+    parts.append(f"{cost.get('backward', 0):,.0f} backward")
     if retraining:
         mean = float(np.mean(retraining))
-        words.append(f"retraining took {mean:.2f} s, so this is {cost['seconds'] / mean:.0%} of it")
-    whole = f"All of it, with judging: {run.shown['took_s']:.1f} s."
-    return f'<p class="mu-note">Cost: {escape(", ".join(words))}. {whole}</p>'
+        parts.append(f"{cost['seconds'] / mean:.0%} of retraining's {mean:.2f} s")
+    total = f"In total, with judging: {run.summary['took_s']:.1f} s."
+    return f'<p class="mu-note">Cost: {escape(", ".join(parts))}. {total}</p>'
 
 
-def training_curve(points: Sequence[dict[str, float]]) -> str:
-    """Return the loss on some forget and some retain rows, step by step."""
+def render_curve(points: Sequence[dict[str, float]]) -> str:
+    """Return the loss on some forget and some retain rows, by step."""
     lines = {
-        side: (SIDES[side], [(p["step"], p[side]) for p in points if side in p])
-        for side in ("forget", "retain")
-        if any(side in p for p in points)
+        split: (SPLITS[split], [(point["step"], point[split]) for point in points if split in point])
+        for split in ("forget", "retain")
+        if any(split in point for point in points)
     }
-    return curves(lines, ("step", "task loss, 32 rows a side"))
+    return curves(lines, ("step", "task loss, 32 rows per set"))

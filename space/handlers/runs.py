@@ -1,4 +1,4 @@
-"""Finished runs on disk: each is a folder that is whole once its outcome is there, and outlives the server."""
+"""Finished runs on disk: a run's folder is complete once it has an outcome file, and outlives the server."""
 
 from __future__ import annotations
 
@@ -14,116 +14,111 @@ from typing import Any
 from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
 
-from handlers.checks import run_name
+from handlers.checks import check_run_name
 from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.evaluation.result_files import read_result
 
-MOST_KEPT = 300
-# Runs that a browser remembers.
-REMEMBERED = 20
-# Runs that are kept in memory, about a megabyte each: more than a browser asks for at once.
-AT_HAND = 32
+# Runs on disk, in a browser's list, and in memory (a megabyte each; more than a browser requests at once).
+MAX_RUNS, BROWSER_RUNS, CACHED_RUNS = 300, 20, 32
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A run that is over.
+class FinishedRun:
+    """A finished run.
 
     Attributes:
         name: Its name.
-        request: What was asked for.
-        shown: Scores, losses, metrics and answers, see ``jobs.outcome``.
-        points: What it told while it trained.
-        row: Its row, where it could be judged.
+        request: What was requested.
+        summary: Scores, losses, metrics and predictions, see ``jobs.run_summary``.
+        points: Its training curve.
+        row: Its result row, if it was judged.
     """
 
     name: str
     request: JobRequest
-    shown: dict[str, Any]
+    summary: dict[str, Any]
     points: list[dict[str, float]]
     row: Result | None
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Its folder."""
         return RUNS / self.name
 
     @property
     def title(self) -> str:
-        """What it was, in a few words."""
+        """Method, changed arguments, setting and seed."""
         request = self.request
         changed = "".join(f" {key}={value}" for key, value in request.arguments.items())
-        return (
-            f"{request.method}{changed} on {request.task}, {request.backbone}, {request.ratio} %, seed {request.seed}"
-        )
+        setting = f"{request.task}, {request.backbone}, {request.ratio} %"
+        return f"{request.method}{changed} on {setting}, seed {request.seed}"
 
 
-def finished(name: Any) -> Finished:
+def finished_run(name: Any) -> FinishedRun:
     """Return a finished run.
 
     Raises:
         ValueError: If there is none of that name.
     """
-    folder = RUNS / run_name(name)
+    folder = RUNS / check_run_name(name)
     if not (folder / OUTCOME).is_file():
-        raise ValueError("expected a finished run, got the name of none that is kept here")
+        raise ValueError("expected a finished run on this server, got an unknown name")
     return _read(folder.name)
 
 
-@lru_cache(maxsize=AT_HAND)
-def _read(name: str) -> Finished:
+@lru_cache(maxsize=CACHED_RUNS)
+def _read(name: str) -> FinishedRun:
     folder = RUNS / name
     rows = sorted((folder / ROWS).glob("*.json"))
-    texts = {part: json.loads((folder / part).read_text()) for part in (REQUEST, OUTCOME, POINTS)}
+    files = {part: json.loads((folder / part).read_text()) for part in (REQUEST, OUTCOME, POINTS)}
     row = read_result(rows[0]) if rows else None
-    return Finished(name, JobRequest(**texts[REQUEST]), texts[OUTCOME], texts[POINTS], row)
+    return FinishedRun(name, JobRequest(**files[REQUEST]), files[OUTCOME], files[POINTS], row)
 
 
-def known(names: Any) -> list[Finished]:
-    """Return those of a visitor's runs that are kept here; others have been removed meanwhile."""
+def existing_runs(names: Any) -> list[FinishedRun]:
+    """Return a visitor's runs that are still on disk."""
     found = []
-    for name in names[:REMEMBERED] if isinstance(names, list) else []:
+    for name in names[:BROWSER_RUNS] if isinstance(names, list) else []:
         try:
-            found.append(finished(name))
-        except (ValueError, FileNotFoundError):  # the second, if it is removed just now
+            found.append(finished_run(name))
+        except (ValueError, FileNotFoundError):  # the second if it is being removed
             continue
     return found
 
 
-def tidy(running: Callable[[], Collection[str]] = tuple) -> None:
-    """Remove what killed servers left unfinished, and the oldest runs beyond the number that is kept.
+def remove_old_runs(running: Callable[[], Collection[str]] = tuple) -> None:
+    """Remove unfinished runs of killed servers, and the oldest runs beyond the maximum.
 
     Args:
-        running: Returns the names of the runs that are not over.
+        running: Returns the names of the unfinished runs.
     """
     folders = list(RUNS.glob("*"))
     names = running()  # after the folders, so that a run that starts meanwhile is not among them
     folders = [path for path in folders if path.is_dir() and path.name not in names]
-    whole = sorted((path for path in folders if (path / OUTCOME).is_file()), key=lambda path: path.stat().st_mtime)
-    for path in {*folders} - {*whole[-MOST_KEPT:]}:
+    complete = sorted((path for path in folders if (path / OUTCOME).is_file()), key=lambda path: path.stat().st_mtime)
+    for path in {*folders} - {*complete[-MAX_RUNS:]}:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def row_file(name: Any) -> Path:
-    """Return the file of a run's row.
+    """Return the file of a run's result row.
 
     Raises:
         ValueError: If it has none.
     """
-    found = sorted((finished(name).folder / ROWS).glob("*.json"))
+    found = sorted((finished_run(name).folder / ROWS).glob("*.json"))
     if not found:
-        raise ValueError("expected a run with a row, got one that could not be judged: it lacks retrained models")
+        raise ValueError("expected a run with a result row, got one that was not judged: it lacks retrained models")
     return found[0]
 
 
-def model_file(name: Any) -> Path:
-    """Return a run's model folder, which is a Hub repository, as one file."""
-    run = finished(name)
-    model = run.folder / "models" / run.shown["model"]
+def model_archive(name: Any) -> Path:
+    """Return a run's model folder, which is a Hub repository, as a zip file."""
+    run = finished_run(name)
+    model = run.folder / "models" / run.summary["model"]
     target = run.folder / f"{model.name}.zip"
     if not target.is_file():
-        # Another request may pack the same model at the same time.
         with atomic_file(target) as fresh, zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(path for path in model.rglob("*") if path.is_file()):
                 archive.write(path, Path(model.name) / path.relative_to(model))

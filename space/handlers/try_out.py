@@ -1,4 +1,4 @@
-"""Trying a method out: a choice becomes a job, a job tells how far it is, and ends as a finished run."""
+"""Trying a method out: a visitor's choice becomes a job, whose status can be read until it is a finished run."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.job_request import JobRequest
-from jobs.pool import ENDED, Job
-from jobs.worker_pool import POOL
+from jobs.pool import ENDED, POOL, Job
 
-from handlers.arguments import checked, fields
-from handlers.checks import SEEDS, one_of, run_name, whole
-from handlers.choices import group_of, making, methods
-from handlers.runs import Finished, tidy
+from handlers.arguments import argument_fields, check_arguments
+from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
+from handlers.choices import chosen_group, methods, references_command
+from handlers.runs import FinishedRun, remove_old_runs
+from mubench.trainers.evaluation.references import Group
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
+
+RUN_FIELDS = ("method", "ratio", "base_seed", "seed", "arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
         run: Its name.
         state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
-        before: How many run or wait before it.
-        point: The last it has told.
-        points: All it has told.
-        error: Why it failed or ended.
+        before: How many jobs run or wait before it.
+        point: Its latest progress point.
+        points: All of them.
+        error: Why it failed or was cancelled.
     """
 
     run: str
@@ -38,14 +40,14 @@ class Status:
     error: str
 
     @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
+    def is_over(self) -> bool:
+        """Whether the job has ended."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a visitor has chosen; nothing of it has been checked."""
+    """A visitor's choice, unchecked."""
 
     task: Any
     backbone: Any
@@ -55,40 +57,44 @@ class Choice:
     arguments: Any = None
 
 
-def wish_of(choice: Choice) -> JobRequest:
-    """Return a choice as something to do, after checking all of it.
+def check_request(choice: Choice) -> JobRequest:
+    """Return the request of a choice, after checking all of it.
 
     Raises:
-        ValueError: If a choice does not exist, or an argument is out of place.
+        ValueError: If a choice does not exist, or an argument is invalid.
         FileNotFoundError: If the setting has no base or no retrained model.
     """
-    group = group_of(choice.task, choice.backbone, choice.ratio)
+    group = chosen_group(choice.task, choice.backbone, choice.ratio)
     setting = group.setting
-    key = one_of("method", choice.method, methods(choice.task, choice.backbone, choice.ratio))
+    method = check_choice("method", choice.method, methods(choice.task, choice.backbone, choice.ratio))
     if not group.bases or not group.retrained:
+        command = references_command(setting.task.key, setting.backbone, group.ratio, setting.info.family)
         raise FileNotFoundError(
             f"expected a base and a retrained model of {setting.task.key} {setting.backbone} at {group.ratio} %, got "
-            f"{len(group.bases)} and {len(group.retrained)}; make them with: "
-            f"{making(setting.task.key, setting.backbone, group.ratio, setting.info.family)}"
+            f"{len(group.bases)} and {len(group.retrained)}; make them with: {command}"
         )
+    fields = argument_fields(setting.task.key, setting.backbone, method)
     request = JobRequest(
-        task=setting.task.key,
-        family=setting.info.family,
-        backbone=setting.backbone,
-        ratio=group.ratio,
-        method=key,
+        **_setting_fields(group),
+        method=method,
         base_seed=min(group.bases),
-        seed=whole("seed", choice.seed, 0, SEEDS - 1),
-        arguments=checked(fields(setting.task.key, setting.backbone, key), choice.arguments),
+        seed=check_integer("seed", choice.seed, 0, SEEDS - 1),
+        arguments=check_arguments(fields, choice.arguments),
     )
-    resolve(request_of(request, group))
+    resolve(run_request(request, group))
     return request
 
 
-def request_of(request: JobRequest, group: Any) -> UnlearningRequest:
-    """Return the request that the library is given."""
-    fields_ = {name: getattr(request, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
-    return UnlearningRequest(setting=group.setting, models=group.models, **fields_)
+def _setting_fields(group: Group) -> dict[str, Any]:
+    setting = group.setting
+    names = {"task": setting.task.key, "family": setting.info.family, "backbone": setting.backbone}
+    return {**names, "ratio": group.ratio}
+
+
+def run_request(request: JobRequest, group: Group) -> UnlearningRequest:
+    """Return the request that the library plans and runs."""
+    fields = {name: getattr(request, name) for name in RUN_FIELDS}
+    return UnlearningRequest(setting=group.setting, models=group.models, **fields)
 
 
 def start(owner: str, choice: Choice) -> Job:
@@ -96,9 +102,9 @@ def start(owner: str, choice: Choice) -> Job:
 
     Raises:
         ValueError: If a choice does not exist, or there are too many runs.
-        FileNotFoundError: If there is nothing to set it beside.
+        FileNotFoundError: If the setting has no reference models.
     """
-    return _submit(wish_of(choice), owner)
+    return _submit(check_request(choice), owner)
 
 
 def start_references(owner: str, choice: Choice) -> Job:
@@ -107,30 +113,23 @@ def start_references(owner: str, choice: Choice) -> Job:
     Raises:
         ValueError: If the setting does not exist, or there are too many runs.
     """
-    group = group_of(choice.task, choice.backbone, choice.ratio)
-    request = JobRequest(
-        kind="references",
-        task=group.setting.task.key,
-        family=group.setting.info.family,
-        backbone=group.setting.backbone,
-        ratio=group.ratio,
-    )
-    return _submit(request, owner)
+    group = chosen_group(choice.task, choice.backbone, choice.ratio)
+    return _submit(JobRequest(kind="references", **_setting_fields(group)), owner)
 
 
 def _submit(request: JobRequest, owner: str) -> Job:
     job = POOL.submit(request, owner)
-    tidy(POOL.unfinished)
+    remove_old_runs(POOL.unfinished)
     return job
 
 
 def status(run: Any) -> Status:
-    """Return how far a job is.
+    """Return the progress of a job.
 
     Raises:
         ValueError: If there is none of that name.
     """
-    job = POOL.get(run_name(run))
+    job = POOL.get(check_run_name(run))
     points = list(job.points)
     return Status(
         run=job.name,
@@ -142,23 +141,23 @@ def status(run: Any) -> Status:
     )
 
 
-def is_going(run: Any) -> bool:
-    """Whether there is a job of that name that is not over."""
+def is_unfinished(run: Any) -> bool:
+    """Whether there is an unfinished job of that name."""
     return run in POOL.unfinished()
 
 
 def cancel(run: Any) -> str:
-    """End a job, and say so.
+    """Cancel a job, and return its state.
 
     Raises:
         ValueError: If there is none of that name.
     """
-    job = POOL.get(run_name(run))
+    job = POOL.get(check_run_name(run))
     POOL.cancel(job.name)
     return "cancelled" if job.state not in ENDED else job.state
 
 
-def command_of(request: JobRequest) -> str:
+def run_command(request: JobRequest) -> str:
     """Return the command line that repeats a run."""
     words = ["python", "-m", "mubench.trainers", request.method, "--task", request.task, "--ratio", str(request.ratio)]
     words += ["--backbone", request.backbone, "--base_seed", str(request.base_seed), "--seed", str(request.seed)]
@@ -166,12 +165,11 @@ def command_of(request: JobRequest) -> str:
     return shlex.join([*words, *(f"--{name}={value}" for name, value in request.arguments.items())])
 
 
-def code_of(request: JobRequest) -> str:
+def run_code(request: JobRequest) -> str:
     """Return the Python that repeats a run."""
     family = f', family="{request.family}"' if request.family != "canonical" else ""
-    fields_ = {"method": request.method, "ratio": request.ratio, "base_seed": request.base_seed, "seed": request.seed}
-    fields_ |= {"arguments": request.arguments} if request.arguments else {}
-    words = ", ".join(f"{name}={value!r}" for name, value in fields_.items())
+    fields = {name: getattr(request, name) for name in RUN_FIELDS if name != "arguments" or request.arguments}
+    words = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return (
         "from mubench.trainers.models.setting import load_setting\n"
         "from mubench.trainers.runs.plan import UnlearningRequest, resolve\n"
@@ -181,22 +179,22 @@ def code_of(request: JobRequest) -> str:
     )
 
 
-def verdict(run: Finished) -> str:
-    """Say in a line or two how a run came out."""
+def verdict(run: FinishedRun) -> str:
+    """Return the result of a run in a line or two."""
     row, request = run.row, run.request
-    took = f"trained for {run.shown['cost']['seconds']:.1f} s"
+    trained = f"trained for {run.summary['cost']['seconds']:.1f} s"
     if row is None:
-        command = making(request.task, request.backbone, request.ratio, request.family)
+        command = references_command(request.task, request.backbone, request.ratio, request.family)
         return (
-            f"{run.title}: {took}. Not judged: S needs two retrained models, and there is one. Make more, then run it "
-            f"again: `{command}`"
+            f"{run.title}: {trained}. Not judged: S needs two retrained models, and there is one. Train more, then "
+            f"run it again: `{command}`"
         )
     if row.interval is None:
-        return f"{run.title}: {took}. No score: {row.no_signal or ', '.join(row.flags)}."
-    span = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
-    against = f"judged against {row.reference_counts}"
-    rank = ", too few of them for a rank that counts" if row.provisional else ""
-    more = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
+        return f"{run.title}: {trained}. No score: {row.no_signal or ', '.join(row.flags)}."
+    interval = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
+    provisional = ", too few for a final rank" if row.provisional else ""
+    no_signal = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""
     title = f"{request.method} on {request.task} ({row.tier} tier), {request.backbone}, {request.ratio} % deleted"
-    return f"S = {row.metrics['score'].value:.2f} ({span}). {title}: {took}, {against}{rank}.{more}{flags}"
+    judged = f"judged against {row.reference_counts}{provisional}"
+    return f"S = {row.metrics['score'].value:.2f} ({interval}). {title}: {trained}, {judged}.{no_signal}{flags}"

@@ -1,1 +1,1 @@
-"""What takes long, and the processes that do it; gradio is not known here."""
+"""The job queue and what its worker processes do; imports no gradio and nothing else of the Space."""

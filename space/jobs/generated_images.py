@@ -1,4 +1,4 @@
-"""What models draw to the captions of some rows: the very pictures that their answers are about."""
+"""Images that text-to-image models generate from captions, as shown in the gallery and as judged."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from mubench.trainers.inference.predict import eval_mode
 from mubench.trainers.models.modalities.text_to_image import resize
 from mubench.trainers.models.setting import Setting
 
-# Of so many base and retrained models a process keeps the drawings, a few kilobytes each.
-MOST_KEPT = 16
-_kept: dict[tuple[Path, int, tuple[str, ...]], list[str]] = {}
+# Reference models whose images a process caches, a few kilobytes each.
+MAX_CACHED = 16
+_cache: dict[tuple[Path, int, tuple[str, ...]], list[str]] = {}
 
 
-def draw(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to every row what the models of its answers draw to its caption.
+def add_generated_images(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to every row the image that each model generates from its caption, under the key ``drawn``.
 
     Args:
         group: The reference models.
         model: Folder of the run.
         base_seed: Seed of its base model.
-        rows: Example id, and an answer a model, of every row.
+        rows: Rows with their example id and one prediction per model.
     """
     ids = [row["id"] for row in rows]
-    pictures = {
-        "base": _lasting(group.setting, group.bases[base_seed], ids),
-        "unlearned": drawings(group.setting, model, ids),
+    images = {
+        "base": _reference_images(group.setting, group.bases[base_seed], ids),
+        "unlearned": generate_row_images(group.setting, model, ids),
     }
     if group.retrained:
-        pictures["retrained"] = _lasting(group.setting, group.retrained[min(group.retrained)], ids)
-    for name, texts in pictures.items():
-        for row, text in zip(rows, texts, strict=True):
-            row[name]["drawn"] = text
+        images["retrained"] = _reference_images(group.setting, group.retrained[min(group.retrained)], ids)
+    for name, encoded in images.items():
+        for row, image in zip(rows, encoded, strict=True):
+            row[name]["drawn"] = image
 
 
-def _lasting(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
-    """Return the drawings of a model that many runs are set beside: drawn once, until it is trained anew."""
+def _reference_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
+    """Return the images of a reference model, which many runs share; cached until the model is trained again."""
     key = (folder.resolve(), (folder / RUN_FILE).stat().st_mtime_ns, tuple(ids))
-    if key not in _kept:
-        if len(_kept) >= MOST_KEPT:
-            del _kept[next(iter(_kept))]
-        _kept[key] = drawings(setting, folder, ids)
-    return _kept[key]
+    if key not in _cache:
+        if len(_cache) >= MAX_CACHED:
+            del _cache[next(iter(_cache))]
+        _cache[key] = generate_row_images(setting, folder, ids)
+    return _cache[key]
 
 
-def drawings(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
-    """Return what a model draws to training rows, each as large as the row's own picture: PNG in base64.
+def generate_row_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
+    """Generate one image per training row, in the size of the row's own image: PNG in base64.
 
     Args:
         setting: Task and backbone.
@@ -63,28 +63,28 @@ def drawings(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
         ids: Example ids of the rows.
     """
     train = setting.rows["train"]
-    place_of = {name: place for place, name in enumerate(train["example_id"])}
-    rows = train.select([place_of[name] for name in ids])
+    position = {name: index for index, name in enumerate(train["example_id"])}
+    rows = train.select([position[name] for name in ids])
     loaded: tuple[Any, Any] = setting.modality.load(folder)
     model, processor = loaded
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
-    batch = setting.modality.collator(processor)([encoded[place] for place in range(len(rows))])
+    batch = setting.modality.collator(processor)([encoded[index] for index in range(len(rows))])
     with eval_mode(model):
-        pictures = generate_images(model, batch, eval_seed=setting.eval_seed)
+        images = generate_images(model, batch, eval_seed=setting.eval_seed)
     return [
-        _text(_as_large_as(own, Image.fromarray(pixels), processor.pixels))
-        for own, pixels in zip(rows["image"], pictures, strict=True)
+        _png(_resize_like(original, Image.fromarray(pixels), processor.pixels))
+        for original, pixels in zip(rows["image"], images, strict=True)
     ]
 
 
-def _as_large_as(own: Image.Image, picture: Image.Image, squares: bool) -> Image.Image:
-    """Return a drawing, which is square as pictures are to the model, in the shape of the row's own picture."""
-    shown = resize(picture, own.width, squares)
-    return shown if shown.size == own.size else shown.resize(own.size)
+def _resize_like(original: Image.Image, image: Image.Image, squares: bool) -> Image.Image:
+    """Return a generated image, which is square, in the shape of the row's own image."""
+    image = resize(image, original.width, squares)
+    return image if image.size == original.size else image.resize(original.size)
 
 
-def _text(picture: Image.Image) -> str:
+def _png(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""What a visitor wants done, as plain data that goes to a worker process."""
+"""A visitor's request as plain data, which is sent to a worker process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """A run of a method, or the reference models that a setting lacks.
+    """A request to run a method, or to train the missing reference models of a setting.
 
     Attributes:
         kind: Which of the two.
@@ -16,10 +16,10 @@ class JobRequest:
         family: Deletion family.
         backbone: Backbone key.
         ratio: Percentage to delete.
-        method: Method key; none for references.
+        method: Method key; empty for references.
         base_seed: Seed of the base model.
         seed: Seed of the run.
-        arguments: What differs from the defaults.
+        arguments: Arguments that differ from the defaults.
     """
 
     kind: Literal["run", "references"] = "run"
@@ -31,7 +31,3 @@ class JobRequest:
     base_seed: int = 0
     seed: int = 0
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def record(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
-        return dataclasses.asdict(self)

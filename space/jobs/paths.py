@@ -1,4 +1,4 @@
-"""Where the Space reads and writes: the folder it is started in."""
+"""Paths of the Space, relative to its working directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The queue before two persistent processes: who is next, who is running, who has left."""
+"""The job queue in front of two persistent worker processes.
+
+This module is light, so that the workers load torch while the server loads the rest.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +17,35 @@ from typing import Any
 from jobs.job_request import JobRequest
 
 WORKERS = 2
-MOST_WAITING = 32
-MOST_OWN = 2
-# A job nobody has asked about for so long has lost its visitor.
+MAX_WAITING = 32
+MAX_PER_VISITOR = 2
+# A job whose progress nobody has read for so long has lost its visitor.
 LEASE_S = 15.0
 LIMITS_S = {"run": 180.0, "references": 900.0}
 # How long a worker may take to stop by itself before it is killed.
 GRACE_S = 2.0
-# How long to wait before another try to start a process.
-PAUSE_S = 5.0
-KEPT_JOBS = 500
+# Delay between attempts to start a process.
+RETRY_S = 5.0
+MAX_JOBS = 500
 STOP = "stop"
 ENDED = ("finished", "failed", "cancelled")
+ABANDONED = "its visitor has left"
 
 
 @dataclass(eq=False)
 class Job:
-    """Something to do, and how far it is.
+    """A request and its progress.
 
     Attributes:
-        request: What.
-        owner: Whose it is.
-        name: What it is known by; nobody can guess it.
+        request: What to run.
+        owner: Session of the visitor.
+        name: Its name, which nobody can guess.
         state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
-        points: What it has told so far.
-        error: Why it failed or ended.
-        seen: When somebody last asked about it.
+        points: Progress points so far.
+        error: Why it failed or was cancelled.
+        seen: When its progress was last read.
         started: When it began to run.
+        stop_reason: Why it is to stop; empty while it is not.
     """
 
     request: JobRequest
@@ -51,26 +56,26 @@ class Job:
     error: str = ""
     seen: float = field(default_factory=time.monotonic)
     started: float | None = None
-    unwanted: str = ""
+    stop_reason: str = ""
 
     @property
-    def left(self) -> bool:
-        """Whether its visitor is gone."""
+    def abandoned(self) -> bool:
+        """Whether its visitor has left."""
         return time.monotonic() - self.seen > LEASE_S
 
     @property
-    def late(self) -> bool:
-        """Whether it has run for too long."""
+    def overdue(self) -> bool:
+        """Whether it has run for longer than its limit."""
         return self.started is not None and time.monotonic() - self.started > LIMITS_S[self.request.kind]
 
 
 class Pool:
-    """Takes jobs, first come first served, but never more than one training of references at a time.
+    """Runs jobs in order of arrival, but never more than one training of references at a time.
 
     Args:
-        target: What a worker process runs, given its end of a pipe.
-        preload: Modules that the processes are to have imported.
-        workers: How many there are.
+        target: Function that a worker process runs, given its end of a pipe.
+        preload: Modules that every worker process imports in advance.
+        workers: Number of worker processes.
     """
 
     def __init__(self, target: Any, *, preload: tuple[str, ...] = (), workers: int = WORKERS) -> None:
@@ -82,7 +87,7 @@ class Pool:
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
 
     def start(self) -> None:
-        """Start the processes."""
+        """Start the worker processes."""
         for thread in self._threads:
             thread.start()
 
@@ -90,63 +95,62 @@ class Pool:
         """Queue a job.
 
         Raises:
-            ValueError: If too many are waiting, or too many of one owner's are not over.
+            ValueError: If too many jobs are waiting, or the owner has too many unfinished ones.
         """
         with self._lock:
-            waiting = self._waiting()
             own = [job for job in self._jobs.values() if job.owner == owner and job.state not in ENDED]
-            if len(own) >= MOST_OWN:
-                raise ValueError(f"expected at most {MOST_OWN} unfinished runs a visitor, got one more")
-            if len(waiting) >= MOST_WAITING:
-                raise ValueError(f"expected at most {MOST_WAITING} runs in the queue, got one more; try again later")
+            if len(own) >= MAX_PER_VISITOR:
+                raise ValueError(f"expected at most {MAX_PER_VISITOR} unfinished runs a visitor, got one more")
+            if len(self._waiting()) >= MAX_WAITING:
+                raise ValueError(f"expected at most {MAX_WAITING} runs in the queue, got one more; try again later")
             job = Job(request, owner)
             self._jobs[job.name] = job
-            self._forget_old()
+            self._drop_old_jobs()
             self._lock.notify_all()
             return job
 
     def get(self, name: str) -> Job:
-        """Return a job, which counts as asking about it.
+        """Return a job and renew its lease.
 
         Raises:
-            ValueError: If there is none of that name.
+            ValueError: If there is no job of that name.
         """
         job = self._jobs.get(name)
         if job is None:
-            raise ValueError("expected a run of this server that is not long over, got another")
+            raise ValueError("expected a run of this server that has not ended long ago, got another name")
         job.seen = time.monotonic()
         return job
 
     def position(self, job: Job) -> int:
-        """Return how many jobs run or wait before one that waits."""
+        """Return how many jobs run or wait before a waiting one."""
         with self._lock:
             running = sum(other.state == "running" for other in self._jobs.values())
             waiting = self._waiting()
         return running + waiting.index(job) if job in waiting else 0
 
     def unfinished(self) -> set[str]:
-        """Return the names of the jobs that are not over."""
+        """Return the names of the jobs that have not ended."""
         with self._lock:
             return {job.name for job in self._jobs.values() if job.state not in ENDED}
 
-    def cancel(self, name: str, why: str = "cancelled") -> None:
-        """End a job, whether it waits or runs; one that is over stays as it is."""
+    def cancel(self, name: str) -> None:
+        """Cancel a waiting or running job; a job that has ended stays as it is."""
         with self._lock:
             job = self._jobs.get(name)
             if job and job.state == "waiting":
-                job.state, job.error = "cancelled", why
+                job.state, job.error = "cancelled", "cancelled"
             elif job and job.state == "running":
-                job.unwanted = why
+                job.stop_reason = "cancelled"
 
     def _waiting(self) -> list[Job]:
         for job in self._jobs.values():
-            if job.state == "waiting" and job.left:
-                job.state, job.error = "cancelled", "its visitor has left"
+            if job.state == "waiting" and job.abandoned:
+                job.state, job.error = "cancelled", ABANDONED
         return [job for job in self._jobs.values() if job.state == "waiting"]
 
-    def _forget_old(self) -> None:
-        over = [name for name, job in self._jobs.items() if job.state in ENDED]
-        for name in over[: max(0, len(self._jobs) - KEPT_JOBS)]:
+    def _drop_old_jobs(self) -> None:
+        ended = [name for name, job in self._jobs.items() if job.state in ENDED]
+        for name in ended[: max(0, len(self._jobs) - MAX_JOBS)]:
             del self._jobs[name]
 
     def _next(self) -> Job:
@@ -161,31 +165,31 @@ class Pool:
                 self._lock.wait(timeout=1.0)
 
     def _serve(self) -> None:
-        """Keep one process alive and give it jobs."""
-        process, pipe = self._started()
+        """Keep one worker process alive and send it jobs."""
+        process, pipe = self._start_worker()
         while True:
             job = self._next()
             try:
                 pipe.send((job.request, job.name))
-                whole = self._follow(job, pipe)
+                reusable = self._follow(job, pipe)
             except (EOFError, OSError):
-                whole = False
-                self._end(job, "failed", "the process that ran it ended; try again")
-            if not whole:
+                reusable = False
+                self._end(job, "failed", "its worker process ended; try again")
+            if not reusable:
                 process.kill()
                 process.join()
-                process, pipe = self._started()
+                process, pipe = self._start_worker()
 
-    def _started(self) -> tuple[Any, Connection]:
-        """Start a process, however many tries it takes: a server that is short of memory now may not be later."""
+    def _start_worker(self) -> tuple[Any, Connection]:
+        """Start a worker, in as many attempts as it takes: a server that is short of memory may recover."""
         while True:
             try:
-                return self._process()
-            except Exception:  # whatever it is: without this thread jobs would wait for ever
-                logging.getLogger(__name__).exception("a process did not start")
-                time.sleep(PAUSE_S)
+                return self._new_process()
+            except Exception:  # without this thread, jobs would wait for ever
+                logging.getLogger(__name__).exception("a worker process did not start")
+                time.sleep(RETRY_S)
 
-    def _process(self) -> tuple[Any, Connection]:
+    def _new_process(self) -> tuple[Any, Connection]:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=self._target, args=(theirs,), daemon=True)
         process.start()
@@ -193,30 +197,40 @@ class Pool:
         return process, ours
 
     def _follow(self, job: Job, pipe: Connection) -> bool:
-        """Listen to a running job until it is over, and return whether its process can go on."""
+        """Receive a job's progress until it ends, and return whether its process can be reused."""
         stopped_at: float | None = None
         while True:
             if pipe.poll(0.1):
-                said = pipe.recv()
-                if "end" in said:
-                    why = job.unwanted if said["end"] == "cancelled" else said.get("error", "")
-                    self._end(job, said["end"], why)
+                message = pipe.recv()
+                if "end" in message:
+                    error = job.stop_reason if message["end"] == "cancelled" else message.get("error", "")
+                    self._end(job, message["end"], error)
                     return True
-                job.points.append(said["point"])
+                job.points.append(message["point"])
             if stopped_at is not None and time.monotonic() - stopped_at > GRACE_S:
-                self._end(job, "cancelled", job.unwanted)
+                self._end(job, "cancelled", job.stop_reason)
                 return False
-            if stopped_at is None and (why := self._unwanted(job)):
-                job.unwanted, stopped_at = why, time.monotonic()
+            if stopped_at is None and (reason := self._reason_to_stop(job)):
+                job.stop_reason, stopped_at = reason, time.monotonic()
                 pipe.send(STOP)
 
     @staticmethod
-    def _unwanted(job: Job) -> str:
-        if job.late:
-            return f"it ran for more than {LIMITS_S[job.request.kind]:.0f} s, which is the most there is for one"
-        return job.unwanted or ("its visitor has left" if job.left else "")
+    def _reason_to_stop(job: Job) -> str:
+        if job.overdue:
+            return f"it ran for more than the limit of {LIMITS_S[job.request.kind]:.0f} s"
+        return job.stop_reason or (ABANDONED if job.abandoned else "")
 
     def _end(self, job: Job, state: str, error: str) -> None:
         with self._lock:
             job.state, job.error = state, error
             self._lock.notify_all()
+
+
+def run_worker(server: Connection) -> None:
+    """Run the worker, which imports torch, in its process."""
+    from jobs.worker import main  # noqa: PLC0415
+
+    main(server)
+
+
+POOL = Pool(run_worker, preload=("jobs.worker",))

@@ -1,8 +1,8 @@
-"""What there is to show of a finished run, as plain data: the server draws it and needs neither torch nor models."""
+"""What the Space shows of a finished run, as plain data: the server needs neither torch nor models to render it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,21 @@ from mubench.trainers.metrics import METRICS, Case, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 
 SPLITS = ("forget", "retain", "test")
-SHOWN_ROWS = 24
+MAX_ROWS = 24
 DIGITS = 4
 Array = npt.NDArray[np.float64]
-Said = Callable[[Outputs, int], str]
+Prediction = Callable[[Outputs, int], str]
 
 
 def losses(outputs: Outputs) -> Array:
-    """Return the loss of every row, ``(N,)``: of the right answer in nats, or of a drawing model the noise's error."""
+    """Return the loss of every row, ``(N,)``: cross-entropy in nats; of a text-to-image model, the denoising error."""
     if isinstance(outputs, ImageOutputs):
         return np.exp(-outputs.true_probability)
     return np.logaddexp(0, -outputs.log_odds)
 
 
-def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
-    """Return scores, losses, metrics and answers of a run beside its base and the retrained models.
+def summarize(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
+    """Return scores, losses, metrics and predictions of a run beside its base and the retrained models.
 
     Args:
         group: The reference models.
@@ -44,10 +44,10 @@ def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
     """
     run, base = group.outputs(model), group.outputs(group.bases[base_seed])
     retrained = [group.outputs(folder) for _, folder in sorted(group.retrained.items())]
-    named = {"this run": [run], "base": [base], "retrained": retrained}
+    models = {"this run": [run], "base": [base], "retrained": retrained}
     return {
-        "scores": {name: [_scores(views) for views in models] for name, models in named.items()},
-        "losses": {name: _losses(models) for name, models in named.items() if models},
+        "scores": {name: [_scores(outputs) for outputs in each] for name, each in models.items()},
+        "losses": {name: _losses(each[0]) for name, each in models.items() if each},
         "metrics": _metrics(run, base, retrained),
         "rows": _rows(group, run, base, retrained),
         "cost": dict(read_run(model).cost),
@@ -55,17 +55,20 @@ def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
     }
 
 
-def _scores(views: SplitOutputs) -> dict[str, float]:
-    return {split: round(float(views[split].correct.mean()), DIGITS) for split in views if split != "validation"}
+def _scores(outputs: SplitOutputs) -> dict[str, float]:
+    return {split: _rounded(outputs[split].correct.mean()) for split in outputs if split != "validation"}
 
 
-def _losses(models: Sequence[SplitOutputs]) -> dict[str, list[float]]:
-    """Return the losses of every row by split; of several models those of the first."""
-    return {split: np.round(losses(models[0][split]), DIGITS).tolist() for split in SPLITS}
+def _losses(outputs: SplitOutputs) -> dict[str, list[float]]:
+    return {split: np.round(losses(outputs[split]), DIGITS).tolist() for split in SPLITS}
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), DIGITS)
 
 
 def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOutputs]) -> list[dict[str, Any]]:
-    """Return a line a metric: this run's value, the base's, and the mean of the retrained models'."""
+    """Return one line per metric: values of the run and its base, and the mean of the retrained models."""
     if len(retrained) < 2:
         return []
     chance = majority_baseline(retrained[0]["test"])
@@ -88,35 +91,26 @@ def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOut
 def _rows(
     group: Group, run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOutputs]
 ) -> list[dict[str, Any]]:
-    """Return what the models say of the first forget rows, and how sure they are of the right answer."""
-    said = _reader(group)
-    named: Mapping[str, SplitOutputs] = {
-        "base": base,
-        "unlearned": run,
-        **({"retrained": retrained[0]} if retrained else {}),
-    }
-    count = min(SHOWN_ROWS, len(run["forget"]))
+    """Return predictions, scores and losses of the models on the first rows of the forget set."""
+    predict = _prediction_function(group)
+    models = {"base": base["forget"], "unlearned": run["forget"]}
+    models |= {"retrained": retrained[0]["forget"]} if retrained else {}
     return [
-        {
-            "id": str(run["forget"].ids[row]),
-            **{
-                name: {
-                    "said": said(views["forget"], row),
-                    "score": round(float(views["forget"].correct[row]), DIGITS),
-                    "loss": round(float(losses(views["forget"])[row]), DIGITS),
-                }
-                for name, views in named.items()
-            },
-        }
-        for row in range(count)
+        {"id": str(run["forget"].ids[row]), **{name: _row(outputs, row, predict) for name, outputs in models.items()}}
+        for row in range(min(MAX_ROWS, len(run["forget"])))
     ]
 
 
-def _reader(group: Group) -> Said:
-    """Return the function that puts an answer into words."""
+def _row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:
+    score, loss = _rounded(outputs.correct[row]), _rounded(losses(outputs)[row])
+    return {"said": predict(outputs, row), "score": score, "loss": loss}
+
+
+def _prediction_function(group: Group) -> Prediction:
+    """Return a function that turns a model's output on a row into text: a class name, or decoded tokens."""
     labels = group.setting.info.labels
 
-    def said(outputs: Outputs, row: int) -> str:
+    def predict(outputs: Outputs, row: int) -> str:
         if isinstance(outputs, ImageOutputs):
             outputs = outputs.classes
         if isinstance(outputs, ClassOutputs):
@@ -124,8 +118,8 @@ def _reader(group: Group) -> Said:
         if isinstance(outputs, TokenOutputs):
             tokens = outputs.top_id[outputs.row == row, 0]
             return str(tokenizer.decode(tokens.tolist(), skip_special_tokens=True)).strip()
-        raise TypeError(f"expected outputs of classes, tokens or pictures, got {type(outputs).__name__}")
+        raise TypeError(f"expected outputs of classes, tokens or images, got {type(outputs).__name__}")
 
     if group.setting.task.kind in ("summarization", "text_generation"):
         tokenizer = AutoTokenizer.from_pretrained(next(iter(group.bases.values())))
-    return said
+    return predict

@@ -1,7 +1,8 @@
-"""The process that trains: trainers share a process's random state, so each has its own, and torch loads once."""
+"""The worker process: trainers share a process's random state, so each job has its own, and torch is loaded once."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -13,12 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import told
-from jobs.generated_images import draw
+from jobs.errors import error_message
+from jobs.generated_images import add_generated_images
 from jobs.job_request import JobRequest
 from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS
 from jobs.pool import STOP
-from jobs.run_summary import outcome
+from jobs.run_summary import summarize
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
 from mubench.hub_builders.utils.atomic import write_text
@@ -27,100 +28,108 @@ from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import load_setting
+from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.runs.worker_pool import quiet
 from mubench.trainers.unlearning.progress import Point, ProgressCallback
 
-Tell = Callable[[dict[str, Any]], None]
+Report = Callable[[dict[str, Any]], None]
 RETRAINED = (0, 1, 2)
 
 
 class StoppedError(Exception):
-    """The server wants no more of it."""
+    """The server has cancelled the job."""
 
 
-def run(job_request: JobRequest, name: str, tell: Tell) -> None:
-    """Run a method into ``runs/<name>``: its model, its row if it can be judged, and what there is to show of it."""
+def run(job: JobRequest, name: str, report: Report) -> None:
+    """Run a method into ``runs/<name>``: its model, its result row if it can be judged, and its summary."""
     folder, start = RUNS / name, time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "models").mkdir(parents=True)
-    write_text(folder / REQUEST, json.dumps(job_request.record()))
-    setting = load_setting(job_request.task, job_request.backbone, family=job_request.family)
-    _lend_bases(job_request.task, folder / "models")
+    write_text(folder / REQUEST, json.dumps(dataclasses.asdict(job)))
+    setting = load_setting(job.task, job.backbone, family=job.family)
+    _link_bases(job.task, folder / "models")
+    model, points = _unlearn(setting, job, folder / "models", report)
+    report({"stage": "judging"})
+    group = find_group(setting, job.ratio, MODELS)
+    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
+    write_model_card(model, rows)
+    summary = summarize(group, model, job.base_seed)
+    if setting.task.kind == "text_to_image":
+        report({"stage": "drawing"})
+        add_generated_images(group, model, job.base_seed, summary["rows"])
+    write_text(folder / POINTS, json.dumps(points))
+    shutil.rmtree(folder / "models" / ".work", ignore_errors=True)
+    write_text(folder / OUTCOME, json.dumps({**summary, "model": model.name, "took_s": time.monotonic() - start}))
+
+
+def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) -> tuple[Path, list[Point]]:
+    """Run the method, and return the model's folder and the points of its training curve."""
     points: list[Point] = []
 
-    def note(point: Point) -> None:
+    def add_point(point: Point) -> None:
         points.append(point)
-        tell({"stage": "training", **point})
+        report({"stage": "training", **point})
 
     request = UnlearningRequest(
         setting=setting,
-        method=job_request.method,
-        ratio=job_request.ratio,
-        base_seed=job_request.base_seed,
-        seed=job_request.seed,
-        arguments={**QUIET, **job_request.arguments},
-        models=folder / "models",
+        method=job.method,
+        ratio=job.ratio,
+        base_seed=job.base_seed,
+        seed=job.seed,
+        arguments={**QUIET, **job.arguments},
+        models=models,
     )
-    model = unlearn(resolve(request), [ProgressCallback(note)])
-    tell({"stage": "judging"})
-    group = find_group(setting, job_request.ratio, MODELS)
-    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
-    write_model_card(model, rows)
-    shown = outcome(group, model, job_request.base_seed)
-    if setting.task.kind == "text_to_image":
-        tell({"stage": "drawing"})
-        draw(group, model, job_request.base_seed, shown["rows"])
-    write_text(folder / POINTS, json.dumps(points))
-    shutil.rmtree(folder / "models" / ".work", ignore_errors=True)
-    write_text(folder / OUTCOME, json.dumps({**shown, "model": model.name, "took_s": time.monotonic() - start}))
+    return unlearn(resolve(request), [ProgressCallback(add_point)]), points
 
 
-def _lend_bases(task: str, models: Path) -> None:
-    """Put the base models of a task into a run's own folder, as links."""
+def _link_bases(task: str, models: Path) -> None:
+    """Link the base models of a task into a run's own folder."""
     for path in MODELS.glob(f"*/{RUN_FILE}"):
         found = read_run(path.parent)
         if found.task == task and found.method is None:
             (models / path.parent.name).symlink_to(path.parent.resolve())
 
 
-def train_references(job_request: JobRequest, name: str, tell: Tell) -> None:
-    """Train the base and retrained models that a setting lacks, one after the other."""
-    setting = load_setting(job_request.task, job_request.backbone, family=job_request.family)
-    jobs = [("base", 0), *(("retrained", seed) for seed in RETRAINED)]
-    for done, (what, seed) in enumerate(jobs):
-        shown = {"stage": f"{what} model of seed {seed}", "done": done, "of": len(jobs)}
-        tell(shown)
-        watch = ProgressCallback(lambda point, shown=shown: tell({**shown, **point}))  # type: ignore[misc]
-        if what == "base":
-            train_base(setting, seed, models=MODELS, callbacks=[watch], **QUIET)
+def train_references(job: JobRequest, name: str, report: Report) -> None:
+    """Train the missing base and retrained models of a setting, one after the other."""
+    setting = load_setting(job.task, job.backbone, family=job.family)
+    models = [("base", 0), *(("retrained", seed) for seed in RETRAINED)]
+    for done, (kind, seed) in enumerate(models):
+        stage = {"stage": f"{kind} model of seed {seed}", "done": done, "of": len(models)}
+        report(stage)
+        callback = ProgressCallback(lambda point, stage=stage: report({**stage, **point}))  # type: ignore[misc]
+        if kind == "base":
+            train_base(setting, seed, models=MODELS, callbacks=[callback], **QUIET)
         else:
             fields: dict[str, Any] = {"base_seed": seed, "arguments": QUIET, "models": MODELS}
-            request = UnlearningRequest(setting=setting, method="retrain", ratio=job_request.ratio, **fields)
-            unlearn(resolve(request), [watch])
+            request = UnlearningRequest(setting=setting, method="retrain", ratio=job.ratio, **fields)
+            unlearn(resolve(request), [callback])
 
 
-WORK: dict[str, Callable[[JobRequest, str, Tell], None]] = {"run": run, "references": train_references}
+JOBS: dict[str, Callable[[JobRequest, str, Report], None]] = {"run": run, "references": train_references}
 
 
 def main(server: Connection) -> None:
-    """Do what the server says, one thing after the other, until it is gone."""
-    _settle()
+    """Run the server's jobs one after the other until it closes the pipe."""
+    quiet()
+    threading.Thread(target=_exit_with_server, daemon=True).start()
     while True:
         try:
-            said = server.recv()
+            message = server.recv()
         except EOFError:
             return
-        if said != STOP:  # which came too late for a job that had just ended
-            job_request, name = said
-            server.send(_done(job_request, name, server))
+        if message != STOP:  # which may arrive after its job has ended
+            job, name = message
+            server.send(run_job(job, name, server))
 
 
-def _done(job_request: JobRequest, name: str, server: Connection) -> dict[str, Any]:
-    def tell(point: dict[str, Any]) -> None:
+def run_job(job: JobRequest, name: str, server: Connection) -> dict[str, Any]:
+    """Run a job, send its progress to the server, and return how it ended."""
+
+    def report(point: dict[str, Any]) -> None:
         if server.poll():
             server.recv()
             raise StoppedError
@@ -128,21 +137,16 @@ def _done(job_request: JobRequest, name: str, server: Connection) -> dict[str, A
 
     try:
         with explain_out_of_memory("a run", TRAINING):
-            WORK[job_request.kind](job_request, name, tell)
+            JOBS[job.kind](job, name, report)
     except StoppedError:
         return {"end": "cancelled"}
-    except Exception as error:  # whatever it is, the next job is served
-        return {"end": "failed", "error": told(error)}
+    except Exception as error:  # the worker goes on with the next job
+        return {"end": "failed", "error": error_message(error)}
     return {"end": "finished"}
 
 
-def _settle() -> None:
-    """Set the worker up: one thread, no chatter, and no life after the server's."""
-    quiet()
-    threading.Thread(target=_follow_the_server, daemon=True).start()
-
-
-def _follow_the_server() -> None:
+def _exit_with_server() -> None:
+    """End this process, whatever it is doing, when the server ends."""
     server = multiprocessing.parent_process()
     if server is not None:
         server.join()

@@ -1,1 +1,1 @@
-"""Layout, a tab a file: what stands where, and which handler a button calls."""
+"""Page layout, one tab per file, and which handler each event calls; imports ``handlers``, ``charts`` and ``jobs``."""

@@ -1,4 +1,4 @@
-"""Leaderboard: filters, the table, two plots, and a place for rows from elsewhere."""
+"""Leaderboard: filters, the table, two charts, and a form that submits rows."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from charts.board_charts import cost_chart, parts_chart
-from handlers import board as shows
-from handlers.submitted import MOST_SUBMITTED, as_text, checked_row, sent_in
+from handlers import board
+from handlers.board_charts import render_cost, render_parts
+from handlers.submissions import MAX_ROWS, check_row, check_rows
 
-from tabs.common import LATEST, QUIET, UNCHECKED, one_line
+from mubench.trainers.evaluation.result_files import to_json
+from tabs.common import LATEST, QUIET, UNCHECKED, report_errors
 
-INVITED = (
-    "A row is the JSON file that a run writes into `results`. It is checked against the schema and shown to you "
-    "alone, marked as submitted; nobody has checked that it is true."
+SUBMIT_NOTE = (
+    "A row is the JSON file that a run writes into `results`. It is checked against the schema and visible to you "
+    "only, marked as submitted; its values are not verified."
 )
 
 
-@one_line
-def refresh(names: Any, texts: Any, *chosen: Any) -> list[Any]:
-    """Return what the filters leave, and what there is to filter by."""
-    every = shows.lines(names, sent_in(texts))
-    left = shows.with_own(every, dict(zip(shows.FILTERS, (list(values or []) for values in chosen), strict=True)))
-    lists = [gr.update(choices=values) for values in shows.filters(every).values()]
-    return [*lists, shows.board_shown(left), cost_chart(left), parts_chart(left)]
+@report_errors
+def refresh(own: Any, texts: Any, *values: Any) -> list[Any]:
+    """Return the choices of the filters, and the lines that match them as a table and two charts."""
+    lines = board.board_lines(own, check_rows(texts))
+    filters = dict(zip(board.FILTERS, (list(each or []) for each in values), strict=True))
+    matching = board.filter_keeping_own(lines, filters)
+    menus = [gr.update(choices=choices) for choices in board.filter_choices(lines).values()]
+    return [*menus, board.render_board(matching), render_cost(matching), render_parts(matching)]
 
 
-@one_line
-def send_in(texts: Any, path: Any, text: Any) -> list[Any]:
+@report_errors
+def add_row(texts: Any, path: Any, text: Any) -> list[Any]:
     """Check a row, and add it to those of the session."""
-    given = Path(path).read_text(encoding="utf-8", errors="replace") if path else text
-    row = checked_row(given)
-    return [[*(texts or []), as_text(row)][-MOST_SUBMITTED:], None, ""]
+    row = check_row(Path(path).read_text(encoding="utf-8", errors="replace") if path else text)
+    return [[*(texts or []), to_json(row)][-MAX_ROWS:], None, ""]
 
 
-def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
+def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     """Lay out the tab."""
     with gr.Row():
-        first = shows.filters(shows.lines())
+        choices = board.filter_choices(board.board_lines())
         menus = [
             gr.Dropdown(
-                values, value=shows.at_first(name, values), multiselect=True, label=name.title(), min_width=150
+                values, value=board.default_choice(name, values), multiselect=True, label=name.title(), min_width=150
             )
-            for name, values in first.items()
+            for name, values in choices.items()
         ]
     table = gr.HTML(elem_id="board")
     with gr.Row():
@@ -51,17 +52,17 @@ def board(tab: gr.Tab, mine: gr.BrowserState) -> None:
             gr.Markdown("#### Score against cost")
             cost = gr.HTML()
         with gr.Column(min_width=300):
-            gr.Markdown("#### Forgotten against kept")
+            gr.Markdown("#### Forgetting against utility")
             parts = gr.HTML()
-    with gr.Accordion("What the columns mean", open=False):
-        gr.Markdown("\n".join(f"- **{name}**: {words}" for name, words in shows.MEANING.items()))
-    with gr.Accordion("Show a row of your own", open=False):
-        gr.Markdown(INVITED)
+    with gr.Accordion("Columns", open=False):
+        gr.Markdown("\n".join(f"- **{name}**: {text}" for name, text in board.COLUMNS.items()))
+    with gr.Accordion("Submit a row", open=False):
+        gr.Markdown(SUBMIT_NOTE)
         file = gr.File(label="Row (JSON)", file_types=[".json"], height=120)
-        pasted = gr.Textbox(label="Or its text", lines=3, max_lines=6)
-        send = gr.Button("Show it beside the others")
-    submitted = gr.JSON([], visible=False)  # in the browser: the server forgets whom it has not heard of for long
-    inputs, outputs = [mine, submitted, *menus], [*menus, table, cost, parts]
+        text = gr.Textbox(label="Or its text", lines=3, max_lines=6)
+        button = gr.Button("Submit")
+    submitted = gr.JSON([], visible=False)  # in the browser, since the server drops sessions that are idle for long
+    inputs, outputs = [own_runs, submitted, *menus], [*menus, table, cost, parts]
     gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **LATEST)
-    sent = send.click(send_in, [submitted, file, pasted], [submitted, file, pasted], **QUIET)
-    sent.success(refresh, inputs, outputs, **UNCHECKED)
+    done = button.click(add_row, [submitted, file, text], [submitted, file, text], **QUIET)
+    done.success(refresh, inputs, outputs, **UNCHECKED)

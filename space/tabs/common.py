@@ -1,4 +1,4 @@
-"""What the tabs share."""
+"""Helpers that several tabs share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
-from handlers.runs import REMEMBERED
-from jobs.errors import told
+from handlers.runs import BROWSER_RUNS
+from jobs.errors import error_message
+
+# Handlers check their own input, since menus change after gradio has recorded their first choices.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+UNCHECKED: dict[str, Any] = {**QUIET, "preprocess": False}
+# A choice made during the response to an older one is handled next, and not dropped.
+LATEST: dict[str, Any] = {**UNCHECKED, "trigger_mode": "always_last"}
 
 
-def _told(error: Exception) -> gr.Error:
-    return error if isinstance(error, gr.Error) else gr.Error(told(error), print_exception=False)
+def _as_gradio_error(error: Exception) -> gr.Error:
+    return error if isinstance(error, gr.Error) else gr.Error(error_message(error), print_exception=False)
 
 
-def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a person's mistake as one line; any other error is ours, and goes to the log."""
+def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a user's mistake as one line; any other error goes to the log."""
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
@@ -26,7 +32,7 @@ def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
                 async for value in function(*args, **kwargs):
                     yield value
             except Exception as error:
-                raise _told(error) from error
+                raise _as_gradio_error(error) from error
 
         return stream
 
@@ -35,29 +41,22 @@ def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            raise _told(error) from error
+            raise _as_gradio_error(error) from error
 
     return call
 
 
 def menu(label: str, choices: Sequence[Any], value: Any, **more: Any) -> gr.Dropdown:
-    """Return a list to choose from."""
+    """Return a dropdown menu."""
     return gr.Dropdown(list(choices), value=value, label=label, min_width=150, **more)
 
 
-def offered(choices: Sequence[Any], value: Any, picked: Any) -> Any:
-    """Return new lines for a menu, and a new choice only if the picked one gives way: another may be picked by now."""
-    return gr.update(choices=list(choices)) if value == picked else gr.update(choices=list(choices), value=value)
+def update_menu(choices: Sequence[Any], value: Any, current: Any) -> Any:
+    """Return new choices for a menu, and a new value only if it differs: the visitor may have changed it since."""
+    return gr.update(choices=list(choices), **({} if value == current else {"value": value}))
 
 
-def remembered(names: Any, name: str) -> list[str]:
-    """Return the runs that a browser remembers, with one more, the newest first."""
+def add_run(names: Any, name: str) -> list[str]:
+    """Return the runs in a browser's list with one more, the newest first."""
     older = [each for each in names or [] if isinstance(each, str) and each != name]
-    return [name, *older][:REMEMBERED]
-
-
-# Handlers check what they are given, since menus change after gradio has learnt their first choices.
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-UNCHECKED: dict[str, Any] = {**QUIET, "preprocess": False}
-# For what is chosen: a choice that is made while an older one is being answered is answered next, and not dropped.
-LATEST: dict[str, Any] = {**UNCHECKED, "trigger_mode": "always_last"}
+    return [name, *older][:BROWSER_RUNS]

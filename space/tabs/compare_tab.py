@@ -1,47 +1,50 @@
-"""Compare: up to four finished runs beside each other and beside the retrained models."""
+"""Compare: up to four finished runs beside each other and the retrained models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gradio as gr
-from handlers import compare as shows
-from handlers.runs import known
+from handlers import compare
+from handlers.runs import existing_runs
 
-from tabs.common import LATEST, offered, one_line
+from tabs.common import LATEST, report_errors, update_menu
 
-NONE = '<p class="mu-note">No finished runs yet: make some in Try out, and choose up to four of them here.</p>'
+NO_RUNS = '<p class="mu-note">No finished runs yet: start some in Try out, then select up to four of them here.</p>'
 
 
-def compare(tab: gr.Tab, mine: gr.BrowserState) -> None:
+def list_runs(names: Any, selected: Any) -> list[Any]:
+    """Return whether to show the note, and the visitor's runs, of which those selected stay so if they exist."""
+    runs = [(run.title, run.name) for run in existing_runs(names)]
+    remaining = [name for name in selected or [] if name in {each for _, each in runs}]
+    return [gr.update(visible=not runs), update_menu(runs, remaining, selected or [])]
+
+
+@report_errors
+def refresh(names: Any) -> list[Any]:
+    """Return the charts and the table of the selected runs."""
+    if not names:
+        return [gr.update(visible=False), "", "", "", ""]
+    runs = compare.chosen_runs(names)
+    losses = [compare.render_losses(runs, split) for split in ("forget", "retain")]
+    return [gr.update(visible=True), compare.render_scores(runs), *losses, compare.render_numbers(runs)]
+
+
+def build_compare_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     """Lay out the tab."""
-    note = gr.HTML(NONE)
-    runs = gr.CheckboxGroup([], label=f"Your finished runs (up to {shows.MOST})", elem_id="runs")
-    with gr.Column(visible=False) as all_:
+    note = gr.HTML(NO_RUNS)
+    runs = gr.CheckboxGroup([], label=f"Your finished runs (up to {compare.MAX_COMPARED})", elem_id="runs")
+    with gr.Column(visible=False) as comparison:
         with gr.Row():
             with gr.Column(min_width=300):
-                gr.Markdown("#### Beside the retrained models")
-                cloud = gr.HTML(elem_id="cloud")
+                gr.Markdown("#### Scores beside the retrained models")
+                scores = gr.HTML(elem_id="cloud")
             with gr.Column(min_width=300):
-                gr.Markdown("#### Forgetting, step by step")
+                gr.Markdown("#### Loss on the forget set")
                 forget = gr.HTML(elem_id="forgetting")
             with gr.Column(min_width=300):
-                gr.Markdown("#### Keeping, step by step")
+                gr.Markdown("#### Loss on the retain set")
                 retain = gr.HTML(elem_id="keeping")
         numbers = gr.HTML(elem_id="numbers")
-
-    def listed(names: Any, chosen: Any) -> list[Any]:
-        there = [(run.title, run.name) for run in known(names)]
-        left = [name for name in chosen or [] if name in {each for _, each in there}]
-        return [gr.update(visible=not there), offered(there, left, chosen or [])]
-
-    @one_line
-    def refresh(names: Any) -> list[Any]:
-        if not names:
-            return [gr.update(visible=False), "", "", "", ""]
-        found = shows.chosen_runs(names)
-        sides = [shows.steps(found, side) for side in ("forget", "retain")]
-        return [gr.update(visible=True), shows.cloud(found), *sides, shows.numbers_shown(found)]
-
-    gr.on([tab.select], listed, [mine, runs], [note, runs], **LATEST)
-    runs.change(refresh, runs, [all_, cloud, forget, retain, numbers], **LATEST)
+    gr.on([tab.select], list_runs, [own_runs, runs], [note, runs], **LATEST)
+    runs.change(refresh, runs, [comparison, scores, forget, retain, numbers], **LATEST)

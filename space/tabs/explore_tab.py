@@ -5,22 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from handlers import explore as shows
+from handlers import explore
 
-from tabs.common import LATEST, menu, offered, one_line
+from tabs.common import LATEST, menu, report_errors, update_menu
 
 MENUS = {"families": "family", "tasks": "task", "ratios": "ratio"}
 
 
-def explore(tab: gr.Tab) -> None:
+@report_errors
+def refresh(*current: Any) -> list[Any]:
+    """Return the choices of the menus, and everything about the chosen config."""
+    menus = explore.menu_choices(*current)
+    chosen = menus["chosen"]
+    config = explore.find_config(chosen["family"], chosen["task"], chosen["ratio"])
+    split = config.training_splits[0]
+    return [
+        *(update_menu(menus[many], chosen[one], was) for (many, one), was in zip(MENUS.items(), current, strict=True)),
+        explore.render_description(config),
+        explore.render_counts(config),
+        explore.render_balance(config),
+        gr.update(choices=list(config.counts), value=split),
+        1,
+        explore.render_samples(config, split, 1),
+        config.code,
+    ]
+
+
+@report_errors
+def turn_page(family: Any, task: Any, ratio: Any, split: Any, page: Any) -> str:
+    """Return another page of rows, or of another split."""
+    return explore.render_samples(explore.find_config(family, task, ratio), split, page)
+
+
+def build_explore_tab(tab: gr.Tab) -> None:
     """Lay out the tab."""
-    first = shows.narrowed(None, None, None)
-    chosen = first["chosen"]
+    choices = explore.menu_choices(None, None, None)
+    chosen = choices["chosen"]
     with gr.Row():
-        family = menu("Deletion family", first["families"], chosen["family"])
-        task = menu("Task", first["tasks"], chosen["task"])
-        ratio = menu("Deleted rows (%; 0 is all rows)", first["ratios"], chosen["ratio"])
-    words = gr.HTML(elem_id="config")
+        family = menu("Deletion family", choices["families"], chosen["family"])
+        task = menu("Task", choices["tasks"], chosen["task"])
+        ratio = menu("Deletion ratio (%; 0: nothing deleted)", choices["ratios"], chosen["ratio"])
+    description = gr.HTML(elem_id="config")
     with gr.Row():
         with gr.Column(min_width=300):
             gr.Markdown("#### Rows of every split")
@@ -34,28 +59,7 @@ def explore(tab: gr.Tab) -> None:
         page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=100)
     rows = gr.HTML(elem_id="samples")
     code = gr.Code(language="python", label="Load it", interactive=False)
-
-    @one_line
-    def refresh(*picked: Any) -> list[Any]:
-        lists = shows.narrowed(*picked)
-        now = lists["chosen"]
-        found = shows.config(now["family"], now["task"], now["ratio"])
-        return [
-            *(offered(lists[many], now[one], was) for (many, one), was in zip(MENUS.items(), picked, strict=True)),
-            shows.words(found),
-            shows.counts_shown(found),
-            shows.balance_shown(found),
-            gr.update(choices=list(found.counts), value=found.sides[0]),
-            1,
-            shows.samples_shown(found, found.sides[0], 1),
-            found.code,
-        ]
-
-    @one_line
-    def turn(*picked: Any) -> str:
-        return shows.samples_shown(shows.config(*picked[:3]), *picked[3:])
-
     menus = [family, task, ratio]
-    outputs = [*menus, words, counts, balance, split, page, rows, code]
+    outputs = [*menus, description, counts, balance, split, page, rows, code]
     gr.on([tab.select, *(each.input for each in menus)], refresh, menus, outputs, **LATEST)
-    gr.on([split.input, page.input], turn, [*menus, split, page], rows, **LATEST)
+    gr.on([split.input, page.input], turn_page, [*menus, split, page], rows, **LATEST)

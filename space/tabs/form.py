@@ -1,4 +1,4 @@
-"""A method's arguments as inputs, made anew when the method changes; what is typed is kept in the browser."""
+"""A method's arguments as inputs, rebuilt when the method changes; entered values are kept in the browser."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import gradio as gr
-from handlers.arguments import Field, fields
+from handlers.arguments import MAX_TEXT, Field, argument_fields
 
-# Told under the method it is about, so that what was typed for another is no part of the run.
-KEEP = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
+# Stored with the method, so that values entered for another method are no part of the run.
+STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
 
 
 def _input(field: Field) -> Any:
@@ -18,27 +18,27 @@ def _input(field: Field) -> Any:
     if field.kind == "switch":
         return gr.Checkbox(bool(field.default), min_width=180, **shared)
     if field.kind == "text":
-        return gr.Textbox(field.default or "", max_length=80, min_width=180, **shared)
+        return gr.Textbox(field.default or "", max_length=MAX_TEXT, min_width=180, **shared)
     return gr.Number(field.default, precision=0 if field.kind == "whole" else None, min_width=180, **shared)
 
 
-def form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JSON:
-    """Lay out the form and return what it keeps."""
-    kept = gr.JSON({}, visible=False)
+def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JSON:
+    """Lay out the form, and return the component that stores the entered values."""
+    stored = gr.JSON({}, visible=False)
 
-    def inputs(*picked: Any) -> None:
+    def inputs(*setting: Any) -> None:
         with gr.Row():
-            for field in fields(*picked):
-                each = _input(field)
-                words = json.dumps(picked[2])
-                keep = KEEP % (words, words, json.dumps(field.name))
-                each.input(None, [each, kept], kept, js=keep, api_visibility="private")
+            for field in argument_fields(*setting):
+                entry = _input(field)
+                name = json.dumps(setting[2])
+                store = STORE % (name, name, json.dumps(field.name))
+                entry.input(None, [entry, stored], stored, js=store, api_visibility="private")
 
     gr.render(inputs=[task, backbone, method], show_progress="hidden")(inputs)
-    return kept
+    return stored
 
 
-def given(kept: Any, method: Any) -> Any:
-    """Return the arguments that were typed for a method."""
-    same = isinstance(kept, dict) and kept.get("method") == method
-    return kept.get("values") if same else None
+def entered_values(stored: Any, method: Any) -> Any:
+    """Return the values that were entered for a method."""
+    same = isinstance(stored, dict) and stored.get("method") == method
+    return stored.get("values") if same else None

@@ -1,4 +1,4 @@
-"""Try out: a choice of setting, method and arguments, the run as it goes, and what came of it."""
+"""Try out: menus, the method's arguments, the progress of the run, and its outcome."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from charts.progress import progress_shown
 from handlers import choices
-from handlers.try_out import Choice, Status, cancel, is_going, start, start_references, status
+from handlers.progress import render_progress
+from handlers.try_out import Choice, Status, cancel, is_unfinished, start, start_references, status
 
-from tabs.common import LATEST, QUIET, UNCHECKED, menu, offered, one_line, remembered
-from tabs.form import form, given
-from tabs.outcome_view import Outcome
+from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu
+from tabs.form import build_form, entered_values
+from tabs.outcome_view import OutcomeView
 
-ASK_EVERY_S = 0.4
-LACKS = {
-    0: "No base or no retrained model here yet, so there is nothing to set a run beside.",
-    1: "One retrained model here: a run is set beside it, but S needs two.",
+POLL_S = 0.4
+# Notes by the number of retrained models; a setting with more lacks nothing.
+MISSING = {
+    0: "No base or no retrained model here yet, so a run cannot be compared with any.",
+    1: "One retrained model here: a run can be compared with it, but S needs two.",
 }
-TAKES = "Train what is missing here, which takes some minutes and keeps what is there, or with:"
+TRAIN_NOTE = "Train the missing models here, which takes some minutes and keeps the existing ones, or with:"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
-    """Yield how far a job is until it is over."""
+    """Yield the status of a job until it has ended."""
     while True:
         now = status(name)
         yield now
-        if now.over:
+        if now.is_over:
             return
-        await asyncio.sleep(ASK_EVERY_S)
+        await asyncio.sleep(POLL_S)
 
 
 def _ratio_choices(ratios: dict[int, int]) -> list[tuple[str, str]]:
@@ -39,101 +40,104 @@ def _ratio_choices(ratios: dict[int, int]) -> list[tuple[str, str]]:
     return [(f"{ratio} %{notes.get(count, '')}", str(ratio)) for ratio, count in ratios.items()]
 
 
-def _lacks(count: int, chosen: dict[str, str]) -> str:
-    """Say in one line what a setting lacks and how it is made; nothing where it lacks nothing."""
-    if count not in LACKS:
+def missing_note(count: int, chosen: dict[str, str]) -> str:
+    """Return which reference models a setting lacks and the command that trains them; empty if it lacks none."""
+    if count not in MISSING:
         return ""
-    command = choices.making(chosen["task"], chosen["backbone"], chosen["ratio"])
-    return f'<p class="mu-note" role="status">{LACKS[count]} {TAKES} <code>{escape(command)}</code></p>'
+    command = choices.references_command(chosen["task"], chosen["backbone"], chosen["ratio"])
+    return f'<p class="mu-note" role="status">{MISSING[count]} {TRAIN_NOTE} <code>{escape(command)}</code></p>'
 
 
-class TryOut:
+class TryOutTab:
     """The tab: menus, form and buttons above, a run's outcome below.
 
     Args:
-        mine: The runs that the browser remembers.
+        own_runs: The visitor's runs, in the browser.
     """
 
-    def __init__(self, mine: gr.BrowserState) -> None:
-        self.mine = mine
-        first = choices.narrowed(None, None, None, None)
-        chosen, count = first["chosen"], first["ratios"][int(first["chosen"]["ratio"])]
+    def __init__(self, own_runs: gr.BrowserState) -> None:
+        self.own_runs = own_runs
+        menus = choices.menu_choices(None, None, None, None)
+        chosen = menus["chosen"]
+        count = menus["ratios"][int(chosen["ratio"])]
         with gr.Row():
-            self.task = menu("Task", first["tasks"], chosen["task"])
-            self.backbone = menu("Backbone", first["backbones"], chosen["backbone"])
-            self.ratio = menu("Deleted rows", _ratio_choices(first["ratios"]), chosen["ratio"])
-            self.method = menu("Method", first["methods"], chosen["method"])
+            self.task = menu("Task", menus["tasks"], chosen["task"])
+            self.backbone = menu("Backbone", menus["backbones"], chosen["backbone"])
+            self.ratio = menu("Deletion ratio", _ratio_choices(menus["ratios"]), chosen["ratio"])
+            self.method = menu("Method", menus["methods"], chosen["method"])
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
-        self.lacks = gr.HTML(_lacks(count, chosen), visible=count in LACKS)
-        self.train = gr.Button("Train the reference models", visible=count in LACKS)
+        self.missing = gr.HTML(missing_note(count, chosen), visible=count in MISSING)
+        self.train = gr.Button("Train the reference models", visible=count in MISSING)
         with gr.Accordion("Arguments of the method", open=False):
-            self.kept = form(self.task, self.backbone, self.method)
+            self.arguments = build_form(self.task, self.backbone, self.method)
         with gr.Row():
             self.go = gr.Button("Unlearn and judge", variant="primary", interactive=count > 0)
             self.stop = gr.Button("Cancel", interactive=False)
-        self.told, self.current = gr.HTML(elem_id="told"), gr.Textbox("", visible=False)
-        self.outcome = Outcome()
+        self.progress, self.current = gr.HTML(elem_id="progress"), gr.Textbox("", visible=False)
+        self.outcome = OutcomeView()
 
     def connect(self, tab: gr.Tab) -> None:
-        """Say what the parts do."""
-        follows = {**UNCHECKED, "concurrency_limit": None}
-        after = [*self.menus, self.lacks, self.train, self.go]
+        """Connect the components to their handlers."""
+        unlimited = {**UNCHECKED, "concurrency_limit": None}
+        current = [self.current, *self.menus]
+        controls = [*self.menus, self.missing, self.train, self.go]
         triggers = [tab.select, self.task.input, self.backbone.input, self.ratio.input]
-        seen = [self.current, *self.menus]
-        gr.on(triggers, self.refresh, seen, after, **LATEST)
-        live = [self.told, self.current, self.stop]
-        inputs = [self.mine, *self.menus, self.seed, self.kept]
-        ran = self.go.click(self.run, inputs, [*live, self.train, self.mine, *self.outcome.parts], **follows)
-        trained = self.train.click(self.references, self.menus, [*live, self.go], **follows)
-        for ended in (ran, trained):
-            ended.then(self.refresh, seen, after, **UNCHECKED)
-        self.stop.click(self.end, self.current, None, **QUIET)
-        self.outcome.connect(tab, self.mine)
+        gr.on(triggers, self.refresh, current, controls, **LATEST)
+        progress = [self.progress, self.current, self.stop]
+        inputs = [self.own_runs, *self.menus, self.seed, self.arguments]
+        outputs = [*progress, self.train, self.own_runs, *self.outcome.components]
+        runs = self.go.click(self.run, inputs, outputs, **unlimited)
+        trains = self.train.click(self.train_missing, self.menus, [*progress, self.go], **unlimited)
+        for event in (runs, trains):
+            event.then(self.refresh, current, controls, **UNCHECKED)
+        self.stop.click(self.end_run, self.current, None, **QUIET)
+        self.outcome.connect(tab, self.own_runs)
 
-    @one_line
-    def refresh(self, current: Any, *picked: Any) -> list[Any]:
-        """Keep the menus to what goes together, and the buttons to what can be done now."""
-        idle = not is_going(current)
-        lists = choices.narrowed(*picked)
-        now, count = lists["chosen"], lists["ratios"][int(lists["chosen"]["ratio"])]
-        lines = (lists["tasks"], lists["backbones"], _ratio_choices(lists["ratios"]), lists["methods"])
+    @report_errors
+    def refresh(self, current: Any, *values: Any) -> list[Any]:
+        """Return menus whose choices fit each other, and enable the buttons that can be used now."""
+        idle = not is_unfinished(current)
+        menus = choices.menu_choices(*values)
+        chosen = menus["chosen"]
+        count = menus["ratios"][int(chosen["ratio"])]
+        lists = (menus["tasks"], menus["backbones"], _ratio_choices(menus["ratios"]), menus["methods"])
         return [
-            *map(offered, lines, (now[name] for name in ("task", "backbone", "ratio", "method")), picked),
-            gr.update(value=_lacks(count, now), visible=count in LACKS),
-            gr.update(visible=count in LACKS, interactive=idle),
+            *map(update_menu, lists, (chosen[name] for name in ("task", "backbone", "ratio", "method")), values),
+            gr.update(value=missing_note(count, chosen), visible=count in MISSING),
+            gr.update(visible=count in MISSING, interactive=idle),
             gr.update(interactive=idle and count > 0),
         ]
 
-    def progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:
-        """Return how far a job is; what would take its place on the page waits until it is over."""
-        going = {self.stop: gr.update(interactive=not now.over), other: gr.update(interactive=now.over)}
-        return {self.told: progress_shown(now), self.current: now.run, **going}
+    def show_progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:
+        """Return the update for a job's status; the button of the other kind of job is disabled until it has ended."""
+        buttons = {self.stop: gr.update(interactive=not now.is_over), other: gr.update(interactive=now.is_over)}
+        return {self.progress: render_progress(now), self.current: now.run, **buttons}
 
-    @one_line
-    async def run(self, request: gr.Request, names: Any, *picked: Any) -> AsyncIterator[Any]:
-        """Run a method, and show it as it goes and when it is over."""
-        task, backbone, ratio, method, seed, kept = picked
-        choice = Choice(task, backbone, ratio, method, seed, given(kept, method))
+    @report_errors
+    async def run(self, request: gr.Request, own: Any, *values: Any) -> AsyncIterator[Any]:
+        """Run a method, and show its progress and its outcome."""
+        task, backbone, ratio, method, seed, stored = values
+        choice = Choice(task, backbone, ratio, method, seed, entered_values(stored, method))
         job = await asyncio.to_thread(start, str(request.session_hash), choice)
-        yield {self.outcome.all: gr.update(visible=False)}  # what is shown is never another run's
+        yield {self.outcome.column: gr.update(visible=False)}  # hides the outcome of an earlier run
         async for now in follow(job.name):
-            shown = self.progress(now, self.train)
+            update = self.show_progress(now, self.train)
             if now.state == "finished":
-                shown |= await asyncio.to_thread(self.outcome.shown, job.name)
-                shown[self.mine] = remembered(names, job.name)
-            yield shown
+                update |= await asyncio.to_thread(self.outcome.show, job.name)
+                update[self.own_runs] = add_run(own, job.name)
+            yield update
 
-    @one_line
-    async def references(self, request: gr.Request, *picked: Any) -> AsyncIterator[Any]:
-        """Train what a setting lacks."""
-        job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*picked[:3]))
+    @report_errors
+    async def train_missing(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+        """Train the missing reference models of a setting, and show the progress."""
+        job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*values[:3]))
         async for now in follow(job.name):
-            yield self.progress(now, self.go)
+            yield self.show_progress(now, self.go)
 
     @staticmethod
-    @one_line
-    def end(name: str) -> None:
-        """End the run that is going on."""
+    @report_errors
+    def end_run(name: str) -> None:
+        """Cancel the current run."""
         if name:
             cancel(name)

@@ -1,4 +1,4 @@
-"""Made-up rows whose draws are chosen, so that tables have known ranks."""
+"""Synthetic result rows with chosen bootstrap draws, so that tables have known ranks."""
 
 from __future__ import annotations
 

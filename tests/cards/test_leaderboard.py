@@ -5,7 +5,7 @@ from mubench.cards.entries import beats, pooled_draws
 from mubench.cards.formats import HEAD, as_markdown, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.matrix import as_matrix
-from mubench.cards.picture import draw
+from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import References
 from mubench.trainers.metrics.bootstrap import base_counts
@@ -20,27 +20,27 @@ def test_ranks_go_by_the_lower_end_and_ties_share_them(demo_rows):
     assert lows == sorted(lows, reverse=True)
 
 
-def test_a_wide_interval_costs_the_lead(new_row):
+def test_a_wide_interval_lowers_the_rank(new_row):
     noise = 150 * np.random.default_rng(0).standard_normal(2000)
     (table,) = tables([new_row("steady", score=0.7), new_row("lucky", score=0.75, noise=noise)])
     assert [entry.name for entry in table.entries] == ["steady", "lucky"]
     assert table.entries[0].score < table.entries[1].score
 
 
-def test_paired_draws_tell_apart_what_unpaired_intervals_do_not(new_row):
+def test_paired_draws_separate_overlapping_intervals(new_row):
     noise = 80 * np.random.default_rng(0).standard_normal(2000)
     first, second = new_row("a", score=0.60, noise=noise), new_row("b", score=0.55, noise=noise)
     assert second.interval.high > first.interval.low
     assert [entry.rank for entry in tables([first, second])[0].entries] == [1, 2]
 
 
-def test_a_tie_is_an_interval_of_differences_that_includes_nothing():
+def test_an_interval_of_differences_around_zero_is_a_tie():
     zero = np.zeros(2000)
     assert not beats(zero, zero) and not beats(zero + np.linspace(-0.1, 0.5, 2000), zero)
     assert beats(zero + 0.01, zero) and not beats(zero, zero + 0.01)
 
 
-def test_runs_count_in_a_draw_as_often_as_their_base_was_drawn(new_row):
+def test_runs_are_weighted_by_the_draws_of_their_base(new_row):
     low, high = new_row(score=0.2, base_seed=0), new_row(score=0.6, base_seed=1)
     counts = base_counts(low.split, 2)
     expected = (counts[:, 0] * 0.2 + counts[:, 1] * 0.6) / 2
@@ -61,17 +61,17 @@ def test_controls_are_listed_in_order_and_never_ranked(demo_rows):
 
 
 @pytest.mark.parametrize("flag", ["nan", "constant_class", "equals_base"])
-def test_flagged_runs_never_rank_and_say_why(new_row, flag):
+def test_flagged_runs_are_unranked_and_name_the_flag(new_row, flag):
     (table,) = tables([new_row("good", score=0.1), new_row("odd", score=0.9, flags=[flag])])
     assert [(entry.name, entry.rank) for entry in table.entries] == [("good", 1), ("odd", None)]
     assert f"odd [{flag}]" in as_text([table])
 
 
-def test_runs_whose_epoch_an_oracle_chose_rank_among_themselves(new_row):
+def test_oracle_selected_runs_rank_among_themselves(new_row):
     given = {"arguments": {"keep": "oracle"}, "flags": ["oracle_selection"]}
     rows = [new_row("a", score=0.9, **given), new_row("b", score=0.2, **given), new_row("plain", score=0.5)]
     (table,) = tables(rows)
-    found = [(entry.name, entry.apart, entry.rank) for entry in table.entries]
+    found = [(entry.name, entry.oracle_selected, entry.rank) for entry in table.entries]
     assert found == [("plain", False, 1), ("a", True, 1), ("b", True, 2)]
     lines = [line.split()[:3] for line in as_text([table]).splitlines()]
     assert ["1*", "apart", "a"] in lines and ["1*", "plain", "1"] in lines
@@ -83,7 +83,7 @@ def test_runs_whose_epoch_an_oracle_chose_rank_among_themselves(new_row):
     assert [line[-2] for line in found] == ["0.50", "0.90", "0.20"]
 
 
-def test_a_group_without_signal_is_not_ranked_and_says_so(new_row):
+def test_a_group_without_signal_is_not_ranked(new_row):
     rows = [new_row(name, no_signal="no signal: retrained models' row differs by 0.30") for name in ("a", "b")]
     (table,) = tables(rows)
     assert all(entry.rank is None for entry in table.entries)
@@ -104,7 +104,7 @@ def test_rows_of_other_references_are_not_compared(new_row):
 
 
 @pytest.mark.parametrize(
-    ("changes", "place", "said"),
+    ("changes", "folders", "variables"),
     [
         ({}, {}, ""),
         ({"deletion_seed": 1}, {"results": "rows"}, " DATA=mu-bench-d1 RESULTS=rows"),
@@ -112,10 +112,10 @@ def test_rows_of_other_references_are_not_compared(new_row):
         ({}, {"data": "mine"}, " DATA=mine"),
     ],
 )
-def test_the_command_that_judges_again_says_where_everything_lies(new_row, changes, place, said):
+def test_the_command_that_judges_again_names_all_folders(new_row, changes, folders, variables):
     other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]), **changes)
-    with pytest.raises(ValueError, match=f"make results TASK=cifar10 RATIO=5 BACKBONE=resnet{said}, or remove"):
-        tables([new_row("a", **changes), other], **place)
+    with pytest.raises(ValueError, match=f"make results TASK=cifar10 RATIO=5 BACKBONE=resnet{variables}, or remove"):
+        tables([new_row("a", **changes), other], **folders)
 
 
 def test_splits_tiers_ratios_and_backbones_have_their_own_tables(new_row):
@@ -155,9 +155,9 @@ def test_markdown_is_a_table_of_equal_lines(demo_rows):
     assert len(lines) == 2 + 4 + len(CONTROLS)
 
 
-def test_picture_shows_every_table_and_is_the_same_twice(demo_rows, new_row, tmp_path):
+def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
     ranked = tables([*demo_rows, new_row(backbone="vit", cost={})])
-    first, second = (draw(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
+    first, second = (draw_leaderboard(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert first == second and first.startswith(b"\x89PNG") and len(first) > 10_000
 
 

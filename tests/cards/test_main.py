@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture
 def walk(tmp_path, demo_rows, new_run, new_row, monkeypatch):
-    """A folder as the earlier rooms leave it: a base, an unlearned model and their rows."""
+    """A folder with a base model, an unlearned model and result rows."""
     monkeypatch.chdir(tmp_path)
     base = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
     run = new_run(parent=base.identity)
@@ -35,19 +35,19 @@ def walk(tmp_path, demo_rows, new_run, new_row, monkeypatch):
 
 def test_cards_of_models_and_results_are_written(walk, capsys):
     assert main([]) == 0
-    said = capsys.readouterr().out
-    assert "mu-bench: nothing there yet" in said and "models: 2 card(s)" in said and "results: 1 card(s)" in said
+    output = capsys.readouterr().out
+    assert "mu-bench: nothing there yet" in output and "models: 2 card(s)" in output and "results: 1 card(s)" in output
     base = (walk / "models" / "cifar10-mini-resnet" / "README.md").read_text()
     unlearned = (walk / "models" / "cifar10-mini-resnet-del5-scrub-s0" / "README.md").read_text()
     assert "| task score on test rows | 0.500 |" in base and "base_model: " not in base
     assert "base_model: cifar10-mini-resnet\n" in unlearned and "arXiv:" in unlearned and "| 0.800 |" in unlearned
     assert "leaderboard.png" in (walk / "results" / "README.md").read_text()
     assert (walk / "results" / "leaderboard.png").stat().st_size > 10_000
-    assert main([]) == 0  # the picture and the card beside the rows are no rows
+    assert main([]) == 0  # the picture and the card beside the rows are not read as rows
 
 
 def built(folder, task="imdb", **changes):
-    """Write what a build leaves, but for its rows; return the YAML of its README."""
+    """Write what a build writes, without rows; return the YAML of its README."""
     manifest = {
         "task": task, "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
         "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
@@ -56,9 +56,9 @@ def built(folder, task="imdb", **changes):
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
         **changes,
     }  # fmt: skip
-    place = folder / "data" / task / ("fe" * 4)
-    place.mkdir(parents=True)
-    (place / MANIFEST).write_text(json.dumps(manifest))
+    target = folder / "data" / task / ("fe" * 4)
+    target.mkdir(parents=True)
+    (target / MANIFEST).write_text(json.dumps(manifest))
     return write_readme(folder, manifests=[manifest]).read_text().split("---\n")[1]
 
 
@@ -76,17 +76,17 @@ def test_every_family_built_beside_the_data_gets_its_card(walk, capsys):
         built(walk / name, **changes)
     (walk / "mu-bench-paper").mkdir()  # empty
     assert main([]) == 0
-    said = capsys.readouterr().out
-    assert "mu-bench: nothing there yet, no card\n" in said and "mu-bench-paper" not in said
+    output = capsys.readouterr().out
+    assert "mu-bench: nothing there yet, no card\n" in output and "mu-bench-paper" not in output
     for name in sisters:
-        assert f"{name}: 1 card(s)\n" in said and LICENCES_HEADING in (walk / name / "README.md").read_text()
+        assert f"{name}: 1 card(s)\n" in output and LICENCES_HEADING in (walk / name / "README.md").read_text()
     for name in ("mu-bench-mini", "others"):
-        assert f"{name}: " not in said and LICENCES_HEADING not in (walk / name / "README.md").read_text()
+        assert f"{name}: " not in output and LICENCES_HEADING not in (walk / name / "README.md").read_text()
     assert main(["--data", "others"]) == 0
     assert "group" not in capsys.readouterr().out and LICENCES_HEADING in (walk / "others" / "README.md").read_text()
 
 
-def test_a_picture_of_other_rows_goes(walk):
+def test_a_picture_of_another_tier_is_removed(walk):
     built(walk / "mu-bench", "cifar10", tier="partial")
     for name in ("cifar10.png", "mine.png"):
         (walk / "mu-bench" / name).write_bytes(b"of the mini tier")
@@ -96,8 +96,13 @@ def test_a_picture_of_other_rows_goes(walk):
 
 def test_leaderboard_is_printed(walk, capsys):
     assert main(["leaderboard", "--results", "results"]) == 0
-    said = capsys.readouterr().out
-    assert said.index("salun") < said.index("finetune") < said.index("controls (unranked)") < said.index("flip_cheat")
+    output = capsys.readouterr().out
+    assert (
+        output.index("salun")
+        < output.index("finetune")
+        < output.index("controls (unranked)")
+        < output.index("flip_cheat")
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,21 +122,21 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, mon
         code = main(arguments)
     except SystemExit as stop:
         code = stop.code
-    said = capsys.readouterr().err
-    assert code == 2 and message in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert code == 2 and message in output and output.count("\n") == 1
 
 
 def test_a_damaged_row_is_named(walk, capsys):
     path = walk / "results" / "scrub-b0-s0.json"
     path.write_text(path.read_text()[:100])
     assert main([]) == 2
-    said = capsys.readouterr().err
-    assert "scrub-b0-s0.json" in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "scrub-b0-s0.json" in output and output.count("\n") == 1
 
 
 @pytest.mark.parametrize("what", ["all", "leaderboard"])
-def test_rows_to_be_judged_again_name_a_command_with_all_that_was_given(walk, new_row, what, capsys):
+def test_rows_of_other_references_name_the_command_that_judges_them_again(walk, new_row, what, capsys):
     write_result(new_row("salun", seed=9, run_id="odd", references=References(retrained=[7, 8], bases=[0])), "results")
     assert main([what, "--data", "a/mu-bench", "--models", "models/", "--results", f"{walk}/results"]) == 2
-    said = capsys.readouterr().err
-    assert f"BACKBONE=resnet DATA=a/mu-bench RESULTS={walk}/results, or remove the row" in said
+    output = capsys.readouterr().err
+    assert f"BACKBONE=resnet DATA=a/mu-bench RESULTS={walk}/results, or remove the row" in output

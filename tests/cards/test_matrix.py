@@ -29,7 +29,7 @@ def test_lines_are_ordered_by_mean_and_controls_stand_below(demo_rows):
     assert order == ["method", "salun", "scrub", "finetune", "neg_grad", *CONTROLS]
 
 
-def test_nothing_is_above_a_control_that_is_not_there(new_row):
+def test_no_method_exceeds_a_missing_control(new_row):
     assert lines(as_matrix(tables([new_row("scrub", score=0.9)])))["scrub"] == ["0.90", "0"]
 
 
@@ -38,7 +38,7 @@ def test_without_tables_there_is_no_matrix():
         as_matrix([])
 
 
-def test_it_is_printed_by_the_front_door(demo_rows, tmp_path, capsys):
+def test_the_matrix_is_printed_by_the_front_door(demo_rows, tmp_path, capsys):
     for row in demo_rows:
         write_result(row, tmp_path)
     assert main(["matrix", "--results", str(tmp_path)]) == 0

@@ -1,4 +1,4 @@
-"""Cards against golden files; ``MUBENCH_GOLDEN=write`` in the environment writes them anew: read the diff."""
+"""Cards against golden files; with ``MUBENCH_GOLDEN=write`` in the environment they are rewritten: read the diff."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def test_unlearned_model_card(new_run, new_row):
     compare("unlearned.md", model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
 
 
-def test_a_model_card_cites_the_wrappers_that_were_on(new_run):
+def test_a_model_card_cites_its_addons(new_run):
     given = {"gamma": 0.9, "curriculum": "superloss", "curriculum_lambda": 10, "sam_rho": 0.1}
     text = model_card("x", new_run(arguments=given), parent="y", paper=PAPER)
     assert "Method: First et al., *A Title*" in text
@@ -64,7 +64,7 @@ def test_results_card(demo_rows):
     compare("results.md", results_card(tables(demo_rows), picture="leaderboard.png"))
 
 
-def test_model_card_is_understood_by_the_hub(new_run, new_row):
+def test_the_hub_parses_a_model_card(new_run, new_row):
     name = "cifar10-mini-resnet-del5-scrub-s0"
     card = ModelCard(model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
     assert card.data.base_model == "cifar10-mini-resnet" and card.data.datasets == ["mu-bench"]
@@ -84,14 +84,14 @@ def test_every_number_on_a_model_card_has_its_direction(new_run, new_row):
 
 
 @pytest.mark.parametrize("tier", ["mini", "partial", "full"])
-def test_stand_ins_are_never_shown_as_the_real_thing(new_run, new_row, tier):
+def test_stand_ins_are_marked(new_run, new_row, tier):
     model = model_card("m", new_run(tier=tier), parent="b", result=new_row(tier=tier))
     data = dataset_body([manifest(tier=tier)], repository="mu-bench")
     assert ("a stand-in" in model) == ("stand-ins, not the original data in full" in data) == (tier != "full")
     assert f"({tier})" in results_card(tables([new_row(tier=tier)]))
 
 
-def test_the_card_of_a_family_says_how_far_its_ratios_reach(new_run):
+def test_the_card_of_a_group_family_lists_exact_shares(new_run):
     group = {
         **manifest(),
         "family": "group",
@@ -104,15 +104,15 @@ def test_the_card_of_a_family_says_how_far_its_ratios_reach(new_run):
     assert "for every ratio from 1 % to 10 %" in text and "(position + 0.5)" not in text
 
 
-def test_the_card_of_published_lists_says_their_faults():
+def test_the_card_of_published_lists_names_their_faults():
     paper = {**manifest("imdb", "full"), "family": "paper", "forget": {1: 12, 5: 60, 10: 120}}
     text = dataset_body([paper], repository="mu-bench-paper")
     assert f"- IMDB: {PAPER_LISTS['imdb'].fault}." in text and "at 1, 5, 10 %" in text
     assert 'load_dataset("mu-bench-paper", "imdb_del5")' in text
-    assert "What is wrong" not in dataset_body([manifest()], repository="mu-bench")
+    assert "Known faults" not in dataset_body([manifest()], repository="mu-bench")
 
 
-def test_the_card_of_a_users_list_shows_the_config_there_is(new_run, new_row):
+def test_the_card_of_a_users_list_names_its_config(new_run, new_row):
     custom = {**manifest(), "family": "custom", "forget": {37: 444}}
     text = dataset_body([custom], repository="mu-bench-custom")
     assert (
@@ -124,16 +124,16 @@ def test_the_card_of_a_users_list_shows_the_config_there_is(new_run, new_row):
     assert "cifar10_del37" in model
 
 
-def test_models_trained_from_the_start_say_on_which_rows(new_run):
+def test_the_card_of_a_model_trained_from_scratch_names_its_rows(new_run):
     elsewhere = model_card("m", new_run(backbone="resnet-18", parent="0123456789abcdef"))
-    assert "A base model that lies elsewhere (run `0123456789ab`), after unlearning" in elsewhere
+    assert "A base model outside this folder (run `0123456789ab`), after unlearning" in elsewhere
     assert "base_model" not in elsewhere.split("---")[1]
     whole, half = (model_card("m", new_run(method=m, parent=None)) for m in ("retrain", "retrain_keep50"))
-    assert "from the start without the deleted rows" in whole and "Unlearning is judged by" in whole
-    assert "from the start without half of the deleted rows" in half and "Unlearning is judged by" not in half
+    assert "from scratch without the deleted rows" in whole and "Unlearned models are judged by" in whole
+    assert "from scratch without half of the deleted rows" in half and "Unlearned models are judged by" not in half
 
 
-def test_rows_from_files_are_not_said_to_be_the_hubs():
+def test_rows_from_files_have_no_hub_source():
     from_files = {**manifest("ucf101", "partial"), "command": "build ucf101 --tier partial --raw DIR --allow_partial"}
     text = dataset_body([from_files], repository="mu-bench")
     assert "from files in the layout of UCF101" in text and "or other rows in its place" in text
@@ -142,31 +142,35 @@ def test_rows_from_files_are_not_said_to_be_the_hubs():
     assert "- Source: [" in dataset_body([online], repository="mu-bench")
 
 
-def test_what_pins_nothing_is_not_called_a_revision():
+def test_a_branch_is_no_revision():
     assert _revision("0" * 40) == f"revision `{'0' * 40}`"
     assert _revision("refs/convert/parquet") == "branch `refs/convert/parquet`" and _revision(None) == "default branch"
 
 
-def test_mini_rows_are_numbered_and_ask_for_nothing():
+def test_mini_rows_are_numbered_and_redistributable():
     text = dataset_body([manifest("nlvr2")], repository="mu-bench")
     assert "| NLVR2 | apache-2.0 | unknown | no | yes |" in text
-    assert "- `example_id`: numbers of the recipe" in text and "To cite the original:" in text
+    assert "- `example_id`: row numbers" in text and "To cite the original:" in text
 
 
-def test_a_card_has_the_headlines_that_publishing_looks_for():
+def test_a_card_has_the_headings_that_publishing_needs():
     text = dataset_body([manifest()], repository="mu-bench")
     assert f"\n{LICENCES_HEADING}\n" in text and f"\n{READING_HEADING}\n" in text
 
 
-def test_a_card_says_which_family_results_are_to_be_about():
+def test_a_card_names_the_family_to_report_results_on():
     group = {**manifest("tofu"), "family": "group"}
-    kin = ", since kin of a deleted row would stay in retain elsewhere\n"
-    about = {"this family\n": manifest(), f"the group family{kin}": manifest("tofu"), f"this family{kin}": group}
-    for words, one in about.items():
-        assert f"- Results are to be about {words}" in dataset_body([one], repository="mu-bench")
+    reason = ", since in others the retain set keeps rows of the same group as deleted ones\n"
+    families = {
+        "this family\n": manifest(),
+        f"the group family{reason}": manifest("tofu"),
+        f"this family{reason}": group,
+    }
+    for family, one in families.items():
+        assert f"- Report results on {family}" in dataset_body([one], repository="mu-bench")
     for tier, words in (("mini", "this family\n"), ("partial", "the group family"), ("full", "the group family")):
         text = dataset_body([manifest("tiny_imagenet", tier)], repository="mu-bench")
-        assert f"- Results are to be about {words}" in text
+        assert f"- Report results on {words}" in text
 
 
 def test_a_card_names_the_repositories_of_every_family_and_tier_with_their_namespace():
@@ -177,11 +181,11 @@ def test_a_card_names_the_repositories_of_every_family_and_tier_with_their_names
     assert line.format("me") in published and NAMESPACE not in published
 
 
-def test_flags_and_missing_signal_are_told(new_run, new_row):
+def test_flags_and_a_missing_signal_are_named(new_run, new_row):
     flagged = model_card("m", new_run(), parent="b", result=new_row(flags=["equals_base"]))
     silent = model_card("m", new_run(), parent="b", result=new_row(no_signal="no signal: because"))
     assert "Flags: equals_base; this run is not ranked" in flagged and "no signal: because" in silent
-    assert "Not judged yet" in model_card("m", new_run(), parent="b")
+    assert "Not judged." in model_card("m", new_run(), parent="b")
 
 
 def test_a_repository_without_tasks_has_no_card():

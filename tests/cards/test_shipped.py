@@ -1,4 +1,4 @@
-"""The rows that come with the suite are whole, and about the very rows that it builds today."""
+"""The shipped result rows are complete, and about the rows that the suite builds today."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_there_is_a_table_of_every_mini_task():
     assert not [one.title for one in found if {entry.rows[0].method for entry in one.controls} != set(CONTROLS)]
 
 
-def test_no_row_is_flagged_and_all_are_of_defaults():
+def test_shipped_rows_are_unflagged_and_of_defaults():
     rows = [row for row in read_results(SHIPPED) if not row.control]
     assert not [row.run_id for row in rows if row.flags]
     assert {row.tuned for row in rows} == {"default"}
@@ -28,23 +28,23 @@ def test_no_row_is_flagged_and_all_are_of_defaults():
 
 @pytest.mark.parametrize("key", TASKS)
 def test_all_rows_of_a_table_are_judged_against_the_same_models(key):
-    told = {}
+    retrained = {}
     for row in read_results(SHIPPED):
         if row.task == key and not row.control:
             for name, metric in row.metrics.items():
-                told.setdefault(name, []).extend([] if metric.retrained is None else [metric.retrained])
-    assert len(told["score"]) > 10
-    assert not {name: values for name, values in told.items() if values and max(values) - min(values) > 0.01}
+                retrained.setdefault(name, []).extend([] if metric.retrained is None else [metric.retrained])
+    assert len(retrained["score"]) > 10
+    assert not {name: each for name, each in retrained.items() if each and max(each) - min(each) > 0.01}
 
 
 @pytest.mark.parametrize("what", ["leaderboard", "matrix"])
-def test_they_are_printed(what, capsys):
+def test_shipped_tables_are_printed(what, capsys):
     assert main([what, "--shipped"]) == 0
-    said = capsys.readouterr().out
-    assert all(key in said for key in TASKS)
+    output = capsys.readouterr().out
+    assert all(key in output for key in TASKS)
 
 
-def test_cards_are_not_written_beside_them(capsys):
+def test_shipped_rows_get_no_cards(capsys):
     for words in (["--shipped"], ["matrix", "--shipped", "--results", "elsewhere"]):
         assert main(words) == 2
         assert "expected --shipped with leaderboard or matrix" in capsys.readouterr().err
@@ -52,7 +52,7 @@ def test_cards_are_not_written_beside_them(capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", TASKS)
-def test_a_table_is_about_the_rows_and_methods_of_today(key, tmp_path):
+def test_a_shipped_table_matches_the_current_rows_and_methods(key, tmp_path):
     family = TASKS[key].family_of("mini")
     setting = load_setting(
         key, next(iter(TASKS[key].recipes)), data=str(build(key, out=tmp_path, family=family)), family=family
@@ -61,4 +61,4 @@ def test_a_table_is_about_the_rows_and_methods_of_today(key, tmp_path):
     assert (table.row.split, table.row.backbone) == (setting.info.split, setting.backbone)
     made_for = {method for method in methods_on(setting, table.row.ratio) if not METHODS[method].from_scratch}
     shown = {entry.rows[0].method for entry in table.entries}
-    assert shown <= made_for and len(shown) > len(made_for) / 2  # a new method has no row until all are made anew
+    assert shown <= made_for and len(shown) > len(made_for) / 2  # a new method has no row yet

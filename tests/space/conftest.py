@@ -1,4 +1,4 @@
-"""The Space's modules, which lie beside each other and not in a package, and folders for them to work in."""
+"""Imports of the Space's modules, which are in no package, and folders for them to work in."""
 
 import importlib
 import json
@@ -21,14 +21,14 @@ Import = Callable[[str], ModuleType]
 
 @pytest.fixture
 def space(monkeypatch: pytest.MonkeyPatch) -> Import:
-    """A function that imports a module of the Space."""
+    """Return a function that imports a module of the Space."""
     monkeypatch.syspath_prepend(SPACE)
     return importlib.import_module
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture task, a text task and a task with groups; tests only read it."""
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build an image task, a text task and a task with groups; tests only read it."""
     root = tmp_path_factory.mktemp("space")
     for task in ("cifar10", "imdb", "ddi2013"):
         build(task, out=root)
@@ -37,9 +37,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to serve, with data and nothing else."""
-    for folder in built.iterdir():
+def root(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder to serve that holds only data, and make it the working directory."""
+    for folder in datasets.iterdir():
         (tmp_path / folder.name).symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -47,20 +47,20 @@ def place(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def walking(own_walk: Walk, monkeypatch: pytest.MonkeyPatch) -> Walk:
-    """A finished walk of the small task, and the server's folder."""
+    """Return a finished walk of the small task, and make its folder the working directory."""
     monkeypatch.chdir(own_walk.root)
     return own_walk
 
 
-def made_up(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> str:
-    """Write a finished run on cifar10, about rows of these ids, and return its name."""
+def write_run(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> str:
+    """Write a finished run on cifar10, with rows of these ids, and return its name."""
     name = secrets.token_hex(12)
     folder = Path("runs", name)
     (folder / "models" / "m").mkdir(parents=True)
     (folder / "models" / "m" / "config.json").write_text("{}")
-    asked = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub", **request}
+    fields = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub", **request}
     losses = {"forget": [0.01, 0.1, 1.0, 4.0], "retain": [0.01] * 8, "test": [0.01, 0.1, 1.0, 2.0, 4.0]}
-    answer = {"said": "3", "score": 1.0, "loss": 0.1}
+    prediction = {"said": "3", "score": 1.0, "loss": 0.1}
     outcome = {
         "scores": {
             "this run": [{"forget": score, "retain": 1.0, "test": 0.7}],
@@ -72,7 +72,7 @@ def made_up(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> str:
             {"name": "row", "run": 0.2, "base": 1.0, "retrained": None, "better": "lower", "title": "distance"},
         ],
         "rows": [
-            {"id": name, "base": answer, "unlearned": {**answer, "loss": 0.1 * i}, "retrained": answer}
+            {"id": name, "base": prediction, "unlearned": {**prediction, "loss": 0.1 * i}, "retrained": prediction}
             for i, name in enumerate(ids)
         ],
         "cost": {"seconds": 2.0, "forward": 300, "backward": 300},
@@ -81,7 +81,7 @@ def made_up(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> str:
         "took_s": 3.0,
     }
     points = [{"step": s, "steps": 2, "seconds": 1.0, "forget": 0.1 * s, "retain": 0.1} for s in range(3)]
-    for file, content in (("request.json", asked), ("outcome.json", outcome), ("points.json", points)):
+    for file, content in (("request.json", fields), ("outcome.json", outcome), ("points.json", points)):
         (folder / file).write_text(json.dumps(content))
-    write_result(make_row(asked["method"], score=score, seed=asked.get("seed", 0)), folder / "rows")
+    write_result(make_row(fields["method"], score=score, seed=fields.get("seed", 0)), folder / "rows")
     return name

@@ -1,4 +1,4 @@
-"""The page builds from what is there, and the served Space answers clients on the loopback."""
+"""The page builds from a folder of data, and the served Space responds to clients on the loopback."""
 
 import asyncio
 import html
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,20 +20,22 @@ import yaml
 from tests.cards.conftest import make_row
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.small import LONGEST
-from tests.fixtures.walk import RATIO, Walk, files
-from tests.space.conftest import SPACE, Import, made_up
+from tests.fixtures.walk import RATIO, Walk, files, quick
+from tests.space.conftest import SPACE, Import, write_run
 
 ROOT = SPACE.parent
 BIG = "x" * 50_000_000
 
 
-def test_nothing_to_show_names_the_command(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_the_error_names_the_command(
+    space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="make data bases"):
         space("page").build()
 
 
-def test_the_page_has_its_tabs_and_asks_nobody_outside(space: Import, place: Path) -> None:
+def test_the_page_has_its_tabs_and_loads_no_external_resources(space: Import, root: Path) -> None:
     app = space("page")
     page = app.build()
     tabs = [block.label for block in page.blocks.values() if type(block).__name__ == "Tab"]
@@ -43,45 +46,45 @@ def test_the_page_has_its_tabs_and_asks_nobody_outside(space: Import, place: Pat
     assert "http" not in (SPACE / "style.css").read_text()
 
 
-def test_a_page_says_what_is_missing_and_how_it_is_made(space: Import, place: Path) -> None:
-    lacks = space("tabs.try_out_tab")._lacks
+def test_a_note_names_missing_models_and_the_command_that_trains_them(space: Import, root: Path) -> None:
+    missing_note = space("tabs.try_out_tab").missing_note
     chosen = {"task": "ddi2013", "backbone": "bert", "ratio": "5"}
     for count, missing in ((0, "No base or no retrained model"), (1, "One retrained model")):
-        told = html.unescape(lacks(count, chosen))
-        assert missing in told and "\n" not in told
-        assert "Train what is missing here, which takes some minutes" in told
-        assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in told
-    assert lacks(2, chosen) == ""
+        note = html.unescape(missing_note(count, chosen))
+        assert missing in note and "\n" not in note
+        assert "Train the missing models here, which takes some minutes" in note
+        assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in note
+    assert missing_note(2, chosen) == ""
 
 
-def test_no_choice_is_dropped_while_an_older_one_is_answered(space: Import, place: Path) -> None:
+def test_no_choice_is_dropped_during_the_response_to_an_older_one(space: Import, root: Path) -> None:
     chosen = {"input", "change", "select"}
     fns = [f for f in space("page").build().fns.values() if chosen & {event for _, event in f.targets}]
     assert len(fns) > 8
     assert not [f for f in fns if f.trigger_mode != "always_last"]
 
 
-def test_a_choice_that_holds_is_left_alone_since_another_may_be_made_by_now(space: Import, place: Path) -> None:
-    offered = space("tabs.common").offered
-    assert offered(["a", "b"], "a", "a") == {"choices": ["a", "b"], "__type__": "update"}
-    assert offered(["a", "b"], "a", "c") == {"choices": ["a", "b"], "value": "a", "__type__": "update"}
-    answers = {getattr(f.fn, "__qualname__", ""): f.fn for f in space("page").build().fns.values()}
-    refresh = answers["TryOut.refresh"]
+def test_a_menu_whose_choice_stays_valid_is_not_reset(space: Import, root: Path) -> None:
+    update = space("tabs.common").update_menu
+    assert update(["a", "b"], "a", "a") == {"choices": ["a", "b"], "__type__": "update"}
+    assert update(["a", "b"], "a", "c") == {"choices": ["a", "b"], "value": "a", "__type__": "update"}
+    handlers = {getattr(f.fn, "__qualname__", ""): f.fn for f in space("page").build().fns.values()}
+    refresh = handlers["TryOutTab.refresh"]
     tried = refresh("", "imdb", "resnet", "5", "scrub")[:4]
-    explored = answers["explore.<locals>.refresh"]("group", "imdb", "5")[:3]
-    first, second = made_up(), made_up(seed=1)
-    listed = answers["compare.<locals>.listed"]
-    (_, kept), (_, gone) = listed([first, second], [second]), listed([first], [second, first])
+    explored = space("tabs.explore_tab").refresh("group", "imdb", "5")[:3]
+    first, second = write_run(), write_run(seed=1)
+    list_runs = space("tabs.compare_tab").list_runs
+    (_, kept), (_, gone) = list_runs([first, second], [second]), list_runs([first], [second, first])
     assert [menu.get("value") for menu in (*tried, *explored)] == [None, "bert", None, None, None, "ddi2013", None]
     assert "value" not in kept and gone["value"] == [first]
     assert [len(menu["choices"]) for menu in (kept, gone)] == [2, 1]
     assert all(menu["choices"] for menu in (*tried, *explored))
 
 
-def test_while_a_job_goes_on_no_menu_frees_the_buttons(
-    space: Import, place: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_buttons_stay_disabled_while_a_job_runs(
+    space: Import, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh = next(f.fn for f in space("page").build().fns.values() if f.fn.__qualname__ == "TryOut.refresh")
+    refresh = next(f.fn for f in space("page").build().fns.values() if f.fn.__qualname__ == "TryOutTab.refresh")
     pool = space("handlers.try_out").POOL
     monkeypatch.setattr(pool, "unfinished", lambda: {"a run"})
     for current, free in (("", True), ("another", True), ("a run", False)):
@@ -89,17 +92,17 @@ def test_while_a_job_goes_on_no_menu_frees_the_buttons(
         assert train["interactive"] is free and go["interactive"] is False  # there is no model here to start from
 
 
-def test_every_endpoint_is_documented(space: Import, place: Path) -> None:
+def test_every_endpoint_is_documented(space: Import, root: Path) -> None:
     page, api = space("page").build(), space("api")
     public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
-    assert public == {function.__name__ for function in (*api.PLAIN, *api.STREAMS)}
-    told = set(re.findall(r"^\| `/(\w+)`", (SPACE / "README.md").read_text(), re.MULTILINE))
-    assert told == public
-    assert space("handlers.explore").PAGE == 12
+    assert public == {function.__name__ for function in (*api.PLAIN, *api.STREAMING)}
+    documented = set(re.findall(r"^\| `/(\w+)`", (SPACE / "README.md").read_text(), re.MULTILINE))
+    assert documented == public
+    assert space("handlers.explore").PAGE_SIZE == 12
     assert "up to twelve rows" in (SPACE / "README.md").read_text()
 
 
-def test_the_space_says_what_it_needs() -> None:
+def test_the_requirements_of_the_space_match_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = ("audio", "space", "text", "text-to-image", "video")
     needed = [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
@@ -110,8 +113,8 @@ def test_the_space_says_what_it_needs() -> None:
     assert facts["license"] == project["license"].lower()
 
 
-@pytest.mark.parametrize("said", [None, b"10", b"2000001", b"many"])
-def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, said: bytes | None) -> None:
+@pytest.mark.parametrize("declared", [None, b"10", b"2000001", b"many"])
+def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared: bytes | None) -> None:
     limits, sent, got = space("limits"), [], []
     pieces = [{"type": "http.request", "body": b"x" * 600_000, "more_body": True}] * 3
 
@@ -128,9 +131,9 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, sai
     async def receive() -> Any:
         return next(left)
 
-    headers = [] if said is None else [(b"content-length", said)]
+    headers = [] if declared is None else [(b"content-length", declared)]
     asyncio.run(limits.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
-    if said in (None, b"10"):
+    if declared in (None, b"10"):
         assert got == ["http.request", "http.disconnect", "http.disconnect"]
     else:
         assert not got
@@ -138,7 +141,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(space: Import, sai
     assert "at most 1,000,000 bytes" in json.loads(sent[1]["body"])["detail"]
 
 
-def test_only_a_mistake_is_told_and_an_error_of_ours_is_logged(
+def test_a_users_mistake_is_reported_and_an_internal_error_logged(
     space: Import, caplog: pytest.LogCaptureFixture
 ) -> None:
     common = space("tabs.common")
@@ -147,28 +150,28 @@ def test_only_a_mistake_is_told_and_an_error_of_ours_is_logged(
         raise error
 
     with pytest.raises(Exception, match="expected a seed"):
-        common.one_line(fail)(ValueError("expected\na seed"))
+        common.report_errors(fail)(ValueError("expected\na seed"))
     assert not caplog.records
-    with pytest.raises(Exception, match="something went wrong here, not with you"):
-        common.one_line(fail)(RuntimeError("/secret/place"))
+    with pytest.raises(Exception, match="internal error: the server has logged it"):
+        common.report_errors(fail)(RuntimeError("/secret/place"))
     assert caplog.records[0].exc_info
 
 
-def test_processes_find_what_they_preload(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_processes_find_the_modules_that_they_preload(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     app, seen = space("app"), []
     monkeypatch.setattr(os, "environ", {**os.environ, "PYTHONPATH": "theirs"})
     monkeypatch.setattr(app.POOL, "start", lambda: seen.append(os.environ["PYTHONPATH"]))
-    monkeypatch.setattr(app, "share_arenas", lambda: None)
+    monkeypatch.setattr(app, "limit_arenas", lambda: None)
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
     assert seen == [os.pathsep.join([str(SPACE), "theirs"])]
 
 
-def test_calls_that_are_over_are_not_counted(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradio_keeps_no_statistics_of_calls(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "GRADIO" not in name})
     app, shared = space("app"), []
     monkeypatch.setattr(app.POOL, "start", lambda: None)
-    monkeypatch.setattr(app, "share_arenas", lambda: shared.append(1))
+    monkeypatch.setattr(app, "limit_arenas", lambda: shared.append(1))
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
     queue = gr.Blocks().queue()._queue
@@ -178,56 +181,63 @@ def test_calls_that_are_over_are_not_counted(space: Import, monkeypatch: pytest.
     assert shared
 
 
-def test_what_reads_the_environment_is_imported_after_it_is_set() -> None:
+def test_libraries_are_imported_after_the_environment_is_set() -> None:
     late = "{'datasets', 'gradio', 'huggingface_hub', 'transformers'}"
-    asked = [sys.executable, "-c", f"import app, sys; print(sorted({late} & sys.modules.keys()))"]
+    command = [sys.executable, "-c", f"import app, sys; print(sorted({late} & sys.modules.keys()))"]
     path = os.pathsep.join([str(SPACE), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(asked, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("library", "there"), [("glibc", True), ("musl", False), ("", False)])
-def test_threads_share_arenas_where_there_are_any(
+def test_threads_share_arenas_where_the_library_has_them(
     space: Import, monkeypatch: pytest.MonkeyPatch, library: str, there: bool
 ) -> None:
-    memory, said = space("memory"), []
-    fake = SimpleNamespace(mallopt=lambda what, most: said.append((what, most)) or 1)
+    memory, calls = space("memory"), []
+    fake = SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)) or 1)
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, "2.36"))
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: fake)
-    assert memory.share_arenas() is there
-    assert said == ([(-8, memory.ARENAS)] if there else [])
+    assert memory.limit_arenas() is there
+    assert calls == ([(-8, memory.ARENAS)] if there else [])
 
 
-def test_what_is_kept_of_visitors_is_bounded_and_nothing_is_recorded(
-    space: Import, place: Path, monkeypatch: pytest.MonkeyPatch
+def test_sessions_are_bounded_and_no_history_is_recorded(
+    space: Import, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, said = space("page"), {}
-    monkeypatch.setattr(gr.Blocks, "launch", lambda _, **words: said.update(words))
+    page, options = space("page"), {}
+    monkeypatch.setattr(gr.Blocks, "launch", lambda _, **given: options.update(given))
     page.serve()
-    assert said["run_history"] is False and said["state_session_capacity"] == page.SESSIONS <= 100
+    assert options["run_history"] is False and options["state_session_capacity"] == page.SESSIONS <= 100
     kinds = {type(block).__name__ for block in page.build().blocks.values()}
-    assert "JSON" in kinds and "State" not in kinds  # who is forgotten loses nothing: what goes on is in the browser
+    assert "JSON" in kinds and "State" not in kinds  # state is kept in the browser
     runs = space("handlers.runs")
-    assert runs.AT_HAND > runs.REMEMBERED
+    assert runs.CACHED_RUNS > runs.BROWSER_RUNS
 
 
-@pytest.fixture
-def served(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    own_walk.judge().controls()
-    with serving(own_walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+@pytest.fixture(scope="module")
+def walk(walked_once: Walk, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    with quick():
+        walk = walked_once.copy(tmp_path_factory.mktemp("served"))
+        walk.judge().controls()
+    return walk
+
+
+@pytest.fixture(scope="module")
+def served(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
         yield server
 
 
 @pytest.mark.slow
-def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served: Served) -> None:
-    before = files(own_walk.root / "mu-bench") | files(own_walk.models) | files(own_walk.results)
+def test_a_client_tries_a_method_out_and_reads_everything(walk: Walk, served: Served) -> None:
+    before = files(walk.root / "mu-bench") | files(walk.models) | files(walk.results)
     client = served.client()
     assert client.predict(api_name="/settings")["chosen"]["task"] == "cifar10"
     form = client.predict("cifar10", "resnet", "scrub", api_name="/arguments")
     assert {"gamma", "alpha"} <= {field["name"] for field in form}
-    told = list(client.submit("cifar10", "resnet", str(RATIO), "scrub", 5, {"gamma": 0.9}, api_name="/try_out"))
-    last = told[-1]
-    assert last["state"] == "finished" and {each["run"] for each in told} == {last["run"]}
+    stream = list(client.submit("cifar10", "resnet", str(RATIO), "scrub", 5, {"gamma": 0.9}, api_name="/try_out"))
+    last = stream[-1]
+    assert last["state"] == "finished" and {each["run"] for each in stream} == {last["run"]}
     assert last["request"]["seed"] == 5 and last["row"]["method"] == "scrub"
     run = last["run"]
     assert client.predict(run, api_name="/result")["command"].endswith("--seed 5 --gamma=0.9")
@@ -235,31 +245,23 @@ def test_a_client_tries_a_method_out_and_reads_everything(own_walk: Walk, served
     assert json.loads(client.predict(run, api_name="/row"))["seed"] == 5
     assert client.predict(run, api_name="/download").startswith("UEsDB")  # "PK", the head of a zip file
     assert client.predict([run, run], api_name="/compare")["S"][0]
-    given = [{"task": ["cifar10"]}, [run], [json.dumps(make_row("scrub").model_dump(mode="json"))]]
-    lines = client.predict(*given, api_name="/leaderboard")
+    row = json.dumps(make_row("scrub").model_dump(mode="json"))
+    lines = client.predict({"task": ["cifar10"]}, [run], [row], api_name="/leaderboard")
     assert {"shipped", "here", "yours", "submitted"} == {line["origin"] for line in lines}
+    assert client.predict(row, api_name="/submit")["method"] == "scrub"
     assert client.predict("canonical", "cifar10", str(RATIO), api_name="/data")["counts"]["forget"] == 16
     (first, *_) = client.predict("canonical", "cifar10", str(RATIO), "forget", api_name="/samples")
     assert first["example_id"] == last["rows"][0]["id"]
-    row = json.dumps(make_row("scrub").model_dump(mode="json"))
-    assert client.predict(row, api_name="/submit")["method"] == "scrub"
-    trained = list(client.submit("cifar10", "resnet", "5", api_name="/train_references"))
-    assert trained[-1]["state"] == "finished"
-    assert client.predict("cifar10", "resnet", api_name="/settings")["ratios"]["5"] == 3
-    after = files(own_walk.root / "mu-bench") | files(own_walk.models) | files(own_walk.results)
+    after = files(walk.root / "mu-bench") | files(walk.models) | files(walk.results)
     assert before.items() <= after.items()
 
 
 @pytest.mark.slow
-def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, served: Served) -> None:
+def test_hostile_requests_get_one_line_and_the_server_keeps_running(walk: Walk, served: Served) -> None:
     client = served.client()
     evil = "<script>alert(1)</script>"
     calls: list[tuple[str, list[Any]]] = [
-        ("/try_out", ["nope", "resnet", "10", "scrub", 0]),
         ("/try_out", ["../../etc/passwd", "resnet", "10", "scrub", 0]),
-        ("/try_out", ["cifar10", "resnet", "10", evil, 0]),
-        ("/try_out", ["cifar10", "resnet", "10", "scrub", 10**30]),
-        ("/try_out", ["cifar10", "resnet", "10", "scrub", 0, {"num_train_epochs": 1e30}]),
         ("/try_out", ["cifar10", "resnet", "10", "scrub", 0, {"output_dir": "elsewhere"}]),
         ("/train_references", ["cifar10", evil, "10"]),
         ("/result", ["../../../etc/passwd"]),
@@ -268,32 +270,28 @@ def test_what_strangers_send_gets_one_line_and_the_server_lives(own_walk: Walk, 
         ("/attack", ["0" * 24, 1e300]),
         ("/compare", [["x"] * 1000]),
         ("/leaderboard", [{"path": ["/etc"]}]),
-        ("/leaderboard", [{"method": [evil]}]),
-        ("/leaderboard", [{}, [], ["{}"]]),
         ("/leaderboard", [{}, [], "x"]),
         ("/submit", ["{" * 5000]),
-        ("/submit", [json.dumps({"run_id": evil})]),
         ("/data", ["canonical", "../..", "5"]),
         ("/samples", ["canonical", "cifar10", "5", evil, 1]),
-        ("/samples", ["canonical", "cifar10", "5", "forget", 10**30]),
         ("/cancel", [evil]),
         ("/arguments", ["cifar10", "resnet", "__class__"]),
         ("/settings", [evil]),
     ]
-    for name, sent in calls:
+    for name, arguments in calls:
         with pytest.raises(Exception, match=r"must be|expected") as caught:
-            client.predict(*sent, api_name=name)
-        assert "\n" not in str(caught.value) and str(own_walk.root) not in str(caught.value), name
-    for name in ("/submit", "/result"):
-        with pytest.raises(Exception, match=r"413|at most"):
-            client.predict(BIG, api_name=name)
-    assert served.get("gradio_api/runs") == 404  # nothing that is done here is recorded
-    for path in ("/etc/passwd", f"{own_walk.root}/models", "models", "../models/run.json"):
+            client.predict(*arguments, api_name=name)
+        assert "\n" not in str(caught.value) and str(walk.root) not in str(caught.value), name
+    with pytest.raises(Exception, match=r"413|at most"):
+        client.predict(BIG, api_name="/submit")
+    assert served.get("gradio_api/runs") == 404  # gradio records no history
+    for path in ("/etc/passwd", f"{walk.root}/models", "models", "../models/run.json"):
         assert served.get(f"gradio_api/file={path}") in (403, 404)
     assert client.predict("cifar10", api_name="/settings")["chosen"]["task"] == "cifar10"
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_finished_run_outlives_a_killed_server(own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("serve")
     with serving(own_walk.root, folder, small=True) as server:

@@ -1,4 +1,4 @@
-"""The packed Space in a place of its own: installed from wheels alone, started, and tried on real digits (nightly)."""
+"""The packed Space, installed from wheels only, runs a method on real digits (nightly)."""
 
 import os
 import shutil
@@ -14,18 +14,20 @@ from pathlib import Path
 import pytest
 
 from mubench.hub_builders.dataset.build import build
-from tests.fixtures.serving import ROOT, started
+from tests.fixtures.serving import ROOT, start_server
 from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 LOCK = ROOT / "requirements.lock"
-WHERE = "import torch, gradio, mubench.trainers.runs.run as run; print(torch.__file__, gradio.__file__, run.__file__)"
+MODULES = (
+    "import torch, gradio, mubench.trainers.runs.run as run; print(torch.__file__, gradio.__file__, run.__file__)"
+)
 
 
 @pytest.fixture
 def empty() -> Iterator[Path]:
-    """An empty folder that is removed at once: wheels and what is installed from them take 2 GB."""
+    """Return an empty folder that is removed after the test: wheels and their installation take 2 GB."""
     with tempfile.TemporaryDirectory(prefix="mubench-alone-") as folder:
         yield Path(folder).resolve()
 
@@ -36,39 +38,39 @@ def python_in(home: Path) -> str:
     return str(home / "bin" / "python")
 
 
-def unanswered(said: str) -> bool:
-    """Return whether pip got no answer from the index; an answer that does not suit it is the lock's fault."""
-    return "connection broken by" in said and ("(from versions: none)" in said or "Max retries exceeded" in said)
+def is_offline(error: str) -> bool:
+    """Return whether pip could not reach the index; other failures are the lock's fault."""
+    return "connection broken by" in error and ("(from versions: none)" in error or "Max retries exceeded" in error)
 
 
 def collect_wheels(python: str, out: Path) -> None:
-    """Collect the wheels of the lock, and what torch needs on this machine, from the index that pip is set up with.
+    """Collect the wheels of the lock, and those that torch needs on this machine, from pip's index.
 
-    Without an answer from the index the test is skipped; any other failure of pip is one.
+    The test is skipped if the index cannot be reached; any other failure of pip is a failure.
     """
     torch = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
     wheel = [python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(out)]
-    for what in (["--no-deps", "--requirement", str(LOCK)], ["--constraint", str(LOCK), torch]):
-        done = subprocess.run([*wheel, *what], capture_output=True, text=True, check=False)
+    for arguments in (["--no-deps", "--requirement", str(LOCK)], ["--constraint", str(LOCK), torch]):
+        done = subprocess.run([*wheel, *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
-            if unanswered(done.stderr):
-                pytest.skip(f"needs an index with the wheels of requirements.lock, got no answer from it: {said[0]}")
-            pytest.fail(f"expected wheels of requirements.lock, got from pip: {said[0]}")
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+            if is_offline(done.stderr):
+                pytest.skip(f"needs an index with the wheels of requirements.lock, could not reach it: {errors[0]}")
+            pytest.fail(f"expected wheels of requirements.lock, got from pip: {errors[0]}")
 
 
 def pack_digits(space: Import, root: Path) -> Path:
     """Build the digits, train a base and a retrained model as ``make data bases`` does, and pack them."""
     build("cifar10", out=root)
-    made = Walk(root)
-    made.base(0)
-    made.unlearn("retrain", base_seed=0)
+    walk = Walk(root)
+    walk.base(0)
+    walk.unlearn("retrain", base_seed=0)
     return Path(space("pack").pack(root, root / "packed"))
 
 
 @pytest.fixture
 def empty_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
-    """An index on the loopback that pip is set up with, and that has no packages."""
+    """Serve an index without packages on the loopback, and make it pip's index."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as server:
@@ -80,31 +82,29 @@ def empty_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTT
         server.shutdown()
 
 
-def test_an_index_that_lacks_a_version_fails_and_one_that_does_not_answer_skips(
-    empty_index: HTTPServer, empty: Path
-) -> None:
+def test_an_index_without_the_version_fails_and_one_out_of_reach_skips(empty_index: HTTPServer, empty: Path) -> None:
     python = python_in(empty / "venv")
-    either = (pytest.fail.Exception, pytest.skip.Exception)  # else a skip in the wrong place were one of this test
+    either = (pytest.fail.Exception, pytest.skip.Exception)  # an uncaught skip would skip this test
     with pytest.raises(either, match=r"got from pip: ERROR: .*from versions: none"):
         collect_wheels(python, empty / "wheels")
     empty_index.shutdown()
     empty_index.server_close()
-    with pytest.raises(either, match="got no answer from it: ERROR: "):
+    with pytest.raises(either, match="could not reach it: ERROR: "):
         collect_wheels(python, empty / "wheels")
 
 
-def test_the_folder_alone_installs_starts_and_runs_one_try_out(space: Import, tmp_path: Path, empty: Path) -> None:
+def test_the_packed_folder_installs_starts_and_runs_a_method(space: Import, tmp_path: Path, empty: Path) -> None:
     python, wheels, alone = python_in(empty / "venv"), empty / "wheels", empty / "space"
     collect_wheels(python, wheels)
     shutil.move(pack_digits(space, tmp_path), alone)
     env = {"PATH": os.defpath, "HOME": str(empty / "home"), "PIP_CONFIG_FILE": os.devnull}
     install = [python, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels)]
-    # What the wheels came from is out of sight: a requirement that lacks something fails here.
+    # No other packages are visible: an incomplete requirement fails here.
     subprocess.run([*install, "--requirement", "requirements.txt"], cwd=alone, env=env, check=True)
-    found = subprocess.run([python, "-c", WHERE], cwd=alone, env=env, capture_output=True, text=True, check=True)
+    found = subprocess.run([python, "-c", MODULES], cwd=alone, env=env, capture_output=True, text=True, check=True)
     torch, gradio, run = map(Path, found.stdout.split())
     assert torch.is_relative_to(empty / "venv") and gradio.is_relative_to(empty / "venv") and run.is_relative_to(alone)
-    with started([python, "-u", "app.py"], alone, env) as server:
+    with start_server([python, "-u", "app.py"], alone, env) as server:
         client = server.client()
         *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", 0, api_name="/try_out")
         assert last["state"] == "finished"

@@ -1,4 +1,4 @@
-"""The packed Space: a folder that holds all it needs, and goes to a Hub as it is."""
+"""The packed Space: a self-contained folder that is pushed as it is."""
 
 import json
 import os
@@ -30,7 +30,7 @@ NEEDED = (
 )
 
 
-def test_data_references_and_rows_are_packed_and_runs_are_not(space: Import, own_walk: Walk) -> None:
+def test_data_references_and_rows_are_packed_without_runs(space: Import, own_walk: Walk) -> None:
     write_result(make_row(), own_walk.results)
     (own_walk.root / "runs").mkdir()
     out = space("pack").pack(own_walk.root, own_walk.root / "out" / ".." / "packed")
@@ -44,24 +44,24 @@ def test_data_references_and_rows_are_packed_and_runs_are_not(space: Import, own
     assert again == out and not list(out.parent.glob(".packed*"))
 
 
-def test_a_folder_of_something_else_is_not_replaced(space: Import, place: Path) -> None:
-    (place / "mine").mkdir()
-    (place / "mine" / "thesis.txt").write_text("years of work")
+def test_a_folder_with_other_files_is_not_replaced(space: Import, root: Path) -> None:
+    (root / "mine").mkdir()
+    (root / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"expected a new or empty folder or a packed Space.*mine"):
-        space("pack").pack(place, place / "mine")
-    assert (place / "mine" / "thesis.txt").read_text() == "years of work"
+        space("pack").pack(root, root / "mine")
+    assert (root / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-def test_rows_of_other_tiers_are_not_made_public(space: Import, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_other_tiers_are_not_packed(space: Import, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = space("pack")
     monkeypatch.setattr(pack, "TIER", "full")
-    with pytest.raises(ValueError, match=r"expected tasks of the full tier alone.*cifar10 \(mini\)"):
-        pack.pack(place, place / "packed")
+    with pytest.raises(ValueError, match=r"expected only tasks of the full tier.*cifar10 \(mini\)"):
+        pack.pack(root, root / "packed")
     with pytest.raises(FileNotFoundError, match="make data"):
-        pack.pack(place / "nowhere", place / "packed")
+        pack.pack(root / "nowhere", root / "packed")
 
 
-def test_a_packed_space_is_pushed_as_it_is(space: Import, own_walk: Walk, hub: Any) -> None:  # noqa: F811
+def test_a_packed_space_is_pushed_without_runs(space: Import, own_walk: Walk, hub: Any) -> None:  # noqa: F811
     out = space("pack").pack(own_walk.root, own_walk.root / "packed")
     (out / "runs").mkdir()
     (out / "runs" / "x.json").write_text("{}")
@@ -74,18 +74,27 @@ def test_a_packed_space_is_pushed_as_it_is(space: Import, own_walk: Walk, hub: A
         publish(out, "me/mubench")
 
 
+@pytest.fixture
+def alone(space: Import, own_walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a packed Space in a folder of its own."""
+    folder = tmp_path_factory.mktemp("alone") / "space"
+    shutil.move(space("pack").pack(own_walk.root, own_walk.root / "packed"), folder)
+    return folder
+
+
 @pytest.mark.slow
-def test_the_folder_alone_starts_and_runs_one_try_out(
-    space: Import, own_walk: Walk, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    alone = tmp_path_factory.mktemp("alone") / "space"
-    shutil.move(space("pack").pack(own_walk.root, own_walk.root / "packed"), alone)
-    where = "import mubench.trainers.runs.run as run; print(run.__file__)"
+def test_the_packed_folder_imports_its_own_package(alone: Path) -> None:
+    code = "import page, jobs.worker, mubench.trainers.runs.run as run; print(run.__file__)"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     found = subprocess.run(
-        [sys.executable, "-c", where], cwd=alone, env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=alone, env=env, capture_output=True, text=True, check=True
     )
     assert found.stdout.startswith(str(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_the_packed_folder_starts_and_runs_a_method(alone: Path) -> None:
     with serving(alone, alone.parent, small=True, space=alone) as server:
         client = server.client()
         *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", 0, api_name="/try_out")

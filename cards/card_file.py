@@ -1,4 +1,4 @@
-"""Cards on disk: one that somebody edited is not lost when it is written anew."""
+"""Card files; a card that somebody edited is kept when a new one is written."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
 
-# Below every card that we write, so that an edit of it shows.
+# The last line of every card, by which an edit is detected.
 MARK = re.compile(r"\n<!-- as written: ([0-9a-f]{16}) -->\n\Z")
 
 
 def replace_card(path: Path, text: str) -> Path:
-    """Write a card; one that was edited since it was written is kept beside it, and a line says so."""
+    """Write a card; an edited one is renamed, which is reported in one line."""
     if path.is_file() and is_edited(path.read_text(encoding="utf-8")):
-        kept = _free(path)
+        kept = _unused_name(path)
         path.rename(kept)
         print_error(f"expected the card as it was written in {path}, got an edited one: kept as {kept.name}")
     write_text(path, f"{text}\n<!-- as written: {_digest(text)} -->\n")
@@ -25,7 +25,7 @@ def replace_card(path: Path, text: str) -> Path:
 
 
 def is_edited(card: str) -> bool:
-    """Whether a card is not as it was written."""
+    """Whether a card differs from what was written."""
     mark = MARK.search(card)
     return mark is None or mark[1] != _digest(card[: mark.start()])
 
@@ -34,6 +34,6 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _free(path: Path) -> Path:
+def _unused_name(path: Path) -> Path:
     names = (path.with_name(f"{path.stem}.edited{number or ''}{path.suffix}") for number in count())
-    return next(one for one in names if not one.exists())
+    return next(name for name in names if not name.exists())

@@ -1,11 +1,11 @@
-"""A card that somebody edited is not lost when all are written anew."""
+"""A card that somebody edited is kept when it is written again."""
 
 import pytest
 
-from mubench.cards.edited import is_edited, replace_card
+from mubench.cards.card_file import is_edited, replace_card
 
 
-def test_a_card_as_it_was_written_is_replaced_without_a_word(tmp_path, capsys):
+def test_an_unedited_card_is_replaced_silently(tmp_path, capsys):
     path = replace_card(tmp_path / "README.md", "# A model\n")
     assert path.read_text().startswith("# A model\n") and not is_edited(path.read_text())
     replace_card(path, "# A better model\n")
@@ -16,13 +16,13 @@ def test_a_card_as_it_was_written_is_replaced_without_a_word(tmp_path, capsys):
 @pytest.mark.parametrize(
     "edit", [lambda text: text + "My notes\n", lambda text: "My notes\n", lambda text: text.upper()]
 )
-def test_a_card_that_was_edited_is_kept_and_a_line_says_where(tmp_path, capsys, edit):
+def test_an_edited_card_is_kept_and_reported(tmp_path, capsys, edit):
     path = replace_card(tmp_path / "README.md", "# A model\n")
     mine = edit(path.read_text())
     for number in ("", "1"):
         path.write_text(mine)
         replace_card(path, "# A model\n")
         assert (tmp_path / f"README.edited{number}.md").read_text() == mine
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1 and f"kept as README.edited{number}.md" in said
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"kept as README.edited{number}.md" in error
     assert not is_edited(path.read_text())
