@@ -53,7 +53,7 @@ def test_two_addons_train_and_cost_their_passes(method: str, pair: tuple[str, st
     name = MODELS[method]
     model = toy.build(name)
     before = toy.snapshot(model)
-    trainer = toy.trainer(method, model, toy.sides(toy.rows(name)), tmp_path, **{**TWO, **options(*pair)})
+    trainer = toy.trainer(method, model, toy.split_rows(toy.rows(name)), tmp_path, **{**TWO, **options(*pair)})
     if "munba" in pair and method == "scrub":
         with pytest.raises(ValueError, match="expected forget and retain rows in every step for harmonise, got Scrub"):
             trainer.train()
@@ -77,7 +77,7 @@ def test_accumulation_changes_nothing(method: str, addon: str, tmp_path: Path) -
     models = []
     for cut in ({}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}):
         trainer = toy.trainer(
-            method, toy.Plain(), toy.sides(toy.plain_rows()), tmp_path, num_train_epochs=1, **{**ON[addon], **cut}
+            method, toy.Plain(), toy.split_rows(toy.plain_rows()), tmp_path, num_train_epochs=1, **{**ON[addon], **cut}
         )
         trainer.train()
         models.append(trainer.model)
@@ -90,7 +90,7 @@ def test_data_that_is_not_finite_stops_the_run_before_a_weight_changes(addon: st
     model = toy.build("vit")
     before = toy.snapshot(model)
     broken = toy.broken("vit", which=[toy.ROWS - 1])
-    trainer = toy.trainer("neg_grad_plus", model, toy.sides(broken), tmp_path, **{**TWO, **ON[addon]})
+    trainer = toy.trainer("neg_grad_plus", model, toy.split_rows(broken), tmp_path, **{**TWO, **ON[addon]})
     with pytest.raises(NonFiniteError):
         trainer.train()
     assert toy.same(model, before)
@@ -101,7 +101,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     given |= {"save_strategy": "steps", "save_steps": 2, "num_train_epochs": 3}
 
     def run(folder: Path) -> Any:
-        return toy.trainer("neg_grad_plus", toy.Plain(), toy.sides(toy.plain_rows()), folder, **given)
+        return toy.trainer("neg_grad_plus", toy.Plain(), toy.split_rows(toy.plain_rows()), folder, **given)
 
     toy.check_resume(run, tmp_path, lambda _: 5)
 
@@ -110,7 +110,9 @@ def test_weights_outside_a_mask_stay_with_all_addons(tmp_path: Path) -> None:
     model = toy.build("vit")
     before = toy.snapshot(model)
     given = {**options("superloss", "sophia", "munba", "dual_optim", "sam"), "rho": 0.3, "weight_decay": 0.1}
-    trainer = toy.trainer("salun", model, toy.sides(toy.rows("vit")), tmp_path, **{**given, "num_train_epochs": 1})
+    trainer = toy.trainer(
+        "salun", model, toy.split_rows(toy.rows("vit")), tmp_path, **{**given, "num_train_epochs": 1}
+    )
     trainer.train()
     kept = total = 0
     for name, packed in zip(dict(model.named_parameters()), trainer.frozen_masks, strict=True):
@@ -146,7 +148,7 @@ def test_addons_that_do_not_fit_a_method_are_refused_in_one_line(method: str, op
     model = toy.build(name)
     before = toy.snapshot(model)
     with pytest.raises(ValueError, match=REFUSED[method, option]) as error:
-        toy.trainer(method, model, toy.sides(toy.rows(name)), tmp_path, **{option: VALUES[option]}).train()
+        toy.trainer(method, model, toy.split_rows(toy.rows(name)), tmp_path, **{option: VALUES[option]}).train()
     assert "\n" not in str(error.value)
     if method != "msg":  # which resets weights first
         assert toy.same(model, before)
@@ -174,7 +176,7 @@ def test_every_method_trains_with_every_addon_or_refuses_it(method: str, addon: 
 
     def run(**given: Any) -> tuple[Any, dict[str, int], dict[str, int]]:
         given = {"num_train_epochs": 2, **given}
-        trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, **given)
+        trainer = toy.trainer(method, toy.build(name), toy.split_rows_for(method, toy.rows(name)), tmp_path, **given)
         with CostCounter(trainer) as cost:
             trainer.train()
         return trainer, dict(cost.forward), dict(cost.backward)

@@ -30,7 +30,7 @@ PAIRS: dict[str, Any] = {"per_device_train_batch_size": 12, "num_train_epochs": 
 
 def pairs(folder: Path, **options: Any) -> Any:
     """Return a trainer whose only step holds every retain row, and every forget row twice."""
-    return toy.trainer("neg_grad_plus", toy.Plain(), toy.sides(toy.plain_rows()), folder, **{**PAIRS, **options})
+    return toy.trainer("neg_grad_plus", toy.Plain(), toy.split_rows(toy.plain_rows()), folder, **{**PAIRS, **options})
 
 
 def slopes(model: torch.nn.Module, rows: slice, weight: float) -> list[torch.Tensor]:
@@ -122,7 +122,7 @@ def test_an_example_has_one_loss_per_term_to_be_weighted(
         return weigh(self, place, term, **options)
 
     monkeypatch.setattr(SuperLoss, "weigh", recorded)
-    data, own = toy.sides(toy.rows("vit")), {"retain_share": 1.0} if method == "bad_teaching" else {"msteps": 2}
+    data, own = toy.split_rows(toy.rows("vit")), {"retain_share": 1.0} if method == "bad_teaching" else {"msteps": 2}
     toy.trainer(method, toy.build("vit"), data, tmp_path, curriculum="superloss", **own).train()
     assert {len(shape) for shape in seen} == {1}
     # Every row of two epochs once; in SCRUB's min passes, of which there are three, with both of its terms.
@@ -295,7 +295,7 @@ def test_the_forget_optimizer_steps_on_the_forget_set_alone_at_its_rate_and_unde
     options |= {"per_device_train_batch_size": 18, "msteps": 1, "num_train_epochs": 2, "weight_decay": 0.1}
     model = toy.Plain()
     trainer = toy.trainer(
-        "scrub", model, toy.sides(toy.plain_rows()), tmp_path, lr_scheduler_type="linear", **options
+        "scrub", model, toy.split_rows(toy.plain_rows()), tmp_path, lr_scheduler_type="linear", **options
     )  # fmt: skip
     rates, forgetter = [], trainer.split_gradients.forget_optimizer.optimizer
     forgetter.register_step_pre_hook(lambda *_: rates.append(forgetter.param_groups[0]["lr"]))

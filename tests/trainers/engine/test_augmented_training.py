@@ -126,7 +126,7 @@ def test_retraining_without_forget_rows_is_training(tmp_path: Path) -> None:
 def test_evaluation_and_batches_outside_training_are_not_augmented(tmp_path: Path) -> None:
     losses, found = [], []
     for augment in (False, True):
-        data = toy.sides(toy.rows("vit"))
+        data = toy.split_rows(toy.rows("vit"))
         made = toy.trainer(
             "finetune", toy.build("vit"), data, tmp_path, augment=augment, given={"eval_dataset": data["retain"]}
         )
@@ -145,7 +145,7 @@ def test_the_evaluation_after_every_epoch_is_not_augmented(tmp_path: Path, capsy
         rows = toy.rows("vit")
         options = {"augment": augment, "eval_each_epoch": True, "learning_rate": 0.0}
         given = {"eval_dataset": {"validation": rows[:4]}}
-        made = toy.trainer("finetune", toy.build("vit"), toy.sides(rows), tmp_path, given=given, **options)
+        made = toy.trainer("finetune", toy.build("vit"), toy.split_rows(rows), tmp_path, given=given, **options)
         made.train()
         histories.append(made.history())
     assert histories[0] == histories[1] and len(histories[0]) == 2
@@ -163,7 +163,7 @@ def test_teachers_run_on_every_augmented_row(method: str, tmp_path: Path) -> Non
     models = []
     for remember in (True, False):
         made = toy.trainer(
-            method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True, remember=remember
+            method, toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, augment=True, remember=remember
         )
         with CostCounter(made) as cost:
             made.train()
@@ -174,7 +174,7 @@ def test_teachers_run_on_every_augmented_row(method: str, tmp_path: Path) -> Non
 
 
 def test_a_teacher_gets_the_rows_that_the_student_gets(tmp_path: Path) -> None:
-    made = toy.trainer("delete", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True)
+    made = toy.trainer("delete", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, augment=True)
     seen: dict[str, list[torch.Tensor]] = {"student": [], "teacher": []}
 
     def recorder(name: str) -> Any:
@@ -200,7 +200,7 @@ def test_a_teacher_gets_the_rows_that_the_student_gets(tmp_path: Path) -> None:
 
 
 def test_images_with_exchanged_words_are_augmented_like_their_row(tmp_path: Path) -> None:
-    made = toy.trainer("multi_delete", toy.build("vilt"), toy.sides(toy.rows("vilt")), tmp_path, augment=True)
+    made = toy.trainer("multi_delete", toy.build("vilt"), toy.split_rows(toy.rows("vilt")), tmp_path, augment=True)
     made.prepare()
     made.model.train()
     items = [made.train_dataset[row] for row in (0, 9, 3)]
@@ -229,7 +229,7 @@ def test_every_method_of_images_trains_on_augmented_rows_or_refuses_them(method:
 
 def test_a_method_that_trains_nothing_refuses_augmentation(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected no augment, since SsdTrainer edits weights and trains none; got"):
-        toy.trainer("ssd", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, augment=True)
+        toy.trainer("ssd", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, augment=True)
 
 
 def test_augmentation_needs_a_transform(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_teacher_keeps_the_outputs_of_the_model_before_training(name: str) -> 
 def test_lora_costs_the_examples_that_every_weight_costs(tmp_path: Path) -> None:
     counts = []
     for options in ({}, LORA):
-        trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+        trainer = toy.trainer("scrub", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **options)
         with CostCounter(trainer) as cost:
             trainer.train()
         counts.append((dict(cost.forward), dict(cost.backward)))
@@ -160,7 +160,7 @@ class Edited(METHODS["neg_grad"]):  # type: ignore[name-defined, misc]
 @pytest.mark.parametrize("method", ["salun", Edited])
 def test_methods_of_single_weights_refuse_lora(method: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected no lora_rank, since (SalunTrainer|Edited) works on weights"):
-        toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **LORA)
+        toy.trainer(method, toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **LORA)
 
 
 @pytest.mark.parametrize(

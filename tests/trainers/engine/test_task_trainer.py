@@ -135,7 +135,7 @@ def test_a_step_follows_the_mean_gradient_of_its_rows(tmp_path: Path) -> None:
 
 def test_evaluation_reports_the_plain_loss(tmp_path: Path) -> None:
     data = toy.rows("vit")
-    trainer = toy.trainer("neg_grad", toy.build("vit"), toy.sides(data), tmp_path, given={"eval_dataset": data})
+    trainer = toy.trainer("neg_grad", toy.build("vit"), toy.split_rows(data), tmp_path, given={"eval_dataset": data})
     expected = mean_loss(trainer.model, data, trainer.data_collator)
     assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, abs=1e-6)
 
@@ -153,7 +153,7 @@ def test_a_plain_module_trains_and_evaluates_on_plain_lists(tmp_path: Path) -> N
 def test_logs_hold_the_value_of_each_term_before_its_sign(tmp_path: Path) -> None:
     data = toy.rows("vit")
     logged = {"logging_strategy": "steps", "logging_steps": 1, "num_train_epochs": 1, "learning_rate": 0.0}
-    trainer = toy.trainer("neg_grad", toy.build("vit"), toy.sides(data), tmp_path, **logged)
+    trainer = toy.trainer("neg_grad", toy.build("vit"), toy.split_rows(data), tmp_path, **logged)
     trainer.train()
     expected = mean_loss(trainer.model, data[: toy.FORGET], trainer.data_collator)
     assert trainer.state.log_history[0]["loss_forget"] == pytest.approx(expected, abs=1e-5)
@@ -239,7 +239,7 @@ folder, name, size, augment, methods = Path(sys.argv[1]), sys.argv[2], int(sys.a
 for method in methods:
     model = toy.build(name)
     options = {"per_device_train_batch_size": size, "augment": augment == "augment", **toy.smooth(method)}
-    trainer = toy.trainer(method, model, toy.sides(toy.rows(name)), folder, **options)
+    trainer = toy.trainer(method, model, toy.split_rows(toy.rows(name)), folder, **options)
     trainer.train()
     if trainer.is_world_process_zero():
         torch.save(model.state_dict(), folder / f"{method}.pt")
@@ -254,7 +254,7 @@ METHODS = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scr
 @pytest.mark.parametrize(
     ("name", "augment", "size", "methods"),
     [("vit", False, 4, METHODS), ("resnet", False, 4, METHODS), ("vit", True, 4, METHODS),
-     ("painter", False, 1, ("random_label", "salun")), ("gpt2", False, 4, ("random_label", "salun")),
+     ("diffusion", False, 1, ("random_label", "salun")), ("gpt2", False, 4, ("random_label", "salun")),
      ("t5", False, 4, ("random_label", "salun"))],
 )  # fmt: skip
 def test_two_processes_equal_one_with_twice_the_batch(

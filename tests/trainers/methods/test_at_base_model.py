@@ -28,7 +28,7 @@ AT_TARGET: dict[str, tuple[str, dict[str, Any], range]] = {
 
 
 def prepared(method: str, name: str, folder: Path, **options: Any) -> Any:
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **options)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows(toy.rows(name)), folder, **options)
     trainer.prepare()
     return trainer
 

@@ -15,7 +15,7 @@ from tests.fixtures import toy
 
 
 def prepared(name: str, folder: Path, **changes: Any) -> Any:
-    trainer = toy.trainer("bad_teaching", toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    trainer = toy.trainer("bad_teaching", toy.build(name), toy.split_rows(toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
 
@@ -58,7 +58,7 @@ def test_the_gradient_is_the_difference_of_probabilities_over_all_rows(temperatu
     before = model.table.detach().clone()
     options = {"retain_share": 1.0, "temperature": temperature, "num_train_epochs": 1, "learning_rate": 1.0}
     given = {"bad_teacher": bad}
-    rows = toy.sides(toy.table_rows())
+    rows = toy.split_rows(toy.table_rows())
     toy.trainer(
         "bad_teaching", model, rows, tmp_path, given=given, per_device_train_batch_size=toy.ROWS, **options
     ).train()
@@ -70,7 +70,7 @@ def test_the_gradient_is_the_difference_of_probabilities_over_all_rows(temperatu
 
 def test_the_subset_is_of_the_retain_set_and_differs_by_seed(tmp_path: Path) -> None:
     subsets = []
-    trainer = toy.trainer("bad_teaching", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path)
+    trainer = toy.trainer("bad_teaching", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path)
     for trainer.args.seed in range(20):
         (rows,) = trainer.phases(0)
         assert rows[: toy.FORGET].tolist() == list(range(toy.FORGET))
@@ -95,7 +95,7 @@ def test_the_bad_teacher_shares_no_weight_with_the_model(tmp_path: Path) -> None
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.3)
-    trainer = toy.trainer("bad_teaching", model, toy.sides(toy.rows("vit")), tmp_path)
+    trainer = toy.trainer("bad_teaching", model, toy.split_rows(toy.rows("vit")), tmp_path)
     trainer.prepare()
     bad = trainer.teachers["bad"].state_dict()
     assert not [key for key, value in model.state_dict().items() if torch.equal(value, bad[key])]
@@ -104,7 +104,7 @@ def test_the_bad_teacher_shares_no_weight_with_the_model(tmp_path: Path) -> None
 def test_labels_are_not_read(tmp_path: Path) -> None:
     rows = [{**row, "labels": 0} for row in toy.rows("vit")]
     model = toy.build("vit")
-    toy.trainer("bad_teaching", model, toy.sides(rows), tmp_path, max_steps=1).train()
+    toy.trainer("bad_teaching", model, toy.split_rows(rows), tmp_path, max_steps=1).train()
     assert toy.same(model, toy.snapshot(toy.trained("bad_teaching", "vit", tmp_path, max_steps=1)))
 
 
@@ -112,4 +112,4 @@ def test_a_plain_module_needs_a_bad_teacher(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="expected bad_teacher= for a plain Table, which cannot be reinitialised, got none"
     ):
-        toy.trainer("bad_teaching", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+        toy.trainer("bad_teaching", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path)

@@ -20,7 +20,7 @@ STEP = {"per_device_train_batch_size": 20, "max_steps": 1, "learning_rate": 0.1}
 
 
 def prepared(method: str, name: str, folder: Path, **changes: Any) -> Any:
-    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), folder, **changes)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows_for(method, toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
 
@@ -69,7 +69,7 @@ def test_an_attack_that_changes_no_class_is_an_error(tmp_path: Path) -> None:
         NoAdversarialInputError,
         match="expected forget examples whose class changes within epsilon 1e-09, got none of 6",
     ):
-        toy.trainer("boundary_shrink", model, toy.sides(known), tmp_path, epsilon=1e-9).train()
+        toy.trainer("boundary_shrink", model, toy.split_rows(known), tmp_path, epsilon=1e-9).train()
 
 
 @pytest.mark.parametrize("name", toy.BACKBONES)
@@ -86,7 +86,7 @@ def test_the_forget_set_moves_to_the_shadow_class_which_is_not_exported(tmp_path
     name = "vit"
     model = toy.build(name)
     options = {"num_train_epochs": 4, "learning_rate": 0.3}
-    trainer = toy.trainer("boundary_expand", model, toy.sides(toy.rows(name)), tmp_path, **options)
+    trainer = toy.trainer("boundary_expand", model, toy.split_rows(toy.rows(name)), tmp_path, **options)
     logs = []
     terms = trainer.terms
     trainer.terms = lambda *given: [logs.append(term.values.mean().item()) or term for term in terms(*given)]
@@ -138,12 +138,14 @@ def test_amun_leaves_out_examples_that_keep_their_class(
 
 def test_the_attack_of_amun_is_counted_and_examples_leave_it_when_they_are_done(tmp_path: Path) -> None:
     name = "vit"
-    trainer = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4, num_train_epochs=1)
+    trainer = toy.trainer(
+        "amun", toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, steps=4, num_train_epochs=1
+    )
     with CostCounter(trainer) as cost:
         trainer.train()
     attack = cost.forward["student"] - (F + R)
     assert cost.forward == cost.backward and attack >= F
-    alone = toy.trainer("amun", toy.build(name), toy.sides(toy.rows(name)), tmp_path, steps=4)
+    alone = toy.trainer("amun", toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, steps=4)
     seen: list[int] = []
     logits = alone.logits
     alone.logits = lambda model, batch: seen.append(len(batch["labels"])) or logits(model, batch)
@@ -160,7 +162,9 @@ def test_amun_without_its_forget_set_is_fine_tuning(tmp_path: Path) -> None:
 
 def test_the_noise_of_unsir_raises_the_error_of_an_unchanged_model(tmp_path: Path) -> None:
     name = "vit"
-    trainer = toy.trainer("unsir", toy.build(name), toy.sides_for("unsir", toy.rows(name)), tmp_path, noise_decay=0.0)
+    trainer = toy.trainer(
+        "unsir", toy.build(name), toy.split_rows_for("unsir", toy.rows(name)), tmp_path, noise_decay=0.0
+    )
     before = toy.snapshot(trainer.model)
     (target,) = targets(trainer, trainer.forget_rows)
     noise = torch.randn(target.batch["pixel_values"].shape, generator=torch.Generator().manual_seed(0))
@@ -208,4 +212,4 @@ def test_unsir_trains_on_the_noise_in_place_of_the_forget_set(tmp_path: Path) ->
 
 def test_unsir_refuses_forgotten_classes_in_the_retain_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unsir forgets whole classes: expected none of them .*, got 4, 0 the first"):
-        toy.trainer("unsir", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()
+        toy.trainer("unsir", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path).train()

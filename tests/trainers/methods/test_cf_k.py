@@ -19,7 +19,7 @@ def moved(name: str, method: str, folder: Path, *, dropout: float = 0.1, **chang
     """Return a trained model and the names of the weights and buffers that differ."""
     model = toy.build(name, dropout=dropout, coupled=True)
     before = toy.snapshot(model)
-    toy.trainer(method, model, toy.sides(toy.rows(name)), folder, **ADAMW, **changes).train()
+    toy.trainer(method, model, toy.split_rows(toy.rows(name)), folder, **ADAMW, **changes).train()
     return model, {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
 
 
@@ -45,7 +45,7 @@ def test_with_all_blocks_the_first_step_is_fine_tuning_after_the_embedding(tmp_p
     name, trained = "resnet", {}
     for method, options in (("finetune", {}), ("cf_k", {"k": 2})):
         model = toy.build(name)
-        toy.trainer(method, model, toy.sides(toy.rows(name)), tmp_path, max_steps=1, **options).train()
+        toy.trainer(method, model, toy.split_rows(toy.rows(name)), tmp_path, max_steps=1, **options).train()
         trained[method] = model
     last = split_before(trained["cf_k"], 2).last
     weights = dict(trained["finetune"].named_parameters())
@@ -63,7 +63,7 @@ def test_eu_k_reinitialises_everything_after_the_cut(_: str, name: str, tmp_path
     runs = []
     for seed in (1, 1, 2):
         model.load_state_dict(before)
-        trainer = toy.trainer("eu_k", model, toy.sides(toy.rows(name)), tmp_path, seed=seed)
+        trainer = toy.trainer("eu_k", model, toy.split_rows(toy.rows(name)), tmp_path, seed=seed)
         torch.manual_seed(seed + len(runs))
         trainer.prepare()
         runs.append(toy.snapshot(model))
@@ -76,12 +76,12 @@ def test_eu_k_reinitialises_everything_after_the_cut(_: str, name: str, tmp_path
 
 def test_a_plain_model_needs_a_fresh_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected fresh= for a plain Stack, which cannot be reinitialised, got none"):
-        toy.trainer("eu_k", toy.Stack(), toy.sides(toy.table_rows()), tmp_path)
+        toy.trainer("eu_k", toy.Stack(), toy.split_rows(toy.table_rows()), tmp_path)
 
 
 def test_a_model_without_blocks_or_with_too_few_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a list of blocks .* in Table, got none"):
-        toy.trainer("cf_k", toy.Table(), toy.sides(toy.table_rows()), tmp_path).train()
+        toy.trainer("cf_k", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path).train()
     with pytest.raises(ValueError, match=r"k must be 0 to 1, the blocks of vit.*, got 5"):
         toy.trained("cf_k", "vit", tmp_path, k=5)
 

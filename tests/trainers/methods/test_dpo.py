@@ -34,7 +34,7 @@ def test_a_refusal_is_tokenised_as_after_a_prompt() -> None:
     assert tokenizer.decode(tokenize_refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
+@pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_another_answer_replaces_the_old_one(name: str) -> None:
     row = toy.rows(name)[1]
     other = replace_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
@@ -122,7 +122,7 @@ def test_the_value_away_from_the_base_model(tmp_path: Path) -> None:
 
 
 def test_refusals_need_a_tokenizer_and_borrowed_answers_do_not(tmp_path: Path) -> None:
-    data, bare = toy.sides(toy.rows("gpt2")), {"processing_class": None}
+    data, bare = toy.split_rows(toy.rows("gpt2")), {"processing_class": None}
     with pytest.raises(ValueError, match="expected processing_class= to encode refusals"):
         toy.trainer("dpo", toy.build("gpt2"), data, tmp_path, given=bare).train()
     model = toy.build("gpt2")

@@ -19,7 +19,7 @@ F = toy.FORGET
 
 
 def prepared(folder: Path, method: str = "esd", **changes: Any) -> tuple[Any, dict[str, Any]]:
-    trainer = toy.trainer(method, toy.build("painter"), toy.sides(toy.rows("painter")), folder, **changes)
+    trainer = toy.trainer(method, toy.build("diffusion"), toy.split_rows(toy.rows("diffusion")), folder, **changes)
     trainer.prepare()
     return trainer, batch(trainer, range(F))
 
@@ -44,9 +44,9 @@ def test_the_target_is_the_negatively_guided_prediction(eta: float, tmp_path: Pa
     [("xattn", {"attn2"}), ("noxattn", {"conv", "out"}), ("all", {"attn2", "conv", "out"})],
 )
 def test_only_the_chosen_weights_change(trained: str, moving: set[str], tmp_path: Path) -> None:
-    model, before = toy.build("painter"), toy.snapshot(toy.build("painter"))
+    model, before = toy.build("diffusion"), toy.snapshot(toy.build("diffusion"))
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "trained": trained}
-    toy.trainer("esd", model, toy.sides(toy.rows("painter")), tmp_path, **options).train()
+    toy.trainer("esd", model, toy.split_rows(toy.rows("diffusion")), tmp_path, **options).train()
     moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == moving
     assert all(weight.requires_grad for weight in model.parameters())
@@ -55,9 +55,9 @@ def test_only_the_chosen_weights_change(trained: str, moving: set[str], tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [key for key in methods_for("text_to_image") if key not in toy.IN_BLOCKS])
 def test_a_method_trains_and_evaluates_a_text_to_image_model(method: str, tmp_path: Path) -> None:
-    model, data = toy.build("painter"), toy.rows("painter")
+    model, data = toy.build("diffusion"), toy.rows("diffusion")
     before = toy.snapshot(model)
-    trainer = toy.trainer(method, model, toy.sides(data), tmp_path, given={"eval_dataset": data})
+    trainer = toy.trainer(method, model, toy.split_rows(data), tmp_path, given={"eval_dataset": data})
     trainer.train()
     assert toy.distance(model, before) > 1e-6
     with torch.no_grad():
@@ -77,16 +77,16 @@ def test_training_removes_the_effect_of_the_captions(tmp_path: Path) -> None:
 def test_the_tokenizer_encodes_and_pads_the_empty_caption(tmp_path: Path) -> None:
     processor = SimpleNamespace(tokenizer=toy.tokenizer())
     args = EsdArguments(**toy.settings(tmp_path))
-    rows = toy.sides(toy.rows("painter"))
-    trainer = EsdTrainer(toy.build("painter"), args, train_dataset=rows, processing_class=processor)
+    rows = toy.split_rows(toy.rows("diffusion"))
+    trainer = EsdTrainer(toy.build("diffusion"), args, train_dataset=rows, processing_class=processor)
     assert trainer.without_caption(torch.ones(2, 4, dtype=torch.long)).tolist() == [[0] * 4] * 2
     with pytest.raises(ValueError, match="expected empty= or processing_class= to encode an empty caption"):
-        EsdTrainer(toy.build("painter"), args, train_dataset=rows)
+        EsdTrainer(toy.build("diffusion"), args, train_dataset=rows)
 
 
 def test_a_model_without_such_weights_is_refused(tmp_path: Path) -> None:
     args = EsdArguments(**toy.settings(tmp_path))
-    trainer = EsdTrainer(toy.build("vit"), args, train_dataset=toy.sides(toy.rows("vit")), empty=[0])
+    trainer = EsdTrainer(toy.build("vit"), args, train_dataset=toy.split_rows(toy.rows("vit")), empty=[0])
     with pytest.raises(ValueError, match="expected a U-Net with weights for 'xattn', got none"):
         trainer.prepare()
 

@@ -13,7 +13,7 @@ def test_fine_tuning_follows_the_gradient_of_the_retain_set(tmp_path: Path) -> N
     model = toy.Table()
     before = model.table.detach().clone()
     options = {"num_train_epochs": 1, "learning_rate": 1.0, "per_device_train_batch_size": toy.ROWS}
-    toy.trainer("finetune", model, toy.sides(toy.table_rows()), tmp_path, **options).train()
+    toy.trainer("finetune", model, toy.split_rows(toy.table_rows()), tmp_path, **options).train()
     one_hot = torch.nn.functional.one_hot(torch.arange(toy.ROWS) % toy.CLASSES, toy.CLASSES)
     expected = (before.softmax(-1) - one_hot) / (toy.ROWS - toy.FORGET)
     expected[: toy.FORGET] = 0

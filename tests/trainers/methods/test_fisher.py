@@ -22,7 +22,7 @@ def test_the_variance_is_capped_averaged_over_the_input_and_larger_for_vectors()
 
 def test_the_noise_has_the_variance_of_every_weight(tmp_path: Path) -> None:
     model = toy.build("vit")
-    trainer = toy.trainer("fisher", model, toy.sides(toy.rows("vit")), tmp_path, alpha=1e-6)
+    trainer = toy.trainer("fisher", model, toy.split_rows(toy.rows("vit")), tmp_path, alpha=1e-6)
     (information, classes), before = fisher_diagonal(trainer, trainer.retain_rows), toy.snapshot(model)
     trainer.train()
     units = []
@@ -39,7 +39,7 @@ def test_rows_of_a_forgotten_class_start_from_zero_and_others_do_not(tmp_path: P
     model, rows = toy.build("vit"), toy.rows("vit")
     one = [{**row, "labels": 2 if i < toy.FORGET else row["labels"] % 2} for i, row in enumerate(rows)]
     before = toy.snapshot(model)
-    toy.trainer("fisher", model, toy.sides(one), tmp_path, alpha=1e-12).train()
+    toy.trainer("fisher", model, toy.split_rows(one), tmp_path, alpha=1e-12).train()
     head, bias = model.classifier.weight.detach(), model.classifier.bias.detach()
     moved = (head - before["classifier.weight"]).abs().max(dim=1).values
     assert (moved[[0, 1, 3]] < 1e-3).all()

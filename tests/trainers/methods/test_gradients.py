@@ -186,7 +186,7 @@ def rows_of(trainer: Any) -> list[dict[str, Any]]:
 def test_the_gradient_of_every_weight_is_that_of_the_closed_form(form: str, name: str, tmp_path: Path) -> None:
     method, options, rows, slopes = FORMS[form]
     data = toy.rows(name)
-    trainer = toy.trainer(method, toy.build(name), toy.sides(data), tmp_path, **options)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows(data), tmp_path, **options)
     trainer.prepare()
     model, inputs = trainer.model, toy.inputs(data)
     with torch.no_grad():

@@ -46,7 +46,7 @@ def test_the_step_is_the_closed_form_on_a_table(tmp_path: Path) -> None:
     before = model.table.detach().clone()
     labels = torch.arange(toy.ROWS) % toy.CLASSES
     slopes = before.softmax(dim=1) - torch.nn.functional.one_hot(labels, toy.CLASSES)
-    toy.trainer("influence", model, toy.sides(toy.table_rows()), tmp_path, alpha=2.0, damping=0.5).train()
+    toy.trainer("influence", model, toy.split_rows(toy.table_rows()), tmp_path, alpha=2.0, damping=0.5).train()
     # A row's weights are its own: the curvature is damping on forget rows, and of one gradient on each retain row.
     retain = toy.ROWS - F
     expected = before.clone()

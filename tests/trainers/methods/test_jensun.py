@@ -49,12 +49,12 @@ def test_both_divergences_are_bounded_and_zero_for_equal_distributions() -> None
 
 
 def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
-    trainer = toy.trainer("jensun", toy.build(name), toy.sides(data or toy.rows(name)), folder, **changes)
+    trainer = toy.trainer("jensun", toy.build(name), toy.split_rows(data or toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
+@pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
     other = [dict(row) for row in data]
@@ -81,5 +81,5 @@ def test_training_makes_the_refusal_the_answer(tmp_path: Path) -> None:
 def test_a_tokenizer_is_required(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected processing_class= to encode the refusal, got none"):
         toy.trainer(
-            "jensun", toy.build("gpt2"), toy.sides(toy.rows("gpt2")), tmp_path, given={"processing_class": None}
+            "jensun", toy.build("gpt2"), toy.split_rows(toy.rows("gpt2")), tmp_path, given={"processing_class": None}
         ).train()

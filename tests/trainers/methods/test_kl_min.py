@@ -11,13 +11,13 @@ from tests.fixtures import toy
 
 
 def prepared(method: str, name: str, folder: Path, **changes: Any) -> Any:
-    trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows(toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
 
 
 def test_the_gradient_of_the_retain_term_is_the_difference_of_probabilities(tmp_path: Path) -> None:
-    trainer = toy.trainer("kl_min", toy.Table(), toy.sides(toy.table_rows()), tmp_path, alpha=0.3)
+    trainer = toy.trainer("kl_min", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, alpha=0.3)
     trainer.prepare()
     teacher = trainer.model.table.detach().softmax(-1)
     with torch.no_grad():
@@ -30,7 +30,7 @@ def test_the_gradient_of_the_retain_term_is_the_difference_of_probabilities(tmp_
 
 def test_the_teacher_runs_on_the_retain_set_alone_and_stays(tmp_path: Path) -> None:
     model = toy.build("resnet", coupled=True)
-    trainer = toy.trainer("kl_min", model, toy.sides(toy.rows("resnet")), tmp_path, num_train_epochs=2)
+    trainer = toy.trainer("kl_min", model, toy.split_rows(toy.rows("resnet")), tmp_path, num_train_epochs=2)
     batches: list[int] = []
     prepare = trainer.prepare
 

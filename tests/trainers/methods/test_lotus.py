@@ -50,7 +50,7 @@ def table(folder: Path, right: tuple[int, int], **changes: Any) -> Any:
         for place, row in enumerate(data):
             known = place < right[0] or toy.FORGET <= place < toy.FORGET + right[1]
             model.table[place, (row["labels"] + (0 if known else 1)) % toy.CLASSES] = 8.0
-    trainer = toy.trainer("lotus", model, toy.sides(data), folder, **changes)
+    trainer = toy.trainer("lotus", model, toy.split_rows(data), folder, **changes)
     trainer.prepare()
     return trainer
 
@@ -71,7 +71,7 @@ def test_the_temperature_follows_the_accuracy_of_both(forget: int, validation: i
 def test_the_target_accuracy_is_0_for_whole_classes(tmp_path: Path) -> None:
     rows = toy.table_rows()
     classes = [3 if place < toy.FORGET else place % 3 for place in range(len(rows))]
-    data = toy.sides([{**row, "labels": label} for row, label in zip(rows, classes, strict=True)])
+    data = toy.split_rows([{**row, "labels": label} for row, label in zip(rows, classes, strict=True)])
     trainer = toy.trainer("lotus", toy.Table(), data, tmp_path)
     trainer.prepare()
     assert trainer.target == 0.0
@@ -111,12 +111,12 @@ def test_training_ends_once_accuracy_is_down_to_its_target(stop_below: float, ep
 @pytest.mark.parametrize("rows", [None, {"test": [1]}, []])
 def test_validation_rows_are_required(rows: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="LotusTrainer needs validation rows in eval_dataset, got none"):
-        toy.trainer("lotus", toy.Table(), toy.sides(toy.table_rows()), tmp_path, given={"eval_dataset": rows})
+        toy.trainer("lotus", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, given={"eval_dataset": rows})
 
 
 def test_training_keeps_the_teacher_and_the_training_mode(tmp_path: Path) -> None:
     model = toy.build("resnet", coupled=True)
-    trainer = toy.trainer("lotus", model, toy.sides(toy.rows("resnet")), tmp_path)
+    trainer = toy.trainer("lotus", model, toy.split_rows(toy.rows("resnet")), tmp_path)
     trainer.train()
     assert toy.same(trainer.teachers["original"], toy.snapshot(toy.build("resnet", coupled=True)))
     statistics = [key for key in toy.snapshot(model) if "running" in key]

@@ -44,7 +44,7 @@ WITH_TEACHER = {"bad_teaching", "delete", "dpo", "esd", "jensun", "kl_min", "lot
 # Methods whose loss and steps are those of plain training on one of the sets, or that do not train at all.
 PLAIN = ("retrain", "retrain_keep50", "finetune", "noise_ft", "ct", "eu_k", "cf_k", "task_vector")
 OWN_LOSS = [key for key in METHODS if key not in PLAIN and not toy.edits(key)]
-OTHER_MODELS = [("random_label", "gpt2"), ("random_label", "painter"), ("rmu", "gpt2"), ("ce_u", "gpt2")]
+OTHER_MODELS = [("random_label", "gpt2"), ("random_label", "diffusion"), ("rmu", "gpt2"), ("ce_u", "gpt2")]
 CASES = [*((method, toy.name_for(method)) for method in OWN_LOSS), *OTHER_MODELS]
 # Methods that draw random numbers beside their pairs, with settings that make the result depend on them.
 RANDOM: dict[str, dict[str, Any]] = {
@@ -70,7 +70,7 @@ def method(request: pytest.FixtureRequest) -> str:
 
 def build(method: str, folder: Path, *, name: str = "", dropout: float = 0.0, **options: Any) -> Any:
     name = name or toy.name_for(method)
-    data = toy.sides_for(method, toy.rows(name))
+    data = toy.split_rows_for(method, toy.rows(name))
     return toy.trainer(method, toy.build(name, dropout=dropout), data, folder, **options)
 
 
@@ -81,7 +81,7 @@ def plain(method: str) -> tuple[torch.nn.Module, list[dict[str, Any]]]:
     if method == "multi_delete":
         return toy.Pair(), toy.pair_rows()
     if method == "esd":
-        return toy.Painter(), toy.rows("painter")
+        return toy.TinyDiffusion(), toy.rows("diffusion")
     if method in toy.NO_TABLE:
         return toy.Plain(), toy.plain_rows()
     blocks = {"cf_k": toy.Stack, "eu_k": toy.Stack, "rmu": toy.Layers}
@@ -180,7 +180,7 @@ def test_plain_models_and_lists_need_nothing_but_forget_and_retain(method: str, 
     changes: dict[str, Any] = {**WHOLE, "learning_rate": 1.0, "num_train_epochs": 2}
     changes |= {name: name for name in ("words", "pictures", "head") if method == "multi_delete"}
     options = {**given(method), "eval_dataset": {"forget": data[:F], "retain": data[F:], "validation": data[F:]}}
-    trainer = toy.trainer(method, model, toy.sides_for(method, data), tmp_path, given=options, **changes)
+    trainer = toy.trainer(method, model, toy.split_rows_for(method, data), tmp_path, given=options, **changes)
     trainer.train()
     assert toy.distance(model, before) > 1e-3
     assert {"eval_forget_loss", "eval_retain_loss"} <= set(trainer.evaluate())
@@ -197,7 +197,7 @@ def test_a_method_runs_in_bfloat16(method: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", CHANGED)
 def test_the_data_given_stays_as_it_was_and_so_does_evaluation(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
-    data = toy.sides_for(method, toy.rows(name))
+    data = toy.split_rows_for(method, toy.rows(name))
     untouched = copy.deepcopy(data)
     given = {"eval_dataset": data["forget"]}
     trainer = toy.trainer(method, toy.build(name), data, tmp_path, given=given, **WHOLE)
@@ -216,7 +216,7 @@ def test_the_data_given_stays_as_it_was_and_so_does_evaluation(method: str, tmp_
 )
 def test_data_that_is_not_finite_stops_the_run_before_a_weight_changes(method: str, tmp_path: Path) -> None:
     name = "t5" if toy.name_for(method) == "gpt2" else toy.name_for(method)  # whose answers are tokens, never NaN
-    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.broken(name)), tmp_path)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows_for(method, toy.broken(name)), tmp_path)
     states, prepare = [toy.snapshot(trainer.model)], trainer.prepare
     trainer.prepare = lambda: [prepare(), states.append(toy.snapshot(trainer.model))]
     with pytest.raises(NonFiniteError):
@@ -237,7 +237,7 @@ def test_steps_without_forget_or_without_retain_examples_are_finite(method: str,
 
 @pytest.mark.parametrize("split", ["forget", "retain"])
 def test_a_missing_set_is_an_error(split: str, tmp_path: Path) -> None:
-    data = toy.sides(toy.table_rows())
+    data = toy.split_rows(toy.table_rows())
     with pytest.raises(ValueError, match=rf"ScrubTrainer needs forget and retain rows, got .*0 {split}"):
         toy.trainer("scrub", toy.Table(), {**data, split: []}, tmp_path)
     with pytest.raises(ValueError, match="train_dataset must hold forget and retain, got test"):
@@ -245,7 +245,7 @@ def test_a_missing_set_is_an_error(split: str, tmp_path: Path) -> None:
 
 
 def test_a_teacher_is_kept_where_a_method_has_one_and_refused_elsewhere(tmp_path: Path) -> None:
-    data, options = toy.sides(toy.table_rows()), {"teacher": toy.Table(seed=1)}
+    data, options = toy.split_rows(toy.table_rows()), {"teacher": toy.Table(seed=1)}
     assert toy.trainer("scrub", toy.Table(), data, tmp_path, given=options).teacher is options["teacher"]
     with pytest.raises(ValueError, match="NegGradTrainer has no teacher, got one"):
         toy.trainer("neg_grad", toy.Table(), data, tmp_path, given=options)
@@ -254,7 +254,7 @@ def test_a_teacher_is_kept_where_a_method_has_one_and_refused_elsewhere(tmp_path
 def test_arguments_of_another_method_are_refused(tmp_path: Path) -> None:
     args = METHODS["neg_grad"].arguments(**toy.settings(tmp_path))
     with pytest.raises(ValueError, match="expected args of ScrubArguments, got NegGradArguments"):
-        METHODS["scrub"](toy.Table(), args, train_dataset=toy.sides(toy.table_rows()))
+        METHODS["scrub"](toy.Table(), args, train_dataset=toy.split_rows(toy.table_rows()))
 
 
 class OneShot(UnlearningTrainer):
@@ -271,7 +271,7 @@ class OneShot(UnlearningTrainer):
 def test_a_method_that_edits_is_not_trained(tmp_path: Path) -> None:
     model = toy.Table()
     before = model.table.detach().clone()
-    with CostCounter(trainer := toy.trainer(OneShot, model, toy.sides(toy.table_rows()), tmp_path)) as cost:
+    with CostCounter(trainer := toy.trainer(OneShot, model, toy.split_rows(toy.table_rows()), tmp_path)) as cost:
         assert trainer.train().global_step == 0
     assert torch.equal(model.table, before / 2)
     assert cost.counts() == {"forward": 0, "backward": 0}

@@ -19,7 +19,7 @@ F, R = toy.FORGET, toy.ROWS - toy.FORGET
 @pytest.mark.parametrize("name", ["resnet", "bert"])
 def test_the_weights_with_the_smallest_gradient_differences_are_reset_and_no_others(name: str, tmp_path: Path) -> None:
     model = toy.build(name)
-    trainer = toy.trainer("msg", model, toy.sides(toy.rows(name)), tmp_path, share=0.4)
+    trainer = toy.trainer("msg", model, toy.split_rows(toy.rows(name)), tmp_path, share=0.4)
     sums = [gradient_sum(trainer, rows) for rows in (trainer.forget_rows, trainer.retain_rows)]
     before = [weight.detach().clone() for weight in model.parameters()]
     trainer.prepare()
@@ -46,7 +46,7 @@ def test_convolutions_are_ranked_where_there_are_some_and_linear_layers_elsewher
 @pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
 def test_other_weights_take_a_tenth_of_the_step_with_any_optimizer(optim: str, tmp_path: Path) -> None:
     options = {"max_steps": 1, "optim": optim, "weight_decay": 0.1, "share": 0.5}
-    start = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    start = toy.trainer("msg", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **options)
     start.prepare()
     whole, slowed = (toy.trained("msg", "vit", tmp_path, rest=rest, **options) for rest in (1.0, 0.1))
     masks = [mask.unpack() for mask in start.reset_masks]
@@ -59,7 +59,7 @@ def test_other_weights_take_a_tenth_of_the_step_with_any_optimizer(optim: str, t
 def test_fresh_weights_follow_the_seed_and_are_none_of_the_old(tmp_path: Path) -> None:
     found = []
     for seed in (1, 1, 2):
-        trainer = toy.trainer("msg", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, share=1.0, seed=seed)
+        trainer = toy.trainer("msg", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, share=1.0, seed=seed)
         trainer.prepare()
         found.append(torch.cat([weight.flatten() for weight in matrices(trainer.model)]))
     old = torch.cat([weight.flatten() for weight in matrices(toy.build("vit"))])
@@ -70,19 +70,19 @@ def test_frozen_weights_stay(tmp_path: Path) -> None:
     model = toy.build("vit")
     model.vit.requires_grad_(False)
     before = toy.snapshot(model.vit)
-    toy.trainer("msg", model, toy.sides(toy.rows("vit")), tmp_path).train()
+    toy.trainer("msg", model, toy.split_rows(toy.rows("vit")), tmp_path).train()
     assert toy.same(model.vit, before)
 
 
 def test_a_model_without_such_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="msg needs trainable convolutions or linear layers, got Table"):
-        toy.trainer("msg", toy.Table(), toy.sides(toy.table_rows()), tmp_path).train()
+        toy.trainer("msg", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path).train()
 
 
 def test_the_axes_of_every_kernel_are_swapped_once_and_nothing_else(tmp_path: Path) -> None:
     model = toy.build("resnet")
     before = toy.snapshot(model)
-    toy.trainer("ct", model, toy.sides(toy.rows("resnet")), tmp_path).prepare()
+    toy.trainer("ct", model, toy.split_rows(toy.rows("resnet")), tmp_path).prepare()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name].transpose(-1, -2) if value.ndim == 4 else before[name])
     assert toy.distance(model, before) > 1e-3
@@ -98,4 +98,4 @@ def test_a_kernel_that_is_its_own_mirror_image_stays_and_one_that_is_not_square_
 
 def test_ct_refuses_a_model_whose_only_convolution_embeds_patches(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ct needs a convolutional network, got ViTForImageClassification"):
-        toy.trainer("ct", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path).train()
+        toy.trainer("ct", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path).train()

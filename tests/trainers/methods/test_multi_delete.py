@@ -18,7 +18,7 @@ F, R = toy.FORGET, toy.ROWS - toy.FORGET
 
 
 def prepared(folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
-    trainer = toy.trainer("multi_delete", toy.build("vilt"), toy.sides(toy.rows("vilt")), folder, **changes)
+    trainer = toy.trainer("multi_delete", toy.build("vilt"), toy.split_rows(toy.rows("vilt")), folder, **changes)
     trainer.prepare()
     trainer.model.eval()
     return trainer, batch(trainer, range(toy.ROWS))
@@ -87,7 +87,7 @@ def test_the_unimodal_distance_depends_on_the_embeddings_alone(moved: str, reach
 def test_the_head_stays_bit_for_bit(tmp_path: Path) -> None:
     options = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01}
     model, before = toy.build("vilt"), toy.snapshot(toy.build("vilt"))
-    toy.trainer("multi_delete", model, toy.sides(toy.rows("vilt")), tmp_path, **options).train()
+    toy.trainer("multi_delete", model, toy.split_rows(toy.rows("vilt")), tmp_path, **options).train()
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved and not any(name.startswith("classifier") for name in moved)
     assert all(weight.requires_grad for weight in model.parameters())

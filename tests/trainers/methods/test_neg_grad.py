@@ -19,7 +19,7 @@ def test_a_step_ascends_the_mean_gradient_of_the_forget_set(tmp_path: Path) -> N
     loss = per_example_loss(model(**batch).logits, labels).mean()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     before = [weight.detach().clone() for weight in model.parameters()]
-    toy.trainer("neg_grad", model, toy.sides(data), tmp_path, learning_rate=0.01, num_train_epochs=1).train()
+    toy.trainer("neg_grad", model, toy.split_rows(data), tmp_path, learning_rate=0.01, num_train_epochs=1).train()
     for weight, old, gradient in zip(model.parameters(), before, gradients, strict=True):
         step = torch.zeros_like(old) if gradient is None else 0.01 * gradient
         torch.testing.assert_close(weight.detach(), old + step, atol=1e-6, rtol=1e-5)

@@ -14,7 +14,7 @@ ALL = range(toy.ROWS)
 
 
 def prepared(name: str, folder: Path, method: str = "neg_grad_plus", **changes: Any) -> Any:
-    return toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    return toy.trainer(method, toy.build(name), toy.split_rows(toy.rows(name)), folder, **changes)
 
 
 def test_graddiff_is_twice_the_loss_at_one_half(tmp_path: Path) -> None:

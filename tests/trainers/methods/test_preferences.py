@@ -55,7 +55,7 @@ def test_the_weight_of_an_example_falls_as_it_is_forgotten(tmp_path: Path) -> No
 
 
 def test_every_forget_example_has_its_own_preference_and_the_retain_set_a_term(tmp_path: Path) -> None:
-    trainer = toy.trainer("npo", toy.Table(), toy.sides(toy.table_rows()), tmp_path, beta=0.7)
+    trainer = toy.trainer("npo", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, beta=0.7)
     trainer.prepare()
     rows = batch(trainer, range(toy.ROWS))
     start = answer_nll(trainer.logits(trainer.model, rows), rows["labels"])[:F].detach()
@@ -106,7 +106,7 @@ def test_wga_without_power_is_ascent_and_its_weights_carry_no_gradient() -> None
 @pytest.mark.parametrize("method", ["npo", "simnpo", "wga"])
 def test_steps_are_balanced_and_an_epoch_covers_the_forget_set(method: str, tmp_path: Path) -> None:
     options = {"num_train_epochs": 1, "per_device_train_batch_size": 3}
-    trainer = toy.trainer(method, toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    trainer = toy.trainer(method, toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **options)
     batches = list(trainer.get_train_dataloader())
     assert [(int(rows["forget"].sum()), len(rows["forget"])) for rows in batches] == [(3, 6), (3, 6)]
     seen = torch.cat([rows["index"] for rows in batches]).tolist()

@@ -23,7 +23,9 @@ def sampled_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the true and the sampled labels of the forget set."""
     rows = toy.table_rows(count + 4, classes)
-    trainer = toy.trainer("random_label", toy.Table(count + 4, classes), toy.sides(rows, count), folder, **changes)
+    trainer = toy.trainer(
+        "random_label", toy.Table(count + 4, classes), toy.split_rows(rows, count), folder, **changes
+    )
     trainer.state.epoch = epoch
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(len(rows))])
     given = batch["labels"].clone()
@@ -52,7 +54,7 @@ def test_labels_depend_on_the_seed_and_are_no_fixed_shift(tmp_path: Path) -> Non
 
 def test_classes_are_those_of_the_model_not_of_the_rows(tmp_path: Path) -> None:
     rows = [{"row": i, "labels": 0} for i in range(100)]
-    trainer = toy.trainer("random_label", toy.Table(100, 5), toy.sides(rows, 90), tmp_path)
+    trainer = toy.trainer("random_label", toy.Table(100, 5), toy.split_rows(rows, 90), tmp_path)
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(90)])
     seen: list[torch.Tensor] = []
     trainer.training_labels = lambda batch, classes: seen.append(classes) or batch["labels"]
@@ -69,7 +71,7 @@ def test_labels_are_sampled_once_or_each_epoch(redraw: bool, tmp_path: Path) -> 
 
 
 def test_training_redraws_at_the_start_of_each_epoch(tmp_path: Path) -> None:
-    trainer = toy.trainer("random_label", toy.Table(), toy.sides(toy.table_rows()), tmp_path, redraw=True)
+    trainer = toy.trainer("random_label", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, redraw=True)
     epochs: list[int] = []
     generator = trainer.generator
     trainer.generator = lambda purpose: epochs.append(int(purpose.split()[1])) or generator(purpose)
@@ -79,7 +81,7 @@ def test_training_redraws_at_the_start_of_each_epoch(tmp_path: Path) -> None:
 
 def test_the_loss_is_one_mean_over_both_sets(tmp_path: Path) -> None:
     name = "vit"
-    trainer = toy.trainer("random_label", toy.build(name), toy.sides(toy.rows(name)), tmp_path)
+    trainer = toy.trainer("random_label", toy.build(name), toy.split_rows(toy.rows(name)), tmp_path)
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
     (term,) = trainer.terms(trainer.model, batch)
     logits = trainer.logits(trainer.model, batch)
@@ -90,7 +92,7 @@ def test_the_loss_is_one_mean_over_both_sets(tmp_path: Path) -> None:
 
 def prepared(name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
     """Return a trainer of a language or text-to-image model, and a batch of all rows as `terms` gets it."""
-    trainer = toy.trainer("random_label", toy.build(name), toy.sides(toy.rows(name)), folder, **changes)
+    trainer = toy.trainer("random_label", toy.build(name), toy.split_rows(toy.rows(name)), folder, **changes)
     batch = trainer.train_collator([trainer.train_dataset[i] for i in range(toy.ROWS)])
     return trainer, shift_labels(trainer.model, batch)
 
@@ -105,7 +107,7 @@ def texts(trainer: Any, batch: dict[str, Any]) -> list[list[list[int]]]:
     return [[one[: -len(other)], one[-len(other) :]] for one, other in zip(prompts, answers, strict=True)]
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
+@pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_forget_examples_get_whole_answers_of_retain_examples_that_differ(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
     before, after = (texts(trainer, one) for one in (batch, trainer.replace_answers(batch)))
@@ -118,7 +120,7 @@ def test_forget_examples_get_whole_answers_of_retain_examples_that_differ(name: 
     assert texts(trainer, swapped) == after[::-1]
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
+@pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_the_loss_of_texts_is_one_mean_over_both_sets(name: str, tmp_path: Path) -> None:
     trainer, batch = prepared(name, tmp_path)
     (term,) = trainer.terms(trainer.model, batch)
@@ -144,7 +146,7 @@ def test_answers_are_sampled_once_or_each_epoch(redraw: bool, tmp_path: Path) ->
 
 
 def test_the_target_of_noise_is_the_prediction_under_another_caption(tmp_path: Path) -> None:
-    trainer, batch = prepared("painter", tmp_path)
+    trainer, batch = prepared("diffusion", tmp_path)
     captions = trainer.other_tokens(caption_tokens)
     own, lent = batch["input_ids"][: toy.FORGET].tolist(), batch["input_ids"][toy.FORGET :].tolist()
     assert all(one != other and other in lent for one, other in zip(own, captions, strict=True))
@@ -167,7 +169,7 @@ def test_the_target_of_noise_is_the_prediction_under_another_caption(tmp_path: P
 @pytest.mark.parametrize("size", [3, 7])
 def test_forget_images_take_two_forward_passes_and_one_backward_pass(size: int, tmp_path: Path) -> None:
     options = {"num_train_epochs": 2, "per_device_train_batch_size": size, "gradient_accumulation_steps": 2}
-    trainer, _ = prepared("painter", tmp_path, **options)
+    trainer, _ = prepared("diffusion", tmp_path, **options)
     with CostCounter(trainer) as cost:
         trainer.train()
     assert cost.counts() == {"forward": 2 * (toy.ROWS + toy.FORGET), "backward": 2 * toy.ROWS}
@@ -175,7 +177,7 @@ def test_forget_images_take_two_forward_passes_and_one_backward_pass(size: int, 
 
 def test_one_answer_for_all_is_refused(tmp_path: Path) -> None:
     rows = [{**row, "labels": [5, 1]} for row in toy.rows("t5")]
-    trainer = toy.trainer("random_label", toy.build("t5"), toy.sides(rows), tmp_path)
+    trainer = toy.trainer("random_label", toy.build("t5"), toy.split_rows(rows), tmp_path)
     with pytest.raises(ValueError, match="expected another answer or caption among 12 retain rows, got none"):
         trainer.train()
 

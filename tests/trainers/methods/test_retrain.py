@@ -20,7 +20,7 @@ def test_retraining_is_ordinary_training_on_the_retain_set(name: str, forget: in
     ordinary = toy.task_trainer(models[0], data[forget:], tmp_path, **options)
     ordinary.data_collator = toy.collator(name)
     ordinary.train()
-    toy.trainer("retrain", models[1], toy.sides(data, forget), tmp_path, **options).train()
+    toy.trainer("retrain", models[1], toy.split_rows(data, forget), tmp_path, **options).train()
     assert toy.same(models[0], toy.snapshot(models[1]))
     assert not toy.same(models[0], toy.snapshot(toy.build(name, dropout=0.1, coupled=True)))
 

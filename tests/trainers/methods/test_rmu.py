@@ -33,7 +33,7 @@ def deep() -> PreTrainedModel:
 
 def prepared(name: str, folder: Path, **changes: Any) -> tuple[Any, dict[str, Any]]:
     model = deep() if name == "deep" else toy.build(name)
-    data = toy.sides(toy.rows("gpt2" if name == "deep" else name))
+    data = toy.split_rows(toy.rows("gpt2" if name == "deep" else name))
     trainer = toy.trainer("rmu", model, data, folder, **changes)
     trainer.prepare()
     trainer.model.eval()
@@ -112,7 +112,7 @@ def test_later_blocks_are_not_run_except_in_evaluation(tmp_path: Path) -> None:
 def test_all_but_the_chosen_matrices_stay_bit_for_bit(name: str, tmp_path: Path) -> None:
     model = deep() if name == "deep" else toy.build(name, coupled=True)
     before = toy.snapshot(model)
-    data = toy.sides(toy.rows("gpt2" if name == "deep" else name))
+    data = toy.split_rows(toy.rows("gpt2" if name == "deep" else name))
     trainer = toy.trainer("rmu", model, data, tmp_path, **ADAMW)
     trainer.train()
     moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
@@ -127,7 +127,7 @@ def test_all_but_the_chosen_matrices_stay_bit_for_bit(name: str, tmp_path: Path)
 def test_by_default_the_block_a_quarter_in_is_steered(count: int, block: int, tmp_path: Path) -> None:
     model = toy.Layers()
     model.blocks = torch.nn.ModuleList([torch.nn.Linear(toy.CLASSES, toy.CLASSES) for _ in range(count)])
-    trainer = toy.trainer("rmu", model, toy.sides(toy.table_rows()), tmp_path)
+    trainer = toy.trainer("rmu", model, toy.split_rows(toy.table_rows()), tmp_path)
     trainer.prepare()
     assert (trainer.block, trainer.depth) == (f"blocks.{block}", (block + 1) / count)
 

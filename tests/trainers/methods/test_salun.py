@@ -18,7 +18,7 @@ ADAMW = {"optim": "adamw_torch", "weight_decay": 0.1, "learning_rate": 0.01, "ma
 
 
 def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
-    trainer = toy.trainer("salun", toy.build(name), toy.sides(data or toy.rows(name)), folder, **changes)
+    trainer = toy.trainer("salun", toy.build(name), toy.split_rows(data or toy.rows(name)), folder, **changes)
     trainer.prepare()
     return trainer
 
@@ -54,7 +54,7 @@ def test_a_saliency_that_is_not_finite_is_refused() -> None:
         top_share([torch.tensor([1.0, float("nan")])], 0.5)
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet", 4), ("vit", 1), ("vit", 6), ("gpt2", 4), ("painter", 4)])
+@pytest.mark.parametrize(("name", "size"), [("resnet", 4), ("vit", 1), ("vit", 6), ("gpt2", 4), ("diffusion", 4)])
 def test_the_saliency_does_not_depend_on_the_batch_size(name: str, size: int, tmp_path: Path) -> None:
     trainer = prepared(name, tmp_path, per_device_train_batch_size=size)
     saliency = torch.cat([value.flatten() for value in trainer.saliency()])
@@ -89,7 +89,7 @@ def test_weight_decay_leaves_the_frozen_weights(name: str, tmp_path: Path) -> No
 
 
 def test_the_clipped_norm_is_that_of_the_trained_weights(tmp_path: Path) -> None:
-    rows = toy.sides(toy.table_rows())
+    rows = toy.split_rows(toy.table_rows())
     options = {"rho": 0.5, "max_grad_norm": 1e9, "logging_strategy": "steps", "logging_steps": 1, "max_steps": 1}
     model = toy.Table()
     before = model.table.detach().clone()
@@ -112,7 +112,7 @@ def test_the_mask_is_never_read_from_the_folder(tmp_path: Path) -> None:
 def test_frozen_weights_are_not_counted(tmp_path: Path) -> None:
     model = toy.build("vit")
     model.vit.requires_grad_(False)
-    trainer = toy.trainer("salun", model, toy.sides(toy.rows("vit")), tmp_path)
+    trainer = toy.trainer("salun", model, toy.split_rows(toy.rows("vit")), tmp_path)
     trainer.train()
     assert (
         sum(int((~mask.unpack()).sum()) for mask in trainer.frozen_masks) == model.classifier.weight.numel() // 2 + 2

@@ -42,7 +42,7 @@ def test_the_gradient_of_the_min_pass(tmp_path: Path) -> None:
 )
 def test_passes_alternate_and_no_epoch_is_lost(epochs: int, msteps: int, passes: str, tmp_path: Path) -> None:
     options = {"num_train_epochs": epochs, "msteps": msteps, "per_device_train_batch_size": toy.ROWS}
-    trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    trainer = toy.trainer("scrub", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **options)
     seen: list[list[int]] = []
     collate = trainer.train_collator
 
@@ -67,7 +67,7 @@ class MaxFirst(ScrubTrainer):
 def test_the_first_max_pass_follows_a_signal_and_not_rounding_noise(tmp_path: Path) -> None:
     name, norms = "vit", {}
     for kind in (ScrubTrainer, MaxFirst):
-        trainer = toy.trainer(kind, toy.build(name), toy.sides(toy.rows(name)), tmp_path, num_train_epochs=1)
+        trainer = toy.trainer(kind, toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, num_train_epochs=1)
         sizes: list[float] = []
         trainer.after_backward = lambda trainer=trainer, sizes=sizes: sizes.append(
             float(torch.cat([weight.grad.flatten() for weight in trainer.model.parameters()]).norm())
@@ -100,7 +100,9 @@ def test_max_passes_move_the_forget_set_away(tmp_path: Path) -> None:
 
 def test_a_given_teacher_is_copied_and_used(tmp_path: Path) -> None:
     given = toy.build("vit", seed=5).train()
-    trainer = toy.trainer("scrub", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, given={"teacher": given})
+    trainer = toy.trainer(
+        "scrub", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, given={"teacher": given}
+    )
     trainer.train()
     assert toy.same(trainer.teachers["original"], toy.snapshot(given))
     assert given.training and all(weight.requires_grad for weight in given.parameters())
@@ -108,6 +110,8 @@ def test_a_given_teacher_is_copied_and_used(tmp_path: Path) -> None:
 
 
 def test_a_fraction_of_epochs_is_refused_where_epochs_differ(tmp_path: Path) -> None:
-    trainer = toy.trainer("scrub", toy.Table(), toy.sides(toy.table_rows()), tmp_path, num_train_epochs=2.5, msteps=1)
+    trainer = toy.trainer(
+        "scrub", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, num_train_epochs=2.5, msteps=1
+    )
     with pytest.raises(ValueError, match=r"num_train_epochs must be whole .* got 2\.5"):
         trainer.train()

@@ -29,7 +29,7 @@ def test_row_weights_have_mean_one_and_favour_small_losses() -> None:
 def test_a_forget_step_changes_the_weights_in_the_mask_alone(tmp_path: Path) -> None:
     name = "vit"
     model = toy.build(name)
-    trainer = toy.trainer("sfron", model, toy.sides(toy.rows(name)), tmp_path, max_steps=1)
+    trainer = toy.trainer("sfron", model, toy.split_rows(toy.rows(name)), tmp_path, max_steps=1)
     forget, retain = (mean_squares(trainer, rows) for rows in (trainer.forget_rows, trainer.retain_rows))
     before = [weight.detach().clone() for weight in model.parameters()]
     trainer.train()
@@ -41,7 +41,7 @@ def test_a_forget_step_changes_the_weights_in_the_mask_alone(tmp_path: Path) -> 
 
 def test_the_mask_holds_the_weights_that_matter_more_to_the_forget_set(tmp_path: Path) -> None:
     model = toy.Table()
-    trainer = toy.trainer("sfron", model, toy.sides(toy.table_rows()), tmp_path)
+    trainer = toy.trainer("sfron", model, toy.split_rows(toy.table_rows()), tmp_path)
     trainer.prepare()
     mask = trainer.masks[0].unpack()
     assert mask[:F].all() and not mask[F:].any()
@@ -53,7 +53,7 @@ def test_the_mask_holds_the_weights_that_matter_more_to_the_forget_set(tmp_path:
 @pytest.mark.parametrize(("size", "period"), [(2, 2), (4, 1), (5, 5)])
 def test_a_forget_step_comes_before_every_few_retain_steps(size: int, period: int, tmp_path: Path) -> None:
     options = {"per_device_train_batch_size": size, "period": period, "num_train_epochs": 1}
-    trainer = toy.trainer("sfron", toy.build("vit"), toy.sides(toy.rows("vit")), tmp_path, **options)
+    trainer = toy.trainer("sfron", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path, **options)
     steps = [bool(rows[0] < F) for rows in trainer.batch_sampler()]
     rows = [row for part in trainer.batch_sampler() for row in part]
     assert sorted(row for row in rows if row >= F) == list(range(F, F + R))
@@ -70,7 +70,7 @@ def one_step(folder: Path, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
     model = toy.Table()
     before = model.table.detach().clone()
     options = {"per_device_train_batch_size": F, "max_steps": 1, "learning_rate": 0.1, "clip": 1e9, **changes}
-    toy.trainer("sfron", model, toy.sides(toy.table_rows()), folder, **options).train()
+    toy.trainer("sfron", model, toy.split_rows(toy.table_rows()), folder, **options).train()
     return before, model.table.detach() - before
 
 
@@ -89,7 +89,7 @@ def test_without_the_power_a_forget_step_is_that_of_neg_grad(tmp_path: Path) -> 
     model = toy.Table()
     before = model.table.detach().clone()
     options = {"per_device_train_batch_size": F, "max_steps": 1, "learning_rate": 0.1}
-    toy.trainer("neg_grad", model, toy.sides(toy.table_rows()), tmp_path, **options).train()
+    toy.trainer("neg_grad", model, toy.split_rows(toy.table_rows()), tmp_path, **options).train()
     torch.testing.assert_close(moved, model.table.detach() - before)
 
 
@@ -101,7 +101,7 @@ def test_a_forget_step_is_clipped_and_a_retain_step_is_not(tmp_path: Path) -> No
 
 
 def test_the_scale_falls_to_zero_along_a_cosine(tmp_path: Path) -> None:
-    trainer = toy.trainer("sfron", toy.Table(), toy.sides(toy.table_rows()), tmp_path, alpha=8.0)
+    trainer = toy.trainer("sfron", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path, alpha=8.0)
     trainer.state.max_steps = 4
     found = []
     for trainer.state.global_step in (0, 1, 2, 4):

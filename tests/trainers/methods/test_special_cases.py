@@ -51,7 +51,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> After:
         if key not in found:
             model = toy.build(name, coupled=coupled, dropout=0.1 * coupled)
             folder = tmp_path_factory.mktemp(method)
-            toy.trainer(method, model, toy.sides_for(method, toy.rows(name)), folder, **options).train()
+            toy.trainer(method, model, toy.split_rows_for(method, toy.rows(name)), folder, **options).train()
             found[key] = toy.snapshot(model)
         return found[key]
 

@@ -32,7 +32,7 @@ def test_only_weights_above_the_threshold_are_touched_and_none_grows() -> None:
 def test_the_edit_is_the_closed_form_on_a_table(tmp_path: Path) -> None:
     model = toy.Table()
     before, p = model.table.detach().clone(), model.table.softmax(dim=1).detach()
-    toy.trainer("ssd", model, toy.sides(toy.table_rows()), tmp_path, alpha=2.0, dampening=1.5).train()
+    toy.trainer("ssd", model, toy.split_rows(toy.table_rows()), tmp_path, alpha=2.0, dampening=1.5).train()
     # A row's weights matter to it alone: I_F is 18 / 6 of I_D on forget rows, and nothing on retain rows.
     expected = before.clone()
     expected[: toy.FORGET] *= 0.5

@@ -12,7 +12,7 @@ from tests.fixtures import toy
 
 def moved(name: str, folder: Path, alpha: float, *, coupled: bool = True) -> dict[str, torch.Tensor]:
     model = toy.build(name, coupled=coupled)
-    toy.trainer("task_vector", model, toy.sides(toy.rows(name)), folder, alpha=alpha).train()
+    toy.trainer("task_vector", model, toy.split_rows(toy.rows(name)), folder, alpha=alpha).train()
     return toy.snapshot(model)
 
 

@@ -18,7 +18,7 @@ F, R = toy.FORGET, toy.ROWS - toy.FORGET
 
 def undo(name: str, folder: Path, **changes: Any) -> Any:
     options = {"first_rate": 0.05, "first_epochs": 2, "num_train_epochs": 1, **changes}
-    return toy.trainer("undo", toy.build(name), toy.sides(toy.rows(name)), folder, **options)
+    return toy.trainer("undo", toy.build(name), toy.split_rows(toy.rows(name)), folder, **options)
 
 
 def test_matrices_are_blended_with_xavier_noise_and_the_rest_stays() -> None:

@@ -20,7 +20,7 @@ NAMES = ("vit", "gpt2")
 
 def moved(method: str, folder: Path, **changes: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
     """Return a prepared trainer whose student has left the teacher, and the probabilities of student and teacher."""
-    trainer = toy.trainer(method, toy.Table(), toy.sides(toy.table_rows()), folder, **changes)
+    trainer = toy.trainer(method, toy.Table(), toy.split_rows(toy.table_rows()), folder, **changes)
     trainer.prepare()
     teacher = trainer.model.table.detach().clone()
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_the_gradient_of_delete_is_p_minus_q_with_the_odds_of_the_other_classes(
 @pytest.mark.parametrize("name", NAMES)
 def test_delete_starts_at_minus_log_of_the_other_probability(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
-    trainer = toy.trainer("delete", toy.build(name), toy.sides(data), tmp_path)
+    trainer = toy.trainer("delete", toy.build(name), toy.split_rows(data), tmp_path)
     trainer.prepare()
     expected = []
     for row in data[: toy.FORGET]:
@@ -79,7 +79,7 @@ def test_the_gradient_of_undial(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_undial_without_beta_has_no_gradient_at_the_base_model(name: str, tmp_path: Path) -> None:
     for beta, smallest, largest in ((0.0, 0.0, 1e-6), (10.0, 1e-3, 1e9)):
-        trainer = toy.trainer("undial", toy.build(name), toy.sides(toy.rows(name)), tmp_path, beta=beta)
+        trainer = toy.trainer("undial", toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, beta=beta)
         trainer.prepare()
         toy.step(trainer, FORGET).backward()
         assert smallest <= max(float(weight.grad.abs().max()) for weight in trainer.model.parameters()) < largest
@@ -89,7 +89,7 @@ def test_undial_without_beta_has_no_gradient_at_the_base_model(name: str, tmp_pa
 def test_undial_with_a_large_beta_has_the_gradient_of_delete(name: str, tmp_path: Path) -> None:
     gradients = []
     for method, options in (("undial", {"beta": 1e4}), ("delete", {})):
-        trainer = toy.trainer(method, toy.build(name), toy.sides(toy.rows(name)), tmp_path, **options)
+        trainer = toy.trainer(method, toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, **options)
         trainer.prepare()
         trainer.model.load_state_dict(toy.build(name, seed=1).state_dict())
         toy.step(trainer, FORGET).backward()
@@ -127,10 +127,10 @@ def test_ce_u_skips_the_first_answer_tokens() -> None:
     assert without_first(LABELS, 1).equal(LABELS)
 
 
-@pytest.mark.parametrize("name", toy.WRITERS)
+@pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_ce_u_of_a_sequence_is_the_mean_over_the_tokens_that_are_left(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
-    trainer = toy.trainer("ce_u", toy.build(name), toy.sides(data), tmp_path, ignore_first_n=1)
+    trainer = toy.trainer("ce_u", toy.build(name), toy.split_rows(data), tmp_path, ignore_first_n=1)
     expected = []
     for row in data[: toy.FORGET]:
         p = trainer.model(**toy.inputs([row])).logits[0].softmax(-1)
@@ -153,7 +153,7 @@ def test_the_true_class_becomes_less_likely(method: str, name: str, tmp_path: Pa
     model = toy.trained(method, name, tmp_path, optim="adamw_torch", learning_rate=0.01, num_train_epochs=4)
     losses = []
     for one in (toy.build(name), model):
-        trainer = toy.trainer("neg_grad", one.eval(), toy.sides(toy.rows(name)), tmp_path)
+        trainer = toy.trainer("neg_grad", one.eval(), toy.split_rows(toy.rows(name)), tmp_path)
         losses.append(-float(toy.step(trainer, range(len(data)))))
     assert losses[1] > losses[0] + 0.05
 
@@ -163,7 +163,7 @@ def test_the_teacher_stays_and_a_given_one_is_used(method: str, tmp_path: Path) 
     given = toy.build("resnet", seed=5, coupled=True)
     options = {"teacher": given}
     trainer = toy.trainer(
-        method, toy.build("resnet", coupled=True), toy.sides(toy.rows("resnet")), tmp_path, given=options
+        method, toy.build("resnet", coupled=True), toy.split_rows(toy.rows("resnet")), tmp_path, given=options
     )
     trainer.train()
     assert toy.same(trainer.teachers["original"], toy.snapshot(toy.build("resnet", seed=5, coupled=True)))

@@ -29,7 +29,7 @@ IMAGE_MODELS = ("resnet", "vit", "vilt")
 
 def forget_target(name: str, folder: Path, processor: Any = None, model: Any = None) -> Target:
     """Return forget rows as a target."""
-    trainer = toy.trainer("amun", model or toy.build(name), toy.sides(toy.rows(name)), folder)
+    trainer = toy.trainer("amun", model or toy.build(name), toy.split_rows(toy.rows(name)), folder)
     trainer.processing_class = processor
     (target,) = targets(trainer, trainer.forget_rows)
     return target
@@ -119,7 +119,7 @@ class Slope(torch.nn.Module):
 @pytest.mark.parametrize("radius", [0.01, 0.3])
 def test_on_a_plane_the_nearest_input_is_just_beyond_it(radius: float, tmp_path: Path) -> None:
     x = torch.tensor([[0.2, 0.3], [0.5, 0.4], [0.1, 0.1]])
-    trainer = toy.trainer("amun", Slope(), toy.sides([{"x": one, "labels": 0} for one in x] * 2, 3), tmp_path)
+    trainer = toy.trainer("amun", Slope(), toy.split_rows([{"x": one, "labels": 0} for one in x] * 2, 3), tmp_path)
     batch = {"x": x, "labels": torch.zeros(3).long()}
     target = Target(trainer, batch, "x", Scale(torch.zeros(2), torch.ones(2), is_pixels=True))
     unit, classes = nearest_adversarial(target, radius, 50)
@@ -140,14 +140,14 @@ def test_rows_without_a_near_input_are_left_out_or_an_error(tmp_path: Path, capl
     assert not classes.any()  # the model predicts 0 for every row
     assert torch.equal(unit, target.start)
     rows = toy.rows("vit")
-    trainer = toy.trainer("amun", model, toy.sides(rows), tmp_path, num_train_epochs=1)
+    trainer = toy.trainer("amun", model, toy.split_rows(rows), tmp_path, num_train_epochs=1)
     trainer.prepare()
     stuck = [i for i, row in enumerate(rows[:F]) if row["labels"] == 0]
     assert 0 < len(stuck) < F and f"left out {len(stuck)} of {F} forget examples" in caplog.text
     assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
     same = [{**row, "labels": 0} for row in rows]
     with pytest.raises(NoAdversarialInputError, match=f"got none for all {F}"):
-        toy.trainer("amun", model, toy.sides(same), tmp_path).train()
+        toy.trainer("amun", model, toy.split_rows(same), tmp_path).train()
 
 
 @pytest.mark.parametrize("attack", [lambda t: signed_step(t, 0.1), lambda t: nearest_adversarial(t, 0.1, 3)])
@@ -156,7 +156,7 @@ def test_the_model_is_frozen_in_eval_mode_and_restored(attack: Any, tmp_path: Pa
     model.classifier.requires_grad_(False)
     before, modes = toy.snapshot(model), [module.training for module in model.modules()]
     needed = [weight.requires_grad for weight in model.parameters()]
-    trainer = toy.trainer("amun", model, toy.sides(toy.rows("resnet")), tmp_path)
+    trainer = toy.trainer("amun", model, toy.split_rows(toy.rows("resnet")), tmp_path)
     for target in targets(trainer, np.arange(F)):
         assert not any(weight.requires_grad for weight in model.parameters())
         attack(target)

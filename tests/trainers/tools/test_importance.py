@@ -21,7 +21,7 @@ GENERATOR = torch.Generator().manual_seed(5)
 
 
 def ssd_trainer(name: str, folder: Path) -> Any:
-    return toy.trainer("ssd", toy.build(name, coupled=True, dropout=0.3), toy.sides(toy.rows(name)), folder)
+    return toy.trainer("ssd", toy.build(name, coupled=True, dropout=0.3), toy.split_rows(toy.rows(name)), folder)
 
 
 def one_by_one(name: str, count: int) -> list[list[torch.Tensor]]:
@@ -70,7 +70,7 @@ class Softmax(torch.nn.Module):
 def linear(classes: int, folder: Path, **changes: Any) -> tuple[Any, torch.Tensor]:
     x = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
     rows = [{"x": one, "labels": i % classes} for i, one in enumerate(x)]
-    return toy.trainer("fisher", Softmax(classes), toy.sides(rows, 2), folder, **changes), x
+    return toy.trainer("fisher", Softmax(classes), toy.split_rows(rows, 2), folder, **changes), x
 
 
 def closed_form(trainer: Any, x: torch.Tensor) -> torch.Tensor:
@@ -127,6 +127,6 @@ def test_predicted_noise_is_a_normal_distribution_around_the_prediction() -> Non
 
 @pytest.mark.parametrize("measure", [importance.mean_squares, importance.gradient_sum, importance.fisher_diagonal])
 def test_t_nan_gradients_that_are_not_finite_are_refused(measure: Any, tmp_path: Path) -> None:
-    trainer = toy.trainer("ssd", toy.build("vit"), toy.sides(toy.broken("vit", [3])), tmp_path)
+    trainer = toy.trainer("ssd", toy.build("vit"), toy.split_rows(toy.broken("vit", [3])), tmp_path)
     with pytest.raises(NonFiniteError, match="expected finite"):
         measure(trainer, np.arange(F))

@@ -59,11 +59,11 @@ CLOSED = {
 def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> None:
     changes = {"num_train_epochs": E, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}
     changes |= {"msteps": MSTEPS} if method == "scrub" else {}
-    trainer = toy.trainer(method, toy.build(name), toy.sides_for(method, toy.rows(name)), tmp_path, **changes)
+    trainer = toy.trainer(method, toy.build(name), toy.split_rows_for(method, toy.rows(name)), tmp_path, **changes)
     with CostCounter(trainer) as cost:
         trainer.train()
     (forward, backward), teachers = CLOSED[method]
-    if method == "fisher" and name in toy.WRITERS:
+    if method == "fisher" and name in toy.LANGUAGE_MODELS:
         backward = R  # one sampled label a row, where there are too many words for an exact sum
     pairs = {int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F}
     pairs |= {(copy, row) for copy in range(2) for row in range(F)} if method == "multi_delete" else set()
@@ -74,7 +74,7 @@ def test_counts_are_the_closed_form(method: str, name: str, tmp_path: Path) -> N
 
 
 def test_nothing_is_counted_outside_the_block_or_of_other_models(tmp_path: Path) -> None:
-    trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    trainer = toy.trainer("neg_grad", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path)
     other, rows = toy.Table(), torch.arange(5)
     with CostCounter(trainer) as cost:
         other(rows).logits.sum().backward()
@@ -86,7 +86,7 @@ def test_nothing_is_counted_outside_the_block_or_of_other_models(tmp_path: Path)
 
 
 def test_an_error_inside_the_block_ends_the_counting(tmp_path: Path) -> None:
-    trainer = toy.trainer("neg_grad", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    trainer = toy.trainer("neg_grad", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path)
     cost = CostCounter(trainer)
     with pytest.raises(ZeroDivisionError), cost:
         raise ZeroDivisionError

@@ -59,7 +59,7 @@ def scripted(outputs: list[Any]) -> Any:
 
 def evaluated(name: str, folder: Path, *, outputs: list[Any] = SCRIPT, **changes: Any) -> Any:
     given = {"num_train_epochs": 3, "keep": "best", **changes}
-    made = toy.trainer("finetune", toy.build(name), toy.sides(toy.rows(name)), folder, **given)
+    made = toy.trainer("finetune", toy.build(name), toy.split_rows(toy.rows(name)), folder, **given)
     made.output_function = scripted(outputs)
     made.snapshots = Snapshots()
     made.add_callback(made.snapshots)
@@ -173,7 +173,7 @@ def test_the_trainers_own_rows_are_evaluated_and_the_epoch_with_the_highest_prox
     model, mine, others = known()
     outputs = [{name: predicted(model, rows) for name, rows in splits(mine, others).items()}]
     made = toy.trainer(
-        "neg_grad_plus", model, toy.sides(mine), tmp_path, given={"eval_dataset": others}, num_train_epochs=6,
+        "neg_grad_plus", model, toy.split_rows(mine), tmp_path, given={"eval_dataset": others}, num_train_epochs=6,
         keep="best", alpha=0.4,
     )  # fmt: skip
     snapshots = Snapshots()
@@ -191,7 +191,7 @@ def test_the_trainers_own_rows_are_evaluated_and_the_epoch_with_the_highest_prox
 
 
 def splits(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {**toy.sides(mine), "validation": others}
+    return {**toy.split_rows(mine), "validation": others}
 
 
 def predicted(model: torch.nn.Module, rows: list[dict[str, Any]]) -> ClassOutputs:
@@ -208,7 +208,7 @@ def test_evaluation_changes_no_weight_and_no_count(method, tmp_path):
     runs = []
     for evaluates in (True, False):
         model = toy.build("vit", dropout=0.3)
-        made = toy.trainer(method, model, toy.sides(toy.rows("vit")), tmp_path, eval_each_epoch=evaluates)
+        made = toy.trainer(method, model, toy.split_rows(toy.rows("vit")), tmp_path, eval_each_epoch=evaluates)
         made.output_function = outputs
         with CostCounter(made) as made.cost_counter:
             made.train()
@@ -223,7 +223,7 @@ def test_evaluation_changes_no_weight_and_no_count(method, tmp_path):
 def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    made = toy.trainer("finetune", toy.Table(), toy.sides(toy.table_rows()), tmp_path)
+    made = toy.trainer("finetune", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path)
     assert made.process_cost() == {"seconds": 0.0}
     made.start_clock()
     now[0] = 3.0
@@ -257,7 +257,7 @@ def test_a_resumed_run_keeps_the_best_epoch_of_the_whole_run(tmp_path, monkeypat
 
     def run(folder):
         changes = {"num_train_epochs": 4, "keep": "best", "save_strategy": "epoch"}
-        data, given = toy.sides(rows[:18]), {"eval_dataset": rows[18:]}
+        data, given = toy.split_rows(rows[:18]), {"eval_dataset": rows[18:]}
         made.append(toy.trainer("neg_grad", toy.build("vit"), data, folder, given=given, **changes))
         return made[-1]
 
@@ -307,7 +307,7 @@ def test_only_methods_whose_epochs_are_results_have_epochs_to_choose_from(method
 
 
 def test_invalid_requests_are_refused(tmp_path, walked):
-    data = toy.sides(toy.rows("resnet"))
+    data = toy.split_rows(toy.rows("resnet"))
     with pytest.raises(ValueError, match="keep must be one of last, best, oracle, got 'bset'"):
         toy.trainer("finetune", toy.build("resnet"), data, tmp_path, keep="bset")
     with pytest.raises(ValueError, match="needs validation rows, got none"):

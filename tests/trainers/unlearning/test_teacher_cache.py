@@ -49,16 +49,16 @@ def run(method: str, model: torch.nn.Module, data: Any, folder: Path, **changes:
 
 @pytest.mark.parametrize(
     ("method", "name"),
-    [*((key, toy.name_for(key)) for key in PASSES), ("scrub", "gpt2"), ("npo", "gpt2"), ("scrub", "painter")],
+    [*((key, toy.name_for(key)) for key in PASSES), ("scrub", "gpt2"), ("npo", "gpt2"), ("scrub", "diffusion")],
 )
 def test_the_cache_saves_forward_passes_and_keeps_the_weights(method: str, name: str, tmp_path: Path) -> None:
     models = []
     options, live, once = PASSES[method]
     for remember in (False, True):
         model = toy.build(name, dropout=0.1)
-        trainer, passes = run(method, model, toy.sides(toy.rows(name)), tmp_path, remember=remember, **options)
+        trainer, passes = run(method, model, toy.split_rows(toy.rows(name)), tmp_path, remember=remember, **options)
         paired = len({int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F})
-        assert passes == (once(paired) if remember and name not in toy.PAINTERS else live)
+        assert passes == (once(paired) if remember and name not in toy.DIFFUSION_MODELS else live)
         models.append(model)
     assert once(paired) < live
     assert toy.distance(models[0], toy.snapshot(toy.build(name))) > 1e-3
@@ -67,7 +67,9 @@ def test_the_cache_saves_forward_passes_and_keeps_the_weights(method: str, name:
 
 def test_the_cache_keeps_double_precision(tmp_path: Path) -> None:
     models = [
-        run("scrub", toy.build("gpt2").double(), toy.sides(toy.rows("gpt2")), tmp_path, remember=remember)[0].model
+        run("scrub", toy.build("gpt2").double(), toy.split_rows(toy.rows("gpt2")), tmp_path, remember=remember)[
+            0
+        ].model
         for remember in (False, True)
     ]
     assert models[0].dtype == torch.float64
@@ -94,7 +96,7 @@ class Noisy:
 def test_the_outputs_of_changed_rows_are_computed_anew(tmp_path: Path) -> None:
     models, noised = [], 3
     for remember in (False, True):
-        data = {split: Noisy(rows, noised) for split, rows in toy.sides(toy.rows("vit")).items()}
+        data = {split: Noisy(rows, noised) for split, rows in toy.split_rows(toy.rows("vit")).items()}
         trainer, passes = run("scrub", toy.build("vit"), data, tmp_path, remember=remember)
         models.append(trainer.model)
     assert passes == E * noised + (E + 1) * noised + (F - noised) + (R - noised)
@@ -102,13 +104,13 @@ def test_the_outputs_of_changed_rows_are_computed_anew(tmp_path: Path) -> None:
 
 
 def batch(name: str, rows: list[int]) -> dict[str, Any]:
-    data = ForgetRetain(toy.sides(toy.rows(name)))
+    data = ForgetRetain(toy.split_rows(toy.rows(name)))
     made = collate_with_split([data[i] for i in rows], toy.collator(name), hashes=True)
     return shift_labels(toy.build(name), made)
 
 
 def valid(name: str, logits: torch.Tensor, rows: dict[str, Any]) -> torch.Tensor:
-    return logits[rows["labels"] != -100] if name in toy.WRITERS else logits
+    return logits[rows["labels"] != -100] if name in toy.LANGUAGE_MODELS else logits
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2", "t5"])

@@ -16,7 +16,7 @@ from tests.fixtures import toy
 from tests.fixtures.toy import CLASSES, build, collator, rows, same, snapshot
 
 # BatchNorm, tied weights, and a model with a method ``fresh`` in place of a config.
-NAMES = ("resnet", "t5", "painter")
+NAMES = ("resnet", "t5", "diffusion")
 TEACHING = [key for key, trainer in METHODS.items() if trainer.uses_teacher or key == "undo"]
 
 
@@ -53,7 +53,7 @@ def test_a_random_copy_keeps_no_trained_tensor(name: str) -> None:
     assert [weight.shape for weight in teacher.parameters()] == [weight.shape for weight in model.parameters()]
 
 
-@pytest.mark.parametrize("name", ["vit", "painter"])
+@pytest.mark.parametrize("name", ["vit", "diffusion"])
 def test_a_random_copy_is_seeded_and_leaves_the_random_state(name: str) -> None:
     model = build(name)
     torch.manual_seed(5)
@@ -97,7 +97,7 @@ def start(name: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("method", "name"), [*((key, toy.name_for(key)) for key in TEACHING), ("scrub", "gpt2")])
 def test_a_run_leaves_its_teachers_alone(method: str, name: str, tmp_path: Path) -> None:
     model = build(name, coupled=True)
-    trainer = toy.trainer(method, model, toy.sides_for(method, rows(name)), tmp_path, max_steps=2)
+    trainer = toy.trainer(method, model, toy.split_rows_for(method, rows(name)), tmp_path, max_steps=2)
     trainer.prepare()
     before = {key: snapshot(teacher) for key, teacher in trainer.teachers.items()}
     trainer.prepare = lambda: None
@@ -116,7 +116,7 @@ def test_a_run_leaves_its_teachers_alone(method: str, name: str, tmp_path: Path)
 @pytest.mark.parametrize("method", [key for key in TEACHING if key not in ("undo", "multi_delete")])
 def test_teachers_leave_the_random_state(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
-    trainer = toy.trainer(method, build(name), toy.sides_for(method, rows(name)), tmp_path)
+    trainer = toy.trainer(method, build(name), toy.split_rows_for(method, rows(name)), tmp_path)
     torch.manual_seed(3)
     state = torch.get_rng_state()
     trainer.prepare()
