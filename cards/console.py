@@ -1,6 +1,6 @@
 """The command ``mubench``: one list of subcommands over the three front doors.
 
-It lies in the last load_packaged room, the only one that may import the others.
+It lies in the last packaged room, the only one that may import the others.
 """
 
 from __future__ import annotations

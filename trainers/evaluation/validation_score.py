@@ -28,9 +28,8 @@ def validation_score(model: SplitOutputs, retrained: Sequence[SplitOutputs], bas
         NoSignal: If S would divide by 0.
     """
     others = [validation_as_test(other) for other in retrained]
-    case = Case(
-        validation_as_test(model), others, [validation_as_test(base) for base in bases], majority_baseline(others[0]["test"])
-    )
+    chance = majority_baseline(others[0]["test"])
+    case = Case(validation_as_test(model), others, [validation_as_test(base) for base in bases], chance)
     found = parts(case)
     worst = max(found.row, found.mean, found.membership, found.utility)
     return float(found.score) or max(-1.0, min(0.0, 1 - worst))

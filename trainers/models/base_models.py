@@ -109,7 +109,7 @@ def predict_splits(
 
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
     """Write a model folder in one step."""
-    with staged(folder) as stage:
+    with staged_folder(folder) as stage:
         model.save_pretrained(stage)
         processor.save_pretrained(stage)
         write_outputs(stage / REFERENCE, outputs)

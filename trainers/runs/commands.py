@@ -31,8 +31,8 @@ from mubench.trainers.runs.argument_parser import (
 from mubench.trainers.runs.bases import Bases, make_bases
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.matrix import Matrix
-from mubench.trainers.runs.recorded_arguments import for_one_of
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
+from mubench.trainers.runs.recorded_arguments import for_one_of
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
 

@@ -79,7 +79,7 @@ class TuneMethod:
     @property
     def defaults(self) -> dict[str, Any]:
         """The defaults of the arguments in the search space."""
-        plain = self._request(self.sweeps[0], {}).training_arguments("", plain=True)
+        plain = self._request(self.sweeps[0], {}).training_arguments()
         return {name: getattr(plain, name) for name in space_of(self.method)}
 
     @property
@@ -122,7 +122,7 @@ class TuneMethod:
         references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
         plan = resolve(self._request(sweep, arguments))
         try:
-            folder = unlearn(request)
+            folder = unlearn(plan)
         except (NonFiniteError, NoAdversarialInputError) as error:
             shutil.rmtree(work_folder(plan.folder, plan.run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
