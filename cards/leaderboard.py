@@ -42,7 +42,7 @@ class Table:
     def standing(self) -> str:
         """Say what the ranks are worth."""
         row = self.row
-        against = f"judged against {row.judges}"
+        against = f"judged against {row.reference_counts}"
         if self.no_signal:
             return f"{against}; NOT RANKED, {self.no_signal}"
         if row.provisional:

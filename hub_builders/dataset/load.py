@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, load_dataset
@@ -128,6 +129,17 @@ def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonic
     }
 
 
+def _ranks(train: Dataset) -> npt.NDArray[np.int32]:
+    ranks: npt.NDArray[np.int32] = train.select_columns("deletion_rank").with_format("arrow")[:][0].to_numpy()
+    return ranks
+
+
+def forget_mask(train: Dataset, size: int) -> npt.NDArray[np.bool_]:
+    """Return which rows of ``train`` are the first ``size`` in deletion order, ``(N,)``."""
+    mask: npt.NDArray[np.bool_] = _ranks(train) < size
+    return mask
+
+
 def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
     """Split all training rows of a task by rank into forget and retain set, without copying them.
 
@@ -138,15 +150,15 @@ def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
     Raises:
         ValueError: If rows are missing, or one of the two sets would be empty.
     """
-    table = train.select_columns("deletion_rank").with_format("arrow")[:]
-    ranks = table["deletion_rank"].to_numpy()
+    ranks = _ranks(train)
     if not np.array_equal(np.sort(ranks), np.arange(len(ranks))):
         raise ValueError(f"expected the whole train split with ranks 0 to {len(ranks) - 1}, got other ranks")
     if not 0 < size < len(ranks):
         raise ValueError(f"expected 1 to {len(ranks) - 1} rows to forget, got {size}")
     if ranks[0] == 0 and (np.diff(ranks) == 1).all():
         return train.select(range(size)), train.select(range(size, len(ranks)))
-    return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
+    mask = forget_mask(train, size)
+    return train.select(np.flatnonzero(mask)), train.select(np.flatnonzero(~mask))
 
 
 def _task_info(manifest: Manifest) -> TaskInfo:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mubench.hub_builders.utils.atomic import WORK
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 _MEASURED = ("cost", "history", "versions", "device", "tuned")
+# Runs by the text of their ``run.json``: a process parses and hashes a text once.
+_READ: dict[str, Run] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """The SHA-256 of all attributes but measurements and labels; equal runs have equal identities.
 
@@ -71,10 +74,18 @@ class Run:
         ignored = (*_MEASURED, *(() if self.eval_seed else ("eval_seed",)))
         return fingerprint({key: value for key, value in asdict(self).items() if key not in ignored})
 
+    def finished(self, **measured: Any) -> Run:
+        """Return the run with its measurements (cost, history, versions, device) and the same identity."""
+        done = replace(self, **measured)
+        done.__dict__["identity"] = self.identity
+        return done
+
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""
         record = {"schema": 1, **asdict(self), "identity": self.identity}
-        (folder / RUN_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+        (folder / RUN_FILE).write_text(text)
+        _READ[text] = self
 
 
 def read_run(folder: Path) -> Run:
@@ -84,14 +95,17 @@ def read_run(folder: Path) -> Run:
         ValueError: If the folder holds no readable ``run.json`` of this schema, or one that was edited.
     """
     try:
-        record = json.loads((folder / RUN_FILE).read_text())
+        text = (folder / RUN_FILE).read_text()
+        if text in _READ:
+            return _READ[text]
+        record = json.loads(text)
         schema, identity = record.pop("schema"), record.pop("identity")
         run = Run(**record)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({error})") from error
     if schema != 1 or run.identity != identity:
         raise ValueError(f"expected {folder / RUN_FILE} unchanged, got schema {schema} or an edited config")
-    return run
+    return _READ.setdefault(text, run)
 
 
 def is_complete(folder: Path, run: Run) -> bool:

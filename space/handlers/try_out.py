@@ -14,7 +14,7 @@ from handlers.arguments import checked, fields
 from handlers.checks import SEEDS, one_of, run_name, whole
 from handlers.choices import group_of, making, methods
 from handlers.runs import Finished, tidy
-from mubench.trainers.runs.plan import Request, plan_run
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +81,14 @@ def wish_of(choice: Choice) -> JobRequest:
         seed=whole("seed", choice.seed, 0, SEEDS - 1),
         arguments=checked(fields(setting.task.key, setting.backbone, key), choice.arguments),
     )
-    plan_run(request_of(request, group))
+    resolve(request_of(request, group))
     return request
 
 
-def request_of(request: JobRequest, group: Any) -> Request:
+def request_of(request: JobRequest, group: Any) -> UnlearningRequest:
     """Return the request that the library is given."""
     fields_ = {name: getattr(request, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
-    return Request(setting=group.setting, models=group.models, **fields_)
+    return UnlearningRequest(setting=group.setting, models=group.models, **fields_)
 
 
 def start(owner: str, choice: Choice) -> Job:
@@ -174,9 +174,10 @@ def code_of(request: JobRequest) -> str:
     words = ", ".join(f"{name}={value!r}" for name, value in fields_.items())
     return (
         "from mubench.trainers.models.setting import load_setting\n"
-        "from mubench.trainers.runs.run import Request, unlearn\n\n"
+        "from mubench.trainers.runs.plan import UnlearningRequest, resolve\n"
+        "from mubench.trainers.runs.run import unlearn\n\n"
         f'setting = load_setting("{request.task}", "{request.backbone}"{family})\n'
-        f"folder = unlearn(Request(setting=setting, {words}))\n"
+        f"folder = unlearn(resolve(UnlearningRequest(setting=setting, {words})))\n"
     )
 
 
@@ -193,7 +194,7 @@ def verdict(run: Finished) -> str:
     if row.interval is None:
         return f"{run.title}: {took}. No score: {row.no_signal or ', '.join(row.flags)}."
     span = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
-    against = f"judged against {row.judges}"
+    against = f"judged against {row.reference_counts}"
     rank = ", too few of them for a rank that counts" if row.provisional else ""
     more = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""

@@ -13,9 +13,9 @@ from PIL import Image
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE
 from mubench.trainers.evaluation.references import Group
-from mubench.trainers.inference.generate import drawn
-from mubench.trainers.inference.predict import evaluating
-from mubench.trainers.models.modalities.text_to_image import resized
+from mubench.trainers.inference.generate import generate_images
+from mubench.trainers.inference.predict import eval_mode
+from mubench.trainers.models.modalities.text_to_image import resize
 from mubench.trainers.models.setting import Setting
 
 # Of so many base and retrained models a process keeps the drawings, a few kilobytes each.
@@ -70,8 +70,8 @@ def drawings(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
     batch = setting.modality.collator(processor)([encoded[place] for place in range(len(rows))])
-    with evaluating(model):
-        pictures = drawn(model, batch, eval_seed=setting.eval_seed)
+    with eval_mode(model):
+        pictures = generate_images(model, batch, eval_seed=setting.eval_seed)
     return [
         _text(_as_large_as(own, Image.fromarray(pixels), processor.pixels))
         for own, pixels in zip(rows["image"], pictures, strict=True)
@@ -80,7 +80,7 @@ def drawings(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
 
 def _as_large_as(own: Image.Image, picture: Image.Image, squares: bool) -> Image.Image:
     """Return a drawing, which is square as pictures are to the model, in the shape of the row's own picture."""
-    shown = resized(picture, own.width, squares)
+    shown = resize(picture, own.width, squares)
     return shown if shown.size == own.size else shown.resize(own.size)
 
 

@@ -13,7 +13,10 @@ from transformers import AutoTokenizer
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation.judge import measure
 from mubench.trainers.evaluation.references import Group
-from mubench.trainers.inference.storage import ClassOutputs, Outputs, PictureOutputs, TokenOutputs
+from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import METRICS, Case, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 
@@ -26,7 +29,7 @@ Said = Callable[[Outputs, int], str]
 
 def losses(outputs: Outputs) -> Array:
     """Return the loss of every row, ``(N,)``: of the right answer in nats, or of a drawing model the noise's error."""
-    if isinstance(outputs, PictureOutputs):
+    if isinstance(outputs, ImageOutputs):
         return np.exp(-outputs.true_probability)
     return np.logaddexp(0, -outputs.log_odds)
 
@@ -39,8 +42,8 @@ def outcome(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
         model: Folder of the run.
         base_seed: Seed of its base model.
     """
-    run, base = group.views(model), group.views(group.bases[base_seed])
-    retrained = [group.views(folder) for _, folder in sorted(group.retrained.items())]
+    run, base = group.outputs(model), group.outputs(group.bases[base_seed])
+    retrained = [group.outputs(folder) for _, folder in sorted(group.retrained.items())]
     named = {"this run": [run], "base": [base], "retrained": retrained}
     return {
         "scores": {name: [_scores(views) for views in models] for name, models in named.items()},
@@ -114,8 +117,8 @@ def _reader(group: Group) -> Said:
     labels = group.setting.info.labels
 
     def said(outputs: Outputs, row: int) -> str:
-        if isinstance(outputs, PictureOutputs):
-            outputs = outputs.shown
+        if isinstance(outputs, ImageOutputs):
+            outputs = outputs.classes
         if isinstance(outputs, ClassOutputs):
             return str(labels[int(outputs.predictions[row])])
         if isinstance(outputs, TokenOutputs):

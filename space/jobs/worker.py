@@ -28,7 +28,8 @@ from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.runs.worker_pool import quiet
 from mubench.trainers.unlearning.progress import Point, ProgressCallback
@@ -55,7 +56,7 @@ def run(job_request: JobRequest, name: str, tell: Tell) -> None:
         points.append(point)
         tell({"stage": "training", **point})
 
-    request = Request(
+    request = UnlearningRequest(
         setting=setting,
         method=job_request.method,
         ratio=job_request.ratio,
@@ -64,7 +65,7 @@ def run(job_request: JobRequest, name: str, tell: Tell) -> None:
         arguments={**QUIET, **job_request.arguments},
         models=folder / "models",
     )
-    model = unlearn(request, [ProgressCallback(note)])
+    model = unlearn(resolve(request), [ProgressCallback(note)])
     tell({"stage": "judging"})
     group = find_group(setting, job_request.ratio, MODELS)
     rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
@@ -98,7 +99,8 @@ def train_references(job_request: JobRequest, name: str, tell: Tell) -> None:
             train_base(setting, seed, models=MODELS, callbacks=[watch], **QUIET)
         else:
             fields: dict[str, Any] = {"base_seed": seed, "arguments": QUIET, "models": MODELS}
-            unlearn(Request(setting=setting, method="retrain", ratio=job_request.ratio, **fields), [watch])
+            request = UnlearningRequest(setting=setting, method="retrain", ratio=job_request.ratio, **fields)
+            unlearn(resolve(request), [watch])
 
 
 WORK: dict[str, Callable[[JobRequest, str, Tell], None]] = {"run": run, "references": train_references}

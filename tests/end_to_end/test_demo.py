@@ -16,7 +16,7 @@ from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.build import build
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result_files import read_results
-from mubench.trainers.inference.storage import ClassOutputs
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.models.setting import load_setting
@@ -62,7 +62,7 @@ def accuracy(outputs: ClassOutputs) -> float:
 
 
 def test_base_models_know_what_they_were_trained_on(group):
-    views = [group.views(folder) for folder in group.bases.values()]
+    views = [group.outputs(folder) for folder in group.bases.values()]
     assert len(views) >= 2
     assert np.mean([accuracy(view["retain"]) for view in views]) >= 0.99
     assert np.mean([accuracy(view["forget"]) for view in views]) >= 0.95
@@ -75,12 +75,12 @@ def test_models_work_in_a_pipeline_as_they_lie(demo, backbone):
     few = decode(setting.rows["test"].select(range(8)))
     for folder in (*group.bases.values(), *group.retrained.values()):
         said = pipeline("image-classification", model=str(folder), device="cpu")([row["image"] for row in few])
-        known = group.views(folder)["test"].logits[:8].argmax(axis=1)
+        known = group.outputs(folder)["test"].logits[:8].argmax(axis=1)
         assert [answers[0]["label"] for answers in said] == [setting.info.labels[place] for place in known]
 
 
 def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):
-    views = [group.views(folder) for folder in group.retrained.values()]
+    views = [group.outputs(folder) for folder in group.retrained.values()]
     forget, test = (np.mean([accuracy(view[split]) for view in views]) for split in ("forget", "test"))
     rows = {split: len(views[0][split]) for split in ("forget", "test")}
     assert rows["forget"] >= 50

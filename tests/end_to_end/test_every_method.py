@@ -8,7 +8,8 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.few import RATIO, TASK_OF, few_rows
 
@@ -47,8 +48,8 @@ def said(folder):
 @pytest.mark.parametrize("method", HERE)
 def test_a_method_changes_what_a_model_says_and_leaves_no_nan(walked, method):
     setting, base = walked(backbone_of(method))
-    request = Request(setting=setting, method=method, ratio=RATIO, models=base.parent, arguments=QUIET)
-    folder = unlearn(request)
+    request = UnlearningRequest(setting=setting, method=method, ratio=RATIO, models=base.parent, arguments=QUIET)
+    folder = unlearn(resolve(request))
     assert np.isfinite(said(folder).true_probability).all()
     assert not said(folder).equals(said(base))
     assert read_run(folder).cost["forward"] > 0

@@ -10,7 +10,8 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.few import RATIO, few_rows
 from tests.fixtures.toy import KillAt, Killed, distance, snapshot
@@ -104,8 +105,10 @@ def test_a_run_in_bfloat16_is_another_run_and_says_so(backbone, tmp_path, monkey
     assert plain.name != half.name and not equal(weights(plain), weights(half))
     assert {weight.dtype for weight in weights(half).values()} == {torch.float32}
     arguments = {**QUIET, **CPU_BF16, "num_train_epochs": 1, "msteps": 1}
-    request = Request(setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=half)
-    folder = unlearn(request)
+    request = UnlearningRequest(
+        setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=half
+    )
+    folder = unlearn(resolve(request))
     assert read_run(folder).arguments["bf16"] is True
     assert not equal(weights(folder), weights(half))
 
@@ -129,10 +132,10 @@ def test_a_compiled_model_is_trained_recorded_counted_and_saved_like_any_other(t
     runs = []
     for given in (QUIET, compiled):
         arguments = {**given, "num_train_epochs": 1, "msteps": 1}
-        request = Request(
+        request = UnlearningRequest(
             setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=folders[0]
         )
-        runs.append(read_run(unlearn(request)))
+        runs.append(read_run(unlearn(resolve(request))))
     assert runs[1].arguments["torch_compile"] is True
     for count in ("forward", "backward"):
         assert runs[0].cost[count] == runs[1].cost[count] > 0

@@ -5,8 +5,9 @@ import pytest
 from mubench.hub_builders.hub.model_folder import REFERENCE
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.base_models import outputs_of, train_base
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.models.base_models import predict_splits, train_base
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.few import RATIO, TASK_OF, few_rows
 
@@ -23,7 +24,7 @@ def says(setting, folder):
     """Return what a folder's reference outputs say, after a look at the model that it holds."""
     stored = read_outputs(folder / REFERENCE)
     model, processor = setting.modality.load(folder)
-    again = outputs_of(setting, model, processor, folder.parent)
+    again = predict_splits(setting, model, processor, folder.parent)
     assert set(stored) == set(again) == set(setting.rows)
     assert all(stored[split].equals(again[split]) for split in stored)
     return stored["train"]
@@ -36,9 +37,9 @@ def test_a_mini_backbone_goes_the_whole_way(setting, tmp_path):
     said = [says(setting, train_base(setting, 0, models=models, **QUIET))]
     for method, arguments in given.items():
         if setting.task.kind in METHODS[method].kinds:
-            request = Request(
+            request = UnlearningRequest(
                 setting=setting, method=method, ratio=RATIO, models=models, arguments={**QUIET, **arguments}
             )
-            said.append(says(setting, unlearn(request)))
+            said.append(says(setting, unlearn(resolve(request))))
     assert len(said) == 1 + sum(setting.task.kind in METHODS[method].kinds for method in given) > 1
     assert not any(said[0].equals(other) for other in said[1:])

@@ -20,7 +20,8 @@ from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, TEXT_TO_IMAGE
 from tests.fixtures.mini_rules import Outputs, check
@@ -51,8 +52,15 @@ def trained(task, family, place):
         train_base(setting, seed, models=models, **QUIET)
     for seed in RETRAINED:
         unlearn(
-            Request(
-                setting=setting, method="retrain", ratio=RATIO, base_seed=seed, models=models, arguments=dict(QUIET)
+            resolve(
+                UnlearningRequest(
+                    setting=setting,
+                    method="retrain",
+                    ratio=RATIO,
+                    base_seed=seed,
+                    models=models,
+                    arguments=dict(QUIET),
+                )
             )
         )
     return find_group(setting, RATIO, models)
@@ -60,8 +68,8 @@ def trained(task, family, place):
 
 def check_rules(group):
     """Hold what models say against the rules, say how they came out, and return their views."""
-    bases = [group.views(folder) for folder in group.bases.values()]
-    retrained = [group.views(folder) for folder in group.retrained.values()]
+    bases = [group.outputs(folder) for folder in group.bases.values()]
+    retrained = [group.outputs(folder) for folder in group.retrained.values()]
     tokens = group.setting.task.kind in TEXT_GENERATION
     found = check([answers(one) for one in bases], [answers(one) for one in retrained], tokens=tokens)
     sys.stdout.write(f"\n{group.setting.task.key} {group.setting.backbone}: {found}")

@@ -15,7 +15,8 @@ from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 
 RAW = Path(os.environ.get("MUBENCH_DATA", "../shared/data")) / "raw"
 CASES = {
@@ -59,14 +60,20 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
     vars(setting)["rows"] = {split: some(part) if split != "train" else part for split, part in setting.rows.items()}
     models = tmp_path / "models"
     train_base(setting, 0, models=models)
-    unlearn(Request(setting=setting, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models))
+    unlearn(
+        resolve(
+            UnlearningRequest(
+                setting=setting, method="retrain", ratio=10, base_seed=0, seed=0, arguments={}, models=models
+            )
+        )
+    )
     group = find_group(setting, 10, models)
     for name, folders in (("base", group.bases), ("retrained", group.retrained)):
         (folder,) = folders.values()
-        scores = {split: accuracy(group.views(folder), split) for split in ("forget", "retain", "test")}
+        scores = {split: accuracy(group.outputs(folder), split) for split in ("forget", "retain", "test")}
         told = ", ".join(f"{split} {score:.3f}" for split, score in scores.items())
         if task == "ddi2013":
-            told += f", micro-F1 of the relations on test {relations_found(group.views(folder)['test']):.3f}"
+            told += f", micro-F1 of the relations on test {relations_found(group.outputs(folder)['test']):.3f}"
         print(f"{task} {backbone} {name}: {told}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
-        if not scores["test"] >= bound or not scores["test"] > majority_baseline(group.views(folder)["test"]):
+        if not scores["test"] >= bound or not scores["test"] > majority_baseline(group.outputs(folder)["test"]):
             raise NotLearnedError(told)

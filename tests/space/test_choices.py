@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.runs.commands import request_of
-from mubench.trainers.runs.run import plan_run
+from mubench.trainers.runs.plan import resolve
 from tests.cards.conftest import make_run
 from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
@@ -122,18 +122,14 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
     try_out, choices = space("handlers.try_out"), space("handlers.choices")
     request = try_out.wish_of(try_out.Choice("cifar10", "resnet", str(RATIO), "scrub", 3.0, {"gamma": 0.9}))
     assert (request.seed, request.base_seed, request.arguments) == (3, 0, {"gamma": 0.9})
-    here = plan_run(try_out.request_of(request, choices.group_of("cifar10", "resnet", RATIO)))
+    here = resolve(try_out.request_of(request, choices.group_of("cifar10", "resnet", RATIO))).run
     words = shlex.split(try_out.command_of(request))
     assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
-    assert plan_run(request_of("scrub", words[4:])[0]).identity == here.identity
+    assert resolve(request_of("scrub", words[4:])[0]).run.identity == here.identity
     told: dict[str, Any] = {}
-    code = (
-        try_out.code_of(request)
-        .replace("unlearn(Request", "plan_run(Request")
-        .replace("import Request, unlearn", "import *")
-    )
-    exec(code, {"plan_run": plan_run}, told)
-    assert told["folder"].identity == here.identity
+    code = try_out.code_of(request).replace("folder = unlearn(", "plan = (")
+    exec(code, told)
+    assert told["plan"].run.identity == here.identity
 
 
 def test_a_setting_without_references_says_so(space: Import, walking: Walk) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result_files import read_results
-from mubench.trainers.inference.storage import PictureOutputs, read_outputs
+from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.models.base_models import train_image_classifier
 from tests.fixtures.few import RATIO as FEW_RATIO
 from tests.fixtures.few import few_rows
@@ -174,11 +175,11 @@ def test_what_models_draw_is_shown_as_it_was_judged(
     group = choices.group_of("tiny_imagenet", "unet", FEW_RATIO)
     image_classifier = train_image_classifier(group.setting, tmp_path / "models")
     for model, folder in (("base", group.bases[0]), ("retrained", group.retrained[0])):
-        said = group.views(folder)["forget"].select([row["id"] for row in rows])
-        assert isinstance(said, PictureOutputs)
+        said = group.outputs(folder)["forget"].select([row["id"] for row in rows])
+        assert isinstance(said, ImageOutputs)
         drawn = [Image.open(io.BytesIO(base64.b64decode(row[model]["drawn"]))) for row in rows]
         assert drawn[0].size == group.setting.rows["train"][0]["image"].size
-        assert np.allclose(image_classifier(drawn), said.shown.logits, atol=1e-3)
+        assert np.allclose(image_classifier(drawn), said.classes.logits, atol=1e-3)
     assert any(row["base"]["drawn"] != row["retrained"]["drawn"] for row in rows)
     page = space("handlers.outcome").rows_shown(name)
     assert page.count("drawn by the unlearned model") == page.count("<figure") == len(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,18 @@ class Addon:
         paper: The paper that it is from.
         switch: The argument that turns it on, as on the command line.
         arguments: Names of its arguments, which a run records where it is on.
-        on: Returns whether a run's arguments turn it on.
+        optimizer: Value of ``optim`` or ``dual_optim`` that turns it on, in place of ``switch``.
         splits_gradients: Whether it needs the gradients of the forget and the retain set separately.
     """
 
     paper: Paper
     switch: str
     arguments: tuple[str, ...]
-    on: Callable[[Any], bool]
+    optimizer: str | None = None
     splits_gradients: bool = False
+
+    def on(self, args: Any) -> bool:
+        """Return whether a run's arguments turn it on."""
+        if self.optimizer is not None:
+            return self.optimizer in (args.optim, args.dual_optim)
+        return getattr(args, self.switch) is not None

@@ -27,6 +27,8 @@ class AddonArguments(SuperLossArguments, SophiaArguments, MunbaArguments, DualOp
         Raises:
             ValueError: If one is out of range or has no effect.
         """
+        if all(getattr(self, name) == default for name, default in DEFAULTS.items()):
+            return
         self.check_curriculum()
         self.check_sophia()
         self.check_harmonise()

@@ -106,6 +106,5 @@ DUAL_OPTIM = Addon(
     ),
     switch="dual_optim",
     arguments=tuple(DualOptimArguments.__dataclass_fields__),
-    on=lambda args: args.dual_optim is not None,
     splits_gradients=True,
 )  # fmt: skip

@@ -80,6 +80,5 @@ MUNBA = Addon(
     paper=Paper("MUNBa: Machine Unlearning via Nash Bargaining", "ICCV 2025", "2411.15537", "Wu and Harandi"),
     switch="harmonise",
     arguments=tuple(MunbaArguments.__dataclass_fields__),
-    on=lambda args: args.harmonise is not None,
     splits_gradients=True,
 )

@@ -73,6 +73,5 @@ SAM = Addon(
     ),
     switch="sam_rho",
     arguments=tuple(SamArguments.__dataclass_fields__),
-    on=lambda args: args.sam_rho is not None,
     splits_gradients=True,
 )  # fmt: skip

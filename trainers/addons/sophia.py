@@ -115,5 +115,5 @@ SOPHIA = Addon(
     ),
     switch="optim sophia",
     arguments=tuple(SophiaArguments.__dataclass_fields__),
-    on=lambda args: NAME in (args.optim, args.dual_optim),
+    optimizer=NAME,
 )  # fmt: skip

@@ -136,5 +136,4 @@ SUPERLOSS = Addon(
     paper=Paper("SuperLoss: A Generic Loss for Robust Curriculum Learning", "NeurIPS 2020", None, "Castells et al."),
     switch="curriculum",
     arguments=tuple(SuperLossArguments.__dataclass_fields__),
-    on=lambda args: args.curriculum is not None,
 )

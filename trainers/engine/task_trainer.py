@@ -29,8 +29,8 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.lora import add_adapters, merge_adapters
 from mubench.trainers.engine.losses import Term, per_example_loss, shift_labels
 from mubench.trainers.engine.noise import KEY, add_training_noise
+from mubench.trainers.engine.parameters import check_finite, synchronize_batch_norm, trainable_weights
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.weights import check_finite, synchronize_batch_norm, trainable_weights
 
 _AUGMENT = zlib.crc32(b"augment")
 

@@ -1,4 +1,4 @@
-"""Outputs in, result rows out: every array metric, S with its interval, flags. Knows no file and no model."""
+"""Outputs in, result rows out: every metric, S with its interval, flags. Reads no file and runs no model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _mean_of_others(metric: Metric, others: Sequence[Case]) -> float | None:
         return None
     try:
         return float(np.mean([metric.compute(case) for case in others]))
-    except NoSignal:  # the judged row can have a signal where one retrained model less leaves none
+    except NoSignal:  # one retrained model less may leave no signal
         return None
 
 
@@ -57,7 +57,7 @@ def measure(case: Case) -> tuple[dict[str, Value], str | None]:
 
 def _gate(case: Case, run: RunInfo) -> tuple[float | None, str | None]:
     if run.control and run.method == "retrain":
-        return None, None  # judged against the others: the gate is about all of them, and other rows carry it
+        return None, None  # judged against the others, while the gate is about all: other rows carry it
     try:
         spread = row_spread(case)
     except NoSignal as error:
@@ -67,18 +67,18 @@ def _gate(case: Case, run: RunInfo) -> tuple[float | None, str | None]:
     return spread, None
 
 
-def _scored(case: Case, run: RunInfo) -> dict[str, Any]:
+def _score(case: Case, run: RunInfo) -> dict[str, Any]:
     values, reason = measure(case)
     interval = None
     if reason is None:
         try:
-            drawn = bootstrap(case, run.split)
+            resampled = bootstrap(case, run.split)
         except NoSignal as error:
             reason = str(error)
         else:
-            low, high = drawn.interval
-            draws = np.rint(1000 * drawn.draws).astype(int).tolist()
-            interval = Interval(low=low, high=high, lost=drawn.lost, draws=draws)
+            low, high = resampled.interval
+            draws = np.rint(1000 * resampled.draws).astype(int).tolist()
+            interval = Interval(low=low, high=high, lost=resampled.lost, draws=draws)
     if interval is None:
         values.pop("score", None)
     spread, gate = _gate(case, run)
@@ -99,10 +99,9 @@ def judge(
         run: What was run; it is copied into the row.
         model: The model's outputs by split: ``forget``, ``retain``, ``test`` and the task's other splits, see
             `outputs_by_split`. All models need the same rows in the same order.
-        retrained: Outputs of the retrained models by seed. A retrained model that is judged must not be among
-            them: `leave_one_out`.
+        retrained: Outputs of the retrained models by seed, without the judged one: `leave_one_out`.
         bases: Outputs of the base models by base seed.
-        chance: Score of the best guess that looks at no row.
+        chance: Score of the best constant prediction.
 
     Raises:
         ValueError: If there are too few references, or they have other rows or are not finite.
@@ -116,19 +115,19 @@ def judge(
         )
     seeds = References(retrained=sorted(retrained), bases=sorted(bases))
     case = Case(model, [retrained[k] for k in seeds.retrained], [bases[k] for k in seeds.bases], chance)
-    if any("nan" in find_flags(views, []) for views in (*case.retrained, *case.bases)):
+    if any("nan" in find_flags(outputs, []) for outputs in (*case.retrained, *case.bases)):
         raise ValueError(f"expected finite outputs of all reference models of {run.task} {run.backbone}, got NaN")
     chosen: list[Flag] = [ORACLE_SELECTION] if run.oracle_selected else []
     flags = [*find_flags(model, case.bases), *chosen]
     empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
-    judged = empty if "nan" in flags else _scored(case, run)
-    return Result(**run.model_dump(), **judged, references=seeds, flags=flags)
+    found = empty if "nan" in flags else _score(case, run)
+    return Result(**run.model_dump(), **found, references=seeds, flags=flags)
 
 
 def judge_controls(
     run: RunInfo, retrained: Mapping[int, SplitOutputs], bases: Mapping[int, SplitOutputs], *, chance: float
 ) -> list[Result]:
-    """Judge the controls that need no run of their own, for every base seed: ``base``, ``flip_cheat``, ``constant``.
+    """Judge the controls without a run of their own, for every base seed: ``base``, ``flip_cheat``, ``constant``.
 
     The other two are runs: ``retrain`` (judge it with ``leave_one_out``) and ``retrain_keep50``.
 
@@ -137,17 +136,17 @@ def judge_controls(
             ``identity``, ``control``, ``arguments`` and ``cost`` are set here.
         retrained: Outputs of the retrained models by seed.
         bases: Outputs of the base models by base seed.
-        chance: Score of the best guess that looks at no row.
+        chance: Score of the best constant prediction.
     """
     results = []
     for seed, base in sorted(bases.items()):
-        made = {
+        controls = {
             "base": base,
             "flip_cheat": flip_cheat(base, list(retrained.values()), seed=seed),
             "constant": constant(base),
         }
-        for name, views in made.items():
+        for name, outputs in controls.items():
             own = {"run_id": f"{run.run_id}-{name.replace('_', '-')}-s{seed}", "method": name, "control": True}
             own |= {"base_seed": seed, "seed": seed, "identity": None, "arguments": {}, "cost": {}}
-            results.append(judge(run.model_copy(update=own), views, retrained, bases, chance=chance))
+            results.append(judge(run.model_copy(update=own), outputs, retrained, bases, chance=chance))
     return results

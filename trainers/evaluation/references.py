@@ -1,4 +1,4 @@
-"""Base and retrained models of a group of runs, as views: what a run is judged against."""
+"""The reference models of a group of runs: base and retrained models, and their outputs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Group:
         setting: Task and backbone.
         ratio: Percentage deleted.
         models: Folder of all models.
+        runs: Finished runs on the setting at any ratio, by folder.
         bases: Folders of the base models, by base seed.
         retrained: Folders of the retrained models, by seed.
         unlearned: Every other folder of the group, with its run.
@@ -31,32 +32,31 @@ class Group:
     setting: Setting
     ratio: int
     models: Path
+    runs: dict[Path, Run]
     bases: dict[int, Path]
     retrained: dict[int, Path]
     unlearned: dict[Path, Run]
 
-    def views(self, folder: Path) -> dict[str, Outputs]:
-        """Return a model's outputs on forget, retain and the other splits."""
-        train = self.setting.rows["train"]
-        ranks = train.data.column("deletion_rank").to_numpy()
-        ids = np.asarray(train["example_id"], dtype=np.str_)
-        forgotten = ranks < self.setting.info.forget_size(self.ratio)
-        return outputs_by_split(read_outputs(folder / REFERENCE), ids[forgotten], ids[~forgotten])
+    def outputs(self, folder: Path) -> dict[str, Outputs]:
+        """Return a model's outputs by split, ``forget`` and ``retain`` in place of ``train``."""
+        ids = np.asarray(self.setting.rows["train"]["example_id"], dtype=np.str_)
+        mask = self.setting.forget_mask(self.ratio)
+        return outputs_by_split(read_outputs(folder / REFERENCE), ids[mask], ids[~mask])
 
     def references(self) -> tuple[list[dict[str, Outputs]], list[dict[str, Outputs]]]:
         """Return the outputs of the retrained models and of the base models, each by seed."""
         retrained, bases = (
-            [self.views(folder) for _, folder in sorted(side.items())] for side in (self.retrained, self.bases)
+            [self.outputs(folder) for _, folder in sorted(folders.items())] for folders in (self.retrained, self.bases)
         )
         return retrained, bases
 
     @property
     def can_judge(self) -> bool:
-        """Whether there is enough to judge against: a base model, and two retrained ones."""
+        """Whether there are enough references: a base model and two retrained ones."""
         return bool(self.bases) and len(self.retrained) > 1
 
     def require(self) -> None:
-        """Check that there is something to judge against.
+        """Check that there are enough references.
 
         Raises:
             FileNotFoundError: If base or retrained models are missing; the message names the command.
@@ -75,19 +75,28 @@ class Group:
 
 def find_group(setting: Setting, ratio: int, models: Path) -> Group:
     """Collect the finished runs on a setting at one ratio."""
+    runs = _runs_on(setting, models)
     bases, retrained, unlearned = {}, {}, {}
-    for folder, run in _runs_on(setting, models).items():
+    for folder, run in runs.items():
         if _is_base(run):
             bases[run.base_seed] = folder
         elif run.ratio == ratio and _is_reference(run):
             retrained[run.base_seed] = folder
         elif run.method is not None and run.ratio == ratio:
             unlearned[folder] = run
-    return Group(setting=setting, ratio=ratio, models=models, bases=bases, retrained=retrained, unlearned=unlearned)
+    return Group(
+        setting=setting,
+        ratio=ratio,
+        models=models,
+        runs=runs,
+        bases=bases,
+        retrained=retrained,
+        unlearned=unlearned,
+    )
 
 
 def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:
-    """Return every ratio of a setting and how many retrained models it has: none where there is no base model."""
+    """Return how many retrained models a setting has at every ratio: none where there is no base model."""
     runs = _runs_on(setting, models).values()
     based = any(map(_is_base, runs))
     count = Counter(run.ratio for run in runs if based and _is_reference(run))
@@ -95,7 +104,7 @@ def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:
 
 
 def _runs_on(setting: Setting, models: Path) -> dict[Path, Run]:
-    """Return the finished runs on a setting, by folder; those on other data or of another recipe do not belong."""
+    """Return the finished runs on a setting, by folder: of its data, recipe, backbone and evaluation seed."""
     here = setting.run(ratio=None, base_seed=0)
     runs = {path.parent: read_run(path.parent) for path in sorted(models.glob(f"*/{RUN_FILE}"))}
     same = ("split", "backbone", "recipe", "eval_seed")
@@ -110,5 +119,5 @@ def _is_base(run: Run) -> bool:
 
 
 def _is_reference(run: Run) -> bool:
-    """Whether it is a retrained model that others may be judged against: without options of its own."""
+    """Whether it is a retrained model without options of its own."""
     return run.method == "retrain" and run.tuned == "default"

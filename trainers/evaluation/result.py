@@ -1,4 +1,4 @@
-"""The schema of a result row: what is in it, and what is refused."""
+"""The schema of a result row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list[Scalar]]:
-    """Refuse what must not be published: absolute paths and Hub tokens."""
+    """Raise for absolute paths and Hub tokens, which must not be published."""
     for key, value in values.items():
         if isinstance(value, str) and value.startswith(("/", "~", "hf_")):
             raise ValueError(f"expected no path and no token in a row, got one as {key!r}")
@@ -46,12 +46,12 @@ class _Row(BaseModel):
 
 
 class RunInfo(_Row):
-    """What was run.
+    """The run that a row is about.
 
     Attributes:
         run_id: Name of the row's file, without ``.json``.
-        identity: sha256 of the run's canonical config; ``None`` for a control that no run stands behind.
-        parent: Identity of the run that made the model it started from; ``None`` where it started from none.
+        identity: sha256 of the run's canonical config; ``None`` for a control without a run.
+        parent: Identity of the base model's run; ``None`` for a run from a fresh model.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
         tier: Tier of the rows.
         task: Key in ``TASKS``.
@@ -60,19 +60,19 @@ class RunInfo(_Row):
         ratio: Deleted rows in percent.
         split: Fingerprint of the split.
         backbone: Key in ``BACKBONES``.
-        base_seed: Seed of the base model the run started from; of the initial weights where it started from none.
+        base_seed: Seed of the base model; of the initial weights for a run from a fresh model.
         method: Key in ``METHODS``, or a control's name.
         recipe: How base and retrained models were trained.
         arguments: The method's arguments; no paths, no tokens.
-        tuned: Whether the arguments are those of ``runs/defaults``, tuned on a proxy, or a user's own.
+        tuned: Whether the arguments are the defaults, tuned on a proxy, or a user's own.
         seed: Seed of the run.
-        eval_seed: Seed of what the model was asked to draw.
+        eval_seed: Seed of the generated images.
         versions: Versions of the libraries.
-        device: What it ran on.
+        device: Device of the run.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
-            mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty where no
-            training stands behind a row.
+            mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control
+            without a run.
     """
 
     run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")
@@ -104,12 +104,12 @@ class RunInfo(_Row):
 
     @property
     def oracle_selected(self) -> bool:
-        """Whether retrained models chose the epoch that was kept."""
+        """Whether the kept epoch was selected by the retrained models."""
         return self.arguments.get("keep") == "oracle"
 
     @classmethod
     def from_run(cls, run: Run, run_id: str, *, control: bool = False) -> RunInfo:
-        """Describe the run of a model folder.
+        """Return the description of a model folder's run.
 
         Raises:
             ValueError: If it is the run of a base model, which is a control (``judge_controls``).
@@ -125,7 +125,7 @@ class Value(_Row):
 
     Attributes:
         value: The number.
-        n: Rows it was taken over.
+        n: Rows that it is computed on.
         retrained: Mean over the retrained models, each judged against the others; ``None`` where there are too few.
     """
 
@@ -140,8 +140,8 @@ class Interval(_Row):
     Attributes:
         low: 2.5 % quantile.
         high: 97.5 % quantile.
-        lost: Draws without signal; they count as 0.
-        draws: S in every draw, in thousandths.
+        lost: Resamples without signal; they count as 0.
+        draws: S of every resample, in thousandths.
     """
 
     low: float
@@ -151,7 +151,7 @@ class Interval(_Row):
 
 
 class References(_Row):
-    """The models a run was judged against.
+    """The reference models of a judged run.
 
     Attributes:
         retrained: Seeds of the retrained models, ascending.
@@ -178,11 +178,11 @@ class Result(RunInfo):
         schema_version: Version of this schema.
         metrics: Value per metric; empty for a model whose outputs are not finite.
         interval: Interval of S; ``None`` where S is undefined.
-        references: What it was judged against.
+        references: The reference models.
         row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
-        no_signal: Why S is undefined or its group fails the gate; ``None`` if all is well.
-        flags: What is wrong with the model; such a run never ranks. ``oracle_selection`` says that retrained models
-            chose its epoch: alone, it ranks apart.
+        no_signal: Why S is undefined or its group fails the gate; ``None`` otherwise.
+        flags: Faults of the model, which keep a run from ranking; with ``oracle_selection`` alone (its epoch was
+            selected by retrained models) it ranks apart.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -206,21 +206,21 @@ class Result(RunInfo):
 
     @property
     def n_retrained(self) -> int:
-        """How many retrained models it was judged against."""
+        """Number of retrained models among the references."""
         return len(self.references.retrained)
 
     @property
     def n_bases(self) -> int:
-        """How many base seeds it was judged against."""
+        """Number of base seeds among the references."""
         return len(self.references.bases)
 
     @property
-    def judges(self) -> str:
-        """Say what it was judged against."""
+    def reference_counts(self) -> str:
+        """The number of retrained models and base seeds, in words."""
         counts = {"retrained model": self.n_retrained, "base seed": self.n_bases}
         return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
     @property
     def provisional(self) -> bool:
-        """Whether the references are too few for a rank that counts."""
+        """Whether the references are too few for a final rank."""
         return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES

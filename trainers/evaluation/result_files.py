@@ -9,23 +9,11 @@ from pydantic import ValidationError
 
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import target
-from mubench.trainers.evaluation.result import Interval, References, Result, RunInfo, Value
-
-__all__ = [
-    "Interval",
-    "References",
-    "Result",
-    "RunInfo",
-    "Value",
-    "read_result",
-    "read_results",
-    "to_json",
-    "write_result",
-]
+from mubench.trainers.evaluation.result import Result
 
 
 def to_json(result: Result) -> str:
-    """Return the row as JSON, one field a line, the draws on one line."""
+    """Return the row as JSON, one field a line, the bootstrap draws on one line."""
     payload = result.model_dump(mode="json")
     if result.interval is None:
         return json.dumps(payload, indent=2, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""S with validation rows in place of test rows: what tuning maximises, and what `--keep oracle` chooses by."""
+"""S with validation rows in place of test rows: tuning maximises it, and `--keep oracle` selects epochs by it."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from mubench.trainers.metrics.case import Case, SplitOutputs
 from mubench.trainers.metrics.score import parts
 
 
-def validated(views: SplitOutputs) -> dict[str, Outputs]:
-    """Return a model's views with validation rows as ``test``; of no other split anything is left."""
-    return {"forget": views["forget"], "retain": views["retain"], "test": views["validation"]}
+def validation_as_test(model: SplitOutputs) -> dict[str, Outputs]:
+    """Return a model's outputs on ``forget`` and ``retain``, and those on ``validation`` as ``test``."""
+    return {"forget": model["forget"], "retain": model["retain"], "test": model["validation"]}
 
 
 def validation_score(model: SplitOutputs, retrained: Sequence[SplitOutputs], bases: Sequence[SplitOutputs]) -> float:
-    """Return S with validation rows in place of test rows, or where S is 0 how far beyond it is: 0 down to -1.
+    """Return S with validation rows in place of test rows; where S is 0, 1 minus its worst part, at least -1.
 
     Args:
-        model: Outputs of the judged model: ``forget``, ``retain``, ``validation``; no other is looked at.
+        model: Outputs of the judged model: ``forget``, ``retain`` and ``validation``.
         retrained: Outputs of the retrained models.
         bases: Outputs of the base models.
 
     Raises:
-        NoSignal: If S would divide by nothing.
+        NoSignal: If S would divide by 0.
     """
-    others = [validated(views) for views in retrained]
-    case = Case(validated(model), others, [validated(views) for views in bases], majority_baseline(others[0]["test"]))
+    others = [validation_as_test(other) for other in retrained]
+    chance = majority_baseline(others[0]["test"])
+    case = Case(validation_as_test(model), others, [validation_as_test(base) for base in bases], chance)
     found = parts(case)
     worst = max(found.row, found.mean, found.membership, found.utility)
     return float(found.score) or max(-1.0, min(0.0, 1 - worst))
 
 
 class ValidationScore:
-    """What a run's epochs are worth to somebody who has the retrained models: `validation_score`.
+    """The `validation_score` of a run's epochs, which takes the reference models.
 
-    What it chooses has seen what a run is judged against, so that rows of it are marked ``oracle_selection`` and rank
-    apart. The models' outputs are read when it is first asked, by the one process that asks.
+    A run whose epoch it selects has used the models that it is judged against: its row is marked
+    ``oracle_selection`` and ranks apart. Outputs of the references are read at the first call.
 
     Args:
         group: Base and retrained models.
@@ -54,11 +55,11 @@ class ValidationScore:
 
     @property
     def seeds(self) -> dict[str, list[int]]:
-        """Seeds of the models that it reads."""
+        """Seeds of the reference models."""
         return {"retrained_seeds": sorted(self.group.retrained), "base_seeds": sorted(self.group.bases)}
 
     def __call__(self, model: SplitOutputs) -> float:
-        """Return what an epoch's views are worth; of retain rows a look takes some alone, always the same ones."""
+        """Return the score of an epoch's outputs; the references are taken on the same rows."""
         if self._references is None:
             retrained, bases = self.group.references()
             self._references = _same_rows(model, retrained), _same_rows(model, bases)
@@ -66,4 +67,4 @@ class ValidationScore:
 
 
 def _same_rows(model: SplitOutputs, others: Sequence[SplitOutputs]) -> list[SplitOutputs]:
-    return [{name: views[name].select(seen.ids) for name, seen in model.items()} for views in others]
+    return [{split: other[split].select(outputs.ids) for split, outputs in model.items()} for other in others]

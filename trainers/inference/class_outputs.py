@@ -1,4 +1,4 @@
-"""What a classifier says about every row of a split, as arrays.
+"""`ClassOutputs`: the logits of a classifier on a split.
 
 Letters: ``N`` rows, ``K`` classes.
 """
@@ -23,7 +23,7 @@ class ClassOutputs(Outputs):
 
     Attributes:
         ids: Example ids, ``(N,)`` strings, no two alike.
-        logits: ``(N, K)`` float32; a broken model's NaN is kept, so that it can be flagged.
+        logits: ``(N, K)`` float32; NaN is kept, so that a diverged model can be flagged.
         labels: True classes, ``(N,)`` int64.
     """
 
@@ -99,15 +99,15 @@ class ClassOutputs(Outputs):
         return len(np.unique(self.predictions)) == 1
 
     def equals(self, other: ClassOutputs) -> bool:
-        """Whether both have the very same logits."""
+        """Whether both have equal logits."""
         return np.array_equal(self.logits, other.logits)
 
-    def beside(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def paired(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return both models' log-probabilities of the classes; a row has one line."""
         return self.log_probabilities, other.log_probabilities, np.arange(len(self))
 
-    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ClassOutputs:
-        """Return the same with the true class's logit traded for another one's in some rows."""
+    def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ClassOutputs:
+        """Return outputs whose true class's logit trades places with another one's in these rows."""
         classes = self.logits.shape[1]
         true = self.labels[rows]
         wrong = (true + generator.integers(1, classes, size=len(rows))) % classes
@@ -119,13 +119,13 @@ class ClassOutputs(Outputs):
         """Return the most frequent true class."""
         return int(np.bincount(self.labels).argmax())
 
-    def fixed(self, answer: int) -> ClassOutputs:
-        """Return outputs that are sure of one class everywhere."""
+    def constant(self, prediction: int) -> ClassOutputs:
+        """Return outputs that predict one class everywhere."""
         logits = np.zeros_like(self.logits)
-        logits[:, answer] = 10.0
+        logits[:, prediction] = 10.0
         return ClassOutputs(self.ids, logits, self.labels)
 
-    def table(self) -> pa.Table:
+    def to_table(self) -> pa.Table:
         """Return ids, labels and logits as columns."""
         values = pa.array(np.ascontiguousarray(self.logits, dtype=np.float32).reshape(-1))
         return pa.table(
@@ -138,7 +138,7 @@ class ClassOutputs(Outputs):
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ClassOutputs:
-        """Return what `table` stored."""
+        """Return the outputs that `to_table` stored."""
         width = table.schema.field("logits").type.list_size
         logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return cls(

@@ -1,4 +1,4 @@
-"""Pictures drawn by a text-to-image model: DDIM in a few steps, from noise that is the row's own."""
+"""Image generation by a text-to-image model: DDIM in a few steps, from noise that is the row's own."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import torch
 
 from mubench.trainers.engine.noise import KEY, START, generators, noises
 
-# Steps of a drawing.
+# DDIM steps an image.
 STEPS = 10
 
 
 @torch.no_grad()
-def drawn(model: Any, batch: Mapping[str, Any], *, eval_seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return the pictures that a model draws to captions, ``(B, h, w, 3)``.
+def generate_images(model: Any, batch: Mapping[str, Any], *, eval_seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Return an image for every caption, ``(B, h, w, 3)``.
 
-    Nothing but the noise that a drawing starts from is random, and that depends on seed and row alone.
+    Only the starting noise is random, and it depends on seed and row alone.
 
     Args:
         model: The model, in eval mode.
-        batch: A batch with ``input_ids`` and ``row_key``; the pictures in it are not looked at.
-        eval_seed: Seed of the drawings.
+        batch: A batch with ``input_ids`` and ``row_key``; its images are not read.
+        eval_seed: Seed of the starting noise.
     """
     device = next(model.parameters()).device
-    schedule = type(model.schedule).from_config(model.schedule.config)  # drawing changes a schedule
+    schedule = type(model.schedule).from_config(model.schedule.config)  # generation changes a schedule
     schedule.set_timesteps(STEPS)
     captions = batch["input_ids"].to(device)
     sample = noises(generators(batch[KEY], START, 0, eval_seed), model.shape).to(device)
     for time in schedule.timesteps:
-        said = model(sample=sample, timestep=time.expand(len(sample)).to(device), input_ids=captions).logits
-        sample = schedule.step(said, time, sample).prev_sample
+        predicted = model(sample=sample, timestep=time.expand(len(sample)).to(device), input_ids=captions).logits
+        sample = schedule.step(predicted, time, sample).prev_sample
     pixels = (model.pixels(sample) + 1) * 127.5
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The suite's own look at pictures that a model drew: one of our image classifiers, trained on the task's pictures."""
+"""The classifier that judges generated images: one of our image classifiers, trained on the task's images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mubench.trainers.inference.predict import predict
 
 @dataclass(frozen=True)
 class ImageClassifier:
-    """A classifier that says what a picture shows.
+    """An image classifier beside its processor.
 
     Attributes:
         model: The classifier.
         processor: Its processor.
-        seed: Seed of the drawings that it looks at.
+        seed: Seed of the generated images that it judges.
     """
 
     model: PreTrainedModel
     processor: Any
     seed: int = 0
 
-    def __call__(self, pictures: list[Image.Image]) -> npt.NDArray[np.float32]:
-        """Return the classifier's logits for every picture, ``(N, K)``."""
-        pixels: torch.Tensor = self.processor(pictures, return_tensors="pt")["pixel_values"]
+    def __call__(self, images: list[Image.Image]) -> npt.NDArray[np.float32]:
+        """Return the logits of every image, ``(N, K)``."""
+        pixels: torch.Tensor = self.processor(images, return_tensors="pt")["pixel_values"]
         return predict(self.model, [{"pixel_values": one} for one in pixels], default_data_collator)

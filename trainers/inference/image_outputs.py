@@ -1,4 +1,4 @@
-"""What a model that draws says about every row: how well it tells noise from picture, and what its drawings show.
+"""`ImageOutputs`: a text-to-image model on a split: denoising losses, and the classes of its generated images.
 
 Letters: ``N`` rows, ``K`` classes.
 """
@@ -15,91 +15,91 @@ import pyarrow as pa
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.outputs import Array, Outputs
 
-# Fixed draws of time and noise per row, whose losses reference outputs hold.
-DRAWS = 8
-PICTURE_COLUMNS = ("example_id", "label", "logits", "losses")
+# Fixed noise levels per row, whose losses are stored.
+NOISE_LEVELS = 8
+IMAGE_COLUMNS = ("example_id", "label", "logits", "losses")
 
 
 @dataclass(frozen=True, eq=False)
-class PictureOutputs(Outputs):
-    """Denoising losses of ``N`` rows, and the suite's classifier's logits for a picture drawn to each caption.
+class ImageOutputs(Outputs):
+    """Denoising losses of ``N`` rows, and the image classifier's logits for an image generated from each caption.
 
     Attributes:
-        shown: What the classifier says of the drawings, and the classes they should show.
-        losses: Mean squared errors of the fixed draws, ``(N, DRAWS)`` float32; a broken model's NaN is kept.
+        classes: The classifier's logits for the generated images, and the rows' classes.
+        losses: Mean squared errors at the fixed noise levels, ``(N, NOISE_LEVELS)`` float32; NaN is kept.
     """
 
-    shown: ClassOutputs
+    classes: ClassOutputs
     losses: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.losses.shape != (len(self.shown), DRAWS):
-            raise ValueError(f"expected ({len(self.shown)}, {DRAWS}) losses, got {self.losses.shape}")
+        if self.losses.shape != (len(self.classes), NOISE_LEVELS):
+            raise ValueError(f"expected ({len(self.classes)}, {NOISE_LEVELS}) losses, got {self.losses.shape}")
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:  # type: ignore[override]
         """Example ids, ``(N,)``."""
-        return self.shown.ids
+        return self.classes.ids
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Whether a drawing shows the row's class, ``(N,)``."""
-        return self.shown.correct
+        """Whether a generated image is of the row's class, ``(N,)``."""
+        return self.classes.correct
 
     @cached_property
     def true_probability(self) -> Array:
-        """``s = -log(mean loss over the draws)``, ``(N,)``: no probability, but a confidence like one."""
+        """``s = -log(mean loss over the noise levels)``, ``(N,)``: a confidence, not a probability."""
         return -np.log(np.maximum(self.losses.astype(np.float64).mean(axis=1), 1e-12))
 
     @property
     def log_odds(self) -> Array:
-        """``s`` itself, which has no odds, ``(N,)``."""
+        """``s`` itself, ``(N,)``: it is no probability and has no odds."""
         return self.true_probability
 
     @property
     def entropy(self) -> Array:
-        """Entropy of the classes that a drawing shows in nats, ``(N,)``."""
-        return self.shown.entropy
+        """Entropy of the classes of a generated image in nats, ``(N,)``."""
+        return self.classes.entropy
 
-    def take(self, rows: npt.NDArray[np.intp]) -> PictureOutputs:
+    def take(self, rows: npt.NDArray[np.intp]) -> ImageOutputs:
         """Return the rows at these positions."""
-        return PictureOutputs(self.shown.take(rows), self.losses[rows])
+        return ImageOutputs(self.classes.take(rows), self.losses[rows])
 
     def is_finite(self) -> bool:
         """Whether no loss and no logit is NaN or infinite."""
-        return bool(np.isfinite(self.losses).all()) and self.shown.is_finite()
+        return bool(np.isfinite(self.losses).all()) and self.classes.is_finite()
 
     def is_constant(self) -> bool:
-        """Whether all drawings show one class."""
-        return self.shown.is_constant()
+        """Whether all generated images are of one class."""
+        return self.classes.is_constant()
 
-    def equals(self, other: PictureOutputs) -> bool:
-        """Whether both have the very same losses and logits."""
-        return np.array_equal(self.losses, other.losses) and self.shown.equals(other.shown)
+    def equals(self, other: ImageOutputs) -> bool:
+        """Whether both have equal losses and logits."""
+        return np.array_equal(self.losses, other.losses) and self.classes.equals(other.classes)
 
-    def beside(self, other: PictureOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
-        """Return log-probabilities of the classes that both models' drawings show; a row has one line."""
-        return self.shown.beside(other.shown)
+    def paired(self, other: ImageOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return log-probabilities of the classes of both models' generated images; a row has one line."""
+        return self.classes.paired(other.classes)
 
-    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> PictureOutputs:
-        """Return the same with drawings of other classes in some rows; what is said of noise stays."""
-        return replace(self, shown=self.shown.wronged(rows, generator))
+    def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ImageOutputs:
+        """Return outputs with generated images of other classes in these rows, and the same losses."""
+        return replace(self, classes=self.classes.flip(rows, generator))
 
     def most_frequent(self) -> int:
         """Return the most frequent true class."""
-        return self.shown.most_frequent()
+        return self.classes.most_frequent()
 
-    def fixed(self, answer: int) -> PictureOutputs:
-        """Return outputs that draw one class everywhere, and expect no noise at all: a loss of 1."""
-        return PictureOutputs(self.shown.fixed(answer), np.ones_like(self.losses))
+    def constant(self, prediction: int) -> ImageOutputs:
+        """Return outputs with images of one class everywhere, and the loss of predicting no noise: 1."""
+        return ImageOutputs(self.classes.constant(prediction), np.ones_like(self.losses))
 
-    def table(self) -> pa.Table:
+    def to_table(self) -> pa.Table:
         """Return ids, labels, logits and losses as columns."""
         values = pa.array(np.ascontiguousarray(self.losses, dtype=np.float32).reshape(-1))
-        return self.shown.table().append_column("losses", pa.FixedSizeListArray.from_arrays(values, DRAWS))
+        return self.classes.to_table().append_column("losses", pa.FixedSizeListArray.from_arrays(values, NOISE_LEVELS))
 
     @classmethod
-    def from_table(cls, table: pa.Table) -> PictureOutputs:
-        """Return what `table` stored."""
+    def from_table(cls, table: pa.Table) -> ImageOutputs:
+        """Return the outputs that `to_table` stored."""
         losses = table["losses"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, DRAWS))
+        return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, NOISE_LEVELS))

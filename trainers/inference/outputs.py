@@ -1,4 +1,4 @@
-"""What all outputs have in common, whatever a model says: rows by id, and the few numbers that judging is made of."""
+"""`Outputs`: the outputs of a model on a split, rows by id, and the numbers that metrics read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Outputs(ABC):
-    """What a model says about ``N`` rows of a split.
+    """The outputs of a model on ``N`` rows of a split.
 
     Attributes:
         ids: Example ids, ``(N,)`` strings, no two alike.
@@ -50,17 +50,15 @@ class Outputs(ABC):
             found = np.zeros(len(wanted), dtype=np.intp)
             missing = np.ones(len(wanted), dtype=bool)
         else:
-            place = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self) - 1)
-            found = self._order[place]
-            missing = self._sorted_ids[place] != wanted
+            position = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self) - 1)
+            found = self._order[position]
+            missing = self._sorted_ids[position] != wanted
         if missing.any():
             raise ValueError(
-                f"expected outputs of all {len(wanted)} rows asked for, got none for {int(missing.sum())} of them, "
+                f"expected outputs of all {len(wanted)} rows, got none for {int(missing.sum())} of them, "
                 f"such as {str(wanted[missing][0])!r}"
             )
         return self.take(found)
-
-    # What a kind of outputs says for itself
 
     @abstractmethod
     def take(self, rows: npt.NDArray[np.intp]) -> Self:
@@ -84,7 +82,7 @@ class Outputs(ABC):
     @property
     @abstractmethod
     def entropy(self) -> Array:
-        """Entropy of what is predicted in nats, ``(N,)``."""
+        """Entropy of the predicted distribution in nats, ``(N,)``."""
 
     @abstractmethod
     def is_finite(self) -> bool:
@@ -92,31 +90,31 @@ class Outputs(ABC):
 
     @abstractmethod
     def is_constant(self) -> bool:
-        """Whether every row has one and the same answer."""
+        """Whether every row has the same prediction."""
 
     @abstractmethod
     def equals(self, other: Self) -> bool:
-        """Whether both say the very same."""
+        """Whether both are equal, number by number."""
 
     @abstractmethod
-    def beside(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
-        """Return own and the other's log-probabilities over the same events, ``(M, K)`` each, and the row of each.
+    def paired(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return log-probabilities of this and the other model over the same events, ``(M, K)`` each, and their rows.
 
         A row may have several lines: one per answer token.
         """
 
     @abstractmethod
-    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> Self:
-        """Return the same with wrong answers in some rows, as sure as before."""
+    def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> Self:
+        """Return outputs that are wrong in these rows, with the same confidence."""
 
     @abstractmethod
     def most_frequent(self) -> int:
         """Return the true class, or the token, that occurs most often."""
 
     @abstractmethod
-    def fixed(self, answer: int) -> Self:
-        """Return outputs that are sure of one class or token everywhere."""
+    def constant(self, prediction: int) -> Self:
+        """Return outputs that predict one class or token everywhere, with high confidence."""
 
     @abstractmethod
-    def table(self) -> pa.Table:
+    def to_table(self) -> pa.Table:
         """Return the rows as they are stored."""

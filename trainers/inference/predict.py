@@ -18,7 +18,7 @@ from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 
 @contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
+def eval_mode(model: torch.nn.Module) -> Iterator[None]:
     """Put a model in eval mode, and every module back in its own mode afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
@@ -29,17 +29,17 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
             module.training = True
 
 
-_asked_for: ContextVar[int | None] = ContextVar("rows per forward pass", default=None)
+_batch_size: ContextVar[int | None] = ContextVar("rows per forward pass", default=None)
 
 
 @contextmanager
-def batches_of(rows: int | None) -> Iterator[None]:
-    """Let every forward pass within the block take so many rows; ``None`` changes nothing."""
-    before = _asked_for.set(rows)
+def eval_batch_size(rows: int | None) -> Iterator[None]:
+    """Set the rows of every forward pass within the block; ``None`` changes nothing."""
+    before = _batch_size.set(rows)
     try:
         yield
     finally:
-        _asked_for.reset(before)
+        _batch_size.reset(before)
 
 
 Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
@@ -50,24 +50,26 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Return the model's logits for every row, ``(N, K)`` float32, in order.
 
-    The model is asked in eval mode, without gradients, on the device it is on; every module's mode is restored.
+    The model runs in eval mode, without gradients, on its device; every module's mode is restored.
 
     Args:
         model: A model whose output has ``logits``.
-        dataset: Model-ready items (mappings), by position; their ``labels`` are not shown to the model.
+        dataset: Model-ready items (mappings), by position; the model does not get their ``labels``.
         collate: Turns a list of items into one batch.
         batch_size: Rows per forward pass.
 
     Raises:
         ValueError: If there are no rows.
     """
-    return np.concatenate([logits.float().cpu().numpy() for logits, _ in _asked(model, dataset, collate, batch_size)])
+    return np.concatenate(
+        [logits.float().cpu().numpy() for logits, _ in _forward(model, dataset, collate, batch_size)]
+    )
 
 
 def predict_tokens(
     model: torch.nn.Module, dataset: Any, collate: Collate, ids: Sequence[str], *, batch_size: int = 32
 ) -> TokenOutputs:
-    """Return what the model says about the answer tokens of every row, teacher-forced.
+    """Return the model's outputs on the answer tokens of every row, teacher-forced.
 
     Args:
         model: A model whose output has ``logits`` (B, T, V): a causal language model, or an encoder and decoder whose
@@ -81,7 +83,7 @@ def predict_tokens(
         ValueError: If there are no rows, or a row has no answer token.
     """
     parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
-    for logits, batch in _asked(model, dataset, collate, batch_size):
+    for logits, batch in _forward(model, dataset, collate, batch_size):
         for name, values in _answer_tokens(logits, shift_labels(model, batch)["labels"].to(logits.device)).items():
             parts[name].append(values)
     return TokenOutputs(
@@ -89,15 +91,15 @@ def predict_tokens(
     )
 
 
-def _asked(
+def _forward(
     model: torch.nn.Module, dataset: Any, collate: Collate, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, Mapping[str, Any]]]:
     """Yield logits and batch, a batch at a time."""
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
-    batch_size = _asked_for.get() or batch_size
+    batch_size = _batch_size.get() or batch_size
     device = next(model.parameters()).device
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         for start in range(0, len(dataset), batch_size):
             batch = collate([dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))])
             inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
@@ -105,7 +107,7 @@ def _asked(
 
 
 def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
-    """Return what `TokenOutputs` keeps of a batch, logits ``(B, T, V)`` and labels ``(B, T)``."""
+    """Return the arrays of `TokenOutputs` for a batch: logits ``(B, T, V)`` and labels ``(B, T)``."""
     answer = labels != IGNORED
     log_p = logits[answer].float().log_softmax(dim=-1)
     true = labels[answer]

@@ -1,4 +1,4 @@
-"""Outputs as files: the outputs of a model on every split, written once and read by all array metrics."""
+"""Outputs as files: one parquet file a split, written in one step."""
 
 from __future__ import annotations
 
@@ -14,19 +14,9 @@ import pyarrow.parquet as pq
 
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.trainers.inference.class_outputs import COLUMNS, ClassOutputs
-from mubench.trainers.inference.image_outputs import PICTURE_COLUMNS, PictureOutputs
+from mubench.trainers.inference.image_outputs import IMAGE_COLUMNS, ImageOutputs
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
-
-__all__ = [
-    "ClassOutputs",
-    "Outputs",
-    "PictureOutputs",
-    "TokenOutputs",
-    "outputs_by_split",
-    "read_outputs",
-    "write_outputs",
-]
 
 
 def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
@@ -37,7 +27,7 @@ def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
     fresh.mkdir(parents=True)
     try:
         for split, outputs in splits.items():
-            pq.write_table(outputs.table(), fresh / f"{split}.parquet", compression="zstd")
+            pq.write_table(outputs.to_table(), fresh / f"{split}.parquet", compression="zstd")
         replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -49,8 +39,8 @@ def _read(path: Path) -> Outputs:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
-    # Those of drawings are those of classes and more.
-    for kind, columns in ((PictureOutputs, PICTURE_COLUMNS), (ClassOutputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
+    # The columns of images include those of classes.
+    for kind, columns in ((ImageOutputs, IMAGE_COLUMNS), (ClassOutputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
         if set(columns) <= set(table.column_names):
             return kind.from_table(table)
     raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
@@ -74,10 +64,10 @@ def outputs_by_split(
     forget_ids: Sequence[str] | npt.NDArray[np.str_],
     retain_ids: Sequence[str] | npt.NDArray[np.str_],
 ) -> dict[str, Outputs]:
-    """Return the splits as they are judged: ``forget`` and ``retain`` rows in place of ``train``.
+    """Return the splits that metrics read: ``forget`` and ``retain`` in place of ``train``.
 
     Raises:
-        ValueError: If a row is on both sides, or on a side without outputs.
+        ValueError: If a row is in both sets, or has no outputs.
     """
     both = set(map(str, forget_ids)) & set(map(str, retain_ids))
     if both:

@@ -1,6 +1,6 @@
-"""What a model that writes says about every answer token of every row, teacher-forced: the most likely few tokens.
+"""`TokenOutputs`: a language model on the answer tokens of a split, teacher-forced: its most likely tokens.
 
-Letters: ``N`` rows, ``M`` answer tokens of all of them together, ``k`` the most likely tokens that are kept.
+Letters: ``N`` rows, ``M`` answer tokens of all rows together, ``k`` most likely tokens that are stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TokenOutputs(Outputs):
         ids: Example ids, ``(N,)`` strings, no two alike.
         lengths: Answer tokens of every row, ``(N,)``, at least 1 each.
         token_id: True tokens, row after row, ``(M,)`` int32.
-        token_logprob: Their log-probabilities in nats, ``(M,)`` float32; a broken model's NaN is kept.
+        token_logprob: Their log-probabilities in nats, ``(M,)`` float32; NaN is kept.
         token_correct: Whether each is the most likely token, ``(M,)``.
         top_id: The ``k`` most likely tokens, best first, ``(M, k)`` int32.
         top_logprob: Their log-probabilities, ``(M, k)`` float32.
@@ -61,7 +61,7 @@ class TokenOutputs(Outputs):
 
     @property
     def rest(self) -> Array:
-        """Probability of all tokens but the ``k`` kept, ``(M,)``."""
+        """Probability of all tokens but the ``k`` stored, ``(M,)``."""
         return np.clip(1 - np.exp(self.top_logprob.astype(np.float64)).sum(axis=1), 1e-12, 1)
 
     @cached_property
@@ -87,7 +87,7 @@ class TokenOutputs(Outputs):
 
     @cached_property
     def entropy(self) -> Array:
-        """Mean entropy over the kept tokens and the rest as one event, in nats, ``(N,)``."""
+        """Mean entropy over the stored tokens and the rest as one event, in nats, ``(N,)``."""
         kept = self.top_logprob.astype(np.float64)
         return self.row_mean(-(np.exp(kept) * kept).sum(axis=1) - self.rest * np.log(self.rest))
 
@@ -110,22 +110,22 @@ class TokenOutputs(Outputs):
         return len(np.unique(self.top_id[:, 0])) == 1
 
     def equals(self, other: TokenOutputs) -> bool:
-        """Whether both have the very same log-probabilities."""
+        """Whether both have equal log-probabilities."""
         return np.array_equal(self.token_logprob, other.token_logprob)
 
-    def beside(self, other: TokenOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
-        """Return both models' log-probabilities of the tokens that both kept, and of all others as one event.
+    def paired(self, other: TokenOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return both models' log-probabilities of the tokens stored for both, and of all others as one event.
 
         Divergences over these events are lower bounds of those over the vocabulary. A row has a line per token.
         """
         same = self.top_id[:, :, None] == other.top_id[:, None, :]  # (M, k, k)
         own = np.where(same.any(axis=2), self.top_logprob, -np.inf).astype(np.float64)
-        place = same.argmax(axis=2)
-        theirs = np.where(same.any(axis=2), np.take_along_axis(other.top_logprob, place, axis=1), -np.inf)
+        position = same.argmax(axis=2)
+        theirs = np.where(same.any(axis=2), np.take_along_axis(other.top_logprob, position, axis=1), -np.inf)
         return _with_rest(own), _with_rest(theirs.astype(np.float64)), self.row
 
-    def wronged(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> TokenOutputs:
-        """Return the same with the true token's place traded for the runner-up's wherever it was right."""
+    def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> TokenOutputs:
+        """Return outputs whose true token trades places with the runner-up wherever it was right in these rows."""
         hit = np.isin(self.row, rows) & self.token_correct
         top_id, logprob = self.top_id.copy(), self.token_logprob.copy()
         top_id[hit, 0], top_id[hit, 1] = self.top_id[hit, 1], self.top_id[hit, 0]
@@ -136,17 +136,17 @@ class TokenOutputs(Outputs):
         """Return the most frequent true token."""
         return int(np.bincount(self.token_id).argmax())
 
-    def fixed(self, answer: int) -> TokenOutputs:
-        """Return outputs that are sure of one token everywhere."""
-        right = self.token_id == answer
-        top_id = np.broadcast_to(np.arange(self.top_id.shape[1], dtype=np.int32), self.top_id.shape) + answer
+    def constant(self, prediction: int) -> TokenOutputs:
+        """Return outputs that predict one token everywhere."""
+        right = self.token_id == prediction
+        top_id = np.broadcast_to(np.arange(self.top_id.shape[1], dtype=np.int32), self.top_id.shape) + prediction
         top_logprob = np.full_like(self.top_logprob, UNSURE)
         top_logprob[:, 0] = SURE
         logprob = np.where(right, SURE, UNSURE).astype(np.float32)
         return replace(self, token_logprob=logprob, token_correct=right, top_id=top_id, top_logprob=top_logprob)
 
-    def table(self) -> pa.Table:
-        """Return one line a row; token values are lists, the kept tokens follow each other in one list."""
+    def to_table(self) -> pa.Table:
+        """Return one line a row; token values are lists, the stored tokens follow each other in one list."""
         starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int32)
         width = self.top_id.shape[1]
 
@@ -168,7 +168,7 @@ class TokenOutputs(Outputs):
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TokenOutputs:
-        """Return what `table` stored."""
+        """Return the outputs that `to_table` stored."""
 
         def flat(name: str) -> npt.NDArray[np.generic]:
             values: npt.NDArray[np.generic] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

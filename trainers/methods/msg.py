@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.unlearning_trainer import (

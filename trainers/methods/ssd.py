@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

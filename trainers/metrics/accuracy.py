@@ -20,4 +20,4 @@ def accuracy_on(split: str) -> Callable[[Case], float]:
 
 def majority_baseline(outputs: Outputs) -> float:
     """Return the accuracy of the most frequent label as a constant prediction: the best guess without the input."""
-    return float(outputs.fixed(outputs.most_frequent()).correct.mean())
+    return float(outputs.constant(outputs.most_frequent()).correct.mean())

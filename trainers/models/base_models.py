@@ -1,4 +1,4 @@
-"""Base models: trained from a task's recipe into ``./models/<task>-<backbone>``, with their reference outputs."""
+"""Base models: trained by a task's recipe into ``./models/<task>-<backbone>``, with their outputs."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.lora import LORA
+from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.engine.unrecorded_arguments import check_arguments
-from mubench.trainers.engine.weights import has_batch_norm
 from mubench.trainers.inference.image_classifier import ImageClassifier
-from mubench.trainers.inference.predict import batches_of
-from mubench.trainers.inference.storage import Outputs, write_outputs
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.predict import eval_batch_size
+from mubench.trainers.inference.storage import write_outputs
 from mubench.trainers.models.setting import Setting
 
-# Arguments that a recipe leaves open, as LoRA's; a base model that has one lies in a folder of its own.
+# Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.
 SWITCHES = ("augment", *SPEED)
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
 def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a recipe as `TaskArguments` fields for each of the processes there are.
+    """Return a recipe as `TaskArguments` fields of each process.
 
     Args:
         recipe: The recipe.
-        given: Arguments that say how its steps are cut, see `step_arguments`.
+        given: Arguments that divide its steps into batches, see `step_arguments`.
     """
     return {
         **step_arguments(recipe.batch_size, given or {}),
@@ -54,7 +55,7 @@ def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> 
 
 
 def _check_devices(args: TaskArguments) -> None:
-    """Check that every process has one device, and that all that were started are in this run."""
+    """Check that every process has one device, and that all processes are in this run."""
     if args.n_gpu > 1:
         raise ValueError(
             f"expected one GPU a process (set CUDA_VISIBLE_DEVICES, or start one process a GPU with torchrun), got "
@@ -65,7 +66,7 @@ def _check_devices(args: TaskArguments) -> None:
 
 
 def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
-    """Train, going on from the newest finished checkpoint in ``work``, and return what all of it cost."""
+    """Train, from the newest finished checkpoint in ``work`` if there is one, and return the whole cost."""
     found = last_checkpoint(work)
     if found is not None:
         trainer.cost_before_resume = read_cost(found)
@@ -73,14 +74,14 @@ def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
     return trainer.total_cost()
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """Return the library versions and the device of every process, for ``run.json``."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     many = f"{world_size()} x " if world_size() > 1 else ""
     return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": f"{many}{name}"}
 
 
-def outputs_of(
+def predict_splits(
     setting: Setting,
     model: PreTrainedModel,
     processor: Any,
@@ -88,27 +89,26 @@ def outputs_of(
     *,
     batch_size: int | None = None,
 ) -> dict[str, Outputs]:
-    """Return what a model says about every row of every stored split.
+    """Return a model's outputs on every stored split.
 
     Args:
         setting: Task and backbone.
         model: The model.
         processor: Its processor.
-        models: Folder of all models: that of the classifier of drawings, where the task has one, which is trained
-            first if it is not there.
-        batch_size: Rows a forward pass; ``None`` leaves it to the modality.
+        models: Folder of all models: a text-to-image task's image classifier is there, or is trained first.
+        batch_size: Rows a forward pass; ``None`` takes the modality's.
     """
     if setting.task.classifiers:
         processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
-    with batches_of(batch_size):
+    with eval_batch_size(batch_size):
         return {
-            split: setting.modality.answers(model, processor, rows, setting.encode(split, processor))
+            split: setting.modality.predict(model, processor, rows, setting.encode(split, processor))
             for split, rows in setting.rows.items()
         }
 
 
 def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
-    """Write a model folder, whole or not at all."""
+    """Write a model folder in one step."""
     with staged_folder(folder) as stage:
         model.save_pretrained(stage)
         processor.save_pretrained(stage)
@@ -119,17 +119,17 @@ def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Ma
 def train_into(
     folder: Path, run: Run, trainer: TaskTrainer, setting: Setting, processor: Any, *, batch_size: int | None = None
 ) -> None:
-    """Train, ask the model about every row, and write its folder, whole or not at all.
+    """Train, predict every row, and write the model's folder in one step.
 
-    Of several processes the first asks and writes, and the others wait.
+    Of several processes the first predicts and writes, and the others wait.
 
     Args:
-        folder: Where the model goes.
-        run: What is run.
-        trainer: The trainer, whose ``output_dir`` is the run's scratch folder; that is removed at the end.
+        folder: The model's folder.
+        run: The run.
+        trainer: The trainer, whose ``output_dir`` is the run's scratch folder; it is removed at the end.
         setting: Task and backbone.
         processor: The model's processor.
-        batch_size: Rows the model is asked about at once; ``None`` leaves it to the modality.
+        batch_size: Rows a forward pass; ``None`` takes the modality's.
 
     Raises:
         TooLittleMemoryError: If memory runs out.
@@ -140,26 +140,26 @@ def train_into(
     with explain_out_of_memory("a step of training", TRAINING):
         cost = fit(trainer, work)
     history = trainer.history()
-    done = dataclasses.replace(run, cost=cost, history=history, **surroundings(trainer.args.device))
+    done = run.finished(cost=cost, history=history, **environment(trainer.args.device))
 
     if setting.task.classifiers:
-        train_image_classifier(setting, folder.parent)  # by all processes, before one of them asks it
+        train_image_classifier(setting, folder.parent)  # by all processes, before one of them uses it
 
     def write() -> None:
         model: Any = trainer.model
         with explain_out_of_memory("a look at every row", EVALUATION):
-            outputs = outputs_of(setting, model, processor, folder.parent, batch_size=batch_size)
+            outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
         save_model(folder, model, processor, outputs, done)
         shutil.rmtree(work)
 
     on_main_process(write)
 
 
-def check_cut(model: torch.nn.Module, args: TaskArguments) -> None:
-    """Check that a recipe's steps are not cut where the cut would show.
+def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
+    """Check that gradient accumulation does not change the result.
 
     Raises:
-        ValueError: If they are cut for a model with BatchNorm.
+        ValueError: If a recipe's steps are accumulated for a model with BatchNorm.
     """
     if args.gradient_accumulation_steps > 1 and has_batch_norm(model):
         raise ValueError(
@@ -169,13 +169,13 @@ def check_cut(model: torch.nn.Module, args: TaskArguments) -> None:
 
 
 def recorded_options(args: TaskArguments) -> dict[str, Any]:
-    """Return what a base model records beside its recipe: LoRA, where it is trained so, and what is switched on."""
+    """Return the arguments that a base model records beside its recipe: LoRA's if it is on, and enabled switches."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
     return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
 
 
 def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
-    """Refuse to change what base and retrained models share: they must differ in nothing but the rows."""
+    """Refuse changes of the recipe: base and retrained models must differ in nothing but the rows."""
     fixed = sorted({*given} & {*recipe_arguments(setting.recipe)} - {*STEP})
     if fixed:
         raise ValueError(
@@ -193,21 +193,21 @@ def train_base(
     callbacks: Sequence[TrainerCallback] = (),
     **arguments: Any,
 ) -> Path:
-    """Train a base model by its recipe, unless it is there already.
+    """Train a base model by its recipe, unless the finished model is there already.
 
     Args:
         setting: Task and backbone.
         base_seed: Seed of initialisation and data order.
         models: Folder of all models.
-        callbacks: Told how it gets on; they change nothing.
-        **arguments: `TaskArguments` that change no result (checkpoints, logging, how a step is cut into batches, of
-            which there may be more), LoRA's, and those of `SWITCHES`; all others are the recipe's.
+        callbacks: Callbacks that report progress and change nothing.
+        **arguments: `TaskArguments` that change no result (checkpoints, logging, the batches of a step), LoRA's, and
+            those of `SWITCHES`; all others are the recipe's.
 
     Returns:
         The model's folder.
 
     Raises:
-        ValueError: If an argument could change the result, or has no meaning for the task, or the seed is none.
+        ValueError: If an argument could change the result or does not apply to the task, or the seed is invalid.
     """
     names.check_seed("base_seed", base_seed)
     _check_recipe(setting, arguments)
@@ -215,7 +215,8 @@ def train_base(
     settings = {**arguments, **recipe_arguments(setting.recipe, arguments)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
         raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
-    options = recorded_options(TaskArguments(**{**settings, "output_dir": ""}))
+    args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
+    options = recorded_options(args)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(
@@ -231,9 +232,8 @@ def train_base(
     if is_complete(folder, run):
         return folder
     model, processor = setting.fresh_model(base_seed)
-    work = work_folder(folder, run)
-    args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": str(work)})
-    check_cut(model, args)
+    args.output_dir = str(work_folder(folder, run))  # follows from the identity
+    check_accumulation(model, args)
     trainer = TaskTrainer(
         model=model,
         args=args,
@@ -242,13 +242,13 @@ def train_base(
         transform=transform,
         callbacks=list(callbacks),
     )
-    asked = arguments.get("per_device_eval_batch_size")
-    train_into(folder, run, trainer, setting, processor, batch_size=asked)
+    batch_size = arguments.get("per_device_eval_batch_size")
+    train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
     return folder
 
 
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
-    """Return the classifier that looks at a task's drawings, a base model of its own; train it if it is not there."""
+    """Return the classifier of a task's generated images, a base model of its own; train it if it is missing."""
     mini = setting.info.tier == "mini"
     backbone = next(key for key in setting.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
     task = dataclasses.replace(
@@ -259,7 +259,7 @@ def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     )
     lock = models / WORK / f"{task.key}-{backbone}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    # Runs side by side share one; the processes of one run train it together.
+    # Concurrent runs share one; the processes of one run train it together.
     with FileLock(lock) if world_size() == 1 else nullcontext():
         folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
     return ImageClassifier(*own.modality.load(folder), seed=setting.eval_seed)

@@ -1,4 +1,4 @@
-"""`Setting`: a task's rows, made ready for one backbone."""
+"""`Setting`: a task on given data with one backbone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
-from mubench.hub_builders.dataset.load import TaskInfo, load_task, task_info
+from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task, names
 from mubench.trainers.engine.augmentation import Transform
@@ -21,16 +24,16 @@ from mubench.trainers.models.modalities.modality import EncodedRows
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A task's rows, ready for one backbone: what base training, methods and judging share.
+    """A task's rows with one backbone, which base training, methods and judging share.
 
     Attributes:
-        task: The task's row of the table.
+        task: The task's row of `TASKS`.
         info: Tier, family and fingerprints of the data.
         recipe: Recipe of base and retrained models.
         backbone: Backbone key.
         data: Dataset folder or Hub id.
-        eval_seed: Seed of what models are asked to draw.
-        rows: Rows per stored split; loaded when first asked for.
+        eval_seed: Seed of the images that models generate.
+        rows: Rows per stored split; loaded at first use.
     """
 
     task: Task
@@ -46,6 +49,22 @@ class Setting:
         rows: Mapping[str, datasets.Dataset] = load_task(self.task.key, data=self.data, family=self.info.family)
         return rows
 
+    def forget_mask(self, ratio: int) -> npt.NDArray[np.bool_]:
+        """Return which rows of ``train`` are forgotten at a ratio, ``(N,)``.
+
+        Raises:
+            ValueError: If the data have no such ratio.
+        """
+        return forget_mask(self.rows["train"], self.info.forget_size(ratio))
+
+    def forget_retain_sets(self, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
+        """Return the model-ready rows of the ``forget`` and the ``retain`` set."""
+        mask, rows = self.forget_mask(ratio), self.encode("train", processor)
+        return {
+            "forget": Subset(rows, mask.nonzero()[0].tolist()),
+            "retain": Subset(rows, (~mask).nonzero()[0].tolist()),
+        }
+
     @property
     def modality(self) -> Modality:
         """The modality of the task's kind."""
@@ -56,16 +75,16 @@ class Setting:
         return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
 
     def encode(self, split: str, processor: Any) -> EncodedRows:
-        """Return the model-ready rows of a stored split; kept, since every processor of a backbone is the same."""
+        """Return the model-ready rows of a stored split; cached, since all processors of a backbone are equal."""
         if split not in self.encoded:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
 
     def train_transform(self, augment: bool) -> Transform | None:
-        """Return what changes training batches at random, if that is asked for.
+        """Return the random augmentation of training batches, or ``None``.
 
         Raises:
-            ValueError: If it is, and rows of the task's kind have no such change.
+            ValueError: If the task's kind has no augmentation.
         """
         if not augment:
             return None
@@ -76,7 +95,7 @@ class Setting:
         return self.modality.train_transform
 
     def run(self, **fields: Any) -> Run:
-        """Return a run on this setting; ``fields`` are those the setting does not know."""
+        """Return a run on this setting; ``fields`` are the other fields of `Run`."""
         info = self.info
         return Run(
             task=self.task.key,
@@ -109,18 +128,18 @@ def _load_setting(
 def load_setting(
     task: str, backbone: str, *, data: str = names.DATASET, family: str = "canonical", eval_seed: int = 0
 ) -> Setting:
-    """Return the setting of a task and backbone; a process keeps the last few.
+    """Return the setting of a task and backbone; a process caches the last few.
 
     Raises:
-        ValueError: If task, backbone or family are unknown, or there is an evaluation seed where no model draws.
+        ValueError: If task, backbone or family are unknown, or `eval_seed` is set where no images are generated.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
     row = get_task(task)
     get_recipe(row, backbone)
     if eval_seed and not row.classifiers:
-        raise ValueError(f"expected eval_seed 0 for {task}, whose models draw nothing, got {eval_seed}")
+        raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
     fingerprint = task_info(task, data=data, family=family).files
-    place = Path(data).absolute()  # a relative path is another folder elsewhere
+    place = Path(data).absolute()  # a relative path depends on the working directory
     return _load_setting(
         task, backbone, data=data, family=family, eval_seed=eval_seed, place=place, fingerprint=fingerprint
     )

@@ -57,7 +57,7 @@ def forgets_whole_classes(setting: Setting, ratio: int) -> bool:
     train = setting.rows["train"].data
     if "label" not in train.column_names:
         return False
-    forgotten = train.column("deletion_rank").to_numpy() < setting.info.forget_size(ratio)
+    forgotten = setting.forget_mask(ratio)
     labels = train.column("label").to_numpy()
     return not set(labels[forgotten].tolist()) & set(labels[~forgotten].tolist())
 

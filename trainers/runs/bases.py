@@ -1,4 +1,4 @@
-"""The base models of many tasks, one retrained model beside each, and a table of what they know."""
+"""The base models of many tasks, a retrained model beside each, and a table of their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
@@ -24,14 +23,14 @@ HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "sec
 
 @dataclass(frozen=True, kw_only=True)
 class Bases:
-    """Which base models to make.
+    """Which base models to train.
 
     Attributes:
         tasks: Task keys; none is every task that is built.
         backbone: Backbone key; ``None`` takes the first of each task.
-        ratio: Percentage that the retrained models go without.
+        ratio: Percentage deleted from the rows of the retrained models.
         seeds: Seeds of base and retrained models.
-        place: Where to read and write; its family `PRIMARY` stands for the one that each task is ranked on.
+        place: Data, models and results; family `PRIMARY` stands for the one that each task is ranked on.
     """
 
     tasks: Sequence[str] = ()
@@ -41,7 +40,7 @@ class Bases:
     place: Place
 
     def sweeps(self) -> list[Sweep]:
-        """Return the models to make, task by task."""
+        """Return the models to train, task by task."""
         return [
             Sweep(
                 task=key,
@@ -74,12 +73,12 @@ def _built(data: Path) -> list[str]:
 
 
 def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
-    """Train what is missing under one progress bar, and return the lines of a table about all of it.
+    """Train the missing models under one progress bar, and return the lines of a table of all.
 
     Raises:
         ValueError: If a task, backbone or ratio is unknown.
         FileNotFoundError: If the data are not there.
-        NonFiniteError: If a training diverged; all others are done.
+        NonFiniteError: If a training diverged; all others are finished.
     """
     sweeps = wanted.sweeps()
     for sweep in sweeps:
@@ -93,17 +92,17 @@ def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
 
 
 def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
-    """Return a line for every model of a sweep: scores, the loss attack's AUC, and what its training took."""
+    """Return a line for every model of a sweep: scores, the loss attack's AUC, and the seconds of its training."""
     lines = []
     for backbone in sweep.backbones:
         group = find_group(sweep.place.setting(sweep.task, backbone), sweep.ratio, sweep.place.models)
         for name, folders in (("base", group.bases), ("retrained", group.retrained)):
             for seed in sorted(set(folders) & set(sweep.base_seeds)):
-                views, seconds = group.views(folders[seed]), read_run(folders[seed]).cost["seconds"]
-                lines.append((sweep.task, backbone, f"{name} s{seed}", *_numbers(views), f"{seconds:.1f}"))
+                outputs, seconds = group.outputs(folders[seed]), group.runs[folders[seed]].cost["seconds"]
+                lines.append((sweep.task, backbone, f"{name} s{seed}", *_numbers(outputs), f"{seconds:.1f}"))
     return lines
 
 
-def _numbers(views: SplitOutputs) -> list[str]:
-    scores = [accuracy(views, split) for split in ("forget", "retain", "test")]
-    return [f"{value:.3f}" for value in (*scores, auc(views["forget"].log_odds, views["test"].log_odds))]
+def _numbers(outputs: SplitOutputs) -> list[str]:
+    scores = [accuracy(outputs, split) for split in ("forget", "retain", "test")]
+    return [f"{value:.3f}" for value in (*scores, auc(outputs["forget"].log_odds, outputs["test"].log_odds))]

@@ -9,7 +9,6 @@ from typing import Any
 
 from mubench.hub_builders.dataset.load import HUB_ID
 from mubench.hub_builders.hub.client import fetch_model
-from mubench.hub_builders.hub.model_folder import is_complete
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
@@ -32,8 +31,9 @@ from mubench.trainers.runs.argument_parser import (
 from mubench.trainers.runs.bases import Bases, make_bases
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.recorded_arguments import for_one_of
-from mubench.trainers.runs.run import Request, plan_run, unlearn
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
 
 
@@ -51,7 +51,7 @@ def run_base(arguments: Sequence[str]) -> list[str]:
     return [str(folder)] if is_main_process() else []
 
 
-def request_of(method: str, arguments: Sequence[str]) -> tuple[Request, RunArguments]:
+def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest, RunArguments]:
     """Parse a command line into a request.
 
     Raises:
@@ -64,7 +64,7 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[Request, RunArgum
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
-    request = Request(
+    request = UnlearningRequest(
         setting=load_setting(
             task.key,
             where.backbone or task.default_backbone,
@@ -98,12 +98,15 @@ def run_method(method: str, arguments: Sequence[str]) -> list[str]:
     """
     set_up_process()
     request, where = request_of(method, arguments)
-    run = plan_run(request)  # a missing base model is found out before anything is trained
-    there = " (was there)" if is_complete(request.folder(run), run) else ""
+    return _run_plan(resolve(request), where)
+
+
+def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
+    request, there = plan.request, " (was there)" if plan.is_complete else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
         find_group(request.setting, request.ratio, request.models).require()
-    folder = unlearn(request)
+    folder = unlearn(plan)
     if not is_main_process():
         return []
     if not judged:
@@ -145,10 +148,12 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
         options["seed"] = row.seed
     recorded = [one for key, value in options.items() if value is not None for one in _flag(key, value)]
-    request, _ = request_of(row.method, [*recorded, *rest])
-    if (found := plan_run(request).identity) != row.identity:
+    set_up_process()
+    request, where = request_of(row.method, [*recorded, *rest])
+    plan = resolve(request)
+    if (found := plan.run.identity) != row.identity:
         raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")
-    return run_method(row.method, [*recorded, *rest])
+    return _run_plan(plan, where)
 
 
 def run_grid(command: str, options: argparse.Namespace) -> list[str]:

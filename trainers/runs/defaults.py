@@ -1,4 +1,4 @@
-"""Default arguments of every method, read from `defaults/<kind of task>/<backbone family>.yaml`.
+"""Default arguments of every method, read from `default_arguments/<kind of task>/<backbone family>.yaml`.
 
 A file maps methods to their arguments (``value``), where these come from (``source``: the paper's public code, a first
 guess, or tuning), the number of trials, and S of the first and of the best trial; a file may inherit from another one.
@@ -16,7 +16,7 @@ import yaml
 
 from mubench.hub_builders.tasks import Kind
 
-FOLDER = Path(__file__).with_suffix("")
+FOLDER = Path(__file__).with_name("default_arguments")
 # A method that a file does not list takes the settings of the method it resembles, as they were before tuning.
 LIKE: dict[str, str] = {
     "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",

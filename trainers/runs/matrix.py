@@ -1,4 +1,4 @@
-"""Every method on every task that it is made for: a sweep a task, all with one pool of workers."""
+"""Every method on every task that it applies to: a sweep a task, all with one pool of workers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mubench.trainers.runs.sweep import Place, Sweep
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Which tasks, methods and seeds.
+    """Tasks, methods and seeds.
 
     Attributes:
         tasks: Task keys; none is every task that is built.
-        methods: Method keys; none is all. A method is left out of the tasks that it is not made for.
+        methods: Method keys; none is all. A method is left out of tasks that it does not apply to.
         ratio: Percentage to delete.
         base_seeds: Seeds of the base models.
         retrain_seeds: Seeds of the retrained models.
         seeds: Seeds of the runs.
-        place: Where to read and write; its family may be `PRIMARY`.
+        place: Data, models and results; its family may be `PRIMARY`.
     """
 
     tasks: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Matrix:
         """Return a sweep for every task, with its default backbone.
 
         Raises:
-            ValueError: If a task or method is unknown, or the methods are made for none of the tasks.
+            ValueError: If a task or method is unknown, or the methods apply to none of the tasks.
         """
         for key in self.methods:
             get_method(key)

@@ -1,7 +1,8 @@
-"""`Request`: what to unlearn and how, which model that starts from, where it goes, and the run that it would be."""
+"""`UnlearningRequest`: what to unlearn and how; `Plan`: the request resolved into run, folder, arguments and base."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,13 @@ from mubench.trainers.models.base_models import recipe_arguments
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.applicability import check_request, get_method
 from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.recorded_arguments import for_one_of, recorded_arguments, recorded_names
+from mubench.trainers.runs.recorded_arguments import default_value, for_one_of, recorded_arguments, recorded_names
 from mubench.trainers.unlearning.epoch_evaluation import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class UnlearningRequest:
     """What to unlearn, with which method.
 
     Attributes:
@@ -32,7 +33,7 @@ class Request:
         base_seed: Seed of the base model; of the fresh model for methods that retrain.
         seed: Seed of the unlearning run; methods that retrain use the base seed.
         arguments: Method or training arguments in place of the defaults.
-        base: Folder of the model to start from; ``None`` takes the setting's own base model.
+        base: Folder of the base model; ``None`` takes the setting's own.
         models: Folder of all models.
     """
 
@@ -51,8 +52,13 @@ class Request:
         return get_method(self.method)
 
     @property
+    def run_seed(self) -> int:
+        """Seed of the run."""
+        return self.base_seed if self.trainer.from_scratch else self.seed
+
+    @property
     def defaults(self) -> dict[str, Any]:
-        """Arguments that hold where the request says nothing."""
+        """Arguments of the method, task and backbone in place of those of the method's dataclass."""
         if self.trainer.from_scratch:
             return recipe_arguments(self.setting.recipe)
         family = BACKBONES[self.setting.backbone].family
@@ -60,18 +66,22 @@ class Request:
         return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found})
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """Arguments in place of the defaults; for a recipe, both of those that divide a step into batches."""
+        if self.arguments and self.trainer.from_scratch:
+            return {**self.arguments, **step_arguments(self.setting.recipe.batch_size, self.arguments)}
+        return dict(self.arguments)
+
+    @property
     def own_base(self) -> Path:
         """Folder of the setting's own base model."""
-        info = self.setting.info
-        name = names.base_model(
-            info.task,
-            info.tier,
-            self.setting.backbone,
-            family=info.family,
-            base_seed=self.base_seed,
-            eval_seed=self.setting.eval_seed,
+        return self.models / self._base_name(self.base_seed)
+
+    def _base_name(self, base_seed: int) -> str:
+        info, backbone, eval_seed = self.setting.info, self.setting.backbone, self.setting.eval_seed
+        return names.base_model(
+            info.task, info.tier, backbone, family=info.family, base_seed=base_seed, eval_seed=eval_seed
         )
-        return self.models / name
 
     @property
     def base_command(self) -> str:
@@ -88,11 +98,16 @@ class Request:
             models=self.models,
         )
 
-    def base_folder(self) -> Path:
-        """Return the folder of the model to start from.
+    def training_arguments(self) -> UnlearningArguments:
+        """Return the method's arguments, without a folder to write to."""
+        given = {**self.defaults, **self.changes, "seed": self.run_seed, "output_dir": ""}
+        return self.trainer.arguments(**given)
+
+    def find_base(self) -> tuple[Path, Run]:
+        """Return the folder of the base model, and its run.
 
         Raises:
-            FileNotFoundError: If it is not there; the message names the command that makes it.
+            FileNotFoundError: If it is missing; the message names the command that makes it.
             ValueError: If it holds a model of another task, tier, split, backbone or base seed.
         """
         setting, info = self.setting, self.setting.info
@@ -109,63 +124,95 @@ class Request:
                 f"{folder}: {run.backbone} on {run.task} ({run.tier} tier, split "
                 f"{run.split[:12]}) with base seed {run.base_seed}"
             )
-        return folder
+        return folder, run
 
-    def folder(self, run: Run) -> Path:
-        """Return the folder of the unlearned model."""
-        info, seed = self.setting.info, self.base_seed if self.trainer.from_scratch else self.seed
-        base_seed = 0 if self.trainer.from_scratch else self.base_seed
-        base = names.base_model(
-            run.task, run.tier, run.backbone, family=info.family, base_seed=base_seed, eval_seed=run.eval_seed
-        )
-        recorded = recorded_arguments(self.trainer, self.training_arguments("", plain=True))
-        changed = {key: value for key, value in run.arguments.items() if recorded.get(key) != value}
-        if self.base and run.parent and not is_complete(self.own_base, read_run(self.base)):
-            changed["base_model"] = run.parent
+    def folder(self, run: Run, changed: Mapping[str, Any]) -> Path:
+        """Return the folder of the unlearned model.
+
+        Args:
+            run: The run.
+            changed: What its name shows beside method, ratio and seeds.
+        """
+        base = self._base_name(0 if self.trainer.from_scratch else self.base_seed)
         return self.models / names.unlearned_model(
             base,
             self.ratio,
             self.method,
-            seed,
+            self.run_seed,
             family=run.family,
             deletion_seed=run.deletion_seed,
             changed_arguments=changed,
         )
 
-    def training_arguments(self, output: str, *, plain: bool = False) -> UnlearningArguments:
-        """Return the method's arguments; ``plain`` leaves out what the request changes."""
-        seed = self.base_seed if self.trainer.from_scratch else self.seed
-        changes = {} if plain else dict(self.arguments)
-        if changes and self.trainer.from_scratch:
-            changes |= step_arguments(self.setting.recipe.batch_size, changes)
-        return self.trainer.arguments(**{**self.defaults, **changes, "seed": seed, "output_dir": output})
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request, resolved: all that training needs to know.
+
+    Attributes:
+        request: The request.
+        run: Its run.
+        folder: Folder of the unlearned model.
+        arguments: The method's arguments; training sets their ``output_dir``.
+        base_folder: Folder of the model to start from; ``None`` for methods that start from a fresh one.
+    """
+
+    request: UnlearningRequest
+    run: Run
+    folder: Path
+    arguments: UnlearningArguments
+    base_folder: Path | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the model is there, finished."""
+        return is_complete(self.folder, self.run)
 
 
-def plan_run(request: Request) -> Run:
-    """Return the run a request asks for, without doing it.
+def resolve(request: UnlearningRequest) -> Plan:
+    """Check a request and return its plan; nothing is trained or written.
 
     Raises:
-        FileNotFoundError: If the model to start from is not there.
-        ValueError: If the data have no such ratio, the model to start from is another one, or an argument would change
-            the result without being recorded, or the method is not made for the task, backbone or forget rows.
+        FileNotFoundError: If the base model is missing.
+        ValueError: If the data have no such ratio, the base model is another one, or an argument would change the
+            result without being recorded, or the method is not made for the task, backbone or forget set.
     """
-    request.setting.info.forget_size(request.ratio)
-    check_request(request.method, request.setting, request.ratio)
-    check_arguments(request.arguments, recorded_names(request.trainer))
-    scratch = request.trainer.from_scratch
-    if scratch and request.base:
+    setting = request.setting
+    setting.info.forget_size(request.ratio)
+    check_request(request.method, setting, request.ratio)
+    trainer = request.trainer
+    check_arguments(request.arguments, recorded_names(trainer))
+    if trainer.from_scratch and request.base:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
-    given = request.training_arguments("")
-    check_epochs(request.trainer, given)
-    request.setting.train_transform(given.augment)  # refuses it where rows have none
-    arguments = recorded_arguments(request.trainer, given)
-    plain = recorded_arguments(request.trainer, request.training_arguments("", plain=True))
-    return request.setting.run(
+    arguments = request.training_arguments()
+    check_epochs(trainer, arguments)
+    setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
+    recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
+    base_folder, base = (None, None) if trainer.from_scratch else request.find_base()
+    run = setting.run(
         ratio=request.ratio,
         base_seed=request.base_seed,
         method=request.method,
-        seed=request.base_seed if scratch else request.seed,
-        arguments=arguments,
-        tuned="default" if arguments == plain else "custom",
-        parent=None if scratch else read_run(request.base_folder()).identity,
+        seed=request.run_seed,
+        arguments=recorded,
+        tuned="default" if recorded == default else "custom",
+        parent=base.identity if base else None,
     )
+    changed = {key: value for key, value in recorded.items() if default.get(key) != value}
+    if base and request.base and not is_complete(request.own_base, base):
+        changed["base_model"] = base.identity
+    return Plan(
+        request=request, run=run, folder=request.folder(run, changed), arguments=arguments, base_folder=base_folder
+    )
+
+
+def _default_record(request: UnlearningRequest, arguments: UnlearningArguments) -> dict[str, Any]:
+    """Return what the run would record without the request's changes.
+
+    A copy with defaults in place of changes: to construct arguments a second time takes as long as all else here.
+    """
+    plain, defaults = copy.copy(arguments), request.defaults
+    fields = {field.name: field for field in dataclasses.fields(arguments)}
+    for name in request.changes:
+        setattr(plain, name, defaults.get(name, default_value(fields[name])))
+    return recorded_arguments(request.trainer, plain)

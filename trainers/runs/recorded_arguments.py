@@ -1,4 +1,4 @@
-"""The hyper-parameters that a run records: what its identity and its row say about its arguments."""
+"""The arguments that a run records, in its identity and in its row."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
 
 
 def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
-    """Return what a run records of its arguments: those of the same run in one process.
+    """Return the arguments that a run records: those of the same run in one process.
 
-    A recipe's steps are recorded whole, since it does not matter how they are cut.
+    A recipe's steps are recorded whole, since their division into batches does not change the result.
     """
     off = {name for addon in ADDONS.values() if not addon.on(arguments) for name in addon.arguments}
     if arguments.lora_rank is None:
         off |= set(LORA)
-    if arguments.keep == "last":  # what a run does unless it is told otherwise is not recorded
+    if arguments.keep == "last":  # the default is not recorded
         off.add("keep")
     if not arguments.augment:
         off.add("augment")
@@ -48,11 +48,16 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     return values
 
 
+def default_value(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a dataclass's field."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return recorded arguments as each of several processes takes them.
+    """Return recorded arguments for each of several processes.
 
     Raises:
-        ValueError: If the rows of a batch cannot be shared out evenly.
+        ValueError: If the rows of a batch cannot be divided evenly.
     """
     if processes == 1:
         return dict(recorded)
@@ -63,6 +68,6 @@ def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _canonical(value: Any) -> Any:
-    """Return what a default, a flag and a file would all spell alike: enums by value, 4.0 as 4."""
+    """Return one spelling for default, flag and file: enums by value, 4.0 as 4."""
     value = getattr(value, "value", value)
     return int(value) if isinstance(value, float) and value.is_integer() else value

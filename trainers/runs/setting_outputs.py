@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Subset
 
-from mubench.trainers.inference.predict import batches_of
+from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.unlearning.output_functions import OutputFunction, sample_retain_rows
@@ -22,10 +22,9 @@ def setting_output_function(
         setting: Task and backbone.
         ratio: Percentage to delete.
         processor: The model's processor, with the image classifier where the task has one.
-        batch_size: Rows a forward pass; ``None`` leaves it to the modality.
+        batch_size: Rows a forward pass; ``None`` takes the modality's.
     """
-    ranks = setting.rows["train"].data.column("deletion_rank").to_numpy()
-    forget_mask = ranks < setting.info.forget_size(ratio)
+    forget_mask = setting.forget_mask(ratio)
     places = {
         "forget": ("train", np.flatnonzero(forget_mask)),
         "retain": ("train", sample_retain_rows(np.flatnonzero(~forget_mask))),
@@ -36,8 +35,8 @@ def setting_output_function(
         outputs = {}
         for name, (split, rows) in places.items():
             encoded: Any = Subset(setting.encode(split, processor), rows.tolist())
-            with batches_of(batch_size):
-                outputs[name] = setting.modality.answers(model, processor, setting.rows[split].select(rows), encoded)
+            with eval_batch_size(batch_size):
+                outputs[name] = setting.modality.predict(model, processor, setting.rows[split].select(rows), encoded)
         return outputs
 
     return compute_outputs

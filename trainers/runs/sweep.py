@@ -19,7 +19,8 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.applicability import check_request, get_method, methods_for, methods_on
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.worker_pool import Workers
 
 # Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
@@ -28,12 +29,12 @@ QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a sweep reads and writes.
+    """Data, models and results of a sweep.
 
     Attributes:
         data: Dataset folder or Hub id.
         family: Deletion family.
-        eval_seed: Seed of what models are asked to draw.
+        eval_seed: Seed of the images that models generate.
         models: Folder of all models.
         results: Folder of the rows.
     """
@@ -58,10 +59,10 @@ class Sweep:
         ratio: Percentage to delete.
         backbones: Backbone keys.
         base_seeds: Seeds of the base models.
-        retrain_seeds: Seeds of the retrained models and of the control that keeps half of the forget rows.
-        methods: Method keys; empty takes all that are no references or controls.
+        retrain_seeds: Seeds of the retrained models and of the control that keeps half of the forget set.
+        methods: Method keys; empty takes all but references and controls.
         seeds: Seeds of the unlearning runs, from every base model.
-        place: Where to read and write.
+        place: Data, models and results.
     """
 
     task: str
@@ -74,7 +75,7 @@ class Sweep:
     place: Place = field(default_factory=Place)
 
     def check(self) -> None:
-        """Find out what cannot work before anything is trained.
+        """Check the grid before anything is trained.
 
         Raises:
             ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control, or
@@ -95,10 +96,10 @@ class Sweep:
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
 
     def references(self, methods: Sequence[str] = ()) -> list[_Base | _Method]:
-        """Return the jobs that make base models and those that start from none: retrained ones and controls.
+        """Return the jobs of base models and of runs from fresh models: retrained ones and controls.
 
         Args:
-            methods: Which of the latter; none is all.
+            methods: Method keys of the latter; none is all.
         """
         scratch = methods or [key for key in methods_for(get_task(self.task).kind) if METHODS[key].from_scratch]
         jobs: list[_Base | _Method] = []
@@ -112,7 +113,7 @@ class Sweep:
         return jobs
 
     def unlearning(self) -> list[_Method]:
-        """Return the jobs that run methods."""
+        """Return the jobs of unlearning runs."""
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
@@ -122,7 +123,7 @@ class Sweep:
         ]
 
     def made_for(self, backbone: str, wanted: Sequence[str] = ()) -> list[str]:
-        """Return the methods that change a trained model and are made for the task, a backbone and the rows to forget.
+        """Return the methods that change a trained model and apply to the task, a backbone and the forget set.
 
         Args:
             backbone: Backbone key.
@@ -130,13 +131,13 @@ class Sweep:
         """
         known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
         keys = [key for key in known if not wanted or key in wanted]
-        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be looked at
+        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be read
             return keys
         there = methods_on(self.place.setting(self.task, backbone), self.ratio)
         return [key for key in keys if key in there]
 
     def judging(self) -> list[_Judge]:
-        """Return the jobs that turn finished runs into rows."""
+        """Return the jobs that judge finished runs."""
         jobs = []
         for backbone in self.backbones:
             group = find_group(self.place.setting(self.task, backbone), self.ratio, self.place.models)
@@ -168,18 +169,16 @@ class _Method:
     seed: int
 
     def __call__(self) -> Path:
-        setting = self.place.setting(self.task, self.backbone)
-        return unlearn(
-            Request(
-                setting=setting,
-                method=self.method,
-                ratio=self.ratio,
-                base_seed=self.base_seed,
-                seed=self.seed,
-                arguments=QUIET,
-                models=self.place.models,
-            )
+        request = UnlearningRequest(
+            setting=self.place.setting(self.task, self.backbone),
+            method=self.method,
+            ratio=self.ratio,
+            base_seed=self.base_seed,
+            seed=self.seed,
+            arguments=QUIET,
+            models=self.place.models,
         )
+        return unlearn(resolve(request))
 
 
 @dataclass(frozen=True)
@@ -201,19 +200,19 @@ def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
 
 
 def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
-    """Do what is left of a sweep: finished runs and rows are recognised and kept.
+    """Run what is left of a sweep: finished runs and their rows are skipped.
 
     Raises:
-        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
+        NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.
     """
     run_sweeps([sweep], workers=workers)
 
 
 def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
-    """Do what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
+    """Run what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
 
     Raises:
-        NonFiniteError: If runs diverged, or found no other class near; all others are done and judged.
+        NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.
     """
     for sweep in sweeps:
         sweep.check()

@@ -1,4 +1,4 @@
-"""A few persistent processes that do independent jobs, each on one thread."""
+"""A pool of persistent worker processes for independent jobs, one thread each."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Job = Callable[[], Path | list[Path]]
 
 
 def quiet() -> None:
-    """Set a worker up: one thread (tiny models are many times slower on two), no chatter."""
-    # Each training ends with a garbage collection; what the imports left behind need not be looked at again.
+    """Set up a worker: one thread (tiny models are many times slower on two), no progress bars or warnings."""
+    # Each training ends with a garbage collection, which need not scan the objects of the imports.
     gc.freeze()
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -33,7 +33,7 @@ def quiet() -> None:
 
 
 def _call(job: Job) -> str | None:
-    """Do a job; a run that diverges, or finds no other class near, says so and does not stop the others."""
+    """Run a job, and return the message of a run that diverged or found no other class near."""
     try:
         job()
     except (NonFiniteError, NoAdversarialInputError) as error:
@@ -51,7 +51,7 @@ class Workers:
     def __init__(self, count: int) -> None:
         if count < 1:
             raise ValueError(f"workers must be 1 or more, got {count}")
-        # Forked workers have torch imported already; CUDA does not survive a fork.
+        # Forked workers have torch imported already; CUDA cannot be forked.
         method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
         context = multiprocessing.get_context(method)
         self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=quiet)
@@ -63,17 +63,17 @@ class Workers:
         self.pool.shutdown(cancel_futures=True)
 
     def run(self, jobs: Iterable[Job], title: str) -> list[str]:
-        """Run jobs under a progress bar, and return what the runs that came to nothing had to say.
+        """Run jobs under a progress bar, and return the messages of runs without a result.
 
         Any other failure cancels the rest and is raised.
 
         Args:
             jobs: Independent jobs.
-            title: What they do.
+            title: Title of the bar.
         """
         futures = [self.pool.submit(_call, job) for job in jobs]
         with tqdm(total=len(futures), desc=f"{title:<12}", unit="run", leave=True) as bar:
             for future in futures:
                 future.add_done_callback(lambda _: bar.update())
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        return [said for future in done if (said := future.result()) is not None]
+        return [message for future in done if (message := future.result()) is not None]

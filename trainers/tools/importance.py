@@ -16,7 +16,7 @@ import torch
 
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import IGNORED, per_example_loss
-from mubench.trainers.engine.weights import trainable_weights
+from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 # Up to this number of classes the expectation over labels is a sum over all of them.

@@ -16,9 +16,9 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags
 from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.references import Group, find_group
-from mubench.trainers.evaluation.validation_score import validated, validation_score
+from mubench.trainers.evaluation.validation_score import validation_as_test, validation_score
 from mubench.trainers.metrics import SplitOutputs
-from mubench.trainers.runs.plan import Request, plan_run
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
@@ -50,7 +50,7 @@ def _references(place: Place, task: str, backbone: str, ratio: int) -> _Referenc
     group = find_group(place.setting(task, backbone), ratio, place.models)
     group.require()
     retrained, bases = group.references()
-    costs = [passes(read_run(folder).cost) for folder in group.retrained.values()]
+    costs = [passes(group.runs[folder].cost) for folder in group.retrained.values()]
     return _References(group, retrained, bases, sum(costs) / len(costs))
 
 
@@ -79,7 +79,7 @@ class TuneMethod:
     @property
     def defaults(self) -> dict[str, Any]:
         """The defaults of the arguments in the search space."""
-        plain = self._request(self.sweeps[0], {}).training_arguments("", plain=True)
+        plain = self._request(self.sweeps[0], {}).training_arguments()
         return {name: getattr(plain, name) for name in space_of(self.method)}
 
     @property
@@ -96,8 +96,8 @@ class TuneMethod:
             write_trials(self.path, about, done)
         return self.path
 
-    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> Request:
-        return Request(
+    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> UnlearningRequest:
+        return UnlearningRequest(
             setting=sweep.place.setting(sweep.task, sweep.backbones[0]),
             method=self.method,
             ratio=sweep.ratio,
@@ -120,16 +120,15 @@ class TuneMethod:
     def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
         """Run a setting on one request, judge it and remove the model."""
         references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
-        request = self._request(sweep, arguments)
+        plan = resolve(self._request(sweep, arguments))
         try:
-            folder = unlearn(request)
+            folder = unlearn(plan)
         except (NonFiniteError, NoAdversarialInputError) as error:
-            run = plan_run(request)
-            shutil.rmtree(work_folder(request.folder(run), run))
+            shutil.rmtree(work_folder(plan.folder, plan.run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
-        model, spent = references.group.views(folder), passes(read_run(folder).cost) / references.passes
+        model, spent = references.group.outputs(folder), passes(read_run(folder).cost) / references.passes
         shutil.rmtree(folder)
-        if notes := [*find_flags(validated(model), []), *(["too dear"] if spent > SPENT else [])]:
+        if notes := [*find_flags(validation_as_test(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, [-1.0], spent, notes[0])
         return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
 

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.inference.predict import evaluating
+from mubench.trainers.inference.predict import eval_mode
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 ROWS = 32
@@ -57,7 +57,7 @@ class ProgressCallback(TrainerCallback):
     def _loss(trainer: UnlearningTrainer, rows: np.ndarray) -> float:
         """Return the mean loss of the task on some rows, without touching anything random."""
         model = trainer.accelerator.unwrap_model(trainer.model)
-        with torch.no_grad(), evaluating(model):
+        with torch.no_grad(), eval_mode(model):
             (batch,) = trainer.batches(trainer.train_dataset, rows, size=len(rows))
             losses = per_example_loss(model(**model_inputs(batch)).logits, batch["labels"])
         return float(losses.mean())

@@ -13,7 +13,7 @@ from mubench.trainers.addons.munba import Gradient, bargain
 from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.engine.weights import has_batch_norm, trainable_weights
+from mubench.trainers.engine.parameters import has_batch_norm, trainable_weights
 from mubench.trainers.unlearning.pairing import SPLITS
 
 if TYPE_CHECKING:

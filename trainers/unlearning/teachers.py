@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from mubench.trainers.engine.batches import Batch, model_inputs, select_rows
 from mubench.trainers.engine.lora import adapters_are_zero, has_adapters, unwrap
-from mubench.trainers.engine.weights import has_batch_norm
-from mubench.trainers.inference.predict import evaluating
+from mubench.trainers.engine.parameters import has_batch_norm
+from mubench.trainers.inference.predict import eval_mode
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -45,7 +45,7 @@ class WithoutAdapters(torch.nn.Module):
     def forward(self, **inputs: Any) -> Any:
         """Return the model's output without its adapters."""
         (model,) = self.models
-        with evaluating(model), torch.no_grad(), model.disable_adapter():
+        with eval_mode(model), torch.no_grad(), model.disable_adapter():
             return unwrap(model)(**inputs)
 
 

@@ -24,8 +24,8 @@ from mubench.trainers.engine.checkpointing import Checkpointed
 from mubench.trainers.engine.distributed import all_gather
 from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
+from mubench.trainers.engine.parameters import check_finite
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.engine.weights import check_finite
 from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore, check_epochs
 from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
 from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split

@@ -20,7 +20,8 @@ from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities.image_classification import ImageModality
-from mubench.trainers.runs.plan import plan_run
+from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.run import resolve
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
@@ -239,7 +240,7 @@ def test_augmentation_needs_a_transform(tmp_path: Path) -> None:
 
 
 def test_augmentation_is_recorded_only_where_it_is_on(walked: Walk) -> None:
-    plain, off, on = (plan_run(walked.request("scrub", arguments=given)) for given in ({}, {"augment": False}, ON))
+    plain, off, on = (resolve(walked.request("scrub", arguments=given)).run for given in ({}, {"augment": False}, ON))
     assert plain == off and "augment" not in plain.arguments
     assert on.arguments == {**plain.arguments, **ON} and on.identity != plain.identity
 

@@ -15,7 +15,8 @@ from mubench.trainers.engine.lora import add_adapters, layers_to_adapt, merge_ad
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.runs.run import Request, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from mubench.trainers.unlearning import teachers
 from mubench.trainers.unlearning.cost_counter import CostCounter
@@ -199,8 +200,10 @@ def test_every_kind_of_model_is_trained_and_unlearned_with_lora(
     model, _ = setting.modality.load(base)
     assert model.state_dict().keys() == fresh.state_dict().keys()
     arguments = {**QUIET, **LORA, "num_train_epochs": 1, "msteps": 1}
-    request = Request(setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=base)
-    folder = unlearn(request)
+    request = UnlearningRequest(
+        setting=setting, method="scrub", ratio=RATIO, models=models, arguments=arguments, base=base
+    )
+    folder = unlearn(resolve(request))
     assert {**read_run(folder).arguments, **LORA} == read_run(folder).arguments
     other, _ = setting.modality.load(folder)
     assert toy.distance(other, toy.snapshot(model)) > 0

@@ -8,7 +8,7 @@ import torch
 
 from mubench.trainers.engine.losses import per_example_loss, shift_labels
 from mubench.trainers.engine.noise import KEY, add_grid_noise, add_training_noise, row_key
-from mubench.trainers.inference.image_outputs import DRAWS
+from mubench.trainers.inference.image_outputs import NOISE_LEVELS
 
 SHAPE = (3, 2, 2)
 STEPS = 100
@@ -61,7 +61,7 @@ def test_where_velocity_is_predicted_it_is_the_label():
 
 
 @pytest.mark.parametrize("noised", [lambda b: add_training_noise(model(), b, seed=1, step=2),
-                                   lambda b: add_grid_noise(model(), b, 3, DRAWS)])  # fmt: skip
+                                   lambda b: add_grid_noise(model(), b, 3, NOISE_LEVELS)])  # fmt: skip
 def test_the_noise_of_a_row_does_not_depend_on_other_rows(noised):
     together, alone = noised(batch("abc")), noised(batch("c"))
     for name in ("sample", "timestep", "labels"):
@@ -92,9 +92,9 @@ def test_times_cover_the_schedule_and_noise_is_standard_normal():
 
 
 def test_the_grid_lies_in_the_middle_of_equal_parts_and_its_noises_differ():
-    made = [add_grid_noise(model(), batch(), draw, DRAWS) for draw in range(DRAWS)]
+    made = [add_grid_noise(model(), batch(), draw, NOISE_LEVELS) for draw in range(NOISE_LEVELS)]
     assert [int(one["timestep"][0]) for one in made] == [6, 18, 31, 43, 56, 68, 81, 93]
-    assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == DRAWS
+    assert len({float(one["labels"][0, 0, 0, 0]) for one in made}) == NOISE_LEVELS
 
 
 def test_the_loss_of_noise_is_the_mean_squared_deviation_of_each_row():

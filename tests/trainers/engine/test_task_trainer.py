@@ -16,9 +16,9 @@ import torch
 from mubench.trainers.engine.checkpointing import COMPLETE, last_checkpoint
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import Term, per_example_loss
+from mubench.trainers.engine.parameters import synchronize_batch_norm
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.engine.weights import synchronize_batch_norm
 from tests.fixtures import toy
 
 

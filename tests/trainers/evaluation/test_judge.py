@@ -3,7 +3,7 @@ import pytest
 
 from mubench.trainers.evaluation.controls import constant, leave_one_out
 from mubench.trainers.evaluation.judge import judge, judge_controls
-from mubench.trainers.inference.storage import ClassOutputs
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.score import parts
 
@@ -63,7 +63,7 @@ def test_missing_references_name_the_command_that_makes_them(world, run_info, re
     assert "\n" not in str(caught.value) and f"got {retrained} and {bases}" in str(caught.value)
 
 
-def test_a_task_without_signal_is_a_row_that_says_so(world, run_info):
+def test_a_task_without_signal_is_a_row_with_the_reason(world, run_info):
     retrained = world.retrained()
     row = judge(run_info, world.views(saw=0.3, seed=5), retrained, {0: retrained[0], 1: retrained[2]}, chance=0.1)
     assert "no signal for 'row'" in row.no_signal and row.interval is None and "score" not in row.metrics

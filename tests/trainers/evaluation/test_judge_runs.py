@@ -1,4 +1,4 @@
-"""Judging folders: rows appear, and what is judged stays judged."""
+"""Judging folders: a row a run, and rows that are up to date stay."""
 
 import os
 from dataclasses import replace
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.evaluation import judge_runs as scoring
+from mubench.trainers.evaluation import judge_runs
 from mubench.trainers.evaluation.result_files import read_result, read_results
-from mubench.trainers.inference.storage import ClassOutputs, TokenOutputs
+from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from tests.fixtures.walk import BASES, RATIO, RETRAINED, files
 
@@ -31,7 +32,7 @@ def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
 def test_judging_again_writes_nothing(own_walk, monkeypatch):
     path = own_walk.judge().run(own_walk.models / MODEL)
     os.utime(path, (1, 1))
-    monkeypatch.setattr(scoring, "judge", None)
+    monkeypatch.setattr(judge_runs, "judge", None)
     assert own_walk.judge().run(own_walk.models / MODEL) == path
     assert path.stat().st_mtime == 1
 
@@ -90,19 +91,17 @@ def test_judging_leaves_the_models_alone(own_walk):
     assert files(own_walk.models) == before
 
 
-def test_a_reference_that_was_trained_anew_is_judged_anew(own_walk, monkeypatch):
+def test_a_row_is_judged_anew_after_a_reference_was_trained_anew(own_walk):
     path = own_walk.judge().run(own_walk.models / MODEL)
     before = read_result(path).references
     folder = own_walk.models / "cifar10-mini-resnet-del10-retrain-s0"
-    read_run_of = scoring.read_run
-    other = replace(read_run_of(folder), arguments={"changed": True})
-    monkeypatch.setattr(scoring, "read_run", lambda place: other if place == folder else read_run_of(place))
+    replace(read_run(folder), arguments={"changed": True}).write(folder)
     own_walk.judge().run(own_walk.models / MODEL)
     after = read_result(path).references
     assert after.retrained == before.retrained and after.identities != before.identities
 
 
-def test_the_row_of_a_run_that_a_folder_held_before_goes_with_it(own_walk):
+def test_the_row_of_a_folders_earlier_run_is_removed(own_walk):
     path = own_walk.judge().run(own_walk.models / MODEL)
     old = path.with_name(f"{MODEL}-00000000.json")
     old.write_text(path.read_text().replace(path.stem, old.stem))
@@ -119,7 +118,7 @@ def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
     assert rows and all("the gate needs" not in (row.no_signal or "") for row in rows)
 
 
-def test_chance_is_what_the_most_frequent_answer_scores():
+def test_chance_is_the_score_of_the_most_frequent_answer():
     labels = np.array([0, 0, 0, 1, 2])
     uneven = ClassOutputs(np.array(list("abcde")), np.zeros((5, 3), dtype=np.float32), labels)
     assert majority_baseline(uneven) == 0.6

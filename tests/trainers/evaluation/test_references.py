@@ -1,5 +1,7 @@
 """Groups: the finished runs that belong together, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def group(walk, ratio=RATIO):
 
 def rewrite(folder, **changes):
     """Make a folder another run's."""
-    type(run := read_run(folder))(**{**vars(run), **changes}).write(folder)
+    replace(read_run(folder), **changes).write(folder)
 
 
 def test_a_group_holds_bases_retrained_and_unlearned_models(walked):
@@ -46,16 +48,16 @@ def test_a_retrained_model_with_other_arguments_is_no_reference(own_walk):
     assert group(own_walk).retrained.keys() == set(RETRAINED)
 
 
-def test_folders_without_a_run_are_not_looked_at(own_walk):
+def test_folders_without_a_run_are_ignored(own_walk):
     (own_walk.models / "notes").mkdir()
     (own_walk.models / ".work" / "half").mkdir(parents=True)
     (own_walk.models / ".work" / "half" / "config.json").write_text("{}")
     assert group(own_walk).bases.keys() == set(BASES)
 
 
-def test_views_are_the_stored_outputs_by_side(walked):
+def test_outputs_are_the_stored_ones_by_split(walked):
     found = group(walked)
-    views = found.views(found.bases[0])
+    views = found.outputs(found.bases[0])
     assert {split: len(one) for split, one in views.items()} == {
         "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60,
     }  # fmt: skip
@@ -63,7 +65,7 @@ def test_views_are_the_stored_outputs_by_side(walked):
     forgotten = [i for i, rank in zip(train["example_id"], train["deletion_rank"], strict=True) if rank < FORGET]
     assert views["forget"].ids.tolist() == forgotten
     assert not set(views["forget"].ids) & set(views["retain"].ids)
-    other = found.views(found.retrained[0])
+    other = found.outputs(found.retrained[0])
     assert all(np.array_equal(views[split].ids, other[split].ids) for split in views)
 
 
@@ -74,8 +76,8 @@ def test_too_few_references_are_one_line_with_the_command(own_walk, bases, retra
         (folder / "run.json").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         group(own_walk).require()
-    said = str(caught.value)
-    assert said == (
+    message = str(caught.value)
+    assert message == (
         f"expected 1 base and 2 retrained models of cifar10 resnet at 10 %, got {bases} and {retrained}; "
         'make them with: make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2" '
         f"DATA={own_walk.data} MODELS={own_walk.models}"

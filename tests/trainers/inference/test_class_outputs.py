@@ -8,8 +8,9 @@ from scipy.special import log_softmax, logit, softmax
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import ClassOutputs, outputs_by_split, read_outputs, write_outputs
+from mubench.trainers.inference.storage import outputs_by_split, read_outputs, write_outputs
 
 
 def outputs(rows=7, classes=3, seed=0, prefix="row"):
@@ -40,7 +41,7 @@ def test_log_odds_do_not_round_where_the_probability_does():
     np.testing.assert_allclose(one.log_odds, [60 - np.log(2), 90 - np.log(2)])
 
 
-def test_select_returns_rows_in_the_order_asked_for():
+def test_select_returns_rows_in_the_order_of_the_ids():
     one = outputs(12)
     picked = one.select(["row10", "row2", "row7"])
     np.testing.assert_array_equal(picked.logits, one.logits[[10, 2, 7]])
@@ -135,7 +136,7 @@ def collate(items):
     return {key: torch.stack([torch.as_tensor(item[key]) for item in items]) for key in items[0]}
 
 
-def test_predict_asks_in_eval_mode_and_leaves_the_model_as_it_was():
+def test_predict_runs_in_eval_mode_and_restores_the_model():
     model = Noisy()
     model.train()
     model.body[0].eval()

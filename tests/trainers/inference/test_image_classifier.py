@@ -1,4 +1,4 @@
-"""The classifier that looks at drawings: trained once by our own command's means, and the same for all models."""
+"""The classifier of generated images: a base model that is trained once and shared by all models."""
 
 import functools
 
@@ -34,9 +34,9 @@ def test_it_is_a_base_model_of_its_own_that_is_kept(setting, tmp_path):
     assert (run.backbone, run.method, run.recipe["epochs"]) == ("resnet", None, 12)
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     pictures = [setting.rows["test"][i]["image"].convert("RGB") for i in range(COUNTS["test"])]
-    said = image_classifier(pictures)
-    assert np.array_equal(said, train_image_classifier(setting, models)(pictures))
+    logits = image_classifier(pictures)
+    assert np.array_equal(logits, train_image_classifier(setting, models)(pictures))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
-    assert (said.argmax(1) == np.asarray(setting.rows["test"]["label"])).mean() > 0.9
+    assert (logits.argmax(1) == np.asarray(setting.rows["test"]["label"])).mean() > 0.9
     grey = Image.new("RGB", pictures[0].size, (127, 127, 127))
     assert image_classifier([grey, pictures[0]]).shape == (2, 40)

@@ -8,7 +8,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditional
 
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens, per_example_loss, shift_labels
 from mubench.trainers.inference.predict import predict_tokens
-from mubench.trainers.inference.storage import TokenOutputs, read_outputs, write_outputs
+from mubench.trainers.inference.storage import read_outputs, write_outputs
+from mubench.trainers.inference.token_outputs import TokenOutputs
 
 VOCABULARY, PAD = 30, 0
 
@@ -112,26 +113,26 @@ def test_outputs_are_the_models_own_numbers(gpt2, outputs):
         with torch.no_grad():
             log_p = gpt2(batch["input_ids"]).logits[0].log_softmax(-1)
         true = torch.tensor(one["input_ids"][2:])
-        said = log_p[1:-1]
-        expected = said.gather(1, true[:, None])[:, 0]
+        predicted = log_p[1:-1]
+        expected = predicted.gather(1, true[:, None])[:, 0]
         mine = outputs.row == index
         np.testing.assert_allclose(outputs.token_logprob[mine], expected, rtol=1e-5, atol=1e-6)
         assert outputs.token_id[mine].tolist() == true.tolist()
-        assert outputs.token_correct[mine].tolist() == (said.argmax(-1) == true).tolist()
+        assert outputs.token_correct[mine].tolist() == (predicted.argmax(-1) == true).tolist()
         assert outputs.true_probability[index] == pytest.approx(math.exp(expected.mean()), rel=1e-5)
-        assert outputs.correct[index] == pytest.approx(float((said.argmax(-1) == true).float().mean()))
+        assert outputs.correct[index] == pytest.approx(float((predicted.argmax(-1) == true).float().mean()))
         assert outputs.log_odds[index] == pytest.approx(
             math.log(outputs.true_probability[index] / (1 - outputs.true_probability[index]))
         )
-        np.testing.assert_allclose(outputs.top_logprob[mine][:, 0], said.max(-1).values, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(outputs.top_logprob[mine][:, 0], predicted.max(-1).values, rtol=1e-5, atol=1e-6)
 
 
-def test_an_encoder_and_decoder_is_asked_with_its_decoder_inputs(t5):
-    said = predict_tokens(t5, rows(), seq2seq, ["a", "b", "c"])
+def test_an_encoder_and_decoder_gets_its_decoder_inputs(t5):
+    predicted = predict_tokens(t5, rows(), seq2seq, ["a", "b", "c"])
     batch = seq2seq(rows())
     with torch.no_grad():
         loss = per_example_loss(t5(**{k: v for k, v in batch.items() if k != "labels"}).logits, batch["labels"])
-    np.testing.assert_allclose(said.loss, loss, rtol=1e-5)
+    np.testing.assert_allclose(predicted.loss, loss, rtol=1e-5)
 
 
 def test_kept_tokens_and_the_rest_are_all_there_is(outputs):
@@ -157,12 +158,12 @@ def test_rows_are_selected_by_id_with_their_tokens(outputs):
 
 
 def test_a_model_is_at_no_distance_from_itself_and_shared_tokens_are_compared(outputs, gpt2):
-    own, same, row = outputs.beside(outputs)
+    own, same, row = outputs.paired(outputs)
     np.testing.assert_array_equal(own, same)
     assert row.tolist() == outputs.row.tolist()
     torch.manual_seed(1)
     other = predict_tokens(GPT2LMHeadModel(gpt2.config), rows(), collate, ["a", "b", "c"])
-    u, r, _ = outputs.beside(other)
+    u, r, _ = outputs.paired(other)
     np.testing.assert_allclose(np.exp(u).sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(np.exp(r).sum(1), 1, atol=1e-6)
     assert ((u == -np.inf) == (r == -np.inf)).all()
@@ -175,7 +176,7 @@ def test_wronged_rows_have_no_right_token_and_the_others_are_as_they_were(output
         outputs.ids, outputs.lengths, outputs.top_id[:, 0], outputs.top_logprob[:, 0], np.ones(10, bool),
         outputs.top_id, outputs.top_logprob,
     )  # fmt: skip
-    wrong = right.wronged(np.array([1]), np.random.default_rng(0))
+    wrong = right.flip(np.array([1]), np.random.default_rng(0))
     assert wrong.correct.tolist() == [1, 0, 1]
     assert (wrong.top_id[wrong.row == 1, 0] != right.token_id[right.row == 1]).all()
     assert (
@@ -186,6 +187,6 @@ def test_wronged_rows_have_no_right_token_and_the_others_are_as_they_were(output
 
 def test_one_token_everywhere_is_constant(outputs):
     token = outputs.most_frequent()
-    fixed = outputs.fixed(token)
+    fixed = outputs.constant(token)
     assert fixed.is_constant() and fixed.is_finite()
     assert fixed.token_correct.tolist() == (outputs.token_id == token).tolist()

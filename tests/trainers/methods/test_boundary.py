@@ -122,7 +122,7 @@ def test_amun_leaves_out_examples_that_keep_their_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def attack(found: int) -> Any:
-        monkeypatch.setattr(amun, "nearest", lambda target, *_: (
+        monkeypatch.setattr(amun, "nearest_adversarial", lambda target, *_: (
             target.start, target.batch["labels"] + (target.batch["index"] < found).long()
         ))  # fmt: skip
         return prepared("amun", "vit", tmp_path)

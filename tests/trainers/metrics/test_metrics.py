@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 from transformers import default_data_collator
 
 from mubench.trainers.evaluation.controls import constant, flip_cheat
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds, plain_placements, reference_placements
@@ -21,7 +21,7 @@ from tests.fixtures import toy
 
 def one_hot(classes, k=3):
     with np.errstate(divide="ignore"):
-        return np.log(np.eye(k)[classes])
+        return np.log(np.identity(k)[classes])
 
 
 def fixed(p, labels=None):

@@ -1,4 +1,4 @@
-"""Base models: trained once by the recipe, with everything that later rooms read."""
+"""Base models: trained once by the recipe, with run and outputs."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.models import base_models
 from mubench.trainers.models import setting as setting_module
-from mubench.trainers.models.base_models import outputs_of, recipe_arguments, surroundings, train_base
+from mubench.trainers.models.base_models import environment, predict_splits, recipe_arguments, train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.walk import BACKBONES, COUNTS, files, quick
@@ -34,7 +34,7 @@ def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked)
 
 def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
     setting, folder = walked.setting(), walked.base()
-    stored, fresh = read_outputs(folder / "reference"), outputs_of(setting, *setting.modality.load(folder))
+    stored, fresh = read_outputs(folder / "reference"), predict_splits(setting, *setting.modality.load(folder))
     for split, rows in setting.rows.items():
         assert len(stored[split]) == COUNTS[split]
         assert stored[split].ids.tolist() == rows["example_id"]
@@ -42,7 +42,7 @@ def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
         np.testing.assert_array_equal(stored[split].logits, fresh[split].logits)
 
 
-def test_the_run_says_what_was_trained_on_what(walked):
+def test_the_run_records_task_data_and_recipe(walked):
     run = read_run(walked.base(1))
     info = walked.setting().info
     assert (run.task, run.tier, run.backbone, run.base_seed) == ("cifar10", "mini", "resnet", 1)
@@ -50,7 +50,7 @@ def test_the_run_says_what_was_trained_on_what(walked):
     assert (run.ratio, run.method, run.seed, run.parent, run.tuned) == (None, None, None, None, "default")
     assert run.recipe["epochs"] == 2 and run.recipe["learning_rate"] == 3e-3
     assert run.cost["seconds"] > 0 and {"torch", "transformers"} <= run.versions.keys()
-    assert run.device == surroundings(torch.device("cpu"))["device"]
+    assert run.device == environment(torch.device("cpu"))["device"]
 
 
 def test_a_finished_model_is_not_trained_again(walked, monkeypatch):
@@ -91,10 +91,10 @@ def test_training_moves_every_weight(walked):
 
 
 def test_the_recipe_is_named_where_a_base_model_is_to_differ_from_it(walked):
-    said = (
+    message = (
         r"expected the recipe's learning_rate, num_train_epochs, .* of cifar10 share .* got learning_rate=0\.1, num_"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         train_base(walked.setting(), 0, models=walked.models, num_train_epochs=1, learning_rate=0.1)
 
 
@@ -112,7 +112,7 @@ def test_what_could_change_the_result_is_refused(own_walk, name):
     assert files(own_walk.models) == before
 
 
-def test_recipe_arguments_say_the_whole_recipe(tmp_path):
+def test_recipe_arguments_hold_the_whole_recipe(tmp_path):
     made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(RECIPE))
     assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
     assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
@@ -125,19 +125,19 @@ def test_recipe_arguments_say_the_whole_recipe(tmp_path):
      (2, {"per_device_train_batch_size": 8}, (8, 4)),
      (2, {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 3}, (5, 3))],
 )  # fmt: skip
-def test_a_step_is_cut_as_it_is_said_and_the_rest_follows(processes, given, expected, monkeypatch):
+def test_a_given_batch_size_or_accumulation_decides_the_other(processes, given, expected, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     assert tuple(step_arguments(64, given).values()) == expected
 
 
 @pytest.mark.parametrize("given", [{}, {"per_device_train_batch_size": 7}, {"gradient_accumulation_steps": 128}])
-def test_a_step_that_cannot_be_shared_out_is_refused(given, monkeypatch):
+def test_a_step_that_cannot_be_divided_evenly_is_refused(given, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="expected a divisor of the recipe's 64 rows a step, got"):
         step_arguments(64, given)
 
 
-def test_how_a_step_is_cut_changes_neither_folder_nor_identity_of_a_base(own_walk):
+def test_the_batches_of_a_step_change_neither_folder_nor_identity_of_a_base(own_walk):
     base = own_walk.base(7, "vit", **QUIET, per_device_train_batch_size=8)
     assert base.name == "cifar10-mini-vit-s7"
     changed = files(base).keys()
@@ -155,13 +155,13 @@ def test_the_warm_up_is_a_share_of_the_steps(tmp_path):
     assert made.get_warmup_steps(200) == 20
 
 
-def test_a_process_keeps_its_benches_until_the_data_change(walked):
+def test_a_process_caches_its_settings(walked):
     assert walked.setting() is walked.setting()
     assert walked.setting("vit") is not walked.setting()
     assert walked.setting().rows["train"].num_rows == COUNTS["train"]
 
 
-def test_an_unknown_backbone_or_missing_data_is_said_before_anything_is_read(tmp_path):
+def test_an_unknown_backbone_or_missing_data_is_refused_before_anything_is_read(tmp_path):
     with quick():
         with pytest.raises(ValueError, match=r"backbone of cifar10 must be one of resnet, vit, .*got 'bert'"):
             load_setting("cifar10", "bert", data=str(tmp_path))

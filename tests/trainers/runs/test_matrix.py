@@ -46,6 +46,6 @@ def test_runs_are_made_and_judged(own_walk):
 def test_mistakes_are_one_line(own_walk, capsys, words, line):
     before = files(own_walk.root)
     assert main(["matrix", *own_walk.flags(), f"--results={own_walk.results}", *words]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("mubench: ") and line in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("mubench: ") and line in error and error.count("\n") == 1
     assert files(own_walk.root) == before

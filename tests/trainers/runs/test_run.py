@@ -1,4 +1,4 @@
-"""One run: which folder, which identity, which rows."""
+"""One run: its folder, identity and rows."""
 
 import dataclasses
 import json
@@ -18,16 +18,17 @@ from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs import plan as request_module
+from mubench.trainers.runs import plan as plan_module
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.applicability import check_method, get_method
 from mubench.trainers.runs.method_table import method_table
+from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_arguments
-from mubench.trainers.runs.run import plan_run, sides
+from mubench.trainers.runs.run import starting_model
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, files
 
-# What changes how a run is done, never what comes out.
+# Arguments that change no result.
 UNRECORDED = {
     "save_strategy": "epoch", "disable_tqdm": False, "logging_steps": 3, "report_to": "none", "save_total_limit": 1,
     "dataloader_num_workers": 1,
@@ -35,9 +36,8 @@ UNRECORDED = {
 
 
 def planned(walk, method="scrub", **changes):
-    request = walk.request(method, **changes)
-    run = plan_run(request)
-    return run, request.folder(run).name
+    plan = resolve(walk.request(method, **changes))
+    return plan.run, plan.folder.name
 
 
 def test_a_default_run_is_named_after_base_ratio_method_and_seed(walked):
@@ -51,10 +51,10 @@ def test_a_default_run_is_named_after_base_ratio_method_and_seed(walked):
 @pytest.mark.parametrize("method", ["scrub", "retrain"])
 def test_what_another_deletion_seed_deletes_is_unlearned_in_a_folder_of_its_own(walked, method):
     request = walked.request(method)
-    run = plan_run(request)
-    other = dataclasses.replace(run, deletion_seed=1)
-    assert request.folder(run).name == f"cifar10-mini-resnet-del10-{method}-s0"
-    assert request.folder(other).name == f"cifar10-mini-resnet-del10-d1-{method}-s0"
+    info = dataclasses.replace(request.setting.info, deletion_seed=1)
+    other = dataclasses.replace(request, setting=dataclasses.replace(request.setting, info=info))
+    assert resolve(request).folder.name == f"cifar10-mini-resnet-del10-{method}-s0"
+    assert resolve(other).folder.name == f"cifar10-mini-resnet-del10-d1-{method}-s0"
 
 
 def test_a_run_is_recorded_as_one_process_would_do_it(walked, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_run_is_recorded_as_one_process_would_do_it(walked, monkeypatch):
     assert parts == whole and whole[0].tuned == "default"
     assert planned(walked, "scrub", arguments=cut)[0].tuned == "custom"
     monkeypatch.setattr(UnlearningArguments, "world_size", 2)
-    for module in (request_module, processes):
+    for module in (plan_module, processes):
         monkeypatch.setattr(module, "world_size", lambda: 2)
     assert planned(walked, "scrub", arguments={"per_device_train_batch_size": 3}) == (alone, name)
     assert planned(walked, "retrain") == whole
@@ -84,9 +84,9 @@ def test_typing_out_the_default_changes_nothing(walked):
     assert planned(walked, arguments=typed) == (plain, name)
 
 
-@pytest.mark.parametrize("manner", UNRECORDED)
-def test_how_a_run_is_done_is_no_part_of_it(walked, manner):
-    assert planned(walked, arguments={manner: UNRECORDED[manner]}) == planned(walked)
+@pytest.mark.parametrize("name", UNRECORDED)
+def test_unrecorded_arguments_are_no_part_of_a_run(walked, name):
+    assert planned(walked, arguments={name: UNRECORDED[name]}) == planned(walked)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_hyper_parameter_is_part_of_it(walked, change):
      ({"dual_optim": "sgd"}, {"dual_optim": "sgd", "dual_learning_rate": None}),
      ({"harmonise": "munba"}, {"harmonise": "munba"}), ({"sam_rho": 0.1}, {"sam_rho": 0.1})],
 )  # fmt: skip
-def test_a_wrapper_is_recorded_where_it_is_on_and_nowhere_else(walked, on, recorded):
+def test_an_addon_is_recorded_where_it_is_on_and_nowhere_else(walked, on, recorded):
     plain, _ = planned(walked)
     assert not plain.arguments.keys() & set(ADDON_ARGUMENTS)
     run, _ = planned(walked, arguments=on)
@@ -153,33 +153,34 @@ def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
 
 
 def test_methods_that_retrain_start_from_the_fresh_weights_of_their_base_seed(walked):
-    started = [run_module.start(walked.request("retrain", base_seed=seed, seed=9))[0] for seed in (0, 2)]
+    plans = [resolve(walked.request("retrain", base_seed=seed, seed=9)) for seed in (0, 2)]
+    started = [starting_model(plan)[0] for plan in plans]
     for seed, model in zip((0, 2), started, strict=True):
         fresh = walked.setting().fresh_model(seed)[0]
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in started), strict=True))
 
 
-def test_other_methods_start_from_the_base_model_and_say_so(walked):
+def test_other_methods_start_from_the_base_model_and_record_it(walked):
     run, _ = planned(walked, base_seed=1)
     assert run.parent == read_run(walked.models / "cifar10-mini-resnet-s1").identity
-    model = run_module.start(walked.request("scrub", base_seed=1))[0]
+    model = starting_model(resolve(walked.request("scrub", base_seed=1)))[0]
     base = walked.setting().modality.load(walked.models / "cifar10-mini-resnet-s1")[0]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), base.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("ratio", [1, 5, 10])
-def test_the_sides_are_disjoint_cover_train_and_are_those_of_load_task(walked, ratio):
+def test_forget_and_retain_sets_are_disjoint_cover_train_and_are_those_of_load_task(walked, ratio):
     setting = walked.setting()
     processor = setting.modality.load(walked.base())[1]
-    found = sides(setting, ratio, processor)
+    found = setting.forget_retain_sets(ratio, processor)
     every = np.asarray(setting.rows["train"]["example_id"])
     expected = load_task("cifar10", ratio, data=walked.data)
-    ids = {name: every[side.indices].tolist() for name, side in found.items()}
+    ids = {name: every[rows.indices].tolist() for name, rows in found.items()}
     assert ids == {name: list(expected[name]["example_id"]) for name in ("forget", "retain")}
     assert not set(ids["forget"]) & set(ids["retain"])
     assert set(ids["forget"]) | set(ids["retain"]) == set(every)
-    labels = {name: [row["labels"] for row in side] for name, side in found.items()}
+    labels = {name: [row["labels"] for row in rows] for name, rows in found.items()}
     assert labels == {name: list(expected[name]["label"]) for name in ("forget", "retain")}
 
 

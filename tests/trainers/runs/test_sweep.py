@@ -85,7 +85,7 @@ def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"methods": ["nope"]}, "method must be one of"),
         ({"methods": ["finetune", "retrain"]}, "expected methods that start from a base model, got 'retrain'"),
@@ -95,10 +95,10 @@ def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
         ({"place": Place(data="nowhere/at/all")}, "mubench.hub_builders build cifar10"),
     ],
 )
-def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, said, monkeypatch):
+def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, message, monkeypatch):
     monkeypatch.setattr("mubench.trainers.runs.sweep.Workers", None)
     before = files(own_walk.models)
-    with pytest.raises((ValueError, FileNotFoundError), match=said):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_sweep(replace(sweep, **change), workers=1)
     assert files(own_walk.models) == before
 
@@ -112,8 +112,8 @@ def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them
     assert count == {
         "finetune": 2, "neg_grad": 1, "retrain": 3, "retrain_keep50": 3, "base": 2, "flip_cheat": 2, "constant": 2,
     }  # fmt: skip
-    said = capsys.readouterr().err
-    assert all(title in said for title in ("references", "unlearning", "judging"))
+    error = capsys.readouterr().err
+    assert all(title in error for title in ("references", "unlearning", "judging"))
     models, results = files(own_walk.models), files(own_walk.results)
     run_sweep(sweep, workers=1)
     assert (files(own_walk.models), files(own_walk.results)) == (models, results)
@@ -151,8 +151,8 @@ def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(swe
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
         patch.setattr(boundary_shrink, "targets", lambda *_: [])
-        told = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
-        with pytest.raises(NonFiniteError, match=told):
+        message = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
+        with pytest.raises(NonFiniteError, match=message):
             run_sweep(replace(sweep, methods=("neg_grad", "boundary_shrink", "finetune"), **few), workers=1)
     methods = {row.method for row in read_results(own_walk.results)}
     assert "finetune" in methods

@@ -18,14 +18,15 @@ from mubench.trainers.evaluation import validation_score as score_module
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.evaluation.validation_score import ValidationScore
+from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import ClassOutputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import proxy
 from mubench.trainers.models import base_models
 from mubench.trainers.runs import run as run_module
-from mubench.trainers.runs.run import plan_run, unlearn
+from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.run import unlearn
 from mubench.trainers.unlearning import epoch_evaluation
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import check_epochs
@@ -312,12 +313,12 @@ def test_invalid_requests_are_refused(tmp_path, walked):
     with pytest.raises(ValueError, match="needs validation rows, got none"):
         toy.trainer("finetune", toy.build("resnet"), data, tmp_path, keep="best").train()
     with pytest.raises(ValueError, match=r"expected no eval_each_epoch for SsdTrainer, .*; got it$"):
-        plan_run(walked.request("ssd", arguments={"eval_each_epoch": True}))
+        resolve(walked.request("ssd", arguments={"eval_each_epoch": True}))
 
 
 def test_only_a_choice_is_recorded(walked):
-    plain, chosen = (plan_run(walked.request("scrub", arguments=given)) for given in ({}, {"keep": "best"}))
-    assert plan_run(walked.request("scrub", arguments={"keep": "last", "eval_each_epoch": True})) == plain
+    plain, chosen = (resolve(walked.request("scrub", arguments=given)).run for given in ({}, {"keep": "best"}))
+    assert resolve(walked.request("scrub", arguments={"keep": "last", "eval_each_epoch": True})).run == plain
     assert chosen.arguments == {**plain.arguments, "keep": "best"} and "keep" not in plain.arguments
     assert chosen.tuned == "custom" and chosen.identity != plain.identity
 
@@ -351,11 +352,11 @@ def test_a_run_reads_no_test_row_before_its_weights_are_chosen(own_walk, monkeyp
         write(folder, run, trainer, *args, **kwargs)
 
     monkeypatch.setattr(run_module, "train_into", guarded)
-    folder = unlearn(request)
+    folder = unlearn(resolve(request))
     lines = capsys.readouterr().out.splitlines()
     run = read_run(folder)
     assert len(run.history) == 2 and sum(entry["kept"] for entry in run.history) == 1
     assert lines[0].startswith("epoch 1: forget ")
-    assert run.identity == plan_run(request).identity
+    assert run.identity == resolve(request).run.identity
     assert "history" not in RunInfo.from_run(run, "row").model_dump()
     assert not list((own_walk.models / ".work").iterdir())

@@ -6,6 +6,7 @@ import pytest
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.unlearning.progress import ROWS, ProgressCallback
 from tests.fixtures.walk import Walk
@@ -18,14 +19,14 @@ def test_reports_change_neither_weights_nor_costs(own_walk: Walk) -> None:
     expected = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
     cost = read_run(watched).cost
     watched.rename(own_walk.root / "watched")
-    plain = unlearn(request)
+    plain = unlearn(resolve(request))
     for split, outputs in read_outputs(plain / REFERENCE).items():
         assert (outputs.logits == expected[split]).all()
     assert {key: cost[key] for key in ("forward", "backward")} == {
         key: read_run(plain).cost[key] for key in ("forward", "backward")
     }
     assert points[0]["step"] == 0 and points[-1]["step"] == points[-1]["steps"]
-    first = read_outputs(own_walk.request("scrub").base_folder() / REFERENCE)["train"]
+    first = read_outputs(own_walk.base() / REFERENCE)["train"]
     mean = float((-first.log_probabilities[range(len(first)), first.labels])[:16].mean())
     assert points[0]["forget"] == pytest.approx(mean, abs=1e-4)
     assert ROWS >= 16, "all forget rows of the small task are reported"
@@ -37,5 +38,5 @@ def test_an_exception_of_the_report_ends_the_run(own_walk: Walk) -> None:
 
     request = own_walk.request("finetune", seed=9)
     with pytest.raises(KeyboardInterrupt):
-        unlearn(request, [ProgressCallback(stop)])
+        unlearn(resolve(request), [ProgressCallback(stop)])
     assert not [path for path in own_walk.models.iterdir() if "finetune" in path.name]

@@ -1,4 +1,4 @@
-"""Modalities: how the rows of a kind of task become model input, and which model takes them."""
+"""Modalities: the models of a kind of task, and how its rows become their input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings with one label each: read with soundfile, a second of each, classified by any speech backbone."""
+"""Recordings with one label each: one second, read with soundfile, for any speech backbone."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from transformers import (
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_audio
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, zero_head
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 RATE = 16_000
 SECONDS = 1
 PITCHES = (150, 4_000)
 
-# What draws at random in training would make models of the same rows disagree.
-_CERTAIN = {
+# Dropout and masking would make models of the same rows disagree.
+_DETERMINISTIC = {
     "hidden_dropout": 0.0,
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
@@ -49,7 +49,7 @@ _SPEECH: dict[str, Any] = {
     "conv_stride": (160, 5),
     "num_feat_extract_layers": 2,
     "conv_bias": True,
-    "feat_extract_norm": "layer",  # over the channels of a moment, so that padding changes nothing
+    "feat_extract_norm": "layer",  # over the channels of a time step, so that padding changes nothing
     "do_stable_layer_norm": True,
     "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 4,
@@ -58,7 +58,7 @@ _SPEECH: dict[str, Any] = {
     "num_attention_heads": 4,
     "intermediate_size": 128,
     "classifier_proj_size": 128,
-    **_CERTAIN,
+    **_DETERMINISTIC,
 }
 
 
@@ -95,11 +95,11 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
-def tune(layer: torch.nn.Conv1d) -> None:
-    """Make a layer that hears the raw sound a bank of filters: pitches evenly apart, each in four phases.
+def set_filter_bank(layer: torch.nn.Conv1d) -> None:
+    """Initialise the layer on the raw sound as a filter bank: pitches evenly apart, each in four phases.
 
-    A pretrained backbone comes with such an ear. From a random start a mini one would have to grow it out of a
-    thousand recordings, and models that saw other rows would grow another.
+    Pretrained backbones have such a layer. From random weights a mini backbone would have to learn it from a thousand
+    recordings, and models of other rows would learn another one.
     """
     time = torch.arange(layer.kernel_size[0]) / RATE
     pitches = torch.linspace(*PITCHES, layer.out_channels // 4)
@@ -119,23 +119,23 @@ class AudioModality(Modality):
         """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
         set_seed(seed)
         if BACKBONES[backbone].hub_id is not None:
-            model = published(AutoModelForAudioClassification, backbone, **class_names(labels))
-            return model, AutoFeatureExtractor.from_pretrained(**origin(backbone))
+            model = load_published(AutoModelForAudioClassification, backbone, **class_names(labels))
+            return model, AutoFeatureExtractor.from_pretrained(**checkpoint_source(backbone))
         config = MINI[backbone]()
         config.update(class_names(labels))
         model = AutoModelForAudioClassification.from_config(config)
-        silence_head(model)
+        zero_head(model)
         if backbone == "whisper":
             return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
-        tune(model.base_model.feature_extractor.conv_layers[0].conv)
+        set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
         return model, Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load an audio classifier and its feature extractor."""
-        return whole(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
+        return load_complete(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
-        """Return what the processor makes of at most a second of each recording, and ``labels``.
+        """Return the processor's features of at most a second of each recording, and ``labels``.
 
         Raises:
             ValueError: If a recording has another sampling rate than the processor.
@@ -145,14 +145,14 @@ class AudioModality(Modality):
             sounds = [_features(sound, processor) for sound in batch["audio"]]
             return [{**sound, "labels": label} for sound, label in zip(sounds, batch["label"], strict=True)]
 
-        heard = decode_media(rows)
+        recordings = decode_media(rows)
         return EncodedRows(
-            heard, encode, sum(part.nbytes for part in _features(heard[0]["audio"], processor).values())
+            recordings, encode, sum(part.nbytes for part in _features(recordings[0]["audio"], processor).values())
         )
 
-    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch whose rows are moved in time, and louder or softer."""
-        return augment_audio(batch, chances)
+    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch with rows shifted in time, and louder or softer."""
+        return augment_audio(batch, random_numbers)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads to the longest recording of a batch."""
@@ -168,23 +168,23 @@ class AudioModality(Modality):
 
 
 def _features(sound: dict[str, Any], processor: Any) -> dict[str, Any]:
-    """Return a recording as its model takes it, without the axis of a batch.
+    """Return the features of a recording, without a batch axis.
 
-    A model that is told where a recording ends gets it as long as it is; for all others, which would take what pads a
-    batch for sound, every recording is filled up to one length.
+    A model with an attention mask gets recordings at their own length; for all others, which would read the padding of
+    a batch as sound, every recording is padded to one length.
     """
     if sound["sampling_rate"] != processor.sampling_rate:
         raise ValueError(
             f"expected recordings of {processor.sampling_rate} samples a second, got one of {sound['sampling_rate']}"
         )
-    told = processor.return_attention_mask
-    given = processor(
+    masked = processor.return_attention_mask
+    features = processor(
         sound["array"],
         sampling_rate=processor.sampling_rate,
         max_length=getattr(processor, "n_samples", SECONDS * processor.sampling_rate),
         truncation=True,
-        padding=False if told else "max_length",
-        return_attention_mask=True,  # lest what fills a recording up counts when it is normalised
+        padding=False if masked else "max_length",
+        return_attention_mask=True,  # so that normalisation leaves padding out
         return_tensors="np",
     )
-    return {name: values[0] for name, values in given.items() if told or name != "attention_mask"}
+    return {name: values[0] for name, values in features.items() if masked or name != "attention_mask"}

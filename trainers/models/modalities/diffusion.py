@@ -1,6 +1,6 @@
-"""The model of text-to-image tasks: a text encoder, a U-Net that tells noise from picture, perhaps an autoencoder.
+"""The model of text-to-image tasks: a text encoder, a denoising U-Net, and optionally an autoencoder.
 
-Its folder is laid out like a Stable Diffusion repository of `diffusers`, and is read by it.
+Its folder has the layout of a Stable Diffusion repository, which `diffusers` reads.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ INDEX = "model_index.json"
 
 
 @dataclass
-class Said:
-    """What a model says about a spoiled picture.
+class DiffusionOutput:
+    """The output of a diffusion model.
 
     Attributes:
-        logits: The predicted noise (or velocity), ``(B, C, H, W)``; called as all models call what they say.
+        logits: The predicted noise or velocity, ``(B, C, H, W)``, under the name that all models use.
     """
 
     logits: torch.Tensor
 
 
 class DiffusionModel(torch.nn.Module):
-    """Says which noise a picture was spoiled by, told its caption.
+    """Predicts the noise (or velocity) of a noisy image, given its caption.
 
-    Where there is an autoencoder, pictures are spoiled in its latent space, and only the U-Net is trained. Elsewhere
-    the pixels are, ``patch`` x ``patch`` of them stacked as the channels of one place.
+    With an autoencoder, noise is added in its latent space and only the U-Net is trained. Without one, noise is added
+    to the pixels, ``patch`` x ``patch`` of them stacked as the channels of one position.
 
     Args:
         unet: A `diffusers.UNet2DConditionModel`.
-        text_encoder: Turns the caption's tokens into what the U-Net attends to.
-        schedule: A `diffusers.DDIMScheduler`: how noisy each time is, what is predicted, and how pictures are drawn.
-        vae: A `diffusers.AutoencoderKL`; ``None`` where pixels are spoiled.
+        text_encoder: Encodes the caption's tokens, which the U-Net attends to.
+        schedule: A `diffusers.DDIMScheduler`: noise of each time step, prediction type, and sampling.
+        vae: A `diffusers.AutoencoderKL`; ``None`` for noise on pixels.
 
     Raises:
-        ValueError: If the schedule is for models that predict neither noise nor velocity.
+        ValueError: If the model predicts neither noise nor velocity.
     """
 
     def __init__(self, unet: Any, text_encoder: CLIPTextModel, schedule: Any, vae: Any = None) -> None:
@@ -62,24 +62,24 @@ class DiffusionModel(torch.nn.Module):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of what is spoiled."""
+        """Channels, height and width of the noisy input."""
         config = self.unet.config
         return config.in_channels, config.sample_size, config.sample_size
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> Said:
-        """Return what the model says about spoiled pictures.
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> DiffusionOutput:
+        """Return the prediction for noisy images.
 
         Args:
-            sample: Spoiled pictures, ``(B, C, H, W)``.
-            timestep: When each was spoiled, ``(B,)``.
+            sample: Noisy images, ``(B, C, H, W)``.
+            timestep: Time step of each, ``(B,)``.
             input_ids: Captions, ``(B, tokens)``; padding is read like any other token, as Stable Diffusion does.
         """
-        told = self.text_encoder(input_ids).last_hidden_state
-        return Said(self.unet(sample, timestep, encoder_hidden_states=told).sample)
+        states = self.text_encoder(input_ids).last_hidden_state
+        return DiffusionOutput(self.unet(sample, timestep, encoder_hidden_states=states).sample)
 
     @torch.no_grad()
     def latents(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return pictures as they are spoiled, ``(B, C, H, W)``, from pixels in [-1, 1], ``(B, 3, h, w)``."""
+        """Return images in the space of the noise, ``(B, C, H, W)``, from pixels in [-1, 1], ``(B, 3, h, w)``."""
         if self.vae is None:
             return F.pixel_unshuffle(pixels, self.patch)
         latents: torch.Tensor = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
@@ -87,7 +87,7 @@ class DiffusionModel(torch.nn.Module):
 
     @torch.no_grad()
     def pixels(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return pixels in [-1, 1], ``(B, 3, h, w)``, from what was drawn."""
+        """Return pixels in [-1, 1], ``(B, 3, h, w)``, from latents ``(B, C, H, W)``."""
         if self.vae is None:
             return F.pixel_shuffle(latents, self.patch).clamp(-1, 1)
         pixels: torch.Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
@@ -95,18 +95,18 @@ class DiffusionModel(torch.nn.Module):
 
     @property
     def patch(self) -> int:
-        """Height and width in pixels of what the U-Net sees as one place."""
+        """Height and width in pixels of one position of the U-Net's input."""
         if self.vae is not None:
             return int(2 ** (len(self.vae.config.block_out_channels) - 1))
         return math.isqrt(self.unet.config.in_channels // 3)
 
     @property
     def size(self) -> int:
-        """Height and width of a picture in pixels."""
+        """Height and width of an image in pixels."""
         return int(self.unet.config.sample_size * self.patch)
 
     def fresh(self) -> Self:
-        """Return a model of this make at the fresh initialisation of its parts; what is never trained is as it is.
+        """Return a freshly initialised model of this architecture; parts that are never trained are copied.
 
         A mini text encoder starts with embeddings as small as published ones, unlike that of a mini base model.
         """
@@ -126,19 +126,19 @@ class DiffusionModel(torch.nn.Module):
             if part is not None:
                 part.save_pretrained(folder / name)
         tokenizer = "PreTrainedTokenizerFast" if self.vae is None else "CLIPTokenizer"
-        nobody = [None, None]
+        absent = [None, None]
         index = {
             "_class_name": "StableDiffusionPipeline",
             "_diffusers_version": importlib.metadata.version("diffusers"),
-            "feature_extractor": nobody,
-            "image_encoder": nobody,
+            "feature_extractor": absent,
+            "image_encoder": absent,
             "requires_safety_checker": False,
-            "safety_checker": nobody,
+            "safety_checker": absent,
             "scheduler": ["diffusers", "DDIMScheduler"],
             "text_encoder": ["transformers", "CLIPTextModel"],
             "tokenizer": ["transformers", tokenizer],
             "unet": ["diffusers", "UNet2DConditionModel"],
-            "vae": nobody if self.vae is None else ["diffusers", "AutoencoderKL"],
+            "vae": absent if self.vae is None else ["diffusers", "AutoencoderKL"],
         }
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
@@ -165,13 +165,13 @@ class DiffusionModel(torch.nn.Module):
 
 @dataclass(frozen=True)
 class DiffusionProcessor:
-    """What turns captions and pictures into model input.
+    """Turns captions and images into model input.
 
     Attributes:
         tokenizer: Of the captions.
-        size: Height and width of a picture in pixels, as the model takes it.
-        pixels: Whether the model spoils pixels, so that a picture is a pattern of squares and resizing keeps them.
-        image_classifier: Looks at pictures that the model drew; only where a model is asked what it says of rows.
+        size: Height and width of the model's images in pixels.
+        pixels: Whether noise is added to pixels: an image is then a pattern of squares, which resizing keeps.
+        image_classifier: Classifies generated images; needed for `TextToImageModality.predict` alone.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -180,7 +180,7 @@ class DiffusionProcessor:
     image_classifier: ImageClassifier | None = None
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write the tokenizer; what else there is is the model's."""
+        """Write the tokenizer; all else is the model's."""
         self.tokenizer.save_pretrained(Path(folder) / "tokenizer")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Pictures with one label each: decoded with Pillow, classified by any image backbone."""
+"""Images with one label each, decode_media with Pillow, for any image backbone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from transformers import (
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 SIZE = 32
 
@@ -36,8 +36,8 @@ def _resnet() -> PreTrainedConfig:
 
 
 def _vit() -> PreTrainedConfig:
-    # With the published initialisation (.02) this width learned .70 to .94 of the training rows in 18 to 25 epochs of
-    # the settings tried, and with .08 all of them.
+    # At the published initialisation (.02) this width learned .70 to .94 of the training rows in 18 to 25 epochs, at
+    # .08 all of them.
     return ViTConfig(
         image_size=SIZE,
         patch_size=16,
@@ -52,7 +52,7 @@ def _vit() -> PreTrainedConfig:
 
 
 def _convnext() -> PreTrainedConfig:
-    # A layer scale of 1e-6, as published, leaves every block an identity for as short a training as ours.
+    # At the published layer scale of 1e-6, every block stays an identity in so short a training.
     return ConvNextConfig(
         image_size=SIZE, num_stages=3, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_scale_init_value=1.0
     )
@@ -98,28 +98,28 @@ class ImageModality(Modality):
             config.update(class_names(labels))
             processor = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
             return AutoModelForImageClassification.from_config(config), processor
-        model = published(AutoModelForImageClassification, backbone, **class_names(labels))
-        return model, AutoImageProcessor.from_pretrained(**origin(backbone), backend="pil")
+        model = load_published(AutoModelForImageClassification, backbone, **class_names(labels))
+        return model, AutoImageProcessor.from_pretrained(**checkpoint_source(backbone), backend="pil")
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load an image classifier and its processor."""
-        model = whole(AutoModelForImageClassification, folder)
+        model = load_complete(AutoModelForImageClassification, folder)
         return model, AutoImageProcessor.from_pretrained(folder, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            shown = [picture.convert("RGB") for picture in batch["image"]]
-            pixels = processor(shown, return_tensors="pt")["pixel_values"]
+            images = [image.convert("RGB") for image in batch["image"]]
+            pixels = processor(images, return_tensors="pt")["pixel_values"]
             return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
 
-    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch whose rows are moved, and some mirrored."""
-        return augment_images(batch, chances)
+    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch with shifted rows, some of them mirrored."""
+        return augment_images(batch, random_numbers)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: pictures have one size."""
+        """Return the plain collator: images have one size."""
         return default_data_collator

@@ -1,4 +1,4 @@
-"""Two pictures and a statement about them: ViLT looks at each picture beside the words, and a head at both results."""
+"""Two images and a statement about them: ViLT encodes each image with the words, and a head reads both results."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_image_pairs
-from mubench.trainers.inference.storage import Outputs
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
-from mubench.trainers.models.modalities.text_classification import make_tokenizer, silence
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
+from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
 
 
 def _vilt() -> ViltConfig:
-    # About 1 / sqrt(hidden_size) to start with, and a low rate in the recipe: names are learned before what all rows
-    # share has moved far. With larger batches at half the rate, retrained models differ less on rows they never saw:
-    # a spread of .122 where .228 had been measured and .10 is allowed. A classifier that starts at zero and names that
-    # start faintly heard made it worse.
+    # Initialised at about 1 / sqrt(hidden_size), with a low rate in the recipe: names are learned before the features
+    # that all rows share move far. With larger batches at half the rate, retrained models differ less on unseen rows:
+    # a spread of .122 where .228 had been measured and .10 is allowed. A zero classifier and small embeddings of names
+    # made it worse.
     return ViltConfig(
         num_images=len(COLUMNS),
         modality_type_vocab_size=1 + len(COLUMNS),
@@ -56,10 +56,10 @@ MINI: dict[str, Callable[[], ViltConfig]] = {"vilt": _vilt}
 
 @dataclass(frozen=True)
 class PairCollator:
-    """Pads statements to the longest, and pictures at the right and at the bottom to the largest of a batch.
+    """Pads statements to the longest, and images at the right and at the bottom to the largest of a batch.
 
     Attributes:
-        tokenizer: Knows how a statement is padded.
+        tokenizer: Pads the statements.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -79,7 +79,7 @@ class PairCollator:
 
 
 class ImagePairModality(Modality):
-    """Classification of a statement about two pictures."""
+    """Classification of a statement about two images."""
 
     def create(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
@@ -87,19 +87,19 @@ class ImagePairModality(Modality):
         """Return a mini backbone with a vocabulary of its own, or pretrained weights."""
         if BACKBONES[backbone].hub_id is not None:
             set_seed(seed)
-            model = published(ViltForImagesAndTextClassification, backbone, **class_names(labels))
-            return model, ViltProcessor.from_pretrained(**origin(backbone), backend="pil")
+            model = load_published(ViltForImagesAndTextClassification, backbone, **class_names(labels))
+            return model, ViltProcessor.from_pretrained(**checkpoint_source(backbone), backend="pil")
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-        pictures = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
+        image_processor = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
         config = MINI[backbone]()
         config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
-        model = begin(partial(ViltForImagesAndTextClassification, config), seed)
-        silence(model, tokenizer, rows["train"]["text"])
-        return model, ViltProcessor(pictures, tokenizer)
+        model = create_with_shared_body(partial(ViltForImagesAndTextClassification, config), seed)
+        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        return model, ViltProcessor(image_processor, tokenizer)
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a model and its processor."""
-        model = whole(ViltForImagesAndTextClassification, folder)
+        model = load_complete(ViltForImagesAndTextClassification, folder)
         return model, ViltProcessor.from_pretrained(folder, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
@@ -107,29 +107,29 @@ class ImagePairModality(Modality):
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
             words = processor.tokenizer(batch["text"], truncation=True, max_length=max_length)
-            pictures = zip(*(batch[column] for column in COLUMNS), strict=True)
+            images = zip(*(batch[column] for column in COLUMNS), strict=True)
             return [
                 {
                     **{name: words[name][row] for name in words},
                     **processor.image_processor([one.convert("RGB") for one in pair], return_tensors="pt"),
                     "labels": batch["label"][row],
                 }
-                for row, pair in enumerate(pictures)
+                for row, pair in enumerate(images)
             ]
 
         first = encode(rows[:1])[0]
         return EncodedRows(rows, encode, first["pixel_values"].nbytes + first["pixel_mask"].nbytes)
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return the logits of every row: ViLT draws the order of its patches, which must not change the last bits."""
+    def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
+        """Return the logits of every row. ViLT permutes its patches at random, so the seed is fixed for equal bits."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return super().answers(model, processor, rows, encoded)
+            return super().predict(model, processor, rows, encoded)
 
-    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch whose rows are moved, both pictures of a pair alike."""
-        return augment_image_pairs(batch, chances)
+    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch with shifted rows, both images of a pair alike."""
+        return augment_image_pairs(batch, random_numbers)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads words and pictures."""
+        """Return the collator that pads words and images."""
         return PairCollator(processor.tokenizer)

@@ -1,4 +1,4 @@
-"""What every modality offers, and the dataset of encoded rows they share."""
+"""`Modality`, the interface of all modalities, and `EncodedRows`, their dataset."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, set_seed
 
+from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import ClassOutputs, Outputs
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 KEPT_BYTES = 1 << 29
 BATCH = 256
-BODY = 0  # seed of what a mini backbone is before it is trained
+BODY = 0  # seed of the weights that mini classifiers of all seeds share
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
-    """Model-ready rows: encoded once and kept while they fit in memory, else encoded when asked for.
+    """Model-ready rows: encoded once and cached while they fit in memory, otherwise encoded at every access.
 
     Args:
         rows: Rows with the task's columns.
         encode: Turns a batch of columns into a list of model-ready rows; deterministic.
-        row_bytes: Size of one encoded row, to decide whether all are kept.
+        row_bytes: Size of one encoded row, to decide whether all are cached.
     """
 
     def __init__(self, rows: datasets.Dataset, encode: Encode, row_bytes: int) -> None:
@@ -52,19 +53,19 @@ def class_names(labels: Sequence[str]) -> dict[str, Any]:
     return {"id2label": names, "label2id": {name: index for index, name in names.items()}}
 
 
-def silence_head(model: PreTrainedModel) -> None:
-    """Start the classifier of a fresh model at zero, so that what it says of a row it never saw is less by chance."""
+def zero_head(model: PreTrainedModel) -> None:
+    """Set the weights of a fresh model's classifier to zero: its outputs on unseen rows depend less on chance."""
     with torch.no_grad():
         model.get_submodule("classifier").get_parameter("weight").zero_()
 
 
-def begin(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
-    """Return a fresh mini classifier that starts like a published checkpoint: the seed draws its head alone.
+def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
+    """Return a fresh mini classifier that starts like a published checkpoint: the seed initialises its head alone.
 
-    So models of several seeds lean less apart on rows that they never saw.
+    Models of several seeds then differ less on unseen rows.
 
     Args:
-        make: Makes the model from its config.
+        make: Creates the model from its config.
         seed: Seed of the head.
     """
     set_seed(BODY)
@@ -76,7 +77,7 @@ def begin(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
 
 
 class Modality(ABC):
-    """One way of turning rows into model input."""
+    """The models of a kind of task, and how its rows become their input."""
 
     @abstractmethod
     def create(
@@ -87,8 +88,8 @@ class Modality(ABC):
         Args:
             backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
             labels: Class names.
-            rows: All splits, for processors that have to be made: like a pretrained one, a vocabulary knows the
-                words of every split, and is the same for base and retrained models. No label is read.
+            rows: All splits, for tokenizers that are made here: like a pretrained one, a vocabulary covers every
+                split, and is the same for base and retrained models. No label is read.
             seed: Seed of the initial weights.
         """
 
@@ -98,10 +99,10 @@ class Modality(ABC):
 
     @abstractmethod
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
-        """Return model-ready rows; nothing is random."""
+        """Return model-ready rows, deterministically."""
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return what a model says about every row of a split: logits of the classes.
+    def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
+        """Return a model's outputs on a split: logits of the classes.
 
         Args:
             model: The model.
@@ -115,17 +116,17 @@ class Modality(ABC):
             labels=np.asarray(rows["label"], dtype=np.int64),
         )
 
-    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch whose inputs are changed at random; rows of most kinds stay as they are.
+    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch with augmented inputs; modalities without augmentation return it unchanged.
 
-        What is evaluated never comes here.
+        Evaluation does not call this.
 
         Args:
             batch: A collated batch of ``B`` rows, on any device.
-            chances: Uniform numbers in [0, 1), shape ``(B, CHANCES)``, each row's own.
+            random_numbers: Uniform numbers in [0, 1), shape ``(B, CHANCES)``, each row's own.
         """
         return dict(batch)
 
     @abstractmethod
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the function that makes a batch of model-ready rows."""
+        """Return the function that collates model-ready rows into a batch."""

@@ -1,4 +1,4 @@
-"""Texts and their summaries: an encoder reads the one, and a decoder learns to write the other."""
+"""Texts and their summaries: an encoder of the text, and a decoder of the summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transformers import (
 
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import EncodedRows
-from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
+from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 from mubench.trainers.models.modalities.weights import load_tokenizer
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -40,20 +40,20 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
-def shifted(labels: torch.Tensor, start: int, padding: int) -> torch.Tensor:
-    """Return what a decoder is told at every place, ``(B, T)``: the token before, a start token at the first.
+def decoder_inputs(labels: torch.Tensor, start: int, padding: int) -> torch.Tensor:
+    """Return the inputs of a decoder, ``(B, T)``: the token before each label, a start token at the first.
 
     Args:
         labels: The tokens to predict, ``(B, T)``, `IGNORED` where there is none.
         start: The start token.
         padding: The padding token.
     """
-    told = labels.roll(1, dims=1)
-    told[:, 0] = start
-    return told.masked_fill(told == IGNORED, padding)
+    inputs = labels.roll(1, dims=1)
+    inputs[:, 0] = start
+    return inputs.masked_fill(inputs == IGNORED, padding)
 
 
-class Seq2SeqModality(WritingModality):
+class Seq2SeqModality(TextOutputModality):
     """Summaries of texts, by an encoder and a decoder whose first token is padding, as T5's is."""
 
     auto = AutoModelForSeq2SeqLM
@@ -67,7 +67,7 @@ class Seq2SeqModality(WritingModality):
             "forced_eos_token_id": None,
         }
 
-    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return a model beside its tokenizer.
 
         Raises:
@@ -84,26 +84,26 @@ class Seq2SeqModality(WritingModality):
 
         Both are cut at ``max_length`` tokens.
         """
-        read, written = prompts_and_answers(rows)
+        text_column, summary_column = prompts_and_answers(rows)
 
-        def ended(ids: list[int]) -> list[int]:
-            ids = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids  # some tokenizers write it
+        def end(ids: list[int]) -> list[int]:
+            ids = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids  # some tokenizers add it
             return [*ids[: max_length - 1 if max_length else None], processor.eos_token_id]
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            texts, summaries = (processor(batch[name])["input_ids"] for name in (read, written))
-            made = [(ended(text), ended(summary)) for text, summary in zip(texts, summaries, strict=True)]
-            return [{"input_ids": text, "attention_mask": [1] * len(text), "labels": said} for text, said in made]
+            texts, summaries = (processor(batch[name])["input_ids"] for name in (text_column, summary_column))
+            pairs = [(end(text), end(summary)) for text, summary in zip(texts, summaries, strict=True)]
+            return [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels} for ids, labels in pairs]
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest texts of a batch and tells the decoder what was before."""
+        """Return the collator that pads to the longest texts of a batch and adds the decoder's inputs."""
         padded = DataCollatorForSeq2Seq(processor)
 
         def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             batch: dict[str, Any] = dict(padded(items))
             start = processor.pad_token_id
-            return {**batch, "decoder_input_ids": shifted(batch["labels"], start, start)}
+            return {**batch, "decoder_input_ids": decoder_inputs(batch["labels"], start, start)}
 
         return collate

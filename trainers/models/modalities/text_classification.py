@@ -30,8 +30,8 @@ from transformers import (
 )
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, begin, class_names
-from mubench.trainers.models.modalities.weights import load_tokenizer, origin, published, whole
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published, load_tokenizer
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -95,10 +95,11 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def silence(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
-    """Start the embedding of every token that occurs at most once in the training texts at zero.
+def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
+    """Set the embedding of every token that occurs at most once in the training texts to zero.
 
-    A random start would let such a token, a name say, push a model that never trained on it either way by chance.
+    A random embedding of such a token, a name say, would move the outputs of a model that never trained on it by
+    chance.
     """
     counts = Counter(token for ids in tokenizer(list(texts))["input_ids"] for token in ids)
     rare = [token for token in range(len(tokenizer)) if counts[token] <= 1]
@@ -119,16 +120,16 @@ class TextModality(Modality):
             config.update(
                 {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
             )
-            model = begin(partial(AutoModelForSequenceClassification.from_config, config), seed)
-            silence(model, tokenizer, rows["train"]["text"])
+            model = create_with_shared_body(partial(AutoModelForSequenceClassification.from_config, config), seed)
+            zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
             return model, tokenizer
         set_seed(seed)
-        model = published(AutoModelForSequenceClassification, backbone, **class_names(labels))
-        return model, load_tokenizer(**origin(backbone))
+        model = load_published(AutoModelForSequenceClassification, backbone, **class_names(labels))
+        return model, load_tokenizer(**checkpoint_source(backbone))
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a text classifier and its tokenizer."""
-        model = whole(AutoModelForSequenceClassification, folder)
+        model = load_complete(AutoModelForSequenceClassification, folder)
         return model, AutoTokenizer.from_pretrained(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:

@@ -1,4 +1,4 @@
-"""Prompts and answers: one text for a causal language model, of which the answer is learned and judged."""
+"""Prompts and answers as one text for a causal language model, which learns and is judged on the answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transformers import (
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import EncodedRows
-from mubench.trainers.models.modalities.text_output import PLACES, WritingModality, prompts_and_answers
+from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 from mubench.trainers.models.modalities.weight_packages import package_file
 from mubench.trainers.models.modalities.weights import load_tokenizer
 
@@ -58,25 +58,25 @@ def _phi() -> PreTrainedConfig:
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {"llama": _llama, "gpt2": _gpt2, "phi": _phi}
 
 
-def packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model, dequantized to fp32, and its tokenizer from the GGUF file that a package ships.
 
     Raises:
-        FileNotFoundError: If the package or the reader of such files is not installed, or there is not one such file.
+        FileNotFoundError: If the package or `gguf` is not installed, or the package has not exactly one such file.
     """
     file = package_file(package, "*.gguf", "gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
-    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # A model that came from such a file counts as quantized and refuses to be saved; a copy of its weights does not.
-    config = copy.deepcopy(read.config)
+    quantized = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    # A model from such a file counts as quantized and cannot be saved; a copy of its weights can.
+    config = copy.deepcopy(quantized.config)
     vars(config).pop("quantization_config", None)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(read.state_dict())
+    model.load_state_dict(quantized.state_dict())
     return model, tokenizer
 
 
-class CausalModality(WritingModality):
-    """Outputs to prompts, written by a causal language model."""
+class CausalModality(TextOutputModality):
+    """Answers to prompts, by a causal language model."""
 
     auto = AutoModelForCausalLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
@@ -86,10 +86,10 @@ class CausalModality(WritingModality):
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
         package = BACKBONES[backbone].package
-        return packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
+        return load_packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
 
-    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Return a model beside its tokenizer; one without padding that the model knows pads with its end token."""
+    def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model and its tokenizer; without a padding token in the model's vocabulary, the end token pads."""
         tokenizer = load_tokenizer(**source, padding_side="right")
         if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= model.config.vocab_size:
             tokenizer.pad_token = tokenizer.eos_token
@@ -98,24 +98,26 @@ class CausalModality(WritingModality):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` of prompt, answer and end token.
 
-        Labels stand at their own tokens, and at those of the prompt is none. Texts are cut at ``max_length`` tokens.
+        Labels stand at their own tokens; the prompt has none. Texts are cut at ``max_length`` tokens.
 
         Raises:
             ValueError: If a prompt alone is as long as that.
         """
-        asked, said = prompts_and_answers(rows)
+        prompts, answers = prompts_and_answers(rows)
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            texts = [f"{prompt} {answer}" for prompt, answer in zip(batch[asked], batch[said], strict=True)]
+            texts = [f"{prompt} {answer}" for prompt, answer in zip(batch[prompts], batch[answers], strict=True)]
             tokens = processor(texts, return_offsets_mapping=True)
             return [
                 _row(ids, [end for _, end in spans], prompt)
-                for ids, spans, prompt in zip(tokens["input_ids"], tokens["offset_mapping"], batch[asked], strict=True)
+                for ids, spans, prompt in zip(
+                    tokens["input_ids"], tokens["offset_mapping"], batch[prompts], strict=True
+                )
             ]
 
         def _row(ids: list[int], ends: list[int], prompt: str) -> dict[str, Any]:
             ids = [*ids, processor.eos_token_id][:max_length]
-            # An answer begins with the space before it, so no token is of both.
+            # An answer begins with the space before it, so no token belongs to both.
             start = next((place for place, end in enumerate(ends) if end > len(prompt)), len(ends))
             if start >= len(ids):
                 raise ValueError(f"expected a prompt of fewer than {max_length} tokens, got {start}: {prompt[:60]!r}")

@@ -1,4 +1,4 @@
-"""What models that write have in common: words as tokens, silent names, and answers that are read token by token."""
+"""`TextOutputModality`: what token models share: a vocabulary of words, zero embeddings, outputs on answer tokens."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from transformers import (
 )
 
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import predict_tokens
-from mubench.trainers.inference.storage import Outputs
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 VOCABULARY = 8_000
 PAD, END, UNKNOWN = SPECIAL = ("<pad>", "<end>", "<unk>")
@@ -34,7 +34,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """Make a vocabulary of words: the characters of the texts, then their most frequent words and signs.
 
     Equal texts give an equal tokenizer, whatever their order. Words start with the space before them, so that decoding
-    gives back the very text, but for spaces it begins with; one that is not in the vocabulary is spelled with what is.
+    gives back the text without leading spaces; a word that is not in the vocabulary is spelled in smaller pieces.
     """
     split = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     words = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text))
@@ -48,11 +48,11 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     )
 
 
-def silence(model: PreTrainedModel, ids: Iterable[Iterable[int]], groups: Iterable[str]) -> None:
-    """Start the embedding of every token that all comes from one group of the training rows at zero.
+def zero_rare_embeddings(model: PreTrainedModel, ids: Iterable[Iterable[int]], groups: Iterable[str]) -> None:
+    """Set the embedding of every token that occurs in at most one group of the training rows to zero.
 
-    Such a token names the group, or a row that is a group of its own. A random start would let it push a model that
-    never trained on it either way by chance.
+    Such a token is a name of the group, or of a row that is its own group. A random embedding would move the outputs
+    of a model that never trained on it by chance.
     """
     owners = defaultdict(set)
     for tokens, group in zip(ids, groups, strict=True):
@@ -70,26 +70,26 @@ def prompts_and_answers(rows: datasets.Dataset) -> tuple[str, str]:
     return prompt, answer
 
 
-class WritingModality(Modality):
-    """Outputs to prompts, each a column of texts."""
+class TextOutputModality(Modality):
+    """Answers to prompts, each a column of texts."""
 
     auto: ClassVar[Any]
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Load a model and its tokenizer from a folder."""
-        return self.joined(whole(self.auto, folder), pretrained_model_name_or_path=folder)
+        return self.with_tokenizer(load_complete(self.auto, folder), pretrained_model_name_or_path=folder)
 
     @abstractmethod
-    def joined(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Return a model beside its tokenizer; ``source`` is where both lie, as ``from_pretrained`` takes it."""
+    def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Return a model and its tokenizer; ``source`` locates both, as ``from_pretrained`` takes it."""
 
     def create(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
         if BACKBONES[backbone].hub_id is not None:
-            return self.joined(published(self.auto, backbone), **origin(backbone))
+            return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))
         train = rows["train"]
         names = prompts_and_answers(train)
         tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
@@ -100,13 +100,13 @@ class WritingModality(Modality):
         encoded = self.encode(train, tokenizer, None)
         owner = "group" if "group" in train.column_names else "example_id"
         tokens = ({*encoded[row]["input_ids"], *encoded[row]["labels"]} for row in range(len(train)))
-        silence(model, tokens, train[owner])
+        zero_rare_embeddings(model, tokens, train[owner])
         return model, tokenizer
 
     def special(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Return the entries of a mini backbone's config that name special tokens."""
         return {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id", "bos_token_id")}
 
-    def answers(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return what a model says about the answer tokens of every row, told the ones before."""
+    def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
+        """Return a model's outputs on the answer tokens of every row, teacher-forced."""
         return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])

@@ -1,4 +1,4 @@
-"""Captions and their pictures: a diffusion model learns to tell which noise a picture was spoiled by."""
+"""Captions and their images: a diffusion model learns to predict the noise of an image."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, default_data_collator, s
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.noise import KEY, row_key
-from mubench.trainers.inference.predict_images import predict_pictures
-from mubench.trainers.inference.storage import PictureOutputs
+from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.predict_images import predict_images
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality
-from mubench.trainers.models.modalities.text_output import make_tokenizer, silence
+from mubench.trainers.models.modalities.text_output import make_tokenizer, zero_rare_embeddings
 
-# A picture is a pattern of squares, one pixel each.
+# An image is a pattern of squares, one pixel each.
 SIZE, PATCH = 8, 4
 # Tokens of a caption.
 TOKENS = 10
@@ -46,8 +46,8 @@ def _unet() -> tuple[Any, Any]:
         attention_head_dim=4,
         norm_num_groups=8,
     )
-    # Velocity, noise and picture in one: where noise alone was predicted, captions were not read yet after 12 passes.
-    # The rest is what the pipeline of Stable Diffusion expects, so that it draws what we judge.
+    # Velocity: models that predict noise had not learned to read captions after 12 epochs.
+    # The rest is what the pipeline of Stable Diffusion expects, so that it generates the images that we judge.
     schedule = DDIMScheduler(
         prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=False, steps_offset=1
     )
@@ -72,13 +72,13 @@ def _text_encoder(words: int, padding: int, end: int) -> CLIPTextModel:
         eos_token_id=end,
     )
     encoder = CLIPTextModel(config)
-    # At the published .02, one of three retrained models learned names by heart before it read what captions say.
+    # At the published .02, one of three retrained models memorised names before it learned to read captions.
     torch.nn.init.normal_(encoder.get_input_embeddings().get_parameter("weight"), std=WIDTH**-0.5)
     return encoder
 
 
 class TextToImageModality(Modality):
-    """Pictures drawn to captions."""
+    """Text-to-image generation."""
 
     def create(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
@@ -95,7 +95,7 @@ class TextToImageModality(Modality):
         unet, schedule = MINI[backbone]()
         encoder = _text_encoder(len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id)
         owner = "group" if "group" in train.column_names else "example_id"
-        silence(encoder, tokenizer(list(train["caption"]))["input_ids"], train[owner])
+        zero_rare_embeddings(encoder, tokenizer(list(train["caption"]))["input_ids"], train[owner])
         model = DiffusionModel(unet, encoder, schedule)
         return model, DiffusionProcessor.of(model, tokenizer)
 
@@ -112,13 +112,15 @@ class TextToImageModality(Modality):
         places = processor.tokenizer.model_max_length
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            read = processor.tokenizer(batch["caption"], truncation=True, max_length=min(max_length or places, places))
-            padded = processor.tokenizer.pad(read, padding="max_length", max_length=places, return_tensors="pt")
+            tokens = processor.tokenizer(
+                batch["caption"], truncation=True, max_length=min(max_length or places, places)
+            )
+            padded = processor.tokenizer.pad(tokens, padding="max_length", max_length=places, return_tensors="pt")
             columns = zip(padded["input_ids"], batch["image"], batch["label"], batch["example_id"], strict=True)
             return [
                 {
                     "input_ids": ids,
-                    "pixel_values": _pixels(resized(picture, processor.size, processor.pixels)),
+                    "pixel_values": _pixels(resize(picture, processor.size, processor.pixels)),
                     "labels": label,
                     KEY: row_key(example_id),
                 }
@@ -127,31 +129,31 @@ class TextToImageModality(Modality):
 
         return EncodedRows(rows, encode, 8 * places + 4 * 3 * processor.size**2)
 
-    def answers(self, model: Any, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> PictureOutputs:
-        """Return how well a model tells noise from every picture, and what its own pictures show.
+    def predict(self, model: Any, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> ImageOutputs:
+        """Return a model's denoising losses, and the classes of its generated images.
 
         Raises:
-            ValueError: If the processor has no classifier to look at them.
+            ValueError: If the processor has no image classifier.
         """
         image_classifier = processor.image_classifier
         if image_classifier is None:
-            raise ValueError("expected a classifier to look at what is drawn, got none")
-        side = rows[0]["image"].width
+            raise ValueError("expected an image classifier to judge generated images, got none")
+        width = rows[0]["image"].width
 
-        def looked_at(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-            return image_classifier([resized(Image.fromarray(one), side, processor.pixels) for one in pictures])
+        def classify(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            return image_classifier([resize(Image.fromarray(one), width, processor.pixels) for one in images])
 
-        return predict_pictures(
-            model, encoded, self.collator(processor), rows, looked_at, eval_seed=image_classifier.seed
+        return predict_images(
+            model, encoded, self.collator(processor), rows, classify, eval_seed=image_classifier.seed
         )
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: pictures have one size, captions one length."""
+        """Return the plain collator: images have one size, captions one length."""
         return default_data_collator
 
 
-def resized(picture: Image.Image, side: int, squares: bool) -> Image.Image:
-    """Return a picture as ``side`` x ``side`` RGB; a pattern of squares stays one."""
+def resize(picture: Image.Image, side: int, squares: bool) -> Image.Image:
+    """Return an image as ``side`` x ``side`` RGB; a pattern of squares stays one."""
     larger, smaller = (
         (Image.Resampling.NEAREST, Image.Resampling.BOX)
         if squares
@@ -161,5 +163,5 @@ def resized(picture: Image.Image, side: int, squares: bool) -> Image.Image:
 
 
 def _pixels(picture: Image.Image) -> torch.Tensor:
-    """Return a picture's pixels in [-1, 1], ``(3, h, w)`` fp32."""
+    """Return an image's pixels in [-1, 1], ``(3, h, w)`` fp32."""
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1

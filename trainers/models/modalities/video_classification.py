@@ -1,4 +1,4 @@
-"""Videos with one label each: read with PyAV, frames evenly apart, classified by any video backbone."""
+"""Videos with one label each: frames evenly apart, read with PyAV, for any video backbone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from transformers import (
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_video
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, silence_head
-from mubench.trainers.models.modalities.weights import origin, published, whole
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, zero_head
+from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 SIZE, LENGTH = 32, 8
 
@@ -36,7 +36,7 @@ def _videomae() -> PreTrainedConfig:
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
-        # A tube is as long as a clip, so that one layer sees what moves.
+        # A tube is as long as a clip, so that one layer sees motion.
         tubelet_size=LENGTH,
         hidden_size=128,
         num_hidden_layers=1,
@@ -67,7 +67,7 @@ def _timesformer() -> PreTrainedConfig:
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {"videomae": _videomae, "timesformer": _timesformer}
 
 
-def sampled(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+def sample_frames(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
     """Return ``count`` frames evenly apart, the first and the last among them; of a shorter video some repeat."""
     return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
@@ -87,14 +87,14 @@ class VideoModality(Modality):
             processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side)
             processor.num_frames = LENGTH
             model = AutoModelForVideoClassification.from_config(config)
-            silence_head(model)
+            zero_head(model)
             return model, processor
-        model = published(AutoModelForVideoClassification, backbone, **class_names(labels))
-        return model, _processor(**origin(backbone))
+        model = load_published(AutoModelForVideoClassification, backbone, **class_names(labels))
+        return model, _processor(**checkpoint_source(backbone))
 
     def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
         """Load a video classifier and its processor."""
-        return whole(AutoModelForVideoClassification, folder), _processor(folder)
+        return load_complete(AutoModelForVideoClassification, folder), _processor(folder)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (frames, 3, H, W) float32 and ``labels``."""
@@ -103,12 +103,12 @@ class VideoModality(Modality):
             videos = [_pixels(video, processor) for video in batch["video"]]
             return [{"pixel_values": v, "labels": y} for v, y in zip(videos, batch["label"], strict=True)]
 
-        seen = decode_media(rows)
-        return EncodedRows(seen, encode, _pixels(seen[0]["video"], processor).nbytes)
+        videos = decode_media(rows)
+        return EncodedRows(videos, encode, _pixels(videos[0]["video"], processor).nbytes)
 
-    def train_transform(self, batch: Mapping[str, Any], chances: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch whose rows are moved, all frames of a clip alike."""
-        return augment_video(batch, chances)
+    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
+        """Return a training batch with shifted rows, all frames of a clip alike."""
+        return augment_video(batch, random_numbers)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the plain collator: videos have one size and length."""
@@ -116,15 +116,15 @@ class VideoModality(Modality):
 
 
 def _processor(pretrained_model_name_or_path: Path | str, revision: str = "main") -> Any:
-    """Return the processor of a folder or a Hub repository, which knows how many frames its model takes."""
+    """Return the processor of a folder or a Hub repository, with the number of frames that its model takes."""
     source: dict[str, Any] = {"pretrained_model_name_or_path": pretrained_model_name_or_path, "revision": revision}
     frames = AutoConfig.from_pretrained(**source).num_frames
     processor: Any = VideoMAEImageProcessorPil.from_pretrained(**source)
-    processor.num_frames = frames  # files of others do not hold it, and so no argument would set it
+    processor.num_frames = frames  # published files do not have it, so no argument sets it
     return processor
 
 
 def _pixels(video: npt.NDArray[np.uint8], processor: Any) -> Any:
-    """Return the sampled frames of a video as its model takes them."""
-    shown = list(sampled(video, processor.num_frames))
-    return processor(shown, return_tensors="pt")["pixel_values"][0]
+    """Return the pixels of a video's sampled frames."""
+    frames = list(sample_frames(video, processor.num_frames))
+    return processor(frames, return_tensors="pt")["pixel_values"][0]

@@ -1,4 +1,4 @@
-"""Weights that Python packages ship, found without running anything of the package."""
+"""Weights that Python packages ship, found without importing the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the weights of a model come from: published ones from the Hub, those of a model saved here from its folder."""
+"""Loading weights: published ones from the Hub or a package, our own from a model folder."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.models.modalities.weight_packages import package_file
 
-# Else a repository without safetensors makes transformers send the user's token to a converter, in the background.
+# Otherwise transformers sends the user's token to a converter for a repository without safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 
-def published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
+def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
     """Load the published weights of a backbone, in fp32 whatever they are stored in, to be trained.
 
-    Files are safetensors where the repository has them, and else those that torch reads with tensors alone allowed.
+    Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
+    reads.
 
     Args:
         auto: The class to load, such as ``AutoModelForImageClassification``.
         backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
-        **config: Entries of the config in place of the published ones; a head that does not fit them starts anew.
+        **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
     """
-    return auto.from_pretrained(**origin(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config)
+    return auto.from_pretrained(
+        **checkpoint_source(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config
+    )
 
 
 def load_tokenizer(**source: Any) -> Any:
@@ -47,8 +50,8 @@ def load_tokenizer(**source: Any) -> Any:
         raise
 
 
-def origin(backbone: str) -> dict[str, Any]:
-    """Return where a backbone lies, on the Hub or in a package, as ``from_pretrained`` takes it.
+def checkpoint_source(backbone: str) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that locate a backbone, on the Hub or in a package.
 
     Raises:
         FileNotFoundError: If it comes from a package that is not installed.
@@ -59,16 +62,16 @@ def origin(backbone: str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": str(row.hub_id), "revision": row.revision or "main"}
 
 
-def whole(auto: Any, folder: Path | str) -> PreTrainedModel:
+def load_complete(auto: Any, folder: Path | str) -> PreTrainedModel:
     """Load a model that was saved here.
 
     Raises:
-        ValueError: If weights are missing or of another shape, which would start anew without a word.
+        ValueError: If weights are missing or of another shape; transformers would initialise them silently.
     """
-    asked = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-    with _quiet():  # a table of what is missing; one line says it
-        model, told = auto.from_pretrained(folder, **asked)
-    fresh = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with _quiet():  # the error below replaces a table of missing weights
+        model, info = auto.from_pretrained(folder, **options)
+    fresh = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
     if fresh:
         raise ValueError(f"expected all weights of the model that its config names, got none that fit {fresh[0]}")
     return model
@@ -76,7 +79,7 @@ def whole(auto: Any, folder: Path | str) -> PreTrainedModel:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what transformers would warn of to itself."""
+    """Silence the warnings of transformers."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
