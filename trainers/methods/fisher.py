@@ -54,7 +54,7 @@ def noise_variance(information: torch.Tensor, alpha: float, *, final: bool) -> t
 
 
 class FisherTrainer(UnlearningTrainer):
-    """Adds noise to all weights once, by the inverse Fisher information of the retain set, without training.
+    """Adds noise to the weights once, by the inverse Fisher information of the retain set; no training.
 
     ``theta <- theta + sqrt(v) xi`` with ``v`` from ``1 / F`` (`noise_variance`), ``xi`` standard normal, and ``F =
     mean_{i in retain} E_{y ~ p_i} (d log p_i(y) / d theta)^2``, exact up to 20 classes and with one sampled label per

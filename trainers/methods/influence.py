@@ -55,7 +55,7 @@ def solve(rows: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Ten
 
 
 class InfluenceTrainer(UnlearningTrainer):
-    """Takes one Newton step along the difference between the gradients of forget and retain set, without training.
+    """Takes one Newton step along the difference of the forget and retain sets' gradients; no training.
 
     ``theta <- theta + alpha H^-1 (n_F / n) (mean_forget grad CE - mean_retain grad CE)`` with ``H = lambda I + (1 / M)
     sum g_i g_i^T`` over the gradients of ``M`` retain examples, sampled from the run's seed. At the minimum of the

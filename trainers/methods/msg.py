@@ -57,7 +57,7 @@ def matrices(model: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class MsgTrainer(UnlearningTrainer):
-    """Resets the weights with the smallest gradients and fine-tunes on the retain set, other weights slowly.
+    """Resets the weights with the smallest gradients, then fine-tunes on the retain set, others slowly.
 
     ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights of all convolutions together; the smallest ``share``
     of them is reset to initial values. Then ``L = mean_retain CE(z, y)``, where the steps of all other weights are

@@ -55,7 +55,7 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 class MultiDeleteTrainer(UnlearningTrainer):
-    """Decouples the images and texts of the forget set, and retains all other representations of the base model.
+    """Decouples images from texts in the forget set and retains all other representations of the base.
 
     ``L = alpha mean_forget |g(i, t) - g_0(i, t')|^2 + beta mean_retain |g - g_0|^2 + gamma mean_forget (|v - v_0|^2 +
     |w - w_0|^2)``, each over its width: ``g`` is the joint representation of images ``i`` and text ``t`` (the input of

@@ -79,7 +79,7 @@ def add_noise(model: torch.nn.Module, alpha: float, beta: float, generator: torc
 
 
 class UndoTrainer(UnlearningTrainer):
-    """Unlearns with another method, adds noise to the weights, and distils the unlearned model on the retain set.
+    """Unlearns with another method, adds noise to the weights, and distils the result on the retain set.
 
     ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every matrix, with ``N`` Xavier
     noise; then ``L = mean_retain KL(p_s || p)``.
