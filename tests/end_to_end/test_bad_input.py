@@ -46,13 +46,15 @@ def complains(capsys, own_walk, monkeypatch):
             code = ROOMS[room](list(map(str, words)))
         except SystemExit as left:
             code = left.code
-        said = capsys.readouterr()
+        message = capsys.readouterr()
         assert code == 2
-        assert said.out == ""
-        assert said.err.startswith("mubench: ") and said.err.endswith("\n") and said.err.count("\n") == 1, said.err
-        assert "Traceback" not in said.err
+        assert message.out == ""
+        assert message.err.startswith("mubench: ") and message.err.endswith("\n") and message.err.count("\n") == 1, (
+            message.err
+        )
+        assert "Traceback" not in message.err
         assert kept(own_walk.root) == before
-        return said.err
+        return message.err
 
     return check
 
@@ -90,8 +92,8 @@ def test_building_an_unknown_task_or_tier_too(complains):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_backbone_too(complains, command):
-    said = complains(*COMMANDS[command], "--task=cifar10", "--backbone=bert")
-    assert "backbone of cifar10 must be one of resnet, vit" in said and said.endswith("got 'bert'\n")
+    message = complains(*COMMANDS[command], "--task=cifar10", "--backbone=bert")
+    assert "backbone of cifar10 must be one of resnet, vit" in message and message.endswith("got 'bert'\n")
 
 
 @pytest.mark.parametrize("words", [["scrap", "--task=cifar10"], ["sweep", "--task=cifar10", "--methods", "scrap"]])
@@ -101,15 +103,15 @@ def test_an_unknown_method_too(complains, words):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_family_too(complains, command):
-    said = complains(*COMMANDS[command], "--task=cifar10", "--family=nuclear")
-    assert "family must be one of canonical, group, paper, custom, got 'nuclear'" in said
+    message = complains(*COMMANDS[command], "--task=cifar10", "--family=nuclear")
+    assert "family must be one of canonical, group, paper, custom, got 'nuclear'" in message
 
 
 @pytest.mark.parametrize("command", ["scrub", "retrain", "references", "sweep"])
 @pytest.mark.parametrize("ratio", ["0", "11", "2.5", "abc", "-1", ""])
 def test_a_ratio_is_a_whole_percentage_from_1_to_10(complains, command, ratio):
-    said = complains(*COMMANDS[command], "--task=cifar10", f"--ratio={ratio}")
-    assert said == f"mubench: ratio must be a whole percentage from 1 to 10, got {ratio!r}\n"
+    message = complains(*COMMANDS[command], "--task=cifar10", f"--ratio={ratio}")
+    assert message == f"mubench: ratio must be a whole percentage from 1 to 10, got {ratio!r}\n"
 
 
 @pytest.mark.parametrize("seeds", ["x", "1.5", "-1", ""])
@@ -119,11 +121,11 @@ def test_seeds_are_whole_numbers(complains, seeds):
 
 @pytest.mark.parametrize(("name", "seed"), [("seed", -1), ("base_seed", -1), ("seed", 2**32)])
 def test_a_seed_is_one_that_generators_take(complains, name, seed):
-    said = complains("trainers", "scrub", "--task=cifar10", f"--{name}={seed}")
-    told = f"mubench: {name} must be a whole number from 0 to 4294967295, got {seed}\n"
-    assert said == told
+    message = complains("trainers", "scrub", "--task=cifar10", f"--{name}={seed}")
+    line = f"mubench: {name} must be a whole number from 0 to 4294967295, got {seed}\n"
+    assert message == line
     if name == "base_seed":
-        assert complains("hub_builders", "base", "--task=cifar10", f"--{name}={seed}") == told
+        assert complains("hub_builders", "base", "--task=cifar10", f"--{name}={seed}") == line
 
 
 @pytest.mark.parametrize(
@@ -140,17 +142,17 @@ def test_a_setting_that_would_mean_something_else_is_refused(complains):
 
 
 def test_a_missing_base_model_names_the_command_that_makes_it(complains, own_walk):
-    said = complains("trainers", "scrub", "--task=cifar10", "--base_seed=6")
+    message = complains("trainers", "scrub", "--task=cifar10", "--base_seed=6")
     command = "python -m mubench.trainers base --task cifar10 --backbone resnet --base_seed 6"
-    assert said.endswith(f"make it with: {command}\n")
+    assert message.endswith(f"make it with: {command}\n")
 
 
 def test_a_missing_reference_names_the_command_that_makes_it(complains, own_walk):
     for seed in (1, 2):
         shutil.rmtree(own_walk.models / f"{MODEL}-del10-retrain-s{seed}")
-    said = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW)
-    assert said.endswith('make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2"\n')
-    assert "got 2 and 1" in said
+    message = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW)
+    assert message.endswith('make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2"\n')
+    assert "got 2 and 1" in message
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -158,13 +160,13 @@ def test_data_that_are_not_there_name_the_command_that_builds_them(complains, co
     (own_walk.root / "empty").mkdir()
     (own_walk.root / "file").touch()
     for data in ("empty", "nowhere", "no/where", "models", f"{own_walk.root}/nowhere", "file"):
-        said = complains(*COMMANDS[command], "--task=cifar10", f"--data={data}")
-        assert "python -m mubench.hub_builders build cifar10" in said
+        message = complains(*COMMANDS[command], "--task=cifar10", f"--data={data}")
+        assert "python -m mubench.hub_builders build cifar10" in message
 
 
 def test_a_task_that_was_not_built_names_the_command_too(complains):
-    said = complains("trainers", "scrub", "--task=imdb", "--data=mu-bench")
-    assert "no imdb in mu-bench: make it with `python -m mubench.hub_builders build imdb`" in said
+    message = complains("trainers", "scrub", "--task=imdb", "--data=mu-bench")
+    assert "no imdb in mu-bench: make it with `python -m mubench.hub_builders build imdb`" in message
 
 
 @pytest.mark.parametrize(
@@ -180,8 +182,8 @@ def test_a_folder_of_something_else_is_no_dataset(complains, own_walk, text):
 def test_a_truncated_shard_is_named_with_the_command_that_mends_it(complains, own_data, command):
     shard = next(own_data.root.glob("mu-bench/data/cifar10/*/train-d03.parquet"))
     shard.write_bytes(shard.read_bytes()[:-20])
-    said = complains(*COMMANDS[command], "--task=cifar10")
-    assert str(shard.relative_to(own_data.root)) in said and "build cifar10" in said
+    message = complains(*COMMANDS[command], "--task=cifar10")
+    assert str(shard.relative_to(own_data.root)) in message and "build cifar10" in message
 
 
 def test_a_sweep_on_a_truncated_shard_ends_with_the_same_line(own_data, capsys):
@@ -196,8 +198,8 @@ def test_a_sweep_on_a_truncated_shard_ends_with_the_same_line(own_data, capsys):
 
 def test_a_task_too_small_to_delete_from_is_not_built(complains):
     with quick({"train": 40, "validation": 10, "test": 10}):
-        said = complains("hub_builders", "build", "cifar10")
-    assert said == "mubench: expected a ratio that deletes at least one row, got 1 % of 40 rows\n"
+        message = complains("hub_builders", "build", "cifar10")
+    assert message == "mubench: expected a ratio that deletes at least one row, got 1 % of 40 rows\n"
 
 
 @pytest.mark.parametrize("command", ["scrub", "retrain", "references", "sweep"])
@@ -206,8 +208,8 @@ def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(compl
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "forget": {"5": 8, "10": 16}}))
     load_setting._load_setting.cache_clear()  # a process keeps a setting while its data have one fingerprint
-    said = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
-    assert said == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
+    message = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
+    assert message == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"
 
 
 def weights(folder: Path) -> Path:
@@ -234,7 +236,7 @@ def named(*labels: str) -> dict[str, object]:
     return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
 
 
-# What a base model's folder may have gone through, and what is said of it.
+# What a base model's folder may have gone through, and its message.
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (shutil.rmtree, "expected a base model in"),
     "no run.json": (lambda folder: (folder / "run.json").unlink(), "expected a model folder with a run.json"),
@@ -267,8 +269,8 @@ def test_a_wrong_folder_as_base_model_is_named(complains, own_walk, damage):
     do, expected = DAMAGES[damage]
     shutil.copytree(own_walk.models / MODEL, folder := own_walk.root / "given")
     do(folder)
-    said = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, f"--base_model={folder}")
-    assert str(folder) in said and expected in said
+    message = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, f"--base_model={folder}")
+    assert str(folder) in message and expected in message
 
 
 def test_a_mini_model_is_no_base_on_the_full_rows(complains, own_walk, monkeypatch):
@@ -276,16 +278,16 @@ def test_a_mini_model_is_no_base_on_the_full_rows(complains, own_walk, monkeypat
     monkeypatch.setitem(TASKS["cifar10"].counts, "full", COUNTS)
     build("cifar10", tier="full", out=own_walk.root / "full")
     given = [f"--base_model={own_walk.models / MODEL}", "--data=full/mu-bench"]
-    said = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, *given)
-    assert "expected a resnet trained on cifar10 (full tier, split" in said
-    assert f"got {own_walk.models / MODEL}: resnet on cifar10 (mini tier, split" in said
+    message = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, *given)
+    assert "expected a resnet trained on cifar10 (full tier, split" in message
+    assert f"got {own_walk.models / MODEL}: resnet on cifar10 (mini tier, split" in message
 
 
 def test_damaged_reference_outputs_are_named(complains, own_walk):
     path = own_walk.models / f"{MODEL}-del10-retrain-s1" / "reference" / "test.parquet"
     path.write_bytes(path.read_bytes()[:-9])
-    said = complains("trainers", "neg_grad", "--task=cifar10", "--ratio=10", "--disable_tqdm=true")
-    assert "retrain-s1/reference/test.parquet" in said
+    message = complains("trainers", "neg_grad", "--task=cifar10", "--ratio=10", "--disable_tqdm=true")
+    assert "retrain-s1/reference/test.parquet" in message
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", '{"schema_version": 1, "method": "scrub"}'])
@@ -305,7 +307,7 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["hub_builders", "build", "cifar11"], f"task must be one of {', '.join(TASKS)}, got 'cifar11'"),
         pytest.param(
@@ -315,9 +317,9 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
         ),
     ],
 )
-def test_a_real_process_leaves_with_2_and_one_line(tmp_path, words, said):
+def test_a_real_process_leaves_with_2_and_one_line(tmp_path, words, message):
     command = [sys.executable, "-m", f"mubench.{words[0]}", *words[1:]]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == f"mubench: {said}\n"
+    assert done.stderr == f"mubench: {message}\n"
     assert not list(tmp_path.iterdir())

@@ -74,9 +74,9 @@ def test_models_work_in_a_pipeline_as_they_lie(demo, backbone):
     group = find_group(setting, 5, demo.models)
     few = decode(setting.rows["test"].select(range(8)))
     for folder in (*group.bases.values(), *group.retrained.values()):
-        said = pipeline("image-classification", model=str(folder), device="cpu")([row["image"] for row in few])
+        predictions = pipeline("image-classification", model=str(folder), device="cpu")([row["image"] for row in few])
         known = group.outputs(folder)["test"].logits[:8].argmax(axis=1)
-        assert [answers[0]["label"] for answers in said] == [setting.info.labels[place] for place in known]
+        assert [answers[0]["label"] for answers in predictions] == [setting.info.labels[place] for place in known]
 
 
 def test_retrained_models_treat_forget_rows_like_rows_they_never_saw(group):

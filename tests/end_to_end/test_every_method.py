@@ -40,16 +40,16 @@ def walked(tmp_path_factory):
         yield get
 
 
-def said(folder):
+def outputs(folder):
     """Return what a model says of the training rows."""
     return read_outputs(folder / REFERENCE)["train"]
 
 
 @pytest.mark.parametrize("method", HERE)
-def test_a_method_changes_what_a_model_says_and_leaves_no_nan(walked, method):
+def test_a_method_changes_the_outputs_and_leaves_no_nan(walked, method):
     setting, base = walked(backbone_of(method))
     request = UnlearningRequest(setting=setting, method=method, ratio=RATIO, models=base.parent, arguments=QUIET)
     folder = unlearn(resolve(request))
-    assert np.isfinite(said(folder).true_probability).all()
-    assert not said(folder).equals(said(base))
+    assert np.isfinite(outputs(folder).true_probability).all()
+    assert not outputs(folder).equals(outputs(base))
     assert read_run(folder).cost["forward"] > 0

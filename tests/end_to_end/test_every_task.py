@@ -48,7 +48,7 @@ def test_all_configs_are_listed(every):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_reads_as_its_row_says(every, task):
+def test_a_task_has_the_columns_and_counts_of_the_table(every, task):
     row, info = TASKS[task], task_info(task, data=every)
     rows = load_dataset("mu-bench", f"{task}_del5")
     ood = ["ood"] if "ood" in row.counts["mini"] else []

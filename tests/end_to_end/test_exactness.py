@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_exactly(backbone, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("backbone", ["vit", "llama"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_run_in_bfloat16_is_another_run_and_says_so(backbone, tmp_path, monkeypatch):
+def test_a_run_in_bfloat16_is_another_run_and_records_it(backbone, tmp_path, monkeypatch):
     setting, models = few_rows(monkeypatch, backbone, tmp_path), tmp_path / "models"
     plain, half = (train_base(setting, 0, models=models, **QUIET, **given) for given in ({}, CPU_BF16))
     assert read_run(half).arguments == {"bf16": True}

@@ -20,7 +20,7 @@ def setting(request, tmp_path, monkeypatch):
     return few_rows(monkeypatch, request.param, tmp_path)
 
 
-def says(setting, folder):
+def checked_outputs(setting, folder):
     """Return what a folder's reference outputs say, after a look at the model that it holds."""
     stored = read_outputs(folder / REFERENCE)
     model, processor = setting.modality.load(folder)
@@ -34,12 +34,12 @@ def says(setting, folder):
 def test_a_mini_backbone_goes_the_whole_way(setting, tmp_path):
     models = tmp_path / "models"
     given = {"retrain": {}, "scrub": {"num_train_epochs": 1, "msteps": 1}}
-    said = [says(setting, train_base(setting, 0, models=models, **QUIET))]
+    outputs = [checked_outputs(setting, train_base(setting, 0, models=models, **QUIET))]
     for method, arguments in given.items():
         if setting.task.kind in METHODS[method].kinds:
             request = UnlearningRequest(
                 setting=setting, method=method, ratio=RATIO, models=models, arguments={**QUIET, **arguments}
             )
-            said.append(says(setting, unlearn(resolve(request))))
-    assert len(said) == 1 + sum(setting.task.kind in METHODS[method].kinds for method in given) > 1
-    assert not any(said[0].equals(other) for other in said[1:])
+            outputs.append(checked_outputs(setting, unlearn(resolve(request))))
+    assert len(outputs) == 1 + sum(setting.task.kind in METHODS[method].kinds for method in given) > 1
+    assert not any(outputs[0].equals(other) for other in outputs[1:])

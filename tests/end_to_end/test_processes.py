@@ -196,10 +196,10 @@ def test_only_the_first_process_writes_and_talks(root):
     rows = [sorted(path.name for path in (root / models).glob("*.json")) for models in ("one", "two")]
     assert rows[0] == rows[1] != []
     first, other = (next((root / "logs").glob(f"*/attempt_0/{rank}")) for rank in (0, 1))
-    said = (first / "stdout.log").read_text()
-    assert said.count("model: two/") == 14
-    assert said.count("epoch ") == 6
-    assert said.count("row:   two/") == 1
+    output = (first / "stdout.log").read_text()
+    assert output.count("model: two/") == 14
+    assert output.count("epoch ") == 6
+    assert output.count("row:   two/") == 1
     assert "it/s" in (first / "stderr.log").read_text()
     assert (other / "stdout.log").read_text() == ""
     assert "it/s" not in (other / "stderr.log").read_text()
@@ -210,10 +210,10 @@ def test_accelerate_starts_the_front_door_too(root):
     base = root / "one" / "cifar10-mini-vit"
     options = ["--num_processes=2", "--multi_gpu", "--mixed_precision=no", "--dynamo_backend=no", "--num_machines=1"]
     halves = ["--per_device_train_batch_size=8", "--models=three", f"--base_model={base}"]
-    said = launch(root, "accelerate.commands.launch", *options, "-m", "mubench.trainers", *command, *halves).stdout
+    output = launch(root, "accelerate.commands.launch", *options, "-m", "mubench.trainers", *command, *halves).stdout
     (made,) = folders(root, "three")
-    assert said.splitlines()[-1] == f"model: three/{made}"
-    assert said.count("model: ") == 1
+    assert output.splitlines()[-1] == f"model: three/{made}"
+    assert output.count("model: ") == 1
     alone = ["--per_device_train_batch_size=16", "--models=four", f"--base_model={base}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)

@@ -42,8 +42,8 @@ def some(rows):
 def relations_found(outputs):
     """Return micro-F1 over the four classes of pairs that interact, as the challenge scores them."""
     related = [place for place, name in enumerate(TASKS["ddi2013"].labels) if name != "none"]
-    said = outputs.logits.argmax(axis=1)
-    return f1_score(outputs.labels, said, labels=related, average="micro", zero_division=0)
+    predicted = outputs.logits.argmax(axis=1)
+    return f1_score(outputs.labels, predicted, labels=related, average="micro", zero_division=0)
 
 
 @pytest.mark.nightly
@@ -71,9 +71,9 @@ def test_pretrained_weights_learn_real_rows(task, tmp_path):
     for name, folders in (("base", group.bases), ("retrained", group.retrained)):
         (folder,) = folders.values()
         scores = {split: accuracy(group.outputs(folder), split) for split in ("forget", "retain", "test")}
-        told = ", ".join(f"{split} {score:.3f}" for split, score in scores.items())
+        summary = ", ".join(f"{split} {score:.3f}" for split, score in scores.items())
         if task == "ddi2013":
-            told += f", micro-F1 of the relations on test {relations_found(group.outputs(folder)['test']):.3f}"
-        print(f"{task} {backbone} {name}: {told}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
+            summary += f", micro-F1 of the relations on test {relations_found(group.outputs(folder)['test']):.3f}"
+        print(f"{task} {backbone} {name}: {summary}; {read_run(folder).cost['seconds']:.0f} s")  # noqa: T201  (to be quoted)
         if not scores["test"] >= bound or not scores["test"] > majority_baseline(group.outputs(folder)["test"]):
-            raise NotLearnedError(told)
+            raise NotLearnedError(summary)

@@ -35,9 +35,11 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(error, capsys):
 def test_what_the_system_refuses_is_one_line_too(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["build", "imdb", "--out", str(tmp_path / "file")]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("mubench: expected files that can be read and written, got: ") and said.count("\n") == 1
-    assert str(tmp_path / "file") in said and [path.name for path in tmp_path.iterdir()] == ["file"]
+    message = capsys.readouterr().err
+    assert (
+        message.startswith("mubench: expected files that can be read and written, got: ") and message.count("\n") == 1
+    )
+    assert str(tmp_path / "file") in message and [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_task_named_twice_is_built_once(small, tmp_path, capsys):
@@ -75,9 +77,9 @@ def test_a_parser_complains_in_one_line(capsys):
 def test_arguments_that_make_no_sense_are_one_line(words, line, capsys):
     with pytest.raises(SystemExit) as left:
         main(words)
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert left.value.code == 2
-    assert said.startswith(f"mubench: {line}") and said.count("\n") == 1
+    assert message.startswith(f"mubench: {line}") and message.count("\n") == 1
 
 
 def test_a_reader_who_leaves_early_is_no_mistake():

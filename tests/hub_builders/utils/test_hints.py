@@ -18,7 +18,7 @@ def test_what_is_usual_or_not_given_is_left_out():
     assert target("results", **USUAL) == "make results"
 
 
-def test_everything_else_is_said():
+def test_everything_else_is_printed():
     line = command("trainers", "base", task="imdb", base_seed=0, data="x/mu-bench", allow_partial=True)
     assert line == "python -m mubench.trainers base --task imdb --base_seed 0 --data x/mu-bench --allow_partial"
     assert extended(line, models="m") == f"{line} --models m"

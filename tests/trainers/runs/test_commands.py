@@ -52,12 +52,12 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
     with pytest.raises(SystemExit) as left:
         main([method, "--help"])
     assert left.value.code == 0
-    said = capsys.readouterr().out
-    assert "percentage to delete, 1 to 10 (default: 5)" in said
+    printed = capsys.readouterr().out
+    assert "percentage to delete, 1 to 10 (default: 5)" in printed
     accepted = {*recorded_names(METHODS[method]), *UNRECORDED, *RunArguments.__dataclass_fields__, "seed"} - {
         "output_dir"
     }
-    shown = re.findall(r"^  --(\w+)", said, re.MULTILINE)
+    shown = re.findall(r"^  --(\w+)", printed, re.MULTILINE)
     assert accepted <= set(shown)
     assert not {"output_dir", "label_smoothing_factor"} & set(shown)
     own = [name for name in recorded_names(METHODS[method]) if name not in RECORDED]
@@ -69,16 +69,16 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
 def test_help_shows_the_defaults_that_hold_on_a_task_and_backbone(backbone, capsys):
     with pytest.raises(SystemExit):
         main(["scrub", "--task", "cifar10", "--backbone", backbone, "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"Defaults are those on cifar10 with {backbone}." in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"Defaults are those on cifar10 with {backbone}." in printed
     usual = default_arguments("image_classification", BACKBONES[backbone].family, "scrub")
     assert len(usual) >= 3
     for name, value in usual.items():
-        (line,) = re.findall(rf" --{name} [A-Z_]+,? .*?\(default: ([^)]+)\)", said)
+        (line,) = re.findall(rf" --{name} [A-Z_]+,? .*?\(default: ([^)]+)\)", printed)
         assert line == str(value), name
 
 
-def test_help_without_a_task_says_that_defaults_depend_on_it(capsys):
+def test_help_without_a_task_states_that_defaults_depend_on_it(capsys):
     with pytest.raises(SystemExit):
         main(["scrub", "--help"])
     assert "give --task before --help" in " ".join(capsys.readouterr().out.split())
@@ -93,9 +93,9 @@ def test_an_unknown_flag_is_named_before_what_is_missing(capsys):
 
 def test_help_has_a_line_for_every_method_and_command(capsys):
     assert main(["--help"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in (*METHODS, "bases", "references", "sweep", "matrix", "rerun"):
-        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"  {name} ")]
         assert len(line) < 120 and len(line.split()) > 4
 
 
@@ -135,13 +135,13 @@ def test_how_checkpoints_are_kept_is_the_users_choice(walked):
     assert request_of("scrub", [*words, "--save_strategy=no"])[0].arguments["save_strategy"] == "no"
 
 
-def test_a_run_says_where_model_and_row_lie(own_walk, words, capsys):
+def test_a_run_prints_where_model_and_row_lie(own_walk, words, capsys):
     assert main(["finetune", *words, f"--results={own_walk.results}", "--seed=4"]) == 0
-    said = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
     folder = own_walk.models / "cifar10-mini-resnet-del10-finetune-s4"
-    assert said[0] == f"model: {folder}"
+    assert printed[0] == f"model: {folder}"
     row = own_walk.results / f"{folder.name}-{read_run(folder).identity[:8]}.json"
-    assert said[1] == f"row:   {row}" and len(said) == 3
+    assert printed[1] == f"row:   {row}" and len(printed) == 3
     assert read_result(row).seed == 4
 
 
@@ -156,9 +156,9 @@ def test_dashes_and_underscores_are_the_same_run(own_walk, words):
 def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, words):
     for folder in own_walk.models.glob("*retrain*"):
         (folder / "run.json").unlink()
-    (told,) = run_method("finetune", [*words, "--judge=false"])
-    assert told.startswith("model: ")
-    assert run_method("finetune", [*words, "--judge=false"]) == [f"{told} (was there)"]
+    (message,) = run_method("finetune", [*words, "--judge=false"])
+    assert message.startswith("model: ")
+    assert run_method("finetune", [*words, "--judge=false"]) == [f"{message} (was there)"]
     assert run_method("retrain", [*words, "--base_seed=1"])[0].startswith("model: ")
     assert not own_walk.results.exists()
 
@@ -218,13 +218,13 @@ def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"), [("models/typo", False), ("./typo", False), ("ns/name", True), ("m", False)]
+    ("name", "requested"), [("models/typo", False), ("./typo", False), ("ns/name", True), ("m", False)]
 )
-def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, monkeypatch, name, asked):
+def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, monkeypatch, name, requested):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "m").mkdir(parents=True)
     monkeypatch.setattr(commands, "fetch_model", lambda repository: Path("fetched", repository))
-    assert commands.start_from(name) == (Path("fetched", name) if asked else Path(name))
+    assert commands.start_from(name) == (Path("fetched", name) if requested else Path(name))
     assert commands.start_from("models/m") == Path("models/m") and commands.start_from(None) is None
 
 
@@ -235,7 +235,7 @@ def test_only_typed_flags_are_given_even_where_they_repeat_a_default():
     assert parser.given(["--save-strategy=no"]) == {"save_strategy": "no"}
 
 
-def test_checkpoints_come_every_epoch_unless_said_otherwise():
+def test_checkpoints_come_every_epoch_by_default():
     assert training_flags({}) == {"save_strategy": "epoch"}
     assert training_flags({"save_steps": 5}) == {"save_strategy": "steps", "save_steps": 5}
     assert training_flags({"save_strategy": "no"}) == {"save_strategy": "no"}
@@ -254,7 +254,7 @@ def test_base_trains_prints_its_folder_and_keeps_what_is_there(own_walk, capsys)
     assert files(folder) == before
 
 
-def test_base_says_that_other_training_arguments_are_welcome(capsys):
+def test_base_takes_other_training_arguments(capsys):
     with pytest.raises(SystemExit) as left:
         main(["base", "--help"])
     assert left.value.code == 0
@@ -275,17 +275,17 @@ def test_base_says_that_other_training_arguments_are_welcome(capsys):
 def test_arguments_that_make_no_sense_are_one_line(words, line, capsys):
     with pytest.raises(SystemExit) as left:
         main(words)
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert said.startswith(f"mubench: {line}") and said.count("\n") == 1
+    assert printed.startswith(f"mubench: {line}") and printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("flag", ["--learning_rate=1", "--seed=3", "--num_train_epochs=3", "--output_dir=x"])
 def test_base_refuses_what_the_recipe_decides(own_walk, capsys, flag):
     before = files(own_walk.models)
     assert main(["base", "--task", "cifar10", *own_walk.flags(), "--base_seed=9", flag]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and flag[2:].split("=")[0] in said
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and flag[2:].split("=")[0] in printed
     assert files(own_walk.models) == before
 
 

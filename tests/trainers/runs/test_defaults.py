@@ -68,7 +68,7 @@ def test_an_entry_has_a_source_and_tuned_ones_their_trials(name):
 
 
 @pytest.mark.parametrize(("name", "method"), TUNED)
-def test_a_tuned_entry_says_how_it_was_found(name, method):
+def test_a_tuned_entry_states_how_it_was_found(name, method):
     found = TUNED[name, method]
     score, arguments, tasks = found["S"], found["value"], found["tuned_on"]
     assert set(arguments) <= {field.name for field in dataclasses.fields(METHODS[method].arguments)}

@@ -54,7 +54,7 @@ def test_every_method_has_a_line_in_the_order_of_the_table(cells):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_line_says_what_is_refused_and_what_is_carried_over(cells, method):
+def test_a_line_states_what_is_refused_and_what_is_adapted(cells, method):
     for kind, cell in zip(ORDER, cells[method], strict=False):
         if cell == UNDEFINED:
             with pytest.raises(ValueError, match=f"method for {kind} must be one of"):
