@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mubench.hub_builders.hub.restricted import HARMLESS
-from mubench.trainers.engine.noise import NOISE_LEVELS
+from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS
 from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.image_outputs import NOISE_LEVELS, ImageOutputs
 from mubench.trainers.inference.storage import read_outputs, write_outputs
 
 ROWS, CLASSES = 6, 4
@@ -41,7 +40,7 @@ def test_files_give_back_what_was_written_and_hold_nothing_that_may_not_go(outpu
     write_outputs(tmp_path / "reference", {"test": outputs})
     (found,) = read_outputs(tmp_path / "reference").values()
     assert isinstance(found, ImageOutputs) and found.equals(outputs)
-    assert set(pq.read_schema(tmp_path / "reference" / "test.parquet").names) <= HARMLESS
+    assert set(pq.read_schema(tmp_path / "reference" / "test.parquet").names) <= OUTPUT_COLUMNS
 
 
 def test_rows_are_selected_by_id(outputs):

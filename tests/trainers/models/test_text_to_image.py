@@ -115,7 +115,7 @@ def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
         torch.rand(1)
         made = MODALITY.create("unet", LABELS, rows, seed)
         logits.append(
-            made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4))).logits
+            made[0].train(seed == 0)(**model_inputs(add_grid_noise(made[0], batch_of(made, rows), 4, 8))).logits
         )
     assert torch.equal(logits[0], logits[1]) and not torch.equal(logits[0], logits[2])
 
@@ -131,7 +131,7 @@ def test_outputs_are_the_losses_and_the_classes_of_generated_images(made, rows):
         outputs.classes.logits, again.classes.logits
     )
     batch = batch_of(made, rows)
-    noisy = add_grid_noise(model, batch, 5)
+    noisy = add_grid_noise(model, batch, 5, 8)
     with torch.no_grad():
         losses = per_example_loss(model.eval()(**model_inputs(noisy)).logits, noisy["labels"])
     np.testing.assert_allclose(outputs.losses[:, 5], losses, rtol=1e-5)
