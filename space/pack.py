@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.hub.client import MARKER_FILES
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
 from mubench.hub_builders.tasks.names import DATASET, FAMILIES
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.hub_builders.utils.cli import run_command
+from mubench.hub_builders.utils.hub_client import MARKER_FILES
 
 SPACE = Path(__file__).resolve().parent
 ROOMS = ("hub_builders", "trainers", "cards")

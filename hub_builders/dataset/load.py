@@ -14,7 +14,6 @@ from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
 from mubench.hub_builders.dataset.readme import MANIFEST, Manifest, data_folder, holds_ids, read_manifest, task_folders
-from mubench.hub_builders.hub.client import commit_of, fetch_file
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import (
     DATASET,
@@ -26,6 +25,7 @@ from mubench.hub_builders.tasks.names import (
     deletion_seed_of,
 )
 from mubench.hub_builders.utils.hints import NEEDED, command, extended
+from mubench.hub_builders.utils.hub_client import commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.dataset.load import HUB_ID
-from mubench.hub_builders.hub.client import fetch_model
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
+from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import find_group

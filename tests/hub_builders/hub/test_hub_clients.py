@@ -13,9 +13,9 @@ import pytest
 
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task
-from mubench.hub_builders.hub.client import commit_of
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.hub.push import publish
+from mubench.hub_builders.utils.hub_client import commit_of
 from tests.fixtures.hub_server import TOKEN, Fault
 from tests.fixtures.walk import files
 
@@ -72,7 +72,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from mubench.hub_builders.hub.client import fetch_model
+from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.hub_builders.hub.model_folder import read_run
 
 for name in sys.argv[1:]:

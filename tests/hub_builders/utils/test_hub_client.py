@@ -6,8 +6,8 @@ import os
 import pytest
 from huggingface_hub import HfApi
 
-from mubench.hub_builders.hub import client as ours
-from mubench.hub_builders.hub.client import (
+from mubench.hub_builders.utils import hub_client as ours
+from mubench.hub_builders.utils.hub_client import (
     StoredFile,
     Target,
     commit_of,
