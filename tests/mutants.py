@@ -176,10 +176,12 @@ class Bench:
         (farm := self.copy / "build/types/mubench").mkdir(parents=True)
         for room in ROOMS[:3]:
             (farm / room).symlink_to(self.copy / room)
-        for name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN"):
+        for name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "PYTHONDONTWRITEBYTECODE"):
             os.environ.pop(name, None)
         os.environ.update(dict.fromkeys(QUIET, "1"), TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg",
-                          HF_HOME=f"{self.home}/hf", TMPDIR=str(self.home), PYTHONPATH=str(farm.parent))  # fmt: skip
+                          HF_HOME=f"{self.home}/hf", TMPDIR=str(self.home), PYTHONPATH=str(farm.parent),
+                          PYTHONPYCACHEPREFIX=f"{scratch}/compiled")  # fmt: skip
+        sys.pycache_prefix, sys.dont_write_bytecode = f"{scratch}/compiled", False
         tempfile.tempdir, sys.argv, sys.path[:1] = None, ["pytest"], [str(self.copy), str(farm.parent)]
         os.chdir(self.copy)
         for name in HEAVY:
