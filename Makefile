@@ -75,7 +75,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install weights format lint types lists typecheck test test-slow test-all nightly methods data bases references \
+.PHONY: help install weights format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
 	unlearn results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
@@ -150,6 +150,12 @@ nightly: weights ## tests too long for continuous integration, some on the model
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
+
+bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (AGAINST: another checkout)
+	$(PY) -m tests.bench$(if $(AGAINST), --against "$(AGAINST)")
+
+mutants: $(STAMP) types ## count how many of 60 small changes of the sources the fast tests notice (SEED; an hour or more)
+	$(PY) tests/mutants.py --seed $(SEED) --count 60 --workers $(WORKERS)
 
 methods: $(STAMP) ## list the methods: for which kinds of task, on which splits, with which options
 	$(PY) -m mubench.trainers methods

@@ -77,14 +77,18 @@ def world() -> World:
     return World(ROWS)
 
 
-@pytest.fixture
-def run_info() -> RunInfo:
+def make_run_info() -> RunInfo:
     return RunInfo(
         run_id="cifar10-mini-resnet-del5-scrub-s0", tier="mini", task="cifar10", family="canonical", deletion_seed=0,
         ratio=5, split="0123abcd", backbone="resnet", base_seed=0, method="scrub", recipe={"epochs": 12},
         arguments={"gamma": 0.9}, tuned="default", seed=0, versions={"torch": "2.13.0"}, device="cpu",
         cost={"seconds": 1.5, "forward": 300, "backward": 100},
     )  # fmt: skip
+
+
+@pytest.fixture
+def run_info() -> RunInfo:
+    return make_run_info()
 
 
 def _naive_advantage(model: SplitOutputs, references: list[SplitOutputs]) -> float:
