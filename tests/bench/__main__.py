@@ -1,7 +1,7 @@
 """``make bench``: every measurement in a process of its own, beside a yardstick, as one table.
 
-The yardstick is a count to 5 million in plain Python, about .36 s on a quiet core: divide by it before
-two machines, or two hours of one machine, are compared. ``--against CHECKOUT`` measures another checkout in turn, and adds its ratios.
+The yardstick is a count to 5 million in plain Python, about .36 s on a quiet core: divide by it before two machines,
+or two hours of one machine, are compared. ``--against CHECKOUT`` measures another checkout in turn, and adds ratios.
 """
 
 from __future__ import annotations

@@ -199,14 +199,14 @@ def test_a_teacher_gets_the_rows_that_the_student_gets(tmp_path: Path) -> None:
     assert sum(any(torch.equal(one, row) for row in rows) for part in seen["teacher"] for one in part) < E * F
 
 
-def test_images_with_exchanged_words_are_augmented_like_their_row(tmp_path: Path) -> None:
+def test_images_with_mismatched_words_are_augmented_like_their_row(tmp_path: Path) -> None:
     made = toy.trainer("multi_delete", toy.build("vilt"), toy.split_rows(toy.rows("vilt")), tmp_path, augment=True)
     made.prepare()
     made.model.train()
     items = [made.train_dataset[row] for row in (0, 9, 3)]
     (batch,), _ = made.get_batch_samples(iter([made.train_collator(items)]), 1, torch.device("cpu"))
     prepared = made._prepare_inputs(batch)
-    other = made.exchanged_batch(prepared)
+    other = made.mismatched_batch(prepared)
     assert torch.equal(other["pixel_values"], prepared["pixel_values"][[0, 2]])
     assert not torch.equal(other["pixel_values"], batch["pixel_values"][[0, 2]])
 

@@ -5,9 +5,8 @@ import re
 import pytest
 import torch
 
-from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.utils.atomic import WORK
-from mubench.trainers.__main__ import main as unlearning
+from mubench.trainers.__main__ import main
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, TooLittleMemoryError, explain_out_of_memory
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference import predict as prediction
@@ -36,7 +35,7 @@ def test_a_command_names_the_argument_to_lower(own_walk, arguments, capsys, monk
     before = files(own_walk.models)
     run = {
         "base": lambda: main(["base", "--base_seed=9", *arguments]),
-        "scrub": lambda: unlearning(["scrub", "--ratio=10", "--judge=false", *arguments]),
+        "scrub": lambda: main(["scrub", "--ratio=10", "--judge=false", *arguments]),
     }[command]
     with monkeypatch.context() as patch:
         patch.setattr(*{"train": (TaskTrainer, "logits"), "predict": (prediction, "model_inputs")}[place], fail)

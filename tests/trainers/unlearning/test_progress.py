@@ -15,10 +15,10 @@ from tests.fixtures.walk import Walk
 def test_reports_change_neither_weights_nor_costs(own_walk: Walk) -> None:
     points: list[dict[str, float]] = []
     request = own_walk.request("scrub", seed=1)
-    watched = unlearn(request, [ProgressCallback(points.append)])
-    expected = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
-    cost = read_run(watched).cost
-    watched.rename(own_walk.root / "watched")
+    reported = unlearn(resolve(request), [ProgressCallback(points.append)])
+    expected = {split: outputs.logits.copy() for split, outputs in read_outputs(reported / REFERENCE).items()}
+    cost = read_run(reported).cost
+    reported.rename(own_walk.root / "reported")
     plain = unlearn(resolve(request))
     for split, outputs in read_outputs(plain / REFERENCE).items():
         assert (outputs.logits == expected[split]).all()
