@@ -70,7 +70,7 @@ def test_a_packed_space_is_pushed_without_runs(space: Import, own_walk: Walk, hu
     assert {"app.py", "requirements.txt", "mubench/trainers/runs/run.py", "mu-bench/README.md"} <= set(pushed.plan.add)
     assert not [name for name in pushed.plan.add if name.startswith("runs") or "__pycache__" in name]
     assert not publish(out).plan
-    with pytest.raises(ValueError, match="says -mini-"):
+    with pytest.raises(ValueError, match="contains -mini-"):
         publish(out, "me/mubench")
 
 
