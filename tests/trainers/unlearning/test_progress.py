@@ -15,7 +15,7 @@ from tests.fixtures.walk import Walk
 def test_reports_change_neither_weights_nor_costs(own_walk: Walk) -> None:
     points: list[dict[str, float]] = []
     request = own_walk.request("scrub", seed=1)
-    watched = unlearn(request, [ProgressCallback(points.append)])
+    watched = unlearn(resolve(request), [ProgressCallback(points.append)])
     expected = {split: outputs.logits.copy() for split, outputs in read_outputs(watched / REFERENCE).items()}
     cost = read_run(watched).cost
     watched.rename(own_walk.root / "watched")
