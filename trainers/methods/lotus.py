@@ -55,7 +55,7 @@ def gumbel_targets(logits: torch.Tensor, noise: torch.Tensor, tau: torch.Tensor)
 
 
 class LotusTrainer(UnlearningTrainer):
-    """Trains on labels sampled from the base model on the retain set, smoothed ones on the forget set.
+    """Trains on labels sampled from the base model, smoothed ones on the forget set.
 
     ``L = -mean_all sum_k t_k log p_k``, where ``t`` is one class sampled from the base model's ``softmax(z_0)`` on a
     subset of the retain set, and ``softmax((z_0 + g) / tau)`` on the forget set, with new Gumbel noise ``g`` every

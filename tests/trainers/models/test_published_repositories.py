@@ -8,11 +8,11 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 
-from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import BACKBONES
+from mubench.trainers.__main__ import main
 from mubench.trainers.models.modalities import MODALITIES
 from tests.fixtures.backbones import first_by_day
 from tests.fixtures.repositories import SMALLER, repository
