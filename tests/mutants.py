@@ -38,7 +38,7 @@ FLIPPED = {
     ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
 JOINED = {str, ast.JoinedStr, ast.List, ast.ListComp, ast.Tuple}  # their sums and products are no arithmetic
-SIDES = {"forget": "retain", "retain": "forget"}
+SPLITS = {"forget": "retain", "retain": "forget"}
 Mutant = dict[str, Any]
 
 
@@ -94,8 +94,8 @@ def swaps(node: ast.AST, names: set[str]) -> Iterator[tuple[str, ast.AST]]:
     for key in ("value", "id", "attr", "arg"):
         word = getattr(node, key, None)
         if isinstance(word, str) and not isinstance(getattr(node, "ctx", None), ast.Store):
-            other = re.sub("forget|retain", lambda found: SIDES[found[0]], word)
-            if other != word and (word in SIDES or (key != "value" and other in names)):
+            other = re.sub("forget|retain", lambda found: SPLITS[found[0]], word)
+            if other != word and (word in SPLITS or (key != "value" and other in names)):
                 yield "side", but(node, **{key: other})
 
 
@@ -165,7 +165,7 @@ class News:
     pytest_collectreport = pytest_runtest_logreport
 
 
-class Bench:
+class TestRunner:
     """A private copy of a checkout, and a process that has the heavy imports behind it and forks for every run."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
@@ -213,18 +213,18 @@ class Bench:
         """Return the tests that fail, or the one that fell silent, or `?` where there is none to blame."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir()
-        (news, pipe), said, end = os.pipe(), "", None
+        (news, pipe), output, end = os.pipe(), "", None
         if not (pid := os.fork()):
             self.test(pipe, [*words, *(f"--deselect={test}" for test in self.broken)])
         os.close(pipe)
         while not end and select.select([news], [], [], QUIET_S)[0] and (more := os.read(news, 65536)):
-            said += more.decode()
-            end = re.search(r"^end (\d)\n\Z", said[-20:], re.M)
+            output += more.decode()
+            end = re.search(r"^end (\d)\n\Z", output[-20:], re.M)
         os.close(news)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        failed, begun = (re.findall(rf"^{word} (.+)$", said, re.M) for word in ("fail", "start"))
+        failed, begun = (re.findall(rf"^{word} (.+)$", output, re.M) for word in ("fail", "start"))
         return failed or ([] if end and end[1] in "05" else (begun or ["?"])[-1:])
 
     def killer(self, mutant: Mutant) -> str:
@@ -241,15 +241,15 @@ class Bench:
 def work(root: Path, drawn: list[Mutant], scratch: Path) -> None:
     """Judge mutants one by one, and write down what became of them."""
     scratch.mkdir()
-    bench, done = Bench(root, scratch), []
+    runner, done = TestRunner(root, scratch), []
     for mutant in drawn:
         start = time.monotonic()
-        facts = {"killer": bench.killer(mutant), "seconds": round(time.monotonic() - start), **mutant}
+        facts = {"killer": runner.killer(mutant), "seconds": round(time.monotonic() - start), **mutant}
         done.append({key: value for key, value in facts.items() if key != "data"})
         line = "{fate} {file}:{line} {kind}: {before} -> {after} | {source} | {killer} {seconds} s\n"
         sys.stdout.write(line.format(fate="killed  " if facts["killer"] else "SURVIVED", **facts))
         sys.stdout.flush()
-        (scratch / "done.json").write_text(json.dumps([done, sorted(bench.broken)]))
+        (scratch / "done.json").write_text(json.dumps([done, sorted(runner.broken)]))
 
 
 def main() -> None:
@@ -260,17 +260,23 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    root, out, scratch = asked.root.resolve(), asked.out and asked.out.resolve(), Path(tempfile.mkdtemp(prefix="mut"))
+    options = parser.parse_args()
+    root, out, scratch = (
+        options.root.resolve(),
+        options.out and options.out.resolve(),
+        Path(tempfile.mkdtemp(prefix="mut")),
+    )
     drawn: list[Mutant] = []
-    for k, group in enumerate(asked.groups):
-        every, part = list(mutants(root, group)), asked.count / len(asked.groups)
-        drawn += random.Random(f"{asked.seed} {k}").sample(every, min(len(every), int(part * (k + 1)) - int(part * k)))
-    for k in range(asked.workers):
+    for k, group in enumerate(options.groups):
+        every, part = list(mutants(root, group)), options.count / len(options.groups)
+        drawn += random.Random(f"{options.seed} {k}").sample(
+            every, min(len(every), int(part * (k + 1)) - int(part * k))
+        )
+    for k in range(options.workers):
         if not os.fork():
-            work(root, drawn[k :: asked.workers], scratch / str(k))
+            work(root, drawn[k :: options.workers], scratch / str(k))
             os._exit(0)
-    statuses = [os.wait()[1] for _ in range(asked.workers)]
+    statuses = [os.wait()[1] for _ in range(options.workers)]
     parts = [json.loads(path.read_text()) for path in sorted(scratch.glob("*/done.json"))]
     done, aside = [facts for part in parts for facts in part[0]], sorted({test for part in parts for test in part[1]})
     killed = sum(bool(facts["killer"]) for facts in done)

@@ -1,5 +1,6 @@
 """A user's mistakes: exit code 2, one line that says what was expected, and nothing written."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -70,7 +71,7 @@ def own_data(own_walk):
 
 
 COMMANDS = {
-    "base": ("hub_builders", "base", "--base_seed=5"),
+    "base": ("trainers", "base", "--base_seed=5"),
     "scrub": ("trainers", "scrub", *NEW),
     "retrain": ("trainers", "retrain", "--base_seed=5"),
     "references": ("trainers", "references"),
@@ -125,7 +126,7 @@ def test_a_seed_is_one_that_generators_take(complains, name, seed):
     line = f"mubench: {name} must be a whole number from 0 to 4294967295, got {seed}\n"
     assert message == line
     if name == "base_seed":
-        assert complains("hub_builders", "base", "--task=cifar10", f"--{name}={seed}") == line
+        assert complains("trainers", "base", "--task=cifar10", f"--{name}={seed}") == line
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def without_head(folder: Path) -> None:
 
 def another_run(folder: Path, **fields: object) -> None:
     run = read_run(folder)
-    type(run)(**{**vars(run), **fields}).write(folder)
+    type(run)(**{**dataclasses.asdict(run), **fields}).write(folder)
 
 
 def named(*labels: str) -> dict[str, object]:
@@ -240,7 +241,10 @@ def named(*labels: str) -> dict[str, object]:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (shutil.rmtree, "expected a base model in"),
     "no run.json": (lambda folder: (folder / "run.json").unlink(), "expected a model folder with a run.json"),
-    "edited": (lambda folder: edit(folder / "run.json", split="1" * 64), "run.json as it was written"),
+    "edited": (
+        lambda folder: edit(folder / "run.json", split="1" * 64),
+        "run.json unchanged, got schema 1 or an edited config",
+    ),
     "another task": (lambda folder: another_run(folder, task="imdb", backbone="bert"), "bert on imdb"),
     "full rows": (lambda folder: another_run(folder, tier="full", split="1" * 64), "cifar10 (full tier, split 1111"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "expected a whole model in"),
@@ -309,7 +313,10 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["hub_builders", "build", "cifar11"], f"task must be one of {', '.join(TASKS)}, got 'cifar11'"),
+        (
+            ["hub_builders", "build", "cifar11"],
+            f"task must be one of {', '.join(TASKS)}, got 'cifar11'; did you mean 'cifar10'?",
+        ),
         pytest.param(
             ["trainers", "scrub", "--task", "cifar10", "--ratio", "5"],
             "no cifar10 in mu-bench: make it with `python -m mubench.hub_builders build cifar10`",

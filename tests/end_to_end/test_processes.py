@@ -11,7 +11,6 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from mubench.hub_builders.__main__ import main as room_one
 from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.__main__ import main as room_two
 from mubench.trainers.engine.task_trainer import TaskTrainer
@@ -90,8 +89,8 @@ def walk(models: str) -> None:
             where = words(backbone, shrink(patch, backbone, **PLAIN), models)
             base = ["base", *where, "--save_strategy=steps", "--save_steps=2", "--logging_steps=1"]
             if models == "two" and backbone == "vit":
-                kill(patch, lambda command=base: room_one(command))
-            assert room_one(base) == 0
+                kill(patch, lambda command=base: room_two(command))
+            assert room_two(base) == 0
             judged = backbone == "vit"
             for seed in range(1 + judged):
                 assert room_two(["retrain", *where, f"--ratio={RATIO}", f"--base_seed={seed}"]) == 0

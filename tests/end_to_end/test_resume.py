@@ -83,14 +83,14 @@ def check(root: Path, name: str, *words: str, folder: str) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("backbone", ["resnet", "vit"])
 def test_a_killed_base_training_goes_on_exactly(root, backbone):
-    words = ["mubench.hub_builders", "base", f"--backbone={backbone}"]
+    words = ["mubench.trainers", "base", f"--backbone={backbone}"]
     check(root, backbone, *words, folder=f"cifar10-mini-{backbone}")
 
 
 def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases_and_keeps_its_best_epoch(root):
     words = ["mubench.trainers", "scrub", "--backbone=vit", "--ratio=5", "--judge=False", "--num_train_epochs=9"]
     words += ["--keep=best"]
-    finish(root, "name", "mubench.hub_builders", "base", "--backbone=vit")
+    finish(root, "name", "mubench.trainers", "base", "--backbone=vit")
     for models in ("whole-scrub", "killed-scrub"):
         shutil.copytree(root / "name", root / models)
     check(root, "scrub", *words, folder="*scrub*")

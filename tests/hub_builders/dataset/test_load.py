@@ -92,11 +92,10 @@ def test_the_error_of_a_wrong_folder_names_the_build_command(tmp_path, monkeypat
 def test_a_path_is_never_requested_from_the_hub(tmp_path, monkeypatch, capsys, data):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mubench.hub_builders.dataset.load.fetch_file", lambda *_: pytest.fail("a request to the Hub"))
-    for words in (["base", "--task", "cifar10"], ["verify", "cifar10"]):
-        assert main([*words, "--data", data]) == 2
-        err = capsys.readouterr().err
-        assert f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {data}; no cifar10 in " in err
-        assert err.count("\n") == 1
+    assert main(["verify", "cifar10", "--data", data]) == 2
+    err = capsys.readouterr().err
+    assert f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {data}; no cifar10 in " in err
+    assert err.count("\n") == 1
 
 
 def test_the_error_of_a_missing_task_names_the_build_command(small, tmp_path):
