@@ -1,4 +1,4 @@
-# The corridor: targets stand in walking order. `make` prints them.
+# Targets in the order of the pipeline. `make` prints them.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Without a TASK given, every task is built.
 ONE_TASK := $(if $(filter undefined,$(origin TASK)),,$(TASK))
 
-# Arguments of the walk; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
+# Arguments; every one can be given, as in `make unlearn TASK=imdb METHOD=neg_grad`.
 TASK ?= cifar10
 TIER ?= mini
 RAW ?=
@@ -79,7 +79,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 	unlearn results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
-	@echo "mubench: machine unlearning, one straight walk. Two to start with: make demo, make test."
+	@echo "mubench: machine unlearning. Start with: make demo, make test."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv with the pinned environment (again only after a change of it)
@@ -150,6 +150,7 @@ nightly: weights ## tests too long for continuous integration, some on the model
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
+	$(MAKE) mutants
 
 bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (AGAINST: another checkout)
 	$(PY) -m tests.bench$(if $(AGAINST), --against "$(AGAINST)")
@@ -198,7 +199,7 @@ push: $(STAMP) ## write all cards, and upload a dataset, model or Space folder t
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 	$(PY) -m mubench.hub_builders push "$(or $(FOLDER),$(DATA),mu-bench)"$(PUSH_FLAGS)
 
-demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
+demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	$(PY) -m mubench.hub_builders build cifar10 --keep_tier$(OUT_FLAG)
 	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 $(DEMO_FLAGS)$(ALL_FLAGS)
 	$(PY) -m mubench.cards$(ALL_FLAGS)
@@ -210,7 +211,7 @@ demo: $(STAMP) ## the whole walk on the smallest task, on a CPU
 	@echo "  $(or $(RESULTS),./results)    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
-	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same walk on text"
+	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same on text"
 	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 

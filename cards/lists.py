@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import run_command
 from mubench.hub_builders.utils.declarations import read_module
 from mubench.trainers.methods import METHODS
@@ -67,7 +68,7 @@ def write_lists() -> None:
     """Rewrite the lists of the checkout that is the working directory."""
     for path, fill in ((README, fill_readme), (NAMES, fill_names)):
         text = path.read_text(encoding="utf-8")
-        path.write_text(fill(text), encoding="utf-8")
+        write_text(path, fill(text))
 
 
 if __name__ == "__main__":

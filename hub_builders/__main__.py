@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.cli import CommandParser, Parser, print_error, replace_dashes, run_command
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def run_push(folder: Path, repo: str | None, private: bool) -> None:
     changed = f"{len(pushed.plan.add)} files written, {len(pushed.plan.delete)} removed"
     print(f"{pushed.target.url}: {changed if pushed.plan else 'nothing to change'}")
     if lacks_card(folder):
-        writing = f"python -m mubench.cards --data {folder}"
+        writing = command("cards", data=folder)
         print_error(f"the card of {folder} has no licences and citations yet; write it with: {writing}")
 
 
@@ -139,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one line and exit code 2."""
     given = replace_dashes(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["base"]:
-        command = shlex.join(["python", "-m", "mubench.trainers", *given])
-        print_error(f"expected {', '.join(COMMANDS)}, got base: base models are trained by room 2: {command}")
+        moved = shlex.join(["python", "-m", "mubench.trainers", *given])
+        print_error(f"expected {', '.join(COMMANDS)}, got base: base models are trained by: {moved}")
         return 2
     options = vars(parser().parse_args(given))
     options.pop("command")

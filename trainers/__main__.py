@@ -17,7 +17,7 @@ COMMANDS = {
     "references": "the reference models of a task: base and retrained models, and the control retrain_keep50",
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
-    "tune": "arguments of methods, on other draws of the forget set, which no result is about",
+    "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
     "rerun": "repeat the run of a result row",
 }

@@ -10,11 +10,11 @@ from pathlib import Path
 from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.hub_builders.utils.download import download
+from mubench.hub_builders.utils.text import quote
 
 SERVER = "https://raw.githubusercontent.com"
 # The longest list has 50 kB.
 MAX_BYTES = 2**20
-_SHOWN = 40
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
@@ -60,7 +60,7 @@ def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
     found: dict[int, int] = {}
     for number, line in enumerate(_split_lines(data, where), 1):
         if not _INDEX.fullmatch(line) or int(line) >= rows:
-            raise ValueError(f"expected a row number from 0 to {rows - 1}, got {quoted(line)}: {where} line {number}")
+            raise ValueError(f"expected a row number from 0 to {rows - 1}, got {quote(line)}: {where} line {number}")
         if (first := found.setdefault(int(line), number)) != number:
             raise ValueError(f"expected every row once, got {line} in lines {first} and {number}: {where}")
     return list(found)
@@ -75,7 +75,7 @@ def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
     lines = _split_lines(data, where)
     for number, line in enumerate(lines, 1):
         if line not in ("0", "1"):
-            raise ValueError(f"expected 0 or 1, got {quoted(line)}: {where} line {number}")
+            raise ValueError(f"expected 0 or 1, got {quote(line)}: {where} line {number}")
     if len(lines) != rows:
         raise ValueError(f"expected {rows} lines, got {len(lines)}: {where}")
     return [row for row, line in enumerate(lines) if line == "1"]
@@ -114,7 +114,7 @@ def read_example_ids(path: Path) -> dict[str, int]:
         if not name:
             raise ValueError(f"expected an example_id in every line, got a blank one: {path} line {number}")
         if (first := found.setdefault(name, number)) != number:
-            raise ValueError(f"expected every id once, got {quoted(name)} in lines {first} and {number}: {path}")
+            raise ValueError(f"expected every id once, got {quote(name)} in lines {first} and {number}: {path}")
     return found
 
 
@@ -169,8 +169,3 @@ def _split_lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
     if not text:
         raise ValueError(f"expected at least one line, got an empty file: {where}")
     return text.removesuffix("\n").split("\n")
-
-
-def quoted(text: str) -> str:
-    """Quote what was found, in one short line."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,1 +1,1 @@
-"""Repositories on the Hub: the client, model folders, and what is pushed. Imports every folder above it."""
+"""Repositories on the Hub: model folders, pushing, restricted data. Imports every folder above it."""

@@ -54,7 +54,7 @@ class StepBatchSampler(Sampler[list[int]]):
             raise ValueError(f"num_train_epochs must be whole where epochs differ in length, got {epochs}")
         self.epochs = range(len(counts)) if self.flat else None
         self.steps = sum(counts) if self.flat else counts[0]
-        # Steps after which an epoch is over, where the loader's length does not tell.
+        # Steps after which an epoch is over, where the loader's length does not determine them.
         self.ends = frozenset(np.cumsum(counts).tolist() if self.flat else ())
 
     def _count(self, phases: list[np.ndarray]) -> int:

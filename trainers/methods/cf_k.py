@@ -8,13 +8,19 @@ from typing import Any
 
 import torch
 
-from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
 from mubench.trainers.tools.blocks import BlockSplit, split_before
-from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.unlearning.unlearning_trainer import (
+    CLASSIFICATION,
+    TEXT_GENERATION,
+    TEXT_TO_IMAGE,
+    Paper,
+    UnlearningArguments,
+    UnlearningTrainer,
+)
 
 
 @dataclass
-class CfKArguments(FinetuneArguments):
+class CfKArguments(UnlearningArguments):
     """Arguments of `CfKTrainer`."""
 
     k: int = field(
@@ -30,7 +36,7 @@ class CfKArguments(FinetuneArguments):
             raise ValueError(f"k must be 0 or more, got {self.k}")
 
 
-class CfKTrainer(FinetuneTrainer):
+class CfKTrainer(UnlearningTrainer):
     """Fine-tunes the last ``k`` blocks and everything after them on the retain set, with the rest frozen.
 
     ``L = mean_retain CE(z, y)`` over the weights after the cut. Before the cut no weight and no BatchNorm statistic
@@ -53,8 +59,10 @@ class CfKTrainer(FinetuneTrainer):
     paper = Paper(
         "Towards Adversarial Evaluations for Inexact Machine Unlearning", "arXiv 2022", "2201.06640", "Goel et al."
     )
+    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = CfKArguments
     args: CfKArguments
+    splits = ("retain",)
     split: BlockSplit
 
     def prepare(self) -> None:

@@ -161,7 +161,7 @@ def weighted_parts(case: Case, weights: Weights) -> Parts:
 _REASONS = {
     "row": "the bases are no farther from the retrained models than these from each other on forget rows",
     "mean": "bases and retrained models have the same mean score on forget rows",
-    "membership": "the strongest attack tells no more about the bases than about the retrained models",
+    "membership": "the strongest attack learns no more about the bases than about the retrained models",
     "utility": "the retrained models are no better than chance on retain, test or ood rows",
 }
 

@@ -147,7 +147,7 @@ def train_into(
 
     def write() -> None:
         model: Any = trainer.model
-        with explain_out_of_memory("a look at every row", EVALUATION):
+        with explain_out_of_memory("a pass over every row", EVALUATION):
             outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
         save_model(folder, model, processor, outputs, done)
         shutil.rmtree(work)

@@ -197,7 +197,7 @@ def training_flags(given: dict[str, Any]) -> dict[str, Any]:
     """
     if "output_dir" in given:
         raise ValueError(
-            f"expected no output_dir, since a folder's name follows from its run, and --models says where it lies; "
+            f"expected no output_dir, since a folder's name follows from its run, inside the folder of --models; "
             f"got {given['output_dir']!r}"
         )
     return {"save_strategy": "steps" if "save_steps" in given else "epoch", **given}

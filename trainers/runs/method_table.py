@@ -34,7 +34,7 @@ DECLARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of the method table; what its attributes mean is said in `UnlearningTrainer`.
+    """One row of the method table; its attributes are documented in `UnlearningTrainer`.
 
     Attributes:
         summary: First line of the trainer's docstring.

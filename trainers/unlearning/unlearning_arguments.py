@@ -18,7 +18,7 @@ class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
 
     # A plain string: with transformers' own type the command line would accept its own optimizers only.
     optim: str = field(
-        default=str(TaskArguments.optim), metadata={"help": "Optimizer: one that transformers knows, or sophia."}
+        default=str(TaskArguments.optim), metadata={"help": "Optimizer: one of transformers, or sophia."}
     )
     remember: bool = field(
         default=True,
@@ -30,7 +30,7 @@ class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
     def __post_init__(self) -> None:
         """Refuse invalid addon and epoch arguments."""
         ours = self.optim == sophia.NAME
-        self.optim = OptimizerNames.SGD if ours else self.optim  # transformers knows no Sophia
+        self.optim = OptimizerNames.SGD if ours else self.optim  # transformers has no Sophia
         super().__post_init__()
         self.optim = sophia.NAME if ours else self.optim
         self.check_addons()
