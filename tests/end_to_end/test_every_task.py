@@ -122,7 +122,7 @@ def test_the_card_shows_rows_of_every_task_that_can_be_looked_at(every, tmp_path
     visual = {key for key, task in TASKS.items() if set(task.columns.values()) & {"image", "video"}}
     assert {path.stem for path in folder.glob("*.png")} == visual >= {"cifar10"}
     for key, task in TASKS.items():
-        shown = f"![Rows of {task.title}: above to forget, below to retain]({key}.png)"
+        shown = f"![Rows of {task.title}: forget set above, retain set below]({key}.png)"
         assert (shown in card) == (key in visual)
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
