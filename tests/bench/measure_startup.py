@@ -20,10 +20,16 @@ COMMANDS = {
 }
 
 
-def _processor_seconds(arguments: list[str]) -> float:
-    """Return user and system seconds of one process."""
+def _processor_seconds(name: str, arguments: list[str]) -> float:
+    """Return user and system seconds of one process.
+
+    Raises:
+        RuntimeError: If it fails; only the typo may, with exit code 2.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != (2 if name == "typo" else 0):
+        raise RuntimeError(f"expected {name} to run, got exit code {done.returncode}: {done.stderr[-200:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -32,8 +38,8 @@ def measure() -> dict[str, float]:
     """Return the smallest of some tries, after one that writes the bytecode."""
     found = {}
     for name, arguments in COMMANDS.items():
-        _processor_seconds(arguments)
-        found[f"startup_{name}_cpu_s"] = min(_processor_seconds(arguments) for _ in range(TRIES))
+        _processor_seconds(name, arguments)
+        found[f"startup_{name}_cpu_s"] = min(_processor_seconds(name, arguments) for _ in range(TRIES))
     return found
 
 

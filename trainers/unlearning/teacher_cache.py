@@ -27,7 +27,8 @@ class TeacherCache:
     A row is identified by its index and the hash of its content that `collate_with_split` adds, a teacher by the hash
     of its weights: the outputs of a changed row, or of another teacher, are computed anew, so that a cached output is
     the one that the teacher would give now. Batches without hashes are never cached, nor is predicted noise, whose
-    inputs are random at every step. A collator that is random in itself goes unnoticed: turn the cache off then.
+    inputs are random at every step. The hashes sample about 1,024 values of each entry, so that a change of a few
+    others goes unnoticed, and so does a collator that is random in itself: turn the cache off then.
 
     Args:
         on: Whether to cache at all.
