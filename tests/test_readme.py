@@ -94,7 +94,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("hub_builders", "trainers", "cards", "space", "tests"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    for block in blocks(CONTRIBUTING, "python"):
+    for block in [*blocks(CONTRIBUTING, "python"), *blocks(CONTRIBUTING, "yaml")]:
         first, _, rest = block.partition("\n")
         if new := re.fullmatch(r"# new file: (\S+)", first):
             (copy / new[1]).write_text(rest)
@@ -103,7 +103,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             entry = "\n".join(line for line in rest.splitlines() if line not in imports)
             (copy / added[2]).write_text(insert((copy / added[2]).read_text(), added[1], entry, imports))
         else:
-            pytest.fail(f"an example that says not where it belongs: {first}")
+            pytest.fail(f"an example that names no file: {first}")
     (copy / "build" / "mubench").mkdir(parents=True)
     for room in ("hub_builders", "trainers", "cards"):
         (copy / "build" / "mubench" / room).symlink_to(copy / room)

@@ -12,13 +12,13 @@ from pathlib import Path
 from mubench.hub_builders.raw._archive import find_source, read_members
 from mubench.hub_builders.raw._hub import read_hub_rows
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.tasks.labels import TINY_IMAGENET
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index, store_media
 from mubench.hub_builders.utils.images import rgb_bytes
 from mubench.hub_builders.utils.spool import Spool
 from mubench.hub_builders.utils.text import decode_text, quote
 
 TASK = TASKS["tiny_imagenet"]
+TINY_IMAGENET = TASK.label_words
 SIZE = (64, 64)
 TRAIN = re.compile(r"(?:^|/)train/([^/]+)/images/[^/]+\.jpe?g$", re.IGNORECASE)
 VALIDATION = re.compile(r"(?:^|/)val/images/([^/]+\.jpe?g)$", re.IGNORECASE)

@@ -1,8 +1,7 @@
 """Tables of tasks and backbones, the names derived from them, and rows with their ids. Imports `utils`."""
 
-from mubench.hub_builders.tasks.backbones import BACKBONES
 from mubench.hub_builders.tasks.schema import MEDIA, TIERS, Backbone, Column, Kind, Recipe, Source, Task, Tier
-from mubench.hub_builders.tasks.table import TASKS, get_recipe, get_task
+from mubench.hub_builders.tasks.table import BACKBONES, TASKS, get_recipe, get_task
 
 __all__ = [
     "BACKBONES",

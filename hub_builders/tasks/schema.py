@@ -79,9 +79,9 @@ class Source:
         id_rule: Definition of ``example_id``, for cards.
     """
 
-    hub_id: str | None
+    hub_id: str | None = None
     host: Literal["hub", "github"] = "hub"
-    revision: str | None
+    revision: str | None = None
     files: tuple[str, ...]
     id_rule: str
 
@@ -102,6 +102,7 @@ class Task:
         kind: Kind of task, the key of the modality.
         columns: Feature columns in order, by type; the label column is called ``label``.
         labels: Class names of the full and partial tiers; empty if rows have no label.
+        label_words: First word of each class where class names are ids.
         mini_labels: Class names of the mini tier where they differ.
         group: Meaning of a ``group`` of rows, such as ``"speaker"``; ``None`` if rows have no groups.
         primary_family: The deletion family to report: ``"group"`` if single deletions would leave related rows.
@@ -129,6 +130,7 @@ class Task:
     kind: Kind
     columns: Mapping[str, Column]
     labels: tuple[str, ...] = ()
+    label_words: Mapping[str, str] = field(default_factory=dict)
     mini_labels: tuple[str, ...] | None = None
     group: str | None = None
     primary_family: str = "canonical"

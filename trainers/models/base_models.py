@@ -180,7 +180,7 @@ def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
     if fixed:
         raise ValueError(
             f"expected the recipe's {', '.join(fixed)}, which all base and retrained models of {setting.task.key} "
-            f"share (`recipes` in hub_builders/tasks/table.py), got "
+            f"share (`recipes` in hub_builders/tasks/definitions), got "
             f"{', '.join(f'{name}={given[name]}' for name in fixed)}"
         )
 
