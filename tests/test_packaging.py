@@ -8,6 +8,8 @@ import sys
 import sysconfig
 import tomllib
 import venv
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-# Extras that bring weights or machinery with them; all others are tested together.
-NOT_LOCKED = ("weights", "sweep")
+NOT_LOCKED = ("sweep",)  # tested by hand
 PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 ONE_RUN = """
 import importlib, sys
@@ -41,20 +42,30 @@ print("forgot")
 """
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+LOCKS = ("requirements.lock", "requirements-cuda.lock", "requirements-weights.lock", "requirements-cpu.lock")
 
 
-def test_the_lock_holds_plain_pins_with_torch_first() -> None:
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    assert not [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)]
-    assert lines[0] == "torch==2.13.0"
-    assert len({canonicalize_name(name) for name in pins()}) == len(lines)
+def pins(lock: str = "requirements.lock") -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_every_package_once_with_the_hashes_of_its_files(lock: str) -> None:
+    text = re.sub(r"^#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
+    entry = r"[a-z0-9-]+==[0-9][0-9a-z.+]*(?: ; [^\n\\]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    assert re.fullmatch(f"(?:{entry})+", text)
+    assert len(pins(lock)) == len(re.findall("==", re.sub(r" ; .*", "", text)))
+
+
+def test_the_locks_share_no_package_and_hold_torch_as_documented() -> None:
+    *apart, cpu = LOCKS
+    names = [name for lock in apart for name in pins(lock)]
+    assert len(names) == len(set(names)) and pins()["torch"] == "2.13.0" and pins(cpu) == {"torch": "2.13.0+cpu"}
+    assert all(re.match("cuda|nvidia|triton", name) for name in pins("requirements-cuda.lock"))
 
 
 def test_every_requirement_is_pinned_inside_its_range() -> None:
-    pinned = {canonicalize_name(name): version for name, version in pins().items()}
+    pinned = {name: version for lock in LOCKS[:-1] for name, version in pins(lock).items()}
     extras = PROJECT["project"]["optional-dependencies"]
     locked = [line for name, lines in extras.items() if name not in NOT_LOCKED for line in lines]
     ranges = [line for line in (*PROJECT["project"]["dependencies"], *locked) if not line.startswith("mubench[")]
@@ -63,11 +74,24 @@ def test_every_requirement_is_pinned_inside_its_range() -> None:
     assert not {name: pinned[name] for name, specifier in wanted.items() if pinned[name] not in specifier}
 
 
-def test_the_weights_that_make_installs_are_those_of_the_extra() -> None:
-    (line,) = re.findall(r"^WEIGHTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    pinned = dict(one.split("==") for one in line.split())
-    ranges = map(Requirement, PROJECT["project"]["optional-dependencies"]["weights"])
-    assert {one.name: pinned[one.name] in one.specifier for one in ranges} == dict.fromkeys(pinned, True)
+def test_a_package_whose_file_was_changed_is_not_installed(tmp_path: Path) -> None:
+    entry = re.findall(r"^tqdm==.*\n(?: .*\n)+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[0]
+    version = pins()["tqdm"]
+    with zipfile.ZipFile(tmp_path / f"tqdm-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr("tqdm.py", "print('changed')")
+        about = f"tqdm-{version}.dist-info"
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: tqdm\nVersion: {version}\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    (tmp_path / "lock").write_text(entry)
+    pip = (sys.executable, "-m", "pip") if find_spec("pip") else ("uv", "pip")
+    arguments = ("--no-index", "--no-deps", "--require-hashes", "--find-links", ".", "--target", "out", "-r", "lock")
+    done = subprocess.run([*pip, "install", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (
+        done.returncode
+        and re.search("hash", done.stderr, re.IGNORECASE)
+        and not (tmp_path / "out" / "tqdm.py").exists()
+    )
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -48,10 +48,11 @@ def collect_wheels(python: str, out: Path) -> None:
 
     The test is skipped if the index cannot be reached; any other failure of pip is a failure.
     """
-    torch = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
-    wheel = [python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(out)]
-    for arguments in (["--no-deps", "--requirement", str(LOCK)], ["--constraint", str(LOCK), torch]):
-        done = subprocess.run([*wheel, *arguments], capture_output=True, text=True, check=False)
+    wheel = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--require-hashes", "--wheel-dir", str(out)]
+    for lock in (LOCK, ROOT / "requirements-cuda.lock"):
+        if lock != LOCK and list(out.glob("torch-*+cpu-*")):
+            continue
+        done = subprocess.run([*wheel, "--requirement", str(lock)], capture_output=True, text=True, check=False)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
             if is_offline(done.stderr):
