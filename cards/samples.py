@@ -26,18 +26,13 @@ LINE_LENGTH = 20
 CELL = 1.25  # inches
 
 
-def sample_picture(manifest: Manifest) -> str:
-    """Return the file name of a task's picture in its dataset folder."""
-    return f"{manifest['task']}.png"
-
-
 def has_public_images(manifest: Manifest) -> bool:
     """Whether a task has images or video that a card may show: of mini rows always, of others by their licence."""
     task = get_task(manifest["task"])
     return bool(_visual(task)) and (manifest["tier"] == "mini" or task.redistributable)
 
 
-def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
+def draw_samples(manifest: Manifest, data: Path, target: Path) -> None:
     """Draw the first forget and retain rows of a built task.
 
     Args:
@@ -63,7 +58,6 @@ def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
                     axes.set_title(title, loc="left", weight="bold", fontsize=9)
         figure.set_size_inches(CELL * COLUMNS, len(titles) * _height(pixels, captions))
         figure.savefig(target, metadata={"Software": None})
-    return target
 
 
 def _height(pixels: Pixels, captions: Mapping[str, Sequence[str]]) -> float:

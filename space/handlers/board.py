@@ -17,8 +17,7 @@ from handlers.checks import check_choice, quote
 from handlers.runs import existing_runs
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
-from mubench.cards.leaderboard import Table, tables
-from mubench.cards.shipped import shipped_tables
+from mubench.cards.leaderboard import Table, shipped_tables, tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.trainers.evaluation.controls import CONTROLS
