@@ -8,8 +8,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.checks import check_choice, check_integer, check_number, quote
+from handlers.checks import MAX_NUMBER, check_choice, check_integer, check_number
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
@@ -21,7 +22,6 @@ SHARED: dict[str, tuple[str, float, float]] = {
     "per_device_train_batch_size": ("Examples per step.", 1, 256),
     "weight_decay": ("Decoupled weight decay.", 0.0, 10.0),
 }
-MAX_NUMBER = 1e6
 MAX_TEXT = 80
 KINDS: dict[type, str] = {float: "number", int: "whole", bool: "switch", str: "text"}
 

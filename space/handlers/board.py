@@ -13,13 +13,14 @@ from typing import Any
 from charts.tables import table
 from jobs.paths import RESULTS
 
-from handlers.checks import check_choice, quote
+from handlers.checks import check_choice
 from handlers.runs import existing_runs
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, shipped_tables, tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.evaluation.result_files import read_result

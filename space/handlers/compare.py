@@ -10,8 +10,8 @@ from charts.lines import curves
 from charts.scatter import Mark, scatter
 from charts.tables import table
 
-from handlers.checks import quote
 from handlers.runs import FinishedRun, finished_run
+from mubench.hub_builders.utils.text import quote
 
 MAX_COMPARED = 4
 STYLES = ("mu-c1", "mu-c2", "mu-c3", "mu-c4")

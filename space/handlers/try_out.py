@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.job_request import JobRequest
-from jobs.pool import ENDED, POOL, Job
+from jobs.pool import ENDED, POOL, Job, JobRequest
 
 from handlers.arguments import argument_fields, check_arguments
 from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
