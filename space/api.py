@@ -59,8 +59,9 @@ async def try_out(  # noqa: PLR0917  (clients may pass them by position)
     arguments: dict[str, Any] | None = None,
 ) -> AsyncIterator[Data]:
     """Run a method: yields its status, and in the end its result, whose key "run" is the run's name."""
-    choice = runner.Choice(task, backbone, ratio, method, seed, arguments)
-    job = await asyncio.to_thread(runner.start, str(request.session_hash), choice)
+    choice = {"task": task, "backbone": backbone, "ratio": ratio, "method": method}
+    owner = str(request.session_hash)
+    job = await asyncio.to_thread(runner.start, owner, **choice, seed=seed, arguments=arguments)
     async for now in follow(job.name):
         yield {**_status(now), **(_result(runs.finished_run(job.name)) if now.state == "finished" else {})}
 
@@ -68,8 +69,7 @@ async def try_out(  # noqa: PLR0917  (clients may pass them by position)
 @report_errors
 async def train_references(request: gr.Request, task: str, backbone: str, ratio: str) -> AsyncIterator[Data]:
     """Train the missing base and retrained models of a setting: yields the status."""
-    choice = runner.Choice(task, backbone, ratio)
-    job = await asyncio.to_thread(runner.start_references, str(request.session_hash), choice)
+    job = await asyncio.to_thread(runner.start_references, str(request.session_hash), task, backbone, ratio)
     async for now in follow(job.name):
         yield _status(now)
 

@@ -14,6 +14,7 @@ from handlers.checks import check_choice, check_number
 from handlers.choices import built_task_info
 from handlers.gallery import row_cards, splits
 from handlers.runs import FinishedRun, finished_run
+from mubench.cards.formats import number
 from mubench.hub_builders.tasks import get_task
 
 MODELS = ("this run", "base", "retrained")
@@ -28,24 +29,20 @@ MIN_LOSS, MAX_LOSS = 1e-4, 1e6
 
 def render_scores(run: FinishedRun) -> str:
     """Return the scores on forget, retain and test rows of the run, its base, and the retrained models."""
-    groups = {}
-    for split in SPLITS:
-        groups[f"{split} rows"] = {
+    groups = {
+        f"{split} rows": {
             name: (float(np.mean(scores)), _mean_and_range(scores))
             for name, models in run.summary["scores"].items()
             if (scores := [model[split] for model in models])
         }
+        for split in SPLITS
+    }
     return bars(groups, STYLES)
 
 
 def _mean_and_range(scores: Sequence[float]) -> str:
     mean = f"{np.mean(scores):.3f}"
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.2f} to {max(scores):.2f})"
-
-
-def _loss_name(run: FinishedRun) -> str:
-    is_image = get_task(run.request.task).kind == "text_to_image"
-    return "denoising error" if is_image else "cross-entropy loss, in nats"
 
 
 def loss_range(run: FinishedRun) -> tuple[float, float]:
@@ -102,7 +99,9 @@ def render_attack(name: Any, model: Any, threshold: Any) -> str:
         ("advantage", "The difference: 0 is what an attack on a retrained model should find."),
     ]
     lines = [[model, *(f"{share:.3f}" for share in shares.values())] for model, shares in found.items()]
-    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=_loss_name(run))
+    is_image = get_task(run.request.task).kind == "text_to_image"
+    loss = "denoising error" if is_image else "cross-entropy loss, in nats"
+    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=loss)
     note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'
     results = table(head, lines, label="Membership attack")
     return f'<div class="mu-pair"><div>{chart}</div><div>{results}{note}</div></div>'
@@ -130,8 +129,8 @@ def render_rows(name: Any, order: Any = ORDERS[0]) -> str:
 def render_metrics(run: FinishedRun) -> str:
     """Return every metric of the run beside base and retrained."""
     lines = [
-        [line["name"], *(_cell(line[name]) for name in ("run", "base", "retrained")), line["better"], line["title"]]
-        for line in run.summary["metrics"]
+        [each["name"], *(number(each[key], 3) for key in ("run", "base", "retrained")), each["better"], each["title"]]
+        for each in run.summary["metrics"]
     ]
     if not lines:
         return '<p class="mu-note">Metrics need two retrained models.</p>'
@@ -144,10 +143,6 @@ def render_metrics(run: FinishedRun) -> str:
         ("description", "What the metric measures."),
     ]
     return table(head, lines, label="Metrics")
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value + 0:.3f}"
 
 
 def render_cost(run: FinishedRun) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from handlers.board import SUBMITTED, Line, render_board
-from handlers.board_charts import render_cost, render_parts
+from handlers.board import SUBMITTED, Line, render_board, render_cost, render_parts
 from handlers.checks import MAX_NUMBER, check_choice, check_number
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS

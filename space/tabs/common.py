@@ -46,9 +46,16 @@ def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def menu(label: str, choices: Sequence[Any], value: Any, **more: Any) -> gr.Dropdown:
+def panel(title: str, **more: Any) -> gr.HTML:
+    """Lay out a column with a heading, and return the component below it."""
+    with gr.Column(min_width=300):
+        gr.Markdown(f"#### {title}")
+        return gr.HTML(**more)
+
+
+def menu(label: str, choices: Sequence[Any], value: Any) -> gr.Dropdown:
     """Return a dropdown menu."""
-    return gr.Dropdown(list(choices), value=value, label=label, min_width=150, **more)
+    return gr.Dropdown(list(choices), value=value, label=label, min_width=150)
 
 
 def update_menu(choices: Sequence[Any], value: Any, current: Any) -> Any:

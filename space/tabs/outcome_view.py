@@ -11,7 +11,7 @@ from handlers.checks import check_number
 from handlers.runs import existing_runs, finished_run, model_archive, row_file
 from handlers.try_out import run_code, run_command, verdict
 
-from tabs.common import LATEST, report_errors
+from tabs.common import LATEST, panel, report_errors
 
 ATTACK_NOTE = (
     "#### Membership attack\nThe attack predicts every row with a loss left of the line to be a training row. On a "
@@ -28,12 +28,7 @@ class OutcomeView:
         with gr.Column(visible=False) as self.column:
             self.verdict = gr.Markdown(elem_id="verdict")
             with gr.Row():
-                with gr.Column(min_width=300):
-                    gr.Markdown("#### Score on each split")
-                    self.scores = gr.HTML(elem_id="bars")
-                with gr.Column(min_width=300):
-                    gr.Markdown("#### Loss during training")
-                    self.curve = gr.HTML()
+                self.scores, self.curve = panel("Score on each split", elem_id="bars"), panel("Loss during training")
             self._lay_out_attack()
             gr.Markdown("#### Forget set\nPredictions of the base, unlearned and retrained models.")
             self.order = gr.Radio(list(outcome.ORDERS), value=outcome.ORDERS[0], label="Order")

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 from handlers import choices
-from handlers.progress import render_progress
-from handlers.try_out import Choice, Status, cancel, is_unfinished, start, start_references, status
+from handlers.try_out import Status, cancel, render_progress, start, start_references, status
+from jobs.pool import POOL
 
 from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu
 from tabs.form import build_form, entered_values
@@ -97,7 +97,7 @@ class TryOutTab:
     @report_errors
     def refresh(self, current: Any, *values: Any) -> list[Any]:
         """Return menus whose choices fit each other, and enable the buttons that can be used now."""
-        idle = not is_unfinished(current)
+        idle = current not in POOL.list_unfinished()
         menus = choices.menu_choices(*values)
         chosen = menus["chosen"]
         count = menus["ratios"][int(chosen["ratio"])]
@@ -117,9 +117,9 @@ class TryOutTab:
     @report_errors
     async def run(self, request: gr.Request, own: Any, *values: Any) -> AsyncIterator[Any]:
         """Run a method, and show its progress and its outcome."""
-        task, backbone, ratio, method, seed, stored = values
-        choice = Choice(task, backbone, ratio, method, seed, entered_values(stored, method))
-        job = await asyncio.to_thread(start, str(request.session_hash), choice)
+        choice = dict(zip(("task", "backbone", "ratio", "method", "seed", "arguments"), values, strict=True))
+        choice["arguments"] = entered_values(choice["arguments"], choice["method"])
+        job = await asyncio.to_thread(start, str(request.session_hash), **choice)
         yield {self.outcome.column: gr.update(visible=False)}  # hides the outcome of an earlier run
         async for now in follow(job.name):
             update = self.show_progress(now, self.train)
@@ -131,7 +131,7 @@ class TryOutTab:
     @report_errors
     async def train_missing(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
         """Train the missing reference models of a setting, and show the progress."""
-        job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*values[:3]))
+        job = await asyncio.to_thread(start_references, str(request.session_hash), *values[:3])
         async for now in follow(job.name):
             yield self.show_progress(now, self.go)
 
