@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -56,8 +55,8 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
         ValueError: If there is no such method.
     """
     trainer = METHODS[check_choice("method", method, METHODS)]
-    check_choice("task", task, TASKS), check_choice("backbone", backbone, BACKBONES)
-    defaults = default_arguments(TASKS[task].kind, BACKBONES[backbone].family, method)
+    kind = TASKS[check_choice("task", task, TASKS)].kind
+    defaults = default_arguments(kind, BACKBONES[check_choice("backbone", backbone, BACKBONES)].family, method)
     hints = typing.get_type_hints(trainer.arguments)
     own = [name for name in recorded_names(trainer) if name not in RECORDED]
     shared = [] if trainer.edits() else list(SHARED)
@@ -66,7 +65,7 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
 
 
 def _field(field: dataclasses.Field[Any], hint: Any, defaults: Mapping[str, Any]) -> Field:
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else (hint,)
+    parts = typing.get_args(hint) or (hint,)
     plain = next(part for part in parts if part is not type(None))
     default = defaults.get(field.name, field.default)
     text, low, high = SHARED.get(field.name, (field.metadata.get("help", ""), -MAX_NUMBER, MAX_NUMBER))

@@ -28,7 +28,6 @@ from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
 
 SETTING = ("tier", "task", "backbone", "ratio", "method")
-FILTERS = (*SETTING, "origin")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
 ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
@@ -38,6 +37,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
     "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
+FILTERS = tuple(VALUES)
 COLUMNS = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. apart: the epoch was selected with "

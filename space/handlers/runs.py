@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,7 +44,6 @@ class FinishedRun:
 
     @property
     def folder(self) -> Path:
-        """Its folder."""
         return RUNS / self.name
 
     @property
@@ -80,10 +80,8 @@ def existing_runs(names: Any) -> list[FinishedRun]:
     """Return a visitor's runs that are still on disk."""
     found = []
     for name in names[:BROWSER_RUNS] if isinstance(names, list) else []:
-        try:
+        with suppress(ValueError, FileNotFoundError):  # the second if it is being removed
             found.append(finished_run(name))
-        except (ValueError, FileNotFoundError):  # the second if it is being removed
-            continue
     return found
 
 
@@ -107,10 +105,10 @@ def row_file(name: Any) -> Path:
     Raises:
         ValueError: If it has none.
     """
-    found = sorted((finished_run(name).folder / ROWS).glob("*.json"))
-    if not found:
+    run = finished_run(name)
+    if run.row is None:
         raise ValueError("expected a run with a result row, got one that was not judged: it lacks retrained models")
-    return found[0]
+    return min((run.folder / ROWS).glob("*.json"))
 
 
 def model_archive(name: Any) -> Path:

@@ -23,15 +23,7 @@ ENDS = {"finished": "Done", "cancelled": "Ended", "failed": "Failed"}
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The progress of a job.
-
-    Attributes:
-        run: Its name.
-        state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
-        before: How many jobs run or wait before it.
-        points: Its progress points.
-        error: Why it failed or was cancelled.
-    """
+    """A job at one time: its name, state, points and error, and how many jobs run or wait before it."""
 
     run: str
     state: str

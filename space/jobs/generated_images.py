@@ -24,14 +24,7 @@ _cache: dict[tuple[Path, int, tuple[str, ...]], list[str]] = {}
 
 
 def add_generated_images(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to every row the image that each model generates from its caption, under the key ``drawn``.
-
-    Args:
-        group: The reference models.
-        model: Folder of the run.
-        base_seed: Seed of its base model.
-        rows: Rows with their example id and one prediction per model.
-    """
+    """Add to the predictions of every row the image that each model generates from its caption, as ``drawn``."""
     ids = [row["id"] for row in rows]
     images = {
         "base": _reference_images(group.setting, group.bases[base_seed], ids),

@@ -34,11 +34,7 @@ class OutcomeView:
             self.order = gr.Radio(list(outcome.ORDERS), value=outcome.ORDERS[0], label="Order")
             self.rows = gr.HTML(elem_id="gallery")
             self._lay_out_details()
-        self.components = [
-            *(self.column, self.name, self.verdict, self.scores, self.curve, self.model, self.threshold),
-            *(self.histogram, self.order, self.rows, self.metrics, self.cost, self.command, self.code),
-            *(self.row, self.archive),
-        ]
+        self.components = [component for component in vars(self).values() if component is not self.own_runs]
 
     def _lay_out_attack(self) -> None:
         gr.Markdown(ATTACK_NOTE)

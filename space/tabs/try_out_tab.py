@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from html import escape
 from typing import Any
 
 import gradio as gr
 from handlers import choices
+from handlers.arguments import MAX_TEXT, Field, argument_fields
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
 
 from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu
-from tabs.form import build_form, entered_values
 from tabs.outcome_view import OutcomeView
 
 POLL_S = 0.4
@@ -23,6 +24,8 @@ MISSING = {
     1: "One retrained model here: a run can be compared with it, but S needs two.",
 }
 TRAIN_NOTE = "Train the missing models here, which takes some minutes and keeps the existing ones, or with:"
+# Stored with the method, so that values entered for another method are no part of the run.
+STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
@@ -46,6 +49,38 @@ def missing_note(count: int, chosen: dict[str, str]) -> str:
         return ""
     command = choices.references_command(chosen["task"], chosen["backbone"], chosen["ratio"])
     return f'<p class="mu-note" role="status">{MISSING[count]} {TRAIN_NOTE} <code>{escape(command)}</code></p>'
+
+
+def _argument_input(field: Field) -> Any:
+    """Return the input of an argument."""
+    shared: dict[str, Any] = {"label": field.name.replace("_", " "), "info": field.help, "interactive": True}
+    if field.kind == "switch":
+        return gr.Checkbox(bool(field.default), min_width=180, **shared)
+    if field.kind == "text":
+        return gr.Textbox(field.default or "", max_length=MAX_TEXT, min_width=180, **shared)
+    return gr.Number(field.default, precision=0 if field.kind == "whole" else None, min_width=180, **shared)
+
+
+def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JSON:
+    """Lay out the form, and return the component that stores the entered values."""
+    stored = gr.JSON({}, visible=False)
+
+    def inputs(*setting: Any) -> None:
+        with gr.Row():
+            for field in argument_fields(*setting):
+                entry = _argument_input(field)
+                name = json.dumps(setting[2])
+                store = STORE % (name, name, json.dumps(field.name))
+                entry.input(None, [entry, stored], stored, js=store, api_visibility="private")
+
+    gr.render(inputs=[task, backbone, method], show_progress="hidden")(inputs)
+    return stored
+
+
+def entered_values(stored: Any, method: Any) -> Any:
+    """Return the values that were entered for a method."""
+    same = isinstance(stored, dict) and stored.get("method") == method
+    return stored.get("values") if same else None
 
 
 class TryOutTab:
