@@ -57,7 +57,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
 
     Args:
         manifests: The tasks in the repository, all of one family.
-        repository: Name of the repository.
+        repository: Its name.
         pictures: Path within the repository of each task's picture of sample rows.
 
     Raises:

@@ -33,13 +33,7 @@ def has_public_images(manifest: Manifest) -> bool:
 
 
 def draw_samples(manifest: Manifest, data: Path, target: Path) -> None:
-    """Draw the first forget and retain rows of a built task.
-
-    Args:
-        manifest: The task's manifest.
-        data: Its dataset folder.
-        target: PNG file to write.
-    """
+    """Draw the first forget and retain rows of a task that is built in the folder ``data`` into a PNG file."""
     task, ratio = get_task(manifest["task"]), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
     splits = decode(load_task(task.key, ratio, data=data, family=manifest["family"]))
     titles = {"forget": f"forget ({ratio} %)", "retain": "retain"}

@@ -98,11 +98,7 @@ class Line:
 
 
 def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
-    """Return all lines, by setting: shipped ones, those of ``./results``, then a visitor's, then controls.
-
-    Args:
-        own: Names of a visitor's runs.
-        submitted: Submitted rows.
+    """Return all lines, by setting: shipped, those of ``./results``, a visitor's own and submitted, then controls.
 
     Raises:
         FileNotFoundError: If the suite comes without its shipped rows.

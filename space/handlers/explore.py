@@ -34,19 +34,13 @@ SPLITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A config of a dataset.
-
-    Attributes:
-        info: The task as it is built.
-        ratio: Percentage deleted; 0 for the config whose training rows are undivided.
-    """
+    """A config of a built task: the percentage deleted, or 0 where its training rows are undivided."""
 
     info: TaskInfo
     ratio: int
 
     @property
     def training_splits(self) -> tuple[str, ...]:
-        """Splits of the training rows."""
         return ("forget", "retain") if self.ratio else ("train",)
 
     @property

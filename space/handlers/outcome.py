@@ -17,7 +17,6 @@ from handlers.runs import FinishedRun, finished_run
 from mubench.cards.formats import number
 from mubench.hub_builders.tasks import get_task
 
-MODELS = ("this run", "base", "retrained")
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
 ORDERS = ("as deleted", "most changed", "farthest from retrained")

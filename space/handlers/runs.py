@@ -26,15 +26,7 @@ MAX_RUNS, BROWSER_RUNS, CACHED_RUNS = 300, 20, 32
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """A finished run.
-
-    Attributes:
-        name: Its name.
-        request: What was requested.
-        summary: Scores, losses, metrics and predictions, see ``jobs.run_summary``.
-        points: Its training curve.
-        row: Its result row, if it was judged.
-    """
+    """A finished run: request, summary (see ``jobs.run_summary``), training curve, and result row if it was judged."""
 
     name: str
     request: JobRequest
@@ -86,11 +78,7 @@ def existing_runs(names: Any) -> list[FinishedRun]:
 
 
 def remove_old_runs(running: Callable[[], Collection[str]] = tuple) -> None:
-    """Remove unfinished runs of killed servers, and the oldest runs beyond the maximum.
-
-    Args:
-        running: Returns the names of the unfinished runs.
-    """
+    """Remove the oldest runs beyond the maximum, and unfinished ones except those that ``running`` returns."""
     folders = list(RUNS.glob("*"))
     names = running()  # after the folders, so that a run that starts meanwhile is not among them
     folders = [path for path in folders if path.is_dir() and path.name not in names]

@@ -33,12 +33,10 @@ class Status:
 
     @property
     def point(self) -> dict[str, Any]:
-        """The latest progress point."""
         return self.points[-1] if self.points else {}
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended."""
         return self.state in ENDED
 
 
@@ -66,23 +64,13 @@ def check_request(
         seed=check_integer("seed", seed, 0, SEEDS - 1),
         arguments=check_arguments(argument_fields(task, backbone, method), arguments),
     )
-    resolve(run_request(request, group))
+    resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields))
     return request
 
 
 def _setting_fields(group: Group) -> dict[str, Any]:
-    setting = group.setting
-    return {
-        "task": setting.task.key,
-        "family": setting.info.family,
-        "backbone": setting.backbone,
-        "ratio": group.ratio,
-    }
-
-
-def run_request(request: JobRequest, group: Group) -> UnlearningRequest:
-    """Return the request that the library plans and runs."""
-    return UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields)
+    info = group.setting.info
+    return {"task": info.task, "family": info.family, "backbone": group.setting.backbone, "ratio": group.ratio}
 
 
 def start(owner: str, **choice: Any) -> Job:

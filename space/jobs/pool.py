@@ -34,16 +34,7 @@ ABANDONED = "its visitor has left"
 class JobRequest:
     """A visitor's request, as plain data: to run a method, or to train the missing reference models of a setting.
 
-    Attributes:
-        kind: Which of the two.
-        task: Task key.
-        family: Deletion family.
-        backbone: Backbone key.
-        ratio: Percentage to delete.
-        method: Method key; empty for references.
-        base_seed: Seed of the base model.
-        seed: Seed of the run.
-        arguments: Arguments that differ from the defaults.
+    ``arguments`` are those that differ from the defaults; references have no method.
     """
 
     kind: Literal["run", "references"] = "run"
@@ -90,7 +81,6 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
         return self.state in ENDED
 
     @property
@@ -110,10 +100,7 @@ class Job:
 class Pool:
     """Runs jobs in order of arrival, but never more than one training of references at a time.
 
-    Args:
-        target: Function that a worker process runs, given its end of a pipe.
-        preload: Modules that every worker process imports in advance.
-        workers: Number of worker processes.
+    Every worker process imports the modules ``preload`` in advance, and runs ``target`` with its end of a pipe.
     """
 
     def __init__(self, target: Any, *, preload: tuple[str, ...] = (), workers: int = WORKERS) -> None:

@@ -39,7 +39,7 @@ class OutcomeView:
     def _lay_out_attack(self) -> None:
         gr.Markdown(ATTACK_NOTE)
         with gr.Row():
-            self.model = gr.Radio(list(outcome.MODELS), value="this run", label="Losses of")
+            self.model = gr.Radio(list(outcome.STYLES), value="this run", label="Losses of")
             self.threshold = gr.Slider(
                 -3, 1, value=-1, step=0.01, label="Threshold, as a power of ten", elem_id="threshold"
             )
@@ -82,7 +82,6 @@ class OutcomeView:
         }
 
     def connect(self, tab: gr.Tab, own_runs: gr.BrowserState) -> None:
-        """Connect the components to their handlers."""
         gr.on([tab.select, own_runs.change], self._list_runs, own_runs, self.own_runs, **LATEST)
         self.own_runs.input(report_errors(self.show), self.own_runs, self.components, **LATEST)
         attack = [self.name, self.model, self.threshold]

@@ -84,11 +84,7 @@ def entered_values(stored: Any, method: Any) -> Any:
 
 
 class TryOutTab:
-    """The tab: menus, form and buttons above, a run's outcome below.
-
-    Args:
-        own_runs: The visitor's runs, in the browser.
-    """
+    """The tab: menus, form and buttons above, the outcome of one of the browser's runs below."""
 
     def __init__(self, own_runs: gr.BrowserState) -> None:
         self.own_runs = own_runs
@@ -113,7 +109,6 @@ class TryOutTab:
         self.outcome = OutcomeView()
 
     def connect(self, tab: gr.Tab) -> None:
-        """Connect the components to their handlers."""
         unlimited = {**UNCHECKED, "concurrency_limit": None}
         current = [self.current, *self.menus]
         controls = [*self.menus, self.missing, self.train, self.go]

@@ -115,7 +115,7 @@ def test_the_requirements_of_the_space_match_the_project() -> None:
 
 @pytest.mark.parametrize("declared", [None, b"10", b"2000001", b"many"])
 def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared: bytes | None) -> None:
-    limits, sent, got = space("limits"), [], []
+    page, sent, got = space("page"), [], []
     pieces = [{"type": "http.request", "body": b"x" * 600_000, "more_body": True}] * 3
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -132,7 +132,7 @@ def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared:
         return next(left)
 
     headers = [] if declared is None else [(b"content-length", declared)]
-    asyncio.run(limits.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
+    asyncio.run(page.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
     if declared in (None, b"10"):
         assert got == ["http.request", "http.disconnect", "http.disconnect"]
     else:

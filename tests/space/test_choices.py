@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.runs.commands import request_of
-from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from tests.cards.conftest import make_run
 from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
@@ -118,7 +118,8 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
     choice = {"task": "cifar10", "backbone": "resnet", "ratio": str(RATIO), "method": "scrub"}
     request = try_out.check_request(**choice, seed=3.0, arguments={"gamma": 0.9})
     assert (request.seed, request.base_seed, request.arguments) == (3, 0, {"gamma": 0.9})
-    here = resolve(try_out.run_request(request, choices.chosen_group("cifar10", "resnet", RATIO))).run
+    group = choices.chosen_group("cifar10", "resnet", RATIO)
+    here = resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields)).run
     words = shlex.split(try_out.run_command(request))
     assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
     assert resolve(request_of("scrub", words[4:])[0]).run.identity == here.identity
