@@ -68,9 +68,6 @@ def as_matrix(tables: Sequence[Table]) -> str:
     ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,
     which are the noise floor.
 
-    Args:
-        tables: Leaderboards, one per task, tier, family, ratio and backbone.
-
     Raises:
         ValueError: If there are none.
     """

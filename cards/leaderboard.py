@@ -124,9 +124,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
 def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
     """Group rows into tables, and rank each by the lower end of S.
 
-    Args:
-        rows: Rows of any task, ratio and method.
-        **folders: Folders ``data``, ``models`` and ``results``, for the command in an error message.
+    The folders ``data``, ``models`` and ``results`` are those of the command in an error message.
 
     Raises:
         ValueError: If rows of one table were judged against different references.

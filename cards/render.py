@@ -201,13 +201,8 @@ def model_card(
 ) -> str:
     """Return the card of a base, retrained or unlearned model.
 
-    Args:
-        name: Name of its repository.
-        run: Its record.
-        parent: Repository of the model that it started from.
-        metrics: Scores of a model that was not judged.
-        result: Its row.
-        paper: The method's paper.
+    ``name`` and ``parent`` are the repositories of the model and of the one that it started from, and ``metrics`` the
+    scores of a model that was not judged.
     """
     scores = result.metrics if result else metrics or {}
     body = _render(
@@ -230,11 +225,5 @@ def model_card(
 
 def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
     """Return the card of the results: every table, the picture and the legend."""
-    return _render(
-        "results.md.jinja",
-        tables=tables,
-        picture=picture,
-        as_markdown=as_markdown,
-        legend="\n".join(LEGEND),
-        controls=CONTROLS,
-    )
+    words = {"legend": "\n".join(LEGEND), "controls": CONTROLS}
+    return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, **words)

@@ -41,12 +41,7 @@ def scatter(
 ) -> str:
     """Return a scatter plot, or a note where there are no points.
 
-    Args:
-        marks: The points.
-        names: Names of both axes.
-        log: Whether x is logarithmic.
-        y: Range of y; by default that of the points.
-        key: Legend, CSS class by name.
+    The names are those of the axes, ``log`` makes x logarithmic, ``y`` is its range, ``key`` the legend (CSS classes).
     """
     if not marks:
         return '<p class="mu-note">No points to plot yet.</p>'

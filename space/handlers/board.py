@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -120,16 +118,13 @@ def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]
 @lru_cache(maxsize=1)
 def _local_tables(files: tuple[tuple[str, int, int], ...]) -> tuple[Table, ...]:
     """Return the tables of result files; their times and sizes are the key of the cache."""
-    return tuple(tables(read_result(Path(name)) for name, _, _ in files))
+    return tuple(tables(read_result(name) for name, _, _ in files))
 
 
 def _result_files() -> tuple[tuple[str, int, int], ...]:
     """Return path, time and size of every file of ``./results``."""
-    if not RESULTS.is_dir():
-        return ()
-    with os.scandir(RESULTS.absolute()) as files:
-        found = [(file.path, file.stat()) for file in files if file.name.endswith(".json")]
-    return tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in found))
+    found = [(path, path.stat()) for path in sorted(RESULTS.absolute().glob("*.json"))]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
 
 
 @lru_cache(maxsize=2)  # the shipped ones and the local ones

@@ -132,13 +132,10 @@ def render_balance(config: Config) -> str:
     largest = dict(sorted(balance.items(), key=lambda item: -sum(item[1].values()))[:MAX_CLASSES])
     totals = {split: sum(each[split] for each in balance.values()) or 1 for split in config.training_splits}
     top = max(each[split] / totals[split] for each in largest.values() for split in totals) or 1
-    groups = {
-        name: {
-            split: (count / totals[split] / top, f"{count:,} ({count / totals[split]:.1%})")
-            for split, count in each.items()
-        }
-        for name, each in largest.items()
-    }
+    groups = {}
+    for name, each in largest.items():
+        shares = {split: count / totals[split] for split, count in each.items()}
+        groups[name] = {split: (share / top, f"{each[split]:,} ({share:.1%})") for split, share in shares.items()}
     more = len(balance) - len(largest)
     note = f'<p class="mu-note">The {MAX_CLASSES} largest classes, without {more} smaller ones.</p>' if more else ""
     return f'<div class="mu-balance">{bars(groups, STYLES)}</div>{note}'

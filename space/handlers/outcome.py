@@ -62,11 +62,7 @@ def default_threshold(run: FinishedRun) -> float:
 
 
 def attack(run: FinishedRun, threshold: Any) -> dict[str, dict[str, float]]:
-    """Return what a membership attack by loss threshold finds, for every model.
-
-    Args:
-        run: The run.
-        threshold: Rows with at most this loss are predicted to be members of the training data.
+    """Return what a membership attack finds that predicts rows with at most some loss to be training rows.
 
     Returns:
         By model the shares of forget and test rows that are predicted members, and their difference, the advantage.
