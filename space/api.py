@@ -134,7 +134,7 @@ STREAMING = (try_out, train_references)
 
 def add_endpoints() -> None:
     """Add every endpoint to the page that is being built."""
-    for function in PLAIN:
-        gr.api(report_errors(function), api_name=function.__name__)
-    for function in STREAMING:
-        gr.api(report_errors(function), api_name=function.__name__, concurrency_limit=None)
+    for endpoint in PLAIN:
+        gr.api(report_errors(endpoint), api_name=endpoint.__name__)
+    for stream in STREAMING:
+        gr.api(report_errors(stream), api_name=stream.__name__, concurrency_limit=None)

@@ -46,8 +46,7 @@ def _mean_and_range(scores: Sequence[float]) -> str:
 
 def loss_range(run: FinishedRun) -> tuple[float, float]:
     """Return the ends of the axis of losses, between which nearly all losses of all models lie."""
-    every = (np.asarray(values) for model in run.summary["losses"].values() for values in model.values())
-    values = np.concatenate([*every])
+    values = np.concatenate([each for losses in run.summary["losses"].values() for each in losses.values()])
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, (0.01, 0.995)) if len(values) else (0.1, 1.0)
     low = max(float(low), MIN_LOSS)
