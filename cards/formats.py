@@ -102,7 +102,7 @@ def _score(entry: Entry) -> str:
 
 def _is_above(column: Mapping[str, Entry], method: str) -> bool:
     """Whether a method's S exceeds that of the model retrained with half of the forget rows."""
-    if method not in column or _HALF not in column:
+    entry, half = column.get(method), column.get(_HALF)
+    if entry is None or half is None or entry.score is None or half.score is None:
         return False
-    score, half = column[method].score, column[_HALF].score
-    return not column[method].flags and score is not None and half is not None and score > half
+    return not entry.flags and entry.score > half.score

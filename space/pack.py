@@ -38,13 +38,6 @@ def _dataset_folders(root: Path) -> list[Path]:
     return list(manifests)
 
 
-def _check_replaceable(out: Path) -> None:
-    if (out / MARKER_FILES["space"]).is_file() or not out.exists():
-        return
-    if not out.is_dir() or any(out.iterdir()):
-        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
-
-
 def pack(root: Path, out: Path) -> Path:
     """Replace ``out`` by a Space: its files, the package, and the data, reference models and result rows in ``root``.
 
@@ -52,7 +45,9 @@ def pack(root: Path, out: Path) -> Path:
         ValueError: If a task is not of the mini tier, or ``out`` holds something other than a packed Space.
         FileNotFoundError: If there are no tasks.
     """
-    _check_replaceable(out)
+    is_packed = (out / MARKER_FILES["space"]).is_file()
+    if out.exists() and not is_packed and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
     datasets = _dataset_folders(root)
     runs = {path.parent: read_run(path.parent) for path in (root / "models").glob(f"*/{RUN_FILE}")}
     models = [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
