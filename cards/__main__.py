@@ -34,13 +34,6 @@ def parser() -> Parser:
     return one
 
 
-def _as_text(what: str, found: Sequence[Table]) -> str:
-    from mubench.cards.formats import as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
-    from mubench.cards.matrix import as_matrix  # noqa: PLC0415
-
-    return as_matrix(found) if what == "matrix" else as_text(found)
-
-
 def _dataset_folders(data: Path) -> list[Path]:
     """Return a dataset folder and, if it is the one that stands for all families, those built beside it."""
     if data.name != DATASET:
@@ -56,61 +49,49 @@ def _making(data: Path, models: Path, results: Path) -> str:
     return target("demo", data=data if data.name == DATASET else None, models=models, results=results)
 
 
-def print_tables(data: Path, models: Path, results: Path, what: str = "leaderboard") -> None:
-    """Print all tables: ``what`` is ``leaderboard`` or ``matrix``.
-
-    Raises:
-        FileNotFoundError: If there are no rows.
-        ValueError: If rows do not go together.
-    """
+def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:
     from mubench.cards.leaderboard import tables  # noqa: PLC0415
     from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
 
     if not any(results.glob("*.json")):
         made = _making(data, models, results)
         raise FileNotFoundError(f"expected result rows in {results}, got none; make some with: {made}")
-    found = tables(read_results(results), data=data, models=models, results=results)
-    print(_as_text(what, found), end="")
+    return tables(read_results(results), data=data, models=models, results=results)
 
 
-def write_all(data: Path, models: Path, results: Path) -> None:
-    """Write every card whose folder exists, and name the folders that do not.
-
-    Raises:
-        FileNotFoundError: If none is there.
-    """
+def _write_all(data: Path, models: Path, results: Path) -> None:
+    """Write every card whose folder exists, and name the folders that do not."""
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
     from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
 
-    def card(folder: Path) -> int:
-        return len([write_dataset_card(folder)])
-
     judged = any(results.glob("*.json"))
     rows = read_results(results) if judged else []
-    jobs: list[tuple[Path, bool, Callable[[], int]]] = [
-        *((folder, folder.is_dir(), partial(card, folder)) for folder in _dataset_folders(data)),
-        (models, models.is_dir(), lambda: len(write_model_cards(models, rows))),
-        (results, judged, lambda: len([write_results_card(results, data=data, models=models)])),
+    jobs: list[tuple[Path, bool, Callable[[], Path | list[Path]]]] = [
+        *((folder, folder.is_dir(), partial(write_dataset_card, folder)) for folder in _dataset_folders(data)),
+        (models, models.is_dir(), partial(write_model_cards, models, rows)),
+        (results, judged, partial(write_results_card, results, data=data, models=models)),
     ]
     if not any(there for _, there, _ in jobs):
         made = _making(data, models, results)
         raise FileNotFoundError(f"expected {data}, {models} or {results}, got none of them; make them with: {made}")
-    for folder, there, job in jobs:
-        print(f"{folder}: {job()} card(s)" if there else f"{folder}: nothing there yet, no card")
+    for folder, there, write in jobs:
+        cards = write() if there else []
+        count = len(cards) if isinstance(cards, list) else 1
+        print(f"{folder}: {count} card(s)" if there else f"{folder}: nothing there yet, no card")
 
 
 def _run(options: argparse.Namespace) -> None:
     place = options.data, options.models, options.results
     if options.shipped and (options.what not in PRINTED or place != PLACE):
         raise ValueError(f"expected --shipped with {' or '.join(PRINTED)} and no folder, got it with others")
-    if options.shipped:
-        from mubench.cards.shipped import shipped_tables  # noqa: PLC0415
+    if options.what not in PRINTED:
+        _write_all(*place)
+        return
+    from mubench.cards.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
+    from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
-        print(_as_text(options.what, shipped_tables()), end="")
-    elif options.what in PRINTED:
-        print_tables(*place, options.what)
-    else:
-        write_all(*place)
+    found = shipped_tables() if options.shipped else _tables(*place)
+    print(as_matrix(found) if options.what == "matrix" else as_text(found), end="")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

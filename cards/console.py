@@ -24,11 +24,8 @@ def _commands() -> dict[str, dict[str, str]]:
     from mubench.hub_builders.__main__ import COMMANDS as HUB_BUILDERS  # noqa: PLC0415
     from mubench.trainers.__main__ import COMMANDS as TRAINERS  # noqa: PLC0415
 
-    return {
-        "hub_builders": HUB_BUILDERS,
-        "trainers": TRAINERS,
-        "cards": {name: line for name, (_, line) in CARDS.items()},
-    }
+    cards = {name: line for name, (_, line) in CARDS.items()}
+    return {"hub_builders": HUB_BUILDERS, "trainers": TRAINERS, "cards": cards}
 
 
 def _help() -> str:

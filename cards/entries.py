@@ -48,7 +48,6 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """Its name and flags."""
         return f"{self.name} [{', '.join(self.flags)}]" if self.flags and not self.rows[0].control else self.name
 
     @property
@@ -93,8 +92,8 @@ def beats(first: Array, second: Array) -> bool:
 
 def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     """Pool the runs of one line."""
-    metrics = {key: _average(r.metrics[key].value if key in r.metrics else None for r in rows) for key in METRICS}
-    score = _average(r.metrics["score"].value if "score" in r.metrics else None for r in rows)
+    values = [{key: value.value for key, value in row.metrics.items()} for row in rows]
+    score, *metrics = (_average(each.get(key) for each in values) for key in ("score", *METRICS))
     draws = np.full(1, np.nan) if score is None else pooled_draws(rows)
     low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])
     return Entry(
@@ -103,7 +102,7 @@ def make_entry(name: str, rows: Sequence[Result]) -> Entry:
         score=score,
         low=low,
         high=high,
-        metrics=metrics,
+        metrics=dict(zip(METRICS, metrics, strict=True)),
         seconds=_average(r.cost.get("seconds_share") for r in rows),
         passes=_average(r.cost.get("passes_share") for r in rows),
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),

@@ -1,23 +1,49 @@
-"""Writes the README.md of every dataset, model and results folder."""
+"""Writes the README.md of every dataset, model and results folder; a card that somebody edited is kept."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
-from mubench.cards.card_file import replace_card
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
-from mubench.cards.samples import draw_samples, has_public_images, sample_picture
+from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.utils.atomic import write_text
+from mubench.hub_builders.utils.cli import print_error
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.evaluation.result_files import read_results
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.method_table import method_table
 
 PICTURE = "leaderboard.png"
+# The last line of every card, by which an edit is detected.
+MARK = re.compile(r"\n<!-- as written: ([0-9a-f]{16}) -->\n\Z")
+
+
+def replace_card(path: Path, text: str) -> Path:
+    """Write a card; an edited one is renamed, which is reported in one line."""
+    if path.is_file() and is_edited(path.read_text(encoding="utf-8")):
+        names = (path.with_name(f"{path.stem}.edited{number or ''}{path.suffix}") for number in count())
+        kept = path.rename(next(name for name in names if not name.exists()))
+        print_error(f"expected the card as it was written in {path}, got an edited one: kept as {kept.name}")
+    write_text(path, f"{text}\n<!-- as written: {_digest(text)} -->\n")
+    return path
+
+
+def is_edited(card: str) -> bool:
+    """Whether a card differs from what was written."""
+    mark = MARK.search(card)
+    return mark is None or mark[1] != _digest(card[: mark.start()])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_dataset_card(folder: Path) -> Path:
@@ -35,12 +61,12 @@ def _draw_samples(folder: Path, manifests: Sequence[Manifest]) -> dict[str, str]
     """Draw sample rows of every task with public images, and return the file names by task."""
     pictures = {}
     for manifest in manifests:
-        name = sample_picture(manifest)
+        picture = folder / f"{manifest['task']}.png"
         if has_public_images(manifest):
-            draw_samples(manifest, folder, folder / name)
-            pictures[manifest["task"]] = name
+            draw_samples(manifest, folder, picture)
+            pictures[manifest["task"]] = picture.name
         else:  # a build of another tier may have left one
-            (folder / name).unlink(missing_ok=True)
+            picture.unlink(missing_ok=True)
     return pictures
 
 

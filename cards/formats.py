@@ -1,12 +1,15 @@
-"""A leaderboard as text for the terminal, or as markdown."""
+"""A leaderboard as text for the terminal, as markdown, or as a matrix of S: methods by tasks, controls below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.evaluation.controls import CONTROLS
 
 HEAD = ("rank", "method", "runs", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes")
 LEGEND = (
@@ -20,6 +23,7 @@ LEGEND = (
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
 _MISSING = "-"
+_HALF = "retrain_keep50"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -33,11 +37,8 @@ def cells(entry: Entry) -> tuple[str, ...]:
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
     rank += " apart" if entry.oracle_selected and entry.rank else ""
     ends = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
-    parts = [number(value) for value in entry.metrics.values()]
-    return (
-        *(rank, entry.title, str(len(entry.rows)), number(entry.score), ends, *parts),
-        *(number(entry.seconds), number(entry.passes)),
-    )
+    numbers = map(number, (*entry.metrics.values(), entry.seconds, entry.passes))
+    return (rank, entry.title, str(len(entry.rows)), number(entry.score), ends, *numbers)
 
 
 def as_text(tables: Iterable[Table]) -> str:
@@ -58,3 +59,50 @@ def as_markdown(table: Table) -> str:
     lines += [cells(entry) for entry in table.entries]
     lines += [(rank, f"*{name}*", *rest) for rank, name, *rest in map(cells, table.controls)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def as_matrix(tables: Sequence[Table]) -> str:
+    """Return S of every method (lines) on every task (columns), and on how many tasks it exceeds the keep-50 control.
+
+    A line is a method with the arguments that distinguish it; a cell is the mean over its runs, ``-`` for no run,
+    ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,
+    which are the noise floor.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not tables:
+        raise ValueError("expected rows of results, got none")
+    columns = [
+        {entry.title if entry.oracle_selected else entry.name: entry for entry in (*table.entries, *table.controls)}
+        for table in tables
+    ]
+    every = {key: entry for column in columns for key, entry in column.items() if key not in CONTROLS}
+    methods = sorted(every, key=lambda m: (every[m].oracle_selected, -_mean_score(m, columns), m))
+    lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
+    heads = [chr(ord("A") + column) for column in range(len(tables))]
+    names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
+    return "\n".join([*names, "", *align_columns([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
+
+
+def _mean_score(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:
+    return float(np.mean([column[method].score or 0.0 for column in columns if method in column]))
+
+
+def _line(method: str, columns: Sequence[Mapping[str, Entry]]) -> tuple[str, ...]:
+    scores = [_MISSING if method not in column else _score(column[method]) for column in columns]
+    above = sum(_is_above(column, method) for column in columns)
+    return (method, *scores, str(above) if method not in CONTROLS else "")
+
+
+def _score(entry: Entry) -> str:
+    valid = entry.rows[0].control or entry.oracle_selected or not entry.flags
+    return "!" if entry.score is None or not valid else number(entry.score)
+
+
+def _is_above(column: Mapping[str, Entry], method: str) -> bool:
+    """Whether a method's S exceeds that of the model retrained with half of the forget rows."""
+    entry, half = column.get(method), column.get(_HALF)
+    if entry is None or half is None or entry.score is None or half.score is None:
+        return False
+    return not entry.flags and entry.score > half.score

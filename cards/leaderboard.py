@@ -6,12 +6,18 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
+from mubench.trainers.evaluation.result_files import read_results
+
+# Every method on every mini task, written by `make matrix`.
+SHIPPED = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,15 +73,13 @@ def _rank(entries: Iterable[Entry]) -> list[Entry]:
     result: list[Entry] = []
     leader: Entry | None = None
     for rank, entry in enumerate(sorted(entries, key=lambda e: (-(e.low or 0), -(e.score or 0), e.name)), start=1):
-        if leader is None or leader.rank is None or beats(leader.draws, entry.draws):
+        if leader is None or beats(leader.draws, entry.draws):
             leader = replace(entry, rank=rank)
-            result.append(leader)
-        else:
-            result.append(replace(entry, rank=leader.rank))
+        result.append(replace(entry, rank=leader.rank))
     return result
 
 
-def _shared(rows: Sequence[Result], folders: Mapping[str, object]) -> Result:
+def _check_references(rows: Sequence[Result], folders: Mapping[str, object]) -> Result:
     """Return a row with the references of the table, after checking that all rows have the same."""
     judged = [row for row in rows if row.method != "retrain"] or list(rows)
     for row in judged:
@@ -94,19 +98,15 @@ def _judge_command(row: Result, folders: Mapping[str, object]) -> str:
     return target("results", **group, data=data, models=folders.get("models"), results=folders.get("results"))
 
 
-def _foreign_parent(row: Result) -> str | None:
-    """Return the parent of a run that started from none of the table's base models."""
-    return None if row.parent is None or row.parent in row.references.identities else row.parent
-
-
 def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
-    shared = _shared(rows, folders)
+    shared = _check_references(rows, folders)
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
-        key = [row.control, row.method, row.arguments, row.recipe, _foreign_parent(row)]
+        foreign_parent = None if row.parent in row.references.identities else row.parent
+        key = [row.control, row.method, row.arguments, row.recipe, foreign_parent]
         groups[json.dumps(key, sort_keys=True)].append(row)
     lines = list(groups.values())
-    entries = [make_entry(name, group) for name, group in zip(_names(lines), lines, strict=True)]
+    entries = list(map(make_entry, _names(lines), lines))
     methods = [entry for entry in entries if not entry.rows[0].control]
     rankable = [entry for entry in methods if entry.score is not None and not shared.no_signal]
     scored, oracle = [e for e in rankable if not e.flags], [e for e in rankable if e.oracle_selected]
@@ -124,9 +124,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
 def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
     """Group rows into tables, and rank each by the lower end of S.
 
-    Args:
-        rows: Rows of any task, ratio and method.
-        **folders: Folders ``data``, ``models`` and ``results``, for the command in an error message.
+    The folders ``data``, ``models`` and ``results`` are those of the command in an error message.
 
     Raises:
         ValueError: If rows of one table were judged against different references.
@@ -136,3 +134,14 @@ def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
         key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
         groups[key].append(row)
     return [_table(groups[key], folders) for key in sorted(groups, key=str)]
+
+
+@cache
+def shipped_tables() -> tuple[Table, ...]:
+    """Return the ranked tables of the shipped rows.
+
+    Raises:
+        FileNotFoundError: If the suite comes without them.
+        ValueError: If one of them is damaged, or rows of one table do not go together.
+    """
+    return tuple(tables(read_results(SHIPPED), results=SHIPPED))

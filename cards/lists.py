@@ -39,25 +39,19 @@ def fill_readme(text: str) -> str:
     return text
 
 
-def public_names() -> dict[str, list[str]]:
-    """Return the classes that the file of every method adds to `mubench.trainers`, by key."""
-    found = {}
+def fill_names(text: str) -> str:
+    """Return ``trainers/__init__.py`` with current imports for type checkers and a current ``__all__``."""
+    classes = {}
     for key, trainer in sorted(METHODS.names.items()):
         defined = read_module(f"{METHODS.package}.{key}").names
         names = (trainer.replace("Trainer", "Arguments"), trainer)
-        found[key] = [name for name in names if isinstance(defined.get(name), ast.ClassDef)]
-    return found
-
-
-def fill_names(text: str) -> str:
-    """Return ``trainers/__init__.py`` with current imports for type checkers and a current ``__all__``."""
-    classes = public_names()
+        classes[key] = [name for name in names if isinstance(defined.get(name), ast.ClassDef)]
     imports = [f"    from {METHODS.package}.{key} import {', '.join(names)}\n" for key, names in classes.items()]
     listed = ["METHODS", *sorted(name for names in classes.values() for name in names), "judge"]
-    names = textwrap.indent(_wrap([f'"{name}"' for name in listed]), "    ")
+    exported = textwrap.indent(_wrap([f'"{name}"' for name in listed]), "    ")
     start = f"    from {METHODS.package} import METHODS\n"
     place = re.compile(rf"(?<={re.escape(start)}).*?^\]", re.DOTALL | re.MULTILINE)
-    return place.sub(lambda _: f"{''.join(imports)}\n__all__ = [\n{names},\n]", text)
+    return place.sub(lambda _: f"{''.join(imports)}\n__all__ = [\n{exported},\n]", text)
 
 
 def _wrap(entries: Iterable[str]) -> str:

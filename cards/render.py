@@ -57,7 +57,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
 
     Args:
         manifests: The tasks in the repository, all of one family.
-        repository: Name of the repository.
+        repository: Its name.
         pictures: Path within the repository of each task's picture of sample rows.
 
     Raises:
@@ -150,19 +150,10 @@ def _range(metric: Metric) -> str:
     return "any number" if low == high == "any" else f"{low} and above" if high == "any" else f"{low} to {high}"
 
 
-def _scores(metrics: Mapping[str, Value]) -> list[dict[str, Any]]:
-    rows = []
-    for name, value in metrics.items():
-        metric = METRICS[name]
-        columns = {"title": metric.title, "better": metric.better, "unit": metric.unit, "range": _range(metric)}
-        rows.append({"name": name, **columns, "value": value.value, "retrained": value.retrained, "n": value.n})
-    return rows
-
-
-def _reading(score: Mapping[str, Any]) -> str:
+def _reading(metric: Metric) -> str:
     """Return a metric's title, unit, direction and range."""
-    unit = f"{score['unit']}, " if score["unit"] else ""
-    return f"{score['title']} ({unit}better: {score['better']}, range: {score['range']})"
+    unit = f"{metric.unit}, " if metric.unit else ""
+    return f"{metric.title} ({unit}better: {metric.better}, range: {_range(metric)})"
 
 
 def _kind(run: Run) -> Kind:
@@ -171,7 +162,7 @@ def _kind(run: Run) -> Kind:
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
 
-def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mapping[str, Any]]) -> str:
+def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Value]) -> str:
     task, kind = get_task(run.task), _kind(run)
     repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio, run.family)
     evaluations = [
@@ -180,11 +171,11 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Sequence[Mappin
             dataset_type=repository,
             dataset_name=f"{config} ({run.tier})",
             dataset_config=config,
-            metric_type=score["name"],
-            metric_name=_reading(score),
-            metric_value=round(score["value"], 6),
+            metric_type=key,
+            metric_name=_reading(METRICS[key]),
+            metric_value=round(score.value, 6),
         )
-        for score in scores
+        for key, score in scores.items()
     ]
     data = ModelCardData(
         base_model=parent or (None if run.parent else BACKBONES[run.backbone].hub_id),
@@ -210,22 +201,17 @@ def model_card(
 ) -> str:
     """Return the card of a base, retrained or unlearned model.
 
-    Args:
-        name: Name of its repository.
-        run: Its record.
-        parent: Repository of the model that it started from.
-        metrics: Scores of a model that was not judged.
-        result: Its row.
-        paper: The method's paper.
+    ``name`` and ``parent`` are the repositories of the model and of the one that it started from, and ``metrics`` the
+    scores of a model that was not judged.
     """
-    scores = _scores(result.metrics if result else metrics or {})
+    scores = result.metrics if result else metrics or {}
     body = _render(
         "model.md.jinja",
         name=name,
         run=run,
         task=get_task(run.task),
         parent=parent,
-        scores=scores,
+        scores=[(METRICS[key], _range(METRICS[key]), score) for key, score in scores.items()],
         result=result,
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
@@ -239,11 +225,5 @@ def model_card(
 
 def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
     """Return the card of the results: every table, the picture and the legend."""
-    return _render(
-        "results.md.jinja",
-        tables=tables,
-        picture=picture,
-        as_markdown=as_markdown,
-        legend="\n".join(LEGEND),
-        controls=CONTROLS,
-    )
+    words = {"legend": "\n".join(LEGEND), "controls": CONTROLS}
+    return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, **words)

@@ -26,25 +26,14 @@ LINE_LENGTH = 20
 CELL = 1.25  # inches
 
 
-def sample_picture(manifest: Manifest) -> str:
-    """Return the file name of a task's picture in its dataset folder."""
-    return f"{manifest['task']}.png"
-
-
 def has_public_images(manifest: Manifest) -> bool:
     """Whether a task has images or video that a card may show: of mini rows always, of others by their licence."""
     task = get_task(manifest["task"])
     return bool(_visual(task)) and (manifest["tier"] == "mini" or task.redistributable)
 
 
-def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
-    """Draw the first forget and retain rows of a built task.
-
-    Args:
-        manifest: The task's manifest.
-        data: Its dataset folder.
-        target: PNG file to write.
-    """
+def draw_samples(manifest: Manifest, data: Path, target: Path) -> None:
+    """Draw the first forget and retain rows of a task that is built in the folder ``data`` into a PNG file."""
     task, ratio = get_task(manifest["task"]), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
     splits = decode(load_task(task.key, ratio, data=data, family=manifest["family"]))
     titles = {"forget": f"forget ({ratio} %)", "retain": "retain"}
@@ -63,7 +52,6 @@ def draw_samples(manifest: Manifest, data: Path, target: Path) -> Path:
                     axes.set_title(title, loc="left", weight="bold", fontsize=9)
         figure.set_size_inches(CELL * COLUMNS, len(titles) * _height(pixels, captions))
         figure.savefig(target, metadata={"Software": None})
-    return target
 
 
 def _height(pixels: Pixels, captions: Mapping[str, Sequence[str]]) -> float:

@@ -34,21 +34,18 @@ def _result(run: runs.FinishedRun) -> Data:
     return {**head, **summary, **repeat}
 
 
-@report_errors
 def settings(task: str = "", backbone: str = "", ratio: str = "") -> Data:
     """List the tasks, and the backbones, ratios and methods for the chosen ones."""
     found = choices.menu_choices(task, backbone, ratio, None)
     return {**found, "ratios": {str(each): count for each, count in found["ratios"].items()}}
 
 
-@report_errors
 def arguments(task: str, backbone: str, method: str) -> list[Data]:
     """List the arguments of a method on a task and backbone: name, kind, default, limits and help."""
     setting = choices.chosen_setting(task, backbone)
     return [asdict(field) for field in argument_fields(setting.task.key, setting.backbone, method)]
 
 
-@report_errors
 async def try_out(  # noqa: PLR0917  (clients may pass them by position)
     request: gr.Request,
     task: str,
@@ -59,58 +56,50 @@ async def try_out(  # noqa: PLR0917  (clients may pass them by position)
     arguments: dict[str, Any] | None = None,
 ) -> AsyncIterator[Data]:
     """Run a method: yields its status, and in the end its result, whose key "run" is the run's name."""
-    choice = runner.Choice(task, backbone, ratio, method, seed, arguments)
-    job = await asyncio.to_thread(runner.start, str(request.session_hash), choice)
+    choice = {"task": task, "backbone": backbone, "ratio": ratio, "method": method}
+    owner = str(request.session_hash)
+    job = await asyncio.to_thread(runner.start, owner, **choice, seed=seed, arguments=arguments)
     async for now in follow(job.name):
         yield {**_status(now), **(_result(runs.finished_run(job.name)) if now.state == "finished" else {})}
 
 
-@report_errors
 async def train_references(request: gr.Request, task: str, backbone: str, ratio: str) -> AsyncIterator[Data]:
     """Train the missing base and retrained models of a setting: yields the status."""
-    choice = runner.Choice(task, backbone, ratio)
-    job = await asyncio.to_thread(runner.start_references, str(request.session_hash), choice)
+    job = await asyncio.to_thread(runner.start_references, str(request.session_hash), task, backbone, ratio)
     async for now in follow(job.name):
         yield _status(now)
 
 
-@report_errors
 def cancel(run: str) -> str:
     """Cancel a waiting or running run."""
     return runner.cancel(run)
 
 
-@report_errors
 def result(run: str) -> Data:
     """Return the result of a finished run."""
     return _result(runs.finished_run(run))
 
 
-@report_errors
 def attack(run: str, threshold: float) -> Data:
     """Return what a membership attack by loss threshold finds on the run's model, its base and retrained."""
     return outcome.attack(runs.finished_run(run), threshold)
 
 
-@report_errors
 def row(run: str) -> str:
     """Return the row of a finished run as the text of its JSON file."""
     return runs.row_file(run).read_text(encoding="utf-8")
 
 
-@report_errors
 def download(run: str) -> str:
     """Return the model folder of a finished run as one zip file in base64."""
     return base64.b64encode(runs.model_archive(run).read_bytes()).decode()
 
 
-@report_errors
 def compare(runs: list[str]) -> Data:
     """Compare one to four finished runs: lists of values by number, in the order of the runs."""
     return {name: values for name, *values in comparison.numbers(comparison.chosen_runs(runs))}
 
 
-@report_errors
 def leaderboard(
     filters: dict[str, list[str]] | None = None, runs: list[str] | None = None, rows: list[str] | None = None
 ) -> list[Data]:
@@ -122,13 +111,11 @@ def leaderboard(
     return [dict(zip(board.HEAD, line.cells, strict=True)) for line in lines]
 
 
-@report_errors
 def submit(row: str) -> Data:
     """Check a row, given as the text of its JSON file, against the schema, and return its main values."""
     return board.row_summary(check_row(row))
 
 
-@report_errors
 def data(family: str, task: str, ratio: str) -> Data:
     """Describe a config: rows by split, rows by class, and the code that loads it."""
     config = explore.find_config(family, task, ratio)
@@ -136,7 +123,6 @@ def data(family: str, task: str, ratio: str) -> Data:
     return {**info, "counts": config.counts, "balance": config.balance, "code": config.code}
 
 
-@report_errors
 def samples(family: str, task: str, ratio: str, split: str, page: int = 1) -> list[Data]:
     """List a page of rows of a split: id, class and texts."""
     return explore.sample_rows(explore.find_config(family, task, ratio), split, page)
@@ -148,7 +134,7 @@ STREAMING = (try_out, train_references)
 
 def add_endpoints() -> None:
     """Add every endpoint to the page that is being built."""
-    for function in PLAIN:
-        gr.api(function, api_name=function.__name__)
-    for function in STREAMING:
-        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+    for endpoint in PLAIN:
+        gr.api(report_errors(endpoint), api_name=endpoint.__name__)
+    for stream in STREAMING:
+        gr.api(report_errors(stream), api_name=stream.__name__, concurrency_limit=None)

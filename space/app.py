@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 from pathlib import Path
 
 from jobs.pool import POOL
-from memory import limit_arenas
 
 # No network access and no statistics: gradio would tabulate its last 10,000 calls at every call.
 ENVIRONMENT = {
@@ -16,6 +17,17 @@ ENVIRONMENT = {
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
 }
+# Of glibc's malloc.h: the number of arenas, which by default grows with that of threads.
+M_ARENA_MAX = -8
+ARENAS = 2
+
+
+def limit_arenas() -> bool:
+    """Let all threads share a few malloc arenas, and return whether this system has arenas.
+
+    Otherwise each thread that serves a visitor retains an arena as large as its largest response.
+    """
+    return platform.libc_ver()[0] == "glibc" and ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS) == 1
 
 
 def main() -> int:

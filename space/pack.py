@@ -38,32 +38,19 @@ def _dataset_folders(root: Path) -> list[Path]:
     return list(manifests)
 
 
-def _model_folders(root: Path) -> list[Path]:
-    """Return the folders of base and retrained models."""
-    runs = {path.parent: read_run(path.parent) for path in sorted((root / "models").glob(f"*/{RUN_FILE}"))}
-    return [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
-
-
-def _check_replaceable(out: Path) -> None:
-    if (out / MARKER_FILES["space"]).is_file() or not out.exists():
-        return
-    if not out.is_dir() or any(out.iterdir()):
-        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
-
-
 def pack(root: Path, out: Path) -> Path:
-    """Write a Space: its files, the package, and the data, reference models and result rows of a folder.
-
-    Args:
-        root: The folder that holds mu-bench, models and results.
-        out: Folder to write, which is replaced.
+    """Replace ``out`` by a Space: its files, the package, and the data, reference models and result rows in ``root``.
 
     Raises:
         ValueError: If a task is not of the mini tier, or ``out`` holds something other than a packed Space.
         FileNotFoundError: If there are no tasks.
     """
-    _check_replaceable(out)
-    datasets, models = _dataset_folders(root), _model_folders(root)
+    is_packed = (out / MARKER_FILES["space"]).is_file()
+    if out.exists() and not is_packed and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
+    datasets = _dataset_folders(root)
+    runs = {path.parent: read_run(path.parent) for path in (root / "models").glob(f"*/{RUN_FILE}")}
+    models = [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     targets = {SPACE: fresh, **{SPACE.parent / room: fresh / "mubench" / room for room in ROOMS}}

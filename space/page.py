@@ -1,15 +1,15 @@
-"""The page: its tabs, its theme, and the server."""
+"""The page: its tabs, its theme, and the server with its size limit."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from api import add_endpoints
-from handlers.choices import built_tasks
 from handlers.runs import remove_old_runs
-from limits import SizeLimit
 from tabs.board_tab import build_board_tab
 from tabs.compare_tab import build_compare_tab
 from tabs.explore_tab import build_explore_tab
@@ -23,16 +23,66 @@ THEME = gr.themes.Default(font=[FONT, "sans-serif"], font_mono=[MONO, "monospace
 # Concurrent requests, other than runs, which have a queue of their own.
 CONCURRENCY = 8
 MAX_UPLOAD = "250kb"
+# A longer body is refused before it is parsed.
+MAX_BYTES = 1_000_000
 # Requests in gradio's queue.
 QUEUE_SIZE = 256
 # Most recent sessions whose field values stay in memory, 0.7 MB each.
 SESSIONS = 64
 
 
+class SizeLimit:
+    """ASGI middleware that responds to a request with too long a body with status 413 and one line."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > MAX_BYTES:
+            await self._refuse(send)
+        else:
+            await self._count(scope, receive, send)
+
+    async def _count(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on until its body exceeds the limit: a chunked body declares no length."""
+        read, refused, started = 0, False, False
+
+        async def limited_receive() -> Any:
+            nonlocal read, refused
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BYTES:
+                refused = True
+                return {"type": "http.disconnect"}
+            return message
+
+        async def guarded_send(message: Any) -> None:
+            nonlocal started
+            if started or not refused:  # the application's response to a truncated body is dropped
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, limited_receive, guarded_send)
+        finally:
+            if refused and not started:
+                await self._refuse(send)
+
+    async def _refuse(self, send: Any) -> None:
+        detail = f"expected a request of at most {MAX_BYTES:,} bytes, got a longer one"
+        body = json.dumps({"detail": detail, "error": detail}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
 def build() -> gr.Blocks:
     """Lay out the page; raises ``FileNotFoundError`` if no task is built."""
-    if not built_tasks():
-        raise FileNotFoundError("expected tasks in ./mu-bench, got none; make them with: make data bases")
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(f"# {TITLE}")
         own_runs = gr.BrowserState([], storage_key="mubench-runs", secret="mubench")

@@ -5,9 +5,11 @@ from __future__ import annotations
 QUOTED_LENGTH = 40
 
 
-def quote(text: str) -> str:
-    """Return a text in quotes for a message: on one line, cut after 40 characters."""
-    return repr(text if len(text) <= QUOTED_LENGTH else f"{text[:QUOTED_LENGTH]}...")
+def quote(value: object) -> str:
+    """Return a value for a message, a text in quotes: on one line, cut after 40 characters."""
+    text = value if isinstance(value, str) else repr(value)
+    short = text if len(text) <= QUOTED_LENGTH else f"{text[:QUOTED_LENGTH]}..."
+    return repr(short) if isinstance(value, str) else short
 
 
 def decode_text(data: bytes, where: str, fallback: str | None = None) -> str:

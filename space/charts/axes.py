@@ -14,14 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 
 
 class Axes:
-    """Axes that map values to pixels.
-
-    Args:
-        x: Smallest and largest value.
-        y: Smallest and largest value.
-        names: Names of both axes.
-        log: Whether x is logarithmic.
-    """
+    """Axes that map values to pixels: smallest and largest x and y, names of both, and whether x is logarithmic."""
 
     def __init__(
         self, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str], *, log: bool = False
@@ -47,11 +40,9 @@ class Axes:
             y = self.y(value)
             lines.append(f'<line class="mu-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-        for value in self._x_ticks():
-            lines.append(
-                f'<text x="{self.x(value):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>'
-            )
         low = HEIGHT - BOTTOM
+        for value in self._x_ticks():
+            lines.append(f'<text x="{self.x(value):.1f}" y="{low + 16}" text-anchor="middle">{value:g}</text>')
         lines.append(f'<line class="mu-axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{low}" y2="{low}"/>')
         middle = (LEFT + WIDTH - RIGHT) / 2
         lines.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.names[0])}</text>')

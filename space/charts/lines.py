@@ -21,14 +21,9 @@ def histogram(
     threshold: float,
     name: str,
 ) -> str:
-    """Return a histogram per name as a step line, and a threshold; the outer bins include all values beyond them.
+    """Return a histogram of positive values per name as a step line, and a threshold.
 
-    Args:
-        values: Positive values by name.
-        styles: CSS class by name.
-        span: Ends of the logarithmic axis.
-        threshold: Where the threshold is drawn.
-        name: Name of the values.
+    ``span`` are the ends of the logarithmic axis; the outer bins include all values beyond them.
     """
     low, high = span
     edges = np.geomspace(low, high, BINS + 1)

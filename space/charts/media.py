@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mubench.hub_builders.utils.images import encode_png
 from mubench.hub_builders.utils.optional import require
 
 SIDE = 128
@@ -26,9 +27,7 @@ def image(value: Image.Image, description: str) -> str:
         picture.thumbnail((MAX_SIDE, MAX_SIDE))
     factor = max(1, SIDE // max(picture.size))
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return f'<img alt="{escape(description, quote=True)}" src="{_uri("image/png", buffer.getvalue())}">'
+    return f'<img alt="{escape(description, quote=True)}" src="{_uri("image/png", encode_png(picture))}">'
 
 
 def generated_image(value: str, description: str) -> str:

@@ -14,17 +14,7 @@ LETTER, LINE = 7.2, 13
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a scatter plot.
-
-    Attributes:
-        x: Value on the x axis.
-        y: Value on the y axis.
-        name: Its label, which is also shown on hover.
-        style: CSS class.
-        low: Lower end of its interval in y.
-        high: Upper end.
-        label: Whether its label is written beside it.
-    """
+    """A point of a scatter plot, with its interval in y; its name is shown on hover, and beside it if ``label``."""
 
     x: float
     y: float
@@ -35,9 +25,9 @@ class Mark:
     label: bool = False
 
 
-def _range(values: Sequence[float], pad: float = 0.08) -> tuple[float, float]:
+def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    edge = pad * ((high - low) or 1)
+    edge = 0.08 * ((high - low) or 1)
     return low - edge, high + edge
 
 
@@ -51,12 +41,7 @@ def scatter(
 ) -> str:
     """Return a scatter plot, or a note where there are no points.
 
-    Args:
-        marks: The points.
-        names: Names of both axes.
-        log: Whether x is logarithmic.
-        y: Range of y.
-        key: Legend, CSS class by name.
+    The names are those of the axes, ``log`` makes x logarithmic, ``y`` is its range, ``key`` the legend (CSS classes).
     """
     if not marks:
         return '<p class="mu-note">No points to plot yet.</p>'

@@ -7,12 +7,7 @@ from html import escape
 
 
 def bars(groups: Mapping[str, Mapping[str, tuple[float, str]]], styles: Mapping[str, str]) -> str:
-    """Return shares as groups of bars.
-
-    Args:
-        groups: By group and bar, its share in [0, 1] and the label beside it.
-        styles: CSS class by bar.
-    """
+    """Return groups of bars: by group and bar, its share in [0, 1] and the label beside it; styles are by bar."""
     lines = []
     for group, each in groups.items():
         lines.append(f'<div class="mu-bars"><b>{escape(group)}</b>')
@@ -27,24 +22,14 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, str]]], styles: Mapping[
 
 
 def table(head: Sequence[tuple[str, str]], lines: Sequence[Sequence[str]], *, label: str) -> str:
-    """Return a table whose column descriptions are shown on hover and read by screen readers.
-
-    Args:
-        head: Name and description of every column.
-        lines: Text of every cell.
-        label: Description of the table.
-    """
+    """Return a table with a label; column descriptions are shown on hover and read by screen readers."""
     top = "".join(
         f'<th scope="col" tabindex="0" title="{escape(text, quote=True)}">{escape(name)}</th>' for name, text in head
     )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{escape(c)}</th>' if i == 0 else f"<td>{escape(c)}</td>" for i, c in enumerate(line)
-        )
-        + "</tr>"
-        for line in lines
-    )
+    rows = ""
+    for first, *others in lines:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in others)
+        rows += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>'
     return (
         f'<div class="mu-scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}"><table '
         f'class="mu-table"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'

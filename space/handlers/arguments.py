@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.checks import check_choice, check_integer, check_number, quote
+from handlers.checks import MAX_NUMBER, check_choice, check_integer, check_number
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
@@ -21,7 +21,6 @@ SHARED: dict[str, tuple[str, float, float]] = {
     "per_device_train_batch_size": ("Examples per step.", 1, 256),
     "weight_decay": ("Decoupled weight decay.", 0.0, 10.0),
 }
-MAX_NUMBER = 1e6
 MAX_TEXT = 80
 KINDS: dict[type, str] = {float: "number", int: "whole", bool: "switch", str: "text"}
 
@@ -56,8 +55,8 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
         ValueError: If there is no such method.
     """
     trainer = METHODS[check_choice("method", method, METHODS)]
-    check_choice("task", task, TASKS), check_choice("backbone", backbone, BACKBONES)
-    defaults = default_arguments(TASKS[task].kind, BACKBONES[backbone].family, method)
+    kind = TASKS[check_choice("task", task, TASKS)].kind
+    defaults = default_arguments(kind, BACKBONES[check_choice("backbone", backbone, BACKBONES)].family, method)
     hints = typing.get_type_hints(trainer.arguments)
     own = [name for name in recorded_names(trainer) if name not in RECORDED]
     shared = [] if trainer.edits() else list(SHARED)
@@ -66,7 +65,7 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
 
 
 def _field(field: dataclasses.Field[Any], hint: Any, defaults: Mapping[str, Any]) -> Field:
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else (hint,)
+    parts = typing.get_args(hint) or (hint,)
     plain = next(part for part in parts if part is not type(None))
     default = defaults.get(field.name, field.default)
     text, low, high = SHARED.get(field.name, (field.metadata.get("help", ""), -MAX_NUMBER, MAX_NUMBER))

@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from charts.scatter import Mark, scatter
 from charts.tables import table
 from jobs.paths import RESULTS
 
-from handlers.checks import check_choice, quote
+from handlers.checks import check_choice
 from handlers.runs import existing_runs
 from mubench.cards.entries import Entry, make_entry
 from mubench.cards.formats import cells
-from mubench.cards.leaderboard import Table, tables
-from mubench.cards.shipped import shipped_tables
+from mubench.cards.leaderboard import Table, shipped_tables, tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.methods import METHODS
 
 SETTING = ("tier", "task", "backbone", "ratio", "method")
-FILTERS = (*SETTING, "origin")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
 ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
-KINDS = (*ORIGINS, CONTROL)
+STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
 # Valid values of every filter, to which lines may add others.
 VALUES: dict[str, tuple[str, ...]] = {
     "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
     "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
+FILTERS = tuple(VALUES)
 COLUMNS = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. apart: the epoch was selected with "
@@ -73,7 +72,6 @@ class Line:
 
     @property
     def row(self) -> Result:
-        """The first of its runs."""
         return self.entry.rows[0]
 
     @property
@@ -90,58 +88,47 @@ class Line:
         elif self.tied:
             rank = f"={rank}"
         row = self.row
-        setting = f"{row.task} ({row.tier}), {row.backbone}, {row.ratio} %"
-        setting += "" if row.family == "canonical" else f", {row.family}"
-        setting += f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
-        setting += f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
-        return (rank, name, *rest, setting, self.origin)
+        setting = [f"{row.task} ({row.tier}), {row.backbone}, {row.ratio} %"]
+        setting += [] if row.family == "canonical" else [row.family]
+        setting += [f"deletion seed {row.deletion_seed}"] if row.deletion_seed else []
+        setting += [f"evaluation seed {row.eval_seed}"] if row.eval_seed else []
+        return (rank, name, *rest, ", ".join(setting), self.origin)
 
 
 def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]:
-    """Return all lines, by setting: shipped ones, those of ``./results``, then a visitor's, then controls.
-
-    Args:
-        own: Names of a visitor's runs.
-        submitted: Submitted rows.
+    """Return all lines, by setting: shipped, those of ``./results``, a visitor's own and submitted, then controls.
 
     Raises:
         FileNotFoundError: If the suite comes without its shipped rows.
         ValueError: If a row is damaged, or rows of one table were judged against different models.
     """
     with LOCK:
-        lines = [*_shipped_lines(shipped_tables()), *_local_lines(_result_files())]
+        lines = [*_lines(shipped_tables(), SHIPPED), *_lines(_local_tables(_result_files()), HERE)]
     rows = {run.row.run_id: run.row for run in existing_runs(own) if run.row is not None}
-    lines += [Line(make_entry(row.method, [row]), YOURS) for row in rows.values()]
-    lines += [Line(make_entry(row.method, [row]), SUBMITTED) for row in submitted]
+    for origin, unranked in ((YOURS, rows.values()), (SUBMITTED, submitted)):
+        lines += [Line(make_entry(row.method, [row]), origin) for row in unranked]
 
     def order(line: Line) -> tuple[Any, ...]:
         row = line.row
-        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, KINDS.index(line.kind))
+        return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, list(STYLE).index(line.kind))
 
     return sorted(lines, key=order)  # a stable sort: ranks stay in order
 
 
 @lru_cache(maxsize=1)
-def _shipped_lines(ranked: tuple[Table, ...]) -> tuple[Line, ...]:
-    return _lines(ranked, SHIPPED)
-
-
-@lru_cache(maxsize=1)
-def _local_lines(files: tuple[tuple[str, int, int], ...]) -> tuple[Line, ...]:
-    """Return the lines of result files; their times and sizes are the key of the cache."""
-    return _lines(tables(read_result(Path(name)) for name, _, _ in files), HERE)
+def _local_tables(files: tuple[tuple[str, int, int], ...]) -> tuple[Table, ...]:
+    """Return the tables of result files; their times and sizes are the key of the cache."""
+    return tuple(tables(read_result(name) for name, _, _ in files))
 
 
 def _result_files() -> tuple[tuple[str, int, int], ...]:
     """Return path, time and size of every file of ``./results``."""
-    if not RESULTS.is_dir():
-        return ()
-    with os.scandir(RESULTS.absolute()) as files:
-        found = [(file.path, file.stat()) for file in files if file.name.endswith(".json")]
-    return tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in found))
+    found = [(path, path.stat()) for path in sorted(RESULTS.absolute().glob("*.json"))]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
 
 
-def _lines(ranked: Iterable[Table], origin: str) -> tuple[Line, ...]:
+@lru_cache(maxsize=2)  # the shipped ones and the local ones
+def _lines(ranked: tuple[Table, ...], origin: str) -> tuple[Line, ...]:
     lines: list[Line] = []
     for each in ranked:
         ranks = [(entry.oracle_selected, entry.rank) for entry in each.entries]
@@ -207,3 +194,34 @@ def row_summary(row: Result) -> dict[str, Any]:
     interval = [row.interval.low, row.interval.high] if row.interval else None
     setting = {name: getattr(row, name) for name in ("run_id", *SETTING, "seed", "base_seed")}
     return {**setting, "score": score, "interval": interval, "provisional": row.provisional, "flags": list(row.flags)}
+
+
+def render_cost(lines: Sequence[Line]) -> str:
+    """Return S against cost."""
+    marks = [
+        Mark(e.passes, e.score, _title(line, lines), STYLE[line.kind], e.low, e.high, label=True)
+        for line in lines
+        if (e := line.entry).score is not None and e.passes and e.passes > 0
+    ]
+    kinds = {line.kind for line in lines}
+    key = {kind: style for kind, style in STYLE.items() if kind in kinds}
+    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.02), key=key)
+
+
+def render_parts(lines: Sequence[Line]) -> str:
+    """Return forgetting against utility, the two halves of S."""
+    marks = []
+    for line in lines:
+        parts = [line.entry.metrics[name] for name in ("row", "mean", "membership", "utility")]
+        if line.entry.score is None or None in parts:
+            continue
+        distance, lost = max(*(float(part or 0) for part in parts[:3]), 0.0), float(parts[3] or 0)
+        marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, lines), STYLE[line.kind], label=True))
+    return scatter(marks, ("forgetting (1 = as retrained)", "utility (1 = as retrained)"), y=(0, 1.02))
+
+
+def _title(line: Line, lines: Sequence[Line]) -> str:
+    """Return a line's title, with its setting where the lines are of several."""
+    row = line.row
+    several = len({(other.row.task, other.row.backbone, other.row.ratio) for other in lines}) > 1
+    return line.entry.title + (f", {row.task} {row.backbone} {row.ratio} %" if several else "")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection
 from typing import Any
 
+from mubench.hub_builders.utils.text import quote
+
 SEEDS = 2**31
-MAX_QUOTED = 60
+# The largest number of a row, and of an argument without a range of its own.
+MAX_NUMBER = 1e6
 RUN_NAME = re.compile(r"[0-9a-f]{24}")
-
-
-def quote(value: Any) -> str:
-    """Return a value, cut to the length of a message."""
-    text = repr(value)
-    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}... ({len(text):,} characters)"
 
 
 def check_choice(name: str, value: Any, known: Collection[str]) -> str:
@@ -49,8 +45,6 @@ def check_number(name: str, value: Any, low: float, high: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {quote(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}")
     return value
 
 
@@ -71,7 +65,4 @@ def check_ratio(value: Any, known: Collection[int]) -> int:
     Raises:
         ValueError: If it is another.
     """
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if text not in map(str, known):
-        raise ValueError(f"ratio must be one of {', '.join(map(str, known))}, got {quote(value)}")
-    return int(text)
+    return int(check_choice("ratio", str(value), [str(each) for each in known]))

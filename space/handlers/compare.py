@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,11 @@ from charts.lines import curves
 from charts.scatter import Mark, scatter
 from charts.tables import table
 
-from handlers.checks import quote
 from handlers.runs import FinishedRun, finished_run
+from mubench.cards.formats import number
+from mubench.hub_builders.utils.text import quote
 
-MAX_COMPARED = 4
-STYLES = ("mu-c1", "mu-c2", "mu-c3", "mu-c4")
-LETTERS = "ABCD"
+STYLES = {"A": "mu-c1", "B": "mu-c2", "C": "mu-c3", "D": "mu-c4"}
 SPLITS = ("forget", "retain", "test")
 REFERENCES = {"retrained": "mu-retrained", "base": "mu-base"}
 
@@ -26,14 +25,10 @@ def chosen_runs(names: Any) -> list[FinishedRun]:
     Raises:
         ValueError: If there are none or too many, or one does not exist.
     """
-    if not isinstance(names, list) or not 1 <= len(names) <= MAX_COMPARED:
+    if not isinstance(names, list) or not 1 <= len(names) <= len(STYLES):
         got = len(names) if isinstance(names, list) else quote(names)
-        raise ValueError(f"runs must be 1 to {MAX_COMPARED} names of finished runs, got {got}")
+        raise ValueError(f"runs must be 1 to {len(STYLES)} names of finished runs, got {got}")
     return [finished_run(name) for name in names]
-
-
-def _styled(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str, FinishedRun]]:
-    return zip(LETTERS, STYLES, runs, strict=False)
 
 
 def render_scores(runs: Sequence[FinishedRun]) -> str:
@@ -44,9 +39,11 @@ def render_scores(runs: Sequence[FinishedRun]) -> str:
         for name, style in REFERENCES.items()
         for model in run.summary["scores"][name]
     ]
-    own = [(letter, style, run.summary["scores"]["this run"][0]) for letter, style, run in _styled(runs)]
-    marks = [Mark(score["forget"], score["test"], letter, style, label=True) for letter, style, score in own]
-    key = REFERENCES | {f"{letter}: {run.title}": style for letter, style, run in _styled(runs)}
+    marks, key = [], dict(REFERENCES)
+    for (letter, style), run in zip(STYLES.items(), runs, strict=False):
+        (score,) = run.summary["scores"]["this run"]
+        marks.append(Mark(score["forget"], score["test"], letter, style, label=True))
+        key[f"{letter}: {run.title}"] = style
     names = ("score on forget rows", "score on test rows")
     return scatter([*dict.fromkeys(references), *marks], names, key=key)  # runs may share reference models
 
@@ -54,7 +51,7 @@ def render_scores(runs: Sequence[FinishedRun]) -> str:
 def render_losses(runs: Sequence[FinishedRun], split: str) -> str:
     """Return the loss on some rows of a split by step, as a share of all steps, since runs differ in length."""
     lines = {}
-    for letter, style, run in _styled(runs):
+    for (letter, style), run in zip(STYLES.items(), runs, strict=False):
         points = [(point["step"] / max(point["steps"], 1), point[split]) for point in run.points if split in point]
         if points:
             lines[letter] = (style, points)
@@ -72,8 +69,7 @@ def numbers(runs: Sequence[FinishedRun]) -> list[list[str]]:
     lines.append(["loss attack's advantage", *(f"{_advantage(each['losses']['this run']):.3f}" for each in summaries)])
     metrics = [{line["name"]: line["run"] for line in each["metrics"]} for each in summaries]
     for name in dict.fromkeys(name for each in metrics for name in each):
-        values = [each.get(name) for each in metrics]
-        lines.append([name, *("-" if value is None else f"{value + 0:.3f}" for value in values)])
+        lines.append([name, *(number(each.get(name), 3) for each in metrics)])
     lines.append(["seconds of training", *(f"{each['cost']['seconds']:.2f}" for each in summaries)])
     return lines
 
@@ -95,5 +91,5 @@ def _advantage(losses: dict[str, Sequence[float]]) -> float:
 
 def render_numbers(runs: Sequence[FinishedRun]) -> str:
     """Return the numbers as a table with one column per run."""
-    head = [("number", "What is compared."), *((letter, run.title) for letter, _, run in _styled(runs))]
+    head = [("number", "What is compared."), *((letter, run.title) for letter, run in zip(STYLES, runs, strict=False))]
     return table(head, numbers(runs), label="Comparison of runs")

@@ -34,19 +34,13 @@ SPLITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A config of a dataset.
-
-    Attributes:
-        info: The task as it is built.
-        ratio: Percentage deleted; 0 for the config whose training rows are undivided.
-    """
+    """A config of a built task: the percentage deleted, or 0 where its training rows are undivided."""
 
     info: TaskInfo
     ratio: int
 
     @property
     def training_splits(self) -> tuple[str, ...]:
-        """Splits of the training rows."""
         return ("forget", "retain") if self.ratio else ("train",)
 
     @property
@@ -138,13 +132,10 @@ def render_balance(config: Config) -> str:
     largest = dict(sorted(balance.items(), key=lambda item: -sum(item[1].values()))[:MAX_CLASSES])
     totals = {split: sum(each[split] for each in balance.values()) or 1 for split in config.training_splits}
     top = max(each[split] / totals[split] for each in largest.values() for split in totals) or 1
-    groups = {
-        name: {
-            split: (count / totals[split] / top, f"{count:,} ({count / totals[split]:.1%})")
-            for split, count in each.items()
-        }
-        for name, each in largest.items()
-    }
+    groups = {}
+    for name, each in largest.items():
+        shares = {split: count / totals[split] for split, count in each.items()}
+        groups[name] = {split: (share / top, f"{each[split]:,} ({share:.1%})") for split, share in shares.items()}
     more = len(balance) - len(largest)
     note = f'<p class="mu-note">The {MAX_CLASSES} largest classes, without {more} smaller ones.</p>' if more else ""
     return f'<div class="mu-balance">{bars(groups, STYLES)}</div>{note}'

@@ -14,9 +14,9 @@ from handlers.checks import check_choice, check_number
 from handlers.choices import built_task_info
 from handlers.gallery import row_cards, splits
 from handlers.runs import FinishedRun, finished_run
+from mubench.cards.formats import number
 from mubench.hub_builders.tasks import get_task
 
-MODELS = ("this run", "base", "retrained")
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
 ORDERS = ("as deleted", "most changed", "farthest from retrained")
@@ -28,13 +28,14 @@ MIN_LOSS, MAX_LOSS = 1e-4, 1e6
 
 def render_scores(run: FinishedRun) -> str:
     """Return the scores on forget, retain and test rows of the run, its base, and the retrained models."""
-    groups = {}
-    for split in SPLITS:
-        groups[f"{split} rows"] = {
+    groups = {
+        f"{split} rows": {
             name: (float(np.mean(scores)), _mean_and_range(scores))
             for name, models in run.summary["scores"].items()
             if (scores := [model[split] for model in models])
         }
+        for split in SPLITS
+    }
     return bars(groups, STYLES)
 
 
@@ -43,15 +44,9 @@ def _mean_and_range(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.2f} to {max(scores):.2f})"
 
 
-def _loss_name(run: FinishedRun) -> str:
-    is_image = get_task(run.request.task).kind == "text_to_image"
-    return "denoising error" if is_image else "cross-entropy loss, in nats"
-
-
 def loss_range(run: FinishedRun) -> tuple[float, float]:
     """Return the ends of the axis of losses, between which nearly all losses of all models lie."""
-    every = (np.asarray(values) for model in run.summary["losses"].values() for values in model.values())
-    values = np.concatenate([*every])
+    values = np.concatenate([each for losses in run.summary["losses"].values() for each in losses.values()])
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, (0.01, 0.995)) if len(values) else (0.1, 1.0)
     low = max(float(low), MIN_LOSS)
@@ -66,11 +61,7 @@ def default_threshold(run: FinishedRun) -> float:
 
 
 def attack(run: FinishedRun, threshold: Any) -> dict[str, dict[str, float]]:
-    """Return what a membership attack by loss threshold finds, for every model.
-
-    Args:
-        run: The run.
-        threshold: Rows with at most this loss are predicted to be members of the training data.
+    """Return what a membership attack finds that predicts rows with at most some loss to be training rows.
 
     Returns:
         By model the shares of forget and test rows that are predicted members, and their difference, the advantage.
@@ -102,7 +93,9 @@ def render_attack(name: Any, model: Any, threshold: Any) -> str:
         ("advantage", "The difference: 0 is what an attack on a retrained model should find."),
     ]
     lines = [[model, *(f"{share:.3f}" for share in shares.values())] for model, shares in found.items()]
-    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=_loss_name(run))
+    is_image = get_task(run.request.task).kind == "text_to_image"
+    loss = "denoising error" if is_image else "cross-entropy loss, in nats"
+    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=loss)
     note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'
     results = table(head, lines, label="Membership attack")
     return f'<div class="mu-pair"><div>{chart}</div><div>{results}{note}</div></div>'
@@ -130,8 +123,8 @@ def render_rows(name: Any, order: Any = ORDERS[0]) -> str:
 def render_metrics(run: FinishedRun) -> str:
     """Return every metric of the run beside base and retrained."""
     lines = [
-        [line["name"], *(_cell(line[name]) for name in ("run", "base", "retrained")), line["better"], line["title"]]
-        for line in run.summary["metrics"]
+        [each["name"], *(number(each[key], 3) for key in ("run", "base", "retrained")), each["better"], each["title"]]
+        for each in run.summary["metrics"]
     ]
     if not lines:
         return '<p class="mu-note">Metrics need two retrained models.</p>'
@@ -144,10 +137,6 @@ def render_metrics(run: FinishedRun) -> str:
         ("description", "What the metric measures."),
     ]
     return table(head, lines, label="Metrics")
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value + 0:.3f}"
 
 
 def render_cost(run: FinishedRun) -> str:

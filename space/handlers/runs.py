@@ -6,13 +6,14 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
+from jobs.pool import JobRequest
 
 from handlers.checks import check_run_name
 from mubench.hub_builders.utils.atomic import atomic_file
@@ -25,15 +26,7 @@ MAX_RUNS, BROWSER_RUNS, CACHED_RUNS = 300, 20, 32
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """A finished run.
-
-    Attributes:
-        name: Its name.
-        request: What was requested.
-        summary: Scores, losses, metrics and predictions, see ``jobs.run_summary``.
-        points: Its training curve.
-        row: Its result row, if it was judged.
-    """
+    """A finished run: request, summary (see ``jobs.run_summary``), training curve, and result row if it was judged."""
 
     name: str
     request: JobRequest
@@ -43,7 +36,6 @@ class FinishedRun:
 
     @property
     def folder(self) -> Path:
-        """Its folder."""
         return RUNS / self.name
 
     @property
@@ -80,19 +72,13 @@ def existing_runs(names: Any) -> list[FinishedRun]:
     """Return a visitor's runs that are still on disk."""
     found = []
     for name in names[:BROWSER_RUNS] if isinstance(names, list) else []:
-        try:
+        with suppress(ValueError, FileNotFoundError):  # the second if it is being removed
             found.append(finished_run(name))
-        except (ValueError, FileNotFoundError):  # the second if it is being removed
-            continue
     return found
 
 
 def remove_old_runs(running: Callable[[], Collection[str]] = tuple) -> None:
-    """Remove unfinished runs of killed servers, and the oldest runs beyond the maximum.
-
-    Args:
-        running: Returns the names of the unfinished runs.
-    """
+    """Remove the oldest runs beyond the maximum, and unfinished ones except those that ``running`` returns."""
     folders = list(RUNS.glob("*"))
     names = running()  # after the folders, so that a run that starts meanwhile is not among them
     folders = [path for path in folders if path.is_dir() and path.name not in names]
@@ -107,10 +93,10 @@ def row_file(name: Any) -> Path:
     Raises:
         ValueError: If it has none.
     """
-    found = sorted((finished_run(name).folder / ROWS).glob("*.json"))
-    if not found:
+    run = finished_run(name)
+    if run.row is None:
         raise ValueError("expected a run with a result row, got one that was not judged: it lacks retrained models")
-    return found[0]
+    return min((run.folder / ROWS).glob("*.json"))
 
 
 def model_archive(name: Any) -> Path:

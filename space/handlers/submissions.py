@@ -6,17 +6,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from handlers.board import SUBMITTED, Line, render_board
-from handlers.board_charts import render_cost, render_parts
-from handlers.checks import check_choice, check_number, quote
+from handlers.board import SUBMITTED, Line, render_board, render_cost, render_parts
+from handlers.checks import MAX_NUMBER, check_choice, check_number
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.metrics import METRICS
 
 MAX_CHARACTERS = 60_000
 MAX_ROWS = 10
-MAX_NUMBER = 1e6
 
 
 def check_row(text: Any) -> Result:

@@ -4,122 +4,98 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
-from jobs.job_request import JobRequest
-from jobs.pool import ENDED, POOL, Job
+from jobs.pool import ENDED, POOL, Job, JobRequest
 
 from handlers.arguments import argument_fields, check_arguments
 from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
 from handlers.choices import chosen_group, methods, references_command
+from handlers.outcome import render_curve
 from handlers.runs import FinishedRun, remove_old_runs
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 
-RUN_FIELDS = ("method", "ratio", "base_seed", "seed", "arguments")
+ENDS = {"finished": "Done", "cancelled": "Ended", "failed": "Failed"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The progress of a job.
-
-    Attributes:
-        run: Its name.
-        state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
-        before: How many jobs run or wait before it.
-        point: Its latest progress point.
-        points: All of them.
-        error: Why it failed or was cancelled.
-    """
+    """A job at one time: its name, state, points and error, and how many jobs run or wait before it."""
 
     run: str
     state: str
     before: int
-    point: dict[str, Any]
     points: list[dict[str, Any]]
     error: str
 
     @property
+    def point(self) -> dict[str, Any]:
+        return self.points[-1] if self.points else {}
+
+    @property
     def is_over(self) -> bool:
-        """Whether the job has ended."""
         return self.state in ENDED
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A visitor's choice, unchecked."""
-
-    task: Any
-    backbone: Any
-    ratio: Any
-    method: Any = None
-    seed: Any = 0
-    arguments: Any = None
-
-
-def check_request(choice: Choice) -> JobRequest:
-    """Return the request of a choice, after checking all of it.
+def check_request(
+    *, task: Any, backbone: Any, ratio: Any, method: Any, seed: Any, arguments: Any = None
+) -> JobRequest:
+    """Return the request of a visitor's choice, after checking all of it.
 
     Raises:
         ValueError: If a choice does not exist, or an argument is invalid.
         FileNotFoundError: If the setting has no base or no retrained model.
     """
-    group = chosen_group(choice.task, choice.backbone, choice.ratio)
-    setting = group.setting
-    method = check_choice("method", choice.method, methods(choice.task, choice.backbone, choice.ratio))
+    group = chosen_group(task, backbone, ratio)
+    method = check_choice("method", method, methods(task, backbone, ratio))
     if not group.bases or not group.retrained:
-        command = references_command(setting.task.key, setting.backbone, group.ratio, setting.info.family)
+        making = references_command(task, backbone, group.ratio, group.setting.info.family)
         raise FileNotFoundError(
-            f"expected a base and a retrained model of {setting.task.key} {setting.backbone} at {group.ratio} %, got "
-            f"{len(group.bases)} and {len(group.retrained)}; make them with: {command}"
+            f"expected a base and a retrained model of {task} {backbone} at {group.ratio} %, got "
+            f"{len(group.bases)} and {len(group.retrained)}; make them with: {making}"
         )
-    fields = argument_fields(setting.task.key, setting.backbone, method)
     request = JobRequest(
         **_setting_fields(group),
         method=method,
         base_seed=min(group.bases),
-        seed=check_integer("seed", choice.seed, 0, SEEDS - 1),
-        arguments=check_arguments(fields, choice.arguments),
+        seed=check_integer("seed", seed, 0, SEEDS - 1),
+        arguments=check_arguments(argument_fields(task, backbone, method), arguments),
     )
-    resolve(run_request(request, group))
+    resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields))
     return request
 
 
 def _setting_fields(group: Group) -> dict[str, Any]:
-    setting = group.setting
-    names = {"task": setting.task.key, "family": setting.info.family, "backbone": setting.backbone}
-    return {**names, "ratio": group.ratio}
+    info = group.setting.info
+    return {"task": info.task, "family": info.family, "backbone": group.setting.backbone, "ratio": group.ratio}
 
 
-def run_request(request: JobRequest, group: Group) -> UnlearningRequest:
-    """Return the request that the library plans and runs."""
-    fields = {name: getattr(request, name) for name in RUN_FIELDS}
-    return UnlearningRequest(setting=group.setting, models=group.models, **fields)
-
-
-def start(owner: str, choice: Choice) -> Job:
-    """Queue a run.
+def start(owner: str, **choice: Any) -> Job:
+    """Queue a run; the choice is given as to `check_request`.
 
     Raises:
         ValueError: If a choice does not exist, or there are too many runs.
         FileNotFoundError: If the setting has no reference models.
     """
-    return _submit(check_request(choice), owner)
+    return _submit(check_request(**choice), owner)
 
 
-def start_references(owner: str, choice: Choice) -> Job:
+def start_references(owner: str, task: Any, backbone: Any, ratio: Any) -> Job:
     """Queue the training of a setting's base model and three retrained ones.
 
     Raises:
         ValueError: If the setting does not exist, or there are too many runs.
     """
-    group = chosen_group(choice.task, choice.backbone, choice.ratio)
-    return _submit(JobRequest(kind="references", **_setting_fields(group)), owner)
+    fields = _setting_fields(chosen_group(task, backbone, ratio))
+    return _submit(JobRequest(kind="references", **fields), owner)
 
 
 def _submit(request: JobRequest, owner: str) -> Job:
     job = POOL.submit(request, owner)
-    remove_old_runs(POOL.unfinished)
+    remove_old_runs(POOL.list_unfinished)
     return job
 
 
@@ -130,20 +106,33 @@ def status(run: Any) -> Status:
         ValueError: If there is none of that name.
     """
     job = POOL.get(check_run_name(run))
-    points = list(job.points)
-    return Status(
-        run=job.name,
-        state=job.state,
-        before=POOL.position(job),
-        point=points[-1] if points else {},
-        points=points,
-        error=job.error,
-    )
+    return Status(run=job.name, state=job.state, before=POOL.position(job), points=list(job.points), error=job.error)
 
 
-def is_unfinished(run: Any) -> bool:
-    """Whether there is an unfinished job of that name."""
-    return run in POOL.unfinished()
+def render_progress(status: Status) -> str:
+    """Return a job's place in the queue, or its stage, step, losses and seconds, or how it ended."""
+    if status.state == "waiting":
+        count = "1 run is" if status.before == 1 else f"{status.before} runs are"
+        return _status_box(f"In the queue: {count} before yours.", 0)
+    if status.is_over:
+        error = f": {status.error}" if status.error and status.state != "finished" else ""
+        return _status_box(f"{ENDS[status.state]}{error}.", None)
+    point, share = status.point, None
+    words = [str(point.get("stage", "getting ready"))]
+    if "of" in point:
+        words = [f"{words[0]} ({point['done'] + 1} of {point['of']} models)"]
+    if point.get("steps"):
+        words.append(f"step {point['step']:.0f} of {point['steps']:.0f}")
+        share = point["step"] / point["steps"]
+    words += [f"loss on {split} rows {point[split]:.3f}" for split in ("forget", "retain") if split in point]
+    words += [f"{point['seconds']:.1f} s"] if "seconds" in point else []
+    losses = [each for each in status.points if "forget" in each or "retain" in each]
+    return _status_box(", ".join(words), share) + (render_curve(losses) if len(losses) > 1 else "")
+
+
+def _status_box(text: str, share: float | None) -> str:
+    bar = "" if share is None else f'<progress max="1" value="{share:.3f}" aria-label="progress"></progress>'
+    return f'<div class="mu-status" role="status">{escape(text)}{bar}</div>'
 
 
 def cancel(run: Any) -> str:
@@ -154,22 +143,20 @@ def cancel(run: Any) -> str:
     """
     job = POOL.get(check_run_name(run))
     POOL.cancel(job.name)
-    return "cancelled" if job.state not in ENDED else job.state
+    return job.state if job.is_over else "cancelled"
 
 
 def run_command(request: JobRequest) -> str:
     """Return the command line that repeats a run."""
-    words = ["python", "-m", "mubench.trainers", request.method, "--task", request.task, "--ratio", str(request.ratio)]
-    words += ["--backbone", request.backbone, "--base_seed", str(request.base_seed), "--seed", str(request.seed)]
-    words += ["--family", request.family] if request.family != "canonical" else []
-    return shlex.join([*words, *(f"--{name}={value}" for name, value in request.arguments.items())])
+    fields = {name: getattr(request, name) for name in ("task", "ratio", "backbone", "base_seed", "seed", "family")}
+    arguments = [shlex.quote(f"--{name}={value}") for name, value in request.arguments.items()]
+    return " ".join([command("trainers", request.method, **fields), *arguments])
 
 
 def run_code(request: JobRequest) -> str:
     """Return the Python that repeats a run."""
     family = f', family="{request.family}"' if request.family != "canonical" else ""
-    fields = {name: getattr(request, name) for name in RUN_FIELDS if name != "arguments" or request.arguments}
-    words = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    words = ", ".join(f"{name}={value!r}" for name, value in request.run_fields.items() if value != {})
     return (
         "from mubench.trainers.models.setting import load_setting\n"
         "from mubench.trainers.runs.plan import UnlearningRequest, resolve\n"
@@ -184,10 +171,10 @@ def verdict(run: FinishedRun) -> str:
     row, request = run.row, run.request
     trained = f"trained for {run.summary['cost']['seconds']:.1f} s"
     if row is None:
-        command = references_command(request.task, request.backbone, request.ratio, request.family)
+        making = references_command(request.task, request.backbone, request.ratio, request.family)
         return (
             f"{run.title}: {trained}. Not judged: S needs two retrained models, and there is one. Train more, then "
-            f"run it again: `{command}`"
+            f"run it again: `{making}`"
         )
     if row.interval is None:
         return f"{run.title}: {trained}. No score: {row.no_signal or ', '.join(row.flags)}."

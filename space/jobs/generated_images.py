@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE
+from mubench.hub_builders.utils.images import encode_png
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.generate import generate_images
 from mubench.trainers.inference.predict import eval_mode
@@ -24,18 +24,11 @@ _cache: dict[tuple[Path, int, tuple[str, ...]], list[str]] = {}
 
 
 def add_generated_images(group: Group, model: Path, base_seed: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to every row the image that each model generates from its caption, under the key ``drawn``.
-
-    Args:
-        group: The reference models.
-        model: Folder of the run.
-        base_seed: Seed of its base model.
-        rows: Rows with their example id and one prediction per model.
-    """
+    """Add to the predictions of every row the image that each model generates from its caption, as ``drawn``."""
     ids = [row["id"] for row in rows]
     images = {
         "base": _reference_images(group.setting, group.bases[base_seed], ids),
-        "unlearned": generate_row_images(group.setting, model, ids),
+        "unlearned": _generate(group.setting, model, ids),
     }
     if group.retrained:
         images["retrained"] = _reference_images(group.setting, group.retrained[min(group.retrained)], ids)
@@ -50,18 +43,12 @@ def _reference_images(setting: Setting, folder: Path, ids: Sequence[str]) -> lis
     if key not in _cache:
         if len(_cache) >= MAX_CACHED:
             del _cache[next(iter(_cache))]
-        _cache[key] = generate_row_images(setting, folder, ids)
+        _cache[key] = _generate(setting, folder, ids)
     return _cache[key]
 
 
-def generate_row_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
-    """Generate one image per training row, in the size of the row's own image: PNG in base64.
-
-    Args:
-        setting: Task and backbone.
-        folder: Folder of the model.
-        ids: Example ids of the rows.
-    """
+def _generate(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
+    """Generate one image per training row of these ids, in the size of the row's own image: PNG in base64."""
     train = setting.rows["train"]
     position = {name: index for index, name in enumerate(train["example_id"])}
     rows = train.select([position[name] for name in ids])
@@ -72,19 +59,9 @@ def generate_row_images(setting: Setting, folder: Path, ids: Sequence[str]) -> l
     batch = setting.modality.collator(processor)([encoded[index] for index in range(len(rows))])
     with eval_mode(model):
         images = generate_images(model, batch, eval_seed=setting.eval_seed)
-    return [
-        _png(_resize_like(original, Image.fromarray(pixels), processor.pixels))
-        for original, pixels in zip(rows["image"], images, strict=True)
-    ]
-
-
-def _resize_like(original: Image.Image, image: Image.Image, squares: bool) -> Image.Image:
-    """Return a generated image, which is square, in the shape of the row's own image."""
-    image = resize(image, original.width, squares)
-    return image if image.size == original.size else image.resize(original.size)
-
-
-def _png(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    found = []
+    for original, pixels in zip(rows["image"], images, strict=True):
+        image = resize(Image.fromarray(pixels), original.width, processor.pixels)
+        image = image if image.size == original.size else image.resize(original.size)  # generated images are square
+        found.append(base64.b64encode(encode_png(image)).decode())
+    return found

@@ -12,9 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
-
-from jobs.job_request import JobRequest
+from typing import Any, Literal
 
 WORKERS = 2
 MAX_WAITING = 32
@@ -30,6 +28,29 @@ MAX_JOBS = 500
 STOP = "stop"
 ENDED = ("finished", "failed", "cancelled")
 ABANDONED = "its visitor has left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """A visitor's request, as plain data: to run a method, or to train the missing reference models of a setting.
+
+    ``arguments`` are those that differ from the defaults; references have no method.
+    """
+
+    kind: Literal["run", "references"] = "run"
+    task: str
+    family: str
+    backbone: str
+    ratio: int
+    method: str = ""
+    base_seed: int = 0
+    seed: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_fields(self) -> dict[str, Any]:
+        """The fields that `UnlearningRequest` has as well."""
+        return {name: getattr(self, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
 
 
 @dataclass(eq=False)
@@ -59,23 +80,27 @@ class Job:
     stop_reason: str = ""
 
     @property
-    def abandoned(self) -> bool:
+    def is_over(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def is_abandoned(self) -> bool:
         """Whether its visitor has left."""
         return time.monotonic() - self.seen > LEASE_S
 
     @property
-    def overdue(self) -> bool:
-        """Whether it has run for longer than its limit."""
-        return self.started is not None and time.monotonic() - self.started > LIMITS_S[self.request.kind]
+    def reason_to_stop(self) -> str:
+        """Why it must stop now; empty if it may go on."""
+        limit = LIMITS_S[self.request.kind]
+        if self.started is not None and time.monotonic() - self.started > limit:
+            return f"it ran for more than the limit of {limit:.0f} s"
+        return self.stop_reason or (ABANDONED if self.is_abandoned else "")
 
 
 class Pool:
     """Runs jobs in order of arrival, but never more than one training of references at a time.
 
-    Args:
-        target: Function that a worker process runs, given its end of a pipe.
-        preload: Modules that every worker process imports in advance.
-        workers: Number of worker processes.
+    Every worker process imports the modules ``preload`` in advance, and runs ``target`` with its end of a pipe.
     """
 
     def __init__(self, target: Any, *, preload: tuple[str, ...] = (), workers: int = WORKERS) -> None:
@@ -98,14 +123,15 @@ class Pool:
             ValueError: If too many jobs are waiting, or the owner has too many unfinished ones.
         """
         with self._lock:
-            own = [job for job in self._jobs.values() if job.owner == owner and job.state not in ENDED]
-            if len(own) >= MAX_PER_VISITOR:
+            if sum(job.owner == owner and not job.is_over for job in self._jobs.values()) >= MAX_PER_VISITOR:
                 raise ValueError(f"expected at most {MAX_PER_VISITOR} unfinished runs a visitor, got one more")
             if len(self._waiting()) >= MAX_WAITING:
                 raise ValueError(f"expected at most {MAX_WAITING} runs in the queue, got one more; try again later")
             job = Job(request, owner)
             self._jobs[job.name] = job
-            self._drop_old_jobs()
+            ended = [name for name, other in self._jobs.items() if other.is_over]
+            for name in ended[: max(0, len(self._jobs) - MAX_JOBS)]:
+                del self._jobs[name]
             self._lock.notify_all()
             return job
 
@@ -128,10 +154,10 @@ class Pool:
             waiting = self._waiting()
         return running + waiting.index(job) if job in waiting else 0
 
-    def unfinished(self) -> set[str]:
+    def list_unfinished(self) -> set[str]:
         """Return the names of the jobs that have not ended."""
         with self._lock:
-            return {job.name for job in self._jobs.values() if job.state not in ENDED}
+            return {job.name for job in self._jobs.values() if not job.is_over}
 
     def cancel(self, name: str) -> None:
         """Cancel a waiting or running job; a job that has ended stays as it is."""
@@ -144,14 +170,9 @@ class Pool:
 
     def _waiting(self) -> list[Job]:
         for job in self._jobs.values():
-            if job.state == "waiting" and job.abandoned:
+            if job.state == "waiting" and job.is_abandoned:
                 job.state, job.error = "cancelled", ABANDONED
         return [job for job in self._jobs.values() if job.state == "waiting"]
-
-    def _drop_old_jobs(self) -> None:
-        ended = [name for name, job in self._jobs.items() if job.state in ENDED]
-        for name in ended[: max(0, len(self._jobs) - MAX_JOBS)]:
-            del self._jobs[name]
 
     def _next(self) -> Job:
         """Wait for a job that may run now, and mark it as running."""
@@ -210,15 +231,9 @@ class Pool:
             if stopped_at is not None and time.monotonic() - stopped_at > GRACE_S:
                 self._end(job, "cancelled", job.stop_reason)
                 return False
-            if stopped_at is None and (reason := self._reason_to_stop(job)):
+            if stopped_at is None and (reason := job.reason_to_stop):
                 job.stop_reason, stopped_at = reason, time.monotonic()
                 pipe.send(STOP)
-
-    @staticmethod
-    def _reason_to_stop(job: Job) -> str:
-        if job.overdue:
-            return f"it ran for more than the limit of {LIMITS_S[job.request.kind]:.0f} s"
-        return job.stop_reason or (ABANDONED if job.abandoned else "")
 
     def _end(self, job: Job, state: str, error: str) -> None:
         with self._lock:

@@ -35,13 +35,7 @@ def losses(outputs: Outputs) -> Array:
 
 
 def summarize(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
-    """Return scores, losses, metrics and predictions of a run beside its base and the retrained models.
-
-    Args:
-        group: The reference models.
-        model: Folder of the run.
-        base_seed: Seed of its base model.
-    """
+    """Return scores, losses, metrics and predictions of a run, given by folder, beside its base and the retrained."""
     run, base = group.outputs(model), group.outputs(group.bases[base_seed])
     retrained = [group.outputs(folder) for _, folder in sorted(group.retrained.items())]
     models = {"this run": [run], "base": [base], "retrained": retrained}
@@ -56,14 +50,14 @@ def summarize(group: Group, model: Path, base_seed: int) -> dict[str, Any]:
 
 
 def _scores(outputs: SplitOutputs) -> dict[str, float]:
-    return {split: _rounded(outputs[split].correct.mean()) for split in outputs if split != "validation"}
+    return {split: _round(outputs[split].correct.mean()) for split in outputs if split != "validation"}
 
 
 def _losses(outputs: SplitOutputs) -> dict[str, list[float]]:
     return {split: np.round(losses(outputs[split]), DIGITS).tolist() for split in SPLITS}
 
 
-def _rounded(value: Any) -> float:
+def _round(value: Any) -> float:
     return round(float(value), DIGITS)
 
 
@@ -102,7 +96,7 @@ def _rows(
 
 
 def _row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:
-    score, loss = _rounded(outputs.correct[row]), _rounded(losses(outputs)[row])
+    score, loss = _round(outputs.correct[row]), _round(losses(outputs)[row])
     return {"said": predict(outputs, row), "score": score, "loss": loss}
 
 

@@ -16,9 +16,8 @@ from typing import Any
 
 from jobs.errors import error_message
 from jobs.generated_images import add_generated_images
-from jobs.job_request import JobRequest
 from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS
-from jobs.pool import STOP
+from jobs.pool import STOP, JobRequest
 from jobs.run_summary import summarize
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
@@ -73,15 +72,8 @@ def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) ->
         points.append(point)
         report({"stage": "training", **point})
 
-    request = UnlearningRequest(
-        setting=setting,
-        method=job.method,
-        ratio=job.ratio,
-        base_seed=job.base_seed,
-        seed=job.seed,
-        arguments={**QUIET, **job.arguments},
-        models=models,
-    )
+    fields = {**job.run_fields, "arguments": {**QUIET, **job.arguments}}
+    request = UnlearningRequest(setting=setting, models=models, **fields)
     return unlearn(resolve(request), [ProgressCallback(add_point)]), points
 
 

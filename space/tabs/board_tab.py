@@ -7,11 +7,10 @@ from typing import Any
 
 import gradio as gr
 from handlers import board
-from handlers.board_charts import render_cost, render_parts
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
 from mubench.trainers.evaluation.result_files import to_json
-from tabs.common import LATEST, QUIET, UNCHECKED, report_errors
+from tabs.common import LATEST, QUIET, UNCHECKED, panel, report_errors
 
 SUBMIT_NOTE = (
     "A row is the JSON file that a run writes into `results`. It is checked against the schema and visible to you "
@@ -26,7 +25,7 @@ def refresh(own: Any, texts: Any, *values: Any) -> list[Any]:
     filters = dict(zip(board.FILTERS, (list(each or []) for each in values), strict=True))
     matching = board.filter_keeping_own(lines, filters)
     menus = [gr.update(choices=choices) for choices in board.filter_choices(lines).values()]
-    return [*menus, board.render_board(matching), render_cost(matching), render_parts(matching)]
+    return [*menus, board.render_board(matching), board.render_cost(matching), board.render_parts(matching)]
 
 
 @report_errors
@@ -48,12 +47,7 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
         ]
     table = gr.HTML(elem_id="board")
     with gr.Row():
-        with gr.Column(min_width=300):
-            gr.Markdown("#### Score against cost")
-            cost = gr.HTML()
-        with gr.Column(min_width=300):
-            gr.Markdown("#### Forgetting against utility")
-            parts = gr.HTML()
+        cost, parts = panel("Score against cost"), panel("Forgetting against utility")
     with gr.Accordion("Columns", open=False):
         gr.Markdown("\n".join(f"- **{name}**: {text}" for name, text in board.COLUMNS.items()))
     with gr.Accordion("Submit a row", open=False):

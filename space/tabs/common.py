@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -18,37 +19,40 @@ UNCHECKED: dict[str, Any] = {**QUIET, "preprocess": False}
 LATEST: dict[str, Any] = {**UNCHECKED, "trigger_mode": "always_last"}
 
 
-def _as_gradio_error(error: Exception) -> gr.Error:
-    return error if isinstance(error, gr.Error) else gr.Error(error_message(error), print_exception=False)
+@contextlib.contextmanager
+def _convert_errors() -> Iterator[None]:
+    try:
+        yield
+    except gr.Error:
+        raise
+    except Exception as error:
+        raise gr.Error(error_message(error), print_exception=False) from error
 
 
 def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     """Show a user's mistake as one line; any other error goes to the log."""
-    if inspect.isasyncgenfunction(function):
-
-        @functools.wraps(function)
-        async def stream(*args: Any, **kwargs: Any) -> Any:
-            try:
-                async for value in function(*args, **kwargs):
-                    yield value
-            except Exception as error:
-                raise _as_gradio_error(error) from error
-
-        return stream
+    if not inspect.isasyncgenfunction(function):
+        return _convert_errors()(function)
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            raise _as_gradio_error(error) from error
+    async def stream(*args: Any, **kwargs: Any) -> Any:
+        with _convert_errors():
+            async for value in function(*args, **kwargs):
+                yield value
 
-    return call
+    return stream
 
 
-def menu(label: str, choices: Sequence[Any], value: Any, **more: Any) -> gr.Dropdown:
+def panel(title: str, **more: Any) -> gr.HTML:
+    """Lay out a column with a heading, and return the component below it."""
+    with gr.Column(min_width=300):
+        gr.Markdown(f"#### {title}")
+        return gr.HTML(**more)
+
+
+def menu(label: str, choices: Sequence[Any], value: Any) -> gr.Dropdown:
     """Return a dropdown menu."""
-    return gr.Dropdown(list(choices), value=value, label=label, min_width=150, **more)
+    return gr.Dropdown(list(choices), value=value, label=label, min_width=150)
 
 
 def update_menu(choices: Sequence[Any], value: Any, current: Any) -> Any:

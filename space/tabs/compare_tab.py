@@ -8,7 +8,7 @@ import gradio as gr
 from handlers import compare
 from handlers.runs import existing_runs
 
-from tabs.common import LATEST, report_errors, update_menu
+from tabs.common import LATEST, panel, report_errors, update_menu
 
 NO_RUNS = '<p class="mu-note">No finished runs yet: start some in Try out, then select up to four of them here.</p>'
 
@@ -33,18 +33,12 @@ def refresh(names: Any) -> list[Any]:
 def build_compare_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     """Lay out the tab."""
     note = gr.HTML(NO_RUNS)
-    runs = gr.CheckboxGroup([], label=f"Your finished runs (up to {compare.MAX_COMPARED})", elem_id="runs")
+    runs = gr.CheckboxGroup([], label=f"Your finished runs (up to {len(compare.STYLES)})", elem_id="runs")
     with gr.Column(visible=False) as comparison:
         with gr.Row():
-            with gr.Column(min_width=300):
-                gr.Markdown("#### Scores beside the retrained models")
-                scores = gr.HTML(elem_id="cloud")
-            with gr.Column(min_width=300):
-                gr.Markdown("#### Loss on the forget set")
-                forget = gr.HTML(elem_id="forgetting")
-            with gr.Column(min_width=300):
-                gr.Markdown("#### Loss on the retain set")
-                retain = gr.HTML(elem_id="keeping")
+            scores = panel("Scores beside the retrained models", elem_id="cloud")
+            forget = panel("Loss on the forget set", elem_id="forgetting")
+            retain = panel("Loss on the retain set", elem_id="keeping")
         numbers = gr.HTML(elem_id="numbers")
     gr.on([tab.select], list_runs, [own_runs, runs], [note, runs], **LATEST)
     runs.change(refresh, runs, [comparison, scores, forget, retain, numbers], **LATEST)

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from handlers import explore
 
-from tabs.common import LATEST, menu, report_errors, update_menu
+from tabs.common import LATEST, menu, panel, report_errors, update_menu
 
 MENUS = {"families": "family", "tasks": "task", "ratios": "ratio"}
 
@@ -47,12 +47,7 @@ def build_explore_tab(tab: gr.Tab) -> None:
         ratio = menu("Deletion ratio (%; 0: nothing deleted)", choices["ratios"], chosen["ratio"])
     description = gr.HTML(elem_id="config")
     with gr.Row():
-        with gr.Column(min_width=300):
-            gr.Markdown("#### Rows of every split")
-            counts = gr.HTML()
-        with gr.Column(min_width=300):
-            gr.Markdown("#### Classes of training rows")
-            balance = gr.HTML(elem_id="balance")
+        counts, balance = panel("Rows of every split"), panel("Classes of training rows", elem_id="balance")
     gr.Markdown("#### Rows")
     with gr.Row():
         split = gr.Radio(["forget", "retain"], value="forget", label="Split")

@@ -11,7 +11,7 @@ from handlers.checks import check_number
 from handlers.runs import existing_runs, finished_run, model_archive, row_file
 from handlers.try_out import run_code, run_command, verdict
 
-from tabs.common import LATEST, report_errors
+from tabs.common import LATEST, panel, report_errors
 
 ATTACK_NOTE = (
     "#### Membership attack\nThe attack predicts every row with a loss left of the line to be a training row. On a "
@@ -28,27 +28,18 @@ class OutcomeView:
         with gr.Column(visible=False) as self.column:
             self.verdict = gr.Markdown(elem_id="verdict")
             with gr.Row():
-                with gr.Column(min_width=300):
-                    gr.Markdown("#### Score on each split")
-                    self.scores = gr.HTML(elem_id="bars")
-                with gr.Column(min_width=300):
-                    gr.Markdown("#### Loss during training")
-                    self.curve = gr.HTML()
+                self.scores, self.curve = panel("Score on each split", elem_id="bars"), panel("Loss during training")
             self._lay_out_attack()
             gr.Markdown("#### Forget set\nPredictions of the base, unlearned and retrained models.")
             self.order = gr.Radio(list(outcome.ORDERS), value=outcome.ORDERS[0], label="Order")
             self.rows = gr.HTML(elem_id="gallery")
             self._lay_out_details()
-        self.components = [
-            *(self.column, self.name, self.verdict, self.scores, self.curve, self.model, self.threshold),
-            *(self.histogram, self.order, self.rows, self.metrics, self.cost, self.command, self.code),
-            *(self.row, self.archive),
-        ]
+        self.components = [component for component in vars(self).values() if component is not self.own_runs]
 
     def _lay_out_attack(self) -> None:
         gr.Markdown(ATTACK_NOTE)
         with gr.Row():
-            self.model = gr.Radio(list(outcome.MODELS), value="this run", label="Losses of")
+            self.model = gr.Radio(list(outcome.STYLES), value="this run", label="Losses of")
             self.threshold = gr.Slider(
                 -3, 1, value=-1, step=0.01, label="Threshold, as a power of ten", elem_id="threshold"
             )
@@ -91,7 +82,6 @@ class OutcomeView:
         }
 
     def connect(self, tab: gr.Tab, own_runs: gr.BrowserState) -> None:
-        """Connect the components to their handlers."""
         gr.on([tab.select, own_runs.change], self._list_runs, own_runs, self.own_runs, **LATEST)
         self.own_runs.input(report_errors(self.show), self.own_runs, self.components, **LATEST)
         attack = [self.name, self.model, self.threshold]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from html import escape
 from typing import Any
 
 import gradio as gr
 from handlers import choices
-from handlers.progress import render_progress
-from handlers.try_out import Choice, Status, cancel, is_unfinished, start, start_references, status
+from handlers.arguments import MAX_TEXT, Field, argument_fields
+from handlers.try_out import Status, cancel, render_progress, start, start_references, status
+from jobs.pool import POOL
 
 from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu
-from tabs.form import build_form, entered_values
 from tabs.outcome_view import OutcomeView
 
 POLL_S = 0.4
@@ -23,6 +24,8 @@ MISSING = {
     1: "One retrained model here: a run can be compared with it, but S needs two.",
 }
 TRAIN_NOTE = "Train the missing models here, which takes some minutes and keeps the existing ones, or with:"
+# Stored with the method, so that values entered for another method are no part of the run.
+STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
@@ -48,12 +51,40 @@ def missing_note(count: int, chosen: dict[str, str]) -> str:
     return f'<p class="mu-note" role="status">{MISSING[count]} {TRAIN_NOTE} <code>{escape(command)}</code></p>'
 
 
-class TryOutTab:
-    """The tab: menus, form and buttons above, a run's outcome below.
+def _argument_input(field: Field) -> Any:
+    """Return the input of an argument."""
+    shared: dict[str, Any] = {"label": field.name.replace("_", " "), "info": field.help, "interactive": True}
+    if field.kind == "switch":
+        return gr.Checkbox(bool(field.default), min_width=180, **shared)
+    if field.kind == "text":
+        return gr.Textbox(field.default or "", max_length=MAX_TEXT, min_width=180, **shared)
+    return gr.Number(field.default, precision=0 if field.kind == "whole" else None, min_width=180, **shared)
 
-    Args:
-        own_runs: The visitor's runs, in the browser.
-    """
+
+def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JSON:
+    """Lay out the form, and return the component that stores the entered values."""
+    stored = gr.JSON({}, visible=False)
+
+    def inputs(*setting: Any) -> None:
+        with gr.Row():
+            for field in argument_fields(*setting):
+                entry = _argument_input(field)
+                name = json.dumps(setting[2])
+                store = STORE % (name, name, json.dumps(field.name))
+                entry.input(None, [entry, stored], stored, js=store, api_visibility="private")
+
+    gr.render(inputs=[task, backbone, method], show_progress="hidden")(inputs)
+    return stored
+
+
+def entered_values(stored: Any, method: Any) -> Any:
+    """Return the values that were entered for a method."""
+    same = isinstance(stored, dict) and stored.get("method") == method
+    return stored.get("values") if same else None
+
+
+class TryOutTab:
+    """The tab: menus, form and buttons above, the outcome of one of the browser's runs below."""
 
     def __init__(self, own_runs: gr.BrowserState) -> None:
         self.own_runs = own_runs
@@ -78,7 +109,6 @@ class TryOutTab:
         self.outcome = OutcomeView()
 
     def connect(self, tab: gr.Tab) -> None:
-        """Connect the components to their handlers."""
         unlimited = {**UNCHECKED, "concurrency_limit": None}
         current = [self.current, *self.menus]
         controls = [*self.menus, self.missing, self.train, self.go]
@@ -97,7 +127,7 @@ class TryOutTab:
     @report_errors
     def refresh(self, current: Any, *values: Any) -> list[Any]:
         """Return menus whose choices fit each other, and enable the buttons that can be used now."""
-        idle = not is_unfinished(current)
+        idle = current not in POOL.list_unfinished()
         menus = choices.menu_choices(*values)
         chosen = menus["chosen"]
         count = menus["ratios"][int(chosen["ratio"])]
@@ -117,9 +147,9 @@ class TryOutTab:
     @report_errors
     async def run(self, request: gr.Request, own: Any, *values: Any) -> AsyncIterator[Any]:
         """Run a method, and show its progress and its outcome."""
-        task, backbone, ratio, method, seed, stored = values
-        choice = Choice(task, backbone, ratio, method, seed, entered_values(stored, method))
-        job = await asyncio.to_thread(start, str(request.session_hash), choice)
+        choice = dict(zip(("task", "backbone", "ratio", "method", "seed", "arguments"), values, strict=True))
+        choice["arguments"] = entered_values(choice["arguments"], choice["method"])
+        job = await asyncio.to_thread(start, str(request.session_hash), **choice)
         yield {self.outcome.column: gr.update(visible=False)}  # hides the outcome of an earlier run
         async for now in follow(job.name):
             update = self.show_progress(now, self.train)
@@ -131,7 +161,7 @@ class TryOutTab:
     @report_errors
     async def train_missing(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
         """Train the missing reference models of a setting, and show the progress."""
-        job = await asyncio.to_thread(start_references, str(request.session_hash), Choice(*values[:3]))
+        job = await asyncio.to_thread(start_references, str(request.session_hash), *values[:3])
         async for now in follow(job.name):
             yield self.show_progress(now, self.go)
 

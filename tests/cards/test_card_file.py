@@ -2,7 +2,7 @@
 
 import pytest
 
-from mubench.cards.card_file import is_edited, replace_card
+from mubench.cards.folders import is_edited, replace_card
 
 
 def test_an_unedited_card_is_replaced_silently(tmp_path, capsys):

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from mubench.cards.entries import beats, pooled_draws
-from mubench.cards.formats import HEAD, as_markdown, as_text
+from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
-from mubench.cards.matrix import as_matrix
 from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import References

@@ -3,7 +3,7 @@
 import pytest
 
 from mubench.cards.__main__ import main
-from mubench.cards.shipped import SHIPPED, shipped_tables
+from mubench.cards.leaderboard import SHIPPED, shipped_tables
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS

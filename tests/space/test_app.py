@@ -86,7 +86,7 @@ def test_the_buttons_stay_disabled_while_a_job_runs(
 ) -> None:
     refresh = next(f.fn for f in space("page").build().fns.values() if f.fn.__qualname__ == "TryOutTab.refresh")
     pool = space("handlers.try_out").POOL
-    monkeypatch.setattr(pool, "unfinished", lambda: {"a run"})
+    monkeypatch.setattr(pool, "list_unfinished", lambda: {"a run"})
     for current, free in (("", True), ("another", True), ("a run", False)):
         train, go = refresh(current, "imdb", "bert", "5", "scrub")[-2:]
         assert train["interactive"] is free and go["interactive"] is False  # there is no model here to start from
@@ -115,7 +115,7 @@ def test_the_requirements_of_the_space_match_the_project() -> None:
 
 @pytest.mark.parametrize("declared", [None, b"10", b"2000001", b"many"])
 def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared: bytes | None) -> None:
-    limits, sent, got = space("limits"), [], []
+    page, sent, got = space("page"), [], []
     pieces = [{"type": "http.request", "body": b"x" * 600_000, "more_body": True}] * 3
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -132,7 +132,7 @@ def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared:
         return next(left)
 
     headers = [] if declared is None else [(b"content-length", declared)]
-    asyncio.run(limits.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
+    asyncio.run(page.SizeLimit(app)({"type": "http", "headers": headers}, receive, send))
     if declared in (None, b"10"):
         assert got == ["http.request", "http.disconnect", "http.disconnect"]
     else:
@@ -193,12 +193,12 @@ def test_libraries_are_imported_after_the_environment_is_set() -> None:
 def test_threads_share_arenas_where_the_library_has_them(
     space: Import, monkeypatch: pytest.MonkeyPatch, library: str, there: bool
 ) -> None:
-    memory, calls = space("memory"), []
+    app, calls = space("app"), []
     fake = SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)) or 1)
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, "2.36"))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: fake)
-    assert memory.limit_arenas() is there
-    assert calls == ([(-8, memory.ARENAS)] if there else [])
+    monkeypatch.setattr(app.platform, "libc_ver", lambda: (library, "2.36"))
+    monkeypatch.setattr(app.ctypes, "CDLL", lambda name: fake)
+    assert app.limit_arenas() is there
+    assert calls == ([(-8, app.ARENAS)] if there else [])
 
 
 def test_sessions_are_bounded_and_no_history_is_recorded(

@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.runs.commands import request_of
-from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from tests.cards.conftest import make_run
 from tests.fixtures.walk import RATIO, Walk
 from tests.space.conftest import Import
@@ -70,7 +70,7 @@ def test_an_invalid_choice_is_refused_in_one_short_line(space: Import, root: Pat
     choice: dict[str, Any] = {"task": "cifar10", "backbone": "resnet", "ratio": "5", "method": "scrub", "seed": 0}
     for wrong in HOSTILE:
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
-            try_out.check_request(try_out.Choice(**{**choice, field: wrong}))
+            try_out.check_request(**{**choice, field: wrong})
         message = str(caught.value)
         assert len(message) < 1000 and "\n" not in message and str(root) not in message
 
@@ -115,9 +115,11 @@ def test_arguments_of_another_type_or_size_are_refused(space: Import, given: Any
 
 def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -> None:
     try_out, choices = space("handlers.try_out"), space("handlers.choices")
-    request = try_out.check_request(try_out.Choice("cifar10", "resnet", str(RATIO), "scrub", 3.0, {"gamma": 0.9}))
+    choice = {"task": "cifar10", "backbone": "resnet", "ratio": str(RATIO), "method": "scrub"}
+    request = try_out.check_request(**choice, seed=3.0, arguments={"gamma": 0.9})
     assert (request.seed, request.base_seed, request.arguments) == (3, 0, {"gamma": 0.9})
-    here = resolve(try_out.run_request(request, choices.chosen_group("cifar10", "resnet", RATIO))).run
+    group = choices.chosen_group("cifar10", "resnet", RATIO)
+    here = resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields)).run
     words = shlex.split(try_out.run_command(request))
     assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
     assert resolve(request_of("scrub", words[4:])[0]).run.identity == here.identity
@@ -129,5 +131,5 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
 def test_a_setting_without_references_names_the_command_that_trains_them(space: Import, walking: Walk) -> None:
     try_out = space("handlers.try_out")
     with pytest.raises(FileNotFoundError, match="expected a base and a retrained model of cifar10 vit") as caught:
-        try_out.check_request(try_out.Choice("cifar10", "vit", str(RATIO), "scrub", 0))
+        try_out.check_request(task="cifar10", backbone="vit", ratio=str(RATIO), method="scrub", seed=0)
     assert str(caught.value).endswith(f'make references TASK=cifar10 BACKBONE=vit RATIO={RATIO} SEEDS="0 1 2"')

@@ -25,7 +25,7 @@ NEEDED = (
     "requirements.txt",
     "style.css",
     "mubench/cards/leaderboard.py",
-    "mubench/cards/shipped.py",
+    "mubench/cards/formats.py",
     "mubench/cards/results/cifar10-mini-resnet-del5-control-base-s0.json",
 )
 
