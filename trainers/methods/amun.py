@@ -11,13 +11,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import (
-    CONTINUOUS,
-    NoAdversarialInputError,
-    nearest_adversarial,
-    replace_inputs,
-    targets,
-)
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, nearest_adversarial, replace_inputs, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)

@@ -10,17 +10,10 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kl
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -64,7 +57,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = BadTeachingArguments
     args: BadTeachingArguments

@@ -9,13 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NoAdversarialInputError, signed_step, targets
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, signed_step, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import IGNORED, lower_label_logit, soft_cross_entropy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

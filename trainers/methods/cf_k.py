@@ -9,14 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.tools.blocks import BlockSplit, split_before
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -59,7 +53,7 @@ class CfKTrainer(UnlearningTrainer):
     paper = Paper(
         "Towards Adversarial Evaluations for Inexact Machine Unlearning", "arXiv 2022", "2201.06640", "Goel et al."
     )
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = CfKArguments
     args: CfKArguments
     splits = ("retain",)

@@ -17,7 +17,8 @@ from mubench.trainers.tools.alternative_answers import (
     sample_other_tokens,
     tokenize_refusal,
 )
-from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, Paper
+from mubench.trainers.unlearning.kinds import TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
 @dataclass

@@ -9,13 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import squared_error
-from mubench.trainers.unlearning.unlearning_trainer import (
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 # The name of cross-attention in `diffusers`, and the parts of a model outside its U-Net.
 CROSS_ATTENTION = "attn2"

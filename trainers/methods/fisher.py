@@ -9,14 +9,8 @@ import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 # Of the original code: the floor of the information, its largest inverse (final layer: the second), the factor for the
 # final layer and vectors, and the variance for rows of a forgotten class.
@@ -77,7 +71,7 @@ class FisherTrainer(UnlearningTrainer):
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = FisherArguments
     args: FisherArguments
     per_weight = True

@@ -9,14 +9,8 @@ import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import example_gradients, gradient_sum
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 MAX_BYTES = 4 << 30
 
@@ -74,7 +68,7 @@ class InfluenceTrainer(UnlearningTrainer):
     paper = Paper(
         "Understanding Black-box Predictions via Influence Functions", "ICML 2017", "1703.04730", "Koh and Liang"
     )
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = InfluenceArguments
     args: InfluenceArguments
     per_weight = True

@@ -14,14 +14,9 @@ import torch.nn.functional as F
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
+from mubench.trainers.unlearning.kinds import TEXT_GENERATION
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

@@ -10,15 +10,9 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kl, per_example_loss
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

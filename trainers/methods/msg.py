@@ -13,13 +13,9 @@ from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.teachers import random_copy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass

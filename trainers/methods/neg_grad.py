@@ -9,15 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -46,7 +39,7 @@ class NegGradTrainer(UnlearningTrainer):
         "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "EuroS&P 2022", "2109.13398", "Thudi et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = NegGradArguments
     splits = ("forget",)
 

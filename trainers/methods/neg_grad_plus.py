@@ -10,16 +10,9 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -63,7 +56,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = NegGradPlusArguments
     args: NegGradPlusArguments
 

@@ -10,16 +10,9 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import answer_nll, kl, per_example_loss, preference
+from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -68,7 +61,7 @@ class NpoTrainer(UnlearningTrainer):
         "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning",
         "COLM 2024", "2404.05868", "Zhang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*CLASSIFICATION, *TEXT_TO_IMAGE)
     arguments = NpoArguments
     args: NpoArguments

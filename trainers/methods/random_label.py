@@ -16,15 +16,8 @@ from mubench.trainers.tools.alternative_answers import (
     replace_answers,
     sample_other_tokens,
 )
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -73,7 +66,7 @@ class RandomLabelTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Amnesiac Machine Learning", "AAAI 2021", "2010.10981", "Graves et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RandomLabelArguments
     args: RandomLabelArguments

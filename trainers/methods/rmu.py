@@ -13,17 +13,10 @@ import torch
 from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
+from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -88,7 +81,7 @@ class RmuTrainer(UnlearningTrainer):
         "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
     args: RmuArguments

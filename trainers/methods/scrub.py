@@ -10,15 +10,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kd, per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -61,7 +54,7 @@ class ScrubTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = ScrubArguments
     args: ScrubArguments

@@ -14,15 +14,8 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 # The floor of losses in the weights: a perfectly learned example would outweigh all others.
 MIN_LOSS = 1e-6
@@ -85,7 +78,7 @@ class SfronTrainer(UnlearningTrainer):
         "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
         "NeurIPS 2024", "2409.19732", "Huang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = SfronArguments
     args: SfronArguments
     per_weight = True

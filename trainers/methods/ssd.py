@@ -8,14 +8,8 @@ import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -72,7 +66,7 @@ class SsdTrainer(UnlearningTrainer):
         "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening",
         "AAAI 2024", "2308.07707", "Foster et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = SsdArguments
     args: SsdArguments
     per_weight = True

@@ -17,14 +17,8 @@ from mubench.trainers.methods.npo import NpoTrainer
 from mubench.trainers.methods.rmu import RmuTrainer
 from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 FIRST: dict[str, type[UnlearningTrainer]] = {
     "neg_grad": NegGradTrainer,

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replace_inputs, targets
+from mubench.trainers.tools.adversarial import Target, replace_inputs, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 

@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mubench.hub_builders.tasks import Kind
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-# Kinds of task with a continuous input; of image pairs with a statement, the images.
-CONTINUOUS: tuple[Kind, ...] = (
-    "image_classification", "image_pair_classification", "audio_classification", "video_classification",
-)  # fmt: skip
 LEVELS = 255
 
 

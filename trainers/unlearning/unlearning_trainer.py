@@ -37,22 +37,7 @@ from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter
 
-__all__ = [
-    "CLASSIFICATION",
-    "TEXT_GENERATION",
-    "TEXT_TO_IMAGE",
-    "Paper",
-    "Term",
-    "UnlearningArguments",
-    "UnlearningTrainer",
-]
-
-CLASSIFICATION: tuple[Kind, ...] = (
-    "image_classification", "text_classification", "image_pair_classification", "audio_classification",
-    "video_classification",
-)  # fmt: skip
-TEXT_GENERATION: tuple[Kind, ...] = ("summarization", "text_generation")
-TEXT_TO_IMAGE: tuple[Kind, ...] = ("text_to_image",)
+__all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
 
 class UnlearningTrainer(TaskTrainer):
