@@ -48,10 +48,6 @@ class DeleteTrainer(UnlearningTrainer):
     splits = ("forget",)
     uses_teacher = True
 
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget set from its targets."""
         logits, labels = self.logits(model, batch), batch["labels"]

@@ -80,7 +80,7 @@ class EsdTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and freeze the weights that are not trained."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         chosen = {"xattn": (True,), "noxattn": (False,), "all": (True, False)}[self.args.trained]
         weights = dict(self.model.named_parameters())
         unet = (name for name in weights if not any(part in f".{name}" for part in OUTSIDE_UNET))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -15,7 +14,6 @@ from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -76,8 +74,6 @@ class JensunTrainer(UnlearningTrainer):
     ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the tokens ``r`` of the refusal after the
     prompt, and over the answer tokens of the retain set; ``p_0`` is the output of the base model.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
         model: The base model.
         args: `JensunArguments`; a batch size counts pairs.
@@ -98,6 +94,7 @@ class JensunTrainer(UnlearningTrainer):
     kinds = TEXT_GENERATION
     arguments = JensunArguments
     args: JensunArguments
+    paired = True
     uses_teacher = True
 
     def prepare(self) -> None:
@@ -106,16 +103,12 @@ class JensunTrainer(UnlearningTrainer):
         Raises:
             ValueError: If there is no tokenizer.
         """
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode the refusal, got none")
         answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
         self.refusals = replace_answers(rows, [answer] * len(rows), self.model)
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget set from the refusal and of the retain set from the base model."""

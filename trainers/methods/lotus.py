@@ -81,7 +81,7 @@ class LotusTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher and measure the target accuracy."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         self.target = self.target_accuracy()
         self.noise_table = (-1, torch.empty(0))
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import answer_nll, kl, per_example_loss, preference
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -42,8 +40,6 @@ class NpoTrainer(UnlearningTrainer):
     whole answer (the sum over its tokens), ``S_0`` is that of the base model, and ``R`` the cross-entropy or
     ``KL(p_0 || p)``.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
         model: The base model.
         args: `NpoArguments`; a batch size counts pairs.
@@ -65,15 +61,8 @@ class NpoTrainer(UnlearningTrainer):
     adapted_kinds = (*CLASSIFICATION, *TEXT_TO_IMAGE)
     arguments = NpoArguments
     args: NpoArguments
+    paired = True
     uses_teacher = True
-
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the preference on the forget set and the retain term."""

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
@@ -85,12 +83,13 @@ class RmuTrainer(UnlearningTrainer):
     adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
     args: RmuArguments
+    paired = True
     per_weight = True
     uses_teacher = True
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and freeze all but the chosen matrices."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         list_name, blocks = block_list(self.model)
         layer = (len(blocks) - 1) // 4 if self.args.layer is None else self.args.layer
         if not -len(blocks) <= layer < len(blocks):
@@ -106,10 +105,6 @@ class RmuTrainer(UnlearningTrainer):
             raise ValueError(f"weights must name matrices of {', '.join(inside)}, got {self.args.weights!r}")
         for name, weight in self.model.named_parameters():
             weight.requires_grad_(weight.requires_grad and name in chosen)
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def direction(self, width: int) -> torch.Tensor:
         """Return the steering vector ``u``, shape ``(D,)``."""

@@ -60,10 +60,6 @@ class ScrubTrainer(UnlearningTrainer):
     args: ScrubArguments
     uses_teacher = True
 
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return the passes of an epoch."""
         if epoch >= self.args.msteps:

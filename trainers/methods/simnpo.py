@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss, preference
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -38,8 +36,6 @@ class SimnpoTrainer(UnlearningTrainer):
     ``L = -gamma (2 / beta) mean_forget log sigmoid(beta (l - delta)) + alpha mean_retain CE(z, y)``, where ``l`` is
     the cross-entropy, averaged over the tokens of an answer, so that long and short answers weigh the same.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
         model: The base model.
         args: `SimnpoArguments`; a batch size counts pairs.
@@ -59,10 +55,7 @@ class SimnpoTrainer(UnlearningTrainer):
     adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
     args: SimnpoArguments
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+    paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the preference on the forget set and the cross-entropy of the retain set."""

@@ -63,10 +63,6 @@ class UndialTrainer(UnlearningTrainer):
     splits = ("forget",)
     uses_teacher = True
 
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget set, paired with retain examples if ``alpha`` is not 0."""
         if not self.args.alpha:

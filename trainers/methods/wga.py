@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, unreduced_loss
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
@@ -52,8 +50,6 @@ class WgaTrainer(UnlearningTrainer):
     ``L = -gamma mean_forget mean_t p_t^beta CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the probability of
     token ``t``, without a gradient; for classifiers that of the class.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
         model: The base model.
         args: `WgaArguments`; a batch size counts pairs.
@@ -73,10 +69,7 @@ class WgaTrainer(UnlearningTrainer):
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
     args: WgaArguments
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+    paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the weighted ascent on the forget set and the cross-entropy of the retain set."""

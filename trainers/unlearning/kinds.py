@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mubench.hub_builders.tasks import Kind
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mubench.hub_builders.tasks import Kind
 
 CLASSIFICATION: tuple[Kind, ...] = (
     "image_classification", "text_classification", "image_pair_classification", "audio_classification",
