@@ -14,21 +14,15 @@ from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_T
 from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Positive, Share
 
 
 @dataclass
 class BadTeachingArguments(UnlearningArguments):
     """Arguments of `BadTeachingTrainer`."""
 
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to distil on (the paper's)."})
-    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.retain_share <= 1:
-            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    retain_share: Share = field(default=0.3, metadata={"help": "Share of the retain set to distil on (the paper's)."})
+    temperature: Positive = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
 
 class BadTeachingTrainer(UnlearningTrainer):

@@ -13,6 +13,7 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.tools.adversarial import NoAdversarialInputError, signed_step, targets
 from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Share
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +22,7 @@ logger = logging.getLogger(__name__)
 class BoundaryShrinkArguments(UnlearningArguments):
     """Arguments of `BoundaryShrinkTrainer`."""
 
-    epsilon: float = field(default=0.1, metadata={"help": "Step of the attack, for inputs from 0 to 1 (epsilon)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.epsilon <= 1:
-            raise ValueError(f"epsilon must lie in (0, 1], got {self.epsilon}")
+    epsilon: Share = field(default=0.1, metadata={"help": "Step of the attack, for inputs from 0 to 1 (epsilon)."})
 
 
 class BoundaryShrinkTrainer(UnlearningTrainer):

@@ -11,23 +11,19 @@ import torch
 from mubench.trainers.tools.blocks import BlockSplit, split_before
 from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import CountOrZero
 
 
 @dataclass
 class CfKArguments(UnlearningArguments):
     """Arguments of `CfKTrainer`."""
 
-    k: int = field(
+    k: CountOrZero = field(
         default=1, metadata={"help": "Number of blocks to train, counted from the last; 0 trains the head alone (k)."}
     )
     blocks: str | None = field(
         default=None, metadata={"help": "Name of the model's list of blocks; default: the last one."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 0:
-            raise ValueError(f"k must be 0 or more, got {self.k}")
 
 
 class CfKTrainer(UnlearningTrainer):

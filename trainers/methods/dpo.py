@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -25,14 +25,9 @@ from mubench.trainers.unlearning.unlearning_trainer import Paper
 class DpoArguments(NpoArguments):
     """Arguments of `DpoTrainer`."""
 
-    answers: str = field(
+    answers: Annotated[str, ("idk", "alt")] = field(
         default="idk", metadata={"help": "Preferred answer: idk (a refusal) or alt (that of a retain example)."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.answers not in ("idk", "alt"):
-            raise ValueError(f"answers must be idk or alt, got {self.answers!r}")
 
 
 class DpoTrainer(NpoTrainer):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from mubench.trainers.engine.losses import squared_error
 from mubench.trainers.unlearning.kinds import TEXT_TO_IMAGE
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 # The name of cross-attention in `diffusers`, and the parts of a model outside its U-Net.
 CROSS_ATTENTION = "attn2"
@@ -21,18 +22,11 @@ OUTSIDE_UNET = (".text_encoder.", ".vae.")
 class EsdArguments(UnlearningArguments):
     """Arguments of `EsdTrainer`."""
 
-    eta: float = field(default=1.0, metadata={"help": "Strength of the negative guidance (eta)."})
-    trained: str = field(
+    eta: NonNegative = field(default=1.0, metadata={"help": "Strength of the negative guidance (eta)."})
+    trained: Annotated[str, ("xattn", "noxattn", "all")] = field(
         default="xattn",
         metadata={"help": "Weights to train: xattn (cross-attention to the caption), noxattn (all others) or all."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.eta < 0:
-            raise ValueError(f"eta must be 0 or more, got {self.eta}")
-        if self.trained not in ("xattn", "noxattn", "all"):
-            raise ValueError(f"trained must be xattn, noxattn or all, got {self.trained!r}")
 
 
 class EsdTrainer(UnlearningTrainer):

@@ -11,6 +11,7 @@ from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import example_gradients, gradient_sum
 from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, Positive
 
 MAX_BYTES = 4 << 30
 
@@ -20,15 +21,8 @@ class InfluenceArguments(UnlearningArguments):
     """Arguments of `InfluenceTrainer`."""
 
     alpha: float = field(default=1.0, metadata={"help": "Length of the step (alpha); 1 is Newton's."})
-    samples: int = field(default=1000, metadata={"help": "Retain examples that the curvature is estimated on (M)."})
-    damping: float = field(default=1.0, metadata={"help": "Added to the diagonal of the curvature (lambda)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.samples < 1:
-            raise ValueError(f"samples must be 1 or more, got {self.samples}")
-        if self.damping <= 0:
-            raise ValueError(f"damping must be positive, got {self.damping}")
+    samples: Count = field(default=1000, metadata={"help": "Retain examples that the curvature is estimated on (M)."})
+    damping: Positive = field(default=1.0, metadata={"help": "Added to the diagonal of the curvature (lambda)."})
 
 
 def solve(rows: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Tensor:

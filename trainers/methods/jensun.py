@@ -15,19 +15,18 @@ from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class JensunArguments(UnlearningArguments):
     """Arguments of `JensunTrainer`."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
     refusal: str = field(default="No idea", metadata={"help": "Answer to train in place of those to forget."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
         if not self.refusal.strip():
             raise ValueError(f"refusal must be a text, got {self.refusal!r}")
 

@@ -11,18 +11,16 @@ import torch
 from mubench.trainers.engine.losses import kl, per_example_loss
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class KlMinArguments(UnlearningArguments):
     """Arguments of `KlMinTrainer`."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the divergence on the retain set (the paper's 1)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
+    alpha: NonNegative = field(
+        default=1.0, metadata={"help": "Weight of the divergence on the retain set (the paper's 1)."}
+    )
 
 
 class KlMinTrainer(UnlearningTrainer):

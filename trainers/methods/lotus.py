@@ -16,6 +16,7 @@ from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Share
 
 
 @dataclass
@@ -23,16 +24,11 @@ class LotusArguments(UnlearningArguments):
     """Arguments of `LotusTrainer`; the defaults are those of the paper's code."""
 
     alpha: float = field(default=1.0, metadata={"help": "How fast the temperature follows the accuracy (alpha)."})
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to train on (the paper's)."})
+    retain_share: Share = field(default=0.3, metadata={"help": "Share of the retain set to train on (the paper's)."})
     stop_below: float = field(
         default=-0.01,
         metadata={"help": "Training stops once accuracy on the forget set minus its target is at most this."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.retain_share <= 1:
-            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
 
 
 def gumbel_targets(logits: torch.Tensor, noise: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:

@@ -16,20 +16,15 @@ from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.teachers import random_copy
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import ShareOrZero
 
 
 @dataclass
 class MsgArguments(UnlearningArguments):
     """Arguments of `MsgTrainer`."""
 
-    share: float = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
-    rest: float = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("share", "rest"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+    share: ShareOrZero = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
+    rest: ShareOrZero = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
 
 
 def fresh_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:

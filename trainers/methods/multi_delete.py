@@ -13,6 +13,7 @@ from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs, select
 from mubench.trainers.tools.truncated_forward import capture_outputs, masked_mean, spatial_mean
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 TEXT_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -21,17 +22,14 @@ TEXT_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 class MultiDeleteArguments(UnlearningArguments):
     """Arguments of `MultiDeleteTrainer`; the published weights are all equal."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Weight of decoupling the forget pairs."})
-    beta: float = field(default=1.0, metadata={"help": "Weight of retaining the retain pairs."})
-    gamma: float = field(default=1.0, metadata={"help": "Weight of retaining each modality of the forget pairs."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of decoupling the forget pairs."})
+    beta: NonNegative = field(default=1.0, metadata={"help": "Weight of retaining the retain pairs."})
+    gamma: NonNegative = field(
+        default=1.0, metadata={"help": "Weight of retaining each modality of the forget pairs."}
+    )
     head: str = field(default="classifier", metadata={"help": "Module that takes the joint representation."})
     words: str = field(default="vilt.embeddings.text_embeddings", metadata={"help": "Module that encodes text alone."})
     pictures: str = field(default="vilt.embeddings.patch_embeddings", metadata={"help": "Module that encodes images."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.alpha, self.beta, self.gamma) < 0:
-            raise ValueError(f"alpha, beta and gamma must be 0 or more, got {self.alpha}, {self.beta}, {self.gamma}")
 
 
 def derangement(count: int, generator: np.random.Generator) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,24 +13,20 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import ShareOrZero
 
 
 @dataclass
 class NegGradPlusArguments(UnlearningArguments):
     """Arguments of `NegGradPlusTrainer`; the defaults are those of the paper's small setting."""
 
-    alpha: float = field(default=0.95, metadata={"help": "Weight of the retain loss; the forget loss has 1 - alpha."})
-    anchor: str = field(
+    alpha: ShareOrZero = field(
+        default=0.95, metadata={"help": "Weight of the retain loss; the forget loss has 1 - alpha."}
+    )
+    anchor: Annotated[str, ("retain", "forget")] = field(
         default="retain",
         metadata={"help": "Set that an epoch passes over once: retain (NegGrad+) or forget (GradDiff)."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
-        if self.anchor not in ("retain", "forget"):
-            raise ValueError(f"anchor must be retain or forget, got {self.anchor!r}")
 
 
 class NegGradPlusTrainer(UnlearningTrainer):

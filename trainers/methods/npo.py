@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from mubench.trainers.engine.losses import answer_nll, kl, per_example_loss, preference
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative, Positive
 
 
 @dataclass
 class NpoArguments(UnlearningArguments):
     """Arguments of `NpoTrainer`."""
 
-    beta: float = field(default=0.1, metadata={"help": "How soon an answer counts as forgotten (beta)."})
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
-    retain_loss: str = field(
+    beta: Positive = field(default=0.1, metadata={"help": "How soon an answer counts as forgotten (beta)."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
+    retain_loss: Annotated[str, ("nll", "kl")] = field(
         default="nll", metadata={"help": "Retain term: nll (labels) or kl (outputs of the base model)."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.beta <= 0:
-            raise ValueError(f"beta must be positive, got {self.beta}")
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
-        if self.retain_loss not in ("nll", "kl"):
-            raise ValueError(f"retain_loss must be nll or kl, got {self.retain_loss!r}")
 
 
 class NpoTrainer(UnlearningTrainer):

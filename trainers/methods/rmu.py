@@ -15,6 +15,7 @@ from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mas
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, NonNegative, Positive
 
 
 @dataclass
@@ -24,16 +25,13 @@ class RmuArguments(UnlearningArguments):
     layer: int | None = field(
         default=None, metadata={"help": "Block to steer (l), from 0, or from the last, -1; default: a quarter in."}
     )
-    trained: int = field(default=3, metadata={"help": "Number of blocks to train: this one and those before it."})
+    trained: Count = field(default=3, metadata={"help": "Number of blocks to train: this one and those before it."})
     weights: str = field(default="", metadata={"help": "Regular expression of the matrices to train; default: all."})
-    c: float = field(default=6.5, metadata={"help": "Length of the steering vector (c)."})
-    alpha: float = field(default=1200.0, metadata={"help": "Weight of the retain term (alpha)."})
+    c: Positive = field(default=6.5, metadata={"help": "Length of the steering vector (c)."})
+    alpha: NonNegative = field(default=1200.0, metadata={"help": "Weight of the retain term (alpha)."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.trained < 1 or self.c <= 0 or self.alpha < 0:
-            got = f"{self.trained}, {self.c} and {self.alpha}"
-            raise ValueError(f"trained must be 1 or more, c positive and alpha 0 or more, got {got}")
         try:
             re.compile(self.weights)
         except re.error as error:

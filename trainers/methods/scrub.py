@@ -12,6 +12,7 @@ import torch
 from mubench.trainers.engine.losses import kd, per_example_loss
 from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import CountOrZero, Positive
 
 
 @dataclass
@@ -20,15 +21,8 @@ class ScrubArguments(UnlearningArguments):
 
     gamma: float = field(default=1.0, metadata={"help": "Weight of the cross-entropy in the min pass (gamma)."})
     alpha: float = field(default=0.5, metadata={"help": "Weight of the distillation in the min pass (alpha)."})
-    msteps: int = field(default=3, metadata={"help": "Number of initial epochs with a max pass."})
-    temperature: float = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.msteps < 0:
-            raise ValueError(f"msteps must be 0 or more, got {self.msteps}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    msteps: CountOrZero = field(default=3, metadata={"help": "Number of initial epochs with a max pass."})
+    temperature: Positive = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
 
 
 class ScrubTrainer(UnlearningTrainer):

@@ -11,23 +11,17 @@ import torch
 from mubench.trainers.engine.losses import per_example_loss, preference
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative, Positive
 
 
 @dataclass
 class SimnpoArguments(UnlearningArguments):
     """Arguments of `SimnpoTrainer`."""
 
-    beta: float = field(default=4.5, metadata={"help": "How soon an answer counts as forgotten (beta)."})
+    beta: Positive = field(default=4.5, metadata={"help": "How soon an answer counts as forgotten (beta)."})
     delta: float = field(default=0.0, metadata={"help": "Loss per token that counts as forgotten, in nats (delta)."})
-    gamma: float = field(default=0.125, metadata={"help": "Weight of the forget term."})
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.beta <= 0:
-            raise ValueError(f"beta must be positive, got {self.beta}")
-        if self.gamma < 0 or self.alpha < 0:
-            raise ValueError(f"gamma and alpha must be 0 or more, got {self.gamma} and {self.alpha}")
+    gamma: NonNegative = field(default=0.125, metadata={"help": "Weight of the forget term."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
 
 class SimnpoTrainer(UnlearningTrainer):

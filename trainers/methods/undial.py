@@ -13,24 +13,19 @@ from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, 
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class UndialArguments(UnlearningArguments):
     """Arguments of `UndialTrainer`; the defaults are those in use for TOFU."""
 
-    beta: float = field(
+    beta: NonNegative = field(
         default=10.0, metadata={"help": "Amount by which the logit of the true class is lowered (beta)."}
     )
-    alpha: float = field(
+    alpha: NonNegative = field(
         default=0.0, metadata={"help": "Weight of the cross-entropy of paired retain examples; 0: none."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("beta", "alpha"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
 
 class UndialTrainer(UnlearningTrainer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -19,6 +19,7 @@ from mubench.trainers.methods.simnpo import SimnpoTrainer
 from mubench.trainers.methods.wga import WgaTrainer
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative, Positive, ShareOrZero
 
 FIRST: dict[str, type[UnlearningTrainer]] = {
     "neg_grad": NegGradTrainer,
@@ -33,26 +34,18 @@ FIRST: dict[str, type[UnlearningTrainer]] = {
 class UndoArguments(UnlearningArguments):
     """Arguments of `UndoTrainer`; learning rate and epochs are those of the distillation."""
 
-    first: str = field(default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."})
-    first_rate: float = field(default=1e-5, metadata={"help": "Learning rate of that method."})
-    first_epochs: float = field(
+    first: Annotated[str, tuple(FIRST)] = field(
+        default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."}
+    )
+    first_rate: NonNegative = field(default=1e-5, metadata={"help": "Learning rate of that method."})
+    first_epochs: Positive = field(
         default=5.0, metadata={"help": "Epochs of that method; its other arguments keep their defaults."}
     )
-    alpha: float = field(default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."})
-    beta: float = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
-    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.first not in FIRST:
-            raise ValueError(f"first must be one of {', '.join(FIRST)}, got {self.first!r}")
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
-        if self.first_rate < 0 or self.first_epochs <= 0 or self.beta < 0 or self.temperature <= 0:
-            raise ValueError(
-                "first_rate and beta must be 0 or more, first_epochs and temperature positive, got "
-                f"{self.first_rate}, {self.beta}, {self.first_epochs} and {self.temperature}"
-            )
+    alpha: ShareOrZero = field(
+        default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."}
+    )
+    beta: NonNegative = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
+    temperature: Positive = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
 
 def add_noise(model: torch.nn.Module, alpha: float, beta: float, generator: torch.Generator) -> None:

@@ -11,21 +11,16 @@ import torch
 from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, unreduced_loss
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class WgaArguments(UnlearningArguments):
     """Arguments of `WgaTrainer`."""
 
-    beta: float = field(default=1.0, metadata={"help": "Power of the token probability in the weight (beta)."})
-    gamma: float = field(default=1.0, metadata={"help": "Weight of the forget term."})
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.beta, self.gamma, self.alpha) < 0:
-            got = f"{self.beta}, {self.gamma} and {self.alpha}"
-            raise ValueError(f"beta, gamma and alpha must be 0 or more, got {got}")
+    beta: NonNegative = field(default=1.0, metadata={"help": "Power of the token probability in the weight (beta)."})
+    gamma: NonNegative = field(default=1.0, metadata={"help": "Weight of the forget term."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float) -> torch.Tensor:
