@@ -37,8 +37,6 @@ class AmunTrainer(UnlearningTrainer):
     l2). The attack runs once, before training.
 
     Args:
-        model: The base model.
-        args: `AmunArguments`.
         processing_class: The image processor; without one, and for recordings, inputs are scaled by the range of an
             example's own values.
 

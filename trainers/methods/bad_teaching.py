@@ -34,8 +34,6 @@ class BadTeachingTrainer(UnlearningTrainer):
     noise.
 
     Args:
-        model: The base model.
-        args: `BadTeachingArguments`.
         bad_teacher: The incompetent teacher; required if ``model`` is neither a `transformers` model nor has a method
             ``fresh``.
 

@@ -47,7 +47,6 @@ class BoundaryExpandTrainer(UnlearningTrainer):
 
     Args:
         model: The base model; its logits come from a linear layer.
-        args: Training arguments.
 
     Requirements:
         Forget set; the retain set and labels are not read.

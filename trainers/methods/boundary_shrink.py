@@ -31,8 +31,6 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
     ``L = mean_forget CE(z, y')`` with ``y' = argmax f_0(clip(x + epsilon sign(grad_x CE)))``, computed once.
 
     Args:
-        model: The base model.
-        args: `BoundaryShrinkArguments`.
         processing_class: The image processor; without one, and for recordings, ``epsilon`` is a share of the range of
             an example's own values.
 

@@ -36,7 +36,6 @@ class CfKTrainer(UnlearningTrainer):
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other: layers
             of a transformer or a decoder, stages of a ResNet, up blocks of a UNet, whose middle is trained as well.
-        args: `CfKArguments`.
 
     Requirements:
         Retain set; the forget set is not read. A model with a list of blocks.

@@ -25,11 +25,6 @@ class DeleteTrainer(UnlearningTrainer):
     ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; for language
     models the mean over the answer tokens. The other classes keep the odds they have in the base model.
 
-    Args:
-        model: The base model.
-        args: Training arguments.
-        teacher: Replaces the frozen base model.
-
     Requirements:
         Forget set; the retain set is not read. With two classes the target is a flipped label, which pushes the forget
         set below the confidence of a retrained model.

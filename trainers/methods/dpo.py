@@ -13,7 +13,7 @@ from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
 from mubench.trainers.tools.alternative_answers import (
     REFUSALS,
     answer_tokens,
-    replace_answers,
+    replace_answer,
     sample_other_tokens,
     tokenize_refusal,
 )
@@ -41,9 +41,6 @@ class DpoTrainer(NpoTrainer):
     example paired with a sampled retain example.
 
     Args:
-        model: The base model.
-        args: `DpoArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
         processing_class: The tokenizer, which encodes refusals; ``answers="alt"`` needs none.
 
     Requirements:
@@ -68,7 +65,8 @@ class DpoTrainer(NpoTrainer):
         """Keep the base model as the teacher, and build the forget examples with preferred answers."""
         super().prepare()
         rows = [self.train_dataset[row][0] for row in self.forget_rows.tolist()]
-        self.preferred = replace_answers(rows, self.preferred_answers(rows), self.model)
+        answers = self.preferred_answers(rows)
+        self.preferred = [replace_answer(row, tokens, self.model) for row, tokens in zip(rows, answers, strict=True)]
 
     def preferred_answers(self, rows: list[dict[str, Any]]) -> list[list[int]]:
         """Return the tokens of the preferred answer for every forget example.

@@ -36,9 +36,6 @@ class EsdTrainer(UnlearningTrainer):
     the predicted noise (or velocity), ``0`` marks the base model's, ``c`` the caption and ``-`` an empty one.
 
     Args:
-        model: The base model.
-        args: `EsdArguments`.
-        teacher: Replaces the frozen base model.
         empty: Tokens of an empty caption, as long as all captions are; by default the tokenizer of
             ``processing_class`` encodes them.
 

@@ -53,7 +53,6 @@ class FisherTrainer(UnlearningTrainer):
 
     Args:
         model: The base model. Weights whose first axis is as long as its logits are the final layer.
-        args: `FisherArguments`.
 
     Requirements:
         Retain set; ``K`` backward passes per example up to 20 classes, else one. Of the forget set only the labels are

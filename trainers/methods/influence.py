@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
-from mubench.trainers.tools.importance import example_gradients, gradient_sum
+from mubench.trainers.tools.importance import gradient_sum, loss_gradients
 from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Count, Positive
@@ -92,6 +92,6 @@ class InfluenceTrainer(UnlearningTrainer):
             )
         sampled = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
         gradients = torch.empty(count, size, device=self.args.device)
-        for row, example in zip(gradients, example_gradients(self, sampled), strict=True):
+        for row, example in zip(gradients, loss_gradients(self, sampled, 1), strict=True):
             torch.cat([gradient.flatten() for gradient in example], out=row)
         return gradients

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
-from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
+from mubench.trainers.tools.alternative_answers import replace_answer, tokenize_refusal
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import NonNegative
@@ -74,9 +74,6 @@ class JensunTrainer(UnlearningTrainer):
     prompt, and over the answer tokens of the retain set; ``p_0`` is the output of the base model.
 
     Args:
-        model: The base model.
-        args: `JensunArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
         processing_class: The tokenizer, which encodes the refusal.
 
     Requirements:
@@ -107,7 +104,7 @@ class JensunTrainer(UnlearningTrainer):
             raise ValueError("expected processing_class= to encode the refusal, got none")
         answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.refusals = replace_answers(rows, [answer] * len(rows), self.model)
+        self.refusals = [replace_answer(row, answer, self.model) for row in rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the divergence of the forget set from the refusal and of the retain set from the base model."""

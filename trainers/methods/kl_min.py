@@ -29,11 +29,6 @@ class KlMinTrainer(UnlearningTrainer):
     ``L = -mean_forget CE(z, y) + alpha mean_retain KL(p_0 || p)``, where ``p_0`` is the output of the base model; for
     language models the mean over the answer tokens alone, not over prompt and padding.
 
-    Args:
-        model: The base model.
-        args: `KlMinArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
-
     Requirements:
         Forget and retain sets. The loss is unbounded, as that of `NegGradTrainer`, with which its first step
         coincides: at the original weights the divergence has no gradient.

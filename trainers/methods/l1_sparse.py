@@ -21,14 +21,7 @@ class L1SparseArguments(FinetuneArguments):
 
 
 def l1_weight(gamma: float, epoch: int, epochs: int, tail: int) -> float:
-    """Return the weight of the penalty in an epoch: ``gamma (1 - e / (E - E_0))``, and 0 in the last ``E_0`` epochs.
-
-    Args:
-        gamma: Weight in the first epoch.
-        epoch: Epoch ``e``, from 0.
-        epochs: Number of epochs ``E``.
-        tail: Number of final epochs ``E_0`` without penalty.
-    """
+    """Return ``gamma_e`` in an epoch ``e`` of ``E``, from 0; ``tail`` is ``E_0``."""
     return gamma * (1 - epoch / (epochs - tail)) if epoch < epochs - tail else 0.0
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from mubench.trainers.engine.losses import soft_cross_entropy
+from mubench.trainers.inference.predict import eval_mode
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
@@ -55,10 +56,7 @@ class LotusTrainer(UnlearningTrainer):
     retain set does not contain, the target accuracy is 0 and ``acc(theta, forget)`` stands alone.
 
     Args:
-        model: The base model.
-        args: `LotusArguments`.
         eval_dataset: Validation set, on which the base model's accuracy is the target for the forget set.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget, retain and validation sets.
@@ -95,11 +93,11 @@ class LotusTrainer(UnlearningTrainer):
 
     def accuracy(self, model: torch.nn.Module, dataset: Any, rows: np.ndarray | None = None) -> float:
         """Return the accuracy of a model in eval mode."""
-        model.eval()
-        hits = [
-            (frozen_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
-            for batch in self.batches(dataset, rows)
-        ]
+        with eval_mode(model):
+            hits = [
+                (frozen_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
+                for batch in self.batches(dataset, rows)
+            ]
         return float(torch.cat(hits).mean())
 
     def gap(self) -> float:
@@ -111,9 +109,7 @@ class LotusTrainer(UnlearningTrainer):
         for entry in reversed(self.state.log_history):
             if entry.get("gap_epoch") == epoch:
                 return entry["gap"]
-        was_training = self.model.training
         gap = self.accuracy(self.model, self.train_dataset, self.forget_rows) - self.target
-        self.model.train(was_training)
         self.state.log_history.append({"gap_epoch": epoch, "gap": gap, "step": self.state.global_step})
         return gap
 

@@ -57,7 +57,6 @@ class MsgTrainer(UnlearningTrainer):
     Args:
         model: The base model. In a model that is not convolutional the weights of the linear layers are ranked, which
             is our adaptation.
-        args: `MsgArguments`.
 
     Requirements:
         Forget and retain sets; convolutions or linear layers; memory for three times the weights, and one bit per

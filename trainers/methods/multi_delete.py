@@ -61,8 +61,6 @@ class MultiDeleteTrainer(UnlearningTrainer):
 
     Args:
         model: The base model. ViLT has no separate encoders; its embeddings of image and text take their place.
-        args: `MultiDeleteArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget and retain sets of images with text, at least two forget examples. The head is not trained.

@@ -24,7 +24,6 @@ class NegGradTrainer(UnlearningTrainer):
     ``L = -mean_forget CE(z, y)``
 
     Args:
-        model: The base model.
         args: Training arguments; the loss is unbounded, so only learning rate and epochs limit it.
 
     Requirements:

@@ -38,10 +38,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
     retain set that uses every forget example equally often; anchored at forget, it is one pass over the forget set
     with sampled retain examples.
 
-    Args:
-        model: The base model.
-        args: `NegGradPlusArguments`; a batch size counts pairs.
-
     Requirements:
         Forget and retain sets. The loss is unbounded: a small ``alpha`` ruins a model as `NegGradTrainer` does.
 

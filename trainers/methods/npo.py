@@ -32,11 +32,6 @@ class NpoTrainer(UnlearningTrainer):
     whole answer (the sum over its tokens), ``S_0`` is that of the base model, and ``R`` the cross-entropy or
     ``KL(p_0 || p)``.
 
-    Args:
-        model: The base model.
-        args: `NpoArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
-
     Requirements:
         Forget and retain sets. The teacher cache holds one number per forget example.
 

@@ -63,8 +63,6 @@ class RmuTrainer(UnlearningTrainer):
 
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other.
-        args: `RmuArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget and retain sets. BatchNorm stays in eval mode, as in the base model.

@@ -30,10 +30,6 @@ class SimnpoTrainer(UnlearningTrainer):
     ``L = -gamma (2 / beta) mean_forget log sigmoid(beta (l - delta)) + alpha mean_retain CE(z, y)``, where ``l`` is
     the cross-entropy, averaged over the tokens of an answer, so that long and short answers weigh the same.
 
-    Args:
-        model: The base model.
-        args: `SimnpoArguments`; a batch size counts pairs.
-
     Requirements:
         Forget and retain sets; no second model.
 

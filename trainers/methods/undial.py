@@ -35,9 +35,7 @@ class UndialTrainer(UnlearningTrainer):
     ``p = softmax(z)``; for language models the mean over the answer tokens, each with its own target.
 
     Args:
-        model: The base model.
         args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain example.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget set, and with ``alpha`` the retain set. The target is bounded, so longer training has no further effect.

@@ -75,7 +75,6 @@ class UndoTrainer(UnlearningTrainer):
     retain set alone.
 
     Args:
-        model: The base model.
         args: `UndoArguments`; the other method shares their batch size, optimizer and seed.
 
     Requirements:

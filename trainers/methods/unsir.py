@@ -34,7 +34,6 @@ class UnsirTrainer(UnlearningTrainer):
     ``L = mean CE(z, y)``.
 
     Args:
-        model: The base model.
         args: `UnsirArguments`; the original trains for one epoch.
 
     Requirements:

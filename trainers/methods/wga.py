@@ -45,10 +45,6 @@ class WgaTrainer(UnlearningTrainer):
     ``L = -gamma mean_forget mean_t p_t^beta CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the probability of
     token ``t``, without a gradient; for classifiers that of the class.
 
-    Args:
-        model: The base model.
-        args: `WgaArguments`; a batch size counts pairs.
-
     Requirements:
         Forget and retain sets; no second model.
 

@@ -113,6 +113,7 @@ class UnlearningTrainer(TaskTrainer):
     coupled: ClassVar[bool] = False
     args: UnlearningArguments
     train_dataset: ForgetRetain
+    teachers: dict[str, torch.nn.Module]
 
     # Hooks: what a method may override, beside those of `TaskTrainer`
 
@@ -171,7 +172,7 @@ class UnlearningTrainer(TaskTrainer):
         super().__init__(model, args, train_dataset=rows, eval_dataset=eval_dataset, **kwargs)
         self.check_addons()
         self.teacher = teacher
-        self.teachers: dict[str, torch.nn.Module] = {}
+        self.teachers = {}
         self.teacher_cache = TeacherCache(on=args.remember and self.transform is None)
         self.inner: UnlearningTrainer | None = None
         self.curriculum = SuperLoss(args.curriculum_lambda) if args.curriculum else None
