@@ -90,6 +90,5 @@ class BadTeachingTrainer(UnlearningTrainer):
         return logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of every example from its teacher."""
         logits = self.logits(model, batch)
         return [Term("all", kl(logits, self.targets(batch, logits.detach()), batch["labels"], self.args.temperature))]

@@ -80,6 +80,5 @@ class BoundaryExpandTrainer(UnlearningTrainer):
         del self.layer.shadow
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with the shadow class."""
         logits = self.logits(model, batch)[batch["forget"]]
         return [Term("forget", per_example_loss(logits, logits.new_full((len(logits),), logits.shape[-1] - 1).long()))]

@@ -75,7 +75,6 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         logger.info("the attack changed the class of %d of %d forget examples", changed, len(self.nearest_classes))
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with the stored labels."""
         forget = batch["forget"]
         labels = self.nearest_classes[batch["index"][forget].cpu()].to(batch["labels"].device)
         return [Term("forget", per_example_loss(self.logits(model, batch)[forget], labels))]

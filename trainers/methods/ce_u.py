@@ -55,7 +55,6 @@ class CeUTrainer(UnlearningTrainer):
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with its targets."""
         logits, labels = self.logits(model, batch), without_first(batch["labels"], self.args.ignore_first_n)
         target = lower_label_logit(logits.detach(), labels, math.inf).softmax(dim=-1)
         return [Term("forget", soft_cross_entropy(target, logits, labels)[batch["forget"]])]

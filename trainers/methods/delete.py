@@ -44,7 +44,6 @@ class DeleteTrainer(UnlearningTrainer):
     uses_teacher = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget set from its targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
         target = lower_label_logit(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)

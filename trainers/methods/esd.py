@@ -89,7 +89,6 @@ class EsdTrainer(UnlearningTrainer):
         return torch.tensor(tokens, device=captions.device).expand(len(captions), -1)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the squared distance from the negatively guided prediction."""
         conditional = self.teacher_logits("original", batch)
         empty = {**batch, "input_ids": self.without_caption(batch["input_ids"])}
         unconditional = self.teacher_logits("original", empty)

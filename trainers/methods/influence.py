@@ -68,7 +68,6 @@ class InfluenceTrainer(UnlearningTrainer):
     per_weight = True
 
     def edit(self, model: torch.nn.Module) -> None:
-        """Take the step."""
         gradients = self._gradients(model)
         forget, retain = (
             torch.cat([gradient.flatten() for gradient in gradient_sum(self, rows)]) / len(rows)

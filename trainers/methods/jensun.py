@@ -107,7 +107,6 @@ class JensunTrainer(UnlearningTrainer):
         self.refusals = [replace_answer(row, answer, self.model) for row in rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget set from the refusal and of the retain set from the base model."""
         forget = batch["forget"]
         refusal_values = retain_values = torch.zeros(0, device=forget.device)
         if forget.any():

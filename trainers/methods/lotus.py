@@ -122,7 +122,6 @@ class LotusTrainer(UnlearningTrainer):
         return self.noise_table[1][rows.cpu()].to(rows.device)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of every example with its target."""
         tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
         logits = self.logits(model, batch)
         noise = self.noise(batch["index"], logits.shape[-1])

@@ -85,7 +85,7 @@ class MsgTrainer(UnlearningTrainer):
         ranked = {id(weight) for weight in matrices(self.model)}
         chosen = [i for i, weight in enumerate(self.weights) if id(weight) in ranked]
         if not chosen:
-            raise ValueError(f"msg needs trainable convolutions or linear layers, got {type(self.model).__name__}")
+            raise ValueError(f"expected trainable convolutions or linear layers, got a {type(self.model).__name__}")
         forget, retain = (gradient_sum(self, rows) for rows in (self.forget_rows, self.retain_rows))
         sizes = len(self.forget_rows), len(self.retain_rows)
         smallness = [-(retain[i] / sizes[1] - forget[i] / sizes[0]).abs() for i in chosen]
@@ -101,7 +101,6 @@ class MsgTrainer(UnlearningTrainer):
         self.reset_masks = [PackedMask(mask) for mask in masks]
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the retain set."""
         return [self.retain_rows]
 
     def after_backward(self) -> None:

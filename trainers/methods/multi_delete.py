@@ -119,7 +119,6 @@ class MultiDeleteTrainer(UnlearningTrainer):
         return self._prepare_inputs(collated)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the three distances."""
         now, forget = self.representations(model, batch), batch["forget"]
         parts = {name: part[forget] for name, part in now.items()}
         decoupling = retention = unimodal = now["both"].sum(dim=1)[:0]

@@ -43,5 +43,4 @@ class NegGradTrainer(UnlearningTrainer):
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the negated cross-entropy of the forget set."""
         return [Term("forget", per_example_loss(self.logits(model, batch), batch["labels"]), weight=-1.0)]

@@ -59,7 +59,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
         return [pair_rows(anchor, other, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of both sets."""
         values = per_example_loss(self.logits(model, batch), batch["labels"])
         forget = batch["forget"]
         return [Term("retain", values[~forget], self.args.alpha), Term("forget", values[forget], self.args.alpha - 1)]

@@ -42,7 +42,6 @@ class NoiseFtTrainer(FinetuneTrainer):
     args: NoiseFtArguments
 
     def prepare(self) -> None:
-        """Add the noise."""
         generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         with torch.no_grad():
             for weight in self.model.parameters():

@@ -52,7 +52,6 @@ class NpoTrainer(UnlearningTrainer):
     uses_teacher = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the preference on the forget set and the retain term."""
         logits = self.logits(model, batch)
         return [
             Term("forget", preference(self.margins(model, logits, batch), self.args.beta)),

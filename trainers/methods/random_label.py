@@ -71,7 +71,7 @@ class RandomLabelTrainer(UnlearningTrainer):
             ValueError: If there is no wrong label.
         """
         if classes < 2:
-            raise ValueError(f"random labels need at least 2 classes, got {classes}")
+            raise ValueError(f"expected at least 2 classes for random labels, got {classes}")
         generator = self.generator(f"labels {self.label_epoch}")
         return torch.from_numpy(generator.integers(1, classes, len(self.forget_rows)))
 

@@ -108,7 +108,6 @@ class RmuTrainer(UnlearningTrainer):
         return (self.args.c * r / r.norm()).to(self.args.device)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the distance of the forget set from the vector and of the retain set from the base model's states."""
         inner = self.accelerator.unwrap_model(model)
         for module in inner.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

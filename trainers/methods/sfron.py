@@ -96,7 +96,6 @@ class SfronTrainer(UnlearningTrainer):
         return self.args.alpha * (1 + math.cos(math.pi * self.state.global_step / max(self.state.max_steps, 1))) / 2
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted loss of the forget set and the loss of the retain set."""
         losses, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
         self.forgetting = bool(forget.any())
         weighted = row_weights(losses[forget], self.args.power) * losses[forget]

@@ -48,7 +48,6 @@ class SimnpoTrainer(UnlearningTrainer):
     paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the preference on the forget set and the cross-entropy of the retain set."""
         values, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
         return [
             Term("forget", preference(values[forget] - self.args.delta, self.args.beta), self.args.gamma),

@@ -63,7 +63,6 @@ class UndialTrainer(UnlearningTrainer):
         return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with its targets and that of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if forget.any():

@@ -12,29 +12,19 @@ import torch
 from mubench.trainers.addons.sophia import SophiaArguments
 from mubench.trainers.engine.losses import kl
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.methods.neg_grad import NegGradTrainer
-from mubench.trainers.methods.npo import NpoTrainer
-from mubench.trainers.methods.rmu import RmuTrainer
-from mubench.trainers.methods.simnpo import SimnpoTrainer
-from mubench.trainers.methods.wga import WgaTrainer
+from mubench.trainers.methods import METHODS
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import NonNegative, Positive, ShareOrZero
 
-FIRST: dict[str, type[UnlearningTrainer]] = {
-    "neg_grad": NegGradTrainer,
-    "npo": NpoTrainer,
-    "simnpo": SimnpoTrainer,
-    "wga": WgaTrainer,
-    "rmu": RmuTrainer,
-}
+FIRST = ("neg_grad", "npo", "simnpo", "wga", "rmu")
 
 
 @dataclass
 class UndoArguments(UnlearningArguments):
     """Arguments of `UndoTrainer`; learning rate and epochs are those of the distillation."""
 
-    first: Annotated[str, tuple(FIRST)] = field(
+    first: Annotated[str, FIRST] = field(
         default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."}
     )
     first_rate: NonNegative = field(default=1e-5, metadata={"help": "Learning rate of that method."})
@@ -101,7 +91,7 @@ class UndoTrainer(UnlearningTrainer):
 
     def first_trainer(self) -> UnlearningTrainer:
         """Return the trainer of the other method, on the same model and data."""
-        kind = FIRST[self.args.first]
+        kind = METHODS[self.args.first]
         fields = (*dataclasses.fields(TaskArguments), *dataclasses.fields(SophiaArguments))
         shared = {item.name: getattr(self.args, item.name) for item in fields if item.init}
         own = {"learning_rate": self.args.first_rate, "num_train_epochs": self.args.first_epochs, "max_steps": -1}
@@ -117,11 +107,9 @@ class UndoTrainer(UnlearningTrainer):
         )
 
     def phases(self, epoch: int) -> list[Any]:
-        """Return one phase: the retain set."""
         return [self.retain_rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the retain set from the unlearned model."""
         logits, retain = self.logits(model, batch), ~batch["forget"]
         values = logits.flatten(1).sum(dim=1)[:0]
         if retain.any():

@@ -63,7 +63,6 @@ class WgaTrainer(UnlearningTrainer):
     paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted ascent on the forget set and the cross-entropy of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         return [
             Term("forget", weighted_loss(logits[forget], labels[forget], self.args.beta), -self.args.gamma),
