@@ -22,11 +22,7 @@ class AddonArguments(SuperLossArguments, SophiaArguments, MunbaArguments, DualOp
     """Arguments of all addons; by default none is on."""
 
     def check_addons(self) -> None:
-        """Check the arguments of every addon, and that none belongs to an addon that is off.
-
-        Raises:
-            ValueError: If one is out of range or has no effect.
-        """
+        """Raise ``ValueError`` if an argument of an addon is out of range, or belongs to an addon that is off."""
         if all(getattr(self, name) == default for name, default in DEFAULTS.items()):
             return
         self.check_curriculum()

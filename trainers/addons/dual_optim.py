@@ -32,12 +32,7 @@ class DualOptimArguments:
     )
 
     def check_dual(self) -> None:
-        """Validate the arguments of DualOptim.
-
-        Raises:
-            ValueError: If the optimizer is unknown, or a learning rate, from which the schedule is read, is not
-                positive.
-        """
+        """Raise ``ValueError`` if the optimizer is unknown, or a learning rate not positive: it gives the schedule."""
         if self.dual_optim not in (None, *OPTIMIZERS):
             raise ValueError(f"dual_optim must be one of {', '.join(OPTIMIZERS)}, got {self.dual_optim!r}")
         rates = (self.dual_learning_rate, getattr(self, "learning_rate", None))

@@ -24,11 +24,7 @@ class MunbaArguments:
     )
 
     def check_harmonise(self) -> None:
-        """Validate the name of the bargain.
-
-        Raises:
-            ValueError: If it is unknown.
-        """
+        """Raise ``ValueError`` if the bargain is unknown."""
         if self.harmonise not in (None, "munba"):
             raise ValueError(f"harmonise must be munba, got {self.harmonise!r}")
 

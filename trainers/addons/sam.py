@@ -25,11 +25,7 @@ class SamArguments:
     )
 
     def check_sam(self) -> None:
-        """Validate the radius.
-
-        Raises:
-            ValueError: If it is negative or infinite.
-        """
+        """Raise ``ValueError`` if the radius is negative or infinite."""
         if self.sam_rho is not None and not 0 <= self.sam_rho < math.inf:
             raise ValueError(f"sam_rho must be 0 or more and finite, got {self.sam_rho}")
 

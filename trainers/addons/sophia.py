@@ -28,11 +28,7 @@ class SophiaArguments:
     sophia_beta2: float = field(default=0.95, metadata={"help": "Decay rate of the curvature average (beta2)."})
 
     def check_sophia(self) -> None:
-        """Validate the arguments of Sophia.
-
-        Raises:
-            ValueError: If one is out of range.
-        """
+        """Raise ``ValueError`` if an argument of Sophia is out of range."""
         if self.sophia_rho <= 0:
             raise ValueError(f"sophia_rho must be positive, got {self.sophia_rho}")
         for name in ("sophia_beta1", "sophia_beta2"):

@@ -32,11 +32,7 @@ class SuperLossArguments:
     )
 
     def check_curriculum(self) -> None:
-        """Validate the arguments of the curriculum.
-
-        Raises:
-            ValueError: If the curriculum is unknown or lambda out of range.
-        """
+        """Raise ``ValueError`` if the curriculum is unknown or lambda out of range."""
         if self.curriculum not in (None, "superloss"):
             raise ValueError(f"curriculum must be superloss, got {self.curriculum!r}")
         if not 0 < self.curriculum_lambda < math.inf:

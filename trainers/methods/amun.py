@@ -11,14 +11,10 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import (
-    CONTINUOUS,
-    NoAdversarialInputError,
-    nearest_adversarial,
-    replace_inputs,
-    targets,
-)
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, nearest_adversarial, replace_inputs, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, Positive
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +23,10 @@ logger = logging.getLogger(__name__)
 class AmunArguments(UnlearningArguments):
     """Arguments of `AmunTrainer`."""
 
-    steps: int = field(default=50, metadata={"help": "Gradient steps of the attack at each radius."})
-    radius: float = field(
+    steps: Count = field(default=50, metadata={"help": "Gradient steps of the attack at each radius."})
+    radius: Positive = field(
         default=0.1, metadata={"help": "First radius of the attack (l2, inputs scaled to [0, 1]), doubled as needed."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"steps must be 1 or more, got {self.steps}")
-        if self.radius <= 0:
-            raise ValueError(f"radius must be positive, got {self.radius}")
 
 
 class AmunTrainer(UnlearningTrainer):
@@ -48,8 +37,6 @@ class AmunTrainer(UnlearningTrainer):
     l2). The attack runs once, before training.
 
     Args:
-        model: The base model.
-        args: `AmunArguments`.
         processing_class: The image processor; without one, and for recordings, inputs are scaled by the range of an
             example's own values.
 

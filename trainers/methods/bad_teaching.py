@@ -10,32 +10,19 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kl
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.pairing import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Positive, Share
 
 
 @dataclass
 class BadTeachingArguments(UnlearningArguments):
     """Arguments of `BadTeachingTrainer`."""
 
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to distil on (the paper's)."})
-    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.retain_share <= 1:
-            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    retain_share: Share = field(default=0.3, metadata={"help": "Share of the retain set to distil on (the paper's)."})
+    temperature: Positive = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
 
 class BadTeachingTrainer(UnlearningTrainer):
@@ -47,8 +34,6 @@ class BadTeachingTrainer(UnlearningTrainer):
     noise.
 
     Args:
-        model: The base model.
-        args: `BadTeachingArguments`.
         bad_teacher: The incompetent teacher; required if ``model`` is neither a `transformers` model nor has a method
             ``fresh``.
 
@@ -64,7 +49,7 @@ class BadTeachingTrainer(UnlearningTrainer):
         "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher",
         "AAAI 2023", "2205.08096", "Chundawat et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = BadTeachingArguments
     args: BadTeachingArguments
@@ -105,6 +90,5 @@ class BadTeachingTrainer(UnlearningTrainer):
         return logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of every example from its teacher."""
         logits = self.logits(model, batch)
         return [Term("all", kl(logits, self.targets(batch, logits.detach()), batch["labels"], self.args.temperature))]

@@ -9,13 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -52,7 +47,6 @@ class BoundaryExpandTrainer(UnlearningTrainer):
 
     Args:
         model: The base model; its logits come from a linear layer.
-        args: Training arguments.
 
     Requirements:
         Forget set; the retain set and labels are not read.
@@ -86,6 +80,5 @@ class BoundaryExpandTrainer(UnlearningTrainer):
         del self.layer.shadow
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with the shadow class."""
         logits = self.logits(model, batch)[batch["forget"]]
         return [Term("forget", per_example_loss(logits, logits.new_full((len(logits),), logits.shape[-1] - 1).long()))]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, NoAdversarialInputError, signed_step, targets
+from mubench.trainers.tools.adversarial import NoAdversarialInputError, signed_step, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Share
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +22,7 @@ logger = logging.getLogger(__name__)
 class BoundaryShrinkArguments(UnlearningArguments):
     """Arguments of `BoundaryShrinkTrainer`."""
 
-    epsilon: float = field(default=0.1, metadata={"help": "Step of the attack, for inputs from 0 to 1 (epsilon)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.epsilon <= 1:
-            raise ValueError(f"epsilon must lie in (0, 1], got {self.epsilon}")
+    epsilon: Share = field(default=0.1, metadata={"help": "Step of the attack, for inputs from 0 to 1 (epsilon)."})
 
 
 class BoundaryShrinkTrainer(UnlearningTrainer):
@@ -34,8 +31,6 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
     ``L = mean_forget CE(z, y')`` with ``y' = argmax f_0(clip(x + epsilon sign(grad_x CE)))``, computed once.
 
     Args:
-        model: The base model.
-        args: `BoundaryShrinkArguments`.
         processing_class: The image processor; without one, and for recordings, ``epsilon`` is a share of the range of
             an example's own values.
 
@@ -80,7 +75,6 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
         logger.info("the attack changed the class of %d of %d forget examples", changed, len(self.nearest_classes))
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with the stored labels."""
         forget = batch["forget"]
         labels = self.nearest_classes[batch["index"][forget].cpu()].to(batch["labels"].device)
         return [Term("forget", per_example_loss(self.logits(model, batch)[forget], labels))]

@@ -10,28 +10,18 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import IGNORED, lower_label_logit, soft_cross_entropy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import CountOrZero
 
 
 @dataclass
 class CeUArguments(UnlearningArguments):
     """Arguments of `CeUTrainer`."""
 
-    ignore_first_n: int = field(
+    ignore_first_n: CountOrZero = field(
         default=1, metadata={"help": "Answer tokens at the start that are not trained on (language models only)."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.ignore_first_n < 0:
-            raise ValueError(f"ignore_first_n must be 0 or more, got {self.ignore_first_n}")
 
 
 def without_first(labels: torch.Tensor, count: int) -> torch.Tensor:
@@ -65,7 +55,6 @@ class CeUTrainer(UnlearningTrainer):
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with its targets."""
         logits, labels = self.logits(model, batch), without_first(batch["labels"], self.args.ignore_first_n)
         target = lower_label_logit(logits.detach(), labels, math.inf).softmax(dim=-1)
         return [Term("forget", soft_cross_entropy(target, logits, labels)[batch["forget"]])]

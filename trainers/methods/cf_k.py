@@ -9,31 +9,21 @@ from typing import Any
 import torch
 
 from mubench.trainers.tools.blocks import BlockSplit, split_before
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import CountOrZero
 
 
 @dataclass
 class CfKArguments(UnlearningArguments):
     """Arguments of `CfKTrainer`."""
 
-    k: int = field(
+    k: CountOrZero = field(
         default=1, metadata={"help": "Number of blocks to train, counted from the last; 0 trains the head alone (k)."}
     )
     blocks: str | None = field(
         default=None, metadata={"help": "Name of the model's list of blocks; default: the last one."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 0:
-            raise ValueError(f"k must be 0 or more, got {self.k}")
 
 
 class CfKTrainer(UnlearningTrainer):
@@ -46,7 +36,6 @@ class CfKTrainer(UnlearningTrainer):
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other: layers
             of a transformer or a decoder, stages of a ResNet, up blocks of a UNet, whose middle is trained as well.
-        args: `CfKArguments`.
 
     Requirements:
         Retain set; the forget set is not read. A model with a list of blocks.
@@ -59,7 +48,7 @@ class CfKTrainer(UnlearningTrainer):
     paper = Paper(
         "Towards Adversarial Evaluations for Inexact Machine Unlearning", "arXiv 2022", "2201.06640", "Goel et al."
     )
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = CfKArguments
     args: CfKArguments
     splits = ("retain",)

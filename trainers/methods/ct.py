@@ -56,6 +56,6 @@ class CtTrainer(UnlearningTrainer):
             ValueError: If the model is not a convolutional network.
         """
         if not is_convolutional(self.model):
-            raise ValueError(f"ct needs a convolutional network, got {type(self.model).__name__}")
+            raise ValueError(f"expected a convolutional network, got {type(self.model).__name__}")
         for kernel in kernels(self.model):
             swap_axes(kernel)

@@ -10,14 +10,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import lower_label_logit, soft_cross_entropy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -30,11 +24,6 @@ class DeleteTrainer(UnlearningTrainer):
 
     ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; for language
     models the mean over the answer tokens. The other classes keep the odds they have in the base model.
-
-    Args:
-        model: The base model.
-        args: Training arguments.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget set; the retain set is not read. With two classes the target is a flipped label, which pushes the forget
@@ -54,12 +43,7 @@ class DeleteTrainer(UnlearningTrainer):
     splits = ("forget",)
     uses_teacher = True
 
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget set from its targets."""
         logits, labels = self.logits(model, batch), batch["labels"]
         target = lower_label_logit(self.teacher_logits("original", batch), labels, math.inf).softmax(dim=-1)
         values = soft_cross_entropy(target, logits, labels, less_entropy=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -13,25 +13,21 @@ from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
 from mubench.trainers.tools.alternative_answers import (
     REFUSALS,
     answer_tokens,
-    replace_answers,
+    replace_answer,
     sample_other_tokens,
     tokenize_refusal,
 )
-from mubench.trainers.unlearning.unlearning_trainer import TEXT_GENERATION, Paper
+from mubench.trainers.unlearning.kinds import TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper
 
 
 @dataclass
 class DpoArguments(NpoArguments):
     """Arguments of `DpoTrainer`."""
 
-    answers: str = field(
+    answers: Annotated[str, ("idk", "alt")] = field(
         default="idk", metadata={"help": "Preferred answer: idk (a refusal) or alt (that of a retain example)."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.answers not in ("idk", "alt"):
-            raise ValueError(f"answers must be idk or alt, got {self.answers!r}")
 
 
 class DpoTrainer(NpoTrainer):
@@ -45,9 +41,6 @@ class DpoTrainer(NpoTrainer):
     example paired with a sampled retain example.
 
     Args:
-        model: The base model.
-        args: `DpoArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
         processing_class: The tokenizer, which encodes refusals; ``answers="alt"`` needs none.
 
     Requirements:
@@ -72,7 +65,8 @@ class DpoTrainer(NpoTrainer):
         """Keep the base model as the teacher, and build the forget examples with preferred answers."""
         super().prepare()
         rows = [self.train_dataset[row][0] for row in self.forget_rows.tolist()]
-        self.preferred = replace_answers(rows, self.preferred_answers(rows), self.model)
+        answers = self.preferred_answers(rows)
+        self.preferred = [replace_answer(row, tokens, self.model) for row, tokens in zip(rows, answers, strict=True)]
 
     def preferred_answers(self, rows: list[dict[str, Any]]) -> list[list[int]]:
         """Return the tokens of the preferred answer for every forget example.

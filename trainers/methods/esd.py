@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from mubench.trainers.engine.losses import squared_error
-from mubench.trainers.unlearning.unlearning_trainer import (
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 # The name of cross-attention in `diffusers`, and the parts of a model outside its U-Net.
 CROSS_ATTENTION = "attn2"
@@ -26,18 +22,11 @@ OUTSIDE_UNET = (".text_encoder.", ".vae.")
 class EsdArguments(UnlearningArguments):
     """Arguments of `EsdTrainer`."""
 
-    eta: float = field(default=1.0, metadata={"help": "Strength of the negative guidance (eta)."})
-    trained: str = field(
+    eta: NonNegative = field(default=1.0, metadata={"help": "Strength of the negative guidance (eta)."})
+    trained: Annotated[str, ("xattn", "noxattn", "all")] = field(
         default="xattn",
         metadata={"help": "Weights to train: xattn (cross-attention to the caption), noxattn (all others) or all."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.eta < 0:
-            raise ValueError(f"eta must be 0 or more, got {self.eta}")
-        if self.trained not in ("xattn", "noxattn", "all"):
-            raise ValueError(f"trained must be xattn, noxattn or all, got {self.trained!r}")
 
 
 class EsdTrainer(UnlearningTrainer):
@@ -47,9 +36,6 @@ class EsdTrainer(UnlearningTrainer):
     the predicted noise (or velocity), ``0`` marks the base model's, ``c`` the caption and ``-`` an empty one.
 
     Args:
-        model: The base model.
-        args: `EsdArguments`.
-        teacher: Replaces the frozen base model.
         empty: Tokens of an empty caption, as long as all captions are; by default the tokenizer of
             ``processing_class`` encodes them.
 
@@ -85,7 +71,7 @@ class EsdTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and freeze the weights that are not trained."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         chosen = {"xattn": (True,), "noxattn": (False,), "all": (True, False)}[self.args.trained]
         weights = dict(self.model.named_parameters())
         unet = (name for name in weights if not any(part in f".{name}" for part in OUTSIDE_UNET))
@@ -103,7 +89,6 @@ class EsdTrainer(UnlearningTrainer):
         return torch.tensor(tokens, device=captions.device).expand(len(captions), -1)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the squared distance from the negatively guided prediction."""
         conditional = self.teacher_logits("original", batch)
         empty = {**batch, "input_ids": self.without_caption(batch["input_ids"])}
         unconditional = self.teacher_logits("original", empty)

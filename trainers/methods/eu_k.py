@@ -23,7 +23,6 @@ class EuKTrainer(CfKTrainer):
     config; their buffers, such as the statistics of a BatchNorm, start afresh as well.
 
     Args:
-        model: The base model.
         args: `EuKArguments`; about as many epochs as the base model was trained for.
         fresh: A freshly initialised model; required if ``model`` is neither a `transformers` model nor has a method
             ``fresh``.

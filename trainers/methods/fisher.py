@@ -9,14 +9,9 @@ import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import fisher_diagonal
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 # Of the original code: the floor of the information, its largest inverse (final layer: the second), the factor for the
 # final layer and vectors, and the variance for rows of a forgotten class.
@@ -27,12 +22,7 @@ FLOOR, LARGEST, LARGEST_FINAL, FACTOR, CLASS_VARIANCE = 1e-8, 1e3, 1e2, 10.0, 1e
 class FisherArguments(UnlearningArguments):
     """Arguments of `FisherTrainer`."""
 
-    alpha: float = field(default=1e-6, metadata={"help": "Scale of the variance of the noise (alpha)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
+    alpha: NonNegative = field(default=1e-6, metadata={"help": "Scale of the variance of the noise (alpha)."})
 
 
 def noise_variance(information: torch.Tensor, alpha: float, *, final: bool) -> torch.Tensor:
@@ -63,7 +53,6 @@ class FisherTrainer(UnlearningTrainer):
 
     Args:
         model: The base model. Weights whose first axis is as long as its logits are the final layer.
-        args: `FisherArguments`.
 
     Requirements:
         Retain set; ``K`` backward passes per example up to 20 classes, else one. Of the forget set only the labels are
@@ -77,7 +66,7 @@ class FisherTrainer(UnlearningTrainer):
         "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         "CVPR 2020", "1911.04933", "Golatkar et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = FisherArguments
     args: FisherArguments
     per_weight = True

@@ -8,15 +8,10 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
-from mubench.trainers.tools.importance import example_gradients, gradient_sum
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.tools.importance import gradient_sum, loss_gradients
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, Positive
 
 MAX_BYTES = 4 << 30
 
@@ -26,15 +21,8 @@ class InfluenceArguments(UnlearningArguments):
     """Arguments of `InfluenceTrainer`."""
 
     alpha: float = field(default=1.0, metadata={"help": "Length of the step (alpha); 1 is Newton's."})
-    samples: int = field(default=1000, metadata={"help": "Retain examples that the curvature is estimated on (M)."})
-    damping: float = field(default=1.0, metadata={"help": "Added to the diagonal of the curvature (lambda)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.samples < 1:
-            raise ValueError(f"samples must be 1 or more, got {self.samples}")
-        if self.damping <= 0:
-            raise ValueError(f"damping must be positive, got {self.damping}")
+    samples: Count = field(default=1000, metadata={"help": "Retain examples that the curvature is estimated on (M)."})
+    damping: Positive = field(default=1.0, metadata={"help": "Added to the diagonal of the curvature (lambda)."})
 
 
 def solve(rows: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Tensor:
@@ -74,13 +62,12 @@ class InfluenceTrainer(UnlearningTrainer):
     paper = Paper(
         "Understanding Black-box Predictions via Influence Functions", "ICML 2017", "1703.04730", "Koh and Liang"
     )
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = InfluenceArguments
     args: InfluenceArguments
     per_weight = True
 
     def edit(self, model: torch.nn.Module) -> None:
-        """Take the step."""
         gradients = self._gradients(model)
         forget, retain = (
             torch.cat([gradient.flatten() for gradient in gradient_sum(self, rows)]) / len(rows)
@@ -104,6 +91,6 @@ class InfluenceTrainer(UnlearningTrainer):
             )
         sampled = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
         gradients = torch.empty(count, size, device=self.args.device)
-        for row, example in zip(gradients, example_gradients(self, sampled), strict=True):
+        for row, example in zip(gradients, loss_gradients(self, sampled, 1), strict=True):
             torch.cat([gradient.flatten() for gradient in example], out=row)
         return gradients

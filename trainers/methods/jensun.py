@@ -7,34 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
-from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
-from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.tools.alternative_answers import replace_answer, tokenize_refusal
+from mubench.trainers.unlearning.kinds import TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class JensunArguments(UnlearningArguments):
     """Arguments of `JensunTrainer`."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
     refusal: str = field(default="No idea", metadata={"help": "Answer to train in place of those to forget."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, got {self.alpha}")
         if not self.refusal.strip():
             raise ValueError(f"refusal must be a text, got {self.refusal!r}")
 
@@ -81,12 +73,7 @@ class JensunTrainer(UnlearningTrainer):
     ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the tokens ``r`` of the refusal after the
     prompt, and over the answer tokens of the retain set; ``p_0`` is the output of the base model.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
-        model: The base model.
-        args: `JensunArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
         processing_class: The tokenizer, which encodes the refusal.
 
     Requirements:
@@ -103,6 +90,7 @@ class JensunTrainer(UnlearningTrainer):
     kinds = TEXT_GENERATION
     arguments = JensunArguments
     args: JensunArguments
+    paired = True
     uses_teacher = True
 
     def prepare(self) -> None:
@@ -111,19 +99,14 @@ class JensunTrainer(UnlearningTrainer):
         Raises:
             ValueError: If there is no tokenizer.
         """
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode the refusal, got none")
         answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.refusals = replace_answers(rows, [answer] * len(rows), self.model)
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+        self.refusals = [replace_answer(row, answer, self.model) for row in rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the forget set from the refusal and of the retain set from the base model."""
         forget = batch["forget"]
         refusal_values = retain_values = torch.zeros(0, device=forget.device)
         if forget.any():

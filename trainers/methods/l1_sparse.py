@@ -9,32 +9,19 @@ import torch
 
 from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
 from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.unlearning.value_ranges import CountOrZero, NonNegative
 
 
 @dataclass
 class L1SparseArguments(FinetuneArguments):
     """Arguments of `L1SparseTrainer`; the default of ``gamma`` is that of the paper's code."""
 
-    gamma: float = field(default=5e-4, metadata={"help": "Weight of the L1 norm in the first epoch (gamma)."})
-    no_l1_epochs: int = field(default=0, metadata={"help": "Number of final epochs without penalty (E_0)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.gamma < 0:
-            raise ValueError(f"gamma must be 0 or more, got {self.gamma}")
-        if self.no_l1_epochs < 0:
-            raise ValueError(f"no_l1_epochs must be 0 or more, got {self.no_l1_epochs}")
+    gamma: NonNegative = field(default=5e-4, metadata={"help": "Weight of the L1 norm in the first epoch (gamma)."})
+    no_l1_epochs: CountOrZero = field(default=0, metadata={"help": "Number of final epochs without penalty (E_0)."})
 
 
 def l1_weight(gamma: float, epoch: int, epochs: int, tail: int) -> float:
-    """Return the weight of the penalty in an epoch: ``gamma (1 - e / (E - E_0))``, and 0 in the last ``E_0`` epochs.
-
-    Args:
-        gamma: Weight in the first epoch.
-        epoch: Epoch ``e``, from 0.
-        epochs: Number of epochs ``E``.
-        tail: Number of final epochs ``E_0`` without penalty.
-    """
+    """Return ``gamma_e`` in an epoch ``e`` of ``E``, from 0; ``tail`` is ``E_0``."""
     return gamma * (1 - epoch / (epochs - tail)) if epoch < epochs - tail else 0.0
 
 

@@ -12,15 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from mubench.trainers.engine.losses import soft_cross_entropy
+from mubench.trainers.inference.predict import eval_mode
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Share
 
 
 @dataclass
@@ -28,16 +25,11 @@ class LotusArguments(UnlearningArguments):
     """Arguments of `LotusTrainer`; the defaults are those of the paper's code."""
 
     alpha: float = field(default=1.0, metadata={"help": "How fast the temperature follows the accuracy (alpha)."})
-    retain_share: float = field(default=0.3, metadata={"help": "Share of the retain set to train on (the paper's)."})
+    retain_share: Share = field(default=0.3, metadata={"help": "Share of the retain set to train on (the paper's)."})
     stop_below: float = field(
         default=-0.01,
         metadata={"help": "Training stops once accuracy on the forget set minus its target is at most this."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.retain_share <= 1:
-            raise ValueError(f"retain_share must lie in (0, 1], got {self.retain_share}")
 
 
 def gumbel_targets(logits: torch.Tensor, noise: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
@@ -64,10 +56,7 @@ class LotusTrainer(UnlearningTrainer):
     retain set does not contain, the target accuracy is 0 and ``acc(theta, forget)`` stands alone.
 
     Args:
-        model: The base model.
-        args: `LotusArguments`.
         eval_dataset: Validation set, on which the base model's accuracy is the target for the forget set.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget, retain and validation sets.
@@ -86,7 +75,7 @@ class LotusTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Keep the base model as the teacher and measure the target accuracy."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         self.target = self.target_accuracy()
         self.noise_table = (-1, torch.empty(0))
 
@@ -104,11 +93,11 @@ class LotusTrainer(UnlearningTrainer):
 
     def accuracy(self, model: torch.nn.Module, dataset: Any, rows: np.ndarray | None = None) -> float:
         """Return the accuracy of a model in eval mode."""
-        model.eval()
-        hits = [
-            (frozen_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
-            for batch in self.batches(dataset, rows)
-        ]
+        with eval_mode(model):
+            hits = [
+                (frozen_logits(model, batch).argmax(dim=-1) == batch["labels"]).float()
+                for batch in self.batches(dataset, rows)
+            ]
         return float(torch.cat(hits).mean())
 
     def gap(self) -> float:
@@ -120,9 +109,7 @@ class LotusTrainer(UnlearningTrainer):
         for entry in reversed(self.state.log_history):
             if entry.get("gap_epoch") == epoch:
                 return entry["gap"]
-        was_training = self.model.training
         gap = self.accuracy(self.model, self.train_dataset, self.forget_rows) - self.target
-        self.model.train(was_training)
         self.state.log_history.append({"gap_epoch": epoch, "gap": gap, "step": self.state.global_step})
         return gap
 
@@ -135,7 +122,6 @@ class LotusTrainer(UnlearningTrainer):
         return self.noise_table[1][rows.cpu()].to(rows.device)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of every example with its target."""
         tau = math.exp(self.args.alpha * self.gap()) * batch["forget"].float()
         logits = self.logits(model, batch)
         noise = self.noise(batch["index"], logits.shape[-1])

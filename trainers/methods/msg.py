@@ -13,27 +13,18 @@ from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.teachers import random_copy
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import ShareOrZero
 
 
 @dataclass
 class MsgArguments(UnlearningArguments):
     """Arguments of `MsgTrainer`."""
 
-    share: float = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
-    rest: float = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("share", "rest"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+    share: ShareOrZero = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
+    rest: ShareOrZero = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
 
 
 def fresh_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
@@ -66,7 +57,6 @@ class MsgTrainer(UnlearningTrainer):
     Args:
         model: The base model. In a model that is not convolutional the weights of the linear layers are ranked, which
             is our adaptation.
-        args: `MsgArguments`.
 
     Requirements:
         Forget and retain sets; convolutions or linear layers; memory for three times the weights, and one bit per
@@ -95,7 +85,7 @@ class MsgTrainer(UnlearningTrainer):
         ranked = {id(weight) for weight in matrices(self.model)}
         chosen = [i for i, weight in enumerate(self.weights) if id(weight) in ranked]
         if not chosen:
-            raise ValueError(f"msg needs trainable convolutions or linear layers, got {type(self.model).__name__}")
+            raise ValueError(f"expected trainable convolutions or linear layers, got a {type(self.model).__name__}")
         forget, retain = (gradient_sum(self, rows) for rows in (self.forget_rows, self.retain_rows))
         sizes = len(self.forget_rows), len(self.retain_rows)
         smallness = [-(retain[i] / sizes[1] - forget[i] / sizes[0]).abs() for i in chosen]
@@ -111,7 +101,6 @@ class MsgTrainer(UnlearningTrainer):
         self.reset_masks = [PackedMask(mask) for mask in masks]
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return the retain set."""
         return [self.retain_rows]
 
     def after_backward(self) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs, select_rows
 from mubench.trainers.tools.truncated_forward import capture_outputs, masked_mean, spatial_mean
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 TEXT_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -22,17 +22,14 @@ TEXT_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 class MultiDeleteArguments(UnlearningArguments):
     """Arguments of `MultiDeleteTrainer`; the published weights are all equal."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Weight of decoupling the forget pairs."})
-    beta: float = field(default=1.0, metadata={"help": "Weight of retaining the retain pairs."})
-    gamma: float = field(default=1.0, metadata={"help": "Weight of retaining each modality of the forget pairs."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of decoupling the forget pairs."})
+    beta: NonNegative = field(default=1.0, metadata={"help": "Weight of retaining the retain pairs."})
+    gamma: NonNegative = field(
+        default=1.0, metadata={"help": "Weight of retaining each modality of the forget pairs."}
+    )
     head: str = field(default="classifier", metadata={"help": "Module that takes the joint representation."})
     words: str = field(default="vilt.embeddings.text_embeddings", metadata={"help": "Module that encodes text alone."})
     pictures: str = field(default="vilt.embeddings.patch_embeddings", metadata={"help": "Module that encodes images."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.alpha, self.beta, self.gamma) < 0:
-            raise ValueError(f"alpha, beta and gamma must be 0 or more, got {self.alpha}, {self.beta}, {self.gamma}")
 
 
 def derangement(count: int, generator: np.random.Generator) -> np.ndarray:
@@ -62,12 +59,8 @@ class MultiDeleteTrainer(UnlearningTrainer):
     the head), ``v`` and ``w`` are the unimodal ones, ``0`` marks the base model's, and ``t'`` is the text of another
     forget example, chosen once.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
     Args:
         model: The base model. ViLT has no separate encoders; its embeddings of image and text take their place.
-        args: `MultiDeleteArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget and retain sets of images with text, at least two forget examples. The head is not trained.
@@ -80,6 +73,7 @@ class MultiDeleteTrainer(UnlearningTrainer):
     kinds = ("image_pair_classification",)
     arguments = MultiDeleteArguments
     args: MultiDeleteArguments
+    paired = True
     per_weight = True
     uses_teacher = True
 
@@ -88,17 +82,13 @@ class MultiDeleteTrainer(UnlearningTrainer):
         names = {self.args.head, self.args.words, self.args.pictures}
         if missing := names - {name for name, _ in self.model.named_modules()}:
             raise ValueError(f"head, words and pictures must be modules of the model, got {', '.join(missing)}")
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         self.model.get_submodule(self.args.head).requires_grad_(False)  # no distance reaches it
         rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
         self.mismatched = [
             {**row, **{name: rows[other][name] for name in TEXT_COLUMNS if name in row}}
             for row, other in zip(rows, derangement(len(rows), self.generator("words")), strict=True)
         ]
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def representations(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return a model's representations by ``both``, ``words`` and ``pictures``, shape ``(B, D)`` each."""
@@ -129,7 +119,6 @@ class MultiDeleteTrainer(UnlearningTrainer):
         return self._prepare_inputs(collated)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the three distances."""
         now, forget = self.representations(model, batch), batch["forget"]
         parts = {name: part[forget] for name, part in now.items()}
         decoupling = retention = unimodal = now["both"].sum(dim=1)[:0]

@@ -9,15 +9,8 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -31,7 +24,6 @@ class NegGradTrainer(UnlearningTrainer):
     ``L = -mean_forget CE(z, y)``
 
     Args:
-        model: The base model.
         args: Training arguments; the loss is unbounded, so only learning rate and epochs limit it.
 
     Requirements:
@@ -46,10 +38,9 @@ class NegGradTrainer(UnlearningTrainer):
         "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "EuroS&P 2022", "2109.13398", "Thudi et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = NegGradArguments
     splits = ("forget",)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the negated cross-entropy of the forget set."""
         return [Term("forget", per_example_loss(self.logits(model, batch), batch["labels"]), weight=-1.0)]

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import ShareOrZero
 
 
 @dataclass
 class NegGradPlusArguments(UnlearningArguments):
     """Arguments of `NegGradPlusTrainer`; the defaults are those of the paper's small setting."""
 
-    alpha: float = field(default=0.95, metadata={"help": "Weight of the retain loss; the forget loss has 1 - alpha."})
-    anchor: str = field(
+    alpha: ShareOrZero = field(
+        default=0.95, metadata={"help": "Weight of the retain loss; the forget loss has 1 - alpha."}
+    )
+    anchor: Annotated[str, ("retain", "forget")] = field(
         default="retain",
         metadata={"help": "Set that an epoch passes over once: retain (NegGrad+) or forget (GradDiff)."},
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
-        if self.anchor not in ("retain", "forget"):
-            raise ValueError(f"anchor must be retain or forget, got {self.anchor!r}")
 
 
 class NegGradPlusTrainer(UnlearningTrainer):
@@ -49,10 +38,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
     retain set that uses every forget example equally often; anchored at forget, it is one pass over the forget set
     with sampled retain examples.
 
-    Args:
-        model: The base model.
-        args: `NegGradPlusArguments`; a batch size counts pairs.
-
     Requirements:
         Forget and retain sets. The loss is unbounded: a small ``alpha`` ruins a model as `NegGradTrainer` does.
 
@@ -63,7 +48,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = NegGradPlusArguments
     args: NegGradPlusArguments
 
@@ -74,7 +59,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
         return [pair_rows(anchor, other, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of both sets."""
         values = per_example_loss(self.logits(model, batch), batch["labels"])
         forget = batch["forget"]
         return [Term("retain", values[~forget], self.args.alpha), Term("forget", values[forget], self.args.alpha - 1)]

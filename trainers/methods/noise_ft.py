@@ -8,18 +8,16 @@ import torch
 
 from mubench.trainers.methods.finetune import FinetuneArguments, FinetuneTrainer
 from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class NoiseFtArguments(FinetuneArguments):
     """Arguments of `NoiseFtTrainer`; the default of ``sigma`` is ours."""
 
-    sigma: float = field(default=0.02, metadata={"help": "Standard deviation of the noise on every weight (sigma)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sigma < 0:
-            raise ValueError(f"sigma must be 0 or more, got {self.sigma}")
+    sigma: NonNegative = field(
+        default=0.02, metadata={"help": "Standard deviation of the noise on every weight (sigma)."}
+    )
 
 
 class NoiseFtTrainer(FinetuneTrainer):
@@ -44,7 +42,6 @@ class NoiseFtTrainer(FinetuneTrainer):
     args: NoiseFtArguments
 
     def prepare(self) -> None:
-        """Add the noise."""
         generator = torch.Generator().manual_seed(int(self.generator("noise").integers(2**31)))
         with torch.no_grad():
             for weight in self.model.parameters():

@@ -13,18 +13,11 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.tools.alternative_answers import (
     answer_tokens,
     caption_tokens,
-    replace_answers,
+    replace_answer,
     sample_other_tokens,
 )
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -32,20 +25,6 @@ class RandomLabelArguments(UnlearningArguments):
     """Arguments of `RandomLabelTrainer`."""
 
     redraw: bool = field(default=False, metadata={"help": "Sample new wrong labels each epoch, not once (y')."})
-
-
-def shift_labels(labels: torch.Tensor, shifts: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return other labels; shifts uniform over ``1 .. K-1`` give labels uniform over the ``K-1`` wrong ones.
-
-    Args:
-        labels: True labels, shape ``(B,)``.
-        shifts: Shift of each label, shape ``(B,)``; 0 keeps it.
-        classes: The number of classes ``K``.
-
-    Returns:
-        Labels to train on, shape ``(B,)``.
-    """
-    return (labels + shifts) % classes
 
 
 class RandomLabelTrainer(UnlearningTrainer):
@@ -61,7 +40,6 @@ class RandomLabelTrainer(UnlearningTrainer):
 
     Args:
         model: The base model; ``K`` is the width of its logits.
-        args: `RandomLabelArguments`.
 
     Requirements:
         Forget and retain sets, at least two classes, answers or captions. With two classes the labels are flipped,
@@ -73,7 +51,7 @@ class RandomLabelTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Amnesiac Machine Learning", "AAAI 2021", "2010.10981", "Graves et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = RandomLabelArguments
     args: RandomLabelArguments
@@ -85,13 +63,15 @@ class RandomLabelTrainer(UnlearningTrainer):
         return int(self.state.epoch or 0) if self.args.redraw else 0
 
     def shifts(self, classes: int) -> torch.Tensor:
-        """Return the current shift of every forget example, shape ``(n_f,)``: a pure function of seed and epoch.
+        """Return the current shift of every forget label, shape ``(n_f,)``: a pure function of seed and epoch.
+
+        Shifts uniform over ``1 .. K-1`` give labels uniform over the ``K-1`` wrong ones.
 
         Raises:
             ValueError: If there is no wrong label.
         """
         if classes < 2:
-            raise ValueError(f"random labels need at least 2 classes, got {classes}")
+            raise ValueError(f"expected at least 2 classes for random labels, got {classes}")
         generator = self.generator(f"labels {self.label_epoch}")
         return torch.from_numpy(generator.integers(1, classes, len(self.forget_rows)))
 
@@ -115,16 +95,15 @@ class RandomLabelTrainer(UnlearningTrainer):
         labels: torch.Tensor = batch["labels"].clone()
         forget = batch["forget"]
         shifts = self.shifts(classes).to(labels.device)[batch["index"][forget]]
-        labels[forget] = shift_labels(labels[forget], shifts, classes)
+        labels[forget] = (labels[forget] + shifts) % classes
         return labels
 
     def replace_answers(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch of texts in which forget examples have the answers of retain examples."""
-        items = [self.train_dataset[index] for index in batch["index"].tolist()]
-        forget = [row for row, _, is_forget in items if is_forget]
-        answers = [self.other_tokens(answer_tokens)[index] for _, index, is_forget in items if is_forget]
-        other = iter(replace_answers(forget, answers, self.model))
-        items = [(next(other) if is_forget else row, index, is_forget) for row, index, is_forget in items]
+        items = []
+        for row, index, is_forget in (self.train_dataset[index] for index in batch["index"].tolist()):
+            other = replace_answer(row, self.other_tokens(answer_tokens)[index], self.model) if is_forget else row
+            items.append((other, index, is_forget))
         return self._prepare_inputs(self.train_collator(items))
 
     def noise_targets(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:

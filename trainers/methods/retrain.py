@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -37,7 +31,7 @@ class RetrainTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Machine Unlearning", "IEEE S&P 2021", "1912.03817", "Bourtoule et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = RetrainArguments
     splits: ClassVar[tuple[str, ...]] = ("retain",)
     from_scratch = True

@@ -7,23 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
-from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.teachers import frozen_forward
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, NonNegative, Positive
 
 
 @dataclass
@@ -33,16 +25,13 @@ class RmuArguments(UnlearningArguments):
     layer: int | None = field(
         default=None, metadata={"help": "Block to steer (l), from 0, or from the last, -1; default: a quarter in."}
     )
-    trained: int = field(default=3, metadata={"help": "Number of blocks to train: this one and those before it."})
+    trained: Count = field(default=3, metadata={"help": "Number of blocks to train: this one and those before it."})
     weights: str = field(default="", metadata={"help": "Regular expression of the matrices to train; default: all."})
-    c: float = field(default=6.5, metadata={"help": "Length of the steering vector (c)."})
-    alpha: float = field(default=1200.0, metadata={"help": "Weight of the retain term (alpha)."})
+    c: Positive = field(default=6.5, metadata={"help": "Length of the steering vector (c)."})
+    alpha: NonNegative = field(default=1200.0, metadata={"help": "Weight of the retain term (alpha)."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.trained < 1 or self.c <= 0 or self.alpha < 0:
-            got = f"{self.trained}, {self.c} and {self.alpha}"
-            raise ValueError(f"trained must be 1 or more, c positive and alpha 0 or more, got {got}")
         try:
             re.compile(self.weights)
         except re.error as error:
@@ -74,8 +63,6 @@ class RmuTrainer(UnlearningTrainer):
 
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other.
-        args: `RmuArguments`; a batch size counts pairs.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget and retain sets. BatchNorm stays in eval mode, as in the base model.
@@ -88,16 +75,17 @@ class RmuTrainer(UnlearningTrainer):
         "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
         "ICML 2024", "2403.03218", "Li et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
     args: RmuArguments
+    paired = True
     per_weight = True
     uses_teacher = True
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and freeze all but the chosen matrices."""
-        self.teachers = {"original": self.frozen_original()}
+        super().prepare()
         list_name, blocks = block_list(self.model)
         layer = (len(blocks) - 1) // 4 if self.args.layer is None else self.args.layer
         if not -len(blocks) <= layer < len(blocks):
@@ -114,17 +102,12 @@ class RmuTrainer(UnlearningTrainer):
         for name, weight in self.model.named_parameters():
             weight.requires_grad_(weight.requires_grad and name in chosen)
 
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
-
     def direction(self, width: int) -> torch.Tensor:
         """Return the steering vector ``u``, shape ``(D,)``."""
         r = torch.from_numpy(self.generator("direction").random(width)).float()
         return (self.args.c * r / r.norm()).to(self.args.device)
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the distance of the forget set from the vector and of the retain set from the base model's states."""
         inner = self.accelerator.unwrap_model(model)
         for module in inner.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

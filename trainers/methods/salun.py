@@ -11,19 +11,17 @@ from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLa
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.unlearning.value_ranges import ShareOrZero
 
 
 @dataclass
 class SalunArguments(RandomLabelArguments):
     """Arguments of `SalunTrainer`."""
 
-    rho: float = field(default=0.5, metadata={"help": "Share of the weights that are trained (the threshold of m_S)."})
+    rho: ShareOrZero = field(
+        default=0.5, metadata={"help": "Share of the weights that are trained (the threshold of m_S)."}
+    )
     redraw: bool = field(default=True, metadata={"help": "Sample new wrong labels each epoch, not once (y')."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.rho <= 1:
-            raise ValueError(f"rho must lie in [0, 1], got {self.rho}")
 
 
 class SalunTrainer(RandomLabelTrainer):

@@ -10,15 +10,9 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kd, per_example_loss
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import CountOrZero, Positive
 
 
 @dataclass
@@ -27,15 +21,8 @@ class ScrubArguments(UnlearningArguments):
 
     gamma: float = field(default=1.0, metadata={"help": "Weight of the cross-entropy in the min pass (gamma)."})
     alpha: float = field(default=0.5, metadata={"help": "Weight of the distillation in the min pass (alpha)."})
-    msteps: int = field(default=3, metadata={"help": "Number of initial epochs with a max pass."})
-    temperature: float = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.msteps < 0:
-            raise ValueError(f"msteps must be 0 or more, got {self.msteps}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    msteps: CountOrZero = field(default=3, metadata={"help": "Number of initial epochs with a max pass."})
+    temperature: Positive = field(default=2.0, metadata={"help": "Temperature T of the distillation KD_T."})
 
 
 class ScrubTrainer(UnlearningTrainer):
@@ -47,11 +34,6 @@ class ScrubTrainer(UnlearningTrainer):
     The first epoch has an additional min pass before its max pass: at the original weights the gradient of ``KD_T`` is
     zero, and without dropout the max pass would follow rounding noise. With ``msteps = 0`` there is no such pass.
 
-    Args:
-        model: The base model.
-        args: `ScrubArguments`.
-        teacher: Replaces the frozen base model.
-
     Requirements:
         Forget and retain sets; a whole ``num_train_epochs`` unless ``msteps`` is 0.
 
@@ -61,15 +43,11 @@ class ScrubTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     adapted_kinds = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True
-
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return the passes of an epoch."""

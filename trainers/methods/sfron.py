@@ -14,15 +14,9 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
 from mubench.trainers.tools.masks import PackedMask
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count, NonNegative, Positive
 
 # The floor of losses in the weights: a perfectly learned example would outweigh all others.
 MIN_LOSS = 1e-6
@@ -33,25 +27,16 @@ class SfronArguments(UnlearningArguments):
     """Arguments of `SfronTrainer`; plain descent by default, since Adam would undo the scale of the forget steps."""
 
     alpha: float = field(default=25.0, metadata={"help": "Scale of the forget loss at the start (alpha)."})
-    gamma: float = field(
+    gamma: NonNegative = field(
         default=1.0, metadata={"help": "Minimal ratio of a weight's forget to retain importance (gamma)."}
     )
-    power: float = field(
+    power: NonNegative = field(
         default=0.5, metadata={"help": "Power by which forget examples with a small loss weigh more (lambda)."}
     )
-    period: int = field(default=5, metadata={"help": "Number of retain steps after each forget step."})
-    clip: float = field(default=7.0, metadata={"help": "Largest gradient norm of a forget step."})
+    period: Count = field(default=5, metadata={"help": "Number of retain steps after each forget step."})
+    clip: Positive = field(default=7.0, metadata={"help": "Largest gradient norm of a forget step."})
     optim: str = field(default="sgd", metadata={"help": "The optimizer to use."})
     max_grad_norm: float = field(default=0.0, metadata={"help": "Largest gradient norm of any step; 0 is no limit."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.period < 1:
-            raise ValueError(f"period must be 1 or more, got {self.period}")
-        if self.gamma < 0 or self.power < 0 or self.clip <= 0:
-            raise ValueError(
-                f"gamma and power must be 0 or more and clip positive, got {self.gamma}, {self.power} and {self.clip}"
-            )
 
 
 def row_weights(losses: torch.Tensor, power: float) -> torch.Tensor:
@@ -85,7 +70,7 @@ class SfronTrainer(UnlearningTrainer):
         "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
         "NeurIPS 2024", "2409.19732", "Huang et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = SfronArguments
     args: SfronArguments
     per_weight = True
@@ -111,7 +96,6 @@ class SfronTrainer(UnlearningTrainer):
         return self.args.alpha * (1 + math.cos(math.pi * self.state.global_step / max(self.state.max_steps, 1))) / 2
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted loss of the forget set and the loss of the retain set."""
         losses, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
         self.forgetting = bool(forget.any())
         weighted = row_weights(losses[forget], self.args.power) * losses[forget]

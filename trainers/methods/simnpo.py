@@ -6,36 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss, preference
-from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative, Positive
 
 
 @dataclass
 class SimnpoArguments(UnlearningArguments):
     """Arguments of `SimnpoTrainer`."""
 
-    beta: float = field(default=4.5, metadata={"help": "How soon an answer counts as forgotten (beta)."})
+    beta: Positive = field(default=4.5, metadata={"help": "How soon an answer counts as forgotten (beta)."})
     delta: float = field(default=0.0, metadata={"help": "Loss per token that counts as forgotten, in nats (delta)."})
-    gamma: float = field(default=0.125, metadata={"help": "Weight of the forget term."})
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.beta <= 0:
-            raise ValueError(f"beta must be positive, got {self.beta}")
-        if self.gamma < 0 or self.alpha < 0:
-            raise ValueError(f"gamma and alpha must be 0 or more, got {self.gamma} and {self.alpha}")
+    gamma: NonNegative = field(default=0.125, metadata={"help": "Weight of the forget term."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
 
 class SimnpoTrainer(UnlearningTrainer):
@@ -43,12 +29,6 @@ class SimnpoTrainer(UnlearningTrainer):
 
     ``L = -gamma (2 / beta) mean_forget log sigmoid(beta (l - delta)) + alpha mean_retain CE(z, y)``, where ``l`` is
     the cross-entropy, averaged over the tokens of an answer, so that long and short answers weigh the same.
-
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
-    Args:
-        model: The base model.
-        args: `SimnpoArguments`; a batch size counts pairs.
 
     Requirements:
         Forget and retain sets; no second model.
@@ -65,13 +45,9 @@ class SimnpoTrainer(UnlearningTrainer):
     adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
     args: SimnpoArguments
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+    paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the preference on the forget set and the cross-entropy of the retain set."""
         values, forget = per_example_loss(self.logits(model, batch), batch["labels"]), batch["forget"]
         return [
             Term("forget", preference(values[forget] - self.args.delta, self.args.beta), self.args.gamma),

@@ -8,31 +8,20 @@ import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.importance import mean_squares
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class SsdArguments(UnlearningArguments):
     """Arguments of `SsdTrainer`; the defaults are those of the paper for CIFAR."""
 
-    alpha: float = field(
+    alpha: NonNegative = field(
         default=10.0,
         metadata={"help": "Ratio of forget to overall importance above which a weight is dampened (alpha)."},
     )
-    dampening: float = field(default=1.0, metadata={"help": "Constant of the dampening (lambda)."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("alpha", "dampening"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+    dampening: NonNegative = field(default=1.0, metadata={"help": "Constant of the dampening (lambda)."})
 
 
 def dampen(
@@ -72,7 +61,7 @@ class SsdTrainer(UnlearningTrainer):
         "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening",
         "AAAI 2024", "2308.07707", "Foster et al.",
     )  # fmt: skip
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = SsdArguments
     args: SsdArguments
     per_weight = True

@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    Paper,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import ALL_KINDS
+from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 
 
 @dataclass
@@ -40,7 +34,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     """
 
     paper = Paper("Editing Models with Task Arithmetic", "ICLR 2023", "2212.04089", "Ilharco et al.")
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
+    kinds = ALL_KINDS
     arguments = TaskVectorArguments
     args: TaskVectorArguments
     per_weight = True

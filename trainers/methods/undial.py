@@ -10,33 +10,22 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, soft_cross_entropy
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
 from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class UndialArguments(UnlearningArguments):
     """Arguments of `UndialTrainer`; the defaults are those in use for TOFU."""
 
-    beta: float = field(
+    beta: NonNegative = field(
         default=10.0, metadata={"help": "Amount by which the logit of the true class is lowered (beta)."}
     )
-    alpha: float = field(
+    alpha: NonNegative = field(
         default=0.0, metadata={"help": "Weight of the cross-entropy of paired retain examples; 0: none."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("beta", "alpha"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
 
 class UndialTrainer(UnlearningTrainer):
@@ -46,9 +35,7 @@ class UndialTrainer(UnlearningTrainer):
     ``p = softmax(z)``; for language models the mean over the answer tokens, each with its own target.
 
     Args:
-        model: The base model.
         args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain example.
-        teacher: Replaces the frozen base model.
 
     Requirements:
         Forget set, and with ``alpha`` the retain set. The target is bounded, so longer training has no further effect.
@@ -69,10 +56,6 @@ class UndialTrainer(UnlearningTrainer):
     splits = ("forget",)
     uses_teacher = True
 
-    def prepare(self) -> None:
-        """Keep the base model as the teacher."""
-        self.teachers = {"original": self.frozen_original()}
-
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget set, paired with retain examples if ``alpha`` is not 0."""
         if not self.args.alpha:
@@ -80,7 +63,6 @@ class UndialTrainer(UnlearningTrainer):
         return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the cross-entropy of the forget set with its targets and that of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if forget.any():

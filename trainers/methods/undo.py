@@ -5,60 +5,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from mubench.trainers.addons.sophia import SophiaArguments
 from mubench.trainers.engine.losses import kl
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.methods.neg_grad import NegGradTrainer
-from mubench.trainers.methods.npo import NpoTrainer
-from mubench.trainers.methods.rmu import RmuTrainer
-from mubench.trainers.methods.simnpo import SimnpoTrainer
-from mubench.trainers.methods.wga import WgaTrainer
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.methods import METHODS
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative, Positive, ShareOrZero
 
-FIRST: dict[str, type[UnlearningTrainer]] = {
-    "neg_grad": NegGradTrainer,
-    "npo": NpoTrainer,
-    "simnpo": SimnpoTrainer,
-    "wga": WgaTrainer,
-    "rmu": RmuTrainer,
-}
+FIRST = ("neg_grad", "npo", "simnpo", "wga", "rmu")
 
 
 @dataclass
 class UndoArguments(UnlearningArguments):
     """Arguments of `UndoTrainer`; learning rate and epochs are those of the distillation."""
 
-    first: str = field(default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."})
-    first_rate: float = field(default=1e-5, metadata={"help": "Learning rate of that method."})
-    first_epochs: float = field(
+    first: Annotated[str, FIRST] = field(
+        default="npo", metadata={"help": f"Method to unlearn with: {', '.join(FIRST)}."}
+    )
+    first_rate: NonNegative = field(default=1e-5, metadata={"help": "Learning rate of that method."})
+    first_epochs: Positive = field(
         default=5.0, metadata={"help": "Epochs of that method; its other arguments keep their defaults."}
     )
-    alpha: float = field(default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."})
-    beta: float = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
-    temperature: float = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.first not in FIRST:
-            raise ValueError(f"first must be one of {', '.join(FIRST)}, got {self.first!r}")
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
-        if self.first_rate < 0 or self.first_epochs <= 0 or self.beta < 0 or self.temperature <= 0:
-            raise ValueError(
-                "first_rate and beta must be 0 or more, first_epochs and temperature positive, got "
-                f"{self.first_rate}, {self.beta}, {self.first_epochs} and {self.temperature}"
-            )
+    alpha: ShareOrZero = field(
+        default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."}
+    )
+    beta: NonNegative = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
+    temperature: Positive = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
 
 def add_noise(model: torch.nn.Module, alpha: float, beta: float, generator: torch.Generator) -> None:
@@ -88,7 +65,6 @@ class UndoTrainer(UnlearningTrainer):
     retain set alone.
 
     Args:
-        model: The base model.
         args: `UndoArguments`; the other method shares their batch size, optimizer and seed.
 
     Requirements:
@@ -115,7 +91,7 @@ class UndoTrainer(UnlearningTrainer):
 
     def first_trainer(self) -> UnlearningTrainer:
         """Return the trainer of the other method, on the same model and data."""
-        kind = FIRST[self.args.first]
+        kind = METHODS[self.args.first]
         fields = (*dataclasses.fields(TaskArguments), *dataclasses.fields(SophiaArguments))
         shared = {item.name: getattr(self.args, item.name) for item in fields if item.init}
         own = {"learning_rate": self.args.first_rate, "num_train_epochs": self.args.first_epochs, "max_steps": -1}
@@ -131,11 +107,9 @@ class UndoTrainer(UnlearningTrainer):
         )
 
     def phases(self, epoch: int) -> list[Any]:
-        """Return one phase: the retain set."""
         return [self.retain_rows]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the divergence of the retain set from the unlearned model."""
         logits, retain = self.logits(model, batch), ~batch["forget"]
         values = logits.flatten(1).sum(dim=1)[:0]
         if retain.any():

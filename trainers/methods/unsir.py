@@ -10,24 +10,20 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.tools.adversarial import CONTINUOUS, Target, replace_inputs, targets
+from mubench.trainers.tools.adversarial import Target, replace_inputs, targets
+from mubench.trainers.unlearning.kinds import CONTINUOUS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import Count
 
 
 @dataclass
 class UnsirArguments(UnlearningArguments):
     """Arguments of `UnsirTrainer`; the defaults are those of the original code."""
 
-    noise_steps: int = field(default=40, metadata={"help": "Training steps of the noise."})
+    noise_steps: Count = field(default=40, metadata={"help": "Training steps of the noise."})
     noise_rate: float = field(default=0.1, metadata={"help": "Learning rate of the noise (Adam)."})
     noise_decay: float = field(default=0.1, metadata={"help": "Weight of the noise's squared norm."})
-    per_class: int = field(default=500, metadata={"help": "Retain examples per class to train on, at most."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("noise_steps", "per_class"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+    per_class: Count = field(default=500, metadata={"help": "Retain examples per class to train on, at most."})
 
 
 class UnsirTrainer(UnlearningTrainer):
@@ -38,7 +34,6 @@ class UnsirTrainer(UnlearningTrainer):
     ``L = mean CE(z, y)``.
 
     Args:
-        model: The base model.
         args: `UnsirArguments`; the original trains for one epoch.
 
     Requirements:

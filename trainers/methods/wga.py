@@ -6,34 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import mean_over_tokens, per_example_loss, unreduced_loss
-from mubench.trainers.unlearning.pairing import pair_rows
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    Paper,
-    Term,
-    UnlearningArguments,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
+from mubench.trainers.unlearning.value_ranges import NonNegative
 
 
 @dataclass
 class WgaArguments(UnlearningArguments):
     """Arguments of `WgaTrainer`."""
 
-    beta: float = field(default=1.0, metadata={"help": "Power of the token probability in the weight (beta)."})
-    gamma: float = field(default=1.0, metadata={"help": "Weight of the forget term."})
-    alpha: float = field(default=1.0, metadata={"help": "Weight of the retain term."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.beta, self.gamma, self.alpha) < 0:
-            got = f"{self.beta}, {self.gamma} and {self.alpha}"
-            raise ValueError(f"beta, gamma and alpha must be 0 or more, got {got}")
+    beta: NonNegative = field(default=1.0, metadata={"help": "Power of the token probability in the weight (beta)."})
+    gamma: NonNegative = field(default=1.0, metadata={"help": "Weight of the forget term."})
+    alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float) -> torch.Tensor:
@@ -58,12 +45,6 @@ class WgaTrainer(UnlearningTrainer):
     ``L = -gamma mean_forget mean_t p_t^beta CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the probability of
     token ``t``, without a gradient; for classifiers that of the class.
 
-    An epoch is one pass over the forget set, each example paired with a sampled retain example.
-
-    Args:
-        model: The base model.
-        args: `WgaArguments`; a batch size counts pairs.
-
     Requirements:
         Forget and retain sets; no second model.
 
@@ -79,13 +60,9 @@ class WgaTrainer(UnlearningTrainer):
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
     args: WgaArguments
-
-    def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase: the forget set, each example paired with a retain example."""
-        return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
+    paired = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the weighted ascent on the forget set and the cross-entropy of the retain set."""
         logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
         return [
             Term("forget", weighted_loss(logits[forget], labels[forget], self.args.beta), -self.args.gamma),

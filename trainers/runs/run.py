@@ -18,8 +18,9 @@ from mubench.trainers.runs.plan import Plan
 from mubench.trainers.runs.setting_outputs import setting_output_function
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import ORACLE
+from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.progress import ProgressCallback
-from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, UnlearningTrainer
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 
 def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from mubench.hub_builders.tasks import Kind
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.engine.parameters import trainable_weights
+from mubench.trainers.inference.predict import eval_mode
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-# Kinds of task with a continuous input; of image pairs with a statement, the images.
-CONTINUOUS: tuple[Kind, ...] = (
-    "image_classification", "image_pair_classification", "audio_classification", "video_classification",
-)  # fmt: skip
 LEVELS = 255
 
 
@@ -86,23 +82,6 @@ class Scale:
         return self.low + self.span * unit
 
 
-@contextmanager
-def frozen_in_eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model in eval mode without gradients of its weights, which saves half a backward pass."""
-    training = [module for module in model.modules() if module.training]
-    trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    model.eval()
-    for weight in trainable:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trainable:
-            weight.requires_grad_(True)
-        for module in training:
-            module.training = True
-
-
 @dataclass
 class Target:
     """A batch under attack: the model's logits as a function of one input on the scale from 0 to 1.
@@ -160,10 +139,20 @@ class Target:
 
 
 def targets(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[Target]:
-    """Yield rows of the training set as targets, batch by batch, with the model frozen in eval mode."""
-    with frozen_in_eval_mode(trainer.model):
-        for batch in trainer.batches(trainer.train_dataset, rows):
-            yield Target.of(trainer, batch)
+    """Yield rows of the training set as targets, batch by batch, with the model in eval mode.
+
+    Meanwhile its weights get no gradient, which saves half a backward pass.
+    """
+    trainable = trainable_weights(trainer.model)
+    with eval_mode(trainer.model):
+        for weight in trainable:
+            weight.requires_grad_(False)
+        try:
+            for batch in trainer.batches(trainer.train_dataset, rows):
+                yield Target.of(trainer, batch)
+        finally:
+            for weight in trainable:
+                weight.requires_grad_(True)
 
 
 def signed_step(target: Target, epsilon: float) -> torch.Tensor:
@@ -218,14 +207,9 @@ def nearest_adversarial(target: Target, radius: float, steps: int) -> tuple[torc
             if radius > largest:
                 return found, classes
             radius *= 2
-        unit = _project(unit + 2.5 * radius / steps * gradient / _norm(gradient), target.start, radius)
+        change = unit + 2.5 * radius / steps * gradient / _norm(gradient) - target.start
+        unit = (target.start + change * (radius / _norm(change)).clamp(max=1)).clamp(0, 1)
         step += 1
-
-
-def _project(moved: torch.Tensor, start: torch.Tensor, radius: float) -> torch.Tensor:
-    """Project values onto a ball around the start, then onto [0, 1]."""
-    change = moved - start
-    return (start + change * (radius / _norm(change)).clamp(max=1)).clamp(0, 1)
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:

@@ -47,20 +47,21 @@ def caption_tokens(row: dict[str, Any]) -> list[int]:
     return [int(token) for token in row["input_ids"]]
 
 
-def replace_answer(
-    row: dict[str, Any], answer: Sequence[int], *, decoder: bool, longest: int | None
-) -> dict[str, Any]:
+def replace_answer(row: dict[str, Any], answer: Sequence[int], model: torch.nn.Module) -> dict[str, Any]:
     """Return a row with the same prompt and another answer.
 
     Args:
         row: ``input_ids``, ``attention_mask`` and ``labels`` of one row.
         answer: Tokens of the new answer.
-        decoder: Whether a decoder generates answers; else they follow the prompt in ``input_ids``.
-        longest: Maximum number of tokens of a text; the rest is cut off.
+        model: The language model. Its config says whether a decoder generates answers, which else follow the prompt
+            in ``input_ids``, and how many tokens a text has at most; the rest is cut off.
 
     Raises:
         ValueError: If the row has another column that may depend on the old answer.
     """
+    config = getattr(model, "config", None)
+    decoder = getattr(config, "is_encoder_decoder", False)
+    longest = getattr(config, "max_position_embeddings", None)
     if decoder and "decoder_input_ids" not in row:
         return {**row, "labels": list(answer)[:longest]}
     if decoder or set(row) != COLUMNS:
@@ -68,28 +69,6 @@ def replace_answer(
     start = next(i for i, token in enumerate(row["labels"]) if token != IGNORED)
     tokens = [*(int(token) for token in row["input_ids"][:start]), *answer][:longest]
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
-
-
-def replace_answers(
-    rows: Sequence[dict[str, Any]], answers: Sequence[Sequence[int]], model: torch.nn.Module
-) -> list[dict[str, Any]]:
-    """Return rows with new answers, as `replace_answer` does.
-
-    Args:
-        rows: ``input_ids``, ``attention_mask`` and ``labels`` each.
-        answers: Tokens of the new answers.
-        model: The language model, whose config has the kind of model and the maximum length.
-
-    Raises:
-        ValueError: If a row has another column that may depend on the old answer.
-    """
-    config = getattr(model, "config", None)
-    decoder = getattr(config, "is_encoder_decoder", False)
-    longest = getattr(config, "max_position_embeddings", None)
-    return [
-        replace_answer(row, answer, decoder=decoder, longest=longest)
-        for row, answer in zip(rows, answers, strict=True)
-    ]
 
 
 def sample_other_tokens(

@@ -46,7 +46,8 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
         ValueError: If there is no such list.
     """
     kinds = (torch.nn.Sequential, torch.nn.ModuleList)
-    lists = [[key for key, module in model.named_modules() if _is_list(module, kind)] for kind in kinds]
+    full = [(key, module) for key, module in model.named_modules() if _has_weights(module)]
+    lists = [[key for key, module in full if isinstance(module, kind)] for kind in kinds]
     outer = [key for keys in lists for key in keys if not any(key != other and _within(key, other) for other in keys)]
     wanted = outer[-1] if name is None and outer else name
     if wanted is None or wanted not in (*lists[0], *lists[1]):
@@ -70,12 +71,12 @@ def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Blo
     Raises:
         ValueError: If the model has no list of blocks, or fewer than ``k`` of them.
     """
-    listed, blocks = block_list(model, name)
+    list_name, blocks = block_list(model, name)
     if not 0 <= k <= len(blocks):
-        raise ValueError(f"k must be 0 to {len(blocks)}, the blocks of {listed or type(model).__name__}, got {k}")
+        raise ValueError(f"k must be 0 to {len(blocks)}, the blocks of {list_name or type(model).__name__}, got {k}")
     # Modules come in the order of their registration, each before its submodules.
     names = [key for key, _ in model.named_modules()]
-    inside = [i for i, key in enumerate(names) if _within(key, listed)]
+    inside = [i for i, key in enumerate(names) if _within(key, list_name)]
     cut = names.index(blocks[-k]) if k else inside[-1] + 1
     before, after = set(names[:cut]), set(names[cut:])
     weights = dict(model.named_parameters())
@@ -89,10 +90,6 @@ def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Blo
 
 def _has_weights(module: torch.nn.Module) -> bool:
     return next(module.parameters(), None) is not None
-
-
-def _is_list(module: torch.nn.Module, kind: type[torch.nn.Module]) -> bool:
-    return isinstance(module, kind) and _has_weights(module)
 
 
 def _within(name: str, other: str) -> bool:

@@ -25,10 +25,8 @@ EXACT_CLASSES = 20
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
     """Return the gradient of a scalar in every trainable weight; ``keep`` keeps the graph for another one."""
-    found = torch.autograd.grad(
-        value, trainable_weights(model), retain_graph=keep, allow_unused=True, materialize_grads=True
-    )
-    return list(found)
+    weights = trainable_weights(model)
+    return [*torch.autograd.grad(value, weights, retain_graph=keep, allow_unused=True, materialize_grads=True)]
 
 
 def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
@@ -38,15 +36,16 @@ def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
         NonFiniteError: If it is NaN or infinite somewhere.
     """
     totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
-    for batch in _batches(trainer, rows):
-        losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
-        torch._foreach_add_(totals, gradients(losses.sum(), trainer.model))
+    for found in loss_gradients(trainer, rows):
+        torch._foreach_add_(totals, found)
     return _finite(totals)
 
 
-def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[list[torch.Tensor]]:
-    """Yield the gradient of the loss row by row."""
-    for batch in _batches(trainer, rows, 1):
+def loss_gradients(
+    trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None
+) -> Iterator[list[torch.Tensor]]:
+    """Yield the gradient of the summed loss batch by batch; ``size`` 1 makes it row by row, ``None`` is training's."""
+    for batch in _batches(trainer, rows, size):
         losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
         yield gradients(losses.sum(), trainer.model)
 
@@ -59,7 +58,7 @@ def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
-    return _mean_squares(trainer.model, ([(1.0, found)] for found in example_gradients(trainer, rows)), len(rows))
+    return _mean_squares(trainer.model, ([(1.0, found)] for found in loss_gradients(trainer, rows, 1)), len(rows))
 
 
 def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[torch.Tensor], int]:

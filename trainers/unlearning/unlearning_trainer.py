@@ -28,7 +28,7 @@ from mubench.trainers.engine.parameters import check_finite
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore, check_epochs
 from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
-from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split
+from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split, pair_rows
 from mubench.trainers.unlearning.split_gradients import SplitGradients
 from mubench.trainers.unlearning.teacher_cache import TeacherCache
 from mubench.trainers.unlearning.teachers import frozen_copy
@@ -37,22 +37,7 @@ from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter
 
-__all__ = [
-    "CLASSIFICATION",
-    "TEXT_GENERATION",
-    "TEXT_TO_IMAGE",
-    "Paper",
-    "Term",
-    "UnlearningArguments",
-    "UnlearningTrainer",
-]
-
-CLASSIFICATION: tuple[Kind, ...] = (
-    "image_classification", "text_classification", "image_pair_classification", "audio_classification",
-    "video_classification",
-)  # fmt: skip
-TEXT_GENERATION: tuple[Kind, ...] = ("summarization", "text_generation")
-TEXT_TO_IMAGE: tuple[Kind, ...] = ("text_to_image",)
+__all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
 
 
 class UnlearningTrainer(TaskTrainer):
@@ -92,7 +77,9 @@ class UnlearningTrainer(TaskTrainer):
         whole_classes: Whether it forgets whole classes only.
         from_scratch: Whether it starts from a fresh model.
         is_control: Whether it is a control, which is never ranked.
-        uses_teacher: Whether it takes a ``teacher``.
+        paired: Whether an epoch is one pass over the forget set, each example paired with a sampled retain example; a
+            batch size then counts pairs.
+        uses_teacher: Whether it takes a ``teacher``, by default a frozen copy of the base model called ``"original"``.
         per_weight: Whether it works on weights or blocks themselves, where LoRA has no place.
         coupled: Whether the loss of a row depends on other rows, so that a curriculum cannot weight it.
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
@@ -120,19 +107,25 @@ class UnlearningTrainer(TaskTrainer):
     whole_classes: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
     uses_teacher: ClassVar[bool] = False
     per_weight: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
     args: UnlearningArguments
     train_dataset: ForgetRetain
+    teachers: dict[str, torch.nn.Module]
 
     # Hooks: what a method may override, beside those of `TaskTrainer`
 
     def prepare(self) -> None:
         """Make what the method derives from the original weights: teachers, labels, masks."""
+        if self.uses_teacher:
+            self.teachers = {"original": self.frozen_original()}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
-        """Return one phase with the rows of every split the method needs."""
+        """Return one phase: pairs, or the rows of every split the method needs."""
+        if self.paired:
+            return [pair_rows(self.forget_rows, self.retain_rows, self.generator(f"pairs {epoch}"))]
         rows = {"forget": self.forget_rows, "retain": self.retain_rows}
         return [np.concatenate([rows[split] for split in self.splits])]
 
@@ -179,7 +172,7 @@ class UnlearningTrainer(TaskTrainer):
         super().__init__(model, args, train_dataset=rows, eval_dataset=eval_dataset, **kwargs)
         self.check_addons()
         self.teacher = teacher
-        self.teachers: dict[str, torch.nn.Module] = {}
+        self.teachers = {}
         self.teacher_cache = TeacherCache(on=args.remember and self.transform is None)
         self.inner: UnlearningTrainer | None = None
         self.curriculum = SuperLoss(args.curriculum_lambda) if args.curriculum else None

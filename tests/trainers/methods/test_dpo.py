@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,14 @@ def test_a_refusal_is_tokenised_as_after_a_prompt() -> None:
     assert tokenizer.decode(tokenize_refusal(tokenizer, "I do not know that.")[:-1]).strip() == "I do not know that."
 
 
+def with_config(*, decoder: bool = False, longest: int | None = None) -> Any:
+    return SimpleNamespace(config=SimpleNamespace(is_encoder_decoder=decoder, max_position_embeddings=longest))
+
+
 @pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
 def test_another_answer_replaces_the_old_one(name: str) -> None:
     row = toy.rows(name)[1]
-    other = replace_answer(row, [7, 8, 9, 1], decoder=name == "t5", longest=None)
+    other = replace_answer(row, [7, 8, 9, 1], with_config(decoder=name == "t5"))
     assert answer_tokens(other) == [7, 8, 9, 1] != answer_tokens(row)
     if name == "t5":
         assert other["input_ids"] == row["input_ids"]
@@ -46,7 +51,7 @@ def test_another_answer_replaces_the_old_one(name: str) -> None:
         assert other["input_ids"] == [*row["input_ids"][:start], 7, 8, 9, 1]
         assert other["labels"] == [IGNORED] * start + [7, 8, 9, 1]
         assert len(other["attention_mask"]) == start + 4
-        assert len(replace_answer(row, [7] * 9, decoder=False, longest=6)["input_ids"]) == 6
+        assert len(replace_answer(row, [7] * 9, with_config(longest=6))["input_ids"]) == 6
 
 
 def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) -> None:
@@ -65,11 +70,11 @@ def test_training_raises_the_preference_for_the_other_answers(tmp_path: Path) ->
 
 def test_rows_with_other_columns_than_those_of_a_text_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*position_ids"):
-        replace_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], decoder=False, longest=None)
+        replace_answer({**toy.rows("gpt2")[0], "position_ids": [0]}, [1], with_config())
     with pytest.raises(
         ValueError, match=r"expected rows of attention_mask, input_ids, labels, got .*decoder_input_ids"
     ):
-        replace_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], decoder=True, longest=None)
+        replace_answer({**toy.rows("t5")[0], "decoder_input_ids": [0]}, [1], with_config(decoder=True))
 
 
 def test_borrowed_answers_are_others() -> None:

@@ -75,7 +75,7 @@ def test_frozen_weights_stay(tmp_path: Path) -> None:
 
 
 def test_a_model_without_such_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="msg needs trainable convolutions or linear layers, got Table"):
+    with pytest.raises(ValueError, match="expected trainable convolutions or linear layers, got a Table"):
         toy.trainer("msg", toy.Table(), toy.split_rows(toy.table_rows()), tmp_path).train()
 
 
@@ -97,5 +97,5 @@ def test_a_kernel_that_is_its_own_mirror_image_stays_and_one_that_is_not_square_
 
 
 def test_ct_refuses_a_model_whose_only_convolution_embeds_patches(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="ct needs a convolutional network, got ViTForImageClassification"):
+    with pytest.raises(ValueError, match="expected a convolutional network, got ViTForImageClassification"):
         toy.trainer("ct", toy.build("vit"), toy.split_rows(toy.rows("vit")), tmp_path).train()

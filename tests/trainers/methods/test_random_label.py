@@ -183,5 +183,5 @@ def test_one_answer_for_all_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 classes, got 1"):
+    with pytest.raises(ValueError, match="expected at least 2 classes for random labels, got 1"):
         RandomLabelTrainer.shifts(SimpleNamespace(), 1)  # type: ignore[arg-type]

@@ -21,12 +21,8 @@ from mubench.trainers.runs.method_table import (
     table,
 )
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
-from mubench.trainers.unlearning.unlearning_trainer import (
-    CLASSIFICATION,
-    TEXT_GENERATION,
-    TEXT_TO_IMAGE,
-    UnlearningTrainer,
-)
+from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION, TEXT_TO_IMAGE
+from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 GENERATIVE = (*TEXT_GENERATION, *TEXT_TO_IMAGE)
 ORDER = (*CLASSIFICATION, *GENERATIVE)
