@@ -64,7 +64,7 @@ def print_tables(data: Path, models: Path, results: Path, what: str = "leaderboa
         ValueError: If rows do not go together.
     """
     from mubench.cards.leaderboard import tables  # noqa: PLC0415
-    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
+    from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
     if not any(results.glob("*.json")):
         made = _making(data, models, results)
@@ -80,7 +80,7 @@ def write_all(data: Path, models: Path, results: Path) -> None:
         FileNotFoundError: If none is there.
     """
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
-    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
+    from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
     def card(folder: Path) -> int:
         return len([write_dataset_card(folder)])

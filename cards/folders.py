@@ -12,8 +12,7 @@ from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, has_public_images, sample_picture
 from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
-from mubench.trainers.evaluation.result import Result, Value
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import Result, Value, read_results
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.method_table import method_table
 

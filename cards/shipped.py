@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from mubench.cards.leaderboard import Table, tables
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 
 SHIPPED = Path(__file__).parent / "results"
 

@@ -11,8 +11,7 @@ from typing import Any
 from handlers.checks import check_choice, check_integer, check_number, quote
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
+from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 
 # Arguments of `TrainingArguments`, with the range that a public machine can bear.
 SHARED: dict[str, tuple[str, float, float]] = {

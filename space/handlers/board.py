@@ -22,8 +22,7 @@ from mubench.cards.shipped import shipped_tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import Result
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 
 SETTING = ("tier", "task", "backbone", "ratio", "method")

@@ -10,7 +10,7 @@ from handlers import board
 from handlers.board_charts import render_cost, render_parts
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
-from mubench.trainers.evaluation.result_files import to_json
+from mubench.trainers.evaluation.result import to_json
 from tabs.common import LATEST, QUIET, UNCHECKED, report_errors
 
 SUBMIT_NOTE = (

@@ -61,6 +61,7 @@ class CfKTrainer(UnlearningTrainer):
     )
     kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = CfKArguments
+    like = "finetune"
     args: CfKArguments
     splits = ("retain",)
     split: BlockSplit

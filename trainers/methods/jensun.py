@@ -102,6 +102,7 @@ class JensunTrainer(UnlearningTrainer):
     )  # fmt: skip
     kinds = TEXT_GENERATION
     arguments = JensunArguments
+    like = "neg_grad"
     args: JensunArguments
     uses_teacher = True
 

@@ -58,6 +58,7 @@ class KlMinTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = KlMinArguments
+    like = "neg_grad"
     args: KlMinArguments
     uses_teacher = True
 

@@ -65,6 +65,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
     kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = NegGradPlusArguments
+    like = "finetune"
     args: NegGradPlusArguments
 
     def phases(self, epoch: int) -> list[np.ndarray]:

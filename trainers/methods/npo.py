@@ -71,6 +71,7 @@ class NpoTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     adapted_kinds = (*CLASSIFICATION, *TEXT_TO_IMAGE)
     arguments = NpoArguments
+    like = "neg_grad"
     args: NpoArguments
     uses_teacher = True
 

@@ -84,13 +84,12 @@ class RmuTrainer(UnlearningTrainer):
         `NpoTrainer` changes outputs, this changes states; in small models ``c`` should be near the length of ``h``.
     """
 
-    paper = Paper(
-        "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
-        "ICML 2024", "2403.03218", "Li et al.",
-    )  # fmt: skip
+    paper = Paper("The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning", "ICML 2024",
+                  "2403.03218", "Li et al.")  # fmt: skip
     kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
+    like = "neg_grad"
     args: RmuArguments
     per_weight = True
     uses_teacher = True

@@ -64,6 +64,7 @@ class SimnpoTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
+    like = "neg_grad"
     args: SimnpoArguments
 
     def phases(self, epoch: int) -> list[np.ndarray]:

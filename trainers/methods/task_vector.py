@@ -42,6 +42,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     paper = Paper("Editing Models with Task Arithmetic", "ICLR 2023", "2212.04089", "Ilharco et al.")
     kinds = (*CLASSIFICATION, *TEXT_GENERATION, *TEXT_TO_IMAGE)
     arguments = TaskVectorArguments
+    like = "neg_grad"
     args: TaskVectorArguments
     per_weight = True
     splits = ("forget",)

@@ -78,6 +78,7 @@ class WgaTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
+    like = "neg_grad"
     args: WgaArguments
 
     def phases(self, epoch: int) -> list[np.ndarray]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-from mubench.trainers.metrics.accuracy import accuracy_on
+from mubench.trainers.metrics.accuracy import accuracy_on, gap, overall
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case, Metric, NoSignal, SplitOutputs
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
-from mubench.trainers.metrics.gap import gap
-from mubench.trainers.metrics.overall import overall
 from mubench.trainers.metrics.score import parts
 
 __all__ = ["METRICS", "Case", "Metric", "NoSignal", "SplitOutputs"]

@@ -17,10 +17,8 @@ from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
-from mubench.trainers.runs.applicability import check_known
-from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.method_table import method_table, read_arguments
-from mubench.trainers.runs.recorded_arguments import RECORDED
+from mubench.trainers.runs.defaults import RECORDED, default_arguments
+from mubench.trainers.runs.method_table import check_known, method_table, read_arguments
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 

@@ -13,14 +13,12 @@ from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
-from mubench.trainers.evaluation.judge_runs import Judge
+from mubench.trainers.evaluation.judge import Judge
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.evaluation.result import Result
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.applicability import get_method
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
     RunArguments,
@@ -29,10 +27,11 @@ from mubench.trainers.runs.argument_parser import (
     training_flags,
 )
 from mubench.trainers.runs.bases import Bases, make_bases
+from mubench.trainers.runs.defaults import for_one_of
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.method_table import get_method
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
-from mubench.trainers.runs.recorded_arguments import for_one_of
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.cli import Parser, check_options
-from mubench.trainers.runs.applicability import check_known
+from mubench.trainers.runs.method_table import check_known
 
 # In place of a deletion family: the one that each task is ranked on.
 PRIMARY = "primary"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mubench.trainers.runs.applicability import get_method
 from mubench.trainers.runs.bases import Bases
 from mubench.trainers.runs.grid_parsers import PRIMARY
+from mubench.trainers.runs.method_table import get_method
 from mubench.trainers.runs.sweep import Place, Sweep
 
 

@@ -7,17 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
+from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import work_folder
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
+from mubench.trainers.inference.predict import eval_batch_size
+from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
+from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
-from mubench.trainers.runs.setting_outputs import setting_output_function
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import ORACLE
+from mubench.trainers.unlearning.output_functions import OutputFunction, sample_retain_rows
 from mubench.trainers.unlearning.progress import ProgressCallback
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, UnlearningTrainer
 
@@ -97,3 +102,32 @@ def _trainer(
     if args.keep == ORACLE:
         trainer.validation_score = ValidationScore(find_group(setting, request.ratio, request.models))
     return trainer
+
+
+def setting_output_function(
+    setting: Setting, ratio: int, processor: Any, *, batch_size: int | None = None
+) -> OutputFunction:
+    """Return the output function of a setting's forget, retain and validation rows; no other split is read.
+
+    Args:
+        setting: Task and backbone.
+        ratio: Percentage to delete.
+        processor: The model's processor, with the image classifier where the task has one.
+        batch_size: Rows a forward pass; ``None`` takes the modality's.
+    """
+    forget_mask = setting.forget_mask(ratio)
+    places = {
+        "forget": ("train", np.flatnonzero(forget_mask)),
+        "retain": ("train", sample_retain_rows(np.flatnonzero(~forget_mask))),
+        "validation": ("validation", np.arange(len(setting.rows["validation"]))),
+    }
+
+    def compute_outputs(model: Any) -> SplitOutputs:
+        outputs = {}
+        for name, (split, rows) in places.items():
+            encoded: Any = Subset(setting.encode(split, processor), rows.tolist())
+            with eval_batch_size(batch_size):
+                outputs[name] = setting.modality.predict(model, processor, setting.rows[split].select(rows), encoded)
+        return outputs
+
+    return compute_outputs

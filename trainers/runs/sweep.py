@@ -13,12 +13,12 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge_runs import Judge
+from mubench.trainers.evaluation.judge import Judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
-from mubench.trainers.runs.applicability import check_request, get_method, methods_for, methods_on
+from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.worker_pool import Workers

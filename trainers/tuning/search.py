@@ -13,8 +13,7 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge import find_flags
-from mubench.trainers.evaluation.judge_runs import passes
+from mubench.trainers.evaluation.judge import find_flags, passes
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.evaluation.validation_score import validation_as_test, validation_score
 from mubench.trainers.metrics import SplitOutputs

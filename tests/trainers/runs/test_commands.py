@@ -13,14 +13,13 @@ from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import commands
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
 from mubench.trainers.runs.commands import request_of, run_method
-from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 from mubench.trainers.runs.plan import resolve
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from tests.fixtures.walk import files
 
 QUIET = ["--disable-tqdm=true", "--save-strategy=no"]

@@ -3,10 +3,10 @@
 import pytest
 
 from mubench.trainers.__main__ import main
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.runs.sweep import Place
 from tests.fixtures.walk import files
 
