@@ -25,17 +25,7 @@ from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 
 @dataclass
 class BaseArguments:
-    """Which base model to train.
-
-    Attributes:
-        task: Task key.
-        backbone: Backbone key; the task's first by default.
-        base_seed: Seed of initialisation and data order.
-        eval_seed: Seed of the noise that generated images start from.
-        data: Dataset folder or Hub id.
-        family: Deletion family.
-        models: Folder of all models.
-    """
+    """Which base model to train."""
 
     task: str = field(metadata={"help": "task key"})
     backbone: str | None = field(
@@ -52,32 +42,12 @@ class BaseArguments:
 
 
 @dataclass
-class RunArguments:
-    """What to run a method on.
+class RunArguments(BaseArguments):
+    """What to run a method on."""
 
-    Attributes:
-        task: Task key.
-        ratio: Percentage to delete: 1 to 10, or that of a user's own forget set.
-        backbone: Backbone key; the task's first by default.
-        base_seed: Seed of the base model, or of the fresh model for methods that retrain.
-        eval_seed: Seed of the noise that generated images start from.
-        base_model: Folder or Hub repository of the model to start from, in place of the one in ``models``.
-        data: Dataset folder or Hub id.
-        family: Deletion family.
-        models: Folder of all models.
-        results: Folder of the result rows.
-        judge: Whether to judge the result; needs base and retrained models.
-    """
-
-    task: str = field(metadata={"help": "task key"})
-    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
-    backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
-    eval_seed: int = field(default=0, metadata={"help": "seed of the noise that generated images start from"})
+    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
-    data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
-    family: str = field(default="canonical", metadata={"help": "deletion family"})
-    models: str = field(default="models", metadata={"help": "folder of all models"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
     judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
 
@@ -104,7 +74,7 @@ class FlagParser(HfArgumentParser, Parser):
             if id(action) not in shown:
                 action.help = argparse.SUPPRESS
 
-    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+    def parse_given(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Return the options that are among the arguments; a default that was typed out counts as given."""
         absent = object()
         names = {action.dest: absent for action in self._actions if action.dest not in ("help", "config")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,6 @@ SHORT: dict[Kind, str] = {
 }  # fmt: skip
 NATIVE, ADAPTED, UNDEFINED = "+", "o", "-"
 LEGEND = f"{NATIVE} native, {ADAPTED} carried over by an adapter, {UNDEFINED} undefined"
-# Class attributes that a method declares, and that its row in the table repeats.
-DECLARED = (
-    "paper", "kinds", "adapted_kinds", "families", "like", "splits", "coupled", "from_scratch", "is_control",
-    "per_weight", "whole_classes", "needs_validation",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +85,10 @@ class Method:
         return [remark for remark, holds in remarks.items() if holds]
 
 
+# Class attributes that a method declares, and that its row in the table repeats.
+DECLARED = tuple(one.name for one in fields(Method) if one.name not in ("summary", "edits", "options"))
+
+
 def _read_trainer(key: str) -> StaticClass:
     trainer: StaticClass = read_module(f"{METHODS.package}.{key}")[METHODS.names[key]]
     return trainer
@@ -103,13 +102,13 @@ def read_arguments(key: str) -> StaticClass:
 
 def _read_method(key: str) -> Method:
     trainer = _read_trainer(key)
-    fields = trainer.attribute("arguments").fields(below="UnlearningArguments")
+    own = trainer.attribute("arguments").fields(below="UnlearningArguments")
     return Method(
         summary=trainer.doc.partition("\n")[0].replace("`", ""),
         edits=trainer.defines("edit", below="UnlearningTrainer"),
         options={
             name: value.default if isinstance(value, Field) else value
-            for name, (_, value) in fields.items()
+            for name, (_, value) in own.items()
             if name not in RECORDED_TRAINING
         },
         **{name: trainer.attribute(name) for name in DECLARED},

@@ -117,20 +117,15 @@ class Sweep:
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
-            for key in self.methods or self.made_for(b)
+            for key in self.methods or self.find_methods(b)
             for base in self.base_seeds
             for seed in self.seeds
         ]
 
-    def made_for(self, backbone: str, wanted: Sequence[str] = ()) -> list[str]:
-        """Return the methods that change a trained model and apply to the task, a backbone and the forget set.
-
-        Args:
-            backbone: Backbone key.
-            wanted: Method keys; none is all.
-        """
+    def find_methods(self, backbone: str) -> list[str]:
+        """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
         known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
-        keys = [key for key in known if not wanted or key in wanted]
+        keys = [key for key in known if not self.methods or key in self.methods]
         if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be read
             return keys
         there = methods_on(self.place.setting(self.task, backbone), self.ratio)
@@ -199,17 +194,8 @@ def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
     return Judge(find_group(place.setting(task, backbone), ratio, place.models), place.results)
 
 
-def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
-    """Run what is left of a sweep: finished runs and their rows are skipped.
-
-    Raises:
-        NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.
-    """
-    run_sweeps([sweep], workers=workers)
-
-
-def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
-    """Run what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
+def run_sweep(*sweeps: Sweep, workers: int = 2) -> None:
+    """Run what is left of sweeps with one pool of workers, step by step: references, methods, rows.
 
     Raises:
         NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.

@@ -10,7 +10,8 @@ from typing import Any
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
-from mubench.trainers.runs.bases import Bases
+from mubench.hub_builders.utils.hints import command
+from mubench.trainers.runs.bases import task_sweeps
 from mubench.trainers.runs.sweep import Place, Sweep
 
 RETRAIN_SEEDS = (0, 1)  # of the retrained models of a proxy request
@@ -42,8 +43,9 @@ def proxy_sweeps(
     for folder in folders:
         here = [key for key in wanted if _is_ranked(key, built[folder], families[folder])]
         own = replace(place, data=folder, family=families[folder], models=place.models / Path(folder).name)
-        grids = Bases(tasks=here, backbone=backbone, ratio=ratio, seeds=(seed,), place=own).sweeps() if here else []
-        found += [replace(grid, retrain_seeds=RETRAIN_SEEDS, seeds=(seed,)) for grid in grids]
+        if here:
+            seeds = {"base_seeds": (seed,), "retrain_seeds": RETRAIN_SEEDS, "seeds": (seed,)}
+            found += task_sweeps(here, own, backbone=backbone, ratio=ratio, **seeds)
     for key in wanted or TASKS:
         _check_built(key, families, [sweep.place.data for sweep in found if sweep.task == key])
     return found
@@ -56,9 +58,10 @@ def _check_built(task: str, families: Mapping[str, str], there: Sequence[str]) -
     if missing or not there:
         folder = missing[0] if missing else dataset_folder(family, deletion_seed=1)
         seed = deletion_seed_of(Path(folder).name, family)
+        making = command("hub_builders", "build", task, family=family, deletion_seed=seed)
         raise ValueError(
-            f"expected {task} in {folder}, got no such data; build them with: python -m mubench.hub_builders build "
-            f"{task} --family {family} --deletion_seed {seed}, and name its folder with --data"
+            f"expected {task} in {folder}, got no such data; build them with: {making}, and name its folder with "
+            "--data"
         )
 
 

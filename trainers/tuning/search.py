@@ -14,9 +14,8 @@ from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags, passes
-from mubench.trainers.evaluation.references import Group, find_group
-from mubench.trainers.evaluation.validation_score import validation_as_test, validation_score
-from mubench.trainers.metrics import SplitOutputs
+from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
@@ -36,21 +35,12 @@ def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
     return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
 
 
-@dataclasses.dataclass(frozen=True)
-class _References:
-    group: Group
-    retrained: Sequence[SplitOutputs]
-    bases: Sequence[SplitOutputs]
-    passes: float
-
-
 @lru_cache(maxsize=8)
-def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
+def _read_references(place: Place, task: str, backbone: str, ratio: int) -> tuple[ValidationScore, float]:
+    """Return the score beside the references of a proxy request, and the mean passes of a retrained model."""
     group = find_group(place.setting(task, backbone), ratio, place.models)
-    group.require()
-    retrained, bases = group.references()
     costs = [passes(group.runs[folder].cost) for folder in group.retrained.values()]
-    return _References(group, retrained, bases, sum(costs) / len(costs))
+    return ValidationScore(group), sum(costs) / len(costs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,18 +108,18 @@ class TuneMethod:
 
     def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
         """Run a setting on one request, judge it and remove the model."""
-        references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
+        score, whole = _read_references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
         plan = resolve(self._request(sweep, arguments))
         try:
             folder = unlearn(plan)
         except (NonFiniteError, NoAdversarialInputError) as error:
             shutil.rmtree(work_folder(plan.folder, plan.run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
-        model, spent = references.group.outputs(folder), passes(read_run(folder).cost) / references.passes
+        model, spent = score.group.outputs(folder), passes(read_run(folder).cost) / whole
         shutil.rmtree(folder)
         if notes := [*find_flags(validation_as_test(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, [-1.0], spent, notes[0])
-        return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
+        return Trial(arguments, [score(model)], spent)
 
 
 def _bar(best: Trial, count: int) -> float:

@@ -9,6 +9,7 @@ them does not win.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.runs.sweep import Sweep
+from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod, defaults_key
 from mubench.trainers.tuning.trials import read_trials
 
@@ -42,11 +46,6 @@ class Tuning:
     trials: int = 16
     out: Path = Path("tuning")
 
-    @property
-    def key(self) -> tuple[Kind, str]:
-        """Kind of task and backbone family that the defaults are of."""
-        return defaults_key(self.sweeps[0])
-
     def check(self) -> None:
         """Check the settings before anything is trained.
 
@@ -58,15 +57,16 @@ class Tuning:
             if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
                 raise ValueError(
                     f"expected a proxy request, not the published deletion, got {sweep.place.data}; "
-                    "build it with: python -m mubench.hub_builders build --deletion_seed 1"
+                    f"build it with: {command('hub_builders', 'build', deletion_seed=1)}"
                 )
         if self.trials < 1:
             raise ValueError(f"trials must be 1 or more, got {self.trials}")
 
     def jobs(self) -> list[TuneMethod]:
         """Return a job for every method."""
-        made_for = [sweep.made_for(sweep.backbones[0], self.methods) for sweep in self.sweeps]
-        shared = [key for key in made_for[0] if all(key in others for others in made_for)]
+        grids = [dataclasses.replace(sweep, methods=self.methods) for sweep in self.sweeps]
+        found = [grid.find_methods(grid.backbones[0]) for grid in grids]
+        shared = [key for key in found[0] if all(key in others for others in found)]
         return [TuneMethod(self.sweeps, key, self.trials, self.out) for key in shared]
 
 
@@ -109,3 +109,23 @@ def _line(job: TuneMethod) -> tuple[str, ...]:
     arguments = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
     return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, arguments)
+
+
+def run_tune(options: argparse.Namespace) -> list[str]:
+    """Tune methods, and return the lines of a table of the best settings.
+
+    Raises:
+        ValueError: If there is more than one seed.
+    """
+    if len(options.seeds) != 1:
+        raise ValueError(f"expected one seed, got {' '.join(map(str, options.seeds))}")
+    sweeps = proxy_sweeps(
+        options.data,
+        options.task,
+        backbone=options.backbone,
+        ratio=read_ratio(options),
+        seed=options.seeds[0],
+        place=Place(eval_seed=options.eval_seed, models=Path(options.models)),
+    )
+    tunings = shared_tunings(sweeps, methods=options.methods, trials=options.trials, out=options.out)
+    return tune(tunings, workers=options.workers)

@@ -229,9 +229,9 @@ def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, m
 
 def test_only_typed_flags_are_given_even_where_they_repeat_a_default():
     parser = FlagParser(TaskArguments)
-    assert parser.given([]) == {}
-    assert parser.given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
-    assert parser.given(["--save-strategy=no"]) == {"save_strategy": "no"}
+    assert parser.parse_given([]) == {}
+    assert parser.parse_given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
+    assert parser.parse_given(["--save-strategy=no"]) == {"save_strategy": "no"}
 
 
 def test_checkpoints_come_every_epoch_by_default():

@@ -9,12 +9,13 @@ import pytest
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.controls import constant
+from mubench.trainers.evaluation.validation_score import validation_score
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
-from mubench.trainers.tuning.search import TuneMethod, validation_score
+from mubench.trainers.tuning.search import TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
 from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
 from mubench.trainers.tuning.tune import shared_tunings
