@@ -41,22 +41,13 @@ class _Row(BaseModel):
 
 
 class RunInfo(_Row):
-    """The run that a row is about.
+    """The run that a row is about: the attributes of `Run` but its history, and these.
 
     Attributes:
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
-        parent: Identity of the base model's run; ``None`` for a run from a fresh model.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
-        ratio: Deleted rows in percent.
-        split: Fingerprint of the split.
-        base_seed: Seed of the base model; of the initial weights for a run from a fresh model.
         method: Key in ``METHODS``, or a control's name.
-        recipe: How base and retrained models were trained.
-        arguments: The method's arguments; no paths, no tokens.
-        tuned: Whether the arguments are the defaults, tuned on a proxy, or a user's own.
-        eval_seed: Seed of the generated images.
-        versions: Versions of the libraries.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control

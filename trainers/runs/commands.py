@@ -18,7 +18,7 @@ from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import load_setting
+from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
     RunArguments,
@@ -43,10 +43,13 @@ def run_base(arguments: Sequence[str]) -> list[str]:
     set_up_process()
     given = base_parser().parse_given(arguments)
     where = BaseArguments(**{name: given.pop(name) for name in BaseArguments.__dataclass_fields__ if name in given})
-    backbone = where.backbone or get_task(where.task).default_backbone
-    setting = load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
-    folder = train_base(setting, where.base_seed, models=Path(where.models), **training_flags(given))
+    folder = train_base(_setting(where), where.base_seed, models=Path(where.models), **training_flags(given))
     return [str(folder)] if is_main_process() else []
+
+
+def _setting(where: BaseArguments) -> Setting:
+    backbone = where.backbone or get_task(where.task).default_backbone
+    return load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
 
 
 def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest, RunArguments]:
@@ -57,19 +60,14 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
     """
     given = method_parser(method, arguments).parse_given(arguments)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
-    task, ratio = get_task(where.task), check_ratio(where.ratio, where.family)
+    get_task(where.task)
+    ratio = check_ratio(where.ratio, where.family)
     for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = UnlearningRequest(
-        setting=load_setting(
-            task.key,
-            where.backbone or task.default_backbone,
-            data=where.data,
-            family=where.family,
-            eval_seed=where.eval_seed,
-        ),
+        setting=_setting(where),
         method=method,
         ratio=ratio,
         base_seed=where.base_seed,

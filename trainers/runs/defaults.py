@@ -94,11 +94,6 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     return values
 
 
-def default_value(field: dataclasses.Field[Any]) -> Any:
-    """Return the default of a dataclass's field."""
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
 def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return recorded arguments for each of several processes.
 
