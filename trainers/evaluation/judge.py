@@ -28,6 +28,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.bootstrap import bootstrap
+from mubench.trainers.metrics.bootstrap import interval as percentiles
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
 
 
@@ -91,7 +92,7 @@ def _score(case: Case, run: RunInfo) -> dict[str, Any]:
         except NoSignal as error:
             reason = str(error)
         else:
-            low, high = resampled.interval
+            low, high = percentiles(resampled.draws)
             draws = np.rint(1000 * resampled.draws).astype(int).tolist()
             interval = Interval(low=low, high=high, lost=resampled.lost, draws=draws)
     if interval is None:

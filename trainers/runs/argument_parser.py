@@ -89,18 +89,10 @@ def base_parser() -> FlagParser:
     parser.add_config()
     # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
     parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
-    parser.show(
-        {
-            "where to run": BaseArguments.__dataclass_fields__,
-            "training rows": ("augment",),
-            "LoRA": LORA,
-            "arguments of transformers.TrainingArguments that the recipe leaves open": (
-                *STEP,
-                *SPEED,
-                *sorted(UNRECORDED - {"output_dir"}),
-            ),
-        }
-    )
+    groups: dict[str, Iterable[str]] = {"where to run": BaseArguments.__dataclass_fields__}
+    groups |= {"training rows": ("augment",), "LoRA": LORA}
+    left = (*STEP, *SPEED, *sorted(UNRECORDED - {"output_dir"}))
+    parser.show({**groups, "arguments of transformers.TrainingArguments that the recipe leaves open": left})
     return parser
 
 
@@ -121,6 +113,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     parser.set_defaults(seed=0, save_strategy="epoch", **defaults)
     between = tuple(EpochArguments.__dataclass_fields__)
     training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
+    unrecorded = sorted(UNRECORDED - {"output_dir", *between})
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
@@ -130,9 +123,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
             "LoRA": LORA,
             "addons, for every method": ADDON_ARGUMENTS,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
-            "arguments of transformers.TrainingArguments that change no result": sorted(
-                UNRECORDED - {"output_dir", *between}
-            ),
+            "arguments of transformers.TrainingArguments that change no result": unrecorded,
         }
     )
     return parser

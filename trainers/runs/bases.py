@@ -12,7 +12,6 @@ from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.runs.grid_parsers import PRIMARY
@@ -86,7 +85,7 @@ def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
     """Return a line for every model of a sweep: scores, the loss attack's AUC, and the seconds of its training."""
     lines = []
     for backbone in sweep.backbones:
-        group = find_group(sweep.place.setting(sweep.task, backbone), sweep.ratio, sweep.place.models)
+        group = sweep.place.group(sweep.task, backbone, sweep.ratio)
         for name, folders in (("base", group.bases), ("retrained", group.retrained)):
             for seed in sorted(set(folders) & set(sweep.base_seeds)):
                 outputs, seconds = group.outputs(folders[seed]), group.runs[folders[seed]].cost["seconds"]

@@ -60,8 +60,9 @@ class Method:
 
     def takes(self, kind: Kind, backbone: str | None = None) -> bool:
         """Whether it is made for a kind of task, on a backbone if one is named."""
-        anywhere = self.families is None or backbone is None
-        return kind in self.kinds and (anywhere or BACKBONES[backbone].family.removeprefix("mini-") in self.families)
+        if self.families is None or backbone is None:
+            return kind in self.kinds
+        return kind in self.kinds and BACKBONES[backbone].family.removeprefix("mini-") in self.families
 
     def applies(self, kind: Kind) -> str:
         """Return whether it is native to a kind of task, carried over to it, or undefined there."""

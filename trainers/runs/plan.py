@@ -105,7 +105,9 @@ class UnlearningRequest:
             making = "" if self.base else f"; make it with: {self.base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
         run, wanted = read_run(folder), self.setting.run(ratio=None, base_seed=self.base_seed)
-        if any(getattr(run, one) != getattr(wanted, one) for one in ("task", "tier", "split", "backbone", "base_seed")):
+        if any(
+            getattr(run, one) != getattr(wanted, one) for one in ("task", "tier", "split", "backbone", "base_seed")
+        ):
             raise ValueError(f"expected {_describe(wanted)}, got {folder}: {_describe(run)}")
         return folder, run
 
@@ -130,7 +132,7 @@ class UnlearningRequest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A request, resolved: all that training needs to know.
+    """A request, resolved: all that training takes.
 
     Attributes:
         request: The request.

@@ -45,11 +45,13 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
     if setting.task.kind in CLASSIFICATION:
         named, wanted = tuple((model.config.id2label or {}).values()), setting.info.labels
         if named != wanted:
-            raise ValueError(f"expected a model of {_listed(wanted)} in {folder}, got one of {_listed(named)}")
+            raise ValueError(
+                f"expected a model of {_list_classes(wanted)} in {folder}, got one of {_list_classes(named)}"
+            )
     return model, processor
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _list_classes(labels: Sequence[str]) -> str:
     return f"{len(labels)} classes ({', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''})"
 
 
@@ -80,9 +82,7 @@ def _trainer(
     """Return the method's trainer with the setting's rows."""
     request, args = plan.request, plan.arguments
     setting, method, evaluated = request.setting, request.trainer, processor
-    if (
-        args.evaluates_epochs and setting.task.classifiers
-    ):  # trained before the trainer seeds this run's random numbers
+    if args.evaluates_epochs and setting.task.classifiers:  # before the trainer seeds this run's random numbers
         evaluated = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, request.models))
     if method.from_scratch:
         check_accumulation(model, args)

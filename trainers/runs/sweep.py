@@ -14,7 +14,7 @@ from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import Judge
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
@@ -48,6 +48,14 @@ class Place:
     def setting(self, task: str, backbone: str) -> Setting:
         """Return the setting of a task and backbone."""
         return load_setting(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
+
+    def group(self, task: str, backbone: str, ratio: int) -> Group:
+        """Return the finished runs on a task, backbone and ratio."""
+        return find_group(self.setting(task, backbone), ratio, self.models)
+
+    def request(self, task: str, backbone: str, **fields: Any) -> UnlearningRequest:
+        """Return a request on a task and backbone; ``fields`` are the others of `UnlearningRequest`."""
+        return UnlearningRequest(setting=self.setting(task, backbone), models=self.models, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +113,8 @@ class Sweep:
         jobs: list[_Base | _Method] = []
         for backbone in self.backbones:
             jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
-            jobs += [
-                _Method(self.place, self.task, backbone, self.ratio, key, seed, 0)
-                for key in scratch
-                for seed in self.retrain_seeds
-            ]
+            what = (self.place, self.task, backbone, self.ratio)
+            jobs += [_Method(*what, key, seed, 0) for key in scratch for seed in self.retrain_seeds]
         return jobs
 
     def unlearning(self) -> list[_Method]:
@@ -135,10 +140,10 @@ class Sweep:
         """Return the jobs that judge finished runs."""
         jobs = []
         for backbone in self.backbones:
-            group = find_group(self.place.setting(self.task, backbone), self.ratio, self.place.models)
+            group = self.place.group(self.task, backbone, self.ratio)
             group.require()
-            for folder in (None, *group.unlearned):
-                jobs.append(_Judge(self.place, self.task, backbone, self.ratio, folder))
+            what = (self.place, self.task, backbone, self.ratio)
+            jobs += [_Judge(*what, folder) for folder in (None, *group.unlearned)]
         return jobs
 
 
@@ -164,16 +169,8 @@ class _Method:
     seed: int
 
     def __call__(self) -> Path:
-        request = UnlearningRequest(
-            setting=self.place.setting(self.task, self.backbone),
-            method=self.method,
-            ratio=self.ratio,
-            base_seed=self.base_seed,
-            seed=self.seed,
-            arguments=QUIET,
-            models=self.place.models,
-        )
-        return unlearn(resolve(request))
+        what = {"method": self.method, "ratio": self.ratio, "base_seed": self.base_seed, "seed": self.seed}
+        return unlearn(resolve(self.place.request(self.task, self.backbone, **what, arguments=QUIET)))
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,7 @@ class _Judge:
 
 @lru_cache(maxsize=4)
 def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
-    return Judge(find_group(place.setting(task, backbone), ratio, place.models), place.results)
+    return Judge(place.group(task, backbone, ratio), place.results)
 
 
 def run_sweep(*sweeps: Sweep, workers: int = 2) -> None:

@@ -14,14 +14,13 @@ from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags, passes
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
-from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
+from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
 
 # Passes of a trial at most, as a share of retraining: what costs more is no unlearning. A mini model is retrained in a
 # dozen epochs, of which a tenth is hardly one.
@@ -38,7 +37,7 @@ def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
 @lru_cache(maxsize=8)
 def _read_references(place: Place, task: str, backbone: str, ratio: int) -> tuple[ValidationScore, float]:
     """Return the score beside the references of a proxy request, and the mean passes of a retrained model."""
-    group = find_group(place.setting(task, backbone), ratio, place.models)
+    group = place.group(task, backbone, ratio)
     costs = [passes(group.runs[folder].cost) for folder in group.retrained.values()]
     return ValidationScore(group), sum(costs) / len(costs)
 
@@ -80,21 +79,15 @@ class TuneMethod:
         about, space = self.about, space_of(self.method)
         done = read_trials(self.path, about)
         while len(done) < self.trials:  # a new study each time: trials do not depend on interruptions
-            arguments = Study(space, about["defaults"], done).suggest() if done else {}
+            arguments = suggest(space, about["defaults"], done) if done else {}
             done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
             write_trials(self.path, about, done)
         return self.path
 
     def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> UnlearningRequest:
-        return UnlearningRequest(
-            setting=sweep.place.setting(sweep.task, sweep.backbones[0]),
-            method=self.method,
-            ratio=sweep.ratio,
-            base_seed=sweep.base_seeds[0],
-            seed=sweep.seeds[0],
-            arguments={**QUIET, **arguments},
-            models=sweep.place.models,
-        )
+        seeds = {"base_seed": sweep.base_seeds[0], "seed": sweep.seeds[0]}
+        what = {"method": self.method, "ratio": sweep.ratio, "arguments": {**QUIET, **arguments}}
+        return sweep.place.request(sweep.task, sweep.backbones[0], **what, **seeds)
 
     def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
         """Run a setting on all requests; one that falls behind ``best`` on the first ones is not run on the others."""
