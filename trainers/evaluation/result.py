@@ -182,11 +182,6 @@ class Result(RunInfo):
         return self
 
     @property
-    def n_retrained(self) -> int:
-        """Number of retrained models among the references."""
-        return len(self.references.retrained)
-
-    @property
     def n_bases(self) -> int:
         """Number of base seeds among the references."""
         return len(self.references.bases)
@@ -194,13 +189,13 @@ class Result(RunInfo):
     @property
     def reference_counts(self) -> str:
         """The number of retrained models and base seeds, in words."""
-        counts = {"retrained model": self.n_retrained, "base seed": self.n_bases}
+        counts = {"retrained model": len(self.references.retrained), "base seed": self.n_bases}
         return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
     @property
     def provisional(self) -> bool:
         """Whether the references are too few for a final rank."""
-        return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES
+        return len(self.references.retrained) < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES
 
 
 def to_json(result: Result) -> str:

@@ -59,25 +59,19 @@ def grid_parser(command: str) -> Parser:
     return parser
 
 
-def bases_parser() -> Parser:
-    """Return the parser of ``bases``."""
-    line = "Train base models and one retrained model beside each; print their scores."
-    return _parser("bases", line, "task", "backbone", "data", "family")
-
-
-def matrix_parser() -> Parser:
-    """Return the parser of ``matrix``."""
-    line = "Run every method on every task that it is made for, beside the references."
-    return _parser("matrix", line, "task", "methods", "base_seeds", "retrain_seeds", "data", "family", "results")
-
-
-def tune_parser() -> Parser:
-    """Return the parser of ``tune``."""
+def _tasks_parser(command: str) -> Parser:
+    """Return the parser of ``bases``, ``matrix`` or ``tune``."""
+    if command == "bases":
+        line = "Train base models and one retrained model beside each; print their scores."
+        return _parser(command, line, "task", "backbone", "data", "family")
+    if command == "matrix":
+        line = "Run every method on every task that it is made for, beside the references."
+        return _parser(command, line, "task", "methods", "base_seeds", "retrain_seeds", "data", "family", "results")
     line = (
         "Tune the arguments of methods on other draws of the forget set. Tasks that share their defaults are tuned "
         "together: a setting is scored by its mean over all tasks and draws."
     )
-    parser = _parser("tune", line, "task", "methods", "backbone", "trials", "out")
+    parser = _parser(command, line, "task", "methods", "backbone", "trials", "out")
     default = [dataset_folder(deletion_seed=1)]
     parser.add_argument("--data", nargs="+", default=default, help="folders of build --deletion_seed")
     parser.set_defaults(models="tuning/models")
@@ -90,12 +84,11 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: If a seed is no whole number, or a task or method is unknown.
     """
-    parsers = {"bases": bases_parser, "matrix": matrix_parser, "tune": tune_parser}
-    parser = parsers[command]() if command in parsers else grid_parser(command)
+    parser = (grid_parser if command in ("references", "sweep") else _tasks_parser)(command)
     options = parser.parse_args(check_options(parser, arguments))
     for name in ("seeds", "base_seeds", "retrain_seeds"):
         if getattr(options, name, None):
-            setattr(options, name, read_seeds(" ".join(getattr(options, name))))
+            setattr(options, name, _read_seeds(" ".join(getattr(options, name))))
     for task in [options.task] if isinstance(options.task, str) else options.task:
         get_task(task)
     for method in getattr(options, "methods", ()):
@@ -113,12 +106,8 @@ def read_ratio(options: argparse.Namespace) -> int:
     return check_ratio(options.ratio, "canonical" if family == PRIMARY else family)
 
 
-def read_seeds(text: str) -> list[int]:
-    """Return seeds that are separated by spaces or commas.
-
-    Raises:
-        ValueError: If one is no whole number from 0.
-    """
+def _read_seeds(text: str) -> list[int]:
+    """Return seeds that are separated by spaces or commas."""
     numbers = text.replace(",", " ").split()
     if not numbers or not all(number.isdecimal() for number in numbers):
         raise ValueError(f"seeds must be whole numbers from 0, got {text!r}")

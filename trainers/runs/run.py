@@ -98,23 +98,14 @@ def _trainer(
     )
     if args.evaluates_epochs:
         batch_size = request.arguments.get("per_device_eval_batch_size")
-        trainer.output_function = setting_output_function(setting, request.ratio, evaluated, batch_size=batch_size)
+        trainer.output_function = _output_function(setting, request.ratio, evaluated, batch_size)
     if args.keep == ORACLE:
         trainer.validation_score = ValidationScore(find_group(setting, request.ratio, request.models))
     return trainer
 
 
-def setting_output_function(
-    setting: Setting, ratio: int, processor: Any, *, batch_size: int | None = None
-) -> OutputFunction:
-    """Return the output function of a setting's forget, retain and validation rows; no other split is read.
-
-    Args:
-        setting: Task and backbone.
-        ratio: Percentage to delete.
-        processor: The model's processor, with the image classifier where the task has one.
-        batch_size: Rows a forward pass; ``None`` takes the modality's.
-    """
+def _output_function(setting: Setting, ratio: int, processor: Any, batch_size: int | None) -> OutputFunction:
+    """Return the output function of a setting's forget, retain and validation rows; no other split is read."""
     forget_mask = setting.forget_mask(ratio)
     places = {
         "forget": ("train", np.flatnonzero(forget_mask)),

@@ -18,25 +18,16 @@ RETRAIN_SEEDS = (0, 1)  # of the retrained models of a proxy request
 
 
 def proxy_sweeps(
-    folders: Sequence[str],
-    tasks: Sequence[str],
-    *,
-    backbone: str | None,
-    ratio: int,
-    seed: int,
-    place: Place,
-    methods: Sequence[str] = (),
+    folders: Sequence[str], tasks: Sequence[str], *, seed: int, place: Place, **options: Any
 ) -> list[Sweep]:
     """Return a sweep for every task and every dataset folder of the deletion family that ranks the task.
 
     Args:
         folders: Dataset folders with the names that ``build --deletion_seed`` gives.
         tasks: Task keys; empty: every task in the folders.
-        backbone: Backbone key; ``None``: the first of each task.
-        ratio: Percentage to delete.
         seed: Seed of base models and runs.
         place: Its models go to one folder per dataset folder, since a base model belongs to its deletion request.
-        methods: Method keys; empty: every method.
+        **options: Backbone, ratio and methods, as in `task_sweeps`.
 
     Raises:
         ValueError: If a folder's name has no family, or a task is missing from a folder of the family that ranks it,
@@ -53,7 +44,7 @@ def proxy_sweeps(
         own = replace(place, data=folder, family=families[folder], models=place.models / Path(folder).name)
         if here:
             seeds = {"base_seeds": (seed,), "retrain_seeds": RETRAIN_SEEDS, "seeds": (seed,)}
-            found += task_sweeps(here, own, backbone=backbone, ratio=ratio, methods=methods, **seeds)
+            found += task_sweeps(here, own, **seeds, **options)
     for key in wanted or TASKS:
         _check_built(key, families, [sweep.place.data for sweep in found if sweep.task == key])
     return found

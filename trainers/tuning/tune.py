@@ -28,12 +28,7 @@ from mubench.trainers.tuning.trials import read_trials
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
 
-def check_requests(sweeps: Sequence[Sweep], *, trials: int) -> None:
-    """Check proxy requests, and the number of settings a method, before anything is trained.
-
-    Raises:
-        ValueError: If the data are the published deletion, or `Sweep.check` raises, or there are no trials.
-    """
+def _check_requests(sweeps: Sequence[Sweep], trials: int) -> None:
     for sweep in sweeps:
         sweep.check()
         if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
@@ -72,7 +67,7 @@ def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, workers: int = 2) -
         FileNotFoundError: If the data do not exist.
         NonFiniteError: If a reference diverged.
     """
-    check_requests(sweeps, trials=trials)
+    _check_requests(sweeps, trials)
     searches = plan_trials(sweeps, trials=trials, out=out)
     with Workers(workers) as pool:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
