@@ -77,7 +77,8 @@ class UnlearningRequest:
         return self.models / self._base_name(self.base_seed)
 
     def _base_name(self, base_seed: int) -> str:
-        info, seeds = self.setting.info, {"base_seed": base_seed, "eval_seed": self.setting.eval_seed}
+        info = self.setting.info
+        seeds: dict[str, Any] = {"base_seed": base_seed, "eval_seed": self.setting.eval_seed}
         return names.base_model(info.task, info.tier, self.setting.backbone, family=info.family, **seeds)
 
     @property

@@ -43,7 +43,7 @@ def proxy_sweeps(
         here = [key for key in wanted if _is_ranked(key, built[folder], families[folder])]
         own = replace(place, data=folder, family=families[folder], models=place.models / Path(folder).name)
         if here:
-            seeds = {"base_seeds": (seed,), "retrain_seeds": RETRAIN_SEEDS, "seeds": (seed,)}
+            seeds: dict[str, Any] = {"base_seeds": (seed,), "retrain_seeds": RETRAIN_SEEDS, "seeds": (seed,)}
             found += task_sweeps(here, own, **seeds, **options)
     for key in wanted or TASKS:
         _check_built(key, families, [sweep.place.data for sweep in found if sweep.task == key])
