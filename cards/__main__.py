@@ -51,7 +51,7 @@ def _making(data: Path, models: Path, results: Path) -> str:
 
 def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:
     from mubench.cards.leaderboard import tables  # noqa: PLC0415
-    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
+    from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
     if not any(results.glob("*.json")):
         made = _making(data, models, results)
@@ -62,7 +62,7 @@ def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:
 def _write_all(data: Path, models: Path, results: Path) -> None:
     """Write every card whose folder exists, and name the folders that do not."""
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
-    from mubench.trainers.evaluation.result_files import read_results  # noqa: PLC0415
+    from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
     judged = any(results.glob("*.json"))
     rows = read_results(results) if judged else []

@@ -16,8 +16,7 @@ from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
-from mubench.trainers.evaluation.result import Result, Value
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import Result, Value, read_results
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.method_table import method_table
 

@@ -13,8 +13,7 @@ from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result, read_results
 
 # Every method on every mini task, written by `make matrix`.
 SHIPPED = Path(__file__).parent / "results"

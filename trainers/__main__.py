@@ -34,66 +34,48 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def _list_methods(arguments: Sequence[str]) -> None:
+def _list_methods(arguments: Sequence[str]) -> list[str]:
     from mubench.trainers.runs.method_table import descriptions, table  # noqa: PLC0415
 
     Parser(prog="python -m mubench.trainers methods", description=COMMANDS["methods"]).parse_args(list(arguments))
-    _print([*table(), "", *descriptions()])
+    return [*table(), "", *descriptions()]
 
 
-def _run_grid(command: str, arguments: Sequence[str]) -> None:
+def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
     from mubench.trainers.runs.grid_parsers import parse_grid  # noqa: PLC0415
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise ValueError(f"expected one process, since {command} starts workers of its own, got {processes}")
     if command == "tune":
-        from mubench.trainers.tuning.command import run_tune  # noqa: PLC0415
+        from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
 
-        return _print(run_tune(options))
+        return run_tune(options)
     from mubench.trainers.runs.commands import run_grid  # noqa: PLC0415
 
-    return _print(run_grid(command, options))
+    return run_grid(command, options)
 
 
-def _run_base(arguments: Sequence[str]) -> None:
-    from mubench.trainers.runs.argument_parser import base_parser  # noqa: PLC0415
+def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
+    if command != "rerun":
+        from mubench.trainers.runs.argument_parser import base_parser, method_parser  # noqa: PLC0415
 
-    base_parser().given(arguments)  # help and mistyped options end here, before all that trains is imported
-    from mubench.trainers.runs.commands import run_base  # noqa: PLC0415
+        parser = base_parser() if command == "base" else method_parser(command, arguments)
+        parser.parse_given(arguments)  # help and mistyped options end here, before all that trains is imported
+    from mubench.trainers.runs import commands  # noqa: PLC0415
 
-    _print(run_base(arguments))
-
-
-def _run_method(method: str, arguments: Sequence[str]) -> None:
-    from mubench.trainers.runs.argument_parser import method_parser  # noqa: PLC0415
-
-    method_parser(method, arguments).given(arguments)  # as above
-    from mubench.trainers.runs.commands import run_method  # noqa: PLC0415
-
-    _print(run_method(method, arguments))
-
-
-def _rerun(arguments: Sequence[str]) -> None:
-    from mubench.trainers.runs.commands import rerun  # noqa: PLC0415
-
-    _print(rerun(arguments))
+    if command in METHODS:
+        return commands.run_method(command, arguments)
+    return commands.run_base(arguments) if command == "base" else commands.rerun(arguments)
 
 
 def _run(command: str, arguments: Sequence[str]) -> None:
     if command == "methods":
-        _list_methods(arguments)
-    elif command == "rerun":
-        _rerun(arguments)
-    elif command == "base":
-        _run_base(arguments)
-    elif command in COMMANDS:
-        _run_grid(command, arguments)
+        lines = _list_methods(arguments)
+    elif command in METHODS or command in ("base", "rerun"):
+        lines = _run_one(command, arguments)
     else:
-        _run_method(command, arguments)
-
-
-def _print(lines: Sequence[str]) -> None:
+        lines = _run_grid(command, arguments)
     if lines:
         print("\n".join(lines))
 

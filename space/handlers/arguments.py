@@ -11,8 +11,7 @@ from handlers.checks import MAX_NUMBER, check_choice, check_integer, check_numbe
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
+from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 
 # Arguments of `TrainingArguments`, with the range that a public machine can bear.
 SHARED: dict[str, tuple[str, float, float]] = {

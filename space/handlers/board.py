@@ -21,8 +21,7 @@ from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import Result
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 
 SETTING = ("tier", "task", "backbone", "ratio", "method")

@@ -16,7 +16,7 @@ from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting, load_setting
-from mubench.trainers.runs.applicability import methods_on
+from mubench.trainers.runs.method_table import methods_on
 
 DEFAULT_RATIO = 5
 

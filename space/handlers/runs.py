@@ -17,8 +17,7 @@ from jobs.pool import JobRequest
 
 from handlers.checks import check_run_name
 from mubench.hub_builders.utils.atomic import atomic_file
-from mubench.trainers.evaluation.result import Result
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import Result, read_result
 
 # Runs on disk, in a browser's list, and in memory (a megabyte each; more than a browser requests at once).
 MAX_RUNS, BROWSER_RUNS, CACHED_RUNS = 300, 20, 32

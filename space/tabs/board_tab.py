@@ -9,7 +9,7 @@ import gradio as gr
 from handlers import board
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
-from mubench.trainers.evaluation.result_files import to_json
+from mubench.trainers.evaluation.result import to_json
 from tabs.common import LATEST, QUIET, UNCHECKED, panel, report_errors
 
 SUBMIT_NOTE = (

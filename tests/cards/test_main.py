@@ -6,8 +6,7 @@ import pytest
 from mubench.cards.__main__ import main
 from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
 from mubench.hub_builders.hub.push import LICENCES_HEADING
-from mubench.trainers.evaluation.result import References
-from mubench.trainers.evaluation.result_files import write_result
+from mubench.trainers.evaluation.result import References, write_result
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
 

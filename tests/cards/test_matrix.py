@@ -4,7 +4,7 @@ from mubench.cards.__main__ import main
 from mubench.cards.formats import as_matrix
 from mubench.cards.leaderboard import tables
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result_files import write_result
+from mubench.trainers.evaluation.result import write_result
 
 
 def lines(text):

@@ -7,10 +7,10 @@ from mubench.cards.leaderboard import SHIPPED, shipped_tables
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.applicability import methods_on
+from mubench.trainers.runs.method_table import methods_on
 
 
 def test_there_is_a_table_of_every_mini_task():

@@ -15,7 +15,7 @@ from transformers import pipeline
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.build import build
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case

@@ -15,7 +15,7 @@ from tests.fixtures.few import RATIO, TASK_OF, few_rows
 
 pytestmark = pytest.mark.slow
 CHEAP = ("resnet", "llama", "vilt", "unet")  # the cheapest first; a method is run on the first that it is made for
-# Whole classes are forgotten in `tests/trainers/runs/test_applicability.py`.
+# Whole classes are forgotten in `tests/trainers/runs/test_method_table.py`.
 HERE = [key for key, trainer in METHODS.items() if not trainer.whole_classes]
 
 

@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.__main__ import main as room_two
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.evaluation import judge_runs as scoring
-from mubench.trainers.evaluation import result_files as results
+from mubench.trainers.evaluation import judge as scoring
+from mubench.trainers.evaluation import result as results
 from mubench.trainers.evaluation import validation_score as oracle
 from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.models import base_models

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mubench.hub_builders.dataset.build import build
-from mubench.trainers.evaluation.result_files import write_result
+from mubench.trainers.evaluation.result import write_result
 from tests.cards.conftest import demo_rows, make_row  # noqa: F401  (a fixture)
 from tests.fixtures.walk import Walk
 

@@ -11,8 +11,8 @@ import pytest
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.applicability import methods_for
 from mubench.trainers.runs.commands import request_of
+from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from tests.cards.conftest import make_run
 from tests.fixtures.walk import RATIO, Walk

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from mubench.cards.leaderboard import tables
-from mubench.trainers.evaluation.result_files import to_json, write_result
+from mubench.trainers.evaluation.result import to_json, write_result
 from tests.cards.conftest import make_row
 from tests.space.conftest import SPACE, Import, write_run
 

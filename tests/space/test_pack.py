@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mubench.hub_builders.hub.push import publish
-from mubench.trainers.evaluation.result_files import write_result
+from mubench.trainers.evaluation.result import write_result
 from tests.cards.conftest import make_row
 from tests.fixtures.data import hub, hub_server  # noqa: F401  (fixtures)
 from tests.fixtures.serving import serving

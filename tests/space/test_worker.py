@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.models.base_models import train_image_classifier

@@ -15,7 +15,7 @@ from mubench.trainers.inference.storage import outputs_by_split, read_outputs
 from mubench.trainers.models.setting import Setting
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Group:
     """The finished runs of one task, ratio and backbone.
 
@@ -84,15 +84,7 @@ def find_group(setting: Setting, ratio: int, models: Path) -> Group:
             retrained[run.base_seed] = folder
         elif run.method is not None and run.ratio == ratio:
             unlearned[folder] = run
-    return Group(
-        setting=setting,
-        ratio=ratio,
-        models=models,
-        runs=runs,
-        bases=bases,
-        retrained=retrained,
-        unlearned=unlearned,
-    )
+    return Group(setting, ratio, models, runs, bases, retrained, unlearned)
 
 
 def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:

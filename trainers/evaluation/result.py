@@ -1,24 +1,20 @@
-"""The schema of a result row."""
+"""Result rows: their schema, and their JSON files, written in one step and validated on reading."""
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.tasks import Tier
 from mubench.hub_builders.tasks.names import check_ratio
+from mubench.hub_builders.utils.atomic import write_text
+from mubench.hub_builders.utils.hints import target
 
 SCHEMA_VERSION: Literal[1] = 1
 # A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
@@ -27,7 +23,6 @@ ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
 Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
 ORACLE_SELECTION: Flag = "oracle_selection"
 Scalar = bool | int | float | str | None
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list[Scalar]]:
@@ -46,36 +41,20 @@ class _Row(BaseModel):
 
 
 class RunInfo(_Row):
-    """The run that a row is about.
+    """The run that a row is about: the attributes of `Run` but its history, and these.
 
     Attributes:
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
-        parent: Identity of the base model's run; ``None`` for a run from a fresh model.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
-        tier: Tier of the rows.
-        task: Key in ``TASKS``.
-        family: Deletion family.
-        deletion_seed: Seed of the deletion.
-        ratio: Deleted rows in percent.
-        split: Fingerprint of the split.
-        backbone: Key in ``BACKBONES``.
-        base_seed: Seed of the base model; of the initial weights for a run from a fresh model.
         method: Key in ``METHODS``, or a control's name.
-        recipe: How base and retrained models were trained.
-        arguments: The method's arguments; no paths, no tokens.
-        tuned: Whether the arguments are the defaults, tuned on a proxy, or a user's own.
-        seed: Seed of the run.
-        eval_seed: Seed of the generated images.
-        versions: Versions of the libraries.
-        device: Device of the run.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control
             without a run.
     """
 
-    run_id: str = Field(pattern=rf"^{_RUN_ID.pattern}$")
+    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     identity: str | None = None
     parent: str | None = None
     control: bool = False
@@ -97,7 +76,7 @@ class RunInfo(_Row):
     device: str
     cost: dict[str, float]
 
-    @field_validator("ratio")
+    @pydantic.field_validator("ratio")
     @classmethod
     def _of_family(cls, ratio: int, others: ValidationInfo) -> int:
         return check_ratio(ratio, others.data.get("family", "canonical"))
@@ -163,7 +142,7 @@ class References(_Row):
     bases: list[int] = Field(min_length=1)
     identities: list[str] = Field(default_factory=list)
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _ascending(self) -> Self:
         for seeds in (self.retrained, self.bases):
             if seeds != sorted(set(seeds)):
@@ -175,10 +154,8 @@ class Result(RunInfo):
     """One run, judged.
 
     Attributes:
-        schema_version: Version of this schema.
         metrics: Value per metric; empty for a model whose outputs are not finite.
         interval: Interval of S; ``None`` where S is undefined.
-        references: The reference models.
         row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
         no_signal: Why S is undefined or its group fails the gate; ``None`` otherwise.
         flags: Faults of the model, which keep a run from ranking; with ``oracle_selection`` alone (its epoch was
@@ -193,7 +170,7 @@ class Result(RunInfo):
     no_signal: str | None
     flags: list[Flag]
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
         if ("score" in self.metrics) != (self.interval is not None):
             raise ValueError("expected a score and its interval together, got one of them")
@@ -205,11 +182,6 @@ class Result(RunInfo):
         return self
 
     @property
-    def n_retrained(self) -> int:
-        """Number of retrained models among the references."""
-        return len(self.references.retrained)
-
-    @property
     def n_bases(self) -> int:
         """Number of base seeds among the references."""
         return len(self.references.bases)
@@ -217,10 +189,60 @@ class Result(RunInfo):
     @property
     def reference_counts(self) -> str:
         """The number of retrained models and base seeds, in words."""
-        counts = {"retrained model": self.n_retrained, "base seed": self.n_bases}
+        counts = {"retrained model": len(self.references.retrained), "base seed": self.n_bases}
         return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
     @property
     def provisional(self) -> bool:
         """Whether the references are too few for a final rank."""
-        return self.n_retrained < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES
+        return len(self.references.retrained) < ENOUGH_RETRAINED or self.n_bases < ENOUGH_BASES
+
+
+def to_json(result: Result) -> str:
+    """Return the row as JSON, one field a line, the bootstrap draws on one line."""
+    payload, draws = result.model_dump(mode="json"), ""
+    if result.interval is not None:
+        payload["interval"]["draws"] = "@draws@"
+        draws = json.dumps(result.interval.draws, separators=(",", ":"))
+    return json.dumps(payload, indent=2, allow_nan=False).replace('"@draws@"', draws) + "\n"
+
+
+def write_result(result: Result, folder: str | Path) -> Path:
+    """Write ``<folder>/<run id>.json`` in one step and return its path."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.run_id}.json"
+    write_text(path, to_json(result))
+    return path
+
+
+def read_result(path: str | Path) -> Result:
+    """Read one row.
+
+    Raises:
+        ValueError: If it is not a valid row, or not the one its file is named after.
+    """
+    path = Path(path)
+    try:
+        result = Result.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "row"
+        raise ValueError(f"expected {path} to be a result row, got {place}: {first['msg']}") from error
+    if result.run_id != path.stem:
+        raise ValueError(f"expected {path} to hold run {path.stem!r}, got {result.run_id!r}")
+    return result
+
+
+def read_results(folder: str | Path) -> list[Result]:
+    """Read every row of a folder, by run id.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If one of them is not valid.
+    """
+    files = sorted(Path(folder).glob("*.json"))
+    if not files:
+        making = target("results", results=folder)
+        raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
+    return [read_result(file) for file in files]

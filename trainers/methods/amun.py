@@ -54,6 +54,7 @@ class AmunTrainer(UnlearningTrainer):
     kinds = CONTINUOUS
     adapted_kinds = ("audio_classification", "video_classification")
     arguments = AmunArguments
+    like = "random_label"
     args: AmunArguments
 
     def prepare(self) -> None:

@@ -62,6 +62,7 @@ class BoundaryExpandTrainer(UnlearningTrainer):
     kinds = CLASSIFICATION
     adapted_kinds = ("text_classification", "audio_classification", "video_classification")
     arguments = BoundaryExpandArguments
+    like = "neg_grad"
     per_weight = True
     splits = ("forget",)
 

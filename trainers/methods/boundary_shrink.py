@@ -50,6 +50,7 @@ class BoundaryShrinkTrainer(UnlearningTrainer):
     kinds = CONTINUOUS
     adapted_kinds = ("audio_classification", "video_classification")
     arguments = BoundaryShrinkArguments
+    like = "neg_grad"
     args: BoundaryShrinkArguments
     splits = ("forget",)
 

@@ -51,6 +51,7 @@ class CeUTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = CeUArguments
+    like = "neg_grad"
     args: CeUArguments
     splits = ("forget",)
 

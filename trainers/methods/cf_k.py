@@ -50,6 +50,7 @@ class CfKTrainer(UnlearningTrainer):
     )
     kinds = ALL_KINDS
     arguments = CfKArguments
+    like = "finetune"
     args: CfKArguments
     splits = ("retain",)
     split: BlockSplit

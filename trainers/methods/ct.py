@@ -46,6 +46,7 @@ class CtTrainer(UnlearningTrainer):
     kinds = ("image_classification",)
     families = ("resnet", "convnext", "mobilenet")
     arguments = CtArguments
+    like = "finetune"
     per_weight = True
     splits = ("retain",)
 

@@ -40,6 +40,7 @@ class DeleteTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = TEXT_GENERATION
     arguments = DeleteArguments
+    like = "neg_grad"
     splits = ("forget",)
     uses_teacher = True
 

@@ -59,6 +59,7 @@ class DpoTrainer(NpoTrainer):
     kinds = TEXT_GENERATION
     adapted_kinds = ()
     arguments = DpoArguments
+    like = "neg_grad"
     args: DpoArguments
 
     def prepare(self) -> None:

@@ -50,6 +50,7 @@ class EsdTrainer(UnlearningTrainer):
     paper = Paper("Erasing Concepts from Diffusion Models", "ICCV 2023", "2303.07345", "Gandikota et al.")
     kinds = TEXT_TO_IMAGE
     arguments = EsdArguments
+    like = "neg_grad"
     args: EsdArguments
     splits = ("forget",)
     uses_teacher = True

@@ -89,6 +89,7 @@ class JensunTrainer(UnlearningTrainer):
     )  # fmt: skip
     kinds = TEXT_GENERATION
     arguments = JensunArguments
+    like = "neg_grad"
     args: JensunArguments
     paired = True
     uses_teacher = True

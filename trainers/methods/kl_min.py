@@ -41,6 +41,7 @@ class KlMinTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = KlMinArguments
+    like = "neg_grad"
     args: KlMinArguments
     paired = True
     uses_teacher = True

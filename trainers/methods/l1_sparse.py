@@ -42,6 +42,7 @@ class L1SparseTrainer(FinetuneTrainer):
 
     paper = Paper("Model Sparsity Can Simplify Machine Unlearning", "NeurIPS 2023", "2304.04934", "Jia et al.")
     arguments = L1SparseArguments
+    like = "finetune"
     args: L1SparseArguments
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:

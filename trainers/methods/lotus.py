@@ -69,6 +69,7 @@ class LotusTrainer(UnlearningTrainer):
                   "Spartalis et al.")  # fmt: skip
     kinds = CLASSIFICATION
     arguments = LotusArguments
+    like = "random_label"
     args: LotusArguments
     uses_teacher = True
     needs_validation = True

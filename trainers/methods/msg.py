@@ -72,6 +72,7 @@ class MsgTrainer(UnlearningTrainer):
     )
     kinds = CLASSIFICATION
     arguments = MsgArguments
+    like = "finetune"
     args: MsgArguments
     per_weight = True
 

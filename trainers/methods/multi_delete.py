@@ -72,6 +72,7 @@ class MultiDeleteTrainer(UnlearningTrainer):
     paper = Paper("MultiDelete for Multimodal Machine Unlearning", "ECCV 2024", "2311.12047", "Cheng and Amiri")
     kinds = ("image_pair_classification",)
     arguments = MultiDeleteArguments
+    like = "neg_grad"
     args: MultiDeleteArguments
     paired = True
     per_weight = True

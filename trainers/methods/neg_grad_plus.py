@@ -50,6 +50,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
     paper = Paper("Towards Unbounded Machine Unlearning", "NeurIPS 2023", "2302.09880", "Kurmanji et al.")
     kinds = ALL_KINDS
     arguments = NegGradPlusArguments
+    like = "finetune"
     args: NegGradPlusArguments
 
     def phases(self, epoch: int) -> list[np.ndarray]:

@@ -39,6 +39,7 @@ class NoiseFtTrainer(FinetuneTrainer):
         "arXiv 2025", "2505.22310", "Siddiqui et al.",
     )  # fmt: skip
     arguments = NoiseFtArguments
+    like = "finetune"
     args: NoiseFtArguments
 
     def prepare(self) -> None:

@@ -47,6 +47,7 @@ class NpoTrainer(UnlearningTrainer):
     kinds = ALL_KINDS
     adapted_kinds = (*CLASSIFICATION, *TEXT_TO_IMAGE)
     arguments = NpoArguments
+    like = "neg_grad"
     args: NpoArguments
     paired = True
     uses_teacher = True

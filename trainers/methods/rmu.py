@@ -78,6 +78,7 @@ class RmuTrainer(UnlearningTrainer):
     kinds = ALL_KINDS
     adapted_kinds = (*CLASSIFICATION, "summarization", *TEXT_TO_IMAGE)
     arguments = RmuArguments
+    like = "neg_grad"
     args: RmuArguments
     paired = True
     per_weight = True

@@ -44,6 +44,7 @@ class SimnpoTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = SimnpoArguments
+    like = "neg_grad"
     args: SimnpoArguments
     paired = True
 

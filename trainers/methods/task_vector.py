@@ -36,6 +36,7 @@ class TaskVectorTrainer(UnlearningTrainer):
     paper = Paper("Editing Models with Task Arithmetic", "ICLR 2023", "2212.04089", "Ilharco et al.")
     kinds = ALL_KINDS
     arguments = TaskVectorArguments
+    like = "neg_grad"
     args: TaskVectorArguments
     per_weight = True
     splits = ("forget",)

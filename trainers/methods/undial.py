@@ -52,6 +52,7 @@ class UndialTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = UndialArguments
+    like = "neg_grad"
     args: UndialArguments
     splits = ("forget",)
     uses_teacher = True

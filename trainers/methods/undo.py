@@ -77,6 +77,7 @@ class UndoTrainer(UnlearningTrainer):
     paper = Paper("Distillation Robustifies Unlearning", "NeurIPS 2025", "2506.06278", "Lee et al.")
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     arguments = UndoArguments
+    like = "finetune"
     args: UndoArguments
     per_weight = True
 

@@ -48,6 +48,7 @@ class UnsirTrainer(UnlearningTrainer):
     kinds = CONTINUOUS
     adapted_kinds = ("audio_classification", "video_classification")
     arguments = UnsirArguments
+    like = "finetune"
     args: UnsirArguments
     whole_classes = True
 

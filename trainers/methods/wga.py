@@ -59,6 +59,7 @@ class WgaTrainer(UnlearningTrainer):
     kinds = (*CLASSIFICATION, *TEXT_GENERATION)
     adapted_kinds = CLASSIFICATION
     arguments = WgaArguments
+    like = "neg_grad"
     args: WgaArguments
     paired = True
 

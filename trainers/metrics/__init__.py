@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-from mubench.trainers.metrics.accuracy import accuracy_on
+from mubench.trainers.metrics.accuracy import accuracy_on, gap, overall
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case, Metric, NoSignal, SplitOutputs
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
-from mubench.trainers.metrics.gap import gap
-from mubench.trainers.metrics.overall import overall
-from mubench.trainers.metrics.score import parts
+from mubench.trainers.metrics.score import part_of
 
 __all__ = ["METRICS", "Case", "Metric", "NoSignal", "SplitOutputs"]
 
@@ -19,19 +17,19 @@ _JUDGED = ("forget", "retain", "test")
 # fmt: off
 METRICS: dict[str, Metric] = {
     "score": Metric(
-        compute=lambda case: float(parts(case).score), title="S: 1 is retrained, 0 untouched or destroyed",
+        compute=part_of("score"), title="S: 1 is retrained, 0 untouched or destroyed",
         better="higher", needs=_JUDGED, references=2, bases=1),
     "row": Metric(
-        compute=lambda case: float(parts(case).row), title="distance to retrained, row by row", better="lower",
+        compute=part_of("row"), title="distance to retrained, row by row", better="lower",
         range=(-math.inf, math.inf), references=2, bases=1),
     "mean": Metric(
-        compute=lambda case: float(parts(case).mean), title="distance of the mean forget score to retrained",
+        compute=part_of("mean"), title="distance of the mean forget score to retrained",
         better="lower", range=(0, math.inf), references=2, bases=1),
     "membership": Metric(
-        compute=lambda case: float(parts(case).membership), title="advantage of the strongest attack over retrained",
+        compute=part_of("membership"), title="advantage of the strongest attack over retrained",
         better="lower", range=(0, math.inf), needs=("forget", "test"), references=2, bases=1),
     "utility": Metric(
-        compute=lambda case: float(parts(case).utility), title="share of the retrained score lost on other rows",
+        compute=part_of("utility"), title="share of the retrained score lost on other rows",
         better="lower", range=(0, math.inf), needs=("retain", "test"), references=2, bases=1),
     "gap": Metric(
         compute=gap, title="mean distance of averages to retrained (can be cheated)", better="lower", needs=_JUDGED,

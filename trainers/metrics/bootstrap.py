@@ -35,11 +35,6 @@ class Bootstrap:
     draws: npt.NDArray[np.float64]
     lost: int
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % percentile interval."""
-        return interval(self.draws)
-
 
 def interval(draws: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return the percentile interval with ``LEVEL`` of the draws."""

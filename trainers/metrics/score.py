@@ -5,6 +5,7 @@ Letters: ``J`` draws, ``N`` forget rows, ``K`` retrained models, ``B`` base mode
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
@@ -180,6 +181,11 @@ def parts(case: Case) -> Parts:
         if not np.isfinite(value):
             raise NoSignal(f"no signal for {name!r}: {_REASONS[name]}")
     return Parts(**values)
+
+
+def part_of(name: str) -> Callable[[Case], float]:
+    """Return the metric that is one part of S, or ``"score"``, S itself."""
+    return lambda case: float(getattr(parts(case), name))
 
 
 def row_spread(case: Case) -> float:

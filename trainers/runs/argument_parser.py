@@ -17,27 +17,15 @@ from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
-from mubench.trainers.runs.applicability import check_known
-from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.method_table import method_table, read_arguments
-from mubench.trainers.runs.recorded_arguments import RECORDED
+from mubench.trainers.runs.defaults import RECORDED, default_arguments
+from mubench.trainers.runs.method_table import check_known, method_table, read_arguments
 from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 
 
 @dataclass
 class BaseArguments:
-    """Which base model to train.
-
-    Attributes:
-        task: Task key.
-        backbone: Backbone key; the task's first by default.
-        base_seed: Seed of initialisation and data order.
-        eval_seed: Seed of the noise that generated images start from.
-        data: Dataset folder or Hub id.
-        family: Deletion family.
-        models: Folder of all models.
-    """
+    """Which base model to train."""
 
     task: str = field(metadata={"help": "task key"})
     backbone: str | None = field(
@@ -54,32 +42,12 @@ class BaseArguments:
 
 
 @dataclass
-class RunArguments:
-    """What to run a method on.
+class RunArguments(BaseArguments):
+    """What to run a method on."""
 
-    Attributes:
-        task: Task key.
-        ratio: Percentage to delete: 1 to 10, or that of a user's own forget set.
-        backbone: Backbone key; the task's first by default.
-        base_seed: Seed of the base model, or of the fresh model for methods that retrain.
-        eval_seed: Seed of the noise that generated images start from.
-        base_model: Folder or Hub repository of the model to start from, in place of the one in ``models``.
-        data: Dataset folder or Hub id.
-        family: Deletion family.
-        models: Folder of all models.
-        results: Folder of the result rows.
-        judge: Whether to judge the result; needs base and retrained models.
-    """
-
-    task: str = field(metadata={"help": "task key"})
-    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
-    backbone: str | None = field(default=None, metadata={"help": "backbone key; default: the task's first"})
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
-    eval_seed: int = field(default=0, metadata={"help": "seed of the noise that generated images start from"})
+    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
-    data: str = field(default=DATASET, metadata={"help": "dataset folder or Hub id"})
-    family: str = field(default="canonical", metadata={"help": "deletion family"})
-    models: str = field(default="models", metadata={"help": "folder of all models"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
     judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
 
@@ -106,7 +74,7 @@ class FlagParser(HfArgumentParser, Parser):
             if id(action) not in shown:
                 action.help = argparse.SUPPRESS
 
-    def given(self, arguments: Sequence[str]) -> dict[str, Any]:
+    def parse_given(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Return the options that are among the arguments; a default that was typed out counts as given."""
         absent = object()
         names = {action.dest: absent for action in self._actions if action.dest not in ("help", "config")}
@@ -121,18 +89,10 @@ def base_parser() -> FlagParser:
     parser.add_config()
     # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
     parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
-    parser.show(
-        {
-            "where to run": BaseArguments.__dataclass_fields__,
-            "training rows": ("augment",),
-            "LoRA": LORA,
-            "arguments of transformers.TrainingArguments that the recipe leaves open": (
-                *STEP,
-                *SPEED,
-                *sorted(UNRECORDED - {"output_dir"}),
-            ),
-        }
-    )
+    groups: dict[str, Iterable[str]] = {"where to run": BaseArguments.__dataclass_fields__}
+    groups |= {"training rows": ("augment",), "LoRA": LORA}
+    left = (*STEP, *SPEED, *sorted(UNRECORDED - {"output_dir"}))
+    parser.show({**groups, "arguments of transformers.TrainingArguments that the recipe leaves open": left})
     return parser
 
 
@@ -153,6 +113,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     parser.set_defaults(seed=0, save_strategy="epoch", **defaults)
     between = tuple(EpochArguments.__dataclass_fields__)
     training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
+    unrecorded = sorted(UNRECORDED - {"output_dir", *between})
     parser.show(
         {
             "where to run": (*RunArguments.__dataclass_fields__, "seed"),
@@ -162,9 +123,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
             "LoRA": LORA,
             "addons, for every method": ADDON_ARGUMENTS,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
-            "arguments of transformers.TrainingArguments that change no result": sorted(
-                UNRECORDED - {"output_dir", *between}
-            ),
+            "arguments of transformers.TrainingArguments that change no result": unrecorded,
         }
     )
     return parser

@@ -1,19 +1,19 @@
-"""The base models of many tasks, a retrained model beside each, and a table of their scores."""
+"""Sweeps of many tasks, and a table of the scores of base models and of a retrained model beside each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
+from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
-from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.runs.grid_parsers import PRIMARY
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
@@ -21,58 +21,49 @@ from mubench.trainers.runs.worker_pool import Workers
 HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "seconds")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bases:
-    """Which base models to train.
+def task_sweeps(
+    tasks: Sequence[str], place: Place, *, backbone: str | None = None, ratio: int = 5, **options: Any
+) -> list[Sweep]:
+    """Return a sweep for every task.
 
-    Attributes:
+    Args:
         tasks: Task keys; none is every task that is built.
-        backbone: Backbone key; ``None`` takes the first of each task.
-        ratio: Percentage deleted from the rows of the retrained models.
-        seeds: Seeds of base and retrained models.
         place: Data, models and results; family `PRIMARY` stands for the one that each task is ranked on.
-    """
-
-    tasks: Sequence[str] = ()
-    backbone: str | None = None
-    ratio: int = 5
-    seeds: Sequence[int] = (0,)
-    place: Place
-
-    def sweeps(self) -> list[Sweep]:
-        """Return the models to train, task by task."""
-        return [
-            Sweep(
-                task=key,
-                ratio=self.ratio,
-                backbones=[self.backbone or get_task(key).default_backbone],
-                base_seeds=self.seeds,
-                retrain_seeds=self.seeds,
-                place=self._place(key),
-            )
-            for key in self.tasks or _built(Path(self.place.data))
-        ]
-
-    def _place(self, task: str) -> Place:
-        if self.place.family != PRIMARY:
-            return self.place
-        built = read_manifests(Path(self.place.data)).get(task, {"tier": "mini"})
-        return replace(self.place, family=get_task(task).family_of(built["tier"]))
-
-
-def _built(data: Path) -> list[str]:
-    """Return the built tasks, in the order of the table.
+        backbone: Backbone key; ``None`` takes the first of each task.
+        ratio: Percentage to delete.
+        **options: Methods and seeds, as in `Sweep`.
 
     Raises:
-        FileNotFoundError: If there are none.
+        FileNotFoundError: If no task is named and none is built.
     """
-    found = [key for key in TASKS if key in read_manifests(data)]
+    built = read_manifests(Path(place.data))
+    sweeps = []
+    for key in tasks or [key for key in TASKS if key in built]:
+        task = get_task(key)
+        family = task.family_of(built[key]["tier"] if key in built else "mini")
+        own = replace(place, family=family) if place.family == PRIMARY else place
+        backbones = [backbone or task.default_backbone]
+        sweeps.append(Sweep(task=key, ratio=ratio, backbones=backbones, place=own, **options))
+    if not sweeps:
+        raise FileNotFoundError(f"expected tasks in {place.data}, got none; build them with: {target('data')}")
+    return sweeps
+
+
+def matrix_sweeps(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Return sweeps with those of their methods, by default all, that are made for the task; those with none go.
+
+    Raises:
+        ValueError: If the methods are made for none of the tasks.
+    """
+    narrowed = [replace(sweep, methods=sweep.find_methods(sweep.backbones[0])) for sweep in sweeps]
+    found = [sweep for sweep in narrowed if sweep.methods]
     if not found:
-        raise FileNotFoundError(f"expected tasks in {data}, got none; build them with: make data")
+        tasks = ", ".join(sweep.task for sweep in sweeps)
+        raise ValueError(f"expected methods made for {tasks}, got {', '.join(sweeps[0].methods)}")
     return found
 
 
-def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
+def make_bases(sweeps: Sequence[Sweep], *, workers: int = 2) -> list[str]:
     """Train the missing models under one progress bar, and return the lines of a table of all.
 
     Raises:
@@ -80,7 +71,6 @@ def make_bases(wanted: Bases, *, workers: int = 2) -> list[str]:
         FileNotFoundError: If the data are not there.
         NonFiniteError: If a training diverged; all others are finished.
     """
-    sweeps = wanted.sweeps()
     for sweep in sweeps:
         sweep.check()
     jobs = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
@@ -95,14 +85,12 @@ def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
     """Return a line for every model of a sweep: scores, the loss attack's AUC, and the seconds of its training."""
     lines = []
     for backbone in sweep.backbones:
-        group = find_group(sweep.place.setting(sweep.task, backbone), sweep.ratio, sweep.place.models)
+        group = sweep.place.group(sweep.task, backbone, sweep.ratio)
         for name, folders in (("base", group.bases), ("retrained", group.retrained)):
             for seed in sorted(set(folders) & set(sweep.base_seeds)):
                 outputs, seconds = group.outputs(folders[seed]), group.runs[folders[seed]].cost["seconds"]
-                lines.append((sweep.task, backbone, f"{name} s{seed}", *_numbers(outputs), f"{seconds:.1f}"))
+                scores = [accuracy(outputs, split) for split in ("forget", "retain", "test")]
+                scores.append(auc(outputs["forget"].log_odds, outputs["test"].log_odds))
+                numbers = [*(f"{score:.3f}" for score in scores), f"{seconds:.1f}"]
+                lines.append((sweep.task, backbone, f"{name} s{seed}", *numbers))
     return lines
-
-
-def _numbers(outputs: SplitOutputs) -> list[str]:
-    scores = [accuracy(outputs, split) for split in ("forget", "retain", "test")]
-    return [f"{value:.3f}" for value in (*scores, auc(outputs["forget"].log_odds, outputs["test"].log_odds))]

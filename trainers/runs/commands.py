@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
-from mubench.trainers.evaluation.judge_runs import Judge
+from mubench.trainers.evaluation.judge import Judge
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.evaluation.result import Result
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.applicability import get_method
+from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
     RunArguments,
@@ -28,13 +26,13 @@ from mubench.trainers.runs.argument_parser import (
     method_parser,
     training_flags,
 )
-from mubench.trainers.runs.bases import Bases, make_bases
+from mubench.trainers.runs.bases import make_bases, matrix_sweeps, task_sweeps
+from mubench.trainers.runs.defaults import for_one_of
 from mubench.trainers.runs.grid_parsers import read_ratio
-from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.method_table import get_method
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
-from mubench.trainers.runs.recorded_arguments import for_one_of
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep, run_sweeps
+from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
 
 
 def run_base(arguments: Sequence[str]) -> list[str]:
@@ -43,12 +41,15 @@ def run_base(arguments: Sequence[str]) -> list[str]:
     Of several processes only the first returns a line.
     """
     set_up_process()
-    given = base_parser().given(arguments)
+    given = base_parser().parse_given(arguments)
     where = BaseArguments(**{name: given.pop(name) for name in BaseArguments.__dataclass_fields__ if name in given})
-    backbone = where.backbone or get_task(where.task).default_backbone
-    setting = load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
-    folder = train_base(setting, where.base_seed, models=Path(where.models), **training_flags(given))
+    folder = train_base(_setting(where), where.base_seed, models=Path(where.models), **training_flags(given))
     return [str(folder)] if is_main_process() else []
+
+
+def _setting(where: BaseArguments) -> Setting:
+    backbone = where.backbone or get_task(where.task).default_backbone
+    return load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
 
 
 def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest, RunArguments]:
@@ -57,21 +58,16 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or a seed is none.
     """
-    given = method_parser(method, arguments).given(arguments)
+    given = method_parser(method, arguments).parse_given(arguments)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
-    task, ratio = get_task(where.task), check_ratio(where.ratio, where.family)
+    get_task(where.task)
+    ratio = check_ratio(where.ratio, where.family)
     for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     request = UnlearningRequest(
-        setting=load_setting(
-            task.key,
-            where.backbone or task.default_backbone,
-            data=where.data,
-            family=where.family,
-            eval_seed=where.eval_seed,
-        ),
+        setting=_setting(where),
         method=method,
         ratio=ratio,
         base_seed=where.base_seed,
@@ -157,72 +153,30 @@ def rerun(arguments: Sequence[str]) -> list[str]:
 
 
 def run_grid(command: str, options: argparse.Namespace) -> list[str]:
-    """Run a command about many runs, one of `GRIDS`, and return the lines to print."""
-    return GRIDS[command](options)
-
-
-def _place(options: argparse.Namespace) -> Place:
-    return Place(
+    """Run ``references``, ``sweep``, ``bases`` or ``matrix``, and return the lines to print."""
+    ratio = read_ratio(options)
+    place = Place(
         data=options.data,
         family=options.family,
         eval_seed=options.eval_seed,
         models=Path(options.models),
         results=Path(getattr(options, "results", "results")),
     )
-
-
-def _run_sweep(options: argparse.Namespace) -> list[str]:
-    return _run_grid(options, seeds=options.seeds)
-
-
-def _run_references(options: argparse.Namespace) -> list[str]:
-    return _run_grid(options, seeds=[])
-
-
-def _run_grid(options: argparse.Namespace, seeds: list[int]) -> list[str]:
-    task = get_task(options.task)
-    sweep = Sweep(
-        task=task.key,
-        ratio=read_ratio(options),
-        backbones=options.backbones or [task.default_backbone],
-        base_seeds=options.base_seeds or options.seeds,
-        retrain_seeds=options.retrain_seeds or options.seeds,
-        methods=options.methods,
-        seeds=seeds,
-        place=_place(options),
-    )
-    run_sweep(sweep, workers=options.workers)
+    if command == "bases":
+        seeds = {"base_seeds": options.seeds, "retrain_seeds": options.seeds}
+        sweeps = task_sweeps(options.task, place, backbone=options.backbone, ratio=ratio, **seeds)
+        return make_bases(sweeps, workers=options.workers)
+    grid = {
+        "ratio": ratio,
+        "methods": options.methods,
+        "base_seeds": options.base_seeds or options.seeds,
+        "retrain_seeds": options.retrain_seeds or options.seeds,
+        "seeds": [] if command == "references" else options.seeds,
+    }
+    if command == "matrix":
+        sweeps = matrix_sweeps(task_sweeps(options.task, place, **grid))
+    else:
+        backbones = options.backbones or [get_task(options.task).default_backbone]
+        sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid)]
+    run_sweep(*sweeps, workers=options.workers)
     return []
-
-
-def _run_bases(options: argparse.Namespace) -> list[str]:
-    bases = Bases(
-        tasks=options.task,
-        backbone=options.backbone,
-        ratio=read_ratio(options),
-        seeds=options.seeds,
-        place=_place(options),
-    )
-    return make_bases(bases, workers=options.workers)
-
-
-def _run_matrix(options: argparse.Namespace) -> list[str]:
-    matrix = Matrix(
-        tasks=options.task,
-        methods=options.methods,
-        ratio=read_ratio(options),
-        base_seeds=options.base_seeds,
-        retrain_seeds=options.retrain_seeds,
-        seeds=options.seeds,
-        place=_place(options),
-    )
-    run_sweeps(matrix.sweeps(), workers=options.workers)
-    return []
-
-
-GRIDS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
-    "references": _run_references,
-    "sweep": _run_sweep,
-    "bases": _run_bases,
-    "matrix": _run_matrix,
-}

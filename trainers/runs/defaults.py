@@ -1,32 +1,37 @@
-"""Default arguments of every method, read from `default_arguments/<kind of task>/<backbone family>.yaml`.
+"""Default arguments of every method, and the arguments that a run records.
 
-A file maps methods to their arguments (``value``), where these come from (``source``: the paper's public code, a first
-guess, or tuning), the number of trials, and S of the first and of the best trial; a file may inherit from another one.
-`cards/trials/README.md` describes how defaults are chosen and what the fields mean.
+Defaults are read from `default_arguments/<kind of task>/<backbone family>.yaml`. A file maps methods to their
+arguments (``value``), where these come from (``source``: the paper's public code, a first guess, or tuning), the
+number of trials, and S of the first and of the best trial; a file may inherit from another one. `same.yaml` lists
+families that have no file of their own. `cards/trials/README.md` describes how defaults are chosen and all fields.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mubench.hub_builders.tasks import Kind
+from mubench.trainers.addons import ADDONS
+from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArguments
+from mubench.trainers.engine.distributed import STEP
+from mubench.trainers.engine.lora import LORA
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING, UNRECORDED
+from mubench.trainers.runs.method_table import method_table
+from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+
+if TYPE_CHECKING:
+    from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
 FOLDER = Path(__file__).with_name("default_arguments")
-# A method that a file does not list takes the settings of the method it resembles, as they were before tuning.
-LIKE: dict[str, str] = {
-    "l1_sparse": "finetune", "cf_k": "finetune", "noise_ft": "finetune", "neg_grad_plus": "finetune",
-    "ce_u": "neg_grad", "kl_min": "neg_grad", "delete": "neg_grad", "undial": "neg_grad", "lotus": "random_label",
-    "npo": "neg_grad", "simnpo": "neg_grad", "wga": "neg_grad", "rmu": "neg_grad", "task_vector": "neg_grad",
-    "dpo": "neg_grad", "multi_delete": "neg_grad", "esd": "neg_grad", "undo": "finetune",
-    "jensun": "neg_grad",
-    "msg": "finetune", "ct": "finetune", "unsir": "finetune", "amun": "random_label", "boundary_shrink": "neg_grad",
-    "boundary_expand": "neg_grad",
-}  # fmt: skip
+# Every field of a method's own dataclass is recorded as well. No paths and no tokens.
+RECORDED = (*RECORDED_TRAINING, "augment", *LORA, *ADDON_ARGUMENTS, "keep")
 
 
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:
@@ -35,19 +40,75 @@ def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]
 
 
 @cache
-def read_defaults(name: str) -> dict[str, dict[str, Any]]:
-    """Return the entries of all methods in the file of a kind and family, empty if there is none."""
+def _read_file(name: str) -> dict[str, Any]:
     path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    found: dict[str, Any] = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return found
+
+
+@cache
+def read_defaults(name: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of all methods for a kind and family, empty if there is no file of theirs.
+
+    A method that a file does not list takes the values of the method that it is `like`, as they were before tuning.
+    """
+    name = _read_file("same").get(name, name)
+    if not (data := _read_file(name)):
         return {}
-    data = yaml.safe_load(path.read_text())
     own: dict[str, dict[str, Any]] = data.get("methods", {})
     if "inherits" in data:
         table = dict(read_defaults(data["inherits"]))
     else:
-        alike = {method: own[other]["value"] for method, other in LIKE.items() if other in own}
+        alike = {key: own[method.like]["value"] for key, method in method_table().items() if method.like in own}
         table = {method: {"value": value, "source": "guess"} for method, value in alike.items()}
     for method, entry in own.items():
         value = {**table.get(method, {"value": {}})["value"], **entry["value"]}
         table[method] = {"source": data["source"], **entry, "value": value}
     return table
+
+
+def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
+    """Return the names of the arguments that a method's runs record."""
+    elsewhere = (TaskArguments, AddonArguments, EpochArguments)
+    shared = {field.name for base in elsewhere for field in dataclasses.fields(base)} | UNRECORDED
+    return (*(f.name for f in dataclasses.fields(trainer.arguments) if f.name not in shared), *RECORDED)
+
+
+def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
+    """Return the arguments that a run records: those of the same run in one process.
+
+    A recipe's steps are recorded whole, since their division into batches does not change the result.
+    """
+    off = {name for addon in ADDONS.values() if not addon.on(arguments) for name in addon.arguments}
+    if arguments.lora_rank is None:
+        off |= set(LORA)
+    if arguments.keep == "last":  # the default is not recorded
+        off.add("keep")
+    if not arguments.augment:
+        off.add("augment")
+    values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
+    size, parts = STEP
+    values[size] *= arguments.world_size
+    if trainer.from_scratch:
+        values |= {size: values[size] * values[parts], parts: 1}
+    return values
+
+
+def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded arguments for each of several processes.
+
+    Raises:
+        ValueError: If the rows of a batch cannot be divided evenly.
+    """
+    if processes == 1:
+        return dict(recorded)
+    size, left = divmod(recorded[STEP[0]], processes)
+    if left:
+        raise ValueError(f"expected processes that share out {recorded[STEP[0]]} rows evenly, got {processes}")
+    return {**recorded, STEP[0]: size}
+
+
+def _canonical(value: Any) -> Any:
+    """Return one spelling for default, flag and file: enums by value, 4.0 as 4."""
+    value = getattr(value, "value", value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,14 +1,15 @@
-"""The tables of methods and addons as their source files declare them: listing them imports neither them nor torch."""
+"""Methods and addons as their source files declare them, read without torch, and which methods are made for what."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, fields
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mubench.hub_builders.tasks import BACKBONES, Kind
+from mubench.hub_builders.utils import hints
+from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.hub_builders.utils.declarations import StaticClass, read_module
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.addons import ADDONS
@@ -16,6 +17,10 @@ from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING
 from mubench.trainers.methods import METHODS
+
+if TYPE_CHECKING:
+    from mubench.trainers.models.setting import Setting
+    from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 # A column each, in the order of the table.
 SHORT: dict[Kind, str] = {
@@ -25,30 +30,14 @@ SHORT: dict[Kind, str] = {
 }  # fmt: skip
 NATIVE, ADAPTED, UNDEFINED = "+", "o", "-"
 LEGEND = f"{NATIVE} native, {ADAPTED} carried over by an adapter, {UNDEFINED} undefined"
-# Class attributes that a method declares, and that its row in the table repeats.
-DECLARED = (
-    "paper", "kinds", "adapted_kinds", "families", "splits", "coupled", "from_scratch", "is_control", "per_weight",
-    "whole_classes", "needs_validation",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of the method table; its attributes are documented in `UnlearningTrainer`.
+    """One row of the method table: what a trainer declares, documented in `UnlearningTrainer`.
 
     Attributes:
         summary: First line of the trainer's docstring.
-        paper: Where it comes from.
-        kinds: Kinds of task that it is defined for.
-        adapted_kinds: Those of them that its paper is not about.
-        families: Backbone families that it is made for; ``None`` is all.
-        splits: Splits that it trains on.
-        coupled: Whether the loss of a row depends on other rows.
-        from_scratch: Whether it starts from a fresh model.
-        is_control: Whether it is never ranked.
-        per_weight: Whether it works on weights or blocks themselves.
-        whole_classes: Whether it forgets whole classes only.
-        needs_validation: Whether it reads validation rows.
         edits: Whether weights are edited once in place of training.
         options: Defaults of its own arguments, by name; not those of `TrainingArguments` that it changes.
     """
@@ -58,6 +47,7 @@ class Method:
     kinds: tuple[Kind, ...]
     adapted_kinds: tuple[Kind, ...]
     families: tuple[str, ...] | None
+    like: str | None
     splits: tuple[str, ...]
     coupled: bool
     from_scratch: bool
@@ -70,11 +60,9 @@ class Method:
 
     def takes(self, kind: Kind, backbone: str | None = None) -> bool:
         """Whether it is made for a kind of task, on a backbone if one is named."""
-        if kind not in self.kinds:
-            return False
         if self.families is None or backbone is None:
-            return True
-        return BACKBONES[backbone].family.removeprefix("mini-") in self.families
+            return kind in self.kinds
+        return kind in self.kinds and BACKBONES[backbone].family.removeprefix("mini-") in self.families
 
     def applies(self, kind: Kind) -> str:
         """Return whether it is native to a kind of task, carried over to it, or undefined there."""
@@ -98,6 +86,10 @@ class Method:
         return [remark for remark, holds in remarks.items() if holds]
 
 
+# Class attributes that a method declares, and that its row in the table repeats.
+DECLARED = tuple(one.name for one in fields(Method) if one.name not in ("summary", "edits", "options"))
+
+
 def _read_trainer(key: str) -> StaticClass:
     trainer: StaticClass = read_module(f"{METHODS.package}.{key}")[METHODS.names[key]]
     return trainer
@@ -111,13 +103,13 @@ def read_arguments(key: str) -> StaticClass:
 
 def _read_method(key: str) -> Method:
     trainer = _read_trainer(key)
-    fields = read_arguments(key).fields(below="UnlearningArguments")
+    own = trainer.attribute("arguments").fields(below="UnlearningArguments")
     return Method(
         summary=trainer.doc.partition("\n")[0].replace("`", ""),
         edits=trainer.defines("edit", below="UnlearningTrainer"),
         options={
             name: value.default if isinstance(value, Field) else value
-            for name, (_, value) in fields.items()
+            for name, (_, value) in own.items()
             if name not in RECORDED_TRAINING
         },
         **{name: trainer.attribute(name) for name in DECLARED},
@@ -136,6 +128,74 @@ def addon_table() -> Mapping[str, Addon]:
     return {key: read_module(f"{ADDONS.package}.{key}")[name] for key, name in ADDONS.names.items()}
 
 
+def check_known(key: str) -> None:
+    """Check that there is a method of this name, without importing it.
+
+    Raises:
+        ValueError: If there is none; the message names those there are.
+    """
+    if key not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {key!r}{did_you_mean(key, METHODS)}")
+
+
+def get_method(key: str) -> type[UnlearningTrainer]:
+    """Return a method's trainer.
+
+    Raises:
+        ValueError: If there is no such method; the message names those there are.
+    """
+    check_known(key)
+    return METHODS[key]
+
+
+def methods_for(kind: Kind, backbone: str | None = None) -> list[str]:
+    """Return the methods that are made for a kind of task, on a backbone if one is named."""
+    return [key for key, method in method_table().items() if method.takes(kind, backbone)]
+
+
+def check_method(key: str, kind: Kind, backbone: str | None = None) -> None:
+    """Check that a method is made for a kind of task, on a backbone if one is named.
+
+    Raises:
+        ValueError: If it is not, or there is none; the message names those there are.
+    """
+    check_known(key)
+    method = method_table()[key]
+    if not method.takes(kind, backbone):
+        where = kind if kind not in method.kinds else f"{kind} on {backbone}"
+        raise ValueError(f"method for {where} must be one of {', '.join(methods_for(kind, backbone))}, got {key!r}")
+
+
+def forgets_whole_classes(setting: Setting, ratio: int) -> bool:
+    """Whether no row of the retain set has a label that occurs in the forget set."""
+    train = setting.rows["train"].data
+    if "label" not in train.column_names:
+        return False
+    forgotten = setting.forget_mask(ratio)
+    labels = train.column("label").to_numpy()
+    return not set(labels[forgotten].tolist()) & set(labels[~forgotten].tolist())
+
+
+def check_request(key: str, setting: Setting, ratio: int) -> None:
+    """Check that a method is made for a task, a backbone and a forget set.
+
+    Raises:
+        ValueError: If it is not; the message names the methods that are.
+    """
+    check_method(key, setting.task.kind, setting.backbone)
+    if method_table()[key].whole_classes and not forgets_whole_classes(setting, ratio):
+        raise ValueError(
+            f"method for rows of classes that stay must be one of {', '.join(methods_on(setting, ratio))}, "
+            f"got {key!r}: it forgets whole classes"
+        )
+
+
+def methods_on(setting: Setting, ratio: int) -> list[str]:
+    """Return the methods that are made for a task, a backbone and a forget set."""
+    keys, whole = methods_for(setting.task.kind, setting.backbone), forgets_whole_classes(setting, ratio)
+    return [key for key in keys if whole or not method_table()[key].whole_classes]
+
+
 def table() -> list[str]:
     """Return the lines of a table: a method each, its kinds of task, the rows it trains on, whether it is coupled."""
     lines = [("method", *SHORT.values(), "rows", "coupled")]
@@ -150,9 +210,7 @@ def descriptions() -> list[str]:
     lines = []
     for key, method in method_table().items():
         lines.append(f"{key:<16}{method.summary}")
-        options = [
-            f"--{name} {name.upper() if value is None else shlex.quote(str(value))}"
-            for name, value in method.options.items()
-        ]
-        lines += [f"{'':<16}{line}" for line in (" ".join(options), "; ".join(method.remarks)) if line]
+        options = {name: name.upper() if value is None else str(value) for name, value in method.options.items()}
+        shown = (hints.extended("", **options).strip(), "; ".join(method.remarks))
+        lines += [f"{'':<16}{line}" for line in shown if line]
     return lines

@@ -15,9 +15,8 @@ from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.unrecorded_arguments import check_arguments
 from mubench.trainers.models.base_models import recipe_arguments
 from mubench.trainers.models.setting import Setting
-from mubench.trainers.runs.applicability import check_request, get_method
-from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.recorded_arguments import default_value, for_one_of, recorded_arguments, recorded_names
+from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
+from mubench.trainers.runs.method_table import check_request, get_method
 from mubench.trainers.unlearning.epoch_evaluation import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
@@ -78,25 +77,17 @@ class UnlearningRequest:
         return self.models / self._base_name(self.base_seed)
 
     def _base_name(self, base_seed: int) -> str:
-        info, backbone, eval_seed = self.setting.info, self.setting.backbone, self.setting.eval_seed
-        return names.base_model(
-            info.task, info.tier, backbone, family=info.family, base_seed=base_seed, eval_seed=eval_seed
-        )
+        info = self.setting.info
+        seeds: dict[str, Any] = {"base_seed": base_seed, "eval_seed": self.setting.eval_seed}
+        return names.base_model(info.task, info.tier, self.setting.backbone, family=info.family, **seeds)
 
     @property
     def base_command(self) -> str:
         """Command that makes the setting's own base model."""
-        return command(
-            "trainers",
-            "base",
-            task=self.setting.task.key,
-            backbone=self.setting.backbone,
-            base_seed=self.base_seed,
-            eval_seed=self.setting.eval_seed,
-            data=self.setting.data,
-            family=self.setting.info.family,
-            models=self.models,
-        )
+        setting = self.setting
+        what = {"task": setting.task.key, "backbone": setting.backbone, "base_seed": self.base_seed}
+        place = {"data": setting.data, "family": setting.info.family, "models": self.models}
+        return command("trainers", "base", **what, eval_seed=setting.eval_seed, **place)
 
     def training_arguments(self) -> UnlearningArguments:
         """Return the method's arguments, without a folder to write to."""
@@ -110,20 +101,15 @@ class UnlearningRequest:
             FileNotFoundError: If it is missing; the message names the command that makes it.
             ValueError: If it holds a model of another task, tier, split, backbone or base seed.
         """
-        setting, info = self.setting, self.setting.info
         folder = self.base or self.own_base
         if not folder.is_dir():
             making = "" if self.base else f"; make it with: {self.base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
-        run = read_run(folder)
-        wanted = (setting.task.key, info.tier, info.split, setting.backbone, self.base_seed)
-        if (run.task, run.tier, run.split, run.backbone, run.base_seed) != wanted:
-            raise ValueError(
-                f"expected a {setting.backbone} trained on {setting.task.key} ({info.tier} tier, split "
-                f"{info.split[:12]}) with base seed {self.base_seed}, got "
-                f"{folder}: {run.backbone} on {run.task} ({run.tier} tier, split "
-                f"{run.split[:12]}) with base seed {run.base_seed}"
-            )
+        run, wanted = read_run(folder), self.setting.run(ratio=None, base_seed=self.base_seed)
+        if any(
+            getattr(run, one) != getattr(wanted, one) for one in ("task", "tier", "split", "backbone", "base_seed")
+        ):
+            raise ValueError(f"expected {_describe(wanted)}, got {folder}: {_describe(run)}")
         return folder, run
 
     def folder(self, run: Run, changed: Mapping[str, Any]) -> Path:
@@ -147,7 +133,7 @@ class UnlearningRequest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A request, resolved: all that training needs to know.
+    """A request, resolved: all that training takes.
 
     Attributes:
         request: The request.
@@ -167,6 +153,11 @@ class Plan:
     def is_complete(self) -> bool:
         """Whether the model is there, finished."""
         return is_complete(self.folder, self.run)
+
+
+def _describe(base: Run) -> str:
+    where = f"{base.task} ({base.tier} tier, split {base.split[:12]})"
+    return f"a {base.backbone} trained on {where} with base seed {base.base_seed}"
 
 
 def resolve(request: UnlearningRequest) -> Plan:
@@ -213,6 +204,9 @@ def _default_record(request: UnlearningRequest, arguments: UnlearningArguments) 
     """
     plain, defaults = copy.copy(arguments), request.defaults
     fields = {field.name: field for field in dataclasses.fields(arguments)}
+    for name in request.changes.keys() - defaults.keys():
+        factory = fields[name].default_factory
+        defaults[name] = fields[name].default if factory is dataclasses.MISSING else factory()
     for name in request.changes:
-        setattr(plain, name, defaults.get(name, default_value(fields[name])))
+        setattr(plain, name, defaults[name])
     return recorded_arguments(request.trainer, plain)

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
+from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import work_folder
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
+from mubench.trainers.inference.predict import eval_batch_size
+from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
+from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
-from mubench.trainers.runs.setting_outputs import setting_output_function
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import ORACLE
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
+from mubench.trainers.unlearning.output_functions import OutputFunction, sample_retain_rows
 from mubench.trainers.unlearning.progress import ProgressCallback
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
@@ -41,11 +46,13 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
     if setting.task.kind in CLASSIFICATION:
         named, wanted = tuple((model.config.id2label or {}).values()), setting.info.labels
         if named != wanted:
-            raise ValueError(f"expected a model of {_listed(wanted)} in {folder}, got one of {_listed(named)}")
+            raise ValueError(
+                f"expected a model of {_list_classes(wanted)} in {folder}, got one of {_list_classes(named)}"
+            )
     return model, processor
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _list_classes(labels: Sequence[str]) -> str:
     return f"{len(labels)} classes ({', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''})"
 
 
@@ -76,9 +83,7 @@ def _trainer(
     """Return the method's trainer with the setting's rows."""
     request, args = plan.request, plan.arguments
     setting, method, evaluated = request.setting, request.trainer, processor
-    if (
-        args.evaluates_epochs and setting.task.classifiers
-    ):  # trained before the trainer seeds this run's random numbers
+    if args.evaluates_epochs and setting.task.classifiers:  # before the trainer seeds this run's random numbers
         evaluated = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, request.models))
     if method.from_scratch:
         check_accumulation(model, args)
@@ -94,7 +99,27 @@ def _trainer(
     )
     if args.evaluates_epochs:
         batch_size = request.arguments.get("per_device_eval_batch_size")
-        trainer.output_function = setting_output_function(setting, request.ratio, evaluated, batch_size=batch_size)
+        trainer.output_function = _output_function(setting, request.ratio, evaluated, batch_size)
     if args.keep == ORACLE:
         trainer.validation_score = ValidationScore(find_group(setting, request.ratio, request.models))
     return trainer
+
+
+def _output_function(setting: Setting, ratio: int, processor: Any, batch_size: int | None) -> OutputFunction:
+    """Return the output function of a setting's forget, retain and validation rows; no other split is read."""
+    forget_mask = setting.forget_mask(ratio)
+    places = {
+        "forget": ("train", np.flatnonzero(forget_mask)),
+        "retain": ("train", sample_retain_rows(np.flatnonzero(~forget_mask))),
+        "validation": ("validation", np.arange(len(setting.rows["validation"]))),
+    }
+
+    def compute_outputs(model: Any) -> SplitOutputs:
+        outputs = {}
+        for name, (split, rows) in places.items():
+            encoded: Any = Subset(setting.encode(split, processor), rows.tolist())
+            with eval_batch_size(batch_size):
+                outputs[name] = setting.modality.predict(model, processor, setting.rows[split].select(rows), encoded)
+        return outputs
+
+    return compute_outputs

@@ -13,12 +13,12 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge_runs import Judge
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.judge import Judge
+from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
-from mubench.trainers.runs.applicability import check_request, get_method, methods_for, methods_on
+from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.worker_pool import Workers
@@ -48,6 +48,14 @@ class Place:
     def setting(self, task: str, backbone: str) -> Setting:
         """Return the setting of a task and backbone."""
         return load_setting(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
+
+    def group(self, task: str, backbone: str, ratio: int) -> Group:
+        """Return the finished runs on a task, backbone and ratio."""
+        return find_group(self.setting(task, backbone), ratio, self.models)
+
+    def request(self, task: str, backbone: str, **fields: Any) -> UnlearningRequest:
+        """Return a request on a task and backbone; ``fields`` are the others of `UnlearningRequest`."""
+        return UnlearningRequest(setting=self.setting(task, backbone), models=self.models, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +113,8 @@ class Sweep:
         jobs: list[_Base | _Method] = []
         for backbone in self.backbones:
             jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
-            jobs += [
-                _Method(self.place, self.task, backbone, self.ratio, key, seed, 0)
-                for key in scratch
-                for seed in self.retrain_seeds
-            ]
+            what = (self.place, self.task, backbone, self.ratio)
+            jobs += [_Method(*what, key, seed, 0) for key in scratch for seed in self.retrain_seeds]
         return jobs
 
     def unlearning(self) -> list[_Method]:
@@ -117,20 +122,15 @@ class Sweep:
         return [
             _Method(self.place, self.task, b, self.ratio, key, base, seed)
             for b in self.backbones
-            for key in self.methods or self.made_for(b)
+            for key in self.methods or self.find_methods(b)
             for base in self.base_seeds
             for seed in self.seeds
         ]
 
-    def made_for(self, backbone: str, wanted: Sequence[str] = ()) -> list[str]:
-        """Return the methods that change a trained model and apply to the task, a backbone and the forget set.
-
-        Args:
-            backbone: Backbone key.
-            wanted: Method keys; none is all.
-        """
+    def find_methods(self, backbone: str) -> list[str]:
+        """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
         known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
-        keys = [key for key in known if not wanted or key in wanted]
+        keys = [key for key in known if not self.methods or key in self.methods]
         if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be read
             return keys
         there = methods_on(self.place.setting(self.task, backbone), self.ratio)
@@ -140,10 +140,10 @@ class Sweep:
         """Return the jobs that judge finished runs."""
         jobs = []
         for backbone in self.backbones:
-            group = find_group(self.place.setting(self.task, backbone), self.ratio, self.place.models)
+            group = self.place.group(self.task, backbone, self.ratio)
             group.require()
-            for folder in (None, *group.unlearned):
-                jobs.append(_Judge(self.place, self.task, backbone, self.ratio, folder))
+            what = (self.place, self.task, backbone, self.ratio)
+            jobs += [_Judge(*what, folder) for folder in (None, *group.unlearned)]
         return jobs
 
 
@@ -169,16 +169,8 @@ class _Method:
     seed: int
 
     def __call__(self) -> Path:
-        request = UnlearningRequest(
-            setting=self.place.setting(self.task, self.backbone),
-            method=self.method,
-            ratio=self.ratio,
-            base_seed=self.base_seed,
-            seed=self.seed,
-            arguments=QUIET,
-            models=self.place.models,
-        )
-        return unlearn(resolve(request))
+        what = {"method": self.method, "ratio": self.ratio, "base_seed": self.base_seed, "seed": self.seed}
+        return unlearn(resolve(self.place.request(self.task, self.backbone, **what, arguments=QUIET)))
 
 
 @dataclass(frozen=True)
@@ -196,20 +188,11 @@ class _Judge:
 
 @lru_cache(maxsize=4)
 def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
-    return Judge(find_group(place.setting(task, backbone), ratio, place.models), place.results)
+    return Judge(place.group(task, backbone, ratio), place.results)
 
 
-def run_sweep(sweep: Sweep, *, workers: int = 2) -> None:
-    """Run what is left of a sweep: finished runs and their rows are skipped.
-
-    Raises:
-        NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.
-    """
-    run_sweeps([sweep], workers=workers)
-
-
-def run_sweeps(sweeps: Sequence[Sweep], *, workers: int = 2) -> None:
-    """Run what is left of several sweeps with one pool of workers, step by step: references, methods, rows.
+def run_sweep(*sweeps: Sweep, workers: int = 2) -> None:
+    """Run what is left of sweeps with one pool of workers, step by step: references, methods, rows.
 
     Raises:
         NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.

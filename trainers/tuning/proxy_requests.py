@@ -10,24 +10,24 @@ from typing import Any
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
-from mubench.trainers.runs.bases import Bases
+from mubench.hub_builders.utils.hints import command
+from mubench.trainers.runs.bases import task_sweeps
 from mubench.trainers.runs.sweep import Place, Sweep
 
 RETRAIN_SEEDS = (0, 1)  # of the retrained models of a proxy request
 
 
 def proxy_sweeps(
-    folders: Sequence[str], tasks: Sequence[str], *, backbone: str | None, ratio: int, seed: int, place: Place
+    folders: Sequence[str], tasks: Sequence[str], *, seed: int, place: Place, **options: Any
 ) -> list[Sweep]:
     """Return a sweep for every task and every dataset folder of the deletion family that ranks the task.
 
     Args:
         folders: Dataset folders with the names that ``build --deletion_seed`` gives.
         tasks: Task keys; empty: every task in the folders.
-        backbone: Backbone key; ``None``: the first of each task.
-        ratio: Percentage to delete.
         seed: Seed of base models and runs.
         place: Its models go to one folder per dataset folder, since a base model belongs to its deletion request.
+        **options: Backbone, ratio and methods, as in `task_sweeps`.
 
     Raises:
         ValueError: If a folder's name has no family, or a task is missing from a folder of the family that ranks it,
@@ -42,8 +42,9 @@ def proxy_sweeps(
     for folder in folders:
         here = [key for key in wanted if _is_ranked(key, built[folder], families[folder])]
         own = replace(place, data=folder, family=families[folder], models=place.models / Path(folder).name)
-        grids = Bases(tasks=here, backbone=backbone, ratio=ratio, seeds=(seed,), place=own).sweeps() if here else []
-        found += [replace(grid, retrain_seeds=RETRAIN_SEEDS, seeds=(seed,)) for grid in grids]
+        if here:
+            seeds: dict[str, Any] = {"base_seeds": (seed,), "retrain_seeds": RETRAIN_SEEDS, "seeds": (seed,)}
+            found += task_sweeps(here, own, **seeds, **options)
     for key in wanted or TASKS:
         _check_built(key, families, [sweep.place.data for sweep in found if sweep.task == key])
     return found
@@ -56,9 +57,10 @@ def _check_built(task: str, families: Mapping[str, str], there: Sequence[str]) -
     if missing or not there:
         folder = missing[0] if missing else dataset_folder(family, deletion_seed=1)
         seed = deletion_seed_of(Path(folder).name, family)
+        making = command("hub_builders", "build", task, family=family, deletion_seed=seed)
         raise ValueError(
-            f"expected {task} in {folder}, got no such data; build them with: python -m mubench.hub_builders build "
-            f"{task} --family {family} --deletion_seed {seed}, and name its folder with --data"
+            f"expected {task} in {folder}, got no such data; build them with: {making}, and name its folder with "
+            "--data"
         )
 
 

@@ -13,17 +13,14 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge import find_flags
-from mubench.trainers.evaluation.judge_runs import passes
-from mubench.trainers.evaluation.references import Group, find_group
-from mubench.trainers.evaluation.validation_score import validation_as_test, validation_score
-from mubench.trainers.metrics import SplitOutputs
+from mubench.trainers.evaluation.judge import find_flags, passes
+from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET, Place, Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
-from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
+from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
 
 # Passes of a trial at most, as a share of retraining: what costs more is no unlearning. A mini model is retrained in a
 # dozen epochs, of which a tenth is hardly one.
@@ -37,21 +34,12 @@ def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
     return get_task(sweep.task).kind, BACKBONES[sweep.backbones[0]].family
 
 
-@dataclasses.dataclass(frozen=True)
-class _References:
-    group: Group
-    retrained: Sequence[SplitOutputs]
-    bases: Sequence[SplitOutputs]
-    passes: float
-
-
 @lru_cache(maxsize=8)
-def _references(place: Place, task: str, backbone: str, ratio: int) -> _References:
-    group = find_group(place.setting(task, backbone), ratio, place.models)
-    group.require()
-    retrained, bases = group.references()
+def _read_references(place: Place, task: str, backbone: str, ratio: int) -> tuple[ValidationScore, float]:
+    """Return the score beside the references of a proxy request, and the mean passes of a retrained model."""
+    group = place.group(task, backbone, ratio)
     costs = [passes(group.runs[folder].cost) for folder in group.retrained.values()]
-    return _References(group, retrained, bases, sum(costs) / len(costs))
+    return ValidationScore(group), sum(costs) / len(costs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,21 +79,15 @@ class TuneMethod:
         about, space = self.about, space_of(self.method)
         done = read_trials(self.path, about)
         while len(done) < self.trials:  # a new study each time: trials do not depend on interruptions
-            arguments = Study(space, about["defaults"], done).suggest() if done else {}
+            arguments = suggest(space, about["defaults"], done) if done else {}
             done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
             write_trials(self.path, about, done)
         return self.path
 
     def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> UnlearningRequest:
-        return UnlearningRequest(
-            setting=sweep.place.setting(sweep.task, sweep.backbones[0]),
-            method=self.method,
-            ratio=sweep.ratio,
-            base_seed=sweep.base_seeds[0],
-            seed=sweep.seeds[0],
-            arguments={**QUIET, **arguments},
-            models=sweep.place.models,
-        )
+        seeds = {"base_seed": sweep.base_seeds[0], "seed": sweep.seeds[0]}
+        what = {"method": self.method, "ratio": sweep.ratio, "arguments": {**QUIET, **arguments}}
+        return sweep.place.request(sweep.task, sweep.backbones[0], **what, **seeds)
 
     def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
         """Run a setting on all requests; one that falls behind ``best`` on the first ones is not run on the others."""
@@ -119,18 +101,18 @@ class TuneMethod:
 
     def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
         """Run a setting on one request, judge it and remove the model."""
-        references = _references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
+        score, whole = _read_references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
         plan = resolve(self._request(sweep, arguments))
         try:
             folder = unlearn(plan)
         except (NonFiniteError, NoAdversarialInputError) as error:
             shutil.rmtree(work_folder(plan.folder, plan.run))
             return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
-        model, spent = references.group.outputs(folder), passes(read_run(folder).cost) / references.passes
+        model, spent = score.group.outputs(folder), passes(read_run(folder).cost) / whole
         shutil.rmtree(folder)
         if notes := [*find_flags(validation_as_test(model), []), *(["too dear"] if spent > SPENT else [])]:
             return Trial(arguments, [-1.0], spent, notes[0])
-        return Trial(arguments, [validation_score(model, references.retrained, references.bases)], spent)
+        return Trial(arguments, [score(model)], spent)
 
 
 def _bar(best: Trial, count: int) -> float:

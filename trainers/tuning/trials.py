@@ -78,56 +78,47 @@ def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) 
     write_text(path, json.dumps(found, indent=1) + "\n")
 
 
-class Study:
-    """Chooses the next setting by TPE (Bergstra et al., 2011), with optuna.
+def suggest(space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return the arguments to try next by TPE (Bergstra et al., 2011), with optuna.
 
     Args:
         space: Search space.
         defaults: Default of every argument in it.
-        trials: Finished trials.
+        trials: Finished trials; those outside the space, as a default may be, are left out.
 
     Raises:
         ModuleNotFoundError: If optuna is not installed.
     """
-
-    def __init__(self, space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial]) -> None:
-        self.optuna = _optuna()
-        self.defaults, self.space = defaults, space
-        self.distributions = {name: self._distribution(name, one) for name, one in space.items()}
-        sampler = self.optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=STARTUP_TRIALS)
-        self.study = self.optuna.create_study(direction="maximize", sampler=sampler)
-        for trial in trials:
-            self._add(trial)
-
-    def _distribution(self, name: str, one: LogFloat | Categorical) -> Any:
-        if isinstance(one, Categorical):
-            return self.optuna.distributions.CategoricalDistribution(one.values)
-        if isinstance(one, LogInt):
-            return self.optuna.distributions.IntDistribution(*one.bounds(self.defaults[name]), log=True)
-        return self.optuna.distributions.FloatDistribution(*one.bounds(self.defaults[name]), log=True)
-
-    def _add(self, trial: Trial) -> None:
-        """Add a finished trial; one outside the space, as a default may be, is left out."""
-        values = {name: trial.arguments.get(name, default) for name, default in self.defaults.items()}
-        if all(one.contains(values[name], self.defaults[name]) for name, one in self.space.items()):
-            self.study.add_trial(
-                self.optuna.trial.create_trial(params=values, distributions=self.distributions, value=trial.value)
-            )
-
-    def suggest(self) -> dict[str, Any]:
-        """Return the arguments to try next."""
-        params = self.study.ask(self.distributions).params
-        return {name: self._round(name, value) for name, value in params.items()}
-
-    def _round(self, name: str, value: Any) -> Any:
-        """Round a float to two digits, within its range."""
-        if not isinstance(value, float) or isinstance(self.space[name], Categorical):
-            return value
-        range_ = self.distributions[name]
-        return min(max(float(f"{value:.2g}"), range_.low), range_.high)
+    optuna = _import_optuna()
+    distributions = {name: _distribution(optuna, one, defaults[name]) for name, one in space.items()}
+    sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=STARTUP_TRIALS)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for trial in trials:
+        values = {name: trial.arguments.get(name, default) for name, default in defaults.items()}
+        if all(one.contains(values[name], defaults[name]) for name, one in space.items()):
+            known = optuna.trial.create_trial(params=values, distributions=distributions, value=trial.value)
+            study.add_trial(known)
+    params = study.ask(distributions).params
+    ranged = {name: distributions[name] for name, one in space.items() if not isinstance(one, Categorical)}
+    return {name: _round(value, ranged[name]) if name in ranged else value for name, value in params.items()}
 
 
-def _optuna() -> Any:
+def _distribution(optuna: Any, one: LogFloat | Categorical, default: Any) -> Any:
+    if isinstance(one, Categorical):
+        return optuna.distributions.CategoricalDistribution(one.values)
+    kinds = optuna.distributions
+    kind = kinds.IntDistribution if isinstance(one, LogInt) else kinds.FloatDistribution
+    return kind(*one.bounds(default), log=True)
+
+
+def _round(value: float, distribution: Any) -> float:
+    """Round a float to two digits, within its range."""
+    if isinstance(value, int):
+        return value
+    return min(max(float(f"{value:.2g}"), distribution.low), distribution.high)
+
+
+def _import_optuna() -> Any:
     try:
         optuna = import_module("optuna")
     except ModuleNotFoundError as error:

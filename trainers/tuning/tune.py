@@ -2,88 +2,64 @@
 
 Proxy requests have another deletion seed than the published one (``build --deletion_seed 1``) and their own reference
 models, and validation rows take the place of test rows, so that tuning uses nothing that official results depend on.
-The first trial is the default; the others lie in the method's search space (``spaces.py``). Tasks that share their
+The first trial is the default; the others lie in the method's search space (``spaces.yaml``). Tasks that share their
 defaults are tuned together: the score of a setting is the mean over all tasks and requests, so that luck on one of
 them does not win.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.runs.sweep import Sweep
+from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod, defaults_key
 from mubench.trainers.tuning.trials import read_trials
 
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """Methods to tune, and proxy requests to tune them on.
+def _check_requests(sweeps: Sequence[Sweep], trials: int) -> None:
+    for sweep in sweeps:
+        sweep.check()
+        if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
+            raise ValueError(
+                f"expected a proxy request, not the published deletion, got {sweep.place.data}; "
+                f"build it with: {command('hub_builders', 'build', deletion_seed=1)}"
+            )
+    if trials < 1:
+        raise ValueError(f"trials must be 1 or more, got {trials}")
 
-    Attributes:
-        sweeps: Proxy requests of one kind of task and backbone family; only the first of their seeds is used.
-        methods: Method keys; empty: every method that is made for all of them.
+
+def plan_trials(sweeps: Sequence[Sweep], *, trials: int, out: Path) -> list[TuneMethod]:
+    """Return a job for every kind of task and backbone family among proxy requests, and every method for all of them.
+
+    Args:
+        sweeps: Proxy requests; only the first of their seeds is used.
         trials: Settings a method, the default included.
         out: Folder of the trials.
     """
-
-    sweeps: Sequence[Sweep]
-    methods: Sequence[str] = ()
-    trials: int = 16
-    out: Path = Path("tuning")
-
-    @property
-    def key(self) -> tuple[Kind, str]:
-        """Kind of task and backbone family that the defaults are of."""
-        return defaults_key(self.sweeps[0])
-
-    def check(self) -> None:
-        """Check the settings before anything is trained.
-
-        Raises:
-            ValueError: If the data are the published deletion, or `Sweep.check` refuses a sweep.
-        """
-        for sweep in self.sweeps:
-            dataclasses.replace(sweep, methods=self.methods).check()
-            if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
-                raise ValueError(
-                    f"expected a proxy request, not the published deletion, got {sweep.place.data}; "
-                    "build it with: python -m mubench.hub_builders build --deletion_seed 1"
-                )
-        if self.trials < 1:
-            raise ValueError(f"trials must be 1 or more, got {self.trials}")
-
-    def jobs(self) -> list[TuneMethod]:
-        """Return a job for every method."""
-        made_for = [sweep.made_for(sweep.backbones[0], self.methods) for sweep in self.sweeps]
-        shared = [key for key in made_for[0] if all(key in others for others in made_for)]
-        return [TuneMethod(self.sweeps, key, self.trials, self.out) for key in shared]
-
-
-def shared_tunings(sweeps: Sequence[Sweep], **kwargs: Any) -> list[Tuning]:
-    """Return a tuning for every kind of task and backbone family among sweeps.
-
-    Args:
-        sweeps: Proxy requests.
-        kwargs: The other attributes of `Tuning`.
-    """
-    found: dict[tuple[Kind, str], list[Sweep]] = {}
+    alike: dict[tuple[Kind, str], list[Sweep]] = {}
     for sweep in sweeps:
-        found.setdefault(defaults_key(sweep), []).append(sweep)
-    return [Tuning(sweeps=alike, **kwargs) for alike in found.values()]
+        alike.setdefault(defaults_key(sweep), []).append(sweep)
+    jobs = []
+    for group in alike.values():
+        found = [sweep.find_methods(sweep.backbones[0]) for sweep in group]
+        shared = [key for key in found[0] if all(key in others for others in found)]
+        jobs += [TuneMethod(group, key, trials, out) for key in shared]
+    return jobs
 
 
-def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
+def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, workers: int = 2) -> list[str]:
     """Tune under one progress bar, and return the lines of a table of the best settings.
 
     Raises:
@@ -91,10 +67,8 @@ def tune(tunings: Sequence[Tuning], *, workers: int = 2) -> list[str]:
         FileNotFoundError: If the data do not exist.
         NonFiniteError: If a reference diverged.
     """
-    for tuning in tunings:
-        tuning.check()
-    searches = [job for tuning in tunings for job in tuning.jobs()]
-    sweeps = [sweep for tuning in tunings for sweep in tuning.sweeps]
+    _check_requests(sweeps, trials)
+    searches = plan_trials(sweeps, trials=trials, out=out)
     with Workers(workers) as pool:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
         if diverged := pool.run(references, "references"):
@@ -109,3 +83,23 @@ def _line(job: TuneMethod) -> tuple[str, ...]:
     arguments = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
     return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, arguments)
+
+
+def run_tune(options: argparse.Namespace) -> list[str]:
+    """Tune methods, and return the lines of a table of the best settings.
+
+    Raises:
+        ValueError: If there is more than one seed.
+    """
+    if len(options.seeds) != 1:
+        raise ValueError(f"expected one seed, got {' '.join(map(str, options.seeds))}")
+    sweeps = proxy_sweeps(
+        options.data,
+        options.task,
+        backbone=options.backbone,
+        ratio=read_ratio(options),
+        seed=options.seeds[0],
+        place=Place(eval_seed=options.eval_seed, models=Path(options.models)),
+        methods=options.methods,
+    )
+    return tune(sweeps, trials=options.trials, out=options.out, workers=options.workers)

@@ -72,6 +72,7 @@ class UnlearningTrainer(TaskTrainer):
         adapted_kinds: Those of them to which it is adapted, being made for others.
         families: Backbone families that it is made for; ``None`` for all.
         arguments: The dataclass of its arguments.
+        like: Key of the method whose default arguments it takes where it has none of its own.
         splits: The splits that it needs, of ``"forget"`` and ``"retain"``.
         needs_validation: Whether it reads validation rows, which the model never saw.
         whole_classes: Whether it forgets whole classes only.
@@ -102,6 +103,7 @@ class UnlearningTrainer(TaskTrainer):
     adapted_kinds: ClassVar[tuple[Kind, ...]] = ()
     families: ClassVar[tuple[str, ...] | None] = None
     arguments: ClassVar[type[UnlearningArguments]] = UnlearningArguments
+    like: ClassVar[str | None] = None
     splits: ClassVar[tuple[str, ...]] = SPLITS
     needs_validation: ClassVar[bool] = False
     whole_classes: ClassVar[bool] = False

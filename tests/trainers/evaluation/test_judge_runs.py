@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.evaluation import judge_runs
-from mubench.trainers.evaluation.result_files import read_result, read_results
+from mubench.trainers.evaluation import judge as judging
+from mubench.trainers.evaluation.result import read_result, read_results
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
@@ -32,7 +32,7 @@ def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
 def test_judging_again_writes_nothing(own_walk, monkeypatch):
     path = own_walk.judge().run(own_walk.models / MODEL)
     os.utime(path, (1, 1))
-    monkeypatch.setattr(judge_runs, "judge", None)
+    monkeypatch.setattr(judging, "judge", None)
     assert own_walk.judge().run(own_walk.models / MODEL) == path
     assert path.stat().st_mtime == 1
 

@@ -11,7 +11,7 @@ import torch
 
 from mubench.trainers.engine.losses import answer_nll
 from mubench.trainers.methods.esd import EsdArguments, EsdTrainer
-from mubench.trainers.runs.applicability import methods_for
+from mubench.trainers.runs.method_table import methods_for
 from tests.fixtures import toy
 from tests.fixtures.method_steps import batch
 

@@ -13,7 +13,7 @@ import torch
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.applicability import methods_for
+from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 from tests.fixtures import toy

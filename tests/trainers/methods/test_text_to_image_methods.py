@@ -14,7 +14,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.diffusion import DiffusionModel
 from mubench.trainers.models.modalities.text_to_image import SIZE
-from mubench.trainers.runs.applicability import methods_for
+from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.tools.blocks import split_before
 from mubench.trainers.unlearning.teachers import frozen_logits, random_copy
 from tests.fixtures.toy import HERE

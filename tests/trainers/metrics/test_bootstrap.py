@@ -65,11 +65,11 @@ def test_every_draw_has_two_retrained_models_and_full_counts():
 def test_interval_holds_the_score_and_narrows_with_rows(world):
     model = world.views(saw=0.5, seed=51)
     case = world.case(model)
-    low, high = bootstrap(case, "aa").interval
+    low, high = interval(bootstrap(case, "aa").draws)
     assert low < float(parts(case).score) < high and 0.15 < high - low < 0.7
     wide = type(world)({"forget": 960, "retain": 600, "test": 2000}, seed=0)
     big = wide.case(wide.views(saw=0.5, seed=51))
-    narrow_low, narrow_high = bootstrap(big, "aa").interval
+    narrow_low, narrow_high = interval(bootstrap(big, "aa").draws)
     assert narrow_high - narrow_low < (high - low) / 2
 
 

@@ -12,10 +12,9 @@ from mubench.trainers.evaluation.controls import constant, flip_cheat
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.metrics import METRICS, Case
-from mubench.trainers.metrics.accuracy import majority_baseline
+from mubench.trainers.metrics.accuracy import harmonic_overall, majority_baseline
 from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds, plain_placements, reference_placements
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, mean_distance
-from mubench.trainers.metrics.overall import harmonic_overall
 from tests.fixtures import toy
 
 

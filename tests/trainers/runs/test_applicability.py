@@ -7,7 +7,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.applicability import (
+from mubench.trainers.runs.method_table import (
     check_method,
     check_request,
     forgets_whole_classes,

@@ -4,7 +4,7 @@ import pytest
 
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
-from mubench.trainers.runs.bases import PRIMARY, Bases
+from mubench.trainers.runs.bases import PRIMARY, task_sweeps
 from mubench.trainers.runs.sweep import Place
 from tests.fixtures.walk import files
 
@@ -26,17 +26,19 @@ def test_finished_models_are_kept_and_listed(own_walk, capsys):
 
 def test_every_built_task_is_made_unless_one_is_named(mini):
     place = Place(data=str(mini))
-    assert [sweep.task for sweep in Bases(place=place).sweeps()] == ["cifar10", "imdb"]
-    assert [sweep.backbones for sweep in Bases(place=place).sweeps()] == [["resnet"], ["bert"]]
-    (one,) = Bases(tasks=["imdb"], place=place, seeds=[3]).sweeps()
+    seeds = {"base_seeds": [3], "retrain_seeds": [3]}
+    assert [sweep.task for sweep in task_sweeps([], place, **seeds)] == ["cifar10", "imdb"]
+    assert [sweep.backbones for sweep in task_sweeps([], place, **seeds)] == [["resnet"], ["bert"]]
+    (one,) = task_sweeps(["imdb"], place, **seeds)
     assert (one.task, one.base_seeds, one.retrain_seeds) == ("imdb", [3], [3])
     assert [job.method for job in one.references(methods=("retrain",)) if hasattr(job, "method")] == ["retrain"]
 
 
 def test_every_task_is_of_the_family_it_is_ranked_on_unless_one_is_named():
-    families = {family: Bases(tasks=["cifar10", "tofu"], place=Place(family=family)) for family in (PRIMARY, "group")}
-    assert [sweep.place.family for sweep in families[PRIMARY].sweeps()] == ["canonical", "group"]
-    assert [sweep.place.family for sweep in families["group"].sweeps()] == ["group", "group"]
+    seeds = {"base_seeds": [0], "retrain_seeds": [0]}
+    for family, expected in ((PRIMARY, ["canonical", "group"]), ("group", ["group", "group"])):
+        sweeps = task_sweeps(["cifar10", "tofu"], Place(family=family), **seeds)
+        assert [sweep.place.family for sweep in sweeps] == expected
 
 
 @pytest.mark.parametrize(

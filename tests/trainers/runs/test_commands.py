@@ -13,14 +13,13 @@ from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import commands
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
 from mubench.trainers.runs.commands import request_of, run_method
-from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 from mubench.trainers.runs.plan import resolve
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from tests.fixtures.walk import files
 
 QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
@@ -230,9 +229,9 @@ def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, m
 
 def test_only_typed_flags_are_given_even_where_they_repeat_a_default():
     parser = FlagParser(TaskArguments)
-    assert parser.given([]) == {}
-    assert parser.given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
-    assert parser.given(["--save-strategy=no"]) == {"save_strategy": "no"}
+    assert parser.parse_given([]) == {}
+    assert parser.parse_given(["--weight_decay", "0.0", "--bf16"]) == {"weight_decay": 0.0, "bf16": True}
+    assert parser.parse_given(["--save-strategy=no"]) == {"save_strategy": "no"}
 
 
 def test_checkpoints_come_every_epoch_by_default():

@@ -3,16 +3,23 @@
 import pytest
 
 from mubench.trainers.__main__ import main
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.applicability import methods_for
-from mubench.trainers.runs.matrix import Matrix
+from mubench.trainers.runs.bases import PRIMARY, matrix_sweeps, task_sweeps
+from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.runs.sweep import Place
 from tests.fixtures.walk import files
 
+RANKED = Place(family=PRIMARY)
+
+
+def matrix(*tasks, place=RANKED, methods=()):
+    seeds = {"base_seeds": (0,), "retrain_seeds": (0, 1, 2), "seeds": (0,)}
+    return matrix_sweeps(task_sweeps(tasks, place, methods=methods, **seeds))
+
 
 def test_a_task_has_all_methods_that_are_made_for_it(mini):
-    first, second = Matrix(place=Place(data=str(mini))).sweeps()
+    first, second = matrix(place=Place(data=str(mini)))
     assert (first.task, second.task) == ("cifar10", "imdb")
     for sweep in (first, second):
         made_for = methods_for("image_classification" if sweep is first else "text_classification")
@@ -23,9 +30,9 @@ def test_a_task_has_all_methods_that_are_made_for_it(mini):
 
 
 def test_a_method_is_left_out_of_the_tasks_that_it_is_not_made_for():
-    grids = Matrix(tasks=["cifar10", "tofu"], methods=["lotus", "scrub"]).sweeps()
+    grids = matrix("cifar10", "tofu", methods=["lotus", "scrub"])
     assert {grid.task: grid.methods for grid in grids} == {"cifar10": ["scrub", "lotus"], "tofu": ["scrub"]}
-    (alone,) = Matrix(tasks=["cifar10", "tofu"], methods=["lotus"]).sweeps()
+    (alone,) = matrix("cifar10", "tofu", methods=["lotus"])
     assert alone.task == "cifar10"
     assert {grid.task: grid.place.family for grid in grids} == {"cifar10": "canonical", "tofu": "group"}
 

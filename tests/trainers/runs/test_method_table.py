@@ -7,8 +7,8 @@ import pytest
 from mubench.trainers.__main__ import main
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.applicability import check_method
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser
+from mubench.trainers.runs.defaults import RECORDED, recorded_names
 from mubench.trainers.runs.method_table import (
     ADAPTED,
     DECLARED,
@@ -16,11 +16,11 @@ from mubench.trainers.runs.method_table import (
     SHORT,
     UNDEFINED,
     addon_table,
+    check_method,
     descriptions,
     method_table,
     table,
 )
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_names
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 

@@ -20,10 +20,9 @@ from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as plan_module
 from mubench.trainers.runs import run as run_module
-from mubench.trainers.runs.applicability import check_method, get_method
-from mubench.trainers.runs.method_table import method_table
+from mubench.trainers.runs.defaults import RECORDED, recorded_arguments
+from mubench.trainers.runs.method_table import check_method, get_method, method_table
 from mubench.trainers.runs.plan import resolve
-from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_arguments
 from mubench.trainers.runs.run import starting_model
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, files

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.result_files import read_results
+from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import read_defaults
 from mubench.trainers.runs.sweep import Place, Sweep, run_sweep

@@ -9,22 +9,23 @@ import pytest
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.controls import constant
+from mubench.trainers.evaluation.validation_score import validation_score
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
-from mubench.trainers.tuning.search import TuneMethod, validation_score
-from mubench.trainers.tuning.spaces import SPACES, Categorical, LogFloat, LogInt, space_of
-from mubench.trainers.tuning.trials import Study, Trial, merge_trials, read_trials, write_trials
-from mubench.trainers.tuning.tune import shared_tunings
+from mubench.trainers.tuning.search import TuneMethod
+from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
+from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
+from mubench.trainers.tuning.tune import plan_trials
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
 
 
 def test_spaces_are_of_methods_that_change_a_model():
-    assert set(SPACES) <= set(TUNED)
+    assert set(read_spaces()) <= {"default", *TUNED}
 
 
 @pytest.mark.parametrize("key", TUNED)
@@ -130,18 +131,17 @@ def test_a_setting_that_fails_on_one_request_fails():
 
 def test_tasks_with_the_same_defaults_are_tuned_together(tmp_path):
     def grid(task):
+        backbones = [TASKS[task].default_backbone]
         return Sweep(
-            task=task, ratio=5, backbones=[TASKS[task].default_backbone], base_seeds=(0,), retrain_seeds=(0, 1)
+            task=task, ratio=5, backbones=backbones, base_seeds=(0,), retrain_seeds=(0, 1), methods=("scrub", "lotus")
         )
 
-    tunings = shared_tunings(
-        [grid(task) for task in ("cifar10", "imdb", "cifar100", "ddi2013")], trials=2, out=tmp_path
-    )
-    assert [[one.task for one in tuning.sweeps] for tuning in tunings] == [
-        ["cifar10", "cifar100"],
-        ["imdb", "ddi2013"],
-    ]
-    assert {tuning.trials for tuning in tunings} == {2}
+    jobs = plan_trials([grid(task) for task in ("cifar10", "imdb", "tofu", "cifar100")], trials=2, out=tmp_path)
+    assert [([one.task for one in job.sweeps], job.method) for job in jobs] == [
+        (["cifar10", "cifar100"], "scrub"), (["cifar10", "cifar100"], "lotus"),
+        (["imdb"], "scrub"), (["imdb"], "lotus"), (["tofu"], "scrub"),
+    ]  # fmt: skip
+    assert {(job.trials, job.out) for job in jobs} == {(2, tmp_path)}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_integers_stay_in_their_range_and_trials_outside_it_are_left_out():
     space = {"num_train_epochs": LogInt(0.25, 2.0)}
     assert space["num_train_epochs"].bounds(3) == (1, 6) and space["num_train_epochs"].bounds(1) == (1, 2)
     done = [Trial({}, [0.1]), Trial({"num_train_epochs": 32}, [0.9])]
-    suggested = [Study(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)).suggest() for i in range(20)]
+    suggested = [suggest(space, {"num_train_epochs": 4.0}, done[: 1 + i % 2] * (1 + i)) for i in range(20)]
     found = {arguments["num_train_epochs"] for arguments in suggested}
     assert found <= set(range(1, 9)) and len(found) > 3 and all(isinstance(one, int) for one in found)
 
@@ -211,8 +211,7 @@ def test_a_study_finds_a_maximum_across_restarts():
 
     done = [Trial({}, [value({})])]
     while len(done) < 30:
-        study = Study(space, defaults, done)  # as after a restart
-        given = study.suggest()
+        given = suggest(space, defaults, done)  # as after a restart
         assert 0.01 <= given["alpha"] <= 100 and given["k"] in (0, 1, 2)
         done.append(Trial(given, [value(given)]))
     assert len({trial.arguments.get("alpha") for trial in done}) > 20

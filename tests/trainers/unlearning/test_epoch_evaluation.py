@@ -15,8 +15,7 @@ from transformers import TrainerCallback
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation import validation_score as score_module
-from mubench.trainers.evaluation.result import RunInfo
-from mubench.trainers.evaluation.result_files import read_result
+from mubench.trainers.evaluation.result import RunInfo, read_result
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict

@@ -4,10 +4,9 @@ import math
 import pytest
 
 from mubench.hub_builders.hub.model_folder import Run
-from mubench.trainers.evaluation import result_files as results
+from mubench.trainers.evaluation import result as results
 from mubench.trainers.evaluation.judge import judge
-from mubench.trainers.evaluation.result import RunInfo
-from mubench.trainers.evaluation.result_files import read_result, read_results, write_result
+from mubench.trainers.evaluation.result import RunInfo, read_result, read_results, write_result
 
 
 @pytest.fixture(scope="module")
