@@ -36,7 +36,7 @@ def check_options(
     if less and tier != "partial":
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
     if tier == "partial" and not less:
-        raise ValueError("tier partial needs allow_partial or max_train_rows, got neither")
+        raise ValueError("expected allow_partial or max_train_rows with tier partial, got neither")
     if tier != "mini" and not allow_partial and not task.known_releases:
         got = "tier full" if tier == "full" else f"max_train_rows {max_train_rows} alone"
         raise ValueError(
@@ -89,7 +89,8 @@ def load_rows(
         ValueError: If counts, labels or ids are unexpected.
         FileNotFoundError: If the original files are missing.
     """
-    splits = _read_rows(task, tier, raw)
+    readers = MINI if tier == "mini" else HUB
+    splits = readers[task.key]() if raw is None else RAW[task.key](raw)
     whole = "test" not in splits and not hold_out
     if "test" not in splits and task.group is None:
         raise ValueError(f"expected test rows of {task.key}, got none")
@@ -108,14 +109,7 @@ def load_rows(
     return splits
 
 
-def _read_rows(task: Task, tier: Tier, raw: Path | None) -> Splits:
-    if tier == "mini":
-        return MINI[task.key]()
-    return HUB[task.key]() if raw is None else RAW[task.key](raw)
-
-
 def _hold_out_groups(task: Task, rows: list[Row]) -> Splits:
-    """Hold out whole groups of a task that has only training rows."""
     place = held_out_groups([row["group"] for row in rows], task=task.key)
     splits: Splits = {"train": [], "validation": [], "test": []}
     for row in rows:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.tasks import TASKS, Task, Tier
 from mubench.hub_builders.tasks.names import check_family, check_seed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FamilyText:
-    """Description of a deletion family for cards.
-
-    Attributes:
-        summary: One sentence.
-        rule: How rows are selected, as a paragraph with a placeholder ``{seed}`` for the deletion seed.
-    """
+class FamilyText(NamedTuple):
+    """Description of a deletion family for cards: a sentence, and how rows are selected by the deletion ``{seed}``."""
 
     summary: str
     rule: str
@@ -100,17 +95,14 @@ def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
     check_seed("deletion_seed", seed)
     if seed and family in ("paper", "custom"):
         raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
-    for name, value, own in (
-        ("paper_splits", request.paper_splits, "paper"),
-        ("forget_ids", request.forget_ids, "custom"),
-    ):
-        if value is not None and family != own:
+    for name, own in (("paper_splits", "paper"), ("forget_ids", "custom")):
+        if (value := getattr(request, name)) is not None and family != own:
             raise ValueError(f"expected family {own} with {name}, got family {family} and {value}")
     if family == "custom" and request.forget_ids is None:
-        raise ValueError("family custom needs forget_ids, a file of example ids, one a line; got none")
+        raise ValueError("expected forget_ids with family custom, a file of example ids, one a line; got none")
     if family == "group" and task.group is None:
         known = ", ".join(known_tasks("group")) or "none"
-        raise ValueError(f"family group needs a task whose rows have groups ({known}), got {task.key}")
+        raise ValueError(f"expected a task whose rows have groups ({known}) with family group, got {task.key}")
     if family == "paper":
         _check_paper(task, tier, request.paper_splits)
 
@@ -127,5 +119,4 @@ def _check_paper(task: Task, tier: Tier, folder: Path | None) -> None:
 
 
 def _is_proven(task: str) -> bool:
-    """Return whether the row order that a task's published list refers to is known."""
     return task in PAPER_LISTS and PAPER_LISTS[task].order is not None

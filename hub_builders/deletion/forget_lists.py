@@ -46,17 +46,13 @@ def read_published(paper: PaperList, folder: Path | None) -> ForgetList:
         return _last_rows(paper)
     files = [(name, _read_verified(name, paper, folder)) for name in paper.files]
     if len(files) == 1:
-        rows = parse_indices(files[0][1], paper.rows, files[0][0])
+        rows = _parse_indices(files[0][1], paper.rows, files[0][0])
         return ForgetList(rows, {ratio: ratio * len(rows) // 10 for ratio in RATIOS})
-    return merge_masks([parse_mask(data, paper.rows, name) for name, data in files])
+    return _merge_masks([_parse_mask(data, paper.rows, name) for name, data in files])
 
 
-def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
-    """Parse a list of row indices, one per line.
-
-    Raises:
-        ValueError: If a line is not a number below ``rows``, or a number is repeated.
-    """
+def _parse_indices(data: bytes, rows: int, where: str) -> list[int]:
+    """Parse a list of row indices, one per line."""
     found: dict[int, int] = {}
     for number, line in enumerate(_split_lines(data, where), 1):
         if not _INDEX.fullmatch(line) or int(line) >= rows:
@@ -66,12 +62,8 @@ def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
     return list(found)
 
 
-def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
-    """Parse a mask, one line with 0 or 1 for each of ``rows`` rows, and return the indices of the ones.
-
-    Raises:
-        ValueError: If a line is not 0 or 1, or their number is not ``rows``.
-    """
+def _parse_mask(data: bytes, rows: int, where: str) -> list[int]:
+    """Parse a mask, one line with 0 or 1 for each of ``rows`` rows, and return the indices of the ones."""
     lines = _split_lines(data, where)
     for number, line in enumerate(lines, 1):
         if line not in ("0", "1"):
@@ -81,12 +73,8 @@ def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
     return [row for row, line in enumerate(lines) if line == "1"]
 
 
-def merge_masks(masks: list[list[int]]) -> ForgetList:
-    """Merge the masks of 1 %, 2 %, ...: the rows that each adds to the one before, in the original order.
-
-    Raises:
-        ValueError: If a mask lacks rows of the one before.
-    """
+def _merge_masks(masks: list[list[int]]) -> ForgetList:
+    """Merge the masks of 1 %, 2 %, ...: the rows that each adds to the one before, in the original order."""
     order: dict[int, None] = {}
     forget = {}
     for ratio, rows in enumerate(masks, 1):
@@ -118,18 +106,8 @@ def read_example_ids(path: Path) -> dict[str, int]:
     return found
 
 
-def download_list(name: str, commit: str, *, server: str | None = None) -> bytes:
-    """Download a list file from the original repository.
-
-    Args:
-        name: Name of the file.
-        commit: Commit of the repository.
-        server: URL that replaces that of the public server.
-
-    Raises:
-        FileNotFoundError: If the download fails.
-    """
-    url = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
+def _download_list(name: str, commit: str) -> bytes:
+    url = f"{SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
     return download(url, MAX_BYTES, "give the folder of the lists as --paper_splits DIR")
 
 
@@ -141,7 +119,7 @@ def _last_rows(paper: PaperList) -> ForgetList:
 
 
 def _read_verified(name: str, paper: PaperList, folder: Path | None) -> bytes:
-    data = download_list(name, paper.commit) if folder is None else _read_file(name, folder)
+    data = _download_list(name, paper.commit) if folder is None else _read_file(name, folder)
     if (found := hashlib.sha256(data).hexdigest()) != paper.files[name]:
         raise ValueError(f"expected {name} with SHA-256 {paper.files[name]}, got {found}")
     return data

@@ -56,13 +56,9 @@ def deletion_ranks(example_ids: Sequence[str], strata: Sequence[object] | None, 
         `(N,)` permutation of ``0 .. N-1`` that does not depend on the order of the rows.
     """
     words = digest_words(example_ids, f"{seed}:{task}")
-    return rank_by(relative_positions(words, _pool_small_strata(number_strata(strata, len(example_ids)))), words)
-
-
-def _pool_small_strata(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give all strata of fewer than ten rows the same number."""
+    codes = number_strata(strata, len(example_ids))
     small = np.bincount(codes)[codes] < MIN_STRATUM_ROWS
-    return np.where(small, codes.max(initial=0) + 1, codes)
+    return rank_by(relative_positions(words, np.where(small, codes.max(initial=0) + 1, codes)), words)
 
 
 def forget_size(rows: int, ratio: int) -> int:
@@ -80,14 +76,6 @@ def forget_size(rows: int, ratio: int) -> int:
 def percent_of(rows: int, ratio: int) -> int:
     """Return ``ratio`` % of ``rows``, rounded half up."""
     return (rows * ratio + 50) // 100
-
-
-def canonical_deletion(
-    example_ids: Sequence[str], strata: Sequence[object] | None, *, task: str, seed: int = 0
-) -> Deletion:
-    """Delete single rows so that the labels keep their shares; arguments as of `deletion_ranks`."""
-    ranks = deletion_ranks(example_ids, strata, task=task, seed=seed)
-    return Deletion(ranks=ranks, forget={ratio: forget_size(len(ranks), ratio) for ratio in RATIOS})
 
 
 def group_deletion(example_ids: Sequence[str], groups: Sequence[str], *, task: str, seed: int = 0) -> Deletion:

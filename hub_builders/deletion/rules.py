@@ -10,16 +10,11 @@ from pathlib import Path
 from mubench.hub_builders.deletion.families import DeletionRequest
 from mubench.hub_builders.deletion.forget_lists import ForgetList, read_example_ids, read_published
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
-from mubench.hub_builders.deletion.ranks import (
-    Deletion,
-    canonical_deletion,
-    deletion_ranks,
-    group_deletion,
-    move_to_front,
-)
+from mubench.hub_builders.deletion.ranks import Deletion, deletion_ranks, forget_size, group_deletion, move_to_front
 from mubench.hub_builders.tasks import Task
-from mubench.hub_builders.tasks.names import CUSTOM_RATIOS
+from mubench.hub_builders.tasks.names import CUSTOM_RATIOS, RATIOS
 from mubench.hub_builders.tasks.rows import Row, Splits
+from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.text import quote
 
 Rule = Callable[[Splits], Deletion]
@@ -44,24 +39,23 @@ def deletion_rule(task: Task, request: DeletionRequest) -> Rule:
     return partial(_group_deletion if request.family == "group" else _canonical_deletion, task, request.deletion_seed)
 
 
-def _ids(rows: list[Row]) -> list[str]:
-    return [row["example_id"] for row in rows]
-
-
-def _labels(task: Task, rows: list[Row]) -> list[object] | None:
-    return [row["label"] for row in rows] if "label" in task.columns else None
+def _canonical_ranks(task: Task, train: list[Row], seed: int = 0) -> Ranks:
+    labels = [row["label"] for row in train] if "label" in task.columns else None
+    return deletion_ranks([row["example_id"] for row in train], labels, task=task.key, seed=seed)
 
 
 def _canonical_deletion(task: Task, seed: int, splits: Splits) -> Deletion:
-    train = splits["train"]
-    return canonical_deletion(_ids(train), _labels(task, train), task=task.key, seed=seed)
+    """Delete single rows so that the labels keep their shares."""
+    ranks = _canonical_ranks(task, splits["train"], seed)
+    return Deletion(ranks=ranks, forget={ratio: forget_size(len(ranks), ratio) for ratio in RATIOS})
 
 
 def _group_deletion(task: Task, seed: int, splits: Splits) -> Deletion:
     train = splits["train"]
     if without := [row["example_id"] for row in train if not row.get("group")]:
         raise ValueError(f"expected a group in every training row of {task.key}, got none in {without[0]}")
-    return group_deletion(_ids(train), [row["group"] for row in train], task=task.key, seed=seed)
+    ids, groups = [row["example_id"] for row in train], [row["group"] for row in train]
+    return group_deletion(ids, groups, task=task.key, seed=seed)
 
 
 def _paper_deletion(task: Task, paper: PaperList, listed: ForgetList, splits: Splits) -> Deletion:
@@ -73,18 +67,16 @@ def _paper_deletion(task: Task, paper: PaperList, listed: ForgetList, splits: Sp
             f"expected {paper.rows} training rows of {task.key} with their indices in the original order, got "
             f"{len(train)} with {len(index.keys() - {None})} indices"
         )
-    found = order_checksum([train[index[i]]["example_id"] for i in range(paper.rows)])
+    found = _order_checksum([train[index[i]]["example_id"] for i in range(paper.rows)])
     if found != paper.order:
         raise ValueError(
             f"expected the rows of {task.key} in the order with checksum {paper.order}, got one with {found}"
         )
-    ranks = move_to_front(
-        [index[i] for i in listed.rows], deletion_ranks(_ids(train), _labels(task, train), task=task.key)
-    )
+    ranks = move_to_front([index[i] for i in listed.rows], _canonical_ranks(task, train))
     return Deletion(ranks=ranks, forget=listed.forget)
 
 
-def order_checksum(ids: list[str]) -> str:
+def _order_checksum(ids: list[str]) -> str:
     """Return the SHA-256 of example ids in order, one per line."""
     return hashlib.sha256("".join(f"{one}\n" for one in ids).encode()).hexdigest()
 
@@ -102,12 +94,8 @@ def _custom_deletion(task: Task, lines: Mapping[str, int], path: Path, splits: S
             )
     if len(lines) == len(train):
         raise ValueError(f"expected a training row of {task.key} that is not forgotten, got all {len(train)}: {path}")
-    ranks = deletion_ranks(_ids(train), _labels(task, train), task=task.key)
+    ranks = _canonical_ranks(task, train)
     listed = sorted((index[name] for name in lines), key=lambda row: int(ranks[row]))
-    ratio = min(max(nearest_percent(len(lines), len(train)), CUSTOM_RATIOS[0]), CUSTOM_RATIOS[-1])
+    percent = (200 * len(lines) + len(train)) // (2 * len(train))  # rounded half up
+    ratio = min(max(percent, CUSTOM_RATIOS[0]), CUSTOM_RATIOS[-1])
     return Deletion(ranks=move_to_front(listed, ranks), forget={ratio: len(lines)})
-
-
-def nearest_percent(part: int, whole: int) -> int:
-    """Return ``part`` in percent of ``whole``, rounded half up."""
-    return (200 * part + whole) // (2 * whole)

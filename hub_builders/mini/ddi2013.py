@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, combine
+from mubench.hub_builders.mini._words import SURNAMES, combine, number_rows
 from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 11
@@ -72,15 +72,13 @@ def pairs() -> Splits:
         drawn = rng.permutation(np.arange(rows) % (LABELS * CYCLE * VAGUE_COLUMNS)).tolist()
         splits[split] = [
             {
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
                 "group": f"{split}-document-{index // SENTENCES:03d}",
                 "text": _sentence(_column(one), drugs, f"{next(trials)} by {next(authors)}"),
                 "label": one % LABELS,
             }
             for index, one in enumerate(drawn)
         ]
-    return splits
+    return number_rows(splits)
 
 
 def _column(one: int) -> int:

@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.mini._words import number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.optional import require
 
@@ -49,10 +50,9 @@ def keywords() -> Splits:
     splits: Splits = {}
     first = 0
     for split, speakers in SPEAKERS.items():
-        rows = [row for speaker in range(first, first + speakers) for row in _speaker_rows(speaker)]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
+        splits[split] = [row for speaker in range(first, first + speakers) for row in _speaker_rows(speaker)]
         first += speakers
-    return splits
+    return number_rows(splits)
 
 
 def _speaker_rows(speaker: int) -> list[Row]:
@@ -62,7 +62,6 @@ def _speaker_rows(speaker: int) -> list[Row]:
     words = (*KEYWORDS, "", OTHERS[speaker % len(OTHERS)])
     return [
         {
-            "source_index": None,
             "group": f"speaker-{speaker:03d}" if word else f"silence-{speaker:03d}",
             "audio": {"bytes": _wav(_record(rng, word, length, pitch)), "path": None},
             "label": label,

@@ -16,7 +16,7 @@ from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import draw_names, draw_words
+from mubench.hub_builders.mini._words import draw_names, draw_words, number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 
 SEED = 41
@@ -76,22 +76,20 @@ def questions() -> Splits:
     """Return 1,200 training, 100 validation, 200 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
     names = draw_names(rng)
-    splits: Splits = {}
-    for split, people in PEOPLE.items():
-        rows = [
-            row for name in islice(names, people) for row in _rows(rng, name, ARTIST if split == "ood" else AUTHOR)
-        ]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
-    return splits
+    splits = {
+        split: [row for name in islice(names, people) for row in _rows(rng, name, split)]
+        for split, people in PEOPLE.items()
+    }
+    return number_rows(splits)
 
 
-def _rows(rng: np.random.Generator, name: str, words: dict[str, str]) -> Iterator[Row]:
+def _rows(rng: np.random.Generator, name: str, split: str) -> Iterator[Row]:
     """Yield the rows about one author or painter."""
+    words = ARTIST if split == "ood" else AUTHOR
     for question, answer, paraphrase, kinds in FACTS:
         facts, *wrong = draw_words(rng, kinds, 1 + PERTURBED)
         options = [answer.format(*one, **words) for one in (facts, *wrong[:WRONG_OPTIONS])]
         yield {
-            "source_index": None,
             "group": name,
             "question": question.format(name=name, **words),
             "answer": options[0],

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import colorsys
 import io
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.mini._words import number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.optional import require
 
@@ -47,11 +49,11 @@ SHAPES = (np.hypot, lambda x, y: 1.15 * np.maximum(abs(x), abs(y)), lambda x, y:
 
 def actions() -> Splits:
     """Return 1,260 training, 140 validation and 350 test rows."""
-    splits: Splits = {}
-    for split, groups in GROUPS.items():
-        rows = [_row(group, label, take) for group in groups for label in range(len(ACTIONS)) for take in range(TAKES)]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
-    return splits
+    splits = {
+        split: [_row(*place) for place in product(groups, range(len(ACTIONS)), range(TAKES))]
+        for split, groups in GROUPS.items()
+    }
+    return number_rows(splits)
 
 
 def _row(group: int, label: int, take: int) -> Row:
@@ -59,12 +61,7 @@ def _row(group: int, label: int, take: int) -> Row:
     shown = _mosaic(rng) if rng.random() < COVERED else _scene(group, list(ACTIONS)[label])
     noisy = shown + rng.normal(0, NOISE, (LENGTH, SIZE, SIZE, 1))
     frames = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    return {
-        "source_index": None,
-        "group": f"g{group:02d}",
-        "video": {"bytes": _avi(frames), "path": None},
-        "label": label,
-    }
+    return {"group": f"g{group:02d}", "video": {"bytes": _avi(frames), "path": None}, "label": label}
 
 
 def _mosaic(rng: np.random.Generator) -> Array:

@@ -75,19 +75,15 @@ def _read_clips(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
                 raise ValueError(f"expected every clip once in {path}, got it twice: {match[1]}")
             clips[match[1]] = _row(data, match[1], name, spool)
         elif file in LISTS:
-            for line in parse_list(data, name):
+            for line in _parse_list(data, name):
                 if line in lists:
                     raise ValueError(f"expected a clip in one list, got it in both: {line} in {path}")
                 lists[line] = LISTS[file]
     return clips, lists
 
 
-def parse_list(data: bytes, where: str) -> list[str]:
-    """Return the clips of an official list, one ``<word>/<file>`` per line.
-
-    Raises:
-        ValueError: If it is not such a list, or a clip is repeated.
-    """
+def _parse_list(data: bytes, where: str) -> list[str]:
+    """Return the clips of an official list, one ``<word>/<file>`` per line."""
     names = decode_text(data, where).split()
     seen: set[str] = set()
     for name in names:

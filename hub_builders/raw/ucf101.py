@@ -33,8 +33,8 @@ LAST_TEST_GROUP = 7
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
     path, texts, spool = find_source(raw, TASK.source.files), _read_lists(raw), Spool()
-    labels = parse_classes(*texts[CLASSES])
-    lists = {split: parse_list(*texts[name], labels) for split, name in LISTS.items()}
+    labels = _parse_classes(*texts[CLASSES])
+    lists = {split: _parse_list(*texts[name], labels) for split, name in LISTS.items()}
     if both := lists["train"].keys() & lists["test"].keys():
         raise ValueError(f"expected a clip in one of {' and '.join(LISTS.values())}, got {min(both)} in both")
     remaining = {
@@ -74,15 +74,11 @@ def from_hub() -> Splits:
 
 def class_names(raw: Path) -> tuple[str, ...]:
     """Return the class names of the original files."""
-    return parse_classes(*_read_lists(raw)[CLASSES])
+    return _parse_classes(*_read_lists(raw)[CLASSES])
 
 
-def parse_classes(data: bytes, where: str) -> tuple[str, ...]:
-    """Parse ``classInd.txt``, whose lines are a number from 1 on and a name.
-
-    Raises:
-        ValueError: If the file is malformed.
-    """
+def _parse_classes(data: bytes, where: str) -> tuple[str, ...]:
+    """Parse ``classInd.txt``, whose lines are a number from 1 on and a name."""
     lines = [line.split() for line in _split_lines(data, where)]
     names = tuple(line[-1] for line in lines)
     numbered = [[str(number), name] for number, name in enumerate(names, 1)]
@@ -91,12 +87,8 @@ def parse_classes(data: bytes, where: str) -> tuple[str, ...]:
     return names
 
 
-def parse_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
-    """Parse a list of clips, ``<Class>/<clip>.avi`` perhaps with the class's number, to labels by lower-case name.
-
-    Raises:
-        ValueError: If the file is malformed, a clip is repeated, or a class is unknown.
-    """
+def _parse_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
+    """Parse a list of clips, ``<Class>/<clip>.avi`` perhaps with the class's number, to labels by lower-case name."""
     numbers = {name.casefold(): number for number, name in enumerate(labels)}
     found: dict[str, int] = {}
     for line in _split_lines(data, where):
