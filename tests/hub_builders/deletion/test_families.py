@@ -457,7 +457,7 @@ def test_incompatible_options_are_one_line(words, message, tmp_path, monkeypatch
 
 
 def test_the_error_of_a_task_without_groups_lists_those_with_groups(grouped):
-    with pytest.raises(ValueError, match=r"rows have groups \(.*imdb.*\), got cifar10"):
+    with pytest.raises(ValueError, match=r"rows have groups \(.*imdb.*\) with family group, got cifar10"):
         check_deletion(dataclasses.replace(TASKS["cifar10"], group=None), "mini", DeletionRequest(family="group"))
 
 
