@@ -10,7 +10,7 @@ from pathlib import Path
 from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.hub_builders.utils.download import download
-from mubench.hub_builders.utils.text import quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 SERVER = "https://raw.githubusercontent.com"
 # The longest list has 50 kB.
@@ -52,7 +52,6 @@ def read_published(paper: PaperList, folder: Path | None) -> ForgetList:
 
 
 def _parse_indices(data: bytes, rows: int, where: str) -> list[int]:
-    """Parse a list of row indices, one per line."""
     found: dict[int, int] = {}
     for number, line in enumerate(_split_lines(data, where), 1):
         if not _INDEX.fullmatch(line) or int(line) >= rows:
@@ -140,10 +139,7 @@ def _read_file(name: str, folder: Path) -> bytes:
 
 def _split_lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
     """Return the lines of a text, whose last line end is optional."""
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected {encoding.partition('-sig')[0].upper()} text, got other bytes: {where}") from error
+    text = decode_text(data, where, encoding=encoding)
     if not text:
         raise ValueError(f"expected at least one line, got an empty file: {where}")
     return text.removesuffix("\n").split("\n")

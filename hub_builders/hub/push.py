@@ -81,7 +81,6 @@ def lacks_card(folder: Path) -> bool:
 
 
 def _inspect_folder(folder: Path) -> Upload:
-    """Determine what a folder holds."""
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a dataset or model folder, got no folder {folder}")
     if (folder / RUN_FILE).is_file():

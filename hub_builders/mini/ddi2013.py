@@ -91,6 +91,5 @@ def _column(one: int) -> int:
 
 
 def _sentence(column: int, drugs: Iterator[str], trial: str) -> str:
-    """Describe every aspect with the words of one column of the lexicon."""
     remarks = ", ".join(f"{aspect} {words[column]}" for aspect, words in LEXICON.items())
     return f"[E1] {next(drugs)} [/E1] with [E2] {next(drugs)} [/E2] in {trial}: {remarks}."

@@ -114,7 +114,6 @@ def _word_tracks(word: str) -> tuple[Array, Array, Array]:
 
 
 def _wav(sound: Array) -> bytes:
-    """Encode samples in [-1, 1] as 16 bit WAV."""
     soundfile = require("soundfile")
 
     buffer = io.BytesIO()

@@ -84,7 +84,6 @@ def questions() -> Splits:
 
 
 def _rows(rng: np.random.Generator, name: str, split: str) -> Iterator[Row]:
-    """Yield the rows about one author or painter."""
     words = ARTIST if split == "ood" else AUTHOR
     for question, answer, paraphrase, kinds in FACTS:
         facts, *wrong = draw_words(rng, kinds, 1 + PERTURBED)

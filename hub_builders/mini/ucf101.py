@@ -65,7 +65,6 @@ def _row(group: int, label: int, take: int) -> Row:
 
 
 def _mosaic(rng: np.random.Generator) -> Array:
-    """Return frames of coloured tiles, all alike."""
     tiles = rng.random((1, TILES, TILES, 3))
     return np.repeat(np.repeat(np.repeat(tiles, LENGTH, 0), SIZE // TILES, 1), SIZE // TILES, 2)
 

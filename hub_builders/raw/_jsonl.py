@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mubench.hub_builders.tasks.rows import Row
-from mubench.hub_builders.utils.text import decode_without_bom, quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 Field = Literal["string", "strings"]
 Fields = Mapping[str, Field]
@@ -24,7 +24,7 @@ def parse_json_lines(data: bytes, fields: Fields, where: str) -> list[Row]:
     Raises:
         ValueError: If the text is not UTF-8, has no line, or a line is no object with these fields.
     """
-    text = decode_without_bom(data, where)
+    text = decode_text(data, where, encoding="utf-8-sig")
     # Not splitlines: strings may hold other line separators.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
     if not lines:

@@ -19,7 +19,7 @@ from mubench.hub_builders.raw._hub import read_hub_rows
 from mubench.hub_builders.raw._jsonl import Fields, parse_json_lines, select_fields
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids
-from mubench.hub_builders.utils.text import decode_without_bom, quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 TASK = TASKS["celeb_profile"]
 PROMPT = "Write a biography of {}."
@@ -72,9 +72,10 @@ def _splits(profiles: Iterable[Row]) -> Splits:
 
 
 def _write_biographies(table: bytes, template: bytes, where: str, template_where: str) -> list[Row]:
-    """Return name and profile of every person."""
-    (_, columns), *people = _parse_table(decode_without_bom(table, where), where)
-    parts = _parse_template(decode_without_bom(template, template_where).strip(), columns, template_where)
+    (_, columns), *people = _parse_table(decode_text(table, where, encoding="utf-8-sig"), where)
+    parts = _parse_template(
+        decode_text(template, template_where, encoding="utf-8-sig").strip(), columns, template_where
+    )
     return [
         _write_biography(dict(zip(columns, cells, strict=True)), parts, f"{where} line {line}")
         for line, cells in people

@@ -90,7 +90,6 @@ class Cifar:
         }
 
     def _records(self, data: bytes, name: str) -> Iterator[tuple[bytes, int]]:
-        """Yield the PNG bytes and the label of every record of a batch."""
         size, count = self.label_bytes + PIXELS, len(self.task.labels)
         if not data or len(data) % size:
             raise ValueError(f"expected complete records of {size} bytes, got {len(data)} bytes: {name}")

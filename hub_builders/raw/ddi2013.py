@@ -28,13 +28,12 @@ import hashlib
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
 from mubench.hub_builders.raw._archive import find_source, read_members
-from mubench.hub_builders.raw._spans import find_fragments, insert_marks
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index
 from mubench.hub_builders.utils.download import download
@@ -50,6 +49,12 @@ NONE = TASK.labels.index("none")
 SERVER = "https://raw.githubusercontent.com"
 SHA256 = "87fc63e32ebce20d9841c372e0c594ec72d60882ab5621550ca73c3eaf80ab60"
 MAX_BYTES = 2**24
+
+Spans = tuple[tuple[int, int], ...]  # [start, end) of every fragment, in order and disjoint
+
+OFFSETS = re.compile(r"[0-9]{1,9}-[0-9]{1,9}(?:;[0-9]{1,9}-[0-9]{1,9})*", re.ASCII)
+# Shifts tried between stated offsets and the text; one mention of the DDI corpus is a character off.
+SHIFTS = (0, 1, -1)
 
 
 def from_files(raw: Path) -> Splits:
@@ -100,12 +105,11 @@ def _parse_document(data: bytes, where: str) -> tuple[str, list[Row]]:
 
 
 def _parse_pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
-    """Yield the id and the row of every pair of a sentence."""
     name, text = _attributes(sentence, "sentence", "id", "text")
     parts = [one for one in sentence.iter() if one is not sentence]
     entities = [_attributes(one, "entity", "id", "charOffset", "text") for one in parts if one.tag != "pair"]
     _check_distinct("entity", [key for key, *_ in entities])
-    drugs = {key: find_fragments(offsets, spelled, text) for key, offsets, spelled in entities}
+    drugs = {key: _find_fragments(offsets, spelled, text) for key, offsets, spelled in entities}
     seen: list[str] = []
     for pair in (one for one in parts if one.tag == "pair"):
         key, _, *ends = _attributes(pair, "pair", "id", "ddi", "e1", "e2")
@@ -114,9 +118,58 @@ def _parse_pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
         seen.append(" and ".join(sorted(ends)))
         yield (
             key,
-            {"text": insert_marks(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)},
+            {"text": _insert_marks(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)},
         )
     _check_distinct("pair of", seen)
+
+
+def _find_fragments(offsets: str, mention: str, text: str) -> Spans:
+    """Return the fragments of a mention: at its offsets, or one character beside them if it is spelled there."""
+    spans = _parse_offsets(offsets, len(text))
+    if not _without_spaces(mention):
+        raise ValueError(f"expected the spelling of the mention at {offsets}, got {mention!r}")
+    for shift in SHIFTS:
+        moved = tuple((start + shift, end + shift) for start, end in spans)
+        inside = moved[0][0] >= 0 and moved[-1][1] <= len(text)
+        if inside and _without_spaces("".join(text[start:end] for start, end in moved)) == _without_spaces(mention):
+            return moved
+    raise ValueError(f"expected {mention!r} at {offsets}, got {' '.join(text[start:end] for start, end in spans)!r}")
+
+
+def _parse_offsets(offsets: str, size: int) -> Spans:
+    if not OFFSETS.fullmatch(offsets):
+        raise ValueError(f"expected offsets such as 3-9 or 3-9;15-21, got {offsets!r}")
+    pairs = sorted(tuple(map(int, part.split("-"))) for part in offsets.split(";"))
+    spans = tuple((first, last + 1) for first, last in pairs)
+    ends = [0, *(end for _, end in spans)]
+    if not all(end <= start < stop <= size for end, (start, stop) in zip(ends, spans, strict=False)):
+        raise ValueError(f"expected disjoint fragments within {size} characters, got {offsets!r}")
+    return spans
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
+
+
+def _insert_marks(text: str, mentions: Sequence[Spans], names: Sequence[str]) -> str:
+    """Return a text with every fragment of every mention between ``[NAME] `` and `` [/NAME]``.
+
+    Of fragments that start together the longer one is opened first; of those that end together the last one opened is
+    closed first; of equal ones the first mention's encloses the other.
+    """
+    if held := [name for name in names if f"[{name}]" in text or f"[/{name}]" in text]:
+        raise ValueError(f"expected a text without marks, got {held[0]} in {text!r}")
+    cuts = []
+    for order, (spans, name) in enumerate(zip(mentions, names, strict=True)):
+        for start, end in spans:
+            # At one position, fragments that end there come before those that start there.
+            cuts.append((end, 0, -start, -order, f" [/{name}]"))
+            cuts.append((start, 1, -end, order, f"[{name}] "))
+    done, parts = 0, []
+    for place, *_, mark in sorted(cuts):
+        parts += [text[done:place], mark]
+        done = place
+    return "".join([*parts, text[done:]])
 
 
 def _label(pair: Element, key: str) -> int | None:

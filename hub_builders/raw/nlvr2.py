@@ -47,9 +47,11 @@ def from_files(raw: Path) -> Splits:
         return _read_first_version(path)
     spool = Spool()
     beside = [raw / name for name in IMAGE_ARCHIVES if (raw / name).is_file()]
-    texts, images = _read_files(
-        [path, *beside], FILES, IMAGE, lambda data, name: store_media(rgb_bytes(data, None, name), spool)
-    )
+
+    def store(data: bytes, name: str) -> Cell:
+        return store_media(rgb_bytes(data, None, name), spool)
+
+    texts, images = _read_files([path, *beside], FILES, IMAGE, store)
     return {split: _rows(texts[name], name, images) for name, split in FILES.items()}
 
 
@@ -66,7 +68,6 @@ def from_hub() -> Splits:
 
 
 def _read_first_version(path: Path) -> Splits:
-    """Read an archive or folder of the first version."""
     spool = Spool()
     texts, images = _read_files([path], FIRST_FILES, DRAWING, lambda data, name: _crop_pair(data, name, spool))
     splits: Splits = {split: [] for split in FIRST_FILES.values()}
@@ -122,7 +123,6 @@ def _read_files(
 
 
 def _parse_statements(data: bytes, identifier: re.Pattern[str], where: str) -> list[Row]:
-    """Return identifier, sentence and label of every line."""
     rows = parse_json_lines(data, FIELDS, where)
     seen: set[str] = set()
     for row in rows:

@@ -23,7 +23,7 @@ from mubench.hub_builders.raw._hub import read_hub_rows
 from mubench.hub_builders.raw._jsonl import Fields, parse_json, select_fields
 from mubench.hub_builders.tasks import TASKS, Source
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids
-from mubench.hub_builders.utils.text import decode_text, decode_without_bom, quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,7 @@ def from_hub() -> Splits:
 
 
 def _parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
-    """Return the records of a CSV file."""
-    text = io.StringIO(decode_without_bom(data, where), newline="")
+    text = io.StringIO(decode_text(data, where, encoding="utf-8-sig"), newline="")
     try:
         lines = list(csv.reader(text, strict=True))
     except csv.Error as error:
@@ -94,8 +93,7 @@ def _parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
 
 
 def _parse_json_list(data: bytes, where: str) -> list[object]:
-    """Return the records of a JSON file."""
-    found = parse_json(decode_without_bom(data, where), where)
+    found = parse_json(decode_text(data, where, encoding="utf-8-sig"), where)
     if not isinstance(found, list):
         raise ValueError(f"expected a list of objects, got other JSON: {where}")  # noqa: TRY004  (bad data, no bug)
     return found

@@ -37,9 +37,11 @@ def from_files(raw: Path) -> Splits:
     spool = Spool()
     clips, lists = _read_clips(path, spool)
     parts = _split_by_lists(clips, lists, path) if lists else _split_by_speaker(clips)
-    if lists and (own := _find_test_set(raw, path)):
-        parts["test"] = _read_clips(own, spool)[0]
     if lists:
+        name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
+        own = [raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()]
+        if own:  # a separate test set beside the archive, packed or not
+            parts["test"] = _read_clips(own[0], spool)[0]
         for part in parts.values():
             for index, name in enumerate(sorted(part)):
                 part[name]["source_index"] = index
@@ -56,12 +58,6 @@ def from_hub() -> Splits:
             name = "/".join(Path(found["file"]).parts[-2:])
             rows.append({**_row(found["audio"]["bytes"], name, name, spool), "source_index": index})
     return add_ids(splits, TASK.columns, TASK.labels)
-
-
-def _find_test_set(raw: Path, path: Path) -> Path | None:
-    """Return the separate test set beside an archive, packed or not, or ``None``."""
-    name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
-    return next((raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()), None)
 
 
 def _read_clips(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:

@@ -76,8 +76,6 @@ def _remove_dead_stages(folder: Path) -> None:
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # the process belongs to another user
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # else it belongs to another user
     return True

@@ -102,17 +102,12 @@ def split_config(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         if name != CONFIG or (file := value if equals else next(left, None)) is None:
             rest.append(argument)
         else:
-            options |= read_config(Path(file))
+            options |= _read_config(Path(file))
     return options, rest
 
 
-def read_config(file: Path) -> dict[str, Any]:
-    """Return the options of a YAML file by name, dashes as underscores.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it holds something else than names and values.
-    """
+def _read_config(file: Path) -> dict[str, Any]:
+    """Return the options of a YAML file by name, dashes as underscores."""
     import yaml  # noqa: PLC0415  (few commands have a config)
 
     try:

@@ -395,7 +395,7 @@ class TestTheCorpus:
                 assert {mark: row["text"].count(mark) > 0 for mark in ("[E1] ", " [/E1]", "[E2] ", " [/E2]")}
 
     def test_one_drug_is_off_by_one_character(self, monkeypatch):
-        monkeypatch.setattr("mubench.hub_builders.raw._spans.SHIFTS", (0,))
+        monkeypatch.setattr("mubench.hub_builders.raw.ddi2013.SHIFTS", (0,))
         with pytest.raises(ValueError, match=r"expected '\(R\)-warfarin' at 95-98;107-114, .*Eszopiclone_ddi.xml"):
             RAW["ddi2013"](DATA)
 
