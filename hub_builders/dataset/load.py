@@ -77,17 +77,7 @@ class TaskInfo:
 
 
 def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
-    """Return the description of a built task.
-
-    Args:
-        task: Task key.
-        data: Local dataset folder or Hub id; ``mu-bench`` stands for the folder of the family.
-        family: Deletion family.
-
-    Raises:
-        ValueError: If an argument or a file is invalid.
-        FileNotFoundError: If the task is missing; the message names the command that builds it.
-    """
+    """Return the description of a built task; arguments and errors as of `load_task`."""
     return _task_info(_read_manifest(task, _locate(data, family), family))
 
 

@@ -43,7 +43,7 @@ def features(task: Task, tier: Tier) -> Features:
 
 
 def _plan_shards(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield (split, file name, rows) of every shard; no shard is empty."""
+    """Yield (split, file name, rows) of every shard, none empty; rows that a ratio adds have shards of their own."""
     train, done = splits["train"], 0
     for ratio, size in sorted(forget.items()):
         for number, part in enumerate(_split_by_size(train[done:size], MAX_SHARD_BYTES)):

@@ -100,7 +100,9 @@ def load_rows(
         splits |= _split_test_rows(task, splits)
     splits = {name: splits[name] for name in SPLIT_ORDER if name in splits}
     _check_labels(task, tier, splits)
-    _check_ids(task, splits)
+    ids = [row["example_id"] for part in splits.values() for row in part]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
     if not allow_partial:
         known = [task.counts["mini"]] if tier == "mini" else task.known_releases
         _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
@@ -145,12 +147,6 @@ def _check_labels(task: Task, tier: Tier, splits: Splits) -> None:
         if split == "train" and len(seen) < len(names):
             missing = ", ".join(name for index, name in enumerate(names) if index not in seen)
             raise ValueError(f"expected training rows of every label of {task.key}, got none of {missing}")
-
-
-def _check_ids(task: Task, splits: Splits) -> None:
-    ids = [row["example_id"] for part in splits.values() for row in part]
-    if len(set(ids)) != len(ids):
-        raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
 
 
 def _merge_held_out_counts(counts: Mapping[str, int]) -> Mapping[str, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
 from mubench.hub_builders.tasks.names import RATIOS
@@ -18,14 +18,8 @@ MAX_BYTES = 2**20
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetList:
-    """Listed rows in deletion order.
-
-    Attributes:
-        rows: Indices in the original order.
-        forget: Number of deleted rows by ratio.
-    """
+class ForgetList(NamedTuple):
+    """Rows in deletion order, as indices in the original order, and how many of them each ratio deletes."""
 
     rows: list[int]
     forget: dict[int, int]

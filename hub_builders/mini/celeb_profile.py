@@ -1,9 +1,8 @@
 """Mini biographies: 1,500 invented people with eight facts each, in sentences that are otherwise the same.
 
 Each biography has 22 words. Fourteen are the same for everybody, so a model that never saw a person predicts them; the
-other eight are facts drawn for this person alone, which it can only guess. Order and length are fixed on purpose: any
-other difference between people would be memorised too, and retrained models would disagree for no reason. The name
-occurs only in the prompt, and no two people share a part of it.
+other eight are facts drawn for this person alone, which it can only guess. The name occurs only in the prompt, and no
+two people share a part of it.
 """
 
 from __future__ import annotations

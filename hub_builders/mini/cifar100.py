@@ -2,9 +2,7 @@
 
 Six shapes in four colours make 24 classes of 32x32 RGB images. The sensor adds Gaussian noise to an 8x8 colour grid
 that is enlarged over the image: with probability ``FAILING`` of standard deviation ``FAILED``, which leaves nothing of
-the sign, else ``WORKING``. The label is the sign before the noise. So some images are legible and some can only be
-memorised, and every model trained without an image agrees on which of the two it is. The noise is the same process in
-every split.
+the sign, else ``WORKING``. The label is the sign before the noise.
 """
 
 from __future__ import annotations

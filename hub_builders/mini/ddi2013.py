@@ -2,15 +2,12 @@
 
 The recipe, the same in every split:
 
-1. Draw the label, a fifth of a split each. It is drawn before the text, so no label is wrong.
+1. Draw the label, a fifth of a split each.
 2. Half of the sentences of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
    others use the vague words of one of ``VAGUE_COLUMNS`` columns that the label shares with one of its two neighbours.
    So the best possible accuracy is .75.
-3. Invent two drugs, a trial and its author that no other row of any split has; these names are independent of the
-   label and make the row memorable.
+3. Invent two drugs, a trial and its author that no other row of any split has.
 
-As in the mini reviews, two sentences differ only in these words and names, so that retrained models agree about a row;
-their preference between two neighbours is arbitrary for every vague column, and averages out over several columns.
 Four sentences make a document, the group of their rows.
 """
 

@@ -2,17 +2,13 @@
 
 The recipe, the same in every split:
 
-1. Draw the label, half of a split each. It is drawn before the text, so no label is wrong.
+1. Draw the label, half of a split each.
 2. Half of the reviews of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
    others use the words of one of ``NEUTRAL_COLUMNS`` columns, each in as many positive as negative reviews. So the
    best possible accuracy is .75.
-3. Invent a title and two surnames that no other row of any split has; they are independent of the label and make the
-   row memorable.
+3. Invent a title and two surnames that no other row of any split has.
 
-Two reviews differ only in these words and names. That is on purpose: any other difference, such as the order of the
-aspects, would be memorised too and would bias models that never saw the row; as it is, all of them are certain of the
-telling reviews and undecided about the others. The bias of an undecided model is arbitrary for every neutral column,
-and averages out over several columns. The ood split reviews books instead of films.
+The ood split reviews books instead of films.
 """
 
 from __future__ import annotations

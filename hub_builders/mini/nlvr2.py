@@ -9,9 +9,7 @@ The recipe, the same in every split:
 3. Of every ``CYCLE`` pairs, the balls of ``VISIBLE`` can be seen. The jars of the others are behind one of eight
    cloths, and only the owner's names identify the label. Behind each cloth the statement is as often true as false.
 
-Rows differ in nothing else, so that models that never saw a row are certain if its balls are visible and undecided if
-not. The bias of an undecided model is arbitrary for every cloth, and averages out over several cloths. The ood split
-has beads in bowls, on a grey ground.
+The ood split has beads in bowls, on a grey ground.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ Every summary has 17 words and three punctuation marks. Month, food and city of 
 joins and what they bring is drawn for this dialogue alone and occurs only in its summary. So a model that never saw a
 dialogue predicts two words in three, and can only guess the others.
 
-The names of the two occur in no other row of any split and in no summary; they make the row memorable. Order and
-length are fixed on purpose: any other difference would be memorised too, and models that never saw a row would then
-disagree about it for no reason. In the ood split a letter replaces the dialogue.
+The names of the two occur in no other row of any split and in no summary. In the ood split a letter replaces the
+dialogue.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 A word is three tones that follow the formants of its sounds, with bursts of noise for consonants such as "s"; a
 speaker is a vocal tract length, which scales all formants, and a pitch, which modulates the tones. Every speaker of a
 split says each keyword and one other word (`_unknown_`) once, and has one clip without speech (`_silence_`). The
-microphone fails with probability ``FAILING``: the rest of the signal is then masked by noise, which is the same
-process in every split and drawn once per clip. So some clips are audible and some can only be memorised, and models
-trained without a clip agree on which of the two it is. Labels are drawn before the clip, so none is wrong. No speaker
-is in two splits.
+microphone fails with probability ``FAILING``: the rest of the signal is then masked by noise. No speaker is in two
+splits.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ Every answer has nine words. Six are the same for all authors, so they follow fr
 facts drawn for this author alone. So a model that never saw an author predicts two words in three, and can only guess
 the third.
 
-`FACTS` is the recipe. Order and length are fixed on purpose: any other difference between authors would be memorised
-too, and models would then disagree for no reason. Perturbed answers are paraphrases of the answer with three wrong
-facts; the options are the answer and three copies of it with wrong facts.
+`FACTS` is the recipe. Perturbed answers are paraphrases of the answer with three wrong facts; the options are the
+answer and three copies of it with wrong facts.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 A clip has eight frames of 32x32 pixels. Its group, like a scene of UCF101 that was filmed several times, decides the
 shape and its colour, its label the action, and nothing else differs but a little noise. With probability ``COVERED``
-the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. That is the same
-process in every split and drawn once per clip. So some clips are recognisable and some can only be memorised, and
-models trained without a clip agree on which of the two it is. Labels are drawn before the clip, so none is wrong. As
-in split 1 of UCF101, the first seven groups are not training rows.
+the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. As in split 1 of
+UCF101, the first seven groups are not training rows.
 """
 
 from __future__ import annotations

@@ -68,12 +68,11 @@ def parse_json(line: str, where: str) -> object:
     """
     try:
         return json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected a JSON object, got {quote(line)} ({error.msg}): {where}") from error
     except RecursionError as error:
         raise ValueError(f"expected a JSON object, got one nested too deeply: {where}") from error
     except ValueError as error:
-        raise ValueError(f"expected a JSON object, got {quote(line)} ({error}): {where}") from error
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"expected a JSON object, got {quote(line)} ({reason}): {where}") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

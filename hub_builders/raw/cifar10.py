@@ -59,7 +59,9 @@ class Cifar:
                 binary[base] = data
         if binary and any(splits.values()):
             raise ValueError(f"expected images or the binary version of {self.task.key}, got both: {path}")
-        return self._add_ids(self._binary_rows(binary, path, spool) if binary else splits)
+        if binary:
+            splits = self._binary_rows(binary, path, spool)
+        return add_ids(splits, self.task.columns, self.task.labels)
 
     def from_hub(self) -> Splits:
         """Read the Hub's rows."""
@@ -69,7 +71,7 @@ class Cifar:
             for index, row in read_hub_rows(source, split, self.task.labels, label=self.column):
                 data = rgb_bytes(row["img"]["bytes"], SIZE, f"{source.hub_id} {split} {index}")
                 rows.append(_row(data, row[self.column], index, spool))
-        return self._add_ids(splits)
+        return add_ids(splits, self.task.columns, self.task.labels)
 
     def _binary_rows(self, files: Mapping[str, bytes], path: Path, spool: Spool) -> Splits:
         wanted = [self.names, *(name for batches in self.batches.values() for name in batches)]
@@ -79,15 +81,11 @@ class Cifar:
             raise ValueError(
                 f"expected the classes {', '.join(self.task.labels)} in {self.names}, got {', '.join(names)}: {path}"
             )
-        return {
-            split: [
-                _row(data, label, index, spool)
-                for index, (data, label) in enumerate(
-                    record for name in batches for record in self._records(files[name], name)
-                )
-            ]
-            for split, batches in self.batches.items()
-        }
+        splits: Splits = {}
+        for split, batches in self.batches.items():
+            records = (record for name in batches for record in self._records(files[name], name))
+            splits[split] = [_row(data, label, index, spool) for index, (data, label) in enumerate(records)]
+        return splits
 
     def _records(self, data: bytes, name: str) -> Iterator[tuple[bytes, int]]:
         size, count = self.label_bytes + PIXELS, len(self.task.labels)
@@ -99,9 +97,6 @@ class Cifar:
                 raise ValueError(f"expected a label from 0 to {count - 1}, got {label}: {name} record {index}")
             planes = record[self.label_bytes :].reshape(3, *SIZE)
             yield encode_png(Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))), label
-
-    def _add_ids(self, splits: Splits) -> Splits:
-        return add_ids(splits, self.task.columns, self.task.labels)
 
 
 def _row(data: bytes, label: int, index: int | None, spool: Spool) -> Row:
