@@ -21,8 +21,7 @@ from mubench.hub_builders.dataset.readme import (
 )
 from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write_shards
 from mubench.hub_builders.dataset.sources import check_options, load_rows, with_source_labels
-from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion
-from mubench.hub_builders.deletion.rules import deletion_rule
+from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, deletion_rule
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.tasks.rows import Splits

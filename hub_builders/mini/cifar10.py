@@ -49,9 +49,5 @@ def _row(index: int, scan: npt.NDArray[np.float64], label: int) -> Row:
     noise = generator.normal(0, FAILED if generator.random() < FAILING else WORKING, scan.shape)
     grey = np.rint(np.clip(scan + noise, 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB")
-    return {
-        "example_id": f"digit-{index:04d}",
-        "source_index": index,
-        "image": {"bytes": encode_png(image), "path": None},
-        "label": label,
-    }
+    cell = {"bytes": encode_png(image), "path": None}
+    return {"example_id": f"digit-{index:04d}", "source_index": index, "image": cell, "label": label}

@@ -112,8 +112,6 @@ def _word_tracks(word: str) -> tuple[Array, Array, Array]:
 
 
 def _wav(sound: Array) -> bytes:
-    soundfile = require("soundfile")
-
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(sound, -1, 1), RATE, format="WAV", subtype="PCM_16")
+    require("soundfile").write(buffer, np.clip(sound, -1, 1), RATE, format="WAV", subtype="PCM_16")
     return buffer.getvalue()

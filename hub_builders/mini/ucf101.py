@@ -82,9 +82,7 @@ def _scene(group: int, action: str) -> Array:
 
 def _avi(frames: npt.NDArray[np.uint8]) -> bytes:
     """Encode frames as MPEG-4 in AVI, like UCF101; the bytes are reproducible."""
-    av = require("av")
-
-    buffer = io.BytesIO()
+    av, buffer = require("av"), io.BytesIO()
     with av.open(buffer, "w", format="avi", options={"fflags": "bitexact"}) as container:
         stream = container.add_stream("mpeg4", rate=8, options={"flags": "bitexact"})
         stream.width = stream.height = SIZE

@@ -11,12 +11,18 @@ interactions and is not read):
   one, in Train).
 * Anything else is an error: an unknown drug, type or element, a pair of a drug with itself, a repeated id.
 
-Rows by class (none, mechanism, advise, effect, int), and those of the preparation behind the paper's forget list, with
-25,296 training, 2,496 dev and 5,716 test rows:
+Rows by class, and those of the preparation behind the paper's forget list (train 25,296, dev 2,496, test 5,716):
 
-* train: 23,771 + 1,319 + 826 + 1,687 + 188 = 27,791
-* test: 4,737 + 302 + 221 + 360 + 96 = 5,716
-* its train set: 21,745 + 1,163 + 725 + 1,486 + 177 = 25,296
+==========  ======  =====  =============
+class        train   test  its train set
+==========  ======  =====  =============
+none        23,771  4,737         21,745
+mechanism    1,319    302          1,163
+advise         826    221            725
+effect       1,687    360          1,486
+int            188     96            177
+together    27,791  5,716         25,296
+==========  ======  =====  =============
 
 25,296 + 2,496 = 27,792 = 27,791 + the one without a type: that preparation took its dev set from the pairs of Train,
 all of which are training rows here.
@@ -68,7 +74,7 @@ def from_files(raw: Path) -> Splits:
             found[SPLITS[match[1]]][key] = rows
     # Equal rows are counted in the order of their documents, so that ids do not depend on the order of the files.
     ordered = {split: [row for key in sorted(texts) for row in texts[key]] for split, texts in found.items()}
-    labelled = {split: _labelled(rows, split) for split, rows in ordered.items()}
+    labelled = {split: _keep_labelled(rows, split) for split, rows in ordered.items()}
     return add_ids(labelled, TASK.columns, TASK.labels)
 
 
@@ -197,7 +203,7 @@ def _check_distinct(what: str, keys: list[str]) -> None:
         raise ValueError(f"expected every {what} once, got {quote(twice)} again")
 
 
-def _labelled(rows: list[Row], split: str) -> list[Row]:
+def _keep_labelled(rows: list[Row], split: str) -> list[Row]:
     """Return the rows that have a label, and log how many have none."""
     kept = [row for row in rows if row["label"] is not None]
     if dropped := len(rows) - len(kept):

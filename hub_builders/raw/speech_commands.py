@@ -119,10 +119,8 @@ def _split_by_speaker(clips: Clips) -> dict[str, Clips]:
 def _row(data: bytes, name: str, where: str, spool: Spool) -> Row:
     word, _, file = name.partition("/")
     other = "_silence_" if word in SILENCE else "_unknown_"
+    label = TASK.labels.index(word if word in KEYWORDS else other)
     speaker = SPEAKER.search(file)
-    return {
-        "source_index": None,
-        "group": speaker[1] if speaker else file.partition(".")[0],
-        "audio": store_media(check_recording(data, RATE, where), spool),
-        "label": TASK.labels.index(word if word in KEYWORDS else other),
-    }
+    group = speaker[1] if speaker else file.partition(".")[0]
+    audio = store_media(check_recording(data, RATE, where), spool)
+    return {"source_index": None, "group": group, "audio": audio, "label": label}

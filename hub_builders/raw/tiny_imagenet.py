@@ -97,11 +97,6 @@ def _check_words(text: str, where: str) -> None:
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:
-    name = TASK.labels[label]
-    return {
-        "source_index": index,
-        "group": name,
-        "image": store_media(rgb_bytes(data, SIZE, where), spool),
-        "caption": f"a photo of a {TINY_IMAGENET[name]}",
-        "label": label,
-    }
+    name, image = TASK.labels[label], store_media(rgb_bytes(data, SIZE, where), spool)
+    caption = f"a photo of a {TINY_IMAGENET[name]}"
+    return {"source_index": index, "group": name, "image": image, "caption": caption, "label": label}

@@ -110,20 +110,13 @@ def _split_lines(data: bytes, where: str) -> list[str]:
 
 
 def _read_lists(raw: Path) -> dict[str, tuple[bytes, str]]:
-    """Return bytes and name of the three official lists: beside the clips, anywhere in the folder, or in an archive.
-
-    Raises:
-        FileNotFoundError: If a list is missing.
-        ValueError: If two copies of a list differ.
-    """
+    """Return bytes and name of the three official lists: beside the clips, in any folder, or in an archive."""
     found: dict[str, tuple[bytes, str]] = {}
     for name, data in _candidate_lists(raw):
-        match = LIST_FILE.search(name)
-        if match is None:
-            continue
-        first, where = found.setdefault(match[1], (data, name))
+        file = name.rpartition("/")[2]
+        first, where = found.setdefault(file, (data, name))
         if data.split() != first.split():  # copies may differ in their line ends
-            raise ValueError(f"expected one {match[1]} in {raw}, got two that differ: {where} and {name}")
+            raise ValueError(f"expected one {file} in {raw}, got two that differ: {where} and {name}")
     if missing := [name for name in (CLASSES, *LISTS.values()) if name not in found]:
         raise FileNotFoundError(f"expected {', '.join(missing)} somewhere in {raw}, got none")
     return found
@@ -139,11 +132,5 @@ def _candidate_lists(raw: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:
-    match = CLIP.search(where)
-    group = f"g{match[3]}" if match else ""
-    return {
-        "source_index": index,
-        "group": group,
-        "video": store_media(check_video(data, where), spool),
-        "label": label,
-    }
+    match, video = CLIP.search(where), store_media(check_video(data, where), spool)
+    return {"source_index": index, "group": f"g{match[3]}" if match else "", "video": video, "label": label}

@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """A parser of a subcommand, which itself reports unknown options, since it knows the names that are close."""
+    """A parser of a subcommand, which itself reports unknown options, since its own are those that may be meant."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse arguments, all of which must be known."""

@@ -17,11 +17,10 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import LOADER, percentages, read_manifest
 from mubench.hub_builders.dataset.shards import split_fingerprint
-from mubench.hub_builders.deletion import rules
+from mubench.hub_builders.deletion import families
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS, DeletionRequest, check_deletion, known_tasks
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 from mubench.hub_builders.deletion.ranks import deletion_ranks
-from mubench.hub_builders.deletion.rules import _order_checksum
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB
 from mubench.hub_builders.tasks import TASKS, names
@@ -175,7 +174,7 @@ def test_the_ratio_is_the_nearest_whole_percentage(small, tmp_path, ids, listed,
 def test_the_ratio_is_at_least_1_and_at_most_99(listed, rows, percent):
     splits = {"train": [{"example_id": f"row-{i}", "label": i % 2} for i in range(rows)]}
     lines = {f"row-{i}": i + 1 for i in range(listed)}
-    assert rules._custom_deletion(TASKS["imdb"], lines, Path("ids.txt"), splits).forget == {percent: listed}
+    assert families._custom_deletion(TASKS["imdb"], lines, Path("ids.txt"), splits).forget == {percent: listed}
 
 
 def test_the_order_of_a_list_does_not_matter(small, tmp_path, ids):
@@ -244,7 +243,7 @@ def check_custom(listed: list[str]) -> None:
     """Apply a list to 40 rows; it raises an error or deletes exactly the listed rows."""
     splits = {"train": [{"example_id": f"r{i}", "label": i % 3} for i in range(40)], "test": [{"example_id": "t0"}]}
     try:
-        found = rules._custom_deletion(
+        found = families._custom_deletion(
             TASKS["imdb"], {name: i for i, name in enumerate(listed, 1)}, Path("ids.txt"), splits
         )
     except ValueError as raised:
@@ -291,7 +290,7 @@ def original_rows() -> dict[str, list[dict[str, object]]]:
 
 
 LIST = [7, 3, 50, 2, 59, 0, 31, 12, 44, 5, 6, 21, 33, 8]
-ORDER = _order_checksum([f"train-{i}" for i in range(60)])
+ORDER = families._order_checksum([f"train-{i}" for i in range(60)])
 
 
 @pytest.fixture
