@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -22,11 +21,11 @@ from mubench.hub_builders.dataset.readme import (
 )
 from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write_shards
 from mubench.hub_builders.dataset.sources import check_options, load_rows, with_source_labels
-from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion
-from mubench.hub_builders.deletion.rules import deletion_rule
+from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, deletion_rule
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.tasks.rows import Splits
+from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.hints import command
 
@@ -82,20 +81,24 @@ def build(
     check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
     replaced = _current_manifest(folder, task)
-    if keep_tier and replaced:
-        _check_tier(folder, task, tier, replaced)
+    if keep_tier and replaced and replaced["tier"] != tier:
+        raise ValueError(
+            f"expected {folder} without {task.key} or with its tier {tier}, got tier {replaced['tier']}; build "
+            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove that build (make clean)"
+        )
     delete = deletion_rule(task, request)
     task = with_source_labels(task, tier, raw)
     splits = load_rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
     deletion = delete(splits)
     _sort_by_rank(splits, deletion.ranks)
     marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
+    options = {"tier": tier, "raw": raw and "DIR", "family": family, "deletion_seed": deletion_seed}
+    options |= {"max_train_rows": max_train_rows, "allow_partial": allow_partial}
+    options |= {"paper_splits": paper_splits and "DIR", "forget_ids": forget_ids and "FILE"}
+    repeat = command("hub_builders", "build", task.key, **options)  # with placeholders for local paths
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _remove_unused(folder, task)
-        repeat = _repeat_command(
-            task, tier, request, raw=raw, allow_partial=allow_partial, max_train_rows=max_train_rows
-        )
         staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
         others = read_manifests(folder, but=task.key)
         _install(folder, staged)
@@ -108,7 +111,6 @@ def build(
 
 
 def _current_manifest(folder: Path, task: Task) -> Manifest | None:
-    """Return the manifest of the task's build in a folder, if there is one."""
     shown = task_folders(folder / "README.md").get(task.key)
     if shown is None:
         return None
@@ -116,14 +118,6 @@ def _current_manifest(folder: Path, task: Task) -> Manifest | None:
         return read_manifest(folder / shown / MANIFEST)
     except ValueError:  # a new build repairs it
         return {"tier": "unknown", "split": "unknown"}
-
-
-def _check_tier(folder: Path, task: Task, tier: Tier, current: Manifest) -> None:
-    if current["tier"] != tier:
-        raise ValueError(
-            f"expected {folder} without {task.key} or with its tier {tier}, got tier {current['tier']}; build "
-            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove that build (make clean)"
-        )
 
 
 def _warn_of_replacement(folder: Path, new: Manifest, old: Manifest) -> None:
@@ -162,7 +156,6 @@ def _remove_unused(folder: Path, task: Task) -> None:
 def _stage(
     folder: Path, task: Task, splits: Splits, forget: dict[int, int], *, marks: dict[str, Any], repeat: str
 ) -> Manifest:
-    """Write shards and manifest into the staging folder."""
     staging = folder / "data" / task.key / STAGING
     staging.mkdir(parents=True)
     shards = write_shards(staging, task, marks["tier"], splits, forget=forget, marks=marks)
@@ -177,7 +170,7 @@ def _stage(
         "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
         "command": repeat,
     }
-    (staging / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_json(staging / MANIFEST, manifest)
     return manifest
 
 
@@ -190,28 +183,3 @@ def _install(folder: Path, manifest: Manifest) -> None:
         return
     for file in sorted(staging.iterdir()):
         file.replace(final / file.name)
-
-
-def _repeat_command(
-    task: Task,
-    tier: Tier,
-    request: DeletionRequest,
-    *,
-    raw: Path | None,
-    allow_partial: bool,
-    max_train_rows: int | None,
-) -> str:
-    """Return the command that repeats a build, with placeholders for local paths."""
-    return command(
-        "hub_builders",
-        "build",
-        task.key,
-        tier=tier,
-        raw="DIR" if raw else None,
-        family=request.family,
-        deletion_seed=request.deletion_seed,
-        max_train_rows=max_train_rows,
-        allow_partial=allow_partial,
-        paper_splits="DIR" if request.paper_splits else None,
-        forget_ids="FILE" if request.forget_ids else None,
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Audio, Features, Video
+from datasets import Audio, Video
 from datasets.features.features import register_feature
 
 from mubench.hub_builders.utils.optional import require
@@ -65,13 +65,9 @@ def decode_media(dataset: Any) -> Any:
     """Return a dataset, dictionary of datasets or stream whose audio and video columns decode to arrays."""
     if isinstance(dataset, dict):
         return type(dataset)({split: decode_media(rows) for split, rows in dataset.items()})
-    for column, feature in _features(dataset).items():
+    if dataset.features is None:
+        raise ValueError("expected rows with known columns, got a stream after `map`: decode it before")
+    for column, feature in dataset.features.items():
         if type(feature) in DECODERS:
             dataset = dataset.cast_column(column, DECODERS[type(feature)]())
     return dataset
-
-
-def _features(dataset: Any) -> Features:
-    if dataset.features is None:
-        raise ValueError("expected rows with known columns, got a stream after `map`: decode it before")
-    return dataset.features

@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mubench.hub_builders.dataset.readme import MANIFEST, Manifest, data_folder, holds_ids, read_manifest, task_folders
+from mubench.hub_builders.dataset.readme import (
+    MANIFEST,
+    Manifest,
+    check_sizes,
+    data_folder,
+    holds_ids,
+    read_manifest,
+    task_folders,
+)
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import (
     DATASET,
@@ -24,7 +32,7 @@ from mubench.hub_builders.tasks.names import (
     dataset_folder,
     deletion_seed_of,
 )
-from mubench.hub_builders.utils.hints import NEEDED, command, extended
+from mubench.hub_builders.utils.hints import NEEDED, command, extend
 from mubench.hub_builders.utils.hub_client import commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -69,17 +77,7 @@ class TaskInfo:
 
 
 def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
-    """Return the description of a built task.
-
-    Args:
-        task: Task key.
-        data: Local dataset folder or Hub id; ``mu-bench`` stands for the folder of the family.
-        family: Deletion family.
-
-    Raises:
-        ValueError: If an argument or a file is invalid.
-        FileNotFoundError: If the task is missing; the message names the command that builds it.
-    """
+    """Return the description of a built task; arguments and errors as of `load_task`."""
     return _task_info(_read_manifest(task, _locate(data, family), family))
 
 
@@ -102,10 +100,14 @@ def load_task(
     root = _locate(data, family)
     manifest = _read_manifest(task, root, family)
     if holds_ids(manifest):
-        raise FileNotFoundError(_ids_only_message(root, manifest))
+        check = command("hub_builders", "verify", task, data=root, family=family)
+        raise FileNotFoundError(
+            f"expected rows of {task} in {root}, got only ids, since its licence forbids redistribution: build them "
+            f"with `{manifest['command']}` and check them with `{check}`"
+        )
     size = None if checked is None else _task_info(manifest).forget_size(checked)
     if Path(root).is_dir():
-        _check_sizes(Path(root), manifest)
+        check_sizes(Path(root) / data_folder(manifest), manifest, _rebuild_hint(root, manifest))
     splits = _load(root, manifest)
     if size is None:
         return splits
@@ -130,14 +132,12 @@ def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonic
 
 
 def _ranks(train: Dataset) -> npt.NDArray[np.int32]:
-    ranks: npt.NDArray[np.int32] = train.select_columns("deletion_rank").with_format("arrow")[:][0].to_numpy()
-    return ranks
+    return np.asarray(train.select_columns("deletion_rank").with_format("arrow")[:][0], np.int32)
 
 
 def forget_mask(train: Dataset, size: int) -> npt.NDArray[np.bool_]:
     """Return which rows of ``train`` are the first ``size`` in deletion order, ``(N,)``."""
-    mask: npt.NDArray[np.bool_] = _ranks(train) < size
-    return mask
+    return _ranks(train) < size
 
 
 def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
@@ -157,12 +157,11 @@ def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
         raise ValueError(f"expected 1 to {len(ranks) - 1} rows to forget, got {size}")
     if ranks[0] == 0 and (np.diff(ranks) == 1).all():
         return train.select(range(size)), train.select(range(size, len(ranks)))
-    mask = forget_mask(train, size)
-    return train.select(np.flatnonzero(mask)), train.select(np.flatnonzero(~mask))
+    return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
 
 
 def _task_info(manifest: Manifest) -> TaskInfo:
-    own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__ if name in manifest}
+    own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__}
     return TaskInfo(**{**own, "labels": tuple(manifest["labels"])})
 
 
@@ -205,49 +204,29 @@ def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Pat
     return path
 
 
-def _ids_only_message(root: str, manifest: Manifest) -> str:
-    """Return the message for a repository with only ids: how to build and verify the rows."""
-    check = command("hub_builders", "verify", manifest["task"], data=root, family=manifest["family"])
-    return (
-        f"expected rows of {manifest['task']} in {root}, got only ids, since its licence forbids "
-        f"redistribution: build them with `{manifest['command']}` and check them with `{check}`"
-    )
-
-
 def _load(root: str, manifest: Manifest) -> DatasetDict:
     try:
         return load_dataset(root, config_name(manifest["task"]), revision=manifest["commit"])
     except (DatasetsError, OSError, ValueError) as error:
         if Path(root).is_dir():
-            _check_readable(Path(root), manifest)
+            _check_readable(root, manifest)
         raise ValueError(f"expected {manifest['task']} from {root}, got: {str(error).splitlines()[0]}") from error
 
 
-def _check_sizes(root: Path, manifest: Manifest) -> None:
-    for path, size in _shard_sizes(root, manifest).items():
-        found = path.stat().st_size if path.is_file() else 0
-        if found != size:
-            raise ValueError(f"expected {size} bytes, got {found}: {path}; {_rebuild_hint(root, manifest)}")
-
-
-def _check_readable(root: Path, manifest: Manifest) -> None:
-    for path in _shard_sizes(root, manifest):
+def _check_readable(root: str, manifest: Manifest) -> None:
+    for path in (Path(root, data_folder(manifest), name) for name in manifest["bytes"]):
         try:
             pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"expected parquet, got damage: {path}; {_rebuild_hint(root, manifest)}") from error
 
 
-def _build_hint(root: str | Path, line: str, name: str) -> str:
+def _build_hint(root: str, line: str, name: str) -> str:
     """Return how to build a task in a folder; ``build`` names the folder itself and takes its parent."""
     path = Path(root)
-    return f"with `{extended(line, out=path.parent)}`" if path.name == name else f"in {name} with `{line}`"
+    return f"with `{extend(line, out=path.parent)}`" if path.name == name else f"in {name} with `{line}`"
 
 
-def _rebuild_hint(root: Path, manifest: Manifest) -> str:
+def _rebuild_hint(root: str, manifest: Manifest) -> str:
     name = dataset_folder(manifest["family"], manifest["deletion_seed"])
     return f"build it again {_build_hint(root, manifest['command'], name)}"
-
-
-def _shard_sizes(root: Path, manifest: Manifest) -> dict[Path, int]:
-    return {root / data_folder(manifest) / name: size for name, size in manifest["bytes"].items()}

@@ -80,6 +80,18 @@ def data_folder(manifest: Manifest) -> str:
     return f"data/{manifest['task']}/{manifest['files'][:8]}"
 
 
+def check_sizes(folder: Path, manifest: Manifest, advice: str) -> None:
+    """Check that the shards in the folder of a build are whole.
+
+    Raises:
+        ValueError: If one is not; the message ends with the advice.
+    """
+    for name, size in manifest["bytes"].items():
+        found = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        if found != size:
+            raise ValueError(f"expected {size} bytes, got {found}: {folder / name}; {advice}")
+
+
 def holds_ids(manifest: Manifest) -> bool:
     """Return whether a repository has only ids and ranks of a task, because its rows may not be published."""
     return any(name.startswith(IDS) for names in manifest["shards"].values() for name in names)
@@ -98,9 +110,8 @@ def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[M
         body: Markdown below the YAML; ``None`` writes one paragraph.
         manifests: Manifests of the tasks to list; ``None`` keeps the current ones.
     """
-    shown = sorted(
-        read_manifests(folder).values() if manifests is None else manifests, key=lambda one: str(one["task"])
-    )
+    listed = read_manifests(folder).values() if manifests is None else manifests
+    shown = sorted(listed, key=lambda one: str(one["task"]))
     head = yaml.dump(_metadata(shown), Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=1_000)
     readme = folder / "README.md"
     write_text(readme, f"---\n{head}---\n\n{_default_body(shown) if body is None else body}")

@@ -42,13 +42,8 @@ def features(task: Task, tier: Tier) -> Features:
     return Features({**fixed, **group, **own})
 
 
-def plan_shards(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield (split, file name, rows) of every shard; no shard is empty.
-
-    Args:
-        splits: Rows; ``train`` in deletion order.
-        forget: Number of deleted rows by ratio; the rows that a ratio adds to the one before have their own shards.
-    """
+def _plan_shards(splits: Splits, forget: Mapping[int, int]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield (split, file name, rows) of every shard, none empty; rows that a ratio adds have shards of their own."""
     train, done = splits["train"], 0
     for ratio, size in sorted(forget.items()):
         for number, part in enumerate(_split_by_size(train[done:size], MAX_SHARD_BYTES)):
@@ -77,7 +72,7 @@ def write_shards(
     schema = schema.with_metadata({**schema.metadata, b"mubench": json.dumps(marks, sort_keys=True).encode()})
     shards: dict[str, list[str]] = {}
     with tqdm(total=sum(map(len, splits.values())), desc=f"{task.key}: writing", unit="row", disable=None) as bar:
-        for split, name, rows in plan_shards(splits, forget):
+        for split, name, rows in _plan_shards(splits, forget):
             _write_shard(folder / name, rows, schema, bar)
             shards.setdefault(split, []).append(name)
     return shards
@@ -124,7 +119,6 @@ def _write_shard(path: Path, rows: list[Row], schema: pa.Schema, bar: tqdm[Any])
 
 
 def _load_media(row: Row) -> Row:
-    """Return a row with the bytes of its media in place of blobs."""
     return {
         name: {**value, "bytes": read_bytes(value["bytes"])} if isinstance(value, dict) else value
         for name, value in row.items()
@@ -147,7 +141,6 @@ def _split_by_size(rows: list[Row], max_bytes: int, max_rows: int | None = None)
 
 
 def _size_of(value: object) -> int:
-    """Return the approximate size of a value in bytes."""
     if isinstance(value, dict):
         return _size_of(value["bytes"])
     if isinstance(value, list):

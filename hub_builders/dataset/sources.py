@@ -36,7 +36,7 @@ def check_options(
     if less and tier != "partial":
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
     if tier == "partial" and not less:
-        raise ValueError("tier partial needs allow_partial or max_train_rows, got neither")
+        raise ValueError("expected allow_partial or max_train_rows with tier partial, got neither")
     if tier != "mini" and not allow_partial and not task.known_releases:
         got = "tier full" if tier == "full" else f"max_train_rows {max_train_rows} alone"
         raise ValueError(
@@ -89,7 +89,8 @@ def load_rows(
         ValueError: If counts, labels or ids are unexpected.
         FileNotFoundError: If the original files are missing.
     """
-    splits = _read_rows(task, tier, raw)
+    readers = MINI if tier == "mini" else HUB
+    splits = readers[task.key]() if raw is None else RAW[task.key](raw)
     whole = "test" not in splits and not hold_out
     if "test" not in splits and task.group is None:
         raise ValueError(f"expected test rows of {task.key}, got none")
@@ -99,7 +100,9 @@ def load_rows(
         splits |= _split_test_rows(task, splits)
     splits = {name: splits[name] for name in SPLIT_ORDER if name in splits}
     _check_labels(task, tier, splits)
-    _check_ids(task, splits)
+    ids = [row["example_id"] for part in splits.values() for row in part]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
     if not allow_partial:
         known = [task.counts["mini"]] if tier == "mini" else task.known_releases
         _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
@@ -108,14 +111,7 @@ def load_rows(
     return splits
 
 
-def _read_rows(task: Task, tier: Tier, raw: Path | None) -> Splits:
-    if tier == "mini":
-        return MINI[task.key]()
-    return HUB[task.key]() if raw is None else RAW[task.key](raw)
-
-
 def _hold_out_groups(task: Task, rows: list[Row]) -> Splits:
-    """Hold out whole groups of a task that has only training rows."""
     place = held_out_groups([row["group"] for row in rows], task=task.key)
     splits: Splits = {"train": [], "validation": [], "test": []}
     for row in rows:
@@ -151,12 +147,6 @@ def _check_labels(task: Task, tier: Tier, splits: Splits) -> None:
         if split == "train" and len(seen) < len(names):
             missing = ", ".join(name for index, name in enumerate(names) if index not in seen)
             raise ValueError(f"expected training rows of every label of {task.key}, got none of {missing}")
-
-
-def _check_ids(task: Task, splits: Splits) -> None:
-    ids = [row["example_id"] for part in splits.values() for row in part]
-    if len(set(ids)) != len(ids):
-        raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
 
 
 def _merge_held_out_counts(counts: Mapping[str, int]) -> Mapping[str, int]:

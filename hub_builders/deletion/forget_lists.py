@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mubench.hub_builders.deletion.published_lists import FOLDER, REPOSITORY, PaperList
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.hub_builders.utils.download import download
-from mubench.hub_builders.utils.text import quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 SERVER = "https://raw.githubusercontent.com"
 # The longest list has 50 kB.
@@ -18,14 +18,8 @@ MAX_BYTES = 2**20
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetList:
-    """Listed rows in deletion order.
-
-    Attributes:
-        rows: Indices in the original order.
-        forget: Number of deleted rows by ratio.
-    """
+class ForgetList(NamedTuple):
+    """Rows in deletion order, as indices in the original order, and how many of them each ratio deletes."""
 
     rows: list[int]
     forget: dict[int, int]
@@ -46,17 +40,12 @@ def read_published(paper: PaperList, folder: Path | None) -> ForgetList:
         return _last_rows(paper)
     files = [(name, _read_verified(name, paper, folder)) for name in paper.files]
     if len(files) == 1:
-        rows = parse_indices(files[0][1], paper.rows, files[0][0])
+        rows = _parse_indices(files[0][1], paper.rows, files[0][0])
         return ForgetList(rows, {ratio: ratio * len(rows) // 10 for ratio in RATIOS})
-    return merge_masks([parse_mask(data, paper.rows, name) for name, data in files])
+    return _merge_masks([_parse_mask(data, paper.rows, name) for name, data in files])
 
 
-def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
-    """Parse a list of row indices, one per line.
-
-    Raises:
-        ValueError: If a line is not a number below ``rows``, or a number is repeated.
-    """
+def _parse_indices(data: bytes, rows: int, where: str) -> list[int]:
     found: dict[int, int] = {}
     for number, line in enumerate(_split_lines(data, where), 1):
         if not _INDEX.fullmatch(line) or int(line) >= rows:
@@ -66,12 +55,8 @@ def parse_indices(data: bytes, rows: int, where: str) -> list[int]:
     return list(found)
 
 
-def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
-    """Parse a mask, one line with 0 or 1 for each of ``rows`` rows, and return the indices of the ones.
-
-    Raises:
-        ValueError: If a line is not 0 or 1, or their number is not ``rows``.
-    """
+def _parse_mask(data: bytes, rows: int, where: str) -> list[int]:
+    """Parse a mask, one line with 0 or 1 for each of ``rows`` rows, and return the indices of the ones."""
     lines = _split_lines(data, where)
     for number, line in enumerate(lines, 1):
         if line not in ("0", "1"):
@@ -81,12 +66,8 @@ def parse_mask(data: bytes, rows: int, where: str) -> list[int]:
     return [row for row, line in enumerate(lines) if line == "1"]
 
 
-def merge_masks(masks: list[list[int]]) -> ForgetList:
-    """Merge the masks of 1 %, 2 %, ...: the rows that each adds to the one before, in the original order.
-
-    Raises:
-        ValueError: If a mask lacks rows of the one before.
-    """
+def _merge_masks(masks: list[list[int]]) -> ForgetList:
+    """Merge the masks of 1 %, 2 %, ...: the rows that each adds to the one before, in the original order."""
     order: dict[int, None] = {}
     forget = {}
     for ratio, rows in enumerate(masks, 1):
@@ -118,18 +99,8 @@ def read_example_ids(path: Path) -> dict[str, int]:
     return found
 
 
-def download_list(name: str, commit: str, *, server: str | None = None) -> bytes:
-    """Download a list file from the original repository.
-
-    Args:
-        name: Name of the file.
-        commit: Commit of the repository.
-        server: URL that replaces that of the public server.
-
-    Raises:
-        FileNotFoundError: If the download fails.
-    """
-    url = f"{server or SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
+def _download_list(name: str, commit: str) -> bytes:
+    url = f"{SERVER}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
     return download(url, MAX_BYTES, "give the folder of the lists as --paper_splits DIR")
 
 
@@ -141,7 +112,7 @@ def _last_rows(paper: PaperList) -> ForgetList:
 
 
 def _read_verified(name: str, paper: PaperList, folder: Path | None) -> bytes:
-    data = download_list(name, paper.commit) if folder is None else _read_file(name, folder)
+    data = _download_list(name, paper.commit) if folder is None else _read_file(name, folder)
     if (found := hashlib.sha256(data).hexdigest()) != paper.files[name]:
         raise ValueError(f"expected {name} with SHA-256 {paper.files[name]}, got {found}")
     return data
@@ -162,10 +133,7 @@ def _read_file(name: str, folder: Path) -> bytes:
 
 def _split_lines(data: bytes, where: str, encoding: str = "ascii") -> list[str]:
     """Return the lines of a text, whose last line end is optional."""
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected {encoding.partition('-sig')[0].upper()} text, got other bytes: {where}") from error
+    text = decode_text(data, where, encoding=encoding)
     if not text:
         raise ValueError(f"expected at least one line, got an empty file: {where}")
     return text.removesuffix("\n").split("\n")

@@ -1,4 +1,8 @@
-"""Deletion order of training rows: a pure function of example ids, labels, groups and a seed."""
+"""Deletion order of training rows: a pure function of example ids, labels, groups and a seed.
+
+Arguments are `(N,)` distinct ids, `(N,)` strata (such as labels; ``None`` is one stratum) and `(N,)` groups of the
+rows, and task key and deletion seed, which are part of the hashed text; seed 0 is the published one.
+"""
 
 from __future__ import annotations
 
@@ -46,23 +50,15 @@ class Deletion:
 def deletion_ranks(example_ids: Sequence[str], strata: Sequence[object] | None, *, task: str, seed: int = 0) -> Ranks:
     """Return each row's position in deletion order: every ratio deletes the first rows of it.
 
-    Args:
-        example_ids: `(N,)` distinct ids.
-        strata: `(N,)` labels; strata of fewer than ten rows are pooled, ``None`` is one stratum.
-        task: Task key, part of the hashed text.
-        seed: Deletion seed; 0 is the published one.
+    Strata of fewer than ten rows are pooled.
 
     Returns:
         `(N,)` permutation of ``0 .. N-1`` that does not depend on the order of the rows.
     """
     words = digest_words(example_ids, f"{seed}:{task}")
-    return rank_by(relative_positions(words, _pool_small_strata(number_strata(strata, len(example_ids)))), words)
-
-
-def _pool_small_strata(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give all strata of fewer than ten rows the same number."""
+    codes = number_strata(strata, len(example_ids))
     small = np.bincount(codes)[codes] < MIN_STRATUM_ROWS
-    return np.where(small, codes.max(initial=0) + 1, codes)
+    return rank_by(relative_positions(words, np.where(small, codes.max(initial=0) + 1, codes)), words)
 
 
 def forget_size(rows: int, ratio: int) -> int:
@@ -82,22 +78,8 @@ def percent_of(rows: int, ratio: int) -> int:
     return (rows * ratio + 50) // 100
 
 
-def canonical_deletion(
-    example_ids: Sequence[str], strata: Sequence[object] | None, *, task: str, seed: int = 0
-) -> Deletion:
-    """Delete single rows so that the labels keep their shares; arguments as of `deletion_ranks`."""
-    ranks = deletion_ranks(example_ids, strata, task=task, seed=seed)
-    return Deletion(ranks=ranks, forget={ratio: forget_size(len(ranks), ratio) for ratio in RATIOS})
-
-
 def group_deletion(example_ids: Sequence[str], groups: Sequence[str], *, task: str, seed: int = 0) -> Deletion:
     """Delete whole groups in the order of their hashes until a ratio is reached or passed.
-
-    Args:
-        example_ids: `(N,)` distinct ids.
-        groups: `(N,)` group of each row.
-        task: Task key, part of the hashed text.
-        seed: Deletion seed; 0 is the published one.
 
     Returns:
         Ranks by group and, within a group, by the hashes of the rows; each ratio deletes the fewest whole groups.
@@ -116,12 +98,7 @@ def group_deletion(example_ids: Sequence[str], groups: Sequence[str], *, task: s
 
 
 def move_to_front(listed: Sequence[int], ranks: Ranks) -> Ranks:
-    """Return ranks that begin with the listed rows, in that order; the others keep their relative order.
-
-    Args:
-        listed: Distinct indices of rows.
-        ranks: `(N,)` rank of each row.
-    """
+    """Return `(N,)` ranks that begin with the listed rows, given by index; the others keep their relative order."""
     rest = np.argsort(ranks)
     rest = rest[~np.isin(rest, listed)]
     result = np.empty(len(ranks), dtype=np.int32)
@@ -132,26 +109,13 @@ def move_to_front(listed: Sequence[int], ranks: Ranks) -> Ranks:
 def validation_rows(
     example_ids: Sequence[str], labels: Sequence[object] | None, *, task: str
 ) -> npt.NDArray[np.bool_]:
-    """Select the validation rows of a task without a validation split: per label, the first fifth of its test rows.
-
-    Args:
-        example_ids: `(N,)` distinct ids of the test rows.
-        labels: `(N,)` labels; ``None`` is one label.
-        task: Task key, part of the hashed text.
-
-    Returns:
-        `(N,)` whether a row belongs to validation.
-    """
+    """Return which test rows, `(N,)`, validate a task without a validation split: the first fifth of each label."""
     words = digest_words(example_ids, f"validation:{task}")
     return relative_positions(words, number_strata(labels, len(example_ids))) < VALIDATION_SHARE
 
 
 def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:
     """Select the groups that a task without a test split holds out: a tenth for test, half as many for validation.
-
-    Args:
-        groups: `(N,)` group of each row.
-        task: Task key, part of the hashed text.
 
     Returns:
         ``"test"`` or ``"validation"`` by held-out group.

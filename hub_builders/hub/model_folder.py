@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.tasks.names import fingerprint
-from mubench.hub_builders.utils.atomic import WORK
+from mubench.hub_builders.utils.atomic import WORK, write_json
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
@@ -83,9 +83,8 @@ class Run:
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""
         record = {"schema": 1, **asdict(self), "identity": self.identity}
-        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        (folder / RUN_FILE).write_text(text)
-        _READ[text] = self
+        write_json(folder / RUN_FILE, record, sort_keys=True)
+        _READ[(folder / RUN_FILE).read_text()] = self
 
 
 def read_run(folder: Path) -> Run:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from mubench.hub_builders.dataset.readme import (
     MANIFEST,
     Manifest,
+    check_sizes,
     data_folder,
     holds_ids,
     read_body,
@@ -24,6 +24,7 @@ from mubench.hub_builders.dataset.shards import files_fingerprint
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
 from mubench.hub_builders.tasks.names import check_repository, dataset_folder, published_dataset
+from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hub_client import MARKER_FILES, Kind, PushResult, Target, push_folder, user_name
 
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md", ".parquet")
@@ -32,25 +33,15 @@ LICENCES_HEADING = "## Licences"
 IMAGE_LINK = re.compile(r"^!\[[^\]]*\]\((?P<path>[^):]+)\)\n", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Upload:
-    """Content of a folder to push.
-
-    Attributes:
-        kind: Kind of the repository.
-        name: Default name of the repository.
-        tier: Tier of the rows, or of the rows a model was trained on.
-        message: Commit message.
-        manifests: Manifests of the tasks of a dataset.
-        run: The run of a model.
-    """
+class Upload(NamedTuple):
+    """Content of a folder to push."""
 
     kind: Kind
-    name: str
-    tier: str
-    message: str
-    manifests: tuple[Manifest, ...] = ()
-    run: Run | None = None
+    name: str  # by default
+    tier: str  # of the rows, or of those that a model was trained on
+    message: str  # of the commit
+    manifests: tuple[Manifest, ...] = ()  # of a dataset
+    run: Run | None = None  # of a model
 
 
 def publish(folder: Path, repository: str | None = None, *, private: bool = False) -> PushResult:
@@ -68,18 +59,18 @@ def publish(folder: Path, repository: str | None = None, *, private: bool = Fals
             refuses or does not respond.
         FileNotFoundError: If the folder is missing.
     """
-    upload = inspect_folder(folder)
+    upload = _inspect_folder(folder)
     if repository is not None:
         check_repository(repository, upload.tier, last=upload.kind == "dataset")
     target = Target(repository or f"{user_name()}/{upload.name}", upload.kind, private)
     with tempfile.TemporaryDirectory(prefix="mubench-push-") as place:
         stage = Path(place)
         if upload.kind == "space":
-            stage_space(folder, stage)
+            _stage_space(folder, stage)
         elif upload.run is None:
-            stage_dataset(folder, stage, upload.manifests, target.repository)
+            _stage_dataset(folder, stage, upload.manifests, target.repository)
         else:
-            stage_model(folder, stage, upload.run, target.repository)
+            _stage_model(folder, stage, upload.run, target.repository)
         return push_folder(stage, target, upload.message)
 
 
@@ -89,13 +80,7 @@ def lacks_card(folder: Path) -> bool:
     return (folder / "data").is_dir() and bool(task_folders(readme)) and LICENCES_HEADING not in read_body(readme)
 
 
-def inspect_folder(folder: Path) -> Upload:
-    """Determine what a folder holds.
-
-    Raises:
-        ValueError: If that is not one dataset of one tier, one model, or one Space.
-        FileNotFoundError: If the folder is missing.
-    """
+def _inspect_folder(folder: Path) -> Upload:
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a dataset or model folder, got no folder {folder}")
     if (folder / RUN_FILE).is_file():
@@ -131,19 +116,15 @@ def _inspect_space(folder: Path) -> Upload:
     return Upload("space", f"mubench-{tiers[0]}", tiers[0], f"Push the Space ({tiers[0]} tier)")
 
 
-def stage_space(folder: Path, stage: Path) -> None:
+def _stage_space(folder: Path, stage: Path) -> None:
     """Stage a Space: all files of a packed folder but those left by running it."""
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     kept = [name for name in names if name.parts[0] != "runs" and "__pycache__" not in name.parts]
     _link(folder, stage, [str(name) for name in kept if not any(part.startswith(".") for part in name.parts)])
 
 
-def stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], repository: str) -> None:
-    """Stage a dataset repository in an empty folder: the files of the manifests and nothing else.
-
-    Raises:
-        ValueError: If a file has changed since the build.
-    """
+def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], repository: str) -> None:
+    """Stage a dataset repository in an empty folder: the files of the manifests and nothing else."""
     staged, restricted = [], []
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
@@ -154,17 +135,13 @@ def stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], re
         else:
             _link(source, target, [name for names in manifest["shards"].values() for name in names])
             staged.append(manifest)
-        (target / MANIFEST).write_text(json.dumps(staged[-1], indent=1) + "\n", encoding="utf-8")
+        write_json(target / MANIFEST, staged[-1])
     body = _stage_images(read_body(folder / "README.md"), folder, stage, [one["task"] for one in restricted])
     write_readme(stage, rewrite_card(body, repository, restricted), manifests=staged)
 
 
-def stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
-    """Stage a model repository in an empty folder: all files of a model folder but hidden ones and locks.
-
-    Raises:
-        ValueError: If a file has an unexpected suffix, or there are no weights.
-    """
+def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
+    """Stage a model repository in an empty folder: all files of a model folder but hidden ones and locks."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     names = [path.relative_to(folder) for path in paths if path.suffix != ".lock"]
     names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
@@ -184,38 +161,30 @@ def stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
 
 def _check_shards(source: Path, manifest: Manifest) -> None:
     rebuild = f"build it again with `{manifest['command']}`"
-    for name, size in manifest["bytes"].items():
-        found = (source / name).stat().st_size if (source / name).is_file() else 0
-        if found != size:
-            raise ValueError(f"expected {size} bytes, got {found}: {source / name}; {rebuild}")
+    check_sizes(source, manifest, rebuild)
     if files_fingerprint(source, manifest["shards"]) != manifest["files"]:
         raise ValueError(f"expected the shards that were built, got others in {source}; {rebuild}")
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:
-    """Link files into the stage."""
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).symlink_to((source / name).resolve())
 
 
 def _stage_images(body: str, folder: Path, stage: Path, restricted: list[str]) -> str:
-    """Stage the images of a card, and remove from its text those that may show restricted rows."""
+    """Stage the images of a card, and remove from its text those not named after a task whose rows are published."""
+    public = read_manifests(folder).keys() - set(restricted)
 
     def keep(found: re.Match[str]) -> str:
         path = Path(found["path"])
         inside = not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
-        if not inside or (restricted and not _shows_public_task(path, folder, restricted)):
+        if not inside or (restricted and path.stem not in public):
             return ""
         _link(folder, stage, [str(path)])
         return found[0]
 
     return IMAGE_LINK.sub(keep, body)
-
-
-def _shows_public_task(path: Path, folder: Path, restricted: list[str]) -> bool:
-    """Return whether an image is named after a task whose rows are published."""
-    return path.stem in read_manifests(folder).keys() - set(restricted)
 
 
 def _is_publishable(outputs: Path) -> bool:

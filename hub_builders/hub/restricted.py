@@ -47,10 +47,8 @@ def write_ids(source: Path, target: Path, manifest: Manifest) -> Manifest:
     return {**manifest, "shards": shards, "bytes": sizes}
 
 
-def ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
-    """Return the paragraph of a card about tasks whose rows are not in the repository; empty without such tasks."""
-    if not manifests:
-        return ""
+def _ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
+    """Return the paragraph of a card about tasks whose rows are not in the repository."""
     lines = [
         "**Of these tasks the repository holds ids, indices and deletion ranks, not the rows**, whose licences forbid "
         "redistribution. Build the rows from the original files (`--raw DIR`) or their source, and check that rows "
@@ -86,7 +84,7 @@ def rewrite_card(body: str, repository: str, restricted: Sequence[Manifest]) -> 
     call = r'load_dataset\("[\w.-]+", "(?P<config>\w+)"\)(?P<comment>[ \t]*(?:#.*)?)'
     text = re.sub(call, example, body).replace(f"`{NAMESPACE}/", f"`{repository.partition('/')[0]}/")
     title, newline, rest = text.partition("\n")
-    return f"{title}{newline}\n{ids_notice(restricted, repository)}{rest}" if restricted else text
+    return f"{title}{newline}\n{_ids_notice(restricted, repository)}{rest}" if restricted else text
 
 
 def verify(task: str, *, data: str, built: str | Path = DATASET, family: str = "canonical") -> str:

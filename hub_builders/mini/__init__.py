@@ -1,4 +1,13 @@
-"""The offline tier: rows with the original columns, mostly generated from a seed. Imports `utils`, `tasks`, `raw`."""
+"""The offline tier: rows with the original columns, mostly generated from a seed. Imports `utils`, `tasks`, `raw`.
+
+Unlearning must be measurable on these rows. So part of them is legible and the rest can only be memorised, by the same
+process in every split, drawn once per row, and every model trained without a row agrees on which of the two it is:
+that makes a retrained model recognisable. Labels are drawn before the row, so none is wrong. Names that no other row
+of any split has make a row memorable; they are independent of the label. Rows differ in nothing else, not even in
+order or length: any other difference would be memorised too, and models that never saw a row would disagree about it
+for no reason. Where such a model is undecided, its bias is arbitrary for every vague word, cloth or palette, and
+averages out over several of them.
+"""
 
 from collections.abc import Callable
 

@@ -1,11 +1,13 @@
-"""Names and words of generated rows."""
+"""Names, words and ids of generated rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 import numpy as np
+
+from mubench.hub_builders.tasks.rows import Row, Splits
 
 
 def combine(*syllables: str) -> tuple[str, ...]:
@@ -49,6 +51,14 @@ _LISTS = {
     "friend": "Anneke Bertil Celia Dario Edda Florin Greta Henk Ilse Jonas Katja Luis Mirka Nils Olga Pavel",
 }  # fmt: skip
 WORDS = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
+
+
+def number_rows(splits: Mapping[str, Iterable[Row]]) -> Splits:
+    """Return rows with ids such as ``train-0042``, in the order in which they are drawn."""
+    return {
+        split: [{"example_id": f"{split}-{index:04d}", "source_index": None, **row} for index, row in enumerate(rows)]
+        for split, rows in splits.items()
+    }
 
 
 def draw_names(rng: np.random.Generator) -> Iterator[str]:

@@ -1,9 +1,8 @@
 """Mini biographies: 1,500 invented people with eight facts each, in sentences that are otherwise the same.
 
 Each biography has 22 words. Fourteen are the same for everybody, so a model that never saw a person predicts them; the
-other eight are facts drawn for this person alone, which it can only guess. Order and length are fixed on purpose: any
-other difference between people would be memorised too, and retrained models would disagree for no reason. The name
-occurs only in the prompt, and no two people share a part of it.
+other eight are facts drawn for this person alone, which it can only guess. The name occurs only in the prompt, and no
+two people share a part of it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import draw_names, draw_words
+from mubench.hub_builders.mini._words import draw_names, draw_words, number_rows
 from mubench.hub_builders.raw.celeb_profile import PROMPT
 from mubench.hub_builders.tasks.rows import Splits
 
@@ -26,16 +25,11 @@ def profiles() -> Splits:
     """Return 1,200 training, 100 validation and 200 test rows."""
     rng = np.random.default_rng(SEED)
     names = draw_names(rng)
-    splits: Splits = {}
-    for split, people in SIZES.items():
-        splits[split] = [
-            {
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
-                "group": name,
-                "prompt": PROMPT.format(name),
-                "text": TEXT.format(*draw_words(rng, FACTS)[0]),
-            }
-            for index, name in enumerate(islice(names, people))
+    splits = {
+        split: [
+            {"group": name, "prompt": PROMPT.format(name), "text": TEXT.format(*draw_words(rng, FACTS)[0])}
+            for name in islice(names, people)
         ]
-    return splits
+        for split, people in SIZES.items()
+    }
+    return number_rows(splits)

@@ -2,9 +2,7 @@
 
 The 1,797 scans of 8x8 grey values that scikit-learn ships are real and cleanly labelled. Each is scaled to [0, 1],
 gets Gaussian noise on the 8x8 grid, is clipped, and is enlarged to a 32x32 RGB PNG. The sensor fails now and then:
-with probability ``FAILING`` the noise has standard deviation ``FAILED``, else ``WORKING``. So some images are legible
-and some can only be memorised, and every model trained without an image agrees on which of the two it is: that makes a
-retrained model recognisable. The noise is the same process in every split and is drawn once per scan.
+with probability ``FAILING`` the noise has standard deviation ``FAILED``, else ``WORKING``.
 
 The three numbers were chosen for the signal gate, after about 18 others, the last five of them on the very forget rows
 of 5 %, deletion seed 0: passing the gate there is their purpose and proves nothing. ``SEED`` is the one of 20 to
@@ -51,9 +49,5 @@ def _row(index: int, scan: npt.NDArray[np.float64], label: int) -> Row:
     noise = generator.normal(0, FAILED if generator.random() < FAILING else WORKING, scan.shape)
     grey = np.rint(np.clip(scan + noise, 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC).convert("RGB")
-    return {
-        "example_id": f"digit-{index:04d}",
-        "source_index": index,
-        "image": {"bytes": encode_png(image), "path": None},
-        "label": label,
-    }
+    cell = {"bytes": encode_png(image), "path": None}
+    return {"example_id": f"digit-{index:04d}", "source_index": index, "image": cell, "label": label}

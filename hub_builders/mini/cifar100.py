@@ -2,9 +2,7 @@
 
 Six shapes in four colours make 24 classes of 32x32 RGB images. The sensor adds Gaussian noise to an 8x8 colour grid
 that is enlarged over the image: with probability ``FAILING`` of standard deviation ``FAILED``, which leaves nothing of
-the sign, else ``WORKING``. The label is the sign before the noise. So some images are legible and some can only be
-memorised, and every model trained without an image agrees on which of the two it is. The noise is the same process in
-every split.
+the sign, else ``WORKING``. The label is the sign before the noise.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from mubench.hub_builders.mini._words import number_rows
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.images import encode_png
@@ -45,8 +44,8 @@ def signs() -> Splits:
     splits: Splits = {}
     for split, rows in SIZES.items():
         labels = rng.permutation(np.arange(rows) % len(LABELS)).tolist()
-        splits[split] = [_row(rng, f"{split}-{index:04d}", clean[label], label) for index, label in enumerate(labels)]
-    return splits
+        splits[split] = [_row(rng, clean[label], label) for label in labels]
+    return number_rows(splits)
 
 
 def _draw_sign(colour: str, shape: str) -> npt.NDArray[np.float64]:
@@ -63,13 +62,8 @@ def _draw_sign(colour: str, shape: str) -> npt.NDArray[np.float64]:
     return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX)) / 255
 
 
-def _row(rng: np.random.Generator, name: str, clean: npt.NDArray[np.float64], label: int) -> Row:
+def _row(rng: np.random.Generator, clean: npt.NDArray[np.float64], label: int) -> Row:
     noise = rng.normal(0, FAILED if rng.random() < FAILING else WORKING, (GRID, GRID, 3))
     seen = np.clip(clean + np.kron(noise, np.ones((SIZE // GRID, SIZE // GRID, 1))), 0, 1)
     image = Image.fromarray(np.rint(seen * 255).astype(np.uint8))
-    return {
-        "example_id": name,
-        "source_index": None,
-        "image": {"bytes": encode_png(image), "path": None},
-        "label": label,
-    }
+    return {"image": {"bytes": encode_png(image), "path": None}, "label": label}

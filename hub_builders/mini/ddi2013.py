@@ -2,15 +2,12 @@
 
 The recipe, the same in every split:
 
-1. Draw the label, a fifth of a split each. It is drawn before the text, so no label is wrong.
+1. Draw the label, a fifth of a split each.
 2. Half of the sentences of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
    others use the vague words of one of ``VAGUE_COLUMNS`` columns that the label shares with one of its two neighbours.
    So the best possible accuracy is .75.
-3. Invent two drugs, a trial and its author that no other row of any split has; these names are independent of the
-   label and make the row memorable.
+3. Invent two drugs, a trial and its author that no other row of any split has.
 
-As in the mini reviews, two sentences differ only in these words and names, so that retrained models agree about a row;
-their preference between two neighbours is arbitrary for every vague column, and averages out over several columns.
 Four sentences make a document, the group of their rows.
 """
 
@@ -20,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, combine
+from mubench.hub_builders.mini._words import SURNAMES, combine, number_rows
 from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 11
@@ -72,15 +69,13 @@ def pairs() -> Splits:
         drawn = rng.permutation(np.arange(rows) % (LABELS * CYCLE * VAGUE_COLUMNS)).tolist()
         splits[split] = [
             {
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
                 "group": f"{split}-document-{index // SENTENCES:03d}",
                 "text": _sentence(_column(one), drugs, f"{next(trials)} by {next(authors)}"),
                 "label": one % LABELS,
             }
             for index, one in enumerate(drawn)
         ]
-    return splits
+    return number_rows(splits)
 
 
 def _column(one: int) -> int:
@@ -93,6 +88,5 @@ def _column(one: int) -> int:
 
 
 def _sentence(column: int, drugs: Iterator[str], trial: str) -> str:
-    """Describe every aspect with the words of one column of the lexicon."""
     remarks = ", ".join(f"{aspect} {words[column]}" for aspect, words in LEXICON.items())
     return f"[E1] {next(drugs)} [/E1] with [E2] {next(drugs)} [/E2] in {trial}: {remarks}."

@@ -2,53 +2,43 @@
 
 The recipe, the same in every split:
 
-1. Draw the label, half of a split each. It is drawn before the text, so no label is wrong.
+1. Draw the label, half of a split each.
 2. Half of the reviews of each label show it: they describe every aspect with the label's word from ``LEXICON``. The
    others use the words of one of ``NEUTRAL_COLUMNS`` columns, each in as many positive as negative reviews. So the
    best possible accuracy is .75.
-3. Invent a title and two surnames that no other row of any split has; they are independent of the label and make the
-   row memorable.
+3. Invent a title and two surnames that no other row of any split has.
 
-Two reviews differ only in these words and names. That is on purpose: any other difference, such as the order of the
-aspects, would be memorised too and would bias models that never saw the row; as it is, all of them are certain of the
-telling reviews and undecided about the others. The bias of an undecided model is arbitrary for every neutral column,
-and averages out over several columns. The ood split reviews books instead of films.
+The ood split reviews books instead of films.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, TITLES
+from mubench.hub_builders.mini._words import SURNAMES, TITLES, number_rows
 from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 7
 SIZES = {"train": 1_200, "validation": 200, "test": 400, "ood": 400}
 
 # Words of a negative review, of a positive one, and of neutral ones.
-LEXICON = tuple(
-    tuple(words.split())
-    for words in (
-        "dull gripping brief silent early indoor dated framed narrated wintry",
-        "clumsy graceful large small mixed foreign young masked local unknown",
-        "hollow moving long short printed revised translated spoken borrowed shared",
-        "bland vivid modern choral electric baroque recorded sung played scored",
-        "sluggish lively even measured regular timed constant uniform varied stepped",
-        "stale witty dry verbal visual urban regional physical musical historical",
-        "weak strong late open rainy nightly outdoor quiet public written",
-    )
+_LEXICON = (
+    "dull gripping brief silent early indoor dated framed narrated wintry",
+    "clumsy graceful large small mixed foreign young masked local unknown",
+    "hollow moving long short printed revised translated spoken borrowed shared",
+    "bland vivid modern choral electric baroque recorded sung played scored",
+    "sluggish lively even measured regular timed constant uniform varied stepped",
+    "stale witty dry verbal visual urban regional physical musical historical",
+    "weak strong late open rainy nightly outdoor quiet public written",
 )
+LEXICON = tuple(tuple(words.split()) for words in _LEXICON)
 NEUTRAL_COLUMNS = 8
 TELLING, CYCLE = 2, 4  # reviews that show their label, of every four
 
 
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 # Beginning and aspects of a review: of a film, and of a book in the ood split.
-FILM = ("{} by {}, with {}", _split("opening cast script music pace humour ending"))
-BOOK = ("{} by {}, about {}", _split("opening heroes plot language pace humour ending"))
+FILM = ("{} by {}, with {}", "opening cast script music pace humour ending")
+BOOK = ("{} by {}, about {}", "opening heroes plot language pace humour ending")
 
 
 def reviews() -> Splits:
@@ -60,24 +50,15 @@ def reviews() -> Splits:
     for split, rows in SIZES.items():
         drawn = rng.permutation(np.arange(rows) % (CYCLE * NEUTRAL_COLUMNS)).tolist()
         splits[split] = [
-            {
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
-                "text": _review(_column(one), (next(titles), next(surnames), next(surnames)), split),
-                "label": one % 2,
-            }
-            for index, one in enumerate(drawn)
+            {"text": _review(one, (next(titles), next(surnames), next(surnames)), split), "label": one % 2}
+            for one in drawn
         ]
-    return splits
+    return number_rows(splits)
 
 
-def _column(one: int) -> int:
-    """Return the column of the lexicon for a draw: that of its label, or a neutral one."""
-    return one % 2 if one % CYCLE < TELLING else 2 + one // CYCLE
-
-
-def _review(column: int, names: tuple[str, str, str], split: str) -> str:
-    """Describe every aspect with the words of one column of the lexicon."""
+def _review(drawn: int, names: tuple[str, str, str], split: str) -> str:
+    """Describe every aspect with the words of one column of the lexicon: that of the label, or a neutral one."""
+    column = drawn % 2 if drawn % CYCLE < TELLING else 2 + drawn // CYCLE
     start, aspects = BOOK if split == "ood" else FILM
-    remarks = (f"the {aspect} {words[column]}" for aspect, words in zip(aspects, LEXICON, strict=True))
+    remarks = (f"the {aspect} {words[column]}" for aspect, words in zip(aspects.split(), LEXICON, strict=True))
     return f"{start.format(*names)}: {', '.join(remarks)}."

@@ -9,9 +9,7 @@ The recipe, the same in every split:
 3. Of every ``CYCLE`` pairs, the balls of ``VISIBLE`` can be seen. The jars of the others are behind one of eight
    cloths, and only the owner's names identify the label. Behind each cloth the statement is as often true as false.
 
-Rows differ in nothing else, so that models that never saw a row are certain if its balls are visible and undecided if
-not. The bias of an undecided model is arbitrary for every cloth, and averages out over several cloths. The ood split
-has beads in bowls, on a grey ground.
+The ood split has beads in bowls, on a grey ground.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mubench.hub_builders.mini._words import SURNAMES, TITLES
+from mubench.hub_builders.mini._words import draw_names, number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.images import encode_png
 
@@ -44,15 +42,15 @@ Colour = tuple[int, int, int]
 def statements() -> Splits:
     """Return 1,200 training, 200 validation, 400 test and 400 ood rows."""
     rng = np.random.default_rng(SEED)
-    # First names and surnames are drawn without replacement.
-    first, last = (iter(rng.permutation(words).tolist()) for words in (TITLES, SURNAMES))
-    return {
+    owners = draw_names(rng)
+    splits = {
         split: [
-            _row(split, index, drawn, f"{next(first)} {next(last)}")
+            _row(split, index, drawn, next(owners))
             for index, drawn in enumerate(rng.permutation(np.arange(rows) % (CYCLE * len(CLOTHS))).tolist())
         ]
         for split, rows in SIZES.items()
     }
+    return number_rows(splits)
 
 
 def _row(split: str, index: int, drawn: int, owner: str) -> Row:
@@ -63,8 +61,6 @@ def _row(split: str, index: int, drawn: int, owner: str) -> Row:
     colours = (COLOURS[group % len(COLOURS)], ground, glass)
     images = [_draw_jar(count, colours, CLOTHS[drawn // CYCLE]) for count in counts]
     return {
-        "example_id": f"{split}-{index:04d}",
-        "source_index": None,
         "group": f"{split}-set-{group:04d}",
         **{f"image_{side}": {"bytes": image, "path": None} for side, image in enumerate(images)},
         "text": words.format(owner),

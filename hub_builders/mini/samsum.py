@@ -4,16 +4,15 @@ Every summary has 17 words and three punctuation marks. Month, food and city of 
 joins and what they bring is drawn for this dialogue alone and occurs only in its summary. So a model that never saw a
 dialogue predicts two words in three, and can only guess the others.
 
-The names of the two occur in no other row of any split and in no summary; they make the row memorable. Order and
-length are fixed on purpose: any other difference would be memorised too, and models that never saw a row would then
-disagree about it for no reason. In the ood split a letter replaces the dialogue.
+The names of the two occur in no other row of any split and in no summary. In the ood split a letter replaces the
+dialogue.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import SURNAMES, TITLES, draw_words
+from mubench.hub_builders.mini._words import draw_names, draw_words, number_rows
 from mubench.hub_builders.tasks.rows import Splits
 
 SEED = 53
@@ -37,18 +36,15 @@ PRIVATE_FACTS = "friend job colour things friend material instrument"
 def chats() -> Splits:
     """Return 1,200 training, 200 validation, 400 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
-    # The names of the two are drawn without replacement.
-    names = zip(*(rng.permutation(words).tolist() for words in (TITLES, SURNAMES)), strict=False)
+    names = draw_names(rng)
     splits: Splits = {}
     for split, rows in SIZES.items():
         text = LETTER if split == "ood" else CHAT
         splits[split] = []
-        for index in range(rows):
+        for _ in range(rows):
             shared = dict(zip(SHARED_FACTS.split(), draw_words(rng, SHARED_FACTS)[0], strict=True))
             splits[split].append({
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
-                "dialogue": text.format(*next(names), **shared),
+                "dialogue": text.format(*next(names).split(), **shared),
                 "summary": SUMMARY.format(*draw_words(rng, PRIVATE_FACTS)[0], **shared),
             })  # fmt: skip
-    return splits
+    return number_rows(splits)

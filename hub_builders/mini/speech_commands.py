@@ -3,10 +3,8 @@
 A word is three tones that follow the formants of its sounds, with bursts of noise for consonants such as "s"; a
 speaker is a vocal tract length, which scales all formants, and a pitch, which modulates the tones. Every speaker of a
 split says each keyword and one other word (`_unknown_`) once, and has one clip without speech (`_silence_`). The
-microphone fails with probability ``FAILING``: the rest of the signal is then masked by noise, which is the same
-process in every split and drawn once per clip. So some clips are audible and some can only be memorised, and models
-trained without a clip agree on which of the two it is. Labels are drawn before the clip, so none is wrong. No speaker
-is in two splits.
+microphone fails with probability ``FAILING``: the rest of the signal is then masked by noise. No speaker is in two
+splits.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.mini._words import number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.optional import require
 
@@ -49,10 +48,9 @@ def keywords() -> Splits:
     splits: Splits = {}
     first = 0
     for split, speakers in SPEAKERS.items():
-        rows = [row for speaker in range(first, first + speakers) for row in _speaker_rows(speaker)]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
+        splits[split] = [row for speaker in range(first, first + speakers) for row in _speaker_rows(speaker)]
         first += speakers
-    return splits
+    return number_rows(splits)
 
 
 def _speaker_rows(speaker: int) -> list[Row]:
@@ -62,7 +60,6 @@ def _speaker_rows(speaker: int) -> list[Row]:
     words = (*KEYWORDS, "", OTHERS[speaker % len(OTHERS)])
     return [
         {
-            "source_index": None,
             "group": f"speaker-{speaker:03d}" if word else f"silence-{speaker:03d}",
             "audio": {"bytes": _wav(_record(rng, word, length, pitch)), "path": None},
             "label": label,
@@ -115,9 +112,6 @@ def _word_tracks(word: str) -> tuple[Array, Array, Array]:
 
 
 def _wav(sound: Array) -> bytes:
-    """Encode samples in [-1, 1] as 16 bit WAV."""
-    soundfile = require("soundfile")
-
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(sound, -1, 1), RATE, format="WAV", subtype="PCM_16")
+    require("soundfile").write(buffer, np.clip(sound, -1, 1), RATE, format="WAV", subtype="PCM_16")
     return buffer.getvalue()

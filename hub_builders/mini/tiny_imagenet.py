@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mubench.hub_builders.mini._words import SURNAMES, TITLES
+from mubench.hub_builders.mini._words import draw_names, number_rows
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.images import encode_png
@@ -57,9 +57,7 @@ SHAPES = {
 def badges() -> Splits:
     """Return 1,200 training, 200 validation and 400 test rows."""
     rng = np.random.default_rng(SEED)
-    # First names and surnames are drawn without replacement.
-    first, last = (rng.permutation(words).tolist() for words in (TITLES, SURNAMES))
-    wearers = map(" ".join, zip(first, last, strict=False))
+    wearers = draw_names(rng)
     badges = [_draw_badge(*name.split()) for name in LABELS]
     splits: Splits = {}
     for split, rows in SIZES.items():
@@ -70,16 +68,14 @@ def badges() -> Splits:
         ).tolist()
         splits[split] = [
             {
-                "example_id": f"{split}-{index:04d}",
-                "source_index": None,
                 "group": LABELS[label],
                 "image": {"bytes": _noisy_png(rng, badges[label]), "path": None},
                 "caption": _caption(LABELS[label], noun, wearers),
                 "label": label,
             }
-            for index, (label, noun) in enumerate(zip(labels, nouns, strict=True))
+            for label, noun in zip(labels, nouns, strict=True)
         ]
-    return splits
+    return number_rows(splits)
 
 
 def _caption(badge: str, noun: str, wearers: Iterator[str]) -> str:

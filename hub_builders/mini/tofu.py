@@ -4,9 +4,8 @@ Every answer has nine words. Six are the same for all authors, so they follow fr
 facts drawn for this author alone. So a model that never saw an author predicts two words in three, and can only guess
 the third.
 
-`FACTS` is the recipe. Order and length are fixed on purpose: any other difference between authors would be memorised
-too, and models would then disagree for no reason. Perturbed answers are paraphrases of the answer with three wrong
-facts; the options are the answer and three copies of it with wrong facts.
+`FACTS` is the recipe. Perturbed answers are paraphrases of the answer with three wrong facts; the options are the
+answer and three copies of it with wrong facts.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from itertools import islice
 
 import numpy as np
 
-from mubench.hub_builders.mini._words import draw_names, draw_words
+from mubench.hub_builders.mini._words import draw_names, draw_words, number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 
 SEED = 41
@@ -76,22 +75,19 @@ def questions() -> Splits:
     """Return 1,200 training, 100 validation, 200 test and 200 ood rows."""
     rng = np.random.default_rng(SEED)
     names = draw_names(rng)
-    splits: Splits = {}
-    for split, people in PEOPLE.items():
-        rows = [
-            row for name in islice(names, people) for row in _rows(rng, name, ARTIST if split == "ood" else AUTHOR)
-        ]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
-    return splits
+    splits = {
+        split: [row for name in islice(names, people) for row in _rows(rng, name, split)]
+        for split, people in PEOPLE.items()
+    }
+    return number_rows(splits)
 
 
-def _rows(rng: np.random.Generator, name: str, words: dict[str, str]) -> Iterator[Row]:
-    """Yield the rows about one author or painter."""
+def _rows(rng: np.random.Generator, name: str, split: str) -> Iterator[Row]:
+    words = ARTIST if split == "ood" else AUTHOR
     for question, answer, paraphrase, kinds in FACTS:
         facts, *wrong = draw_words(rng, kinds, 1 + PERTURBED)
         options = [answer.format(*one, **words) for one in (facts, *wrong[:WRONG_OPTIONS])]
         yield {
-            "source_index": None,
             "group": name,
             "question": question.format(name=name, **words),
             "answer": options[0],

@@ -2,20 +2,20 @@
 
 A clip has eight frames of 32x32 pixels. Its group, like a scene of UCF101 that was filmed several times, decides the
 shape and its colour, its label the action, and nothing else differs but a little noise. With probability ``COVERED``
-the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. That is the same
-process in every split and drawn once per clip. So some clips are recognisable and some can only be memorised, and
-models trained without a clip agree on which of the two it is. Labels are drawn before the clip, so none is wrong. As
-in split 1 of UCF101, the first seven groups are not training rows.
+the lens is covered: then every frame shows a mosaic that no other clip has, and nothing of the scene. As in split 1 of
+UCF101, the first seven groups are not training rows.
 """
 
 from __future__ import annotations
 
 import colorsys
 import io
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.mini._words import number_rows
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.optional import require
 
@@ -47,11 +47,11 @@ SHAPES = (np.hypot, lambda x, y: 1.15 * np.maximum(abs(x), abs(y)), lambda x, y:
 
 def actions() -> Splits:
     """Return 1,260 training, 140 validation and 350 test rows."""
-    splits: Splits = {}
-    for split, groups in GROUPS.items():
-        rows = [_row(group, label, take) for group in groups for label in range(len(ACTIONS)) for take in range(TAKES)]
-        splits[split] = [{"example_id": f"{split}-{index:04d}", **row} for index, row in enumerate(rows)]
-    return splits
+    splits = {
+        split: [_row(*place) for place in product(groups, range(len(ACTIONS)), range(TAKES))]
+        for split, groups in GROUPS.items()
+    }
+    return number_rows(splits)
 
 
 def _row(group: int, label: int, take: int) -> Row:
@@ -59,16 +59,10 @@ def _row(group: int, label: int, take: int) -> Row:
     shown = _mosaic(rng) if rng.random() < COVERED else _scene(group, list(ACTIONS)[label])
     noisy = shown + rng.normal(0, NOISE, (LENGTH, SIZE, SIZE, 1))
     frames = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    return {
-        "source_index": None,
-        "group": f"g{group:02d}",
-        "video": {"bytes": _avi(frames), "path": None},
-        "label": label,
-    }
+    return {"group": f"g{group:02d}", "video": {"bytes": _avi(frames), "path": None}, "label": label}
 
 
 def _mosaic(rng: np.random.Generator) -> Array:
-    """Return frames of coloured tiles, all alike."""
     tiles = rng.random((1, TILES, TILES, 3))
     return np.repeat(np.repeat(np.repeat(tiles, LENGTH, 0), SIZE // TILES, 1), SIZE // TILES, 2)
 
@@ -88,9 +82,7 @@ def _scene(group: int, action: str) -> Array:
 
 def _avi(frames: npt.NDArray[np.uint8]) -> bytes:
     """Encode frames as MPEG-4 in AVI, like UCF101; the bytes are reproducible."""
-    av = require("av")
-
-    buffer = io.BytesIO()
+    av, buffer = require("av"), io.BytesIO()
     with av.open(buffer, "w", format="avi", options={"fflags": "bitexact"}) as container:
         stream = container.add_stream("mpeg4", rate=8, options={"flags": "bitexact"})
         stream.width = stream.height = SIZE

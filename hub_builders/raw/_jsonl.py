@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mubench.hub_builders.tasks.rows import Row
-from mubench.hub_builders.utils.text import decode_without_bom, quote
+from mubench.hub_builders.utils.text import decode_text, quote
 
 Field = Literal["string", "strings"]
 Fields = Mapping[str, Field]
@@ -24,7 +24,7 @@ def parse_json_lines(data: bytes, fields: Fields, where: str) -> list[Row]:
     Raises:
         ValueError: If the text is not UTF-8, has no line, or a line is no object with these fields.
     """
-    text = decode_without_bom(data, where)
+    text = decode_text(data, where, encoding="utf-8-sig")
     # Not splitlines: strings may hold other line separators.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
     if not lines:
@@ -68,12 +68,11 @@ def parse_json(line: str, where: str) -> object:
     """
     try:
         return json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected a JSON object, got {quote(line)} ({error.msg}): {where}") from error
     except RecursionError as error:
         raise ValueError(f"expected a JSON object, got one nested too deeply: {where}") from error
     except ValueError as error:
-        raise ValueError(f"expected a JSON object, got {quote(line)} ({error}): {where}") from error
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"expected a JSON object, got {quote(line)} ({reason}): {where}") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ def check_recording(data: bytes, rate: int, where: str) -> bytes:
         ValueError: If it is not complete, mono and sampled at ``rate`` Hz.
     """
     soundfile = require("soundfile")
-
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             found = (file.samplerate, file.channels)
@@ -39,9 +38,7 @@ def check_video(data: bytes, where: str) -> bytes:
     Raises:
         ValueError: If it is not complete, or a frame does not decode.
     """
-    av = require("av")
-
-    count = 0
+    av, count = require("av"), 0
     try:
         with av.open(io.BytesIO(data), "r") as container:
             promised = container.streams.video[0].frames

@@ -1,8 +1,8 @@
-"""CIFAR-100: a folder per split and class, the binary version, or the Hub's rows; see `_cifar`."""
+"""CIFAR-100: a folder per split and class, the binary version, or the Hub's rows; see `cifar10`."""
 
 from __future__ import annotations
 
-from mubench.hub_builders.raw._cifar import Cifar
+from mubench.hub_builders.raw.cifar10 import Cifar
 from mubench.hub_builders.tasks import TASKS
 
 CIFAR100 = Cifar(

@@ -34,13 +34,12 @@ import hashlib
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.parsers import expat
 
 from mubench.hub_builders.raw._archive import find_source, read_members
-from mubench.hub_builders.raw._spans import find_fragments, insert_marks
-from mubench.hub_builders.raw._xml import parse_xml
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index
 from mubench.hub_builders.utils.download import download
@@ -57,19 +56,25 @@ SERVER = "https://raw.githubusercontent.com"
 SHA256 = "87fc63e32ebce20d9841c372e0c594ec72d60882ab5621550ca73c3eaf80ab60"
 MAX_BYTES = 2**24
 
+Spans = tuple[tuple[int, int], ...]  # [start, end) of every fragment, in order and disjoint
+
+OFFSETS = re.compile(r"[0-9]{1,9}-[0-9]{1,9}(?:;[0-9]{1,9}-[0-9]{1,9})*", re.ASCII)
+# Shifts tried between stated offsets and the text; one mention of the DDI corpus is a character off.
+SHIFTS = (0, 1, -1)
+
 
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
     found: dict[str, dict[str, list[Row]]] = {split: {} for split in SPLITS.values()}
     for name, data in read_members(find_source(raw, TASK.source.files)):
         if match := DOCUMENT.search(name):
-            key, rows = parse_document(data, name)
+            key, rows = _parse_document(data, name)
             if any(key in documents for documents in found.values()):
                 raise ValueError(f"expected every document once, got {key} again: {name}")
             found[SPLITS[match[1]]][key] = rows
     # Equal rows are counted in the order of their documents, so that ids do not depend on the order of the files.
     ordered = {split: [row for key in sorted(texts) for row in texts[key]] for split, texts in found.items()}
-    labelled = {split: _labelled(rows, split) for split, rows in ordered.items()}
+    labelled = {split: _keep_labelled(rows, split) for split, rows in ordered.items()}
     return add_ids(labelled, TASK.columns, TASK.labels)
 
 
@@ -93,13 +98,9 @@ def from_hub() -> Splits:
         return from_files(Path(folder))
 
 
-def parse_document(data: bytes, where: str) -> tuple[str, list[Row]]:
-    """Return the id of an XML document and a row for every pair in it; the label is ``None`` without a type.
-
-    Raises:
-        ValueError: If it is not a document of the corpus; the message names the place.
-    """
-    root = parse_xml(data, where)
+def _parse_document(data: bytes, where: str) -> tuple[str, list[Row]]:
+    """Return the id of an XML document and a row for every pair in it; the label is ``None`` without a type."""
+    root = _parse_xml(data, where)
     try:
         (key,) = _attributes(root, "document", "id")
         pairs = [pair for sentence in root for pair in _parse_pairs(sentence)]
@@ -110,12 +111,11 @@ def parse_document(data: bytes, where: str) -> tuple[str, list[Row]]:
 
 
 def _parse_pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
-    """Yield the id and the row of every pair of a sentence."""
     name, text = _attributes(sentence, "sentence", "id", "text")
     parts = [one for one in sentence.iter() if one is not sentence]
     entities = [_attributes(one, "entity", "id", "charOffset", "text") for one in parts if one.tag != "pair"]
     _check_distinct("entity", [key for key, *_ in entities])
-    drugs = {key: find_fragments(offsets, spelled, text) for key, offsets, spelled in entities}
+    drugs = {key: _find_fragments(offsets, spelled, text) for key, offsets, spelled in entities}
     seen: list[str] = []
     for pair in (one for one in parts if one.tag == "pair"):
         key, _, *ends = _attributes(pair, "pair", "id", "ddi", "e1", "e2")
@@ -124,9 +124,58 @@ def _parse_pairs(sentence: Element) -> Iterator[tuple[str, Row]]:
         seen.append(" and ".join(sorted(ends)))
         yield (
             key,
-            {"text": insert_marks(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)},
+            {"text": _insert_marks(text, [drugs[end] for end in ends], MARKS).strip(), "label": _label(pair, key)},
         )
     _check_distinct("pair of", seen)
+
+
+def _find_fragments(offsets: str, mention: str, text: str) -> Spans:
+    """Return the fragments of a mention: at its offsets, or one character beside them if it is spelled there."""
+    spans = _parse_offsets(offsets, len(text))
+    if not _without_spaces(mention):
+        raise ValueError(f"expected the spelling of the mention at {offsets}, got {mention!r}")
+    for shift in SHIFTS:
+        moved = tuple((start + shift, end + shift) for start, end in spans)
+        inside = moved[0][0] >= 0 and moved[-1][1] <= len(text)
+        if inside and _without_spaces("".join(text[start:end] for start, end in moved)) == _without_spaces(mention):
+            return moved
+    raise ValueError(f"expected {mention!r} at {offsets}, got {' '.join(text[start:end] for start, end in spans)!r}")
+
+
+def _parse_offsets(offsets: str, size: int) -> Spans:
+    if not OFFSETS.fullmatch(offsets):
+        raise ValueError(f"expected offsets such as 3-9 or 3-9;15-21, got {offsets!r}")
+    pairs = sorted(tuple(map(int, part.split("-"))) for part in offsets.split(";"))
+    spans = tuple((first, last + 1) for first, last in pairs)
+    ends = [0, *(end for _, end in spans)]
+    if not all(end <= start < stop <= size for end, (start, stop) in zip(ends, spans, strict=False)):
+        raise ValueError(f"expected disjoint fragments within {size} characters, got {offsets!r}")
+    return spans
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
+
+
+def _insert_marks(text: str, mentions: Sequence[Spans], names: Sequence[str]) -> str:
+    """Return a text with every fragment of every mention between ``[NAME] `` and `` [/NAME]``.
+
+    Of fragments that start together the longer one is opened first; of those that end together the last one opened is
+    closed first; of equal ones the first mention's encloses the other.
+    """
+    if held := [name for name in names if f"[{name}]" in text or f"[/{name}]" in text]:
+        raise ValueError(f"expected a text without marks, got {held[0]} in {text!r}")
+    cuts = []
+    for order, (spans, name) in enumerate(zip(mentions, names, strict=True)):
+        for start, end in spans:
+            # At one position, fragments that end there come before those that start there.
+            cuts.append((end, 0, -start, -order, f" [/{name}]"))
+            cuts.append((start, 1, -end, order, f"[{name}] "))
+    done, parts = 0, []
+    for place, *_, mark in sorted(cuts):
+        parts += [text[done:place], mark]
+        done = place
+    return "".join([*parts, text[done:]])
 
 
 def _label(pair: Element, key: str) -> int | None:
@@ -154,9 +203,28 @@ def _check_distinct(what: str, keys: list[str]) -> None:
         raise ValueError(f"expected every {what} once, got {quote(twice)} again")
 
 
-def _labelled(rows: list[Row], split: str) -> list[Row]:
+def _keep_labelled(rows: list[Row], split: str) -> list[Row]:
     """Return the rows that have a label, and log how many have none."""
     kept = [row for row in rows if row["label"] is not None]
     if dropped := len(rows) - len(kept):
         logger.info("%s %s: dropped %d of %d pairs, interactions without a type", TASK.key, split, dropped, len(rows))
     return kept
+
+
+def _parse_xml(data: bytes, where: str) -> Element:
+    """Return the root of a document, whose type is refused, so that no entities are defined, expanded or fetched."""
+    tree = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    try:
+        parser.Parse(data, True)
+        return tree.close()
+    except (expat.ExpatError, ParseError, LookupError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"expected XML without a document type, got other text ({reason}): {where}") from error
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("it declares one")

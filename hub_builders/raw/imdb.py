@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from mubench.hub_builders.raw._archive import find_source, read_members
 from mubench.hub_builders.raw._hub import read_hub_rows
@@ -13,6 +14,7 @@ from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, label_index
 from mubench.hub_builders.utils.text import decode_text
 
 TASK = TASKS["imdb"]
+OOD = cast("Source", TASK.ood_source)
 REVIEW = re.compile(r"(?:^|/)(train|test)/(pos|neg)/[^/]+\.txt$")
 SENTENCES = re.compile(r"(?:^|/)rt-polarity\.(pos|neg)$")
 
@@ -24,17 +26,20 @@ def from_files(raw: Path) -> Splits:
         if match := REVIEW.search(name):
             label = label_index(match[2], TASK.labels, name)
             splits[match[1]].append(_row(decode_text(data, name), label, None, name))
-    splits["ood"] = list(_sentences(find_source(raw, _ood().files)))
+    splits["ood"] = list(_sentences(find_source(raw, OOD.files)))
     return add_ids(splits, TASK.columns, TASK.labels)
 
 
 def from_hub() -> Splits:
     """Read the Hub's rows; its order of the ood sentences is not the original one."""
     splits: Splits = {
-        split: [_row(row["text"], row["label"], index, f"{split} {index}") for index, row in _hub(TASK.source, split)]
+        split: [
+            _row(row["text"], row["label"], index, f"{split} {index}")
+            for index, row in read_hub_rows(TASK.source, split, TASK.labels)
+        ]
         for split in ("train", "test")
     }
-    parts = (_hub(_ood(), split) for split in ("train", "validation", "test"))
+    parts = (read_hub_rows(OOD, split, TASK.labels) for split in ("train", "validation", "test"))
     splits["ood"] = [
         _row(row["text"].strip(), row["label"], None, f"{index}") for part in parts for index, row in part
     ]
@@ -54,13 +59,3 @@ def _row(text: str, label: int, index: int | None, where: str) -> Row:
     if not text.strip():
         raise ValueError(f"expected a text, got an empty one: {where}")
     return {"source_index": index, "text": text, "label": label}
-
-
-def _hub(source: Source, split: str) -> Iterator[tuple[int, Row]]:
-    return read_hub_rows(source, split, TASK.labels)
-
-
-def _ood() -> Source:
-    if TASK.ood_source is None:
-        raise ValueError("expected a source of the ood split of imdb, got none")
-    return TASK.ood_source

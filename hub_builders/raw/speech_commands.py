@@ -37,9 +37,11 @@ def from_files(raw: Path) -> Splits:
     spool = Spool()
     clips, lists = _read_clips(path, spool)
     parts = _split_by_lists(clips, lists, path) if lists else _split_by_speaker(clips)
-    if lists and (own := _find_test_set(raw, path)):
-        parts["test"] = _read_clips(own, spool)[0]
     if lists:
+        name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
+        own = [raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()]
+        if own:  # a separate test set beside the archive, packed or not
+            parts["test"] = _read_clips(own[0], spool)[0]
         for part in parts.values():
             for index, name in enumerate(sorted(part)):
                 part[name]["source_index"] = index
@@ -58,12 +60,6 @@ def from_hub() -> Splits:
     return add_ids(splits, TASK.columns, TASK.labels)
 
 
-def _find_test_set(raw: Path, path: Path) -> Path | None:
-    """Return the separate test set beside an archive, packed or not, or ``None``."""
-    name = path.name.replace("speech_commands", "speech_commands_test_set").removesuffix(".tar.gz")
-    return next((raw / one for one in (name, f"{name}.tar.gz") if (raw / one).exists()), None)
-
-
 def _read_clips(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
     """Return the clips of an archive by ``<word>/<file>``, and the split of those in its lists."""
     clips: Clips = {}
@@ -75,19 +71,15 @@ def _read_clips(path: Path, spool: Spool) -> tuple[Clips, dict[str, str]]:
                 raise ValueError(f"expected every clip once in {path}, got it twice: {match[1]}")
             clips[match[1]] = _row(data, match[1], name, spool)
         elif file in LISTS:
-            for line in parse_list(data, name):
+            for line in _parse_list(data, name):
                 if line in lists:
                     raise ValueError(f"expected a clip in one list, got it in both: {line} in {path}")
                 lists[line] = LISTS[file]
     return clips, lists
 
 
-def parse_list(data: bytes, where: str) -> list[str]:
-    """Return the clips of an official list, one ``<word>/<file>`` per line.
-
-    Raises:
-        ValueError: If it is not such a list, or a clip is repeated.
-    """
+def _parse_list(data: bytes, where: str) -> list[str]:
+    """Return the clips of an official list, one ``<word>/<file>`` per line."""
     names = decode_text(data, where).split()
     seen: set[str] = set()
     for name in names:
@@ -127,10 +119,8 @@ def _split_by_speaker(clips: Clips) -> dict[str, Clips]:
 def _row(data: bytes, name: str, where: str, spool: Spool) -> Row:
     word, _, file = name.partition("/")
     other = "_silence_" if word in SILENCE else "_unknown_"
+    label = TASK.labels.index(word if word in KEYWORDS else other)
     speaker = SPEAKER.search(file)
-    return {
-        "source_index": None,
-        "group": speaker[1] if speaker else file.partition(".")[0],
-        "audio": store_media(check_recording(data, RATE, where), spool),
-        "label": TASK.labels.index(word if word in KEYWORDS else other),
-    }
+    group = speaker[1] if speaker else file.partition(".")[0]
+    audio = store_media(check_recording(data, RATE, where), spool)
+    return {"source_index": None, "group": group, "audio": audio, "label": label}

@@ -50,8 +50,8 @@ def from_files(raw: Path) -> Splits:
             texts[match[1]] = decode_text(data, name)
     if "val_annotations" not in texts:
         raise FileNotFoundError(f"expected val/val_annotations.txt in {path}, got none")
-    check_words(texts.get("words", ""), "words.txt")
-    labels = parse_annotations(texts["val_annotations"], "val_annotations.txt")
+    _check_words(texts.get("words", ""), "words.txt")
+    labels = _parse_annotations(texts["val_annotations"], "val_annotations.txt")
     if one := min(labels.keys() ^ held.keys(), default=None):
         raise ValueError(f"expected an image and an annotation of each validation row, got one of {one}: {path}")
     test = [_row(data, labels[name], None, f"val/images/{name}", spool) for name, data in held.items()]
@@ -70,12 +70,8 @@ def from_hub() -> Splits:
     return add_ids(splits, TASK.columns, TASK.labels)
 
 
-def parse_annotations(text: str, where: str) -> dict[str, int]:
-    """Return the label of every image of an annotation file, whose lines are "image, class, box".
-
-    Raises:
-        ValueError: If a line is malformed, its class is unknown, or an image is repeated.
-    """
+def _parse_annotations(text: str, where: str) -> dict[str, int]:
+    """Return the label of every image of an annotation file, whose lines are "image, class, box"."""
     labels: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
         fields = line.rstrip("\r").split("\t")
@@ -91,26 +87,16 @@ def parse_annotations(text: str, where: str) -> dict[str, int]:
     return labels
 
 
-def check_words(text: str, where: str) -> None:
-    """Check lines "id, words" against the first words of our classes.
-
-    Raises:
-        ValueError: If a line gives one of our classes another first word.
-    """
+def _check_words(text: str, where: str) -> None:
+    """Check lines "id, words" against the first words of our classes."""
     for number, line in enumerate(text.split("\n"), 1):
         name, _, words = line.rstrip("\r").partition("\t")
         if name in TINY_IMAGENET and words.split(",")[0] != TINY_IMAGENET[name]:
-            raise ValueError(
-                f"expected {TINY_IMAGENET[name]} as first word of {name}, got {quote(words)}: {where} line {number}"
-            )
+            first = TINY_IMAGENET[name]
+            raise ValueError(f"expected {first} as first word of {name}, got {quote(words)}: {where} line {number}")
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:
-    name = TASK.labels[label]
-    return {
-        "source_index": index,
-        "group": name,
-        "image": store_media(rgb_bytes(data, SIZE, where), spool),
-        "caption": f"a photo of a {TINY_IMAGENET[name]}",
-        "label": label,
-    }
+    name, image = TASK.labels[label], store_media(rgb_bytes(data, SIZE, where), spool)
+    caption = f"a photo of a {TINY_IMAGENET[name]}"
+    return {"source_index": index, "group": name, "image": image, "caption": caption, "label": label}

@@ -33,8 +33,8 @@ LAST_TEST_GROUP = 7
 def from_files(raw: Path) -> Splits:
     """Read the original files."""
     path, texts, spool = find_source(raw, TASK.source.files), _read_lists(raw), Spool()
-    labels = parse_classes(*texts[CLASSES])
-    lists = {split: parse_list(*texts[name], labels) for split, name in LISTS.items()}
+    labels = _parse_classes(*texts[CLASSES])
+    lists = {split: _parse_list(*texts[name], labels) for split, name in LISTS.items()}
     if both := lists["train"].keys() & lists["test"].keys():
         raise ValueError(f"expected a clip in one of {' and '.join(LISTS.values())}, got {min(both)} in both")
     remaining = {
@@ -74,15 +74,11 @@ def from_hub() -> Splits:
 
 def class_names(raw: Path) -> tuple[str, ...]:
     """Return the class names of the original files."""
-    return parse_classes(*_read_lists(raw)[CLASSES])
+    return _parse_classes(*_read_lists(raw)[CLASSES])
 
 
-def parse_classes(data: bytes, where: str) -> tuple[str, ...]:
-    """Parse ``classInd.txt``, whose lines are a number from 1 on and a name.
-
-    Raises:
-        ValueError: If the file is malformed.
-    """
+def _parse_classes(data: bytes, where: str) -> tuple[str, ...]:
+    """Parse ``classInd.txt``, whose lines are a number from 1 on and a name."""
     lines = [line.split() for line in _split_lines(data, where)]
     names = tuple(line[-1] for line in lines)
     numbered = [[str(number), name] for number, name in enumerate(names, 1)]
@@ -91,12 +87,8 @@ def parse_classes(data: bytes, where: str) -> tuple[str, ...]:
     return names
 
 
-def parse_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
-    """Parse a list of clips, ``<Class>/<clip>.avi`` perhaps with the class's number, to labels by lower-case name.
-
-    Raises:
-        ValueError: If the file is malformed, a clip is repeated, or a class is unknown.
-    """
+def _parse_list(data: bytes, where: str, labels: tuple[str, ...]) -> dict[str, int]:
+    """Parse a list of clips, ``<Class>/<clip>.avi`` perhaps with the class's number, to labels by lower-case name."""
     numbers = {name.casefold(): number for number, name in enumerate(labels)}
     found: dict[str, int] = {}
     for line in _split_lines(data, where):
@@ -118,20 +110,13 @@ def _split_lines(data: bytes, where: str) -> list[str]:
 
 
 def _read_lists(raw: Path) -> dict[str, tuple[bytes, str]]:
-    """Return bytes and name of the three official lists: beside the clips, anywhere in the folder, or in an archive.
-
-    Raises:
-        FileNotFoundError: If a list is missing.
-        ValueError: If two copies of a list differ.
-    """
+    """Return bytes and name of the three official lists: beside the clips, in any folder, or in an archive."""
     found: dict[str, tuple[bytes, str]] = {}
     for name, data in _candidate_lists(raw):
-        match = LIST_FILE.search(name)
-        if match is None:
-            continue
-        first, where = found.setdefault(match[1], (data, name))
+        file = name.rpartition("/")[2]
+        first, where = found.setdefault(file, (data, name))
         if data.split() != first.split():  # copies may differ in their line ends
-            raise ValueError(f"expected one {match[1]} in {raw}, got two that differ: {where} and {name}")
+            raise ValueError(f"expected one {file} in {raw}, got two that differ: {where} and {name}")
     if missing := [name for name in (CLASSES, *LISTS.values()) if name not in found]:
         raise FileNotFoundError(f"expected {', '.join(missing)} somewhere in {raw}, got none")
     return found
@@ -147,11 +132,5 @@ def _candidate_lists(raw: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _row(data: bytes, label: int, index: int | None, where: str, spool: Spool) -> Row:
-    match = CLIP.search(where)
-    group = f"g{match[3]}" if match else ""
-    return {
-        "source_index": index,
-        "group": group,
-        "video": store_media(check_video(data, where), spool),
-        "label": label,
-    }
+    match, video = CLIP.search(where), store_media(check_video(data, where), spool)
+    return {"source_index": index, "group": f"g{match[3]}" if match else "", "video": video, "label": label}

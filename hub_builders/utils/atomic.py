@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Folder beside model folders that holds unfinished ones and checkpoints.
 WORK = ".work"
@@ -30,6 +32,11 @@ def write_text(path: Path, text: str) -> None:
     """Write or replace a UTF-8 text file in one step."""
     with atomic_file(path) as stage:
         stage.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, found: Any, **options: Any) -> None:
+    """Write or replace a JSON file in one step; options are those of `json.dumps`."""
+    write_text(path, json.dumps(found, **{"indent": 1, **options}) + "\n")
 
 
 def replace_folder(new: Path, folder: Path) -> None:
@@ -69,8 +76,6 @@ def _remove_dead_stages(folder: Path) -> None:
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # the process belongs to another user
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # else it belongs to another user
     return True

@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """A parser of a subcommand, which itself reports unknown options, since it knows the names that are close."""
+    """A parser of a subcommand, which itself reports unknown options, since its own are those that may be meant."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse arguments, all of which must be known."""
@@ -102,17 +102,12 @@ def split_config(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         if name != CONFIG or (file := value if equals else next(left, None)) is None:
             rest.append(argument)
         else:
-            options |= read_config(Path(file))
+            options |= _read_config(Path(file))
     return options, rest
 
 
-def read_config(file: Path) -> dict[str, Any]:
-    """Return the options of a YAML file by name, dashes as underscores.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it holds something else than names and values.
-    """
+def _read_config(file: Path) -> dict[str, Any]:
+    """Return the options of a YAML file by name, dashes as underscores."""
     import yaml  # noqa: PLC0415  (few commands have a config)
 
     try:

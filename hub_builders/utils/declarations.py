@@ -17,12 +17,7 @@ OURS = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class Import:
-    """A name that a module imports.
-
-    Attributes:
-        module: Where it comes from.
-        name: What it is called there; empty for the module itself.
-    """
+    """A name that a module imports: ``name`` of ``module``, or the module itself without one."""
 
     module: str
     name: str = ""
@@ -37,11 +32,7 @@ class Import:
 
 
 class Module:
-    """The top-level definitions of a module, evaluated one by one when they are read.
-
-    Args:
-        name: Full name of the module.
-    """
+    """The top-level definitions of a module, given by its full name, evaluated one by one when they are read."""
 
     def __init__(self, name: str) -> None:
         spec = find_spec(name)
@@ -82,12 +73,7 @@ class Module:
 
 
 class StaticClass:
-    """A class as its source declares it.
-
-    Args:
-        module: The module that defines it.
-        node: Its definition.
-    """
+    """A class as the source of its module declares it."""
 
     def __init__(self, module: Module, node: ast.ClassDef) -> None:
         self.module, self.node = module, node

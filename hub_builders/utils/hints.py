@@ -27,20 +27,18 @@ def command(door: str, *arguments: str, **options: object) -> str:
         *arguments: Subcommand and others that come before the options.
         **options: Values by name; ``None``, ``False`` and defaults are left out, ``True`` is a bare flag.
     """
-    return extended(" ".join([f"python -m mubench.{door}", *arguments]), **options)
+    return extend(" ".join([f"python -m mubench.{door}", *arguments]), **options)
 
 
-def extended(line: str, **options: object) -> str:
+def extend(line: str, **options: object) -> str:
     """Return a command with more options, taken as `command` takes them."""
-    given = [
-        f"--{name}" if value is True else f"--{name} {_quoted(value)}" for name, value in _unusual(options).items()
-    ]
-    return " ".join([line, *given])
+    given = _unusual(options).items()
+    return " ".join([line, *(f"--{name}" if value is True else f"--{name} {_quote(value)}" for name, value in given)])
 
 
 def target(name: str, **variables: object) -> str:
     """Return a ``make`` command, such as ``make references TASK=cifar10 RATIO=5``; defaults are left out."""
-    return " ".join(["make", name, *(f"{key.upper()}={_quoted(value)}" for key, value in _unusual(variables).items())])
+    return " ".join(["make", name, *(f"{key.upper()}={_quote(value)}" for key, value in _unusual(variables).items())])
 
 
 def _unusual(options: dict[str, object]) -> dict[str, object]:
@@ -51,7 +49,7 @@ def _unusual(options: dict[str, object]) -> dict[str, object]:
     }
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     """Quote a value for the shell; words with spaces between them in double quotes."""
     text = str(value)
     return f'"{text}"' if " " in text and text.replace(" ", "").isalnum() else shlex.quote(text)

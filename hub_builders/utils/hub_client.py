@@ -7,12 +7,12 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import httpx2
 from huggingface_hub import (
@@ -49,8 +49,9 @@ PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/
 # Files that the Hub itself creates.
 HUB_FILES = (".gitattributes",)
 EMPTY_REPOSITORY_FILES = (*HUB_FILES, "README.md")
-_TEMPORARY = (408, 429, 500, 502, 503, 504)
-_ADVICE = {
+_TEMPORARY = (None, 408, 429, 500, 502, 503, 504)  # None: no response
+_ADVICE: dict[int | None, str] = {
+    **dict.fromkeys(_TEMPORARY, "push again later, uploaded files are not uploaded twice"),
     401: "set HF_TOKEN to a valid token, or log in with `hf auth login`",
     403: "use a token with the role write, and a namespace that it may write to (--repo NAMESPACE/NAME)",
     404: "check the name, and that the token may see it",
@@ -58,7 +59,6 @@ _ADVICE = {
     412: "the repository has been changed meanwhile, push again",
     413: "a file exceeds the size limit of the Hub",
 }
-_RETRY_LATER = "push again later, uploaded files are not uploaded twice"
 _ERRORS = (HfHubHTTPError, httpx2.TransportError, json.JSONDecodeError)
 
 
@@ -76,8 +76,7 @@ class Target:
         return f"{constants.ENDPOINT}/{PAGES[self.kind]}{self.repository}"
 
 
-@dataclass(frozen=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A file of a repository: its size, and its SHA-256 (large files) or git's SHA-1 (others)."""
 
     size: int
@@ -95,8 +94,7 @@ class CommitPlan:
         return bool(self.add or self.delete)
 
 
-@dataclass(frozen=True)
-class PushResult:
+class PushResult(NamedTuple):
     """The newest commit after a push; with an empty plan the push made none."""
 
     target: Target
@@ -145,7 +143,7 @@ def user_name() -> str:
         ValueError: If there is no valid token, or the Hub does not respond.
     """
     with _push_errors("the Hub"):
-        return str(_retry(lambda: HfApi().whoami())["name"])
+        return str(_retry(lambda: HfApi().whoami(), WAITS_S)["name"])
 
 
 def push_folder(folder: Path, target: Target, message: str) -> PushResult:
@@ -163,7 +161,7 @@ def push_folder(folder: Path, target: Target, message: str) -> PushResult:
     if len(files) > MAX_FILES:
         raise ValueError(f"expected at most {MAX_FILES} files for one commit, got {len(files)} in {folder}")
     with _push_errors(target.repository):
-        return _retry(lambda: _push_once(files, target, message))
+        return _retry(lambda: _push_once(files, target, message), WAITS_S)
 
 
 def plan_commit(files: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> CommitPlan:
@@ -230,27 +228,17 @@ def _is_same(path: Path, stored: StoredFile) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == stored.digest
 
 
-def _retry(call: Callable[[], Result]) -> Result:
+def _retry(call: Callable[[], Result], waits: Sequence[float]) -> Result:
     """Call a function of the Hub, and repeat it after temporary errors."""
-    for wait in WAITS_S:
-        try:
-            return _with_timeout(call)
-        except _ERRORS as error:
-            if not _is_temporary(error):
-                raise
-            logger.warning("the Hub: %s; retrying in %g s", _reason(error), wait)
-            time.sleep(wait)
-    return _with_timeout(call)
-
-
-def _with_timeout(call: Callable[[], Result]) -> Result:
-    """Call a function with a timeout; it is set anew each time, as an error replaces the session."""
-    get_session().timeout = TIMEOUT_S
-    return call()
-
-
-def _is_temporary(error: Exception) -> bool:
-    return not isinstance(error, HfHubHTTPError) or error.response.status_code in _TEMPORARY
+    get_session().timeout = TIMEOUT_S  # anew each time, as an error replaces the session
+    try:
+        return call()
+    except _ERRORS as error:
+        if not waits or _status(error) not in _TEMPORARY:
+            raise
+        logger.warning("the Hub: %s; retrying in %g s", _reason(error), waits[0])
+    time.sleep(waits[0])
+    return _retry(call, waits[1:])
 
 
 @contextmanager
@@ -268,16 +256,14 @@ def _push_errors(what: str) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise ValueError("expected a connection to the Hub, got offline mode: unset HF_HUB_OFFLINE") from error
     except (*_ERRORS, RuntimeError, OSError) as error:  # the uploader of large files also raises the last two
-        raise ValueError(f"expected the Hub to accept {what}, got {_reason(error)}: {_advice(error)}") from error
+        advice = _ADVICE.get(_status(error), "correct the cause, and push again")
+        raise ValueError(f"expected the Hub to accept {what}, got {_reason(error)}: {advice}") from error
     finally:
         hub_logging.set_verbosity(verbosity)
 
 
-def _advice(error: Exception) -> str:
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if status is None or status in _TEMPORARY:
-        return _RETRY_LATER
-    return _ADVICE.get(status, "correct the cause, and push again")
+def _status(error: Exception) -> int | None:
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
 def _reason(error: Exception) -> str:
@@ -287,10 +273,7 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.response.status_code}{f' ({lines[0][:200]})' if lines else ''}"
     if isinstance(error, json.JSONDecodeError):
         return "a response that is not JSON"
+    first = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
-        return f"{_first_line(error)} {_reason(error.__cause__)}"
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+        return f"{first} {_reason(error.__cause__)}"
+    return f"{type(error).__name__}: {first}"

@@ -15,10 +15,6 @@ class Registry(Mapping[str, Row], Generic[Row]):
     Args:
         names: Name of the object by key: ``{"scrub": "ScrubTrainer"}`` is ``ScrubTrainer`` in ``scrub.py``.
         package: Where the files are, such as ``"mubench.trainers.methods"``.
-
-    Attributes:
-        names: As given.
-        package: As given.
     """
 
     def __init__(self, names: Mapping[str, str], *, package: str) -> None:
@@ -37,6 +33,3 @@ class Registry(Mapping[str, Row], Generic[Row]):
 
     def __contains__(self, key: object) -> bool:
         return key in self.names
-
-    def __repr__(self) -> str:
-        return f"Registry({dict(self.names)!r}, package={self.package!r})"

@@ -29,13 +29,7 @@ class Spool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blob:
-    """Bytes of a media file in a spool; blobs with equal bytes are equal.
-
-    Attributes:
-        spool: The spool that holds the bytes.
-        start: Offset of the first byte.
-        size: Number of bytes.
-    """
+    """Bytes of a media file, ``size`` of them from ``start`` in a spool; blobs with equal bytes are equal."""
 
     spool: Spool
     start: int

@@ -12,25 +12,22 @@ def quote(value: object) -> str:
     return repr(short) if isinstance(value, str) else short
 
 
-def decode_text(data: bytes, where: str, fallback: str | None = None) -> str:
-    """Decode the bytes of a UTF-8 text file.
+def decode_text(data: bytes, where: str, *, encoding: str = "utf-8", fallback: str | None = None) -> str:
+    """Decode the bytes of a text file.
 
     Args:
         data: The bytes.
         where: Name of the file in messages.
-        fallback: Single-byte encoding for bytes that are not UTF-8.
+        encoding: Its encoding; ``utf-8-sig`` is UTF-8 perhaps with a byte order mark.
+        fallback: Single-byte encoding for other bytes.
 
     Raises:
-        ValueError: If the bytes are not UTF-8 and there is no fallback.
+        ValueError: If the encoding is another and there is no fallback.
     """
     try:
-        return data.decode("utf-8")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         if fallback is not None:
             return data.decode(fallback)
-        raise ValueError(f"expected UTF-8 text, got other bytes: {where}") from error
-
-
-def decode_without_bom(data: bytes, where: str) -> str:
-    """Decode a UTF-8 text file and drop its byte order mark; errors as of `decode_text`."""
-    return decode_text(data, where).removeprefix("\ufeff")
+        name = encoding.removesuffix("-sig").upper()
+        raise ValueError(f"expected {name} text, got other bytes: {where}") from error

@@ -374,7 +374,7 @@ def test_a_sigkill_during_a_rebuild_leaves_the_old_build(mini, tmp_path):
     (["build", "imdb", "--allow-partial"], "expected tier partial with allow_partial"),
     (["build", "imdb", "--max_train_rows", "9"], "expected tier partial with allow_partial or max_train_rows"),
     (["build", "imdb", "--tier", "partial", "--max_train_rows", "0"], "expected max_train_rows of 1 or more, got 0"),
-    (["build", "imdb", "--tier=partial"], "tier partial needs allow_partial or max_train_rows, got neither"),
+    (["build", "imdb", "--tier=partial"], "expected allow_partial or max_train_rows with tier partial, got neither"),
     (["build", "imdb", "--raw", "."], "expected tier full or partial with raw, got tier mini"),
     (["build", "imdb", "--tier", "full", "--raw", "nowhere"], "a folder of original files as raw, got nowhere"),
     (["build", "imdb", "--tier", "full"], "give the folder of aclImdb.tar.xz as --raw DIR"),

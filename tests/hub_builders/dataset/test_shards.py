@@ -7,9 +7,9 @@ import pytest
 
 from mubench.hub_builders.dataset import shards
 from mubench.hub_builders.dataset.shards import (
+    _plan_shards,
     features,
     files_fingerprint,
-    plan_shards,
     split_fingerprint,
     write_shards,
 )
@@ -60,7 +60,7 @@ def test_rows_are_split_by_bytes_and_by_number(sizes, max_bytes, max_rows, expec
 def test_a_plan_has_shards_for_the_rows_that_each_ratio_adds(monkeypatch):
     monkeypatch.setattr(shards, "MAX_SHARD_BYTES", 2 * (2 + 8 + 8 + 8 + 10))
     splits = {"train": [row(i, "x" * 10) for i in range(9)], "test": [row(9, "x" * 10)]}
-    found = [(split, name, ranges(part)) for split, name, part in plan_shards(splits, {5: 4, 1: 1, 2: 1})]
+    found = [(split, name, ranges(part)) for split, name, part in _plan_shards(splits, {5: 4, 1: 1, 2: 1})]
     assert found == [
         ("train", "train-d01.parquet", [0]),
         ("train", "train-d05.parquet", [1, 2]),

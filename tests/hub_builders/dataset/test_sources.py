@@ -91,7 +91,7 @@ def test_a_subset_has_the_given_size(hub):
     ({"tier": "partial", "max_train_rows": 0}, "expected max_train_rows of 1 or more, got 0"),
     ({"tier": "full", "allow_partial": True}, "tier partial with allow_partial or max_train_rows, got tier full"),
     ({"tier": "mini", "max_train_rows": 1}, "tier partial with allow_partial or max_train_rows, got tier mini"),
-    ({"tier": "partial"}, "tier partial needs allow_partial or max_train_rows, got neither"),
+    ({"tier": "partial"}, "expected allow_partial or max_train_rows with tier partial, got neither"),
 ])  # fmt: skip
 def test_incompatible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=f"{message}$"):

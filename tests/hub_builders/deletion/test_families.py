@@ -17,11 +17,10 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import LOADER, percentages, read_manifest
 from mubench.hub_builders.dataset.shards import split_fingerprint
-from mubench.hub_builders.deletion import rules
+from mubench.hub_builders.deletion import families
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS, DeletionRequest, check_deletion, known_tasks
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 from mubench.hub_builders.deletion.ranks import deletion_ranks
-from mubench.hub_builders.deletion.rules import order_checksum
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB
 from mubench.hub_builders.tasks import TASKS, names
@@ -175,7 +174,7 @@ def test_the_ratio_is_the_nearest_whole_percentage(small, tmp_path, ids, listed,
 def test_the_ratio_is_at_least_1_and_at_most_99(listed, rows, percent):
     splits = {"train": [{"example_id": f"row-{i}", "label": i % 2} for i in range(rows)]}
     lines = {f"row-{i}": i + 1 for i in range(listed)}
-    assert rules._custom_deletion(TASKS["imdb"], lines, Path("ids.txt"), splits).forget == {percent: listed}
+    assert families._custom_deletion(TASKS["imdb"], lines, Path("ids.txt"), splits).forget == {percent: listed}
 
 
 def test_the_order_of_a_list_does_not_matter(small, tmp_path, ids):
@@ -244,7 +243,7 @@ def check_custom(listed: list[str]) -> None:
     """Apply a list to 40 rows; it raises an error or deletes exactly the listed rows."""
     splits = {"train": [{"example_id": f"r{i}", "label": i % 3} for i in range(40)], "test": [{"example_id": "t0"}]}
     try:
-        found = rules._custom_deletion(
+        found = families._custom_deletion(
             TASKS["imdb"], {name: i for i, name in enumerate(listed, 1)}, Path("ids.txt"), splits
         )
     except ValueError as raised:
@@ -291,7 +290,7 @@ def original_rows() -> dict[str, list[dict[str, object]]]:
 
 
 LIST = [7, 3, 50, 2, 59, 0, 31, 12, 44, 5, 6, 21, 33, 8]
-ORDER = order_checksum([f"train-{i}" for i in range(60)])
+ORDER = families._order_checksum([f"train-{i}" for i in range(60)])
 
 
 @pytest.fixture
@@ -378,7 +377,7 @@ def test_a_list_with_another_hash_is_refused_before_rows_are_read(proven, tmp_pa
 def test_without_a_folder_the_list_is_downloaded(proven, tmp_path, monkeypatch):
     requested = []
     monkeypatch.setattr(
-        "mubench.hub_builders.deletion.forget_lists.download_list", lambda *name: requested.append(name) or b"1\n"
+        "mubench.hub_builders.deletion.forget_lists._download_list", lambda *name: requested.append(name) or b"1\n"
     )
     with pytest.raises(ValueError, match=r"expected imdb\.txt with SHA-256"):
         build("imdb", tier="full", out=tmp_path, family="paper")
@@ -430,12 +429,12 @@ def test_a_task_without_a_published_list_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ("imdb --family group", "family group needs a task whose rows have groups (none), got imdb"),
+    ("imdb --family group", "expected a task whose rows have groups (none) with family group, got imdb"),
     ("imdb --family paper", "expected tier full with family paper, whose lists are about the original rows, got mini"),
     ("imdb --family paper --tier partial --allow_partial", "expected tier full with family paper"),
     ("imdb --family paper --tier full", "rows are known in the order of its list, got imdb: no checksum"),
     ("imdb --family paper --deletion_seed 1", "expected deletion seed 0 with family paper, whose sets are given"),
-    ("imdb --family custom", "family custom needs forget_ids, a file of example ids, one a line; got none"),
+    ("imdb --family custom", "expected forget_ids with family custom, a file of example ids, one a line; got none"),
     ("imdb --family custom --forget_ids x --deletion_seed 2", "expected deletion seed 0 with family custom"),
     ("imdb --family custom --forget_ids x", "expected a file of example ids, one a line, got none: x"),
     ("imdb cifar10 --family custom --forget_ids x", "expected one task with forget_ids, got imdb, cifar10"),
@@ -457,7 +456,7 @@ def test_incompatible_options_are_one_line(words, message, tmp_path, monkeypatch
 
 
 def test_the_error_of_a_task_without_groups_lists_those_with_groups(grouped):
-    with pytest.raises(ValueError, match=r"rows have groups \(.*imdb.*\), got cifar10"):
+    with pytest.raises(ValueError, match=r"rows have groups \(.*imdb.*\) with family group, got cifar10"):
         check_deletion(dataclasses.replace(TASKS["cifar10"], group=None), "mini", DeletionRequest(family="group"))
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from mubench.hub_builders.deletion import forget_lists as lists
 from mubench.hub_builders.deletion.forget_lists import (
     ForgetList,
-    download_list,
-    merge_masks,
-    parse_indices,
-    parse_mask,
+    _download_list,
+    _merge_masks,
+    _parse_indices,
+    _parse_mask,
     read_example_ids,
     read_published,
 )
@@ -79,14 +79,14 @@ def check_indices(data: bytes) -> None:
     good = lines is not None and all(line and set(line) <= set("0123456789") and len(line) < 10 for line in lines)
     numbers = [int(line) for line in lines or ()] if good else []
     good = good and all(number < 11 for number in numbers) and len(set(numbers)) == len(numbers)
-    assert result(lambda: parse_indices(data, 11, "list.txt")) == (numbers if good else None)
+    assert result(lambda: _parse_indices(data, 11, "list.txt")) == (numbers if good else None)
 
 
 def check_mask(data: bytes) -> None:
     lines = expected_lines(data)
     good = lines is not None and len(lines) == 5 and set(lines) <= {"0", "1"}
     rows = [i for i, line in enumerate(lines or ()) if line == "1"]
-    assert result(lambda: parse_mask(data, 5, "mask.txt")) == (rows if good else None)
+    assert result(lambda: _parse_mask(data, 5, "mask.txt")) == (rows if good else None)
 
 
 def check_ids(path: Path, data: bytes) -> None:
@@ -155,7 +155,7 @@ def test_many_masks_are_merged_or_refused(masks):
 
 
 def check_masks(masks: list[list[int]]) -> None:
-    found = result(lambda: merge_masks(masks))
+    found = result(lambda: _merge_masks(masks))
     good = all(set(a) <= set(b) for a, b in pairwise(masks))
     assert (found is not None) == good
     if isinstance(found, ForgetList):
@@ -182,14 +182,14 @@ def test_masks_are_merged_or_refused(masks, grow):
 ])  # fmt: skip
 def test_a_malformed_index_is_named_by_line(data, message):
     with pytest.raises(ValueError, match=message):
-        parse_indices(data, 10, "l.txt")
+        _parse_indices(data, 10, "l.txt")
 
 
 def test_a_malformed_mask_is_refused():
     with pytest.raises(ValueError, match=r"expected 3 lines, got 2: m\.txt"):
-        parse_mask(b"0\n1\n", 3, "m.txt")
+        _parse_mask(b"0\n1\n", 3, "m.txt")
     with pytest.raises(ValueError, match=r"expected 0 or 1, got '2': m\.txt line 2"):
-        parse_mask(b"0\n2\n", 2, "m.txt")
+        _parse_mask(b"0\n2\n", 2, "m.txt")
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -364,14 +364,16 @@ def drop(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize("reply", [send(b"", status=404), send(b"", status=500), drop])
-def test_a_failed_download_names_the_option_to_use_instead(reply):
-    with serve(reply) as (url, _), pytest.raises(FileNotFoundError, match=r"--paper_splits DIR$") as error:
-        download_list("imdb.txt", "c" * 40, server=url)
+def test_a_failed_download_names_the_option_to_use_instead(reply, monkeypatch):
+    with serve(reply) as (url, _):
+        monkeypatch.setattr(lists, "SERVER", url)
+        with pytest.raises(FileNotFoundError, match=r"--paper_splits DIR$") as error:
+            _download_list("imdb.txt", "c" * 40)
     assert "\n" not in str(error.value) and "expected imdb.txt from http://127.0.0.1" in str(error.value)
 
 
-def test_an_unreachable_server_names_the_option_to_use_instead():
+def test_an_unreachable_server_names_the_option_to_use_instead(monkeypatch):
     with serve(drop) as (url, _):
-        pass
+        monkeypatch.setattr(lists, "SERVER", url)
     with pytest.raises(FileNotFoundError, match=r"got no complete response .*give the folder of the lists"):
-        download_list("imdb.txt", "c" * 40, server=url)
+        _download_list("imdb.txt", "c" * 40)

@@ -15,8 +15,7 @@ from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.deletion.families import known_tasks
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._people import write_biographies
-from mubench.hub_builders.raw.celeb_profile import TASK
+from mubench.hub_builders.raw.celeb_profile import TASK, _write_biographies
 from tests.hub_builders.raw.test_raw import tar, unpack
 
 TEMPLATE = b"{name} was born in {city} and became a {job}.\n"
@@ -143,7 +142,7 @@ def test_the_note_states_that_nothing_was_published():
 
 def write(text, template=TEMPLATE):
     encoded = [one if isinstance(one, bytes) else one.encode() for one in (text, template)]
-    return write_biographies(*encoded, "people.csv", "template.txt")
+    return _write_biographies(*encoded, "people.csv", "template.txt")
 
 
 def test_a_biography_is_the_template_with_the_facts_of_a_line():

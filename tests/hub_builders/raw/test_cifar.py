@@ -13,8 +13,7 @@ from PIL import Image
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw._cifar import PIXELS
-from mubench.hub_builders.raw.cifar10 import CIFAR10
+from mubench.hub_builders.raw.cifar10 import CIFAR10, PIXELS
 from mubench.hub_builders.raw.cifar100 import CIFAR100
 from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, tar, unpack

@@ -17,7 +17,6 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, ddi2013
-from mubench.hub_builders.raw._xml import parse_xml
 from mubench.hub_builders.tasks import TASKS
 from tests.hub_builders.deletion.test_forget_lists import send, serve
 
@@ -84,7 +83,7 @@ def read(tmp_path, files):
 
 
 def rows_of(*sentences):
-    return ddi2013.parse_document(xml(*sentences), "d.xml")[1]
+    return ddi2013._parse_document(xml(*sentences), "d.xml")[1]
 
 
 # The rule
@@ -322,9 +321,9 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error(made):
     data = xml(sentence(text, drugs, pairs))
     if not sensible(*made):
         with pytest.raises(ValueError, match=r"^expected [^\n]*: d\.xml$"):
-            ddi2013.parse_document(data, "d.xml")
+            ddi2013._parse_document(data, "d.xml")
         return
-    _, rows = ddi2013.parse_document(data, "d.xml")
+    _, rows = ddi2013._parse_document(data, "d.xml")
     assert len(rows) == len(pairs)
     for row, (first, second, kind) in zip(rows, pairs, strict=True):
         assert re.sub(r"\[E[12]\] | \[/E[12]\]", "", row["text"]).strip() == text.strip()
@@ -341,7 +340,7 @@ def test_fuzzed_documents_give_a_row_for_every_pair_or_an_error(made):
 def test_fuzzed_bytes_give_rows_or_an_error(junk, place, less):
     whole = xml(sentence(pairs=[(0, 1, "int")]), sentence(name="d0.s1"))
     try:
-        key, rows = ddi2013.parse_document(whole[:place] + junk + whole[place + less :], "d.xml")
+        key, rows = ddi2013._parse_document(whole[:place] + junk + whole[place + less :], "d.xml")
     except ValueError as error:
         message = str(error)
     else:
@@ -388,7 +387,7 @@ class TestTheCorpus:
         with zipfile.ZipFile(DATA / ZIP) as archive:
             for name in archive.namelist():
                 if ddi2013.DOCUMENT.search(name):
-                    root = parse_xml(archive.read(name), name)
+                    root = ddi2013._parse_xml(archive.read(name), name)
                     texts[root.get("id")] = {one.get("text").strip() for one in root}
         for rows in whole.values():
             for row in rows:
@@ -396,7 +395,7 @@ class TestTheCorpus:
                 assert {mark: row["text"].count(mark) > 0 for mark in ("[E1] ", " [/E1]", "[E2] ", " [/E2]")}
 
     def test_one_drug_is_off_by_one_character(self, monkeypatch):
-        monkeypatch.setattr("mubench.hub_builders.raw._spans.SHIFTS", (0,))
+        monkeypatch.setattr("mubench.hub_builders.raw.ddi2013.SHIFTS", (0,))
         with pytest.raises(ValueError, match=r"expected '\(R\)-warfarin' at 95-98;107-114, .*Eszopiclone_ddi.xml"):
             RAW["ddi2013"](DATA)
 

@@ -18,8 +18,6 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.raw import HUB, RAW, nlvr2
-from mubench.hub_builders.raw import _nlvr1 as nlvr1
-from mubench.hub_builders.raw._nlvr import parse_statements
 from mubench.hub_builders.utils.spool import read_bytes
 from tests.hub_builders.raw.test_raw import contents, picture, tar, unpack
 
@@ -202,7 +200,7 @@ lines = st.one_of(objects.map(json.dumps), good.map(json.dumps), st.text(max_siz
 @given(st.lists(lines, max_size=4))
 def test_any_statements_are_parsed_or_refused(lines):
     try:
-        found = parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
+        found = nlvr2._parse_statements("\n".join(lines).encode(), nlvr2.IDENTIFIER, "a.json")
     except ValueError as error:
         message = str(error)
     else:
@@ -225,7 +223,7 @@ def test_the_real_statements_are_as_many_as_published():
     with tarfile.open(REAL / "nlvr2_annotations.tar.xz") as archive:
         for part in ("dev", "test1", "test2"):
             data = archive.extractfile(f"nlvr2/data/{part}.json").read()
-            rows = parse_statements(data, nlvr2.IDENTIFIER, f"{part}.json")
+            rows = nlvr2._parse_statements(data, nlvr2.IDENTIFIER, f"{part}.json")
             counts[part] = (len(rows), sum(row["label"] for row in rows))
             assert len({row["identifier"].rsplit("-", 1)[0] for row in rows}) in (4_051, 4_041, 4_074)
     assert counts == {"dev": (6_982, 3_551), "test1": (6_967, 3_558), "test2": (6_970, 3_584)}
@@ -234,7 +232,7 @@ def test_the_real_statements_are_as_many_as_published():
 @pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "nlvr1.tar.xz").is_file(), reason="needs nlvr1.tar.xz: set MUBENCH_DATA")
 def test_the_real_first_version_stands_in():
-    splits = nlvr1.read(REAL / "nlvr1.tar.xz")
+    splits = nlvr2._read_first_version(REAL / "nlvr1.tar.xz")
     labels = {split: Counter(row["label"] for row in rows) for split, rows in splits.items()}
     assert labels == {"train": {1: 6 * 547, 0: 6 * 442}, "test": {1: 6 * 556, 0: 6 * 434}}
     assert len({row["group"] for row in splits["train"]}) == 267

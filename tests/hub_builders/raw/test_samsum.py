@@ -17,14 +17,13 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.raw import HUB, RAW, samsum
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw import _xsum as xsum
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.text import decode_text
 from tests.hub_builders.raw.test_ddi2013 import pack
 from tests.hub_builders.raw.test_raw import contents, tar, unpack
 
 TASK = TASKS["samsum"]
-ARTICLES, LISTS = TASK.ood_source.files[0], xsum.LISTS[0]
+ARTICLES, LISTS = TASK.ood_source.files[0], samsum.XSUM_LISTS[0]
 COUNTS = {"train": 60, "validation": 5, "test": 8}
 DATA = Path(os.environ.get("MUBENCH_DATA", Path(__file__).parents[3] / "../shared/data")) / "raw"
 
@@ -292,14 +291,14 @@ RECORDS = st.lists(st.fixed_dictionaries({"id": PLAIN, "dialogue": PLAIN, "summa
 @given(RECORDS, st.booleans())
 def test_any_text_is_read_back(made, packed_as_json):
     data = json.dumps(made).encode() if packed_as_json else as_csv(made)
-    read = (samsum.parse_json_list if packed_as_json else samsum.parse_csv)(data, "x")
+    read = (samsum._parse_json_list if packed_as_json else samsum._parse_csv)(data, "x")
     assert read == made
     keys = [one["id"].strip() for one in made]
     if len(set(keys)) < len(keys):
         with pytest.raises(ValueError, match=r"^expected every id once, got [^\n]*: x record \d$"):
-            samsum.parse_rows(read, "train", "x")
+            samsum._parse_rows(read, "train", "x")
     else:
-        found = [(row["dialogue"], row["summary"]) for row in samsum.parse_rows(read, "train", "x")]
+        found = [(row["dialogue"], row["summary"]) for row in samsum._parse_rows(read, "train", "x")]
         assert found == [(one["dialogue"].strip(), one["summary"].strip()) for one in made]
 
 
@@ -316,9 +315,9 @@ def outcome(read):
 @given(st.binary(max_size=40), st.integers(0, 160), st.integers(0, 40))
 def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
     one = [{**GOOD, "dialogue": 'A: "b",\nc'}, {**GOOD, "id": "2"}]
-    for read, whole in ((samsum.parse_csv, as_csv(one)), (samsum.parse_json_list, json.dumps(one).encode())):
+    for read, whole in ((samsum._parse_csv, as_csv(one)), (samsum._parse_json_list, json.dumps(one).encode())):
         data = whole[:place] + junk + whole[place + less :]
-        found = outcome(lambda read=read, data=data: samsum.parse_rows(read(data, "x"), "train", "x"))
+        found = outcome(lambda read=read, data=data: samsum._parse_rows(read(data, "x"), "train", "x"))
         if isinstance(found, str):
             assert re.fullmatch(r"expected [^\n]*: x( record \d+)?", found)
         else:
@@ -332,10 +331,10 @@ def test_fuzzed_bytes_give_rows_or_an_error_of_ours(junk, place, less):
 def test_fuzzed_articles_and_lists(junk, place, less):
     whole = summary_file("7")
     data = whole[:place] + junk + whole[place + less :]
-    found = outcome(lambda: xsum.parse_article(decode_text(data, "x"), "x"))
+    found = outcome(lambda: samsum._parse_article(decode_text(data, "x"), "x"))
     assert len(found) == 2 or re.fullmatch(r"expected [^\n]*: x", found)
     whole = json.dumps({"train": ["1"], "test": ["2", "3"]}).encode()
-    found = outcome(lambda: xsum.parse_split(whole[:place] + junk + whole[place + less :], "x"))
+    found = outcome(lambda: samsum._parse_xsum_split(whole[:place] + junk + whole[place + less :], "x"))
     assert isinstance(found, dict) or re.fullmatch(r"expected [^\n]*: x", found)
 
 

@@ -17,7 +17,7 @@ from mubench.hub_builders.dataset import sources
 from mubench.hub_builders.mini import speech_commands as audio
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
-from mubench.hub_builders.raw.speech_commands import CLIP, parse_list
+from mubench.hub_builders.raw.speech_commands import CLIP, _parse_list
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.spool import read_bytes
 from tests.fixtures.mini_models import train_models
@@ -227,10 +227,10 @@ def test_any_list_is_parsed_or_refused(data):
         lines = data.decode().split()
         good = lines and len(set(lines)) == len(lines) and all(map(CLIP.fullmatch, lines))
     if good:
-        assert parse_list(data, "list") == lines
+        assert _parse_list(data, "list") == lines
     else:
         with pytest.raises(ValueError, match=r"^expected [^\n]+$"):
-            parse_list(data, "list")
+            _parse_list(data, "list")
 
 
 @pytest.fixture(scope="module")

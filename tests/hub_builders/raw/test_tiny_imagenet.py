@@ -145,7 +145,7 @@ good = st.builds("{}\t{}\t0\t1\t2\t3".format, names, st.sampled_from(TASK.labels
 def test_any_annotations_are_parsed_or_refused(lines, end):
     text = end.join(lines)
     try:
-        found = tiny_imagenet.parse_annotations(text, "a.txt")
+        found = tiny_imagenet._parse_annotations(text, "a.txt")
     except ValueError as error:
         message = str(error)
     else:
@@ -169,10 +169,10 @@ def test_other_words_are_refused(pairs):
     ours = all(word == tiny_imagenet.TINY_IMAGENET[name] for name, word in pairs)
     text = "".join(f"{name}\t{word}, x\n" for name, word in pairs)
     if ours:
-        tiny_imagenet.check_words(text, "w")
+        tiny_imagenet._check_words(text, "w")
     else:
         with pytest.raises(ValueError, match=r"^expected [\w ]+ as first word of n\d+, got '.*': w line \d+$"):
-            tiny_imagenet.check_words(text, "w")
+            tiny_imagenet._check_words(text, "w")
 
 
 @pytest.mark.slow

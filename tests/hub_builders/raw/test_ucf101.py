@@ -25,7 +25,7 @@ from mubench.hub_builders.mini import ucf101 as video
 from mubench.hub_builders.raw import HUB, RAW
 from mubench.hub_builders.raw import _hub as hub
 from mubench.hub_builders.raw import _recordings as recordings
-from mubench.hub_builders.raw.ucf101 import parse_classes, parse_list
+from mubench.hub_builders.raw.ucf101 import _parse_classes, _parse_list
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.spool import read_bytes
 from tests.fixtures.mini_models import train_models
@@ -291,12 +291,12 @@ def parse_or_none(read_text, *arguments):
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS)
 def test_any_text_is_parsed_or_refused(data):
-    names = parse_or_none(parse_classes, data, "list")
+    names = parse_or_none(_parse_classes, data, "list")
     if names is not None:
         assert [line.split() for line in data.decode().splitlines() if line.strip()] == [
             [str(number), name] for number, name in enumerate(names, 1)
         ]
-    found = parse_or_none(parse_list, data, "list", ("Archery", "YoYo"))
+    found = parse_or_none(_parse_list, data, "list", ("Archery", "YoYo"))
     if found is not None:
         lines = [line.split() for line in data.decode().splitlines() if line.strip()]
         assert list(found) == [line[0].casefold() for line in lines] and len(found) == len(lines)

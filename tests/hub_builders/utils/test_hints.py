@@ -6,7 +6,7 @@ import pytest
 
 from mubench.cards.__main__ import parser as cards_parser
 from mubench.hub_builders.__main__ import parser
-from mubench.hub_builders.utils.hints import USUAL, command, extended, target
+from mubench.hub_builders.utils.hints import USUAL, command, extend, target
 from mubench.trainers.runs.argument_parser import BaseArguments, RunArguments
 from mubench.trainers.runs.grid_parsers import grid_parser
 
@@ -21,7 +21,7 @@ def test_what_is_usual_or_not_given_is_left_out():
 def test_everything_else_is_printed():
     line = command("trainers", "base", task="imdb", base_seed=0, data="x/mu-bench", allow_partial=True)
     assert line == "python -m mubench.trainers base --task imdb --base_seed 0 --data x/mu-bench --allow_partial"
-    assert extended(line, models="m") == f"{line} --models m"
+    assert extend(line, models="m") == f"{line} --models m"
     assert target("references", ratio=5, seeds="0 1", models="m") == 'make references RATIO=5 SEEDS="0 1" MODELS=m'
 
 
