@@ -211,6 +211,6 @@ def descriptions() -> list[str]:
     for key, method in method_table().items():
         lines.append(f"{key:<16}{method.summary}")
         options = {name: name.upper() if value is None else str(value) for name, value in method.options.items()}
-        shown = (hints.extended("", **options).strip(), "; ".join(method.remarks))
+        shown = (hints.extend("", **options).strip(), "; ".join(method.remarks))
         lines += [f"{'':<16}{line}" for line in shown if line]
     return lines
