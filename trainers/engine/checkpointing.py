@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.trainers.engine.lora import unwrap
+from mubench.trainers.engine.parameters import unwrap
 
 COMPLETE = "complete"
 

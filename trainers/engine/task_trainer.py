@@ -21,15 +21,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
 from mubench.trainers.engine.augmentation import NUMBERS_PER_ROW, Transform
-from mubench.trainers.engine.batch_sampler import EpochDataLoader, StepBatchSampler
-from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs
+from mubench.trainers.engine.batches import RANDOM_NUMBERS, EpochDataLoader, StepBatchSampler, model_inputs
 from mubench.trainers.engine.checkpointing import AdapterBuffers, Checkpointed, keep_parameter_names, mark_complete
 from mubench.trainers.engine.distributed import leave_group_at_exit
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.engine.lora import add_adapters, merge_adapters
 from mubench.trainers.engine.losses import Term, per_example_loss, shift_labels
 from mubench.trainers.engine.noise import KEY, add_training_noise
-from mubench.trainers.engine.parameters import check_finite, synchronize_batch_norm, trainable_weights
+from mubench.trainers.engine.parameters import (
+    add_adapters,
+    check_finite,
+    merge_adapters,
+    synchronize_batch_norm,
+    trainable_weights,
+)
 from mubench.trainers.engine.task_arguments import TaskArguments
 
 _AUGMENT = zlib.crc32(b"augment")

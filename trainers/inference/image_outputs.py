@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.outputs import Array, Outputs
+from mubench.trainers.inference.outputs import Array, ClassOutputs, Outputs
 
 # Fixed noise levels per row, whose losses are stored.
 NOISE_LEVELS = 8

@@ -12,11 +12,13 @@ import torch
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.noise import add_grid_noise
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.generate import generate_images
+from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises
 from mubench.trainers.inference.image_outputs import NOISE_LEVELS, ImageOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import Collate, eval_mode
+
+# DDIM steps an image.
+STEPS = 10
 
 Classify = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
@@ -72,3 +74,26 @@ def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32
         noisy = add_grid_noise(model, batch, level, NOISE_LEVELS)
         losses.append(per_example_loss(model(**model_inputs(noisy)).logits, noisy["labels"]))
     return torch.stack(losses, dim=1).cpu().numpy()
+
+
+@torch.no_grad()
+def generate_images(model: Any, batch: Mapping[str, Any], *, eval_seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Return an image for every caption, ``(B, h, w, 3)``.
+
+    Only the starting noise is random, and it depends on seed and row alone.
+
+    Args:
+        model: The model, in eval mode.
+        batch: A batch with ``input_ids`` and ``row_key``; its images are not read.
+        eval_seed: Seed of the starting noise.
+    """
+    device = next(model.parameters()).device
+    schedule = type(model.schedule).from_config(model.schedule.config)  # generation changes a schedule
+    schedule.set_timesteps(STEPS)
+    captions = batch["input_ids"].to(device)
+    sample = noises(generators(batch[KEY], START, 0, eval_seed), model.shape).to(device)
+    for time in schedule.timesteps:
+        predicted = model(sample=sample, timestep=time.expand(len(sample)).to(device), input_ids=captions).logits
+        sample = schedule.step(predicted, time, sample).prev_sample
+    pixels = (model.pixels(sample) + 1) * 127.5
+    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

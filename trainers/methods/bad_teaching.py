@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kl
-from mubench.trainers.unlearning.pairing import sample_rows
+from mubench.trainers.unlearning.forget_retain import sample_rows
 from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

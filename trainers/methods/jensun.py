@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
 from mubench.trainers.tools.alternative_answers import replace_answers, tokenize_refusal
-from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     TEXT_GENERATION,
     Paper,

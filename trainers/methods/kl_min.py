@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import kl, per_example_loss
-from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,
     TEXT_GENERATION,

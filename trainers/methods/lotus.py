@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from mubench.trainers.engine.losses import soft_cross_entropy
-from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
+from mubench.trainers.unlearning.forget_retain import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

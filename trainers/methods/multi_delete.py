@@ -11,7 +11,7 @@ import torch
 
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs, select_rows
 from mubench.trainers.tools.truncated_forward import capture_outputs, masked_mean, spatial_mean
-from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 

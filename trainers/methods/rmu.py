@@ -13,7 +13,7 @@ import torch
 from mubench.trainers.engine.batches import model_inputs, select_rows
 from mubench.trainers.tools.blocks import block_list
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
-from mubench.trainers.unlearning.pairing import pair_rows
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import (
     CLASSIFICATION,

@@ -20,11 +20,9 @@ from mubench.hub_builders.utils.atomic import WORK, staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
-from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.parameters import has_batch_norm
-from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.engine.unrecorded_arguments import check_arguments
 from mubench.trainers.inference.image_classifier import ImageClassifier
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size

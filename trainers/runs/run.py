@@ -17,8 +17,8 @@ from mubench.trainers.models.base_models import check_accumulation, train_image_
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.runs.setting_outputs import setting_output_function
 from mubench.trainers.unlearning.cost_counter import CostCounter
-from mubench.trainers.unlearning.epoch_evaluation import ORACLE
 from mubench.trainers.unlearning.progress import ProgressCallback
+from mubench.trainers.unlearning.unlearning_arguments import ORACLE
 from mubench.trainers.unlearning.unlearning_trainer import CLASSIFICATION, UnlearningTrainer
 
 

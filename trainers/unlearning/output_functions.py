@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.metrics.case import SplitOutputs
 

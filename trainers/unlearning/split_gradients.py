@@ -14,7 +14,7 @@ from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.parameters import has_batch_norm, trainable_weights
-from mubench.trainers.unlearning.pairing import SPLITS
+from mubench.trainers.unlearning.forget_retain import SPLITS
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 from transformers.training_args import OptimizerNames
 
 from mubench.trainers.addons import sophia
 from mubench.trainers.addons.addon_arguments import AddonArguments
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+
+if TYPE_CHECKING:
+    from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
+
+Keep = Literal["last", "best", "oracle"]
+ORACLE = "oracle"
+
+
+@dataclass
+class EpochArguments:
+    """Arguments of evaluation after every epoch."""
+
+    eval_each_epoch: bool = field(
+        default=False, metadata={"help": "Print the scores on forget, retain and validation rows after every epoch."}
+    )
+    keep: Keep = field(
+        default="last",
+        metadata={
+            "help": "Epoch whose weights are kept: last, best by forget, retain and validation rows, or oracle: the "
+            "nearest to the retrained models, which ranks apart."
+        },
+    )
+
+    @property
+    def evaluates_epochs(self) -> bool:
+        """Whether a run evaluates its model after every epoch."""
+        return self.eval_each_epoch or self.keep != "last"
+
+    def check_keep(self) -> None:
+        """Raise ``ValueError`` if ``keep`` has an unknown value."""
+        if self.keep not in get_args(Keep):
+            raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}, got {self.keep!r}")
 
 
 @dataclass
@@ -35,3 +67,22 @@ class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
         self.optim = sophia.NAME if ours else self.optim
         self.check_addons()
         self.check_keep()
+
+
+def check_epochs(trainer: type[UnlearningTrainer], args: EpochArguments) -> None:
+    """Refuse to evaluate epochs where a method's result is no epoch's model, or to choose one where it may not be.
+
+    Raises:
+        ValueError: If so.
+    """
+    if not args.evaluates_epochs:
+        return
+    expected = "keep last" if args.keep != "last" else "no eval_each_epoch"
+    if trainer.changes_once():
+        why = "changes the weights once more, or only then, outside its epochs"
+        got = f"keep {args.keep}" if args.keep != "last" else "it"
+        raise ValueError(f"expected {expected} for {trainer.__name__}, which {why}; got {got}")
+    if trainer.from_scratch and args.keep != "last":
+        raise ValueError(
+            f"expected keep last for {trainer.__name__}, which is the recipe to its end; got keep {args.keep}"
+        )

@@ -26,13 +26,12 @@ from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.engine.parameters import check_finite
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore, check_epochs
+from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore
+from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, collate_with_split
 from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
-from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split
 from mubench.trainers.unlearning.split_gradients import SplitGradients
-from mubench.trainers.unlearning.teacher_cache import TeacherCache
-from mubench.trainers.unlearning.teachers import frozen_copy
-from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
+from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
+from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter

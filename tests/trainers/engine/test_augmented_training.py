@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.engine.batch_sampler import StepBatchSampler
-from mubench.trainers.engine.batches import RANDOM_NUMBERS
+from mubench.trainers.engine.batches import RANDOM_NUMBERS, StepBatchSampler
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation.references import find_group

@@ -14,8 +14,7 @@ from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers import __main__ as front_door
 from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
-from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as plan_module

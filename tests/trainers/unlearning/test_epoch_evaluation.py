@@ -18,7 +18,7 @@ from mubench.trainers.evaluation import validation_score as score_module
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.evaluation.result_files import read_result
 from mubench.trainers.evaluation.validation_score import ValidationScore
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
@@ -29,7 +29,7 @@ from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.unlearning import epoch_evaluation
 from mubench.trainers.unlearning.cost_counter import CostCounter
-from mubench.trainers.unlearning.epoch_evaluation import check_epochs
+from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from tests.fixtures import toy
 from tests.trainers.metrics.test_proxy import views
 

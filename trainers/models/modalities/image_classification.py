@@ -25,8 +25,14 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_images
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    checkpoint_source,
+    class_names,
+    load_complete,
+    load_published,
+)
 
 SIZE = 32
 

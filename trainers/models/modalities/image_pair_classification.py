@@ -25,9 +25,16 @@ from transformers import (
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_image_pairs
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    checkpoint_source,
+    class_names,
+    create_with_shared_body,
+    load_complete,
+    load_published,
+)
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")

@@ -19,9 +19,8 @@ from transformers import (
 )
 
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.modality import EncodedRows, load_tokenizer
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
-from mubench.trainers.models.modalities.weights import load_tokenizer
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "t5": partial(T5Config, d_model=64, d_kv=16, d_ff=256, num_layers=1, num_heads=4, dropout_rate=0.0),

@@ -30,8 +30,16 @@ from transformers import (
 )
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published, load_tokenizer
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    checkpoint_source,
+    class_names,
+    create_with_shared_body,
+    load_complete,
+    load_published,
+    load_tokenizer,
+)
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

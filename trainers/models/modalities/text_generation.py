@@ -22,10 +22,8 @@ from transformers import (
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.modality import EncodedRows, load_tokenizer, package_file
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
-from mubench.trainers.models.modalities.weight_packages import package_file
-from mubench.trainers.models.modalities.weights import load_tokenizer
 
 
 def _llama() -> PreTrainedConfig:

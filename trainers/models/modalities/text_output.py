@@ -22,8 +22,13 @@ from transformers import (
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import predict_tokens
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    checkpoint_source,
+    load_complete,
+    load_published,
+)
 
 VOCABULARY = 8_000
 PAD, END, UNKNOWN = SPECIAL = ("<pad>", "<end>", "<unk>")

@@ -25,8 +25,15 @@ from transformers import (
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_video
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, zero_head
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    checkpoint_source,
+    class_names,
+    load_complete,
+    load_published,
+    zero_head,
+)
 
 SIZE, LENGTH = 32, 8
 
