@@ -88,10 +88,9 @@ class Setting:
         """
         if not augment:
             return None
-        kind, own = self.task.kind, type(self.modality).train_transform
-        kinds = [key for key, one in MODALITIES.items() if type(one).train_transform is not Modality.train_transform]
-        if own is Modality.train_transform:
-            raise ValueError(f"expected augment for {', '.join(kinds)} alone, whose rows can be changed; got {kind}")
+        if self.modality.train_transform is None:
+            kinds = ", ".join(kind for kind, one in MODALITIES.items() if one.train_transform is not None)
+            raise ValueError(f"expected augment for {kinds} alone, whose rows can be changed; got {self.task.kind}")
         return self.modality.train_transform
 
     def run(self, **fields: Any) -> Run:

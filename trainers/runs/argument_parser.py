@@ -12,14 +12,13 @@ from transformers import HfArgumentParser
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import Parser, check_options, split_config
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.task_arguments import LORA, SPEED, UNRECORDED, TaskArguments
 from mubench.trainers.runs.applicability import check_known
 from mubench.trainers.runs.defaults import default_arguments
 from mubench.trainers.runs.method_table import method_table, read_arguments
 from mubench.trainers.runs.recorded_arguments import RECORDED
-from mubench.trainers.unlearning.unlearning_arguments import EpochArguments, UnlearningArguments
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, EpochArguments, UnlearningArguments
 
 
 @dataclass

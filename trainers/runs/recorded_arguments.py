@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mubench.trainers.addons import ADDONS
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArguments
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.task_arguments import LORA, UNRECORDED, TaskArguments
 from mubench.trainers.runs.method_table import RECORDED_TRAINING
-from mubench.trainers.unlearning.unlearning_arguments import EpochArguments
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, AddonArguments, EpochArguments
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.dual_optim import ForgetOptimizer
 from mubench.trainers.addons.munba import Gradient, bargain
 from mubench.trainers.addons.sam import perturbed_weights
@@ -15,6 +14,7 @@ from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.parameters import has_batch_norm, trainable_weights
 from mubench.trainers.unlearning.forget_retain import SPLITS
+from mubench.trainers.unlearning.unlearning_arguments import enabled_addons
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer

@@ -18,7 +18,6 @@ from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import sophia
-from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.superloss import SuperLoss
 from mubench.trainers.engine.checkpointing import Checkpointed
 from mubench.trainers.engine.distributed import all_gather
@@ -31,7 +30,7 @@ from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, coll
 from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
 from mubench.trainers.unlearning.split_gradients import SplitGradients
 from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
-from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs
+from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs, enabled_addons
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter

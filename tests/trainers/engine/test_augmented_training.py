@@ -248,11 +248,11 @@ def test_base_and_retrained_models_record_augmentation(own_walk: Walk, monkeypat
     rows: list[int] = []
     change = ImageModality.train_transform
 
-    def recorded(self: ImageModality, batch: Any, own: torch.Tensor) -> dict[str, Any]:
+    def recorded(batch: Any, own: torch.Tensor) -> dict[str, Any]:
         rows.append(len(batch["labels"]))
-        return change(self, batch, own)
+        return change(batch, own)
 
-    monkeypatch.setattr(ImageModality, "train_transform", recorded)
+    monkeypatch.setattr(ImageModality, "train_transform", staticmethod(recorded))
     plain = read_run(own_walk.base())
     folder = own_walk.base(**QUIET, **ON)
     assert read_run(folder).arguments == ON and read_run(folder).identity != plain.identity

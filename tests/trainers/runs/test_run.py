@@ -12,7 +12,6 @@ from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers import __main__ as front_door
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
 from mubench.trainers.engine.task_arguments import LORA, TaskArguments
 from mubench.trainers.inference.storage import read_outputs
@@ -24,6 +23,7 @@ from mubench.trainers.runs.method_table import method_table
 from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.recorded_arguments import RECORDED, recorded_arguments
 from mubench.trainers.runs.run import starting_model
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, files
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import datasets
@@ -23,15 +23,11 @@ from transformers import (
 )
 
 from mubench.hub_builders.dataset.decoding import decode_media
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_audio
 from mubench.trainers.models.modalities.modality import (
+    ClassifierModality,
     EncodedRows,
-    Modality,
-    checkpoint_source,
     class_names,
-    load_complete,
-    load_published,
     zero_head,
 )
 
@@ -69,8 +65,11 @@ _SPEECH: dict[str, Any] = {
 }
 
 
-def _whisper() -> PreTrainedConfig:
-    return WhisperConfig(
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "wav2vec2": partial(Wav2Vec2Config, **_SPEECH),
+    "hubert": partial(HubertConfig, **_SPEECH),
+    "whisper": partial(
+        WhisperConfig,
         num_mel_bins=16,
         max_source_positions=SECONDS * 50,
         d_model=64,
@@ -92,13 +91,7 @@ def _whisper() -> PreTrainedConfig:
         dropout=0.0,
         attention_dropout=0.0,
         activation_dropout=0.0,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "wav2vec2": lambda: Wav2Vec2Config(**_SPEECH),
-    "hubert": lambda: HubertConfig(**_SPEECH),
-    "whisper": _whisper,
+    ),
 }
 
 
@@ -117,29 +110,27 @@ def set_filter_bank(layer: torch.nn.Conv1d) -> None:
         layer.weight.copy_((waves / waves.norm(dim=1, keepdim=True))[:, None])
 
 
-class AudioModality(Modality):
+class AudioModality(ClassifierModality):
     """Audio classification."""
 
-    def create(
+    auto = AutoModelForAudioClassification
+    train_transform = staticmethod(augment_audio)
+
+    def create_mini(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
         set_seed(seed)
-        if BACKBONES[backbone].hub_id is not None:
-            model = load_published(AutoModelForAudioClassification, backbone, **class_names(labels))
-            return model, AutoFeatureExtractor.from_pretrained(**checkpoint_source(backbone))
         config = MINI[backbone]()
         config.update(class_names(labels))
-        model = AutoModelForAudioClassification.from_config(config)
+        model = self.auto.from_config(config)
         zero_head(model)
         if backbone == "whisper":
             return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
         set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
         return model, Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load an audio classifier and its feature extractor."""
-        return load_complete(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
+    def load_processor(self, **source: Any) -> Any:
+        return AutoFeatureExtractor.from_pretrained(**source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return the processor's features of at most a second of each recording, and ``labels``.
@@ -156,10 +147,6 @@ class AudioModality(Modality):
         return EncodedRows(
             recordings, encode, sum(part.nbytes for part in _features(recordings[0]["audio"], processor).values())
         )
-
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with rows shifted in time, and louder or softer."""
-        return augment_audio(batch, random_numbers)
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
         """Return the collator that pads to the longest recording of a batch."""

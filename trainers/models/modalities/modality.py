@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.utils.optional import check_package
+from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
 
@@ -86,7 +87,14 @@ def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> P
 
 
 class Modality(ABC):
-    """The models of a kind of task, and how its rows become their input."""
+    """The models of a kind of task, and how its rows become their input.
+
+    Attributes:
+        train_transform: Augments a training batch of ``B`` rows by uniform numbers in [0, 1), each row's own, shape
+            ``(B, NUMBERS_PER_ROW)``; ``None`` where the kind has no augmentation. Evaluation does not call it.
+    """
+
+    train_transform: Transform | None = None
 
     @abstractmethod
     def create(
@@ -110,8 +118,9 @@ class Modality(ABC):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows, deterministically."""
 
+    @abstractmethod
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return a model's outputs on a split: logits of the classes.
+        """Return a model's outputs on a split: of a classifier, its logits.
 
         Args:
             model: The model.
@@ -119,26 +128,46 @@ class Modality(ABC):
             rows: The rows, for their ids and labels.
             encoded: The same rows, model-ready.
         """
+
+    @abstractmethod
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """Return the function that collates model-ready rows into a batch."""
+
+
+class ClassifierModality(Modality):
+    """A modality whose backbones classify, each published one with a fresh head."""
+
+    auto: ClassVar[Any]
+
+    @abstractmethod
+    def create_mini(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        """Return a mini backbone at its initialisation, and its processor; arguments are those of `create`."""
+
+    @abstractmethod
+    def load_processor(self, **source: Any) -> Any:
+        """Load a processor; ``source`` locates it, as ``from_pretrained`` takes it."""
+
+    def create(
+        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
+    ) -> tuple[PreTrainedModel, Any]:
+        if BACKBONES[backbone].hub_id is None:
+            return self.create_mini(backbone, labels, rows, seed)
+        set_seed(seed)
+        model = load_published(self.auto, backbone, **class_names(labels))
+        return model, self.load_processor(**checkpoint_source(backbone))
+
+    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+        model = load_complete(self.auto, folder)
+        return model, self.load_processor(pretrained_model_name_or_path=folder)
+
+    def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         return ClassOutputs(
             ids=np.asarray(rows["example_id"], dtype=np.str_),
             logits=predict(model, encoded, self.collator(processor)),
             labels=np.asarray(rows["label"], dtype=np.int64),
         )
-
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with augmented inputs; modalities without augmentation return it unchanged.
-
-        Evaluation does not call this.
-
-        Args:
-            batch: A collated batch of ``B`` rows, on any device.
-            random_numbers: Uniform numbers in [0, 1), shape ``(B, CHANCES)``, each row's own.
-        """
-        return dict(batch)
-
-    @abstractmethod
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the function that collates model-ready rows into a batch."""
 
 
 def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:

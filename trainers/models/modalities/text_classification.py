@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -15,7 +14,6 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import (
     AlbertConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     BertConfig,
     BertTokenizer,
     DataCollatorWithPadding,
@@ -26,18 +24,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RobertaConfig,
-    set_seed,
 )
 
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.models.modalities.modality import (
+    ClassifierModality,
     EncodedRows,
-    Modality,
-    checkpoint_source,
     class_names,
     create_with_shared_body,
-    load_complete,
-    load_published,
     load_tokenizer,
 )
 
@@ -115,30 +108,23 @@ def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
         model.get_input_embeddings().get_parameter("weight")[rare] = 0
 
 
-class TextModality(Modality):
+class TextModality(ClassifierModality):
     """Text classification."""
 
-    def create(
+    auto = AutoModelForSequenceClassification
+
+    def create_mini(
         self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
     ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights; the head is fresh."""
-        if BACKBONES[backbone].hub_id is None:
-            tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-            config = MINI[backbone]()
-            config.update(
-                {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-            )
-            model = create_with_shared_body(partial(AutoModelForSequenceClassification.from_config, config), seed)
-            zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
-            return model, tokenizer
-        set_seed(seed)
-        model = load_published(AutoModelForSequenceClassification, backbone, **class_names(labels))
-        return model, load_tokenizer(**checkpoint_source(backbone))
+        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+        config = MINI[backbone]()
+        config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        model = create_with_shared_body(partial(self.auto.from_config, config), seed)
+        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        return model, tokenizer
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load a text classifier and its tokenizer."""
-        model = load_complete(AutoModelForSequenceClassification, folder)
-        return model, AutoTokenizer.from_pretrained(folder)
+    def load_processor(self, **source: Any) -> Any:
+        return load_tokenizer(**source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return token ids, mask and ``labels``; texts are cut at ``max_length`` tokens."""

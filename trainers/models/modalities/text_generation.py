@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import datasets
@@ -25,35 +26,28 @@ from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import EncodedRows, load_tokenizer, package_file
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
-
-def _llama() -> PreTrainedConfig:
-    return LlamaConfig(
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "llama": partial(
+        LlamaConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         initializer_range=0.05,
         max_position_embeddings=PLACES,
-    )
-
-
-def _gpt2() -> PreTrainedConfig:
-    return GPT2Config(
-        n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
-    )
-
-
-def _phi() -> PreTrainedConfig:
-    return PhiConfig(
+    ),
+    "gpt2": partial(
+        GPT2Config, n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
+    ),
+    "phi": partial(
+        PhiConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         max_position_embeddings=PLACES,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {"llama": _llama, "gpt2": _gpt2, "phi": _phi}
+    ),
+}
 
 
 def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
