@@ -38,11 +38,9 @@ class AdapterBuffers:
         self.model = model
 
     def save(self, folder: Path) -> None:
-        """Write the buffers into a checkpoint."""
         save_file(dict(unwrap(self.model).named_buffers()), folder / self.FILE)
 
     def load(self, folder: Path) -> None:
-        """Read the buffers of a checkpoint into the model."""
         buffers = load_file(folder / self.FILE)
         for name, buffer in unwrap(self.model).named_buffers():
             buffer.copy_(buffers[name])

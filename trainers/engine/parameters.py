@@ -66,10 +66,6 @@ def synchronize_batch_norm(model: torch.nn.Module, args: TrainingArguments) -> t
     return synced
 
 
-def _ends(name: str, targets: Sequence[str]) -> bool:
-    return any(name == target or name.endswith(f".{target}") for target in targets)
-
-
 def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None) -> list[str]:
     """Return the names of the layers that get an adapter.
 
@@ -89,7 +85,7 @@ def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None
         for name, layer in body.items()
         if isinstance(layer, torch.nn.Conv2d) and layer.groups == 1 and set(layer.dilation) == {1}
     ]
-    named = [name for name in (*linear, *plain) if _ends(name, targets or ())]
+    named = [name for name in (*linear, *plain) if f".{name}".endswith(tuple(f".{end}" for end in targets or ()))]
     found = named if targets else linear or plain
     if not found:
         wanted = ", ".join(targets) if targets else "a linear layer or a convolution"
@@ -100,10 +96,8 @@ def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None
 def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
     """Return a model whose weights are frozen, with adapters beside them; the head stays trainable.
 
-    Args:
-        model: The model; its layers are replaced in place, until `merge_adapters`.
-        args: Rank, scale, dropout and targets.
-        seed: Seed of the adapters; the global random state is left alone.
+    The model's layers are replaced in place, until `merge_adapters`. The seed is that of the adapters; the global
+    random state is left alone.
 
     Raises:
         ValueError: If there is no layer to adapt.

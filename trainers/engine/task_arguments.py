@@ -38,11 +38,7 @@ class LoraArguments:
     )
 
     def check_lora(self) -> None:
-        """Refuse an invalid rank or dropout, and other LoRA arguments without a rank.
-
-        Raises:
-            ValueError: If there is one.
-        """
+        """Raise ``ValueError`` if rank or dropout are invalid, or other arguments are given without a rank."""
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank must be 1 or more, got {self.lora_rank}")
         self.lora_alpha = float(self.lora_alpha)
@@ -102,14 +98,10 @@ class TaskArguments(LoraArguments, TrainingArguments):
 
 
 def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> None:
-    """Refuse arguments that could change a result without being recorded beside it.
-
-    Args:
-        given: Names of the given arguments.
-        recorded: Names of the arguments that are part of the run's identity.
+    """Refuse arguments that could change a result without being recorded beside it, by their names.
 
     Raises:
-        ValueError: If one is neither recorded nor in `UNRECORDED`.
+        ValueError: If one is neither recorded, as part of the run's identity, nor in `UNRECORDED`.
     """
     unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:

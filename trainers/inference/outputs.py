@@ -102,7 +102,7 @@ class Outputs(ABC):
         """Whether both are equal, number by number."""
 
     @abstractmethod
-    def paired(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def pair_log_probabilities(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return log-probabilities of this and the other model over the same events, ``(M, K)`` each, and their rows.
 
         A row may have several lines: one per answer token.
@@ -165,12 +165,10 @@ class ClassOutputs(Outputs):
 
     @cached_property
     def true_probability(self) -> npt.NDArray[np.float64]:
-        """Probability ``s`` of the true class, ``(N,)``."""
         return np.exp(self.log_probabilities[np.arange(len(self)), self.labels])
 
     @cached_property
     def log_odds(self) -> npt.NDArray[np.float64]:
-        """``log s - log(1 - s)``, ``(N,)``, exact where ``s`` itself has rounded to 0 or 1."""
         rows = np.arange(len(self))
         others = self.logits.astype(np.float64)
         true = others[rows, self.labels].copy()
@@ -180,7 +178,6 @@ class ClassOutputs(Outputs):
 
     @cached_property
     def entropy(self) -> npt.NDArray[np.float64]:
-        """Entropy of the predicted distribution in nats, ``(N,)``."""
         log_p = self.log_probabilities
         return -(np.exp(log_p) * log_p).sum(axis=1)
 
@@ -195,22 +192,18 @@ class ClassOutputs(Outputs):
         return self.predictions == self.labels
 
     def take(self, rows: npt.NDArray[np.intp]) -> ClassOutputs:
-        """Return the rows at these positions."""
         return ClassOutputs(self.ids[rows], self.logits[rows], self.labels[rows])
 
     def is_finite(self) -> bool:
-        """Whether no logit is NaN or infinite."""
         return bool(np.isfinite(self.logits).all())
 
     def is_constant(self) -> bool:
-        """Whether one class is the most likely one in every row."""
         return len(np.unique(self.predictions)) == 1
 
     def equals(self, other: ClassOutputs) -> bool:
-        """Whether both have equal logits."""
         return np.array_equal(self.logits, other.logits)
 
-    def paired(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def pair_log_probabilities(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return both models' log-probabilities of the classes; a row has one line."""
         return self.log_probabilities, other.log_probabilities, np.arange(len(self))
 
@@ -224,11 +217,9 @@ class ClassOutputs(Outputs):
         return ClassOutputs(self.ids, logits, self.labels)
 
     def most_frequent(self) -> int:
-        """Return the most frequent true class."""
         return int(np.bincount(self.labels).argmax())
 
     def constant(self, prediction: int) -> ClassOutputs:
-        """Return outputs that predict one class everywhere."""
         logits = np.zeros_like(self.logits)
         logits[:, prediction] = 10.0
         return ClassOutputs(self.ids, logits, self.labels)

@@ -23,9 +23,9 @@ from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_
 from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.inference.image_classifier import ImageClassifier
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
+from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import write_outputs
 from mubench.trainers.models.setting import Setting
 
@@ -137,8 +137,7 @@ def train_into(
     work = Path(str(trainer.args.output_dir))
     with explain_out_of_memory("a step of training", TRAINING):
         cost = fit(trainer, work)
-    history = trainer.history()
-    done = run.finished(cost=cost, history=history, **environment(trainer.args.device))
+    done = run.finished(cost=cost, history=trainer.history(), **environment(trainer.args.device))
 
     if setting.task.classifiers:
         train_image_classifier(setting, folder.parent)  # by all processes, before one of them uses it

@@ -10,7 +10,7 @@ from torch.utils.data import Subset
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.models.setting import Setting
-from mubench.trainers.unlearning.output_functions import OutputFunction, sample_retain_rows
+from mubench.trainers.unlearning.epoch_evaluation import OutputFunction, sample_retain_rows
 
 
 def setting_output_function(

@@ -35,11 +35,9 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
         self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
 
     def __len__(self) -> int:
-        """Return the number of rows of both splits."""
         return len(self.forget_rows) + len(self.retain_rows)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], int, bool]:
-        """Return one row with its index and whether it is a forget row."""
         if index < len(self.forget_rows):
             return self.forget[index], index, True
         return self.retain[index - len(self.forget_rows)], index, False

@@ -48,8 +48,7 @@ class WithoutAdapters(torch.nn.Module):
 
     def get_output_embeddings(self) -> torch.nn.Module | None:
         """Return the head of a language model, which has no adapter."""
-        head: torch.nn.Module | None = getattr(unwrap(self.models[0]), "get_output_embeddings", lambda: None)()
-        return head
+        return getattr(unwrap(self.models[0]), "get_output_embeddings", lambda: None)()
 
     def forward(self, **inputs: Any) -> Any:
         """Return the model's output without its adapters."""
@@ -145,16 +144,9 @@ class TeacherCache:
         self._headless: set[str] = set()
 
     def lookup(self, teacher: torch.nn.Module, kind: str, batch: Batch, compute: Compute) -> torch.Tensor:
-        """Return a teacher's outputs for all rows; those that are not in the cache are computed.
+        """Return a teacher's outputs of one kind for all rows, shape ``(B, ...)``, on the device of the labels.
 
-        Args:
-            teacher: The teacher.
-            kind: Kind of output.
-            batch: A collated batch of ``B`` rows.
-            compute: Returns the outputs for a batch: one tensor a row, all of one shape.
-
-        Returns:
-            Outputs, shape ``(B, ...)``, on the device of the labels.
+        Those that are not in the cache are computed: ``compute`` returns one tensor a row, all of one shape.
         """
         return torch.stack(self.lookup_each(teacher, kind, batch, compute)).to(batch["labels"].device)
 

@@ -25,9 +25,13 @@ from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.engine.parameters import check_finite
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore
+from mubench.trainers.unlearning.epoch_evaluation import (
+    EpochEvaluationCallback,
+    OutputFunction,
+    SelectionScore,
+    trainer_output_function,
+)
 from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, collate_with_split
-from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
 from mubench.trainers.unlearning.split_gradients import SplitGradients
 from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs, enabled_addons
@@ -302,9 +306,9 @@ class UnlearningTrainer(TaskTrainer):
 
     # Checkpoints, costs and history
 
-    def checkpointed(self) -> list[Checkpointed]:
+    def checkpoint_states(self) -> list[Checkpointed]:
         """Return what a checkpoint holds beside weights, optimizer and schedule."""
-        found: list[Checkpointed] = [*super().checkpointed(), self.teacher_cache]
+        found: list[Checkpointed] = [*super().checkpoint_states(), self.teacher_cache]
         if self.curriculum is not None:
             found.append(self.curriculum)
         if self.split_gradients is not None and self.args.dual_optim:
@@ -316,10 +320,10 @@ class UnlearningTrainer(TaskTrainer):
         return {**super().process_cost(), **(self.cost_counter.counts() if self.cost_counter else {})}
 
     @contextlib.contextmanager
-    def excluded_from_cost(self) -> Iterator[None]:
+    def exclude_from_cost(self) -> Iterator[None]:
         """Leave what is done within the block out of the costs: its seconds and its examples."""
-        counting = self.cost_counter.paused() if self.cost_counter else contextlib.nullcontext()
-        with super().excluded_from_cost(), counting:
+        counting = self.cost_counter.pause() if self.cost_counter else contextlib.nullcontext()
+        with super().exclude_from_cost(), counting:
             yield
 
     def history(self) -> list[dict[str, Any]]:

@@ -227,7 +227,7 @@ def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
     assert made.process_cost() == {"seconds": 0.0}
     made.start_clock()
     now[0] = 3.0
-    with made.excluded_from_cost():
+    with made.exclude_from_cost():
         now[0] = 10.0
     made.start_clock()
     assert made.process_cost() == {"seconds": 3.0}
@@ -235,7 +235,7 @@ def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
 
 def test_evaluations_are_excluded_from_the_cost(tmp_path):
     made, open_blocks, inside = evaluated("resnet", tmp_path), [], []
-    excluded = made.excluded_from_cost
+    excluded = made.exclude_from_cost
 
     @contextlib.contextmanager
     def recorded():
@@ -244,7 +244,7 @@ def test_evaluations_are_excluded_from_the_cost(tmp_path):
             yield
         open_blocks.pop()
 
-    made.excluded_from_cost = recorded
+    made.exclude_from_cost = recorded
     outputs = made.output_function
     made.output_function = lambda model: inside.append(bool(open_blocks)) or outputs(model)
     made.train()

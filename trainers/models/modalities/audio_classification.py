@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import datasets
 import torch
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModelForAudioClassification,
-    HubertConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig, set_seed
 
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_audio
 from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
+    Collator,
     EncodedRows,
+    ModelAndProcessor,
+    Splits,
     class_names,
     zero_head,
 )
@@ -66,10 +59,10 @@ _SPEECH: dict[str, Any] = {
 
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "wav2vec2": partial(Wav2Vec2Config, **_SPEECH),
-    "hubert": partial(HubertConfig, **_SPEECH),
+    "wav2vec2": partial(transformers.Wav2Vec2Config, **_SPEECH),
+    "hubert": partial(transformers.HubertConfig, **_SPEECH),
     "whisper": partial(
-        WhisperConfig,
+        transformers.WhisperConfig,
         num_mel_bins=16,
         max_source_positions=SECONDS * 50,
         d_model=64,
@@ -113,24 +106,22 @@ def set_filter_bank(layer: torch.nn.Conv1d) -> None:
 class AudioModality(ClassifierModality):
     """Audio classification."""
 
-    auto = AutoModelForAudioClassification
+    auto = transformers.AutoModelForAudioClassification
     train_transform = staticmethod(augment_audio)
 
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         set_seed(seed)
         config = MINI[backbone]()
         config.update(class_names(labels))
         model = self.auto.from_config(config)
         zero_head(model)
         if backbone == "whisper":
-            return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
+            return model, transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
         set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
-        return model, Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
+        return model, transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
 
     def load_processor(self, **source: Any) -> Any:
-        return AutoFeatureExtractor.from_pretrained(**source)
+        return transformers.AutoFeatureExtractor.from_pretrained(**source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return the processor's features of at most a second of each recording, and ``labels``.
@@ -148,9 +139,7 @@ class AudioModality(ClassifierModality):
             recordings, encode, sum(part.nbytes for part in _features(recordings[0]["audio"], processor).values())
         )
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest recording of a batch."""
-
+    def collator(self, processor: Any) -> Collator:
         def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             sounds = [
                 {key: value for key, value in item.items() if key in processor.model_input_names} for item in items

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.optional import check_package
-from mubench.trainers.inference.image_classifier import ImageClassifier
+from mubench.trainers.inference.predict_images import ImageClassifier
 
 INDEX = "model_index.json"
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import datasets
-from transformers import (
-    AutoImageProcessor,
-    AutoModelForImageClassification,
-    ConvNextConfig,
-    MobileNetV2Config,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ResNetConfig,
-    SwinConfig,
-    ViTConfig,
-    ViTImageProcessorPil,
-    default_data_collator,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig, default_data_collator, set_seed
 
 from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
+    Collator,
     EncodedRows,
+    ModelAndProcessor,
+    Splits,
     class_names,
 )
 
@@ -34,12 +25,12 @@ SIZE = 32
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "resnet": partial(
-        ResNetConfig, embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic"
+        transformers.ResNetConfig, embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic"
     ),
     # At the published initialisation (.02) this width learned .70 to .94 of the training rows in 18 to 25 epochs, at
     # .08 all of them.
     "vit": partial(
-        ViTConfig,
+        transformers.ViTConfig,
         image_size=SIZE,
         patch_size=16,
         hidden_size=64,
@@ -52,7 +43,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     ),
     # At the published layer scale of 1e-6, every block stays an identity in so short a training.
     "convnext": partial(
-        ConvNextConfig,
+        transformers.ConvNextConfig,
         image_size=SIZE,
         num_stages=3,
         hidden_sizes=[16, 32, 64],
@@ -60,7 +51,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         layer_scale_init_value=1.0,
     ),
     "swin": partial(
-        SwinConfig,
+        transformers.SwinConfig,
         image_size=SIZE,
         embed_dim=24,
         depths=[2, 1],
@@ -70,7 +61,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         drop_path_rate=0.0,
     ),
     "mobilenet": partial(
-        MobileNetV2Config,
+        transformers.MobileNetV2Config,
         image_size=SIZE,
         depth_multiplier=0.25,
         finegrained_output=False,
@@ -82,20 +73,18 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 class ImageModality(ClassifierModality):
     """Image classification."""
 
-    auto = AutoModelForImageClassification
+    auto = transformers.AutoModelForImageClassification
     train_transform = staticmethod(augment_images)
 
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         set_seed(seed)
         config = MINI[backbone]()
         config.update(class_names(labels))
-        processor = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
+        processor = transformers.ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
         return self.auto.from_config(config), processor
 
     def load_processor(self, **source: Any) -> Any:
-        return AutoImageProcessor.from_pretrained(**source, backend="pil")
+        return transformers.AutoImageProcessor.from_pretrained(**source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""
@@ -107,6 +96,5 @@ class ImageModality(ClassifierModality):
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: images have one size."""
+    def collator(self, processor: Any) -> Collator:
         return default_data_collator

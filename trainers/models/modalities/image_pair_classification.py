@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,21 +10,17 @@ from typing import Any
 import datasets
 import torch
 import torch.nn.functional as F
-from transformers import (
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    ViltConfig,
-    ViltForImagesAndTextClassification,
-    ViltImageProcessorPil,
-    ViltProcessor,
-)
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.trainers.engine.augmentation import augment_image_pairs
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
+    Collator,
     EncodedRows,
+    ModelAndProcessor,
+    Splits,
     class_names,
     create_with_shared_body,
 )
@@ -34,13 +30,13 @@ SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
 
 
-MINI: dict[str, Callable[[], ViltConfig]] = {
+MINI: dict[str, Callable[[], transformers.ViltConfig]] = {
     # Initialised at about 1 / sqrt(hidden_size), with a low rate in the recipe: names are learned before the features
     # that all rows share move far. With larger batches at half the rate, retrained models differ less on unseen rows:
     # a spread of .122 where .228 had been measured and .10 is allowed. A zero classifier and small embeddings of names
     # made it worse.
     "vilt": partial(
-        ViltConfig,
+        transformers.ViltConfig,
         num_images=len(COLUMNS),
         modality_type_vocab_size=1 + len(COLUMNS),
         image_size=SIZE,
@@ -70,7 +66,7 @@ class PairCollator:
         height, width = (max(mask.shape[side] for mask in pixels["pixel_mask"]) for side in (-2, -1))
         words = [{name: value for name, value in row.items() if name not in pixels} for row in rows]
         return {
-            **DataCollatorWithPadding(self.tokenizer)(words),
+            **transformers.DataCollatorWithPadding(self.tokenizer)(words),
             **{
                 name: torch.stack([F.pad(one, (0, width - one.shape[-1], 0, height - one.shape[-2])) for one in parts])
                 for name, parts in pixels.items()
@@ -81,22 +77,22 @@ class PairCollator:
 class ImagePairModality(ClassifierModality):
     """Classification of a statement about two images."""
 
-    auto = ViltForImagesAndTextClassification
+    auto = transformers.ViltForImagesAndTextClassification
     train_transform = staticmethod(augment_image_pairs)
 
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-        image_processor = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
+        image_processor = transformers.ViltImageProcessorPil.from_dict(
+            {"size": {"shortest_edge": SIZE}, "size_divisor": PATCH}
+        )
         config = MINI[backbone]()
         config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto, config), seed)
         zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
-        return model, ViltProcessor(image_processor, tokenizer)
+        return model, transformers.ViltProcessor(image_processor, tokenizer)
 
     def load_processor(self, **source: Any) -> Any:
-        return ViltProcessor.from_pretrained(**source, backend="pil")
+        return transformers.ViltProcessor.from_pretrained(**source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return token ids and masks, pixels (2, 3, H, W) and their mask, and ``labels``."""
@@ -122,6 +118,5 @@ class ImagePairModality(ClassifierModality):
             torch.manual_seed(0)
             return super().predict(model, processor, rows, encoded)
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads words and images."""
+    def collator(self, processor: Any) -> Collator:
         return PairCollator(processor.tokenizer)

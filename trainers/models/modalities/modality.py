@@ -24,6 +24,9 @@ from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
+Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
+Splits = Mapping[str, datasets.Dataset]
+ModelAndProcessor = tuple[Any, Any]
 KEPT_BYTES = 1 << 29
 BATCH = 256
 BODY = 0  # seed of the weights that mini classifiers of all seeds share
@@ -97,9 +100,7 @@ class Modality(ABC):
     train_transform: Transform | None = None
 
     @abstractmethod
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         """Return a freshly initialised model and its processor.
 
         Args:
@@ -111,7 +112,7 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+    def load(self, folder: Path | str) -> ModelAndProcessor:
         """Load a model and its processor from a folder or the Hub."""
 
     @abstractmethod
@@ -130,7 +131,7 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    def collator(self, processor: Any) -> Collator:
         """Return the function that collates model-ready rows into a batch."""
 
 
@@ -140,25 +141,21 @@ class ClassifierModality(Modality):
     auto: ClassVar[Any]
 
     @abstractmethod
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         """Return a mini backbone at its initialisation, and its processor; arguments are those of `create`."""
 
     @abstractmethod
     def load_processor(self, **source: Any) -> Any:
         """Load a processor; ``source`` locates it, as ``from_pretrained`` takes it."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         if BACKBONES[backbone].hub_id is None:
             return self.create_mini(backbone, labels, rows, seed)
         set_seed(seed)
         model = load_published(self.auto, backbone, **class_names(labels))
         return model, self.load_processor(**checkpoint_source(backbone))
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+    def load(self, folder: Path | str) -> ModelAndProcessor:
         model = load_complete(self.auto, folder)
         return model, self.load_processor(pretrained_model_name_or_path=folder)
 

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import datasets
 import torch
+import transformers
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from transformers import (
-    AlbertConfig,
-    AutoModelForSequenceClassification,
-    BertConfig,
-    BertTokenizer,
-    DataCollatorWithPadding,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RobertaConfig,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
+    Collator,
     EncodedRows,
+    ModelAndProcessor,
+    Splits,
     class_names,
     create_with_shared_body,
     load_tokenizer,
@@ -58,12 +49,12 @@ DEBERTA_V3: dict[str, Any] = {
     "type_vocab_size": 0,
 }
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "bert": partial(BertConfig, **SIZE),
-    "roberta": partial(RobertaConfig, **SIZE, type_vocab_size=1),
-    "deberta": partial(DebertaV2Config, **SIZE, **DEBERTA_V3),
-    "electra": partial(ElectraConfig, **SIZE, embedding_size=128),
+    "bert": partial(transformers.BertConfig, **SIZE),
+    "roberta": partial(transformers.RobertaConfig, **SIZE, type_vocab_size=1),
+    "deberta": partial(transformers.DebertaV2Config, **SIZE, **DEBERTA_V3),
+    "electra": partial(transformers.ElectraConfig, **SIZE, embedding_size=128),
     "distilbert": partial(
-        DistilBertConfig,
+        transformers.DistilBertConfig,
         dim=128,
         n_layers=1,
         n_heads=4,
@@ -73,7 +64,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         attention_dropout=0.0,
         seq_classif_dropout=0.0,
     ),
-    "albert": partial(AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
+    "albert": partial(transformers.AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
 }
 
 
@@ -90,7 +81,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *frequent]
     vocabulary = {piece: index for index, piece in enumerate(pieces[:VOCABULARY])}
     # A row is one text, and some encoders know no types of tokens.
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
+    tokenizer: PreTrainedTokenizerBase = transformers.BertTokenizer(
         vocab=vocabulary, do_lower_case=True, model_input_names=["input_ids", "attention_mask"]
     )
     return tokenizer
@@ -111,11 +102,9 @@ def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
 class TextModality(ClassifierModality):
     """Text classification."""
 
-    auto = AutoModelForSequenceClassification
+    auto = transformers.AutoModelForSequenceClassification
 
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
         config = MINI[backbone]()
         config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
@@ -137,6 +126,5 @@ class TextModality(ClassifierModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or 512))
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest text of a batch."""
-        return DataCollatorWithPadding(processor)
+    def collator(self, processor: Any) -> Collator:
+        return transformers.DataCollatorWithPadding(processor)

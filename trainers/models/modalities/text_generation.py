@@ -9,26 +9,24 @@ from typing import Any, ClassVar
 
 import datasets
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DataCollatorForSeq2Seq,
-    GPT2Config,
-    LlamaConfig,
-    PhiConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import EncodedRows, load_tokenizer, package_file
+from mubench.trainers.models.modalities.modality import (
+    Collator,
+    EncodedRows,
+    ModelAndProcessor,
+    Splits,
+    load_tokenizer,
+    package_file,
+)
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "llama": partial(
-        LlamaConfig,
+        transformers.LlamaConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -37,10 +35,17 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         max_position_embeddings=PLACES,
     ),
     "gpt2": partial(
-        GPT2Config, n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
+        transformers.GPT2Config,
+        n_embd=96,
+        n_layer=2,
+        n_head=4,
+        n_positions=PLACES,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
     ),
     "phi": partial(
-        PhiConfig,
+        transformers.PhiConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -57,12 +62,14 @@ def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
         FileNotFoundError: If the package or `gguf` is not installed, or the package has not exactly one such file.
     """
     file = package_file(package, "*.gguf", "gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
-    quantized = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
     # A model from such a file counts as quantized and cannot be saved; a copy of its weights can.
     config = copy.deepcopy(quantized.config)
     vars(config).pop("quantization_config", None)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantized.state_dict())
     return model, tokenizer
 
@@ -70,12 +77,10 @@ def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
 class CausalModality(TextOutputModality):
     """Answers to prompts, by a causal language model."""
 
-    auto = AutoModelForCausalLM
+    auto = transformers.AutoModelForCausalLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
         package = BACKBONES[backbone].package
         return load_packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
@@ -118,6 +123,5 @@ class CausalModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest text of a batch; padding has no label."""
-        return DataCollatorForSeq2Seq(processor)
+    def collator(self, processor: Any) -> Collator:
+        return transformers.DataCollatorForSeq2Seq(processor)

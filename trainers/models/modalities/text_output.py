@@ -11,13 +11,7 @@ from typing import Any, ClassVar
 import datasets
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-    set_seed,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.inference.outputs import Outputs
@@ -25,6 +19,8 @@ from mubench.trainers.inference.predict import predict_tokens
 from mubench.trainers.models.modalities.modality import (
     EncodedRows,
     Modality,
+    ModelAndProcessor,
+    Splits,
     checkpoint_source,
     load_complete,
     load_published,
@@ -81,17 +77,14 @@ class TextOutputModality(Modality):
     auto: ClassVar[Any]
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Load a model and its tokenizer from a folder."""
+    def load(self, folder: Path | str) -> ModelAndProcessor:
         return self.with_tokenizer(load_complete(self.auto, folder), pretrained_model_name_or_path=folder)
 
     @abstractmethod
     def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return a model and its tokenizer; ``source`` locates both, as ``from_pretrained`` takes it."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
         if BACKBONES[backbone].hub_id is not None:
             return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))

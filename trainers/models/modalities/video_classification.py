@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
-from transformers import (
-    AutoConfig,
-    AutoModelForVideoClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    TimesformerConfig,
-    VideoMAEConfig,
-    VideoMAEImageProcessorPil,
-    default_data_collator,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig, default_data_collator, set_seed
 
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_video
 from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
+    Collator,
     EncodedRows,
+    ModelAndProcessor,
+    Splits,
     class_names,
     zero_head,
 )
@@ -35,7 +29,7 @@ SIZE, LENGTH = 32, 8
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "videomae": partial(
-        VideoMAEConfig,
+        transformers.VideoMAEConfig,
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
@@ -50,7 +44,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         attention_probs_dropout_prob=0.0,
     ),
     "timesformer": partial(
-        TimesformerConfig,
+        transformers.TimesformerConfig,
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
@@ -74,25 +68,23 @@ def sample_frames(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.u
 class VideoModality(ClassifierModality):
     """Video classification."""
 
-    auto = AutoModelForVideoClassification
+    auto = transformers.AutoModelForVideoClassification
     train_transform = staticmethod(augment_video)
 
-    def create_mini(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
         set_seed(seed)
         config = MINI[backbone]()
         config.update(class_names(labels))
         side = {"height": SIZE, "width": SIZE}
-        processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side)
+        processor: Any = transformers.VideoMAEImageProcessorPil(size=side, crop_size=side)
         processor.num_frames = LENGTH
         model = self.auto.from_config(config)
         zero_head(model)
         return model, processor
 
     def load_processor(self, **source: Any) -> Any:
-        frames = AutoConfig.from_pretrained(**source).num_frames
-        processor: Any = VideoMAEImageProcessorPil.from_pretrained(**source)
+        frames = transformers.AutoConfig.from_pretrained(**source).num_frames
+        processor: Any = transformers.VideoMAEImageProcessorPil.from_pretrained(**source)
         processor.num_frames = frames  # published files do not have it, so no argument sets it
         return processor
 
@@ -106,8 +98,7 @@ class VideoModality(ClassifierModality):
         videos = decode_media(rows)
         return EncodedRows(videos, encode, _pixels(videos[0]["video"], processor).nbytes)
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: videos have one size and length."""
+    def collator(self, processor: Any) -> Collator:
         return default_data_collator
 
 
