@@ -76,6 +76,10 @@ class StepBatchSampler(Sampler[list[int]]):
             raise ValueError(f"expected at least {parts} rows a step (processes x accumulation), got {least}")
         return sum(steps)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self.epoch = epoch
+
     def __len__(self) -> int:
         """Return the micro-batches of this process in one epoch."""
         return self.steps * self.micro_batches
@@ -94,7 +98,7 @@ class EpochDataLoader(DataLoader[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields."""
-        self.batch_sampler.epoch = epoch  # type: ignore[union-attr]
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 def model_inputs(batch: Batch) -> dict[str, Any]:

@@ -53,8 +53,7 @@ def mark_complete(checkpoint: Path, cost: Mapping[str, float]) -> None:
 
 def read_cost(checkpoint: Path) -> dict[str, float]:
     """Return what a run had cost when a checkpoint was written."""
-    cost: dict[str, float] = json.loads((checkpoint / COMPLETE).read_text())
-    return cost
+    return json.loads((checkpoint / COMPLETE).read_text())
 
 
 def last_checkpoint(folder: Path) -> Path | None:

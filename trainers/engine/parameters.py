@@ -62,8 +62,7 @@ def synchronize_batch_norm(model: torch.nn.Module, args: TrainingArguments) -> t
             f"expected one process on {args.device.type}, where the BatchNorm of {type(model).__name__} cannot see "
             f"the rows of others; got {args.world_size}"
         )
-    synced: torch.nn.Module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    return synced
+    return torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None) -> list[str]:
@@ -121,8 +120,7 @@ def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torc
             for name in SHAPE:
                 setattr(layer, name, getattr(base, name))
     adapted.frozen_before = frozen
-    result: torch.nn.Module = adapted
-    return result
+    return adapted
 
 
 def merge_adapters(model: Any) -> torch.nn.Module:
@@ -142,8 +140,7 @@ def has_adapters(model: torch.nn.Module) -> TypeGuard[PeftModel]:
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
     """Return the model within its adapters, if it has any."""
-    inner: torch.nn.Module = model.get_base_model() if has_adapters(model) else model
-    return inner
+    return model.get_base_model() if has_adapters(model) else model
 
 
 def adapters_are_zero(model: PeftModel) -> bool:

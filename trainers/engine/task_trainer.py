@@ -163,7 +163,6 @@ class TaskTrainer(Trainer):
         )
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Collate training rows."""
         return self.data_collator(list(items))
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -87,12 +87,10 @@ class ImageOutputs(Outputs):
         return ImageOutputs(self.classes.constant(prediction), np.ones_like(self.losses))
 
     def to_table(self) -> pa.Table:
-        """Return ids, labels, logits and losses as columns."""
         values = pa.array(np.ascontiguousarray(self.losses, dtype=np.float32).reshape(-1))
         return self.classes.to_table().append_column("losses", pa.FixedSizeListArray.from_arrays(values, NOISE_LEVELS))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ImageOutputs:
-        """Return the outputs that `to_table` stored."""
         losses = table["losses"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, NOISE_LEVELS))

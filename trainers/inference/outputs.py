@@ -122,7 +122,7 @@ class Outputs(ABC):
 
     @abstractmethod
     def to_table(self) -> pa.Table:
-        """Return the rows as they are stored."""
+        """Return the rows as they are stored; ``from_table`` of the class reads them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +155,7 @@ class ClassOutputs(Outputs):
         """Log-softmax of the logits, ``(N, K)``."""
         logits = self.logits.astype(np.float64)
         shifted = logits - logits.max(axis=1, keepdims=True)
-        result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return result
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
@@ -225,7 +224,6 @@ class ClassOutputs(Outputs):
         return ClassOutputs(self.ids, logits, self.labels)
 
     def to_table(self) -> pa.Table:
-        """Return ids, labels and logits as columns."""
         values = pa.array(np.ascontiguousarray(self.logits, dtype=np.float32).reshape(-1))
         return pa.table(
             {
@@ -237,7 +235,6 @@ class ClassOutputs(Outputs):
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ClassOutputs:
-        """Return the outputs that `to_table` stored."""
         width = table.schema.field("logits").type.list_size
         logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return cls(

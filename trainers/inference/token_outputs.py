@@ -161,11 +161,9 @@ class TokenOutputs(Outputs):
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TokenOutputs:
-        """Return the outputs that `to_table` stored."""
 
         def flat(name: str) -> npt.NDArray[np.generic]:
-            values: npt.NDArray[np.generic] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            return values
+            return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
         token_id = flat("token_id").astype(np.int32)
         shape = (len(token_id), -1)

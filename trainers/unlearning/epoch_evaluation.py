@@ -89,7 +89,6 @@ class EpochEvaluationCallback(TrainerCallback):
 
     @property
     def model(self) -> torch.nn.Module:
-        """The model itself."""
         return self.trainer.accelerator.unwrap_model(self.trainer.model)
 
     def _run_on_main_process(self, action: Callable[[], None]) -> None:

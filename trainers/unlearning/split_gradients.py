@@ -78,22 +78,16 @@ class SplitGradients:
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:
-        """The trained weights."""
         return trainable_weights(self.trainer.model)
 
     @property
     def forget_optimizer(self) -> ForgetOptimizer:
-        """The optimizer of the forget gradients."""
         if self._forget_optimizer is None:
             self._forget_optimizer = ForgetOptimizer(self.args, self.weights)
         return self._forget_optimizer
 
     def check(self) -> None:
-        """Refuse addons that need rows of both splits where the steps of a run do not have them.
-
-        Raises:
-            ValueError: If that is so.
-        """
+        """Raise ``ValueError`` if an addon needs rows of both splits and the steps of the run do not have them."""
         first_retain = len(self.trainer.forget_rows)
         phases = [
             tuple(

@@ -51,7 +51,6 @@ class WithoutAdapters(torch.nn.Module):
         return getattr(unwrap(self.models[0]), "get_output_embeddings", lambda: None)()
 
     def forward(self, **inputs: Any) -> Any:
-        """Return the model's output without its adapters."""
         (model,) = self.models
         with eval_mode(model), torch.no_grad(), model.disable_adapter():
             return unwrap(model)(**inputs)
@@ -116,8 +115,7 @@ def frozen_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | N
         Logits, shape ``(b, K)`` or ``(b, T, V)`` with ``b <= B``.
     """
     with frozen_forward(teacher):
-        logits: torch.Tensor = teacher(**model_inputs(select_rows(batch, rows))).logits
-    return logits
+        return teacher(**model_inputs(select_rows(batch, rows))).logits
 
 
 class TeacherCache:
@@ -242,7 +240,6 @@ class TeacherCache:
             save_file(tensors, folder / FILE)
 
     def load(self, folder: Path) -> None:
-        """Read the outputs of a checkpoint, if it has any."""
         if not self.on or not (folder / FILE).exists():
             return
         tensors = load_file(folder / FILE)

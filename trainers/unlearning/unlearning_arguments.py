@@ -30,11 +30,7 @@ class AddonArguments(SuperLossArguments, SophiaArguments, MunbaArguments, DualOp
     """Arguments of all addons; by default none is on."""
 
     def check_addons(self) -> None:
-        """Check the arguments of every addon, and that none belongs to an addon that is off.
-
-        Raises:
-            ValueError: If one is out of range or has no effect.
-        """
+        """Raise ``ValueError`` if an argument of an addon is out of range, or belongs to an addon that is off."""
         if all(getattr(self, name) == default for name, default in DEFAULTS.items()):
             return
         self.check_curriculum()
@@ -103,7 +99,6 @@ class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
     )
 
     def __post_init__(self) -> None:
-        """Refuse invalid addon and epoch arguments."""
         ours = self.optim == sophia.NAME
         self.optim = OptimizerNames.SGD if ours else self.optim  # transformers has no Sophia
         super().__post_init__()
@@ -113,11 +108,7 @@ class UnlearningArguments(AddonArguments, EpochArguments, TaskArguments):
 
 
 def check_epochs(trainer: type[UnlearningTrainer], args: EpochArguments) -> None:
-    """Refuse to evaluate epochs where a method's result is no epoch's model, or to choose one where it may not be.
-
-    Raises:
-        ValueError: If so.
-    """
+    """Raise ``ValueError`` if a method's result is no epoch's model, or if the chosen epoch may not be its result."""
     if not args.evaluates_epochs:
         return
     expected = "keep last" if args.keep != "last" else "no eval_each_epoch"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import datasets
 import torch
 import transformers
-from transformers import PreTrainedConfig, set_seed
+from transformers import PreTrainedConfig
 
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_audio
@@ -18,9 +18,8 @@ from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
     Collator,
     EncodedRows,
-    ModelAndProcessor,
+    ModelPair,
     Splits,
-    class_names,
     zero_head,
 )
 
@@ -28,17 +27,6 @@ RATE = 16_000
 SECONDS = 1
 PITCHES = (150, 4_000)
 
-# Dropout and masking would make models of the same rows disagree.
-_DETERMINISTIC = {
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "activation_dropout": 0.0,
-    "feat_proj_dropout": 0.0,
-    "final_dropout": 0.0,
-    "layerdrop": 0.0,
-    "apply_spec_augment": False,
-    "mask_time_prob": 0.0,
-}
 _SPEECH: dict[str, Any] = {
     "conv_dim": (128, 256),
     "conv_kernel": (400, 6),
@@ -54,7 +42,15 @@ _SPEECH: dict[str, Any] = {
     "num_attention_heads": 4,
     "intermediate_size": 128,
     "classifier_proj_size": 128,
-    **_DETERMINISTIC,
+    # Dropout and masking would make models of the same rows disagree.
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "final_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
 }
 
 
@@ -107,15 +103,13 @@ class AudioModality(ClassifierModality):
     """Audio classification."""
 
     auto = transformers.AutoModelForAudioClassification
+    mini = MINI
     train_transform = staticmethod(augment_audio)
 
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        set_seed(seed)
-        config = MINI[backbone]()
-        config.update(class_names(labels))
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         model = self.auto.from_config(config)
         zero_head(model)
-        if backbone == "whisper":
+        if config.model_type == "whisper":
             return model, transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
         set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
         return model, transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)

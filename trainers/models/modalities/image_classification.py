@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import datasets
 import transformers
-from transformers import PreTrainedConfig, default_data_collator, set_seed
+from transformers import PreTrainedConfig
 
 from mubench.trainers.engine.augmentation import augment_images
-from mubench.trainers.models.modalities.modality import (
-    ClassifierModality,
-    Collator,
-    EncodedRows,
-    ModelAndProcessor,
-    Splits,
-    class_names,
-)
+from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits
 
 SIZE = 32
-
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "resnet": partial(
@@ -74,12 +66,10 @@ class ImageModality(ClassifierModality):
     """Image classification."""
 
     auto = transformers.AutoModelForImageClassification
+    mini = MINI
     train_transform = staticmethod(augment_images)
 
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        set_seed(seed)
-        config = MINI[backbone]()
-        config.update(class_names(labels))
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         processor = transformers.ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
         return self.auto.from_config(config), processor
 
@@ -95,6 +85,3 @@ class ImageModality(ClassifierModality):
             return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
-
-    def collator(self, processor: Any) -> Collator:
-        return default_data_collator

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import torch
 import torch.nn.functional as F
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.trainers.engine.augmentation import augment_image_pairs
 from mubench.trainers.inference.outputs import Outputs
@@ -19,9 +19,8 @@ from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
     Collator,
     EncodedRows,
-    ModelAndProcessor,
+    ModelPair,
     Splits,
-    class_names,
     create_with_shared_body,
 )
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
@@ -29,8 +28,7 @@ from mubench.trainers.models.modalities.text_classification import make_tokenize
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
 
-
-MINI: dict[str, Callable[[], transformers.ViltConfig]] = {
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     # Initialised at about 1 / sqrt(hidden_size), with a low rate in the recipe: names are learned before the features
     # that all rows share move far. With larger batches at half the rate, retrained models differ less on unseen rows:
     # a spread of .122 where .228 had been measured and .10 is allowed. A zero classifier and small embeddings of names
@@ -77,16 +75,16 @@ class PairCollator:
 class ImagePairModality(ClassifierModality):
     """Classification of a statement about two images."""
 
-    auto = transformers.ViltForImagesAndTextClassification
+    auto: ClassVar[Any] = transformers.ViltForImagesAndTextClassification
+    mini = MINI
     train_transform = staticmethod(augment_image_pairs)
 
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
         image_processor = transformers.ViltImageProcessorPil.from_dict(
             {"size": {"shortest_edge": SIZE}, "size_divisor": PATCH}
         )
-        config = MINI[backbone]()
-        config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto, config), seed)
         zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
         return model, transformers.ViltProcessor(image_processor, tokenizer)

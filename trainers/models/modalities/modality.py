@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
 from transformers.utils import logging
 
 from mubench.hub_builders.tasks import BACKBONES
@@ -26,12 +26,10 @@ from mubench.trainers.inference.predict import predict
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
 Splits = Mapping[str, datasets.Dataset]
-ModelAndProcessor = tuple[Any, Any]
+ModelPair = tuple[Any, Any]  # a model and its processor
 KEPT_BYTES = 1 << 29
 BATCH = 256
 BODY = 0  # seed of the weights that mini classifiers of all seeds share
-
-
 # Otherwise transformers sends the user's token to a converter for a repository without safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
@@ -52,18 +50,10 @@ class EncodedRows(Dataset[dict[str, Any]]):
             self.kept = [row for start in range(0, len(rows), BATCH) for row in encode(rows[start : start + BATCH])]
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one model-ready row."""
         return self.kept[index] if self.kept is not None else self.encode(self.rows[index : index + 1])[0]
-
-
-def class_names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return the entries of a model's config that name its classes."""
-    names = dict(enumerate(labels))
-    return {"id2label": names, "label2id": {name: index for index, name in names.items()}}
 
 
 def zero_head(model: PreTrainedModel) -> None:
@@ -75,11 +65,7 @@ def zero_head(model: PreTrainedModel) -> None:
 def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
     """Return a fresh mini classifier that starts like a published checkpoint: the seed initialises its head alone.
 
-    Models of several seeds then differ less on unseen rows.
-
-    Args:
-        make: Creates the model from its config.
-        seed: Seed of the head.
+    Models of several seeds then differ less on unseen rows. ``make`` creates the model from its config.
     """
     set_seed(BODY)
     body = make()
@@ -100,7 +86,7 @@ class Modality(ABC):
     train_transform: Transform | None = None
 
     @abstractmethod
-    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         """Return a freshly initialised model and its processor.
 
         Args:
@@ -112,7 +98,7 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def load(self, folder: Path | str) -> ModelAndProcessor:
+    def load(self, folder: Path | str) -> ModelPair:
         """Load a model and its processor from a folder or the Hub."""
 
     @abstractmethod
@@ -130,32 +116,37 @@ class Modality(ABC):
             encoded: The same rows, model-ready.
         """
 
-    @abstractmethod
     def collator(self, processor: Any) -> Collator:
-        """Return the function that collates model-ready rows into a batch."""
+        """Return the function that collates model-ready rows into a batch: it stacks rows, which have one size."""
+        return default_data_collator
 
 
 class ClassifierModality(Modality):
     """A modality whose backbones classify, each published one with a fresh head."""
 
     auto: ClassVar[Any]
+    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
     @abstractmethod
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        """Return a mini backbone at its initialisation, and its processor; arguments are those of `create`."""
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        """Return a mini backbone at its initialisation, and its processor; its config names its classes."""
 
     @abstractmethod
     def load_processor(self, **source: Any) -> Any:
         """Load a processor; ``source`` locates it, as ``from_pretrained`` takes it."""
 
-    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        if BACKBONES[backbone].hub_id is None:
-            return self.create_mini(backbone, labels, rows, seed)
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         set_seed(seed)
-        model = load_published(self.auto, backbone, **class_names(labels))
-        return model, self.load_processor(**checkpoint_source(backbone))
+        names = dict(enumerate(labels))
+        classes = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+        if BACKBONES[backbone].hub_id is not None:
+            model = load_published(self.auto, backbone, **classes)
+            return model, self.load_processor(**checkpoint_source(backbone))
+        config = self.mini[backbone]()
+        config.update(classes)
+        return self.create_mini(config, rows, seed)
 
-    def load(self, folder: Path | str) -> ModelAndProcessor:
+    def load(self, folder: Path | str) -> ModelPair:
         model = load_complete(self.auto, folder)
         return model, self.load_processor(pretrained_model_name_or_path=folder)
 
@@ -226,7 +217,6 @@ def load_complete(auto: Any, folder: Path | str) -> PreTrainedModel:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the warnings of transformers."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

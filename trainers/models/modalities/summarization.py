@@ -52,7 +52,6 @@ class Seq2SeqModality(TextOutputModality):
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def special(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Return the entries of a mini backbone's config that name special tokens."""
         return {
             **super().special(tokenizer),
             "decoder_start_token_id": tokenizer.pad_token_id,

@@ -18,16 +18,14 @@ from mubench.trainers.models.modalities.modality import (
     ClassifierModality,
     Collator,
     EncodedRows,
-    ModelAndProcessor,
+    ModelPair,
     Splits,
-    class_names,
     create_with_shared_body,
     load_tokenizer,
 )
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
 
 # A wide random start and no dropout: models that never saw a row then agree about it.
 SIZE: dict[str, Any] = {
@@ -103,11 +101,11 @@ class TextModality(ClassifierModality):
     """Text classification."""
 
     auto = transformers.AutoModelForSequenceClassification
+    mini = MINI
 
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-        config = MINI[backbone]()
-        config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto.from_config, config), seed)
         zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
         return model, tokenizer

@@ -17,7 +17,7 @@ from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import (
     Collator,
     EncodedRows,
-    ModelAndProcessor,
+    ModelPair,
     Splits,
     load_tokenizer,
     package_file,
@@ -80,8 +80,7 @@ class CausalModality(TextOutputModality):
     auto = transformers.AutoModelForCausalLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
-    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         package = BACKBONES[backbone].package
         return load_packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,22 +10,13 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 import transformers
-from transformers import PreTrainedConfig, default_data_collator, set_seed
+from transformers import PreTrainedConfig
 
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_video
-from mubench.trainers.models.modalities.modality import (
-    ClassifierModality,
-    Collator,
-    EncodedRows,
-    ModelAndProcessor,
-    Splits,
-    class_names,
-    zero_head,
-)
+from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits, zero_head
 
 SIZE, LENGTH = 32, 8
-
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "videomae": partial(
@@ -69,12 +60,10 @@ class VideoModality(ClassifierModality):
     """Video classification."""
 
     auto = transformers.AutoModelForVideoClassification
+    mini = MINI
     train_transform = staticmethod(augment_video)
 
-    def create_mini(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelAndProcessor:
-        set_seed(seed)
-        config = MINI[backbone]()
-        config.update(class_names(labels))
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         side = {"height": SIZE, "width": SIZE}
         processor: Any = transformers.VideoMAEImageProcessorPil(size=side, crop_size=side)
         processor.num_frames = LENGTH
@@ -98,11 +87,7 @@ class VideoModality(ClassifierModality):
         videos = decode_media(rows)
         return EncodedRows(videos, encode, _pixels(videos[0]["video"], processor).nbytes)
 
-    def collator(self, processor: Any) -> Collator:
-        return default_data_collator
-
 
 def _pixels(video: npt.NDArray[np.uint8], processor: Any) -> Any:
-    """Return the pixels of a video's sampled frames."""
     frames = list(sample_frames(video, processor.num_frames))
     return processor(frames, return_tensors="pt")["pixel_values"][0]
