@@ -13,9 +13,8 @@ from transformers import AutoTokenizer
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation.judge import measure
 from mubench.trainers.evaluation.references import Group
-from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.image_outputs import ImageOutputs
-from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import METRICS, Case, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline

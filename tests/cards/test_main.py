@@ -7,7 +7,7 @@ from mubench.cards.__main__ import main
 from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
 from mubench.hub_builders.hub.push import LICENCES_HEADING
 from mubench.trainers.evaluation.result import References, write_result
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
 
 SPLITS = ("train", "validation", "test")

@@ -16,7 +16,7 @@ from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.build import build
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import read_results
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.models.setting import load_setting

@@ -10,7 +10,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from mubench.trainers.evaluation.result import RunInfo
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics import Case, SplitOutputs
 
 CLASSES = 10

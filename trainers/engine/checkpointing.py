@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.trainers.engine.lora import unwrap
+from mubench.trainers.engine.parameters import unwrap
 
 COMPLETE = "complete"
 
@@ -38,11 +38,9 @@ class AdapterBuffers:
         self.model = model
 
     def save(self, folder: Path) -> None:
-        """Write the buffers into a checkpoint."""
         save_file(dict(unwrap(self.model).named_buffers()), folder / self.FILE)
 
     def load(self, folder: Path) -> None:
-        """Read the buffers of a checkpoint into the model."""
         buffers = load_file(folder / self.FILE)
         for name, buffer in unwrap(self.model).named_buffers():
             buffer.copy_(buffers[name])
@@ -55,8 +53,7 @@ def mark_complete(checkpoint: Path, cost: Mapping[str, float]) -> None:
 
 def read_cost(checkpoint: Path) -> dict[str, float]:
     """Return what a run had cost when a checkpoint was written."""
-    cost: dict[str, float] = json.loads((checkpoint / COMPLETE).read_text())
-    return cost
+    return json.loads((checkpoint / COMPLETE).read_text())
 
 
 def last_checkpoint(folder: Path) -> Path | None:

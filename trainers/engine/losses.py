@@ -125,16 +125,7 @@ def kd(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, tempe
     """Return the distillation loss ``T^2 KL_T(teacher || student)`` of every example.
 
     Its gradient with respect to a row of ``student`` is ``T (p_student - p_teacher)``. Of predicted noise it is what
-    `kl` is, whatever the temperature.
-
-    Args:
-        student: Logits that are trained, shape ``(B, K)`` or ``(B, T, V)``; or predicted noise, ``(B, C, H, W)``.
-        teacher: Logits of the target, in the same shape.
-        labels: Labels of the batch, as in `kl`.
-        temperature: The ``T`` that both logits are divided by.
-
-    Returns:
-        Losses in nats (of noise, squared deviations), fp32, shape ``(B,)``.
+    `kl` is, whatever the temperature. Arguments, unit and shape are those of `kl`.
     """
     factor = 1.0 if labels.is_floating_point() else temperature**2
     return factor * kl(student, teacher, labels, temperature)
@@ -177,14 +168,7 @@ def answer_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return ``-log p(y)`` of every example's whole answer: the sum over its tokens, where it has several.
 
     Of noise it is that of a normal distribution around the prediction, up to a constant: half the sum of squared
-    deviations.
-
-    Args:
-        logits: Class scores, shape ``(B, K)``, token scores, ``(B, T, V)``, or predicted noise, ``(B, C, H, W)``.
-        labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``, or noise.
-
-    Returns:
-        Losses in nats, fp32, shape ``(B,)``.
+    deviations. Arguments are those of `per_example_loss`; losses are in nats, fp32, shape ``(B,)``.
     """
     values = per_example_loss(logits, labels)
     if labels.is_floating_point():

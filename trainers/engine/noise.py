@@ -62,7 +62,7 @@ def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step:
     A student and its teacher get the same batch, and so the same draw.
 
     Args:
-        model: The model.
+        model: The model, as in `add_noise`.
         batch: A batch with ``pixel_values`` and `KEY`.
         seed: Seed of the run.
         step: Optimizer steps done so far.
@@ -76,13 +76,7 @@ def add_training_noise(model: Any, batch: Mapping[str, Any], *, seed: int, step:
 def add_grid_noise(model: Any, batch: Mapping[str, Any], draw: int, draws: int) -> dict[str, Any]:
     """Return a batch with noise added by one of the fixed draws: the same for every model and seed.
 
-    Draw ``d`` is at time ``(d + 1/2) T / draws``.
-
-    Args:
-        model: The model.
-        batch: A batch with ``pixel_values`` and `KEY`.
-        draw: Index of the draw, in ``0 .. draws-1``.
-        draws: Number of draws per row.
+    Draw ``d`` in ``0 .. draws-1`` is at time ``(d + 1/2) T / draws``; the batch has ``pixel_values`` and `KEY`.
     """
     keys = batch[KEY]
     steps = model.schedule.config.num_train_timesteps

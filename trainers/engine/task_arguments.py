@@ -1,18 +1,55 @@
-"""`TaskArguments`: the training arguments that all training shares."""
+"""`TaskArguments`: the arguments that all training shares, and those that no run records."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
 
 from mubench.trainers.engine.distributed import world_size
-from mubench.trainers.engine.lora import LoraArguments
 
 # Precision and compilation, which a recipe leaves open.
 SPEED = ("bf16", "fp16", "torch_compile")
+# Arguments that change how a run proceeds, not its result.
+UNRECORDED = frozenset({
+    "save_strategy", "save_steps", "save_total_limit", "save_only_model", "logging_strategy", "logging_steps",
+    "logging_first_step", "log_level", "log_level_replica", "report_to", "run_name", "project", "disable_tqdm",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+    "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps", "remember", "ddp_backend",
+    "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size", "eval_each_epoch",
+})  # fmt: skip
+
+
+@dataclass
+class LoraArguments:
+    """Arguments of LoRA; without a rank every weight is trained."""
+
+    lora_rank: int | None = field(
+        default=None, metadata={"help": "Train adapters of this rank (r) beside frozen weights, and the head."}
+    )
+    lora_alpha: float = field(default=16.0, metadata={"help": "Scale of the adapters: alpha / r times their output."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of what the adapters see."})
+    lora_targets: list[str] | None = field(
+        default=None,
+        metadata={"help": "Layers to adapt, by the end of their names; default: every linear one, else convolutions."},
+    )
+
+    def check_lora(self) -> None:
+        """Raise ``ValueError`` if rank or dropout are invalid, or other arguments are given without a rank."""
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be 1 or more, got {self.lora_rank}")
+        self.lora_alpha = float(self.lora_alpha)
+        given = [name for name in LORA if getattr(self, name) != LoraArguments.__dataclass_fields__[name].default]
+        if self.lora_rank is None and given:
+            raise ValueError(f"expected lora_rank beside {', '.join(given)}, got none")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must lie in [0, 1), got {self.lora_dropout}")
+
+
+LORA = tuple(LoraArguments.__dataclass_fields__)
 
 
 @dataclass
@@ -58,3 +95,14 @@ class TaskArguments(LoraArguments, TrainingArguments):
                 raise ValueError(f"{name} must be more than 0 and finite, got {getattr(self, name)}")
         if self.max_steps == 0:
             raise ValueError("max_steps must be more than 0, or -1 for whole epochs, got 0")
+
+
+def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> None:
+    """Refuse arguments that could change a result without being recorded beside it, by their names.
+
+    Raises:
+        ValueError: If one is neither recorded, as part of the run's identity, nor in `UNRECORDED`.
+    """
+    unknown = sorted(set(given) - UNRECORDED - set(recorded))
+    if unknown:
+        raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")

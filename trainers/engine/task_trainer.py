@@ -21,15 +21,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
 from mubench.trainers.engine.augmentation import NUMBERS_PER_ROW, Transform
-from mubench.trainers.engine.batch_sampler import EpochDataLoader, StepBatchSampler
-from mubench.trainers.engine.batches import RANDOM_NUMBERS, model_inputs
+from mubench.trainers.engine.batches import RANDOM_NUMBERS, EpochDataLoader, StepBatchSampler, model_inputs
 from mubench.trainers.engine.checkpointing import AdapterBuffers, Checkpointed, keep_parameter_names, mark_complete
 from mubench.trainers.engine.distributed import leave_group_at_exit
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.engine.lora import add_adapters, merge_adapters
 from mubench.trainers.engine.losses import Term, per_example_loss, shift_labels
 from mubench.trainers.engine.noise import KEY, add_training_noise
-from mubench.trainers.engine.parameters import check_finite, synchronize_batch_norm, trainable_weights
+from mubench.trainers.engine.parameters import (
+    add_adapters,
+    check_finite,
+    merge_adapters,
+    synchronize_batch_norm,
+    trainable_weights,
+)
 from mubench.trainers.engine.task_arguments import TaskArguments
 
 _AUGMENT = zlib.crc32(b"augment")
@@ -80,8 +84,7 @@ class TaskTrainer(Trainer):
 
     def logits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         """Run a forward pass and return its logits, shape ``(B, K)`` or ``(B, T, V)``."""
-        output: torch.Tensor = model(**model_inputs(batch)).logits
-        return output
+        return model(**model_inputs(batch)).logits
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the summands of the loss of one micro-batch."""
@@ -160,9 +163,7 @@ class TaskTrainer(Trainer):
         )
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Collate training rows."""
-        batch: dict[str, Any] = self.data_collator(list(items))
-        return batch
+        return self.data_collator(list(items))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of this process; the batch sampler has split rows over processes already."""
@@ -250,8 +251,7 @@ class TaskTrainer(Trainer):
 
     def forward_backward(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
         """Run one micro-batch forward and backward, and return its loss."""
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        return loss
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Run one micro-batch and stop the run if its loss is not finite."""
@@ -288,7 +288,7 @@ class TaskTrainer(Trainer):
 
     # Checkpoints
 
-    def checkpointed(self) -> list[Checkpointed]:
+    def checkpoint_states(self) -> list[Checkpointed]:
         """Return what a checkpoint holds beside weights, optimizer and schedule."""
         return [AdapterBuffers(self.model)] if self.uses_lora else []
 
@@ -302,13 +302,13 @@ class TaskTrainer(Trainer):
         cost = self.total_cost()  # gathers over processes, so that the mark comes after what each of them writes
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir or ".", f"checkpoint-{self.state.global_step}")
-            for state in self.checkpointed():
+            for state in self.checkpoint_states():
                 state.save(folder)
             mark_complete(folder, cost)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        for state in self.checkpointed():
+        for state in self.checkpoint_states():
             state.load(Path(resume_from_checkpoint))
 
     # Costs
@@ -318,7 +318,7 @@ class TaskTrainer(Trainer):
         self._start = time.perf_counter() if self._start is None else self._start
 
     @contextlib.contextmanager
-    def excluded_from_cost(self) -> Iterator[None]:
+    def exclude_from_cost(self) -> Iterator[None]:
         """Leave what is done within the block out of what the run costs."""
         start = time.perf_counter()
         try:

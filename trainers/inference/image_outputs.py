@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.outputs import Array, Outputs
+from mubench.trainers.inference.outputs import Array, ClassOutputs, Outputs
 
 # Fixed noise levels per row, whose losses are stored.
 NOISE_LEVELS = 8
@@ -38,7 +37,6 @@ class ImageOutputs(Outputs):
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:  # type: ignore[override]
-        """Example ids, ``(N,)``."""
         return self.classes.ids
 
     @property
@@ -62,31 +60,26 @@ class ImageOutputs(Outputs):
         return self.classes.entropy
 
     def take(self, rows: npt.NDArray[np.intp]) -> ImageOutputs:
-        """Return the rows at these positions."""
         return ImageOutputs(self.classes.take(rows), self.losses[rows])
 
     def is_finite(self) -> bool:
-        """Whether no loss and no logit is NaN or infinite."""
         return bool(np.isfinite(self.losses).all()) and self.classes.is_finite()
 
     def is_constant(self) -> bool:
-        """Whether all generated images are of one class."""
         return self.classes.is_constant()
 
     def equals(self, other: ImageOutputs) -> bool:
-        """Whether both have equal losses and logits."""
         return np.array_equal(self.losses, other.losses) and self.classes.equals(other.classes)
 
-    def paired(self, other: ImageOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def pair_log_probabilities(self, other: ImageOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return log-probabilities of the classes of both models' generated images; a row has one line."""
-        return self.classes.paired(other.classes)
+        return self.classes.pair_log_probabilities(other.classes)
 
     def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ImageOutputs:
         """Return outputs with generated images of other classes in these rows, and the same losses."""
         return replace(self, classes=self.classes.flip(rows, generator))
 
     def most_frequent(self) -> int:
-        """Return the most frequent true class."""
         return self.classes.most_frequent()
 
     def constant(self, prediction: int) -> ImageOutputs:
@@ -94,12 +87,10 @@ class ImageOutputs(Outputs):
         return ImageOutputs(self.classes.constant(prediction), np.ones_like(self.losses))
 
     def to_table(self) -> pa.Table:
-        """Return ids, labels, logits and losses as columns."""
         values = pa.array(np.ascontiguousarray(self.losses, dtype=np.float32).reshape(-1))
         return self.classes.to_table().append_column("losses", pa.FixedSizeListArray.from_arrays(values, NOISE_LEVELS))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ImageOutputs:
-        """Return the outputs that `to_table` stored."""
         losses = table["losses"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, NOISE_LEVELS))

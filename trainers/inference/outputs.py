@@ -1,9 +1,13 @@
-"""`Outputs`: the outputs of a model on a split, rows by id, and the numbers that metrics read."""
+"""`Outputs`: the outputs of a model on a split, rows by id, and the numbers that metrics read; those of a classifier.
+
+Letters: ``N`` rows, ``K`` classes.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Array = npt.NDArray[np.float64]
+COLUMNS = ("example_id", "label", "logits")
 
 
 class Outputs(ABC):
@@ -97,7 +102,7 @@ class Outputs(ABC):
         """Whether both are equal, number by number."""
 
     @abstractmethod
-    def paired(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def pair_log_probabilities(self, other: Self) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return log-probabilities of this and the other model over the same events, ``(M, K)`` each, and their rows.
 
         A row may have several lines: one per answer token.
@@ -117,4 +122,123 @@ class Outputs(ABC):
 
     @abstractmethod
     def to_table(self) -> pa.Table:
-        """Return the rows as they are stored."""
+        """Return the rows as they are stored; ``from_table`` of the class reads them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassOutputs(Outputs):
+    """Logits of ``N`` rows over ``K`` classes.
+
+    Attributes:
+        ids: Example ids, ``(N,)`` strings, no two alike.
+        logits: ``(N, K)`` float32; NaN is kept, so that a diverged model can be flagged.
+        labels: True classes, ``(N,)`` int64.
+    """
+
+    ids: npt.NDArray[np.str_]
+    logits: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        rows, shape = len(self.ids), self.logits.shape
+        if len(shape) != 2 or shape[0] != rows or shape[1] < 2 or self.labels.shape != (rows,):
+            raise ValueError(
+                f"expected ({rows}, K >= 2) logits and ({rows},) labels for {rows} ids, "
+                f"got {shape} and {self.labels.shape}"
+            )
+        if rows and (self.labels.min() < 0 or self.labels.max() >= shape[1]):
+            raise ValueError(f"expected labels in 0..{shape[1] - 1}, got {self.labels.min()}..{self.labels.max()}")
+        self.check_ids()
+
+    @property
+    def log_probabilities(self) -> npt.NDArray[np.float64]:
+        """Log-softmax of the logits, ``(N, K)``."""
+        logits = self.logits.astype(np.float64)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]:
+        """Softmax of the logits, ``(N, K)``."""
+        return np.exp(self.log_probabilities)
+
+    @cached_property
+    def true_probability(self) -> npt.NDArray[np.float64]:
+        return np.exp(self.log_probabilities[np.arange(len(self)), self.labels])
+
+    @cached_property
+    def log_odds(self) -> npt.NDArray[np.float64]:
+        rows = np.arange(len(self))
+        others = self.logits.astype(np.float64)
+        true = others[rows, self.labels].copy()
+        others[rows, self.labels] = -np.inf
+        top = others.max(axis=1)
+        return true - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+
+    @cached_property
+    def entropy(self) -> npt.NDArray[np.float64]:
+        log_p = self.log_probabilities
+        return -(np.exp(log_p) * log_p).sum(axis=1)
+
+    @cached_property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """Most likely class, ``(N,)``."""
+        return self.logits.argmax(axis=1).astype(np.int64)
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether the most likely class is the true one, ``(N,)``."""
+        return self.predictions == self.labels
+
+    def take(self, rows: npt.NDArray[np.intp]) -> ClassOutputs:
+        return ClassOutputs(self.ids[rows], self.logits[rows], self.labels[rows])
+
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.logits).all())
+
+    def is_constant(self) -> bool:
+        return len(np.unique(self.predictions)) == 1
+
+    def equals(self, other: ClassOutputs) -> bool:
+        return np.array_equal(self.logits, other.logits)
+
+    def pair_log_probabilities(self, other: ClassOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+        """Return both models' log-probabilities of the classes; a row has one line."""
+        return self.log_probabilities, other.log_probabilities, np.arange(len(self))
+
+    def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ClassOutputs:
+        """Return outputs whose true class's logit trades places with another one's in these rows."""
+        classes = self.logits.shape[1]
+        true = self.labels[rows]
+        wrong = (true + generator.integers(1, classes, size=len(rows))) % classes
+        logits = self.logits.copy()
+        logits[rows, true], logits[rows, wrong] = logits[rows, wrong], logits[rows, true]
+        return ClassOutputs(self.ids, logits, self.labels)
+
+    def most_frequent(self) -> int:
+        return int(np.bincount(self.labels).argmax())
+
+    def constant(self, prediction: int) -> ClassOutputs:
+        logits = np.zeros_like(self.logits)
+        logits[:, prediction] = 10.0
+        return ClassOutputs(self.ids, logits, self.labels)
+
+    def to_table(self) -> pa.Table:
+        values = pa.array(np.ascontiguousarray(self.logits, dtype=np.float32).reshape(-1))
+        return pa.table(
+            {
+                "example_id": pa.array(self.ids.tolist(), pa.string()),
+                "label": pa.array(self.labels, pa.int64()),
+                "logits": pa.FixedSizeListArray.from_arrays(values, self.logits.shape[1]),
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> ClassOutputs:
+        width = table.schema.field("logits").type.list_size
+        logits = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return cls(
+            ids=np.asarray(table["example_id"].to_pylist(), dtype=np.str_),
+            logits=logits.reshape(-1, width),
+            labels=table["label"].to_numpy(),
+        )

@@ -95,15 +95,23 @@ def _forward(
     model: torch.nn.Module, dataset: Any, collate: Collate, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, Mapping[str, Any]]]:
     """Yield logits and batch, a batch at a time."""
-    if not len(dataset):
-        raise ValueError("expected at least 1 row to predict, got 0")
-    batch_size = _batch_size.get() or batch_size
     device = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        for start in range(0, len(dataset), batch_size):
-            batch = collate([dict(dataset[i]) for i in range(start, min(start + batch_size, len(dataset)))])
+        for batch in collate_batches(dataset, collate, _batch_size.get() or batch_size):
             inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
             yield model(**inputs).logits, batch
+
+
+def collate_batches(dataset: Any, collate: Collate, size: int) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a data set in batches, in order.
+
+    Raises:
+        ValueError: If there are no rows.
+    """
+    if not len(dataset):
+        raise ValueError("expected at least 1 row to predict, got 0")
+    for start in range(0, len(dataset), size):
+        yield collate([dict(dataset[i]) for i in range(start, min(start + size, len(dataset)))])
 
 
 def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.NDArray[Any]]:

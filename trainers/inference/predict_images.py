@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
+from transformers import PreTrainedModel, default_data_collator
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
-from mubench.trainers.engine.noise import add_grid_noise
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.generate import generate_images
+from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises
 from mubench.trainers.inference.image_outputs import NOISE_LEVELS, ImageOutputs
-from mubench.trainers.inference.predict import Collate, eval_mode
+from mubench.trainers.inference.outputs import ClassOutputs
+from mubench.trainers.inference.predict import Collate, collate_batches, eval_mode, predict
+
+# DDIM steps an image.
+STEPS = 10
+# Rows of a forward pass.
+BATCH = 256
 
 Classify = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 def predict_images(
-    model: Any,
-    dataset: Any,
-    collate: Collate,
-    rows: datasets.Dataset,
-    classify: Classify,
-    *,
-    eval_seed: int = 0,
-    batch_size: int = 256,
+    model: Any, dataset: Any, collate: Collate, rows: datasets.Dataset, classify: Classify, *, eval_seed: int
 ) -> ImageOutputs:
     """Return the losses of every row at the fixed noise levels, and the classes of the image for its caption.
 
@@ -40,15 +40,16 @@ def predict_images(
         rows: The same rows, for their ids and labels.
         classify: Maps images ``(N, h, w, 3)`` to logits ``(N, K)``.
         eval_seed: Seed of the generated images.
-        batch_size: Rows per forward pass.
 
     Raises:
         ValueError: If there are no rows.
     """
-    if not len(dataset):
-        raise ValueError("expected at least 1 row to predict, got 0")
+    device = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        batches = list(_batches(dataset, collate, batch_size, next(model.parameters()).device))
+        batches = [
+            {name: value.to(device) for name, value in batch.items()}
+            for batch in collate_batches(dataset, collate, BATCH)
+        ]
         losses = np.concatenate([_grid_losses(model, batch) for batch in batches])
         images = np.concatenate([generate_images(model, batch, eval_seed=eval_seed) for batch in batches])
     classes = ClassOutputs(
@@ -59,12 +60,6 @@ def predict_images(
     return ImageOutputs(classes, losses)
 
 
-def _batches(dataset: Any, collate: Collate, size: int, device: torch.device) -> Iterator[Mapping[str, Any]]:
-    for start in range(0, len(dataset), size):
-        batch = collate([dict(dataset[i]) for i in range(start, min(start + size, len(dataset)))])
-        yield {name: value.to(device) for name, value in batch.items()}
-
-
 def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     """Return the losses of a batch, ``(B, NOISE_LEVELS)``."""
     losses = []
@@ -72,3 +67,46 @@ def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32
         noisy = add_grid_noise(model, batch, level, NOISE_LEVELS)
         losses.append(per_example_loss(model(**model_inputs(noisy)).logits, noisy["labels"]))
     return torch.stack(losses, dim=1).cpu().numpy()
+
+
+@torch.no_grad()
+def generate_images(model: Any, batch: Mapping[str, Any], *, eval_seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Return an image for every caption, ``(B, h, w, 3)``.
+
+    Only the starting noise is random, and it depends on seed and row alone.
+
+    Args:
+        model: The model, in eval mode.
+        batch: A batch with ``input_ids`` and ``row_key``; its images are not read.
+        eval_seed: Seed of the starting noise.
+    """
+    device = next(model.parameters()).device
+    schedule = type(model.schedule).from_config(model.schedule.config)  # generation changes a schedule
+    schedule.set_timesteps(STEPS)
+    captions = batch["input_ids"].to(device)
+    sample = noises(generators(batch[KEY], START, 0, eval_seed), model.shape).to(device)
+    for time in schedule.timesteps:
+        predicted = model(sample=sample, timestep=time.expand(len(sample)).to(device), input_ids=captions).logits
+        sample = schedule.step(predicted, time, sample).prev_sample
+    pixels = (model.pixels(sample) + 1) * 127.5
+    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """An image classifier beside its processor.
+
+    Attributes:
+        model: The classifier.
+        processor: Its processor.
+        seed: Seed of the generated images that it judges.
+    """
+
+    model: PreTrainedModel
+    processor: Any
+    seed: int = 0
+
+    def __call__(self, images: list[Image.Image]) -> npt.NDArray[np.float32]:
+        """Return the logits of every image, ``(N, K)``."""
+        pixels: torch.Tensor = self.processor(images, return_tensors="pt")["pixel_values"]
+        return predict(self.model, [{"pixel_values": one} for one in pixels], default_data_collator)

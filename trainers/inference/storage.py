@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mubench.hub_builders.utils.atomic import replace_folder
-from mubench.trainers.inference.class_outputs import COLUMNS, ClassOutputs
 from mubench.trainers.inference.image_outputs import IMAGE_COLUMNS, ImageOutputs
-from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.outputs import COLUMNS, ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
 

@@ -81,7 +81,6 @@ class TokenOutputs(Outputs):
 
     @cached_property
     def log_odds(self) -> Array:
-        """``log s - log(1 - s)``, ``(N,)``."""
         loss = np.maximum(self.loss, 1e-12)
         return -loss - np.log(-np.expm1(-loss))
 
@@ -92,7 +91,6 @@ class TokenOutputs(Outputs):
         return self.row_mean(-(np.exp(kept) * kept).sum(axis=1) - self.rest * np.log(self.rest))
 
     def take(self, rows: npt.NDArray[np.intp]) -> TokenOutputs:
-        """Return the rows at these positions."""
         starts = np.concatenate([[0], np.cumsum(self.lengths)])
         parts = [np.arange(starts[row], starts[row + 1]) for row in rows]
         tokens = np.concatenate([np.arange(0), *parts])
@@ -102,18 +100,15 @@ class TokenOutputs(Outputs):
         )  # fmt: skip
 
     def is_finite(self) -> bool:
-        """Whether no log-probability is NaN or infinite."""
         return bool(np.isfinite(self.token_logprob).all() and np.isfinite(self.top_logprob).all())
 
     def is_constant(self) -> bool:
-        """Whether one token is the most likely one everywhere."""
         return len(np.unique(self.top_id[:, 0])) == 1
 
     def equals(self, other: TokenOutputs) -> bool:
-        """Whether both have equal log-probabilities."""
         return np.array_equal(self.token_logprob, other.token_logprob)
 
-    def paired(self, other: TokenOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
+    def pair_log_probabilities(self, other: TokenOutputs) -> tuple[Array, Array, npt.NDArray[np.intp]]:
         """Return both models' log-probabilities of the tokens stored for both, and of all others as one event.
 
         Divergences over these events are lower bounds of those over the vocabulary. A row has a line per token.
@@ -133,11 +128,9 @@ class TokenOutputs(Outputs):
         return replace(self, top_id=top_id, token_logprob=logprob, token_correct=self.token_correct & ~hit)
 
     def most_frequent(self) -> int:
-        """Return the most frequent true token."""
         return int(np.bincount(self.token_id).argmax())
 
     def constant(self, prediction: int) -> TokenOutputs:
-        """Return outputs that predict one token everywhere."""
         right = self.token_id == prediction
         top_id = np.broadcast_to(np.arange(self.top_id.shape[1], dtype=np.int32), self.top_id.shape) + prediction
         top_logprob = np.full_like(self.top_logprob, UNSURE)
@@ -168,11 +161,9 @@ class TokenOutputs(Outputs):
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TokenOutputs:
-        """Return the outputs that `to_table` stored."""
 
         def flat(name: str) -> npt.NDArray[np.generic]:
-            values: npt.NDArray[np.generic] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            return values
+            return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
         token_id = flat("token_id").astype(np.int32)
         shape = (len(token_id), -1)

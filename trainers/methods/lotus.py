@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from mubench.trainers.engine.losses import soft_cross_entropy
 from mubench.trainers.inference.predict import eval_mode
+from mubench.trainers.unlearning.forget_retain import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
-from mubench.trainers.unlearning.pairing import ForgetRetain, sample_rows
 from mubench.trainers.unlearning.teachers import frozen_logits
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Share

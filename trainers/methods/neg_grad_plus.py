@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import per_example_loss
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.kinds import ALL_KINDS
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import ShareOrZero
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.losses import lower_label_logit, per_example_loss, soft_cross_entropy
+from mubench.trainers.unlearning.forget_retain import pair_rows
 from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
-from mubench.trainers.unlearning.pairing import pair_rows
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import NonNegative
 

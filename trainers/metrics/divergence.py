@@ -49,7 +49,7 @@ def agreement(log_u: Array, log_r: Array) -> Array:
 
 def mean_distance(distance: Callable[[Array, Array], Array], own: Outputs, other: Outputs) -> float:
     """Return the mean over rows of a distance; that of a row is the mean over its lines."""
-    log_u, log_r, row = own.paired(other)
+    log_u, log_r, row = own.pair_log_probabilities(other)
     lines = np.bincount(row, minlength=len(own))
     return float((np.bincount(row, weights=distance(log_u, log_r), minlength=len(own)) / lines).mean())
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.metrics.attacks import advantage, plain_placements
 from mubench.trainers.metrics.case import NoSignal, SplitOutputs

@@ -20,14 +20,12 @@ from mubench.hub_builders.utils.atomic import WORK, staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
-from mubench.trainers.engine.lora import LORA
 from mubench.trainers.engine.parameters import has_batch_norm
-from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.engine.unrecorded_arguments import check_arguments
-from mubench.trainers.inference.image_classifier import ImageClassifier
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
+from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import write_outputs
 from mubench.trainers.models.setting import Setting
 
@@ -37,12 +35,7 @@ VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
 def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a recipe as `TaskArguments` fields of each process.
-
-    Args:
-        recipe: The recipe.
-        given: Arguments that divide its steps into batches, see `step_arguments`.
-    """
+    """Return a recipe as `TaskArguments` fields of each process; `step_arguments` reads the given ones."""
     return {
         **step_arguments(recipe.batch_size, given or {}),
         "learning_rate": recipe.learning_rate,
@@ -65,7 +58,7 @@ def _check_devices(args: TaskArguments) -> None:
         raise ValueError(f"expected a run of {world_size()} processes, got one of {args.world_size}")
 
 
-def fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
+def _fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
     """Train, from the newest finished checkpoint in ``work`` if there is one, and return the whole cost."""
     found = last_checkpoint(work)
     if found is not None:
@@ -89,14 +82,9 @@ def predict_splits(
     *,
     batch_size: int | None = None,
 ) -> dict[str, Outputs]:
-    """Return a model's outputs on every stored split.
+    """Return a model's outputs on every stored split; a forward pass takes ``batch_size`` rows or the modality's.
 
-    Args:
-        setting: Task and backbone.
-        model: The model.
-        processor: Its processor.
-        models: Folder of all models: a text-to-image task's image classifier is there, or is trained first.
-        batch_size: Rows a forward pass; ``None`` takes the modality's.
+    The image classifier of a text-to-image task is in ``models``, the folder of all models, or is trained first.
     """
     if setting.task.classifiers:
         processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
@@ -107,29 +95,13 @@ def predict_splits(
         }
 
 
-def save_model(folder: Path, model: PreTrainedModel, processor: Any, outputs: Mapping[str, Outputs], run: Run) -> None:
-    """Write a model folder in one step."""
-    with staged_folder(folder) as stage:
-        model.save_pretrained(stage)
-        processor.save_pretrained(stage)
-        write_outputs(stage / REFERENCE, outputs)
-        run.write(stage)
-
-
 def train_into(
     folder: Path, run: Run, trainer: TaskTrainer, setting: Setting, processor: Any, *, batch_size: int | None = None
 ) -> None:
     """Train, predict every row, and write the model's folder in one step.
 
-    Of several processes the first predicts and writes, and the others wait.
-
-    Args:
-        folder: The model's folder.
-        run: The run.
-        trainer: The trainer, whose ``output_dir`` is the run's scratch folder; it is removed at the end.
-        setting: Task and backbone.
-        processor: The model's processor.
-        batch_size: Rows a forward pass; ``None`` takes the modality's.
+    Of several processes the first predicts and writes, and the others wait. The trainer's ``output_dir`` is the run's
+    scratch folder, which is removed at the end. Forward passes take ``batch_size`` rows, by default the modality's.
 
     Raises:
         TooLittleMemoryError: If memory runs out.
@@ -138,9 +110,8 @@ def train_into(
     _check_devices(trainer.args)  # type: ignore[arg-type]
     work = Path(str(trainer.args.output_dir))
     with explain_out_of_memory("a step of training", TRAINING):
-        cost = fit(trainer, work)
-    history = trainer.history()
-    done = run.finished(cost=cost, history=history, **environment(trainer.args.device))
+        cost = _fit(trainer, work)
+    done = run.finished(cost=cost, history=trainer.history(), **environment(trainer.args.device))
 
     if setting.task.classifiers:
         train_image_classifier(setting, folder.parent)  # by all processes, before one of them uses it
@@ -149,18 +120,18 @@ def train_into(
         model: Any = trainer.model
         with explain_out_of_memory("a pass over every row", EVALUATION):
             outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
-        save_model(folder, model, processor, outputs, done)
+        with staged_folder(folder) as stage:
+            model.save_pretrained(stage)
+            processor.save_pretrained(stage)
+            write_outputs(stage / REFERENCE, outputs)
+            done.write(stage)
         shutil.rmtree(work)
 
     on_main_process(write)
 
 
 def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
-    """Check that gradient accumulation does not change the result.
-
-    Raises:
-        ValueError: If a recipe's steps are accumulated for a model with BatchNorm.
-    """
+    """Raise ``ValueError`` if a recipe's steps are accumulated for a model with BatchNorm: that changes the result."""
     if args.gradient_accumulation_steps > 1 and has_batch_norm(model):
         raise ValueError(
             f"expected gradient_accumulation_steps 1, since the BatchNorm of {type(model).__name__} has to see "
@@ -168,7 +139,7 @@ def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
         )
 
 
-def recorded_options(args: TaskArguments) -> dict[str, Any]:
+def _recorded_options(args: TaskArguments) -> dict[str, Any]:
     """Return the arguments that a base model records beside its recipe: LoRA's if it is on, and enabled switches."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
     return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
@@ -216,7 +187,7 @@ def train_base(
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
         raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
     args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
-    options = recorded_options(args)
+    options = _recorded_options(args)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(

@@ -46,8 +46,7 @@ class Setting:
 
     @cached_property
     def rows(self) -> Mapping[str, datasets.Dataset]:
-        rows: Mapping[str, datasets.Dataset] = load_task(self.task.key, data=self.data, family=self.info.family)
-        return rows
+        return load_task(self.task.key, data=self.data, family=self.info.family)
 
     def forget_mask(self, ratio: int) -> npt.NDArray[np.bool_]:
         """Return which rows of ``train`` are forgotten at a ratio, ``(N,)``.
@@ -67,11 +66,9 @@ class Setting:
 
     @property
     def modality(self) -> Modality:
-        """The modality of the task's kind."""
         return MODALITIES[self.task.kind]
 
     def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
-        """Return a model at its initialisation, and its processor."""
         return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
 
     def encode(self, split: str, processor: Any) -> EncodedRows:
@@ -88,10 +85,9 @@ class Setting:
         """
         if not augment:
             return None
-        kind, own = self.task.kind, type(self.modality).train_transform
-        kinds = [key for key, one in MODALITIES.items() if type(one).train_transform is not Modality.train_transform]
-        if own is Modality.train_transform:
-            raise ValueError(f"expected augment for {', '.join(kinds)} alone, whose rows can be changed; got {kind}")
+        if self.modality.train_transform is None:
+            kinds = ", ".join(kind for kind, one in MODALITIES.items() if one.train_transform is not None)
+            raise ValueError(f"expected augment for {kinds} alone, whose rows can be changed; got {self.task.kind}")
         return self.modality.train_transform
 
     def run(self, **fields: Any) -> Run:

@@ -12,15 +12,11 @@ from transformers import HfArgumentParser
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import Parser, check_options, split_config
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine.distributed import STEP
-from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.task_arguments import SPEED, TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
+from mubench.trainers.engine.task_arguments import LORA, SPEED, UNRECORDED, TaskArguments
 from mubench.trainers.runs.defaults import RECORDED, default_arguments
 from mubench.trainers.runs.method_table import check_known, method_table, read_arguments
-from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
-from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, EpochArguments, UnlearningArguments
 
 
 @dataclass

@@ -18,13 +18,10 @@ import yaml
 
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import ADDONS
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS, AddonArguments
 from mubench.trainers.engine.distributed import STEP
-from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING, UNRECORDED
-from mubench.trainers.runs.method_table import method_table
-from mubench.trainers.unlearning.epoch_evaluation import EpochArguments
+from mubench.trainers.engine.task_arguments import LORA, UNRECORDED, TaskArguments
+from mubench.trainers.runs.method_table import RECORDED_TRAINING, method_table
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, AddonArguments, EpochArguments
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer

@@ -15,7 +15,6 @@ from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.addons.addon import Addon
 from mubench.trainers.engine.paper import Paper
-from mubench.trainers.engine.unrecorded_arguments import RECORDED_TRAINING
 from mubench.trainers.methods import METHODS
 
 if TYPE_CHECKING:
@@ -30,6 +29,12 @@ SHORT: dict[Kind, str] = {
 }  # fmt: skip
 NATIVE, ADAPTED, UNDEFINED = "+", "o", "-"
 LEGEND = f"{NATIVE} native, {ADAPTED} carried over by an adapter, {UNDEFINED} undefined"
+# Fields of `TrainingArguments` that a run does record.
+RECORDED_TRAINING = (
+    "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "warmup_steps", "weight_decay", "optim", "lr_scheduler_type", "max_grad_norm", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "data_seed", "bf16", "fp16", "torch_compile",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from mubench.hub_builders.hub.model_folder import Run, is_complete, read_run
 from mubench.hub_builders.tasks import BACKBONES, names
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
-from mubench.trainers.engine.unrecorded_arguments import check_arguments
+from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import recipe_arguments
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method
-from mubench.trainers.unlearning.epoch_evaluation import check_epochs
+from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
 

@@ -21,10 +21,10 @@ from mubench.trainers.models.base_models import check_accumulation, train_image_
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.unlearning.cost_counter import CostCounter
-from mubench.trainers.unlearning.epoch_evaluation import ORACLE
+from mubench.trainers.unlearning.epoch_evaluation import OutputFunction, sample_retain_rows
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
-from mubench.trainers.unlearning.output_functions import OutputFunction, sample_retain_rows
 from mubench.trainers.unlearning.progress import ProgressCallback
+from mubench.trainers.unlearning.unlearning_arguments import ORACLE
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 

@@ -55,7 +55,7 @@ def hidden_states_at(
     """
     forward = inner.forward
 
-    def truncated(*args: Any, **kwargs: Any) -> TruncatedOutput:
+    def forward_to_block(*args: Any, **kwargs: Any) -> TruncatedOutput:
         try:
             forward(*args, **kwargs)
         except _BlockReached as reached:
@@ -67,7 +67,7 @@ def hidden_states_at(
 
     handle = inner.get_submodule(block).register_forward_hook(stop)
     try:
-        return _run_with_forward(truncated, model, inner, inputs)
+        return _run_with_forward(forward_to_block, model, inner, inputs)
     finally:
         handle.remove()
 
@@ -135,12 +135,12 @@ def capture_outputs(
     handles.append(inner.get_submodule(head).register_forward_pre_hook(lambda _, args: head_inputs.append(args[0])))
     forward = inner.forward
 
-    def captured(*args: Any, **kwargs: Any) -> TruncatedOutput:
+    def forward_to_head(*args: Any, **kwargs: Any) -> TruncatedOutput:
         forward(*args, **kwargs)
         return TruncatedOutput(head_inputs[-1])
 
     try:
-        return outputs, _run_with_forward(captured, model, inner, inputs)
+        return outputs, _run_with_forward(forward_to_head, model, inner, inputs)
     finally:
         for handle in handles:
             handle.remove()

@@ -22,7 +22,7 @@ class CostCounter:
 
     An example counts forward when a model returns its logits, and backward when a gradient reaches them. Teachers are
     identified at every call, so those that `prepare` makes are counted from their first example on. Evaluation inside
-    the block counts too, unless it is within `paused`.
+    the block counts too, unless it is within `pause`.
 
     Args:
         trainer: The trainer whose models are counted.
@@ -42,14 +42,11 @@ class CostCounter:
 
     def counts(self) -> dict[str, float]:
         """Return examples ``forward`` and ``backward`` over all models, and ``whole`` where passes were truncated."""
-        counts: dict[str, float] = {
-            "forward": sum(self.forward.values()), "backward": sum(self.backward.values())
-        }  # fmt: skip
-        whole = sum(self.whole.values())
-        return counts if whole == counts["forward"] else {**counts, "whole": whole}
+        forward, backward, whole = (sum(part.values()) for part in (self.forward, self.backward, self.whole))
+        return {"forward": forward, "backward": backward, **({} if whole == forward else {"whole": whole})}
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def pause(self) -> Iterator[None]:
         """Count nothing within the block."""
         before, self._active = self._active, False
         try:
@@ -58,7 +55,6 @@ class CostCounter:
             self._active = before
 
     def __enter__(self) -> CostCounter:
-        """Start counting."""
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
         # A compiled model calls the hook once more, for a wrapper of its own.
@@ -67,7 +63,6 @@ class CostCounter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Stop counting."""
         self._handle.remove()
         self._warnings.__exit__(kind, error, None)
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
+from torch.utils.data import Subset
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.engine.distributed import on_main_process
 from mubench.trainers.engine.errors import EVALUATION, NonFiniteError, explain_out_of_memory
+from mubench.trainers.inference.outputs import ClassOutputs, Outputs
+from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.case import NoSignal, SplitOutputs
 from mubench.trainers.metrics.proxy import proxy
+from mubench.trainers.unlearning.unlearning_arguments import ORACLE
 
 if TYPE_CHECKING:
-    from mubench.trainers.unlearning.output_functions import OutputFunction
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
-Keep = Literal["last", "best", "oracle"]
-ORACLE = "oracle"
+OutputFunction = Callable[[torch.nn.Module], SplitOutputs]
+# Retain rows that are evaluated after every epoch.
+RETAIN_SAMPLE = 500
 BEST = "best.safetensors"
 EVALUATED_SPLITS = ("forget", "retain", "validation")
 
@@ -40,51 +44,6 @@ class SelectionScore(Protocol):
 
     def __call__(self, model: SplitOutputs, /) -> float:
         """Return the score of a model's outputs; higher is better."""
-
-
-@dataclass
-class EpochArguments:
-    """Arguments of evaluation after every epoch."""
-
-    eval_each_epoch: bool = field(
-        default=False, metadata={"help": "Print the scores on forget, retain and validation rows after every epoch."}
-    )
-    keep: Keep = field(
-        default="last",
-        metadata={
-            "help": "Epoch whose weights are kept: last, best by forget, retain and validation rows, or oracle: the "
-            "nearest to the retrained models, which ranks apart."
-        },
-    )
-
-    @property
-    def evaluates_epochs(self) -> bool:
-        """Whether a run evaluates its model after every epoch."""
-        return self.eval_each_epoch or self.keep != "last"
-
-    def check_keep(self) -> None:
-        """Raise ``ValueError`` if ``keep`` has an unknown value."""
-        if self.keep not in get_args(Keep):
-            raise ValueError(f"keep must be one of {', '.join(get_args(Keep))}, got {self.keep!r}")
-
-
-def check_epochs(trainer: type[UnlearningTrainer], args: EpochArguments) -> None:
-    """Refuse to evaluate epochs where a method's result is no epoch's model, or to choose one where it may not be.
-
-    Raises:
-        ValueError: If so.
-    """
-    if not args.evaluates_epochs:
-        return
-    expected = "keep last" if args.keep != "last" else "no eval_each_epoch"
-    if trainer.changes_once():
-        why = "changes the weights once more, or only then, outside its epochs"
-        got = f"keep {args.keep}" if args.keep != "last" else "it"
-        raise ValueError(f"expected {expected} for {trainer.__name__}, which {why}; got {got}")
-    if trainer.from_scratch and args.keep != "last":
-        raise ValueError(
-            f"expected keep last for {trainer.__name__}, which is the recipe to its end; got keep {args.keep}"
-        )
 
 
 class EpochEvaluationCallback(TrainerCallback):
@@ -130,12 +89,10 @@ class EpochEvaluationCallback(TrainerCallback):
 
     @property
     def model(self) -> torch.nn.Module:
-        """The model itself."""
-        model: torch.nn.Module = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        return model
+        return self.trainer.accelerator.unwrap_model(self.trainer.model)
 
     def _run_on_main_process(self, action: Callable[[], None]) -> None:
-        with self.trainer.excluded_from_cost():
+        with self.trainer.exclude_from_cost():
             on_main_process(action)
 
     def _outputs(self) -> SplitOutputs:
@@ -165,11 +122,9 @@ class EpochEvaluationCallback(TrainerCallback):
             self.evaluate()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Evaluate."""
         self.evaluate()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Load the best weights."""
         if self.chooses:
             load_model(self.model, self.file)
 
@@ -238,3 +193,39 @@ ENTRY = ("step", "epoch", *(f"{split}_score" for split in EVALUATED_SPLITS), "pr
 def evaluations(state: Any) -> list[dict[str, Any]]:
     """Return the evaluations after epochs in a trainer's logs."""
     return [entry for entry in state.log_history if set(ENTRY) <= set(entry)]
+
+
+def sample_retain_rows(rows: np.ndarray) -> np.ndarray:
+    """Return at most `RETAIN_SAMPLE` positions in ascending order, always the same ones."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:RETAIN_SAMPLE])
+
+
+def trainer_output_function(trainer: UnlearningTrainer) -> OutputFunction:
+    """Return the output function of a trainer's own rows, whose labels are classes or tokens.
+
+    Raises:
+        ValueError: If there are no forget, retain or validation rows.
+    """
+    data = trainer.train_dataset
+    retain = Subset(data.retain, sample_retain_rows(np.arange(len(data.retain))).tolist())
+    splits = {"forget": data.forget, "retain": retain, "validation": trainer.validation}
+    for split, rows in splits.items():
+        if rows is None or not len(rows):
+            raise ValueError(f"evaluation after every epoch needs {split} rows, got none")
+    return lambda model: {split: compute_outputs(model, rows, trainer.data_collator) for split, rows in splits.items()}
+
+
+def compute_outputs(model: torch.nn.Module, rows: Any, collate: Collate) -> Outputs:
+    """Return a model's outputs on model-ready rows; their positions are their ids.
+
+    Raises:
+        ValueError: If labels are neither classes nor tokens.
+    """
+    ids = np.arange(len(rows)).astype(np.str_)
+    shape = torch.as_tensor(rows[0]["labels"]).shape
+    if len(shape) == 1:
+        return predict_tokens(model, rows, collate, ids.tolist())
+    if shape:
+        raise ValueError(f"expected labels that are classes or tokens, got shape {tuple(shape)}")
+    labels = np.array([int(rows[i]["labels"]) for i in range(len(rows))], dtype=np.int64)
+    return ClassOutputs(ids, predict(model, rows, collate), labels)

@@ -48,7 +48,7 @@ class ProgressCallback(TrainerCallback):
     def _report(self, state: Any) -> None:
         point: Point = {"step": state.global_step, "steps": state.max_steps}
         if self.trainer is not None:
-            with self.trainer.excluded_from_cost():
+            with self.trainer.exclude_from_cost():
                 splits = {"forget": self.trainer.forget_rows, "retain": self.trainer.retain_rows}
                 point |= {split: self._loss(self.trainer, rows[:ROWS]) for split, rows in splits.items() if len(rows)}
         self.report({**point, "seconds": time.monotonic() - self._start})

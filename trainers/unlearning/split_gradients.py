@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.dual_optim import ForgetOptimizer
 from mubench.trainers.addons.munba import Gradient, bargain
 from mubench.trainers.addons.sam import perturbed_weights
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.parameters import has_batch_norm, trainable_weights
-from mubench.trainers.unlearning.pairing import SPLITS
+from mubench.trainers.unlearning.forget_retain import SPLITS
+from mubench.trainers.unlearning.unlearning_arguments import enabled_addons
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
@@ -78,22 +78,16 @@ class SplitGradients:
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:
-        """The trained weights."""
         return trainable_weights(self.trainer.model)
 
     @property
     def forget_optimizer(self) -> ForgetOptimizer:
-        """The optimizer of the forget gradients."""
         if self._forget_optimizer is None:
             self._forget_optimizer = ForgetOptimizer(self.args, self.weights)
         return self._forget_optimizer
 
     def check(self) -> None:
-        """Refuse addons that need rows of both splits where the steps of a run do not have them.
-
-        Raises:
-            ValueError: If that is so.
-        """
+        """Raise ``ValueError`` if an addon needs rows of both splits and the steps of the run do not have them."""
         first_retain = len(self.trainer.forget_rows)
         phases = [
             tuple(

@@ -18,7 +18,6 @@ from transformers.trainer_utils import TrainOutput
 
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import sophia
-from mubench.trainers.addons.addon_arguments import enabled_addons
 from mubench.trainers.addons.superloss import SuperLoss
 from mubench.trainers.engine.checkpointing import Checkpointed
 from mubench.trainers.engine.distributed import all_gather
@@ -26,13 +25,16 @@ from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.engine.parameters import check_finite
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.unlearning.epoch_evaluation import EpochEvaluationCallback, SelectionScore, check_epochs
-from mubench.trainers.unlearning.output_functions import OutputFunction, trainer_output_function
-from mubench.trainers.unlearning.pairing import SPLITS, ForgetRetain, collate_with_split, pair_rows
+from mubench.trainers.unlearning.epoch_evaluation import (
+    EpochEvaluationCallback,
+    OutputFunction,
+    SelectionScore,
+    trainer_output_function,
+)
+from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, collate_with_split, pair_rows
 from mubench.trainers.unlearning.split_gradients import SplitGradients
-from mubench.trainers.unlearning.teacher_cache import TeacherCache
-from mubench.trainers.unlearning.teachers import frozen_copy
-from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
+from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
+from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs, enabled_addons
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter
@@ -195,18 +197,13 @@ class UnlearningTrainer(TaskTrainer):
             raise ValueError(f"{type(self).__name__} needs validation rows in eval_dataset, got none")
 
     def check_adaptable(self) -> None:
-        """Raise ``ValueError`` if the method works on weights or blocks themselves, where LoRA has no place."""
         if self.per_weight or self.edits():
             raise ValueError(
                 f"expected no lora_rank, since {type(self).__name__} works on weights or blocks themselves; got one"
             )
 
     def check_addons(self) -> None:
-        """Refuse addons and augmentation where there is no training, and a curriculum where rows interact.
-
-        Raises:
-            ValueError: If that is so.
-        """
+        """Raise ``ValueError`` if addons or augment come without training, or a curriculum where rows interact."""
         on = [*(addon.switch for addon in enabled_addons(self.args)), *(["augment"] if self.args.augment else [])]
         names, method = ", ".join(on), type(self).__name__
         if names and self.edits():
@@ -287,7 +284,6 @@ class UnlearningTrainer(TaskTrainer):
         return self.split_gradients is not None and self.split_gradients.repeats_pass
 
     def weight_values(self, position: int, term: Term) -> torch.Tensor:
-        """Return the values of a term, ``(b,)``, weighted by the curriculum if there is one."""
         if self.curriculum is None:
             return term.values
         return self.curriculum.weigh(position, term, note=not self._repeats_pass)
@@ -299,9 +295,8 @@ class UnlearningTrainer(TaskTrainer):
 
     # Checkpoints, costs and history
 
-    def checkpointed(self) -> list[Checkpointed]:
-        """Return what a checkpoint holds beside weights, optimizer and schedule."""
-        found: list[Checkpointed] = [*super().checkpointed(), self.teacher_cache]
+    def checkpoint_states(self) -> list[Checkpointed]:
+        found: list[Checkpointed] = [*super().checkpoint_states(), self.teacher_cache]
         if self.curriculum is not None:
             found.append(self.curriculum)
         if self.split_gradients is not None and self.args.dual_optim:
@@ -309,18 +304,15 @@ class UnlearningTrainer(TaskTrainer):
         return found
 
     def process_cost(self) -> dict[str, float]:
-        """Return what this process has spent on the run: seconds, and examples where a counter is attached."""
         return {**super().process_cost(), **(self.cost_counter.counts() if self.cost_counter else {})}
 
     @contextlib.contextmanager
-    def excluded_from_cost(self) -> Iterator[None]:
-        """Leave what is done within the block out of the costs: its seconds and its examples."""
-        counting = self.cost_counter.paused() if self.cost_counter else contextlib.nullcontext()
-        with super().excluded_from_cost(), counting:
+    def exclude_from_cost(self) -> Iterator[None]:
+        counting = self.cost_counter.pause() if self.cost_counter else contextlib.nullcontext()
+        with super().exclude_from_cost(), counting:
             yield
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the evaluations after every epoch, if there were any."""
         return self.epoch_evaluation.history() if self.epoch_evaluation else []
 
     # Training

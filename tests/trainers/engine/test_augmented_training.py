@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.engine.batch_sampler import StepBatchSampler
-from mubench.trainers.engine.batches import RANDOM_NUMBERS
+from mubench.trainers.engine.batches import RANDOM_NUMBERS, StepBatchSampler
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.evaluation.references import find_group
@@ -249,11 +248,11 @@ def test_base_and_retrained_models_record_augmentation(own_walk: Walk, monkeypat
     rows: list[int] = []
     change = ImageModality.train_transform
 
-    def recorded(self: ImageModality, batch: Any, own: torch.Tensor) -> dict[str, Any]:
+    def recorded(batch: Any, own: torch.Tensor) -> dict[str, Any]:
         rows.append(len(batch["labels"]))
-        return change(self, batch, own)
+        return change(batch, own)
 
-    monkeypatch.setattr(ImageModality, "train_transform", recorded)
+    monkeypatch.setattr(ImageModality, "train_transform", staticmethod(recorded))
     plain = read_run(own_walk.base())
     folder = own_walk.base(**QUIET, **ON)
     assert read_run(folder).arguments == ON and read_run(folder).identity != plain.identity

@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine import task_trainer as training
-from mubench.trainers.engine.lora import add_adapters, layers_to_adapt, merge_adapters
+from mubench.trainers.engine.parameters import add_adapters, layers_to_adapt, merge_adapters
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base

@@ -3,7 +3,7 @@ import pytest
 
 from mubench.trainers.evaluation.controls import constant, leave_one_out
 from mubench.trainers.evaluation.judge import judge, judge_controls
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.score import parts
 

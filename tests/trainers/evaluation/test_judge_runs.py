@@ -9,7 +9,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation import judge as judging
 from mubench.trainers.evaluation.result import read_result, read_results
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from tests.fixtures.walk import BASES, RATIO, RETRAINED, files

@@ -8,7 +8,7 @@ from scipy.special import log_softmax, logit, softmax
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.inference.storage import outputs_by_split, read_outputs, write_outputs
 

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS
-from mubench.trainers.inference.class_outputs import ClassOutputs
 from mubench.trainers.inference.image_outputs import NOISE_LEVELS, ImageOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import read_outputs, write_outputs
 
 ROWS, CLASSES = 6, 4

@@ -158,12 +158,12 @@ def test_rows_are_selected_by_id_with_their_tokens(outputs):
 
 
 def test_a_model_is_at_no_distance_from_itself_and_shared_tokens_are_compared(outputs, gpt2):
-    own, same, row = outputs.paired(outputs)
+    own, same, row = outputs.pair_log_probabilities(outputs)
     np.testing.assert_array_equal(own, same)
     assert row.tolist() == outputs.row.tolist()
     torch.manual_seed(1)
     other = predict_tokens(GPT2LMHeadModel(gpt2.config), rows(), collate, ["a", "b", "c"])
-    u, r, _ = outputs.paired(other)
+    u, r, _ = outputs.pair_log_probabilities(other)
     np.testing.assert_allclose(np.exp(u).sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(np.exp(r).sum(1), 1, atol=1e-6)
     assert ((u == -np.inf) == (r == -np.inf)).all()

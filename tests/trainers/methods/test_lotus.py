@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mubench.trainers.methods.lotus import gumbel_targets
-from mubench.trainers.unlearning.pairing import ForgetRetain
+from mubench.trainers.unlearning.forget_retain import ForgetRetain
 from tests.fixtures import toy
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 0.3, 3.0]])

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from transformers import default_data_collator
 
 from mubench.trainers.evaluation.controls import constant, flip_cheat
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.accuracy import harmonic_overall, majority_baseline

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mubench.trainers.evaluation.controls import constant
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.metrics.case import NoSignal
 from mubench.trainers.metrics.proxy import chance_advantage, proxy

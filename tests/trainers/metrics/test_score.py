@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mubench.trainers.evaluation.controls import constant, leave_one_out
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics import Case, NoSignal
 from mubench.trainers.metrics.score import SIGNAL_LIMIT, Parts, parts, row_spread
 

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.models.modalities.weights import load_complete, load_published
+from mubench.trainers.models.modalities.modality import load_complete, load_published
 from tests.fixtures.published import PUBLISHED
 from tests.fixtures.repositories import checkpoint
 from tests.hub_builders.tasks.test_backbones import CLASSES, TASK_OF

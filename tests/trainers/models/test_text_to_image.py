@@ -14,7 +14,7 @@ from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises, row_key
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.inference.generate import STEPS, generate_images
+from mubench.trainers.inference.predict_images import STEPS, generate_images
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor

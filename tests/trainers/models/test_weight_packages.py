@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mubench.trainers.models.modalities import MODALITIES
-from mubench.trainers.models.modalities import weight_packages as packages
-from mubench.trainers.models.modalities.weight_packages import package_file
+from mubench.trainers.models.modalities import modality as packages
+from mubench.trainers.models.modalities.modality import package_file
 
 TEXT = MODALITIES["text_classification"]
 

@@ -11,8 +11,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
-from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.engine.unrecorded_arguments import UNRECORDED
+from mubench.trainers.engine.task_arguments import UNRECORDED, TaskArguments
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import commands

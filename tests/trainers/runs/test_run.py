@@ -12,10 +12,8 @@ from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers import __main__ as front_door
-from mubench.trainers.addons.addon_arguments import ADDON_ARGUMENTS
 from mubench.trainers.engine import distributed as processes
-from mubench.trainers.engine.lora import LORA
-from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as plan_module
@@ -24,6 +22,7 @@ from mubench.trainers.runs.defaults import RECORDED, recorded_arguments
 from mubench.trainers.runs.method_table import check_method, get_method, method_table
 from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import starting_model
+from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments
 from tests.fixtures.walk import COUNTS, FORGET, RATIO, files
 

@@ -17,7 +17,7 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation import validation_score as score_module
 from mubench.trainers.evaluation.result import RunInfo, read_result
 from mubench.trainers.evaluation.validation_score import ValidationScore
-from mubench.trainers.inference.class_outputs import ClassOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.case import NoSignal
@@ -28,7 +28,7 @@ from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.unlearning import epoch_evaluation
 from mubench.trainers.unlearning.cost_counter import CostCounter
-from mubench.trainers.unlearning.epoch_evaluation import check_epochs
+from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from tests.fixtures import toy
 from tests.trainers.metrics.test_proxy import views
 
@@ -226,7 +226,7 @@ def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
     assert made.process_cost() == {"seconds": 0.0}
     made.start_clock()
     now[0] = 3.0
-    with made.excluded_from_cost():
+    with made.exclude_from_cost():
         now[0] = 10.0
     made.start_clock()
     assert made.process_cost() == {"seconds": 3.0}
@@ -234,7 +234,7 @@ def test_the_clock_of_a_run_leaves_out_excluded_blocks(tmp_path, monkeypatch):
 
 def test_evaluations_are_excluded_from_the_cost(tmp_path):
     made, open_blocks, inside = evaluated("resnet", tmp_path), [], []
-    excluded = made.excluded_from_cost
+    excluded = made.exclude_from_cost
 
     @contextlib.contextmanager
     def recorded():
@@ -243,7 +243,7 @@ def test_evaluations_are_excluded_from_the_cost(tmp_path):
             yield
         open_blocks.pop()
 
-    made.excluded_from_cost = recorded
+    made.exclude_from_cost = recorded
     outputs = made.output_function
     made.output_function = lambda model: inside.append(bool(open_blocks)) or outputs(model)
     made.train()

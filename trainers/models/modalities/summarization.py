@@ -8,25 +8,17 @@ from typing import Any, ClassVar
 
 import datasets
 import torch
-from transformers import (
-    AutoModelForSeq2SeqLM,
-    BartConfig,
-    DataCollatorForSeq2Seq,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    T5Config,
-)
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.modality import Collator, EncodedRows, load_tokenizer
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
-from mubench.trainers.models.modalities.weights import load_tokenizer
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "t5": partial(T5Config, d_model=64, d_kv=16, d_ff=256, num_layers=1, num_heads=4, dropout_rate=0.0),
+    "t5": partial(transformers.T5Config, d_model=64, d_kv=16, d_ff=256, num_layers=1, num_heads=4, dropout_rate=0.0),
     "bart": partial(
-        BartConfig,
+        transformers.BartConfig,
         d_model=64,
         encoder_layers=1,
         decoder_layers=1,
@@ -56,11 +48,10 @@ def decoder_inputs(labels: torch.Tensor, start: int, padding: int) -> torch.Tens
 class Seq2SeqModality(TextOutputModality):
     """Summaries of texts, by an encoder and a decoder whose first token is padding, as T5's is."""
 
-    auto = AutoModelForSeq2SeqLM
+    auto = transformers.AutoModelForSeq2SeqLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def special(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Return the entries of a mini backbone's config that name special tokens."""
         return {
             **super().special(tokenizer),
             "decoder_start_token_id": tokenizer.pad_token_id,
@@ -97,9 +88,8 @@ class Seq2SeqModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest texts of a batch and adds the decoder's inputs."""
-        padded = DataCollatorForSeq2Seq(processor)
+    def collator(self, processor: Any) -> Collator:
+        padded = transformers.DataCollatorForSeq2Seq(processor)
 
         def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             batch: dict[str, Any] = dict(padded(items))

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
+import transformers
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from transformers import (
-    AlbertConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    BertTokenizer,
-    DataCollatorWithPadding,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RobertaConfig,
-    set_seed,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, create_with_shared_body
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published, load_tokenizer
+from mubench.trainers.models.modalities.modality import (
+    ClassifierModality,
+    Collator,
+    EncodedRows,
+    ModelPair,
+    Splits,
+    create_with_shared_body,
+    load_tokenizer,
+)
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
 
 # A wide random start and no dropout: models that never saw a row then agree about it.
 SIZE: dict[str, Any] = {
@@ -57,12 +47,12 @@ DEBERTA_V3: dict[str, Any] = {
     "type_vocab_size": 0,
 }
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
-    "bert": partial(BertConfig, **SIZE),
-    "roberta": partial(RobertaConfig, **SIZE, type_vocab_size=1),
-    "deberta": partial(DebertaV2Config, **SIZE, **DEBERTA_V3),
-    "electra": partial(ElectraConfig, **SIZE, embedding_size=128),
+    "bert": partial(transformers.BertConfig, **SIZE),
+    "roberta": partial(transformers.RobertaConfig, **SIZE, type_vocab_size=1),
+    "deberta": partial(transformers.DebertaV2Config, **SIZE, **DEBERTA_V3),
+    "electra": partial(transformers.ElectraConfig, **SIZE, embedding_size=128),
     "distilbert": partial(
-        DistilBertConfig,
+        transformers.DistilBertConfig,
         dim=128,
         n_layers=1,
         n_heads=4,
@@ -72,7 +62,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         attention_dropout=0.0,
         seq_classif_dropout=0.0,
     ),
-    "albert": partial(AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
+    "albert": partial(transformers.AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
 }
 
 
@@ -89,7 +79,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *frequent]
     vocabulary = {piece: index for index, piece in enumerate(pieces[:VOCABULARY])}
     # A row is one text, and some encoders know no types of tokens.
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
+    tokenizer: PreTrainedTokenizerBase = transformers.BertTokenizer(
         vocab=vocabulary, do_lower_case=True, model_input_names=["input_ids", "attention_mask"]
     )
     return tokenizer
@@ -107,30 +97,21 @@ def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
         model.get_input_embeddings().get_parameter("weight")[rare] = 0
 
 
-class TextModality(Modality):
+class TextModality(ClassifierModality):
     """Text classification."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights; the head is fresh."""
-        if BACKBONES[backbone].hub_id is None:
-            tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
-            config = MINI[backbone]()
-            config.update(
-                {**class_names(labels), "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-            )
-            model = create_with_shared_body(partial(AutoModelForSequenceClassification.from_config, config), seed)
-            zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
-            return model, tokenizer
-        set_seed(seed)
-        model = load_published(AutoModelForSequenceClassification, backbone, **class_names(labels))
-        return model, load_tokenizer(**checkpoint_source(backbone))
+    auto = transformers.AutoModelForSequenceClassification
+    mini = MINI
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load a text classifier and its tokenizer."""
-        model = load_complete(AutoModelForSequenceClassification, folder)
-        return model, AutoTokenizer.from_pretrained(folder)
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+        config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        model = create_with_shared_body(partial(self.auto.from_config, config), seed)
+        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        return model, tokenizer
+
+    def load_processor(self, **source: Any) -> Any:
+        return load_tokenizer(**source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return token ids, mask and ``labels``; texts are cut at ``max_length`` tokens."""
@@ -143,6 +124,5 @@ class TextModality(Modality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or 512))
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest text of a batch."""
-        return DataCollatorWithPadding(processor)
+    def collator(self, processor: Any) -> Collator:
+        return transformers.DataCollatorWithPadding(processor)

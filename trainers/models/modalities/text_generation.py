@@ -4,58 +4,55 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import datasets
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DataCollatorForSeq2Seq,
-    GPT2Config,
-    LlamaConfig,
-    PhiConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.modality import (
+    Collator,
+    EncodedRows,
+    ModelPair,
+    Splits,
+    load_tokenizer,
+    package_file,
+)
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
-from mubench.trainers.models.modalities.weight_packages import package_file
-from mubench.trainers.models.modalities.weights import load_tokenizer
 
-
-def _llama() -> PreTrainedConfig:
-    return LlamaConfig(
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "llama": partial(
+        transformers.LlamaConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         initializer_range=0.05,
         max_position_embeddings=PLACES,
-    )
-
-
-def _gpt2() -> PreTrainedConfig:
-    return GPT2Config(
-        n_embd=96, n_layer=2, n_head=4, n_positions=PLACES, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
-    )
-
-
-def _phi() -> PreTrainedConfig:
-    return PhiConfig(
+    ),
+    "gpt2": partial(
+        transformers.GPT2Config,
+        n_embd=96,
+        n_layer=2,
+        n_head=4,
+        n_positions=PLACES,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    ),
+    "phi": partial(
+        transformers.PhiConfig,
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         max_position_embeddings=PLACES,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {"llama": _llama, "gpt2": _gpt2, "phi": _phi}
+    ),
+}
 
 
 def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -65,12 +62,14 @@ def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
         FileNotFoundError: If the package or `gguf` is not installed, or the package has not exactly one such file.
     """
     file = package_file(package, "*.gguf", "gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
-    quantized = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
     # A model from such a file counts as quantized and cannot be saved; a copy of its weights can.
     config = copy.deepcopy(quantized.config)
     vars(config).pop("quantization_config", None)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantized.state_dict())
     return model, tokenizer
 
@@ -78,13 +77,10 @@ def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
 class CausalModality(TextOutputModality):
     """Answers to prompts, by a causal language model."""
 
-    auto = AutoModelForCausalLM
+    auto = transformers.AutoModelForCausalLM
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         package = BACKBONES[backbone].package
         return load_packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
 
@@ -126,6 +122,5 @@ class CausalModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the collator that pads to the longest text of a batch; padding has no label."""
-        return DataCollatorForSeq2Seq(processor)
+    def collator(self, processor: Any) -> Collator:
+        return transformers.DataCollatorForSeq2Seq(processor)

@@ -11,19 +11,20 @@ from typing import Any, ClassVar
 import datasets
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-    set_seed,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import predict_tokens
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import (
+    EncodedRows,
+    Modality,
+    ModelPair,
+    Splits,
+    checkpoint_source,
+    load_complete,
+    load_published,
+)
 
 VOCABULARY = 8_000
 PAD, END, UNKNOWN = SPECIAL = ("<pad>", "<end>", "<unk>")
@@ -76,18 +77,14 @@ class TextOutputModality(Modality):
     auto: ClassVar[Any]
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Load a model and its tokenizer from a folder."""
+    def load(self, folder: Path | str) -> ModelPair:
         return self.with_tokenizer(load_complete(self.auto, folder), pretrained_model_name_or_path=folder)
 
     @abstractmethod
     def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return a model and its tokenizer; ``source`` locates both, as ``from_pretrained`` takes it."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         if BACKBONES[backbone].hub_id is not None:
             return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))
         train = rows["train"]
@@ -108,5 +105,4 @@ class TextOutputModality(Modality):
         return {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id", "bos_token_id")}
 
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
-        """Return a model's outputs on the answer tokens of every row, teacher-forced."""
         return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])

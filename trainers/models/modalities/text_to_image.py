@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, default_data_collator, set_seed
+from transformers import CLIPTextConfig, CLIPTextModel, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.utils.optional import check_package
@@ -19,7 +19,7 @@ from mubench.trainers.engine.noise import KEY, row_key
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.predict_images import predict_images
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality
+from mubench.trainers.models.modalities.modality import EncodedRows, Modality, ModelPair, Splits
 from mubench.trainers.models.modalities.text_output import make_tokenizer, zero_rare_embeddings
 
 # An image is a pattern of squares, one pixel each.
@@ -80,10 +80,7 @@ def _text_encoder(words: int, padding: int, end: int) -> CLIPTextModel:
 class TextToImageModality(Modality):
     """Text-to-image generation."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[Any, Any]:
-        """Return a mini backbone with a vocabulary of its own, or pretrained weights as they are."""
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         hub_id = BACKBONES[backbone].hub_id
         if hub_id is not None:
             return self.load(hub_id)
@@ -99,8 +96,7 @@ class TextToImageModality(Modality):
         model = DiffusionModel(unet, encoder, schedule)
         return model, DiffusionProcessor.of(model, tokenizer)
 
-    def load(self, folder: Path | str) -> tuple[Any, Any]:
-        """Load a diffusion model and its processor."""
+    def load(self, folder: Path | str) -> ModelPair:
         model = DiffusionModel.from_pretrained(folder)
         return model, DiffusionProcessor.from_pretrained(folder, model)
 
@@ -146,10 +142,6 @@ class TextToImageModality(Modality):
         return predict_images(
             model, encoded, self.collator(processor), rows, classify, eval_seed=image_classifier.seed
         )
-
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: images have one size, captions one length."""
-        return default_data_collator
 
 
 def resize(picture: Image.Image, side: int, squares: bool) -> Image.Image:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForVideoClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    TimesformerConfig,
-    VideoMAEConfig,
-    VideoMAEImageProcessorPil,
-    default_data_collator,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig
 
 from mubench.hub_builders.dataset.decoding import decode_media
-from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import augment_video
-from mubench.trainers.models.modalities.modality import EncodedRows, Modality, class_names, zero_head
-from mubench.trainers.models.modalities.weights import checkpoint_source, load_complete, load_published
+from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits, zero_head
 
 SIZE, LENGTH = 32, 8
 
-
-def _videomae() -> PreTrainedConfig:
-    return VideoMAEConfig(
+MINI: dict[str, Callable[[], PreTrainedConfig]] = {
+    "videomae": partial(
+        transformers.VideoMAEConfig,
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
@@ -45,11 +33,9 @@ def _videomae() -> PreTrainedConfig:
         initializer_range=0.06,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-    )
-
-
-def _timesformer() -> PreTrainedConfig:
-    return TimesformerConfig(
+    ),
+    "timesformer": partial(
+        transformers.TimesformerConfig,
         image_size=SIZE,
         num_frames=LENGTH,
         patch_size=16,
@@ -61,10 +47,8 @@ def _timesformer() -> PreTrainedConfig:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         drop_path_rate=0,
-    )
-
-
-MINI: dict[str, Callable[[], PreTrainedConfig]] = {"videomae": _videomae, "timesformer": _timesformer}
+    ),
+}
 
 
 def sample_frames(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
@@ -72,29 +56,26 @@ def sample_frames(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.u
     return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
-class VideoModality(Modality):
+class VideoModality(ClassifierModality):
     """Video classification."""
 
-    def create(
-        self, backbone: str, labels: Sequence[str], rows: Mapping[str, datasets.Dataset], seed: int
-    ) -> tuple[PreTrainedModel, Any]:
-        """Return a mini backbone at its initialisation, or pretrained weights with a fresh head."""
-        set_seed(seed)
-        if BACKBONES[backbone].hub_id is None:
-            config = MINI[backbone]()
-            config.update(class_names(labels))
-            side = {"height": SIZE, "width": SIZE}
-            processor: Any = VideoMAEImageProcessorPil(size=side, crop_size=side)
-            processor.num_frames = LENGTH
-            model = AutoModelForVideoClassification.from_config(config)
-            zero_head(model)
-            return model, processor
-        model = load_published(AutoModelForVideoClassification, backbone, **class_names(labels))
-        return model, _processor(**checkpoint_source(backbone))
+    auto = transformers.AutoModelForVideoClassification
+    mini = MINI
+    train_transform = staticmethod(augment_video)
 
-    def load(self, folder: Path | str) -> tuple[PreTrainedModel, Any]:
-        """Load a video classifier and its processor."""
-        return load_complete(AutoModelForVideoClassification, folder), _processor(folder)
+    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        side = {"height": SIZE, "width": SIZE}
+        processor: Any = transformers.VideoMAEImageProcessorPil(size=side, crop_size=side)
+        processor.num_frames = LENGTH
+        model = self.auto.from_config(config)
+        zero_head(model)
+        return model, processor
+
+    def load_processor(self, **source: Any) -> Any:
+        frames = transformers.AutoConfig.from_pretrained(**source).num_frames
+        processor: Any = transformers.VideoMAEImageProcessorPil.from_pretrained(**source)
+        processor.num_frames = frames  # published files do not have it, so no argument sets it
+        return processor
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (frames, 3, H, W) float32 and ``labels``."""
@@ -106,25 +87,7 @@ class VideoModality(Modality):
         videos = decode_media(rows)
         return EncodedRows(videos, encode, _pixels(videos[0]["video"], processor).nbytes)
 
-    def train_transform(self, batch: Mapping[str, Any], random_numbers: torch.Tensor) -> dict[str, Any]:
-        """Return a training batch with shifted rows, all frames of a clip alike."""
-        return augment_video(batch, random_numbers)
-
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-        """Return the plain collator: videos have one size and length."""
-        return default_data_collator
-
-
-def _processor(pretrained_model_name_or_path: Path | str, revision: str = "main") -> Any:
-    """Return the processor of a folder or a Hub repository, with the number of frames that its model takes."""
-    source: dict[str, Any] = {"pretrained_model_name_or_path": pretrained_model_name_or_path, "revision": revision}
-    frames = AutoConfig.from_pretrained(**source).num_frames
-    processor: Any = VideoMAEImageProcessorPil.from_pretrained(**source)
-    processor.num_frames = frames  # published files do not have it, so no argument sets it
-    return processor
-
 
 def _pixels(video: npt.NDArray[np.uint8], processor: Any) -> Any:
-    """Return the pixels of a video's sampled frames."""
     frames = list(sample_frames(video, processor.num_frames))
     return processor(frames, return_tensors="pt")["pixel_values"][0]

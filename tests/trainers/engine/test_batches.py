@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mubench.trainers.engine.batch_sampler import StepBatchSampler
+from mubench.trainers.engine.batches import StepBatchSampler
 
 
 def sampler(*lengths: int, **options: int) -> StepBatchSampler:

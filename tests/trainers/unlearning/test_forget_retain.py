@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mubench.trainers.unlearning.pairing import pair_rows, sample_rows
+from mubench.trainers.unlearning.forget_retain import pair_rows, sample_rows
 
 FEW, MANY = np.arange(4), np.arange(10, 21)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mubench.trainers.engine.batches import CONTENT_HASH
+from mubench.trainers.engine.batches import CONTENT_HASH, content_hash
 
 SPLITS = ("forget", "retain")
-SAMPLED = 1024
 
 
 class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
@@ -37,11 +35,9 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
         self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
 
     def __len__(self) -> int:
-        """Return the number of rows of both splits."""
         return len(self.forget_rows) + len(self.retain_rows)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], int, bool]:
-        """Return one row with its index and whether it is a forget row."""
         if index < len(self.forget_rows):
             return self.forget[index], index, True
         return self.retain[index - len(self.forget_rows)], index, False
@@ -55,22 +51,6 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
                 return np.empty(0, dtype=np.int64)
             labels.append(int(label))
         return np.array(labels, dtype=np.int64)
-
-
-def content_hash(values: Mapping[str, Any]) -> int:
-    """Return the CRC-32 of a row, or of a model's weights, over up to about `SAMPLED` values of each entry."""
-    found = 0
-    for key in sorted(values):
-        found = zlib.crc32(_sample(values[key]), zlib.crc32(f"{key} {tuple(np.shape(values[key]))}".encode(), found))
-    return found
-
-
-def _sample(value: Any) -> bytes:
-    if not torch.is_tensor(value):
-        flat = np.asarray(value).ravel()
-        return flat[:: max(1, len(flat) // SAMPLED)].tobytes()
-    line = value.detach().flatten()
-    return line[:: max(1, len(line) // SAMPLED)].contiguous().cpu().view(torch.uint8).numpy().tobytes()
 
 
 def collate_with_split(
