@@ -245,7 +245,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: edit(folder / "run.json", split="1" * 64),
         "run.json unchanged, got schema 1 or an edited config",
     ),
-    "another task": (lambda folder: another_run(folder, task="imdb", backbone="bert"), "bert on imdb"),
+    "another task": (lambda folder: another_run(folder, task="imdb", backbone="bert"), "bert trained on imdb"),
     "full rows": (lambda folder: another_run(folder, tier="full", split="1" * 64), "cifar10 (full tier, split 1111"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "expected a whole model in"),
     "half a config": (lambda folder: (folder / "config.json").write_text('{"model_type": "res'), "a whole model in"),
@@ -284,7 +284,7 @@ def test_a_mini_model_is_no_base_on_the_full_rows(complains, own_walk, monkeypat
     given = [f"--base_model={own_walk.models / MODEL}", "--data=full/mu-bench"]
     message = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW, *given)
     assert "expected a resnet trained on cifar10 (full tier, split" in message
-    assert f"got {own_walk.models / MODEL}: resnet on cifar10 (mini tier, split" in message
+    assert f"got {own_walk.models / MODEL}: a resnet trained on cifar10 (mini tier, split" in message
 
 
 def test_damaged_reference_outputs_are_named(complains, own_walk):
