@@ -25,7 +25,7 @@ from mubench.hub_builders.deletion.families import DeletionRequest, check_deleti
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.tasks.rows import Splits
-from mubench.hub_builders.utils.atomic import write_json
+from mubench.hub_builders.utils.atomic import owned, write_json
 from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.hints import command
 
@@ -51,7 +51,8 @@ def build(
     """Build or replace one task of a dataset folder; its other tasks are kept.
 
     Shards are written beside those in use, the README is replaced last, then the old shards are removed: at any moment
-    readers see the old build or the new one. The next build removes the remains of a killed one.
+    readers see the old build or the new one. The next build removes the remains of a killed one. While another process
+    builds the task there, it waits, and where that was the very same build, it is done.
 
     Args:
         task_key: Key of the task table.
@@ -80,6 +81,31 @@ def build(
     check_deletion(task, tier, request)
     check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
+    less = {"allow_partial": allow_partial, "max_train_rows": max_train_rows}
+    places = [_describe_place(path) for path in (raw, paper_splits, forget_ids)]
+    purpose = f"build {task.key} {tier} {family} {deletion_seed} {less} {keep_tier} {places}"
+    with owned(folder / f".{task.key}.lock", purpose) as finished:
+        if not finished:
+            _build(folder, task, request, tier=tier, raw=raw, keep_tier=keep_tier, **less)
+    return folder
+
+
+def _describe_place(path: Path | None) -> str:
+    """Return where a path leads and when that was last changed, or nothing."""
+    return f"{path.resolve()} {path.stat().st_mtime_ns}" if path and path.exists() else ""
+
+
+def _build(
+    folder: Path,
+    task: Task,
+    request: DeletionRequest,
+    *,
+    tier: Tier,
+    raw: Path | None,
+    keep_tier: bool,
+    allow_partial: bool,
+    max_train_rows: int | None,
+) -> None:
     replaced = _current_manifest(folder, task)
     if keep_tier and replaced and replaced["tier"] != tier:
         raise ValueError(
@@ -88,15 +114,15 @@ def build(
         )
     delete = deletion_rule(task, request)
     task = with_source_labels(task, tier, raw)
-    splits = load_rows(task, tier, raw, allow_partial, max_train_rows, hold_out=family != "paper")
+    splits = load_rows(task, tier, raw, allow_partial, max_train_rows, hold_out=request.family != "paper")
     deletion = delete(splits)
     _sort_by_rank(splits, deletion.ranks)
+    family, deletion_seed = request.family, request.deletion_seed
     marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
     options = {"tier": tier, "raw": raw and "DIR", "family": family, "deletion_seed": deletion_seed}
     options |= {"max_train_rows": max_train_rows, "allow_partial": allow_partial}
-    options |= {"paper_splits": paper_splits and "DIR", "forget_ids": forget_ids and "FILE"}
+    options |= {"paper_splits": request.paper_splits and "DIR", "forget_ids": request.forget_ids and "FILE"}
     repeat = command("hub_builders", "build", task.key, **options)  # with placeholders for local paths
-    folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _remove_unused(folder, task)
         staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
@@ -107,7 +133,6 @@ def build(
     if replaced:
         _warn_of_replacement(folder, staged, replaced)
     logger.info("%s: %s in %s", task.key, staged["counts"], folder)
-    return folder
 
 
 def _current_manifest(folder: Path, task: Task) -> Manifest | None:

@@ -112,8 +112,13 @@ def is_complete(folder: Path, run: Run) -> bool:
     return (folder / RUN_FILE).is_file() and read_run(folder).identity == run.identity
 
 
+def work_path(folder: Path, run: Run) -> Path:
+    """Return where the scratch folder of a run lies."""
+    return folder.parent / WORK / f"{folder.name}-{run.identity[:12]}"
+
+
 def work_folder(folder: Path, run: Run) -> Path:
     """Create and return the scratch folder of a run, whose checkpoints survive a killed process."""
-    work = folder.parent / WORK / f"{folder.name}-{run.identity[:12]}"
+    work = work_path(folder, run)
     work.mkdir(parents=True, exist_ok=True)
     return work

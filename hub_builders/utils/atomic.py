@@ -1,25 +1,44 @@
-"""Files and folders replaced in one step: readers see the old one or the new one, never a part of it."""
+"""Files and folders replaced in one step, by one process at a time: readers never see a part of one.
+
+The lock of an owner is one of the kernel, which dies with its process, on a file that names it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import glob
 import json
 import os
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from mubench.hub_builders.utils.cli import print_error
 
 # Folder beside model folders that holds unfinished ones and checkpoints.
 WORK = ".work"
 _STAGE = ".stage-"
+_FINISHED = "finished"
+# Answers of file systems without locks.
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; the file written there replaces ``path`` if the block ends without an error."""
+    """Yield a temporary path; the file written there replaces ``path`` if the block ends without an error.
+
+    What processes of this machine left of it that were killed meanwhile is removed first.
+    """
+    _remove_dead_stages(path.parent, f".{path.name}.")
     stage = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield stage
@@ -57,7 +76,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     """
     stage = folder.parent / WORK / f"{folder.name}{_STAGE}{os.getpid()}"
     shutil.rmtree(stage, ignore_errors=True)
-    _remove_dead_stages(folder)
+    _remove_dead_stages(stage.parent, folder.name + _STAGE)
     stage.mkdir(parents=True)
     try:
         yield stage
@@ -66,11 +85,15 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _remove_dead_stages(folder: Path) -> None:
-    for left in (folder.parent / WORK).glob(f"{glob.escape(folder.name + _STAGE)}*"):
-        process = left.name.rpartition("-")[2]
-        if process.isdecimal() and not _is_alive(int(process)):
+def _remove_dead_stages(parent: Path, prefix: str) -> None:
+    for left in parent.glob(f"{glob.escape(prefix)}*"):
+        process = left.name.removeprefix(prefix).partition("-")[0]
+        if not process.isdecimal() or _is_alive(int(process)):
+            continue
+        if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)  # another process may be removing it too
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:
@@ -79,3 +102,108 @@ def _is_alive(process: int) -> bool:
     except OSError as error:
         return not isinstance(error, ProcessLookupError)  # else it belongs to another user
     return True
+
+
+@contextmanager
+def owned(lock: Path, purpose: str = "") -> Iterator[bool]:
+    """Hold a lock; while another process has it, wait, and name that process in one line on stderr.
+
+    The file goes as the block ends, and if it failed, the empty folders that were made for it; a killed process leaves
+    them to the next owner.
+
+    Args:
+        lock: The lock's file.
+        purpose: What the block does, to the last option.
+
+    Yields:
+        Whether there is nothing left to do, as a process with the same purpose finished while this one waited.
+    """
+    made = [parent for parent in lock.parents if not parent.exists()]
+    file, finished = _take(lock, purpose)
+    if finished:
+        _release(file)
+        yield True
+        return
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        _write(file, f"process {os.getpid()} on {socket.gethostname()}, since {since}", purpose)
+        yield False
+        if purpose:
+            _write(file, _FINISHED, purpose)
+        made.clear()
+    finally:
+        _remove(lock, made)
+        _release(file)
+
+
+def _take(lock: Path, purpose: str) -> tuple[int, bool]:
+    """Wait for the lock; return its open file, and whether a process with this purpose finished meanwhile."""
+    while True:
+        file = _open(lock)
+        try:
+            waited = not _lock(file, lock)
+            if waited:
+                owner = _read(file)[0] or "another process"
+                print_error(f"waiting for {owner}, which has {lock}")
+                lock_descriptor(file)
+            if waited and purpose and _read(file) == [_FINISHED, purpose]:
+                return file, True
+            if lock.exists() and os.path.samestat(os.fstat(file), lock.stat()):
+                return file, False
+        except FileNotFoundError:  # removed between the two looks at it
+            pass
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # its owner has removed it: who comes now locks another file of this name
+
+
+def _release(file: int) -> None:
+    with contextlib.suppress(OSError):  # of a file system without locks
+        unlock_descriptor(file)  # closing is not enough while a forked process has the file open, too
+    os.close(file)
+
+
+def _open(lock: Path) -> int:
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # another process has removed the folder as it left
+            continue
+
+
+def _lock(file: int, lock: Path) -> bool:
+    """Lock a file if it is free, and return whether it was."""
+    try:
+        return lock_descriptor(file, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _warn_of_no_locks(lock.parent)
+        return True
+
+
+@cache
+def _warn_of_no_locks(folder: Path) -> None:
+    print_error(f"expected a file system with locks in {folder}, got none: start nothing there twice at once")
+
+
+def _read(file: int) -> list[str]:
+    """Return the two lines that the last owner wrote; byte 0 may be the lock itself."""
+    os.lseek(file, 1, os.SEEK_SET)
+    return os.read(file, 1 << 16).decode(errors="replace").split("\n", 1)
+
+
+def _write(file: int, *lines: str) -> None:
+    os.lseek(file, 0, os.SEEK_SET)
+    os.ftruncate(file, 0)
+    os.write(file, (" " + "\n".join(lines)).encode())
+
+
+def _remove(lock: Path, made: list[Path]) -> None:
+    """Remove a lock's file, and those of the folders made for it that are empty."""
+    with contextlib.suppress(OSError):  # an open file of Windows stays; a folder may be in use
+        lock.unlink()
+        for folder in made:
+            folder.rmdir()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import os
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -31,7 +28,7 @@ from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.runs.sweep import QUIET
-from mubench.trainers.runs.worker_pool import quiet
+from mubench.trainers.runs.worker_pool import set_up_worker
 from mubench.trainers.unlearning.progress import Point, ProgressCallback
 
 Report = Callable[[dict[str, Any]], None]
@@ -106,8 +103,7 @@ JOBS: dict[str, Callable[[JobRequest, str, Report], None]] = {"run": run, "refer
 
 def main(server: Connection) -> None:
     """Run the server's jobs one after the other until it closes the pipe."""
-    quiet()
-    threading.Thread(target=_exit_with_server, daemon=True).start()
+    set_up_worker()
     while True:
         try:
             message = server.recv()
@@ -135,11 +131,3 @@ def run_job(job: JobRequest, name: str, server: Connection) -> dict[str, Any]:
     except Exception as error:  # the worker goes on with the next job
         return {"end": "failed", "error": error_message(error)}
     return {"end": "finished"}
-
-
-def _exit_with_server() -> None:
-    """End this process, whatever it is doing, when the server ends."""
-    server = multiprocessing.parent_process()
-    if server is not None:
-        server.join()
-        os._exit(1)

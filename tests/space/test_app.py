@@ -19,6 +19,7 @@ import yaml
 
 from tests.cards.conftest import make_row
 from tests.fixtures.serving import Served, serving
+from tests.fixtures.sessions import assert_gone
 from tests.fixtures.small import LONGEST
 from tests.fixtures.walk import RATIO, Walk, files, quick
 from tests.space.conftest import SPACE, Import, write_run
@@ -302,6 +303,7 @@ def test_a_finished_run_outlives_a_killed_server(own_walk: Walk, tmp_path_factor
         job = client.submit("cifar10", "resnet", str(RATIO), "scrub", 1, long, api_name="/try_out")
         next(iter(job))
         server.kill()
+        assert_gone(server.process.pid)
     with serving(own_walk.root, folder, small=True) as server:
         assert server.client().predict(last["run"], api_name="/result")["row"] == last["row"]
         assert [path.name for path in (own_walk.root / "runs").iterdir()] == [last["run"]]

@@ -10,6 +10,7 @@ import numpy as np
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import dataset_folder
+from mubench.hub_builders.utils.atomic import owned
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import constant, flip_cheat, leave_one_out
 from mubench.trainers.evaluation.references import Group
@@ -197,7 +198,8 @@ class Judge:
 
     def run(self, folder: Path) -> Path:
         """Judge one unlearned model and return its row's path; a row that is up to date is kept."""
-        return self._judge(folder, self.retrained)
+        with owned(self._lock(folder.name)):
+            return self._judge(folder, self.retrained)
 
     def controls(self) -> list[Path]:
         """Judge the controls that are no unlearned models: retrained leave-one-out, base, flip_cheat, constant."""
@@ -205,8 +207,12 @@ class Judge:
         if len(self.retrained) > 2:
             for seed, folder in self.group.retrained.items():
                 model, others = leave_one_out(self.retrained, seed)
-                paths.append(self._judge(folder, others, model))
+                with owned(self._lock(folder.name)):
+                    paths.append(self._judge(folder, others, model))
         return [*paths, *self._judge_controls_without_run()]
+
+    def _lock(self, name: str) -> Path:
+        return self.results / f".{name}.lock"
 
     def _info(self, folder: Path) -> RunInfo:
         run = self.group.runs.get(folder) or read_run(folder)
@@ -227,13 +233,14 @@ class Judge:
     def _judge_controls_without_run(self) -> list[Path]:
         shared = self._info(self.group.retrained[min(self.group.retrained)])
         prefix = f"{shared.run_id.split('-retrain-')[0]}-control"
-        there = sorted(self.results.glob(f"{prefix}-*.json"))
         references = self._references(self.retrained)
-        if there and all(read_result(path).references == references for path in there):
-            return there
-        shared = shared.model_copy(update={"run_id": prefix, "parent": None})
-        rows = judge_controls(shared, self.retrained, self.bases, chance=self.chance)
-        return [write_result(row.model_copy(update={"references": references}), self.results) for row in rows]
+        with owned(self._lock(prefix)):
+            there = sorted(self.results.glob(f"{prefix}-*.json"))
+            if there and all(read_result(path).references == references for path in there):
+                return there
+            shared = shared.model_copy(update={"run_id": prefix, "parent": None})
+            rows = judge_controls(shared, self.retrained, self.bases, chance=self.chance)
+            return [write_result(row.model_copy(update={"references": references}), self.results) for row in rows]
 
     def _judge(self, folder: Path, retrained: Mapping[int, SplitOutputs], model: SplitOutputs | None = None) -> Path:
         """Judge a model against these retrained ones; its outputs are read unless they are given."""

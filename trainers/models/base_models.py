@@ -6,21 +6,20 @@ import dataclasses
 import importlib.metadata
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from transformers import PreTrainedModel, TrainerCallback
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, Run, is_complete, work_folder
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
-from mubench.hub_builders.utils.atomic import WORK, staged_folder
+from mubench.hub_builders.utils.atomic import staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
 from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
 from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
 from mubench.trainers.engine.parameters import has_batch_norm
+from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.outputs import Outputs
@@ -166,6 +165,8 @@ def train_base(
 ) -> Path:
     """Train a base model by its recipe, unless the finished model is there already.
 
+    Another process that does the same is waited for.
+
     Args:
         setting: Task and backbone.
         base_seed: Seed of initialisation and data order.
@@ -200,21 +201,21 @@ def train_base(
         arguments=options,
     )
     folder = models / name
-    if is_complete(folder, run):
-        return folder
-    model, processor = setting.fresh_model(base_seed)
-    args.output_dir = str(work_folder(folder, run))  # follows from the identity
-    check_accumulation(model, args)
-    trainer = TaskTrainer(
-        model=model,
-        args=args,
-        train_dataset=setting.encode("train", processor),
-        data_collator=setting.modality.collator(processor),
-        transform=transform,
-        callbacks=list(callbacks),
-    )
-    batch_size = arguments.get("per_device_eval_batch_size")
-    train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
+    with own_run(folder, run) as missing:
+        if missing:
+            model, processor = setting.fresh_model(base_seed)
+            args.output_dir = str(work_folder(folder, run))  # follows from the identity
+            check_accumulation(model, args)
+            trainer = TaskTrainer(
+                model=model,
+                args=args,
+                train_dataset=setting.encode("train", processor),
+                data_collator=setting.modality.collator(processor),
+                transform=transform,
+                callbacks=list(callbacks),
+            )
+            batch_size = arguments.get("per_device_eval_batch_size")
+            train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
     return folder
 
 
@@ -228,9 +229,5 @@ def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     own = dataclasses.replace(
         setting, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={}, eval_seed=0
     )
-    lock = models / WORK / f"{task.key}-{backbone}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    # Concurrent runs share one; the processes of one run train it together.
-    with FileLock(lock) if world_size() == 1 else nullcontext():
-        folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
+    folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
     return ImageClassifier(*own.modality.load(folder), seed=setting.eval_seed)

@@ -13,6 +13,7 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import work_folder
+from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size
@@ -59,12 +60,19 @@ def _list_classes(labels: Sequence[str]) -> str:
 def unlearn(plan: Plan, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     """Run a method, unless its finished model is there already, and return the model's folder.
 
+    Another process that does the same is waited for.
+
     Args:
         plan: What to run, see `resolve`.
         callbacks: Callbacks that report progress and change nothing.
     """
-    if plan.is_complete:
-        return plan.folder
+    with own_run(plan.folder, plan.run) as missing:
+        if missing:
+            _make(plan, callbacks)
+    return plan.folder
+
+
+def _make(plan: Plan, callbacks: Sequence[TrainerCallback]) -> None:
     plan.arguments.output_dir = str(work_folder(plan.folder, plan.run))  # follows from the identity
     model, processor = starting_model(plan)
     trainer = _trainer(plan, model, processor, callbacks)
@@ -74,7 +82,6 @@ def unlearn(plan: Plan, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     batch_size = plan.request.arguments.get("per_device_eval_batch_size")
     with CostCounter(trainer) as trainer.cost_counter:
         train_into(plan.folder, plan.run, trainer, plan.request.setting, processor, batch_size=batch_size)
-    return plan.folder
 
 
 def _trainer(

@@ -6,6 +6,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -21,8 +22,9 @@ from mubench.trainers.tools.adversarial import NoAdversarialInputError
 Job = Callable[[], Path | list[Path]]
 
 
-def quiet() -> None:
-    """Set up a worker: one thread (tiny models are many times slower on two), no progress bars or warnings."""
+def set_up_worker() -> None:
+    """Set up a worker: one thread (tiny models are many times slower on two), no progress bars, no orphans."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     # Each training ends with a garbage collection, which need not scan the objects of the imports.
     gc.freeze()
     torch.set_num_threads(1)
@@ -30,6 +32,14 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger().setLevel(logging.ERROR)
+
+
+def _exit_with_parent() -> None:
+    """End this process, whatever it is doing, when its parent has ended: the pipe between them breaks."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(job: Job) -> str | None:
@@ -54,7 +64,7 @@ class Workers:
         # Forked workers have torch imported already; CUDA cannot be forked.
         method = "spawn" if torch.cuda.is_available() or os.name == "nt" else "fork"
         context = multiprocessing.get_context(method)
-        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=quiet)
+        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=set_up_worker)
 
     def __enter__(self) -> Workers:
         return self

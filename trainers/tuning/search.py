@@ -12,6 +12,7 @@ from typing import Any
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
+from mubench.hub_builders.utils.atomic import WORK, owned
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags, passes
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
@@ -76,6 +77,11 @@ class TuneMethod:
         return {"draws": [_describe(sweep) for sweep in self.sweeps], "defaults": self.defaults}
 
     def __call__(self) -> Path:
+        lock = self.sweeps[0].place.models / WORK / f"{self.path.name}.lock"
+        with owned(lock):  # another search would remove the models of this one's trials
+            return self._search()
+
+    def _search(self) -> Path:
         about, space = self.about, space_of(self.method)
         done = read_trials(self.path, about)
         while len(done) < self.trials:  # a new study each time: trials do not depend on interruptions
