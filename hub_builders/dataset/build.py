@@ -81,7 +81,7 @@ def build(
     check_deletion(task, tier, request)
     check_options(task, tier, raw, allow_partial=allow_partial, max_train_rows=max_train_rows)
     folder = Path(out) / dataset_folder(family, deletion_seed)
-    less = {"allow_partial": allow_partial, "max_train_rows": max_train_rows}
+    less: dict[str, Any] = {"allow_partial": allow_partial, "max_train_rows": max_train_rows}
     places = [_describe_place(path) for path in (raw, paper_splits, forget_ids)]
     purpose = f"build {task.key} {tier} {family} {deletion_seed} {less} {keep_tier} {places}"
     with owned(folder / f".{task.key}.lock", purpose) as finished:
