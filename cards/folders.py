@@ -12,7 +12,8 @@ from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, has_public_images
-from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_readme
+from mubench.hub_builders.dataset.manifest import Manifest
+from mubench.hub_builders.dataset.readme import read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error

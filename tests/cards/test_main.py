@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mubench.cards.__main__ import main
-from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
+from mubench.hub_builders.dataset.manifest import MANIFEST
+from mubench.hub_builders.dataset.readme import write_readme
 from mubench.hub_builders.hub.push import LICENCES_HEADING
 from mubench.trainers.evaluation.result import References, write_result
 from mubench.trainers.inference.outputs import ClassOutputs
@@ -49,7 +50,7 @@ def built(folder, task="imdb", **changes):
     """Write what a build writes, without rows; return the YAML of its README."""
     manifest = {
         "task": task, "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
-        "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
+        "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": {}, "command": "build",
         "forget": dict.fromkeys(range(1, 11), 1),
         "labels": ["0", "1"],
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},
