@@ -123,8 +123,7 @@ def train_into(
         with staged_folder(folder) as stage:
             model.save_pretrained(stage)
             processor.save_pretrained(stage)
-            write_outputs(stage / REFERENCE, outputs)
-            done.write(stage)
+            done.finished(outputs=write_outputs(stage / REFERENCE, outputs)).write(stage)
         shutil.rmtree(work)
 
     on_main_process(write)
