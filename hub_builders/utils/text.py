@@ -12,6 +12,12 @@ def quote(value: object) -> str:
     return repr(short) if isinstance(value, str) else short
 
 
+def one_line(message: str) -> str:
+    """Return a message on one line, as a terminal may print it: signs that it would obey are written out."""
+    line = " ".join(message.split())
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+
+
 def decode_text(data: bytes, where: str, *, encoding: str = "utf-8", fallback: str | None = None) -> str:
     """Decode the bytes of a text file.
 
