@@ -14,7 +14,7 @@ from mubench.hub_builders.utils.atomic import WORK, write_json
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
-_MEASURED = ("cost", "history", "versions", "device", "tuned")
+_MEASURED = ("cost", "history", "versions", "device", "tuned", "files")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -43,6 +43,7 @@ class Run:
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
         device: Device of the run.
+        files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
     """
 
     task: str
@@ -64,6 +65,7 @@ class Run:
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> str:

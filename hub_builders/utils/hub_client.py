@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx2
 from huggingface_hub import (
@@ -134,7 +134,7 @@ def fetch_model(repository: str) -> Path:
         ValueError: If its files are larger than the limit; nothing is then downloaded.
     """
     with _fetch_errors(f"the model {repository}"):
-        at = {"revision": HfApi().resolve_revision(repository), "allow_patterns": list(MODEL_FILES)}
+        at: dict[str, Any] = {"revision": HfApi().resolve_revision(repository), "allow_patterns": list(MODEL_FILES)}
         try:
             listed = snapshot_download(repository, **at, dry_run=True)
         except DryRunError:  # the Hub cannot be reached, so that only the cache is read

