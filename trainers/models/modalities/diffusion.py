@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.inference.predict_images import ImageClassifier
-from mubench.trainers.models.modalities.pretrained import load_complete, read
+from mubench.trainers.models.modalities.pretrained import explain_damage, load_complete, read
 
 INDEX = "model_index.json"
 
@@ -147,8 +147,9 @@ class DiffusionModel(torch.nn.Module):
         check_package("diffusers")
         import diffusers  # noqa: PLC0415  an extra
 
-        index = diffusers.StableDiffusionPipeline.load_config(folder)
-        has_vae = index.get("vae", [None])[0] is not None
+        with explain_damage():
+            index = diffusers.StableDiffusionPipeline.load_config(folder)
+            has_vae = index.get("vae", [None])[0] is not None
         return cls(
             load_complete(diffusers.UNet2DConditionModel, folder, subfolder="unet"),
             load_complete(CLIPTextModel, folder, subfolder="text_encoder"),

@@ -36,8 +36,20 @@ def read(factory: Any, **source: Any) -> Any:
         OSError: If files are missing.
         ValueError: If they bring code of their own, or hold anything that the class cannot read, in one line.
     """
-    try:
+    with explain_damage():
         return factory.from_pretrained(**source, trust_remote_code=False)
+
+
+@contextmanager
+def explain_damage() -> Iterator[None]:
+    """Turn whatever is raised where a model's files are read into one line.
+
+    Raises:
+        OSError: If files are missing.
+        ValueError: If they hold anything that cannot be read.
+    """
+    try:
+        yield
     except (OSError, MemoryError):
         raise
     except Exception as error:  # files may hold anything, and what that leads to is raised as it is
