@@ -138,8 +138,7 @@ def train_into(
             model.save_pretrained(stage)
             processor.save_pretrained(stage)
             files = hash_files(stage)
-            write_outputs(stage / REFERENCE, outputs)
-            done.finished(files=files).write(stage)
+            done.finished(files=files, outputs=write_outputs(stage / REFERENCE, outputs)).write(stage)
         shutil.rmtree(work)
 
     with explain_full_disk(folder.parent):
