@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
-_MEASURED = ("cost", "history", "versions", "device", "tuned", "outputs")
+_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -48,6 +48,7 @@ class Run:
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
         device: Device of the run.
+        files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
         outputs: SHA-256 of every file of outputs, by name; empty in folders from before they were recorded.
     """
 
@@ -70,6 +71,7 @@ class Run:
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property

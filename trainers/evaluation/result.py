@@ -100,7 +100,7 @@ class RunInfo(_Row):
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        fields = {name: value for name, value in asdict(run).items() if name not in ("history", "outputs")}
+        fields = {name: value for name, value in asdict(run).items() if name not in ("history", "files", "outputs")}
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 

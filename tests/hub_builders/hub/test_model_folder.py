@@ -17,7 +17,7 @@ RUN = Run(
 )  # fmt: skip
 MEASURED = {
     "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
-    "tuned": "custom", "outputs": {"test.parquet": "ab" * 32},
+    "tuned": "custom", "outputs": {"test.parquet": "ab" * 32}, "files": {"config.json": "ab" * 32},
 }  # fmt: skip
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
