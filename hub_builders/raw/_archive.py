@@ -154,7 +154,7 @@ def _read_tar(path: Path, only: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
     quota = _Quota(path)
     with (
         _decompress(path) as stream,
-        tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK_BYTES, tarinfo=_Member) as archive,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive,
     ):
         for member in archive:
             quota.take(member.name, member.size)
