@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command of any room; a user's mistake is one line and exit code 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (given[0], given[1:]) if given else ("", [])
-    if command in ("", "-h", "--help"):
+    if not given or command in ("-h", "--help"):
         print(_help())  # noqa: T201
-        return 0 if command else 2
+        return 0 if given else 2
     if command == "--version":
         print(f"mubench {version('mubench')}")  # noqa: T201
         return 0

@@ -12,10 +12,13 @@ from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, has_public_images
-from mubench.hub_builders.dataset.readme import Manifest, read_manifests, write_readme
+from mubench.hub_builders.dataset.manifest import Manifest
+from mubench.hub_builders.dataset.readme import read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
+from mubench.trainers.evaluation.references import read_or_explain
 from mubench.trainers.evaluation.result import Result, Value, read_results
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.method_table import method_table
@@ -87,22 +90,28 @@ def _runs(models: Path) -> dict[Path, Run]:
 def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> Path:
     run = runs[folder]
     names = {other.identity: path.name for path, other in runs.items()}
-    result = {row.identity: row for row in rows if row.identity is not None}.get(run.identity)
+    result = {row.identity: row for row in rows if _is_about(row, run)}.get(run.identity)
     method = method_table().get(run.method) if run.method else None
     card = model_card(
         folder.name,
         run,
         parent=names.get(run.parent) if run.parent else None,
-        metrics=_split_scores(folder / REFERENCE) if result is None else None,
+        metrics=_split_scores(folder, run) if result is None else None,
         result=result,
         paper=method.paper if method else None,
     )
     return replace_card(folder / "README.md", card)
 
 
-def _split_scores(folder: Path) -> dict[str, Value]:
+def _is_about(row: Result, run: Run) -> bool:
+    """Whether a row is about a run and, where both record them, about its outputs."""
+    other = row.outputs and run.outputs and row.outputs != fingerprint(run.outputs)
+    return row.identity == run.identity and not other
+
+
+def _split_scores(folder: Path, run: Run) -> dict[str, Value]:
     """Return the scores of a model's stored outputs on validation, test and ood rows."""
-    splits = read_outputs(folder)
+    splits = read_or_explain(lambda: read_outputs(folder / REFERENCE, run.outputs), run, folder)
     order = [name for name in ("validation", "test", "ood") if name in splits]
     return {f"{name}_score": Value(value=float(splits[name].correct.mean()), n=len(splits[name])) for name in order}
 

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mubench.cards.entries import Entry
+from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.evaluation.controls import CONTROLS
 
-HEAD = ("rank", "method", "runs", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes")
+HEAD = (
+    "rank", "method", "seeds", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes",
+)  # fmt: skip
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
-    "lines that a paired bootstrap cannot tell from the first of their rank share it. * provisional.",
+    "lines that a paired bootstrap over rows, models and seeds cannot tell from the first of their rank share it.",
+    f"One seed has no spread of its own and gets {ONE_SEED_SPREAD:.2f}, the largest that was measured. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
@@ -38,7 +41,7 @@ def cells(entry: Entry) -> tuple[str, ...]:
     rank += " apart" if entry.oracle_selected and entry.rank else ""
     ends = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     numbers = map(number, (*entry.metrics.values(), entry.seconds, entry.passes))
-    return (rank, entry.title, str(len(entry.rows)), number(entry.score), ends, *numbers)
+    return (rank, entry.title, entry.seeds, number(entry.score), ends, *numbers)
 
 
 def as_text(tables: Iterable[Table]) -> str:

@@ -44,10 +44,17 @@ class Table:
         return f"{row.task} ({row.tier}), {row.backbone}: {row.ratio} % deleted, {row.family} family{seed}{evaluation}"
 
     @property
+    def seeds(self) -> str:
+        """How many seeds the S of its lines stand on, in words."""
+        lines = [entry for entry in self.entries if entry.score is not None] or self.entries or self.controls
+        counts = {len(entry.rows) for entry in lines}
+        return "one seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
+
+    @property
     def standing(self) -> str:
-        """The reference models, and whether ranks are provisional or missing."""
+        """The reference models, the seeds of its lines, and whether ranks are provisional or missing."""
         row = self.row
-        judged = f"judged against {row.reference_counts}"
+        judged = f"judged against {row.reference_counts}, each S on {self.seeds}"
         if self.no_signal:
             return f"{judged}; NOT RANKED, {self.no_signal}"
         if row.provisional:
@@ -79,15 +86,25 @@ def _rank(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _check_references(rows: Sequence[Result], folders: Mapping[str, object]) -> Result:
-    """Return a row with the references of the table, after checking that all rows have the same."""
-    judged = [row for row in rows if row.method != "retrain"] or list(rows)
-    for row in judged:
-        if row.references != judged[0].references:
+    """Return a row with the references of the table, after checking that all rows have the same, and their outputs."""
+    first = next((row for row in rows if row.method != "retrain"), rows[0])
+    for row in rows:
+        if not _same_references(row, first):
+            same = row.method == "retrain" or row.references.identities == first.references.identities != []
             raise ValueError(
-                f"expected {row.run_id!r} to be judged against the models of {judged[0].run_id!r}, got others; "
+                f"expected {row.run_id!r} to be judged against the models of {first.run_id!r}, got "
+                f"{'other outputs of them, as of another machine' if same else 'others'}; "
                 f"judge it again with: {_judge_command(row, folders)}, or remove the row if its model is gone"
             )
-    return judged[0]
+    return first
+
+
+def _same_references(row: Result, first: Result) -> bool:
+    """Whether two rows were judged against the same outputs; a retrained model against those of the others."""
+    if row.method != "retrain" or row is first:
+        return row.references == first.references
+    own, whole = ({*one.references.outputs, *filter(None, [one.outputs])} for one in (row, first))
+    return own <= whole and bool(row.references.outputs) == bool(first.references.outputs)
 
 
 def _judge_command(row: Result, folders: Mapping[str, object]) -> str:

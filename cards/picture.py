@@ -41,7 +41,7 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
             labels[round(20 * entry.score) / 20].append(entry.title)
     for height, names in labels.items():
         axes.annotate(", ".join(names), (0.005, height + 0.03), xycoords=_ACROSS, fontsize=6, color="gray")
-    axes.set(xscale="log", ylim=(-0.05, 1.05), title=table.title, ylabel="S (1 = retrained)")
+    axes.set(xscale="log", ylim=(-0.05, 1.05), title=f"{table.title}, {table.seeds}", ylabel="S (1 = retrained)")
     axes.set_xlabel("training cost as a share of retraining's (forward + 2 backward examples)")
     axes.title.set_fontsize(9)
     if axes.get_legend_handles_labels()[0]:

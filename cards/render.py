@@ -14,7 +14,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from mubench.cards.formats import LEGEND, as_markdown
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import OUTPUTS, model_usage, usage
-from mubench.hub_builders.dataset.readme import Manifest, example_config, percentages
+from mubench.hub_builders.dataset.manifest import Manifest, is_own
+from mubench.hub_builders.dataset.readme import example_config, percentages
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.hub.model_folder import Run
@@ -94,16 +95,14 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
 
 def _task(manifest: Manifest) -> dict[str, Any]:
     """Return the template values of a task."""
-    task, tier, command = get_task(manifest["task"]), manifest["tier"], manifest["command"]
-    stands_in = tier == "partial" and "--raw" in command
-    labels = manifest["labels"]
+    task, tier, labels = get_task(manifest["task"]), manifest["tier"], manifest["labels"]
     return {
         **manifest,
         "task": task,
         "counts": {"validation": 0, "test": 0, "ood": 0, **manifest["counts"]},
         "labels": ", ".join(labels) if len(labels) <= _MANY_LABELS else f"{len(labels)} classes",
-        "licence": "that of the files given" if stands_in else task.licence_of(tier),
-        "stands_in": stands_in,
+        "licence": "that of the files given" if is_own(manifest) else task.licence_of(tier),
+        "own": is_own(manifest),
         "primary": task.family_of(tier),
         "revision": _revision(task.source.revision),
     }
@@ -162,8 +161,13 @@ def _kind(run: Run) -> Kind:
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
 
+def _licence(run: Run) -> str:
+    """Return the licence of the rows of a run; those of a partial build may be data of one's own."""
+    return "other" if run.tier == "partial" else get_task(run.task).licence_of(run.tier)
+
+
 def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Value]) -> str:
-    task, kind = get_task(run.task), _kind(run)
+    kind = _kind(run)
     repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio, run.family)
     evaluations = [
         EvalResult(
@@ -180,7 +184,7 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Va
     data = ModelCardData(
         base_model=parent or (None if run.parent else BACKBONES[run.backbone].hub_id),
         library_name="diffusers" if kind == "text_to_image" else "transformers",
-        license=task.licence_of(run.tier),
+        license=_licence(run),
         pipeline_tag=_PIPELINES[kind],
         datasets=[repository],
         tags=["machine-unlearning", "mu-bench", run.tier, *([run.method] if run.method else [])],
@@ -210,6 +214,7 @@ def model_card(
         name=name,
         run=run,
         task=get_task(run.task),
+        licence=_licence(run),
         parent=parent,
         scores=[(METRICS[key], _range(METRICS[key]), score) for key, score in scores.items()],
         result=result,

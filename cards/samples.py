@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.load import load_task
-from mubench.hub_builders.dataset.readme import Manifest
+from mubench.hub_builders.dataset.manifest import Manifest
 from mubench.hub_builders.tasks import Task, get_task
 
 Pixels = npt.NDArray[np.uint8]

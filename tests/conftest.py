@@ -43,6 +43,7 @@ OF_ALL_TASKS = (
     "test_published_sizes.py",
     "test_full_tier.py",
     "test_weight_packages.py",
+    "test_pretrained.py",
 )
 
 

@@ -333,3 +333,29 @@ def test_methods_load_no_data_code_and_have_two_trainer_classes_of_ours_above_th
         "    assert ours[-2:] == ['UnlearningTrainer', 'TaskTrainer'] and len(ours) <= 4, ours"
     )
     assert not loaded(code, "mubench.hub_builders.dataset", "mubench.trainers.models", "mubench.trainers.runs")
+
+
+def calls(path: Path, name: str) -> list[ast.Call]:
+    """Return the calls of a method or function by its last name."""
+    found = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func).rpartition(".")[2] == name]
+
+
+def test_models_are_read_in_one_place_which_runs_no_code_of_theirs() -> None:
+    ours = ("DiffusionModel", "DiffusionProcessor")
+    found = {
+        str(path.relative_to(ROOT)): [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in loads]
+        for path in sources(*ROOMS)
+        if (loads := [c for c in calls(path, "from_pretrained") if not ast.unparse(c.func).startswith(ours)])
+    }
+    assert found.keys() == {"trainers/models/modalities/pretrained.py"}
+    assert all(words.get("trust_remote_code") == "False" for each in found.values() for words in each)
+
+
+def test_nothing_is_unpickled() -> None:
+    pickles = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    names = {name.split(".")[0] for path in sources(*ROOMS) for name in imported(parsed(path))}
+    assert not names & pickles
+    loads = [ast.unparse(call) for path in sources(*ROOMS) for call in calls(path, "load")]
+    assert [line for line in loads if "torch.load" in line and "weights_only=True" not in line] == []
+    assert not [line for line in loads if "allow_pickle" in line]

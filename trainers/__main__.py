@@ -84,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a method, another command, or print help; a user's mistake is one line and exit code 2."""
     given = replace_dashes(sys.argv[1:] if arguments is None else arguments)
     command, rest = (given[0], given[1:]) if given else ("", [])
-    if command in ("", "-h", "--help"):
+    if not given or command in ("-h", "--help"):
         print(help_text())
-        return 0 if command else 2
+        return 0 if given else 2
     if command not in (*METHODS, *COMMANDS):
         closest = did_you_mean(command, (*METHODS, *COMMANDS))
         print_error(f"method must be one of {', '.join(METHODS)}, got {command!r}{closest}")

@@ -10,22 +10,24 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from mubench.hub_builders.dataset.readme import (
+from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
     data_folder,
+    files_fingerprint,
     read_manifest,
-    read_manifests,
-    task_folders,
-    write_readme,
+    shard_sums,
+    write_build_sums,
 )
-from mubench.hub_builders.dataset.shards import files_fingerprint, split_fingerprint, write_shards
+from mubench.hub_builders.dataset.readme import find_manifests, read_manifests, task_folders, write_readme
+from mubench.hub_builders.dataset.shards import split_fingerprint, write_shards
 from mubench.hub_builders.dataset.sources import check_options, load_rows, with_source_labels
 from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, deletion_rule
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.atomic import owned, write_json
+from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.hints import command
 
@@ -126,7 +128,7 @@ def _build(
     with FileLock(folder / ".lock"):
         _remove_unused(folder, task)
         staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
-        others = read_manifests(folder, but=task.key)
+        others = _other_manifests(folder, task)
         _install(folder, staged)
         write_readme(folder, manifests=[*others.values(), staged])
         _remove_unused(folder, task)
@@ -136,13 +138,34 @@ def _build(
 
 
 def _current_manifest(folder: Path, task: Task) -> Manifest | None:
-    shown = task_folders(folder / "README.md").get(task.key)
+    shown = _listed_folders(folder).get(task.key)
     if shown is None:
         return None
     try:
         return read_manifest(folder / shown / MANIFEST)
     except ValueError:  # a new build repairs it
         return {"tier": "unknown", "split": "unknown"}
+
+
+def _listed_folders(folder: Path) -> dict[str, str]:
+    """Return the data folder of every task in the README; of a damaged one, those of the manifests that are there."""
+    try:
+        return task_folders(folder / "README.md")
+    except ValueError:
+        if not (found := find_manifests(folder)):
+            raise  # it is another project's
+        return {task: data_folder(one) for task, one in found.items()}
+
+
+def _other_manifests(folder: Path, task: Task) -> dict[str, Manifest]:
+    """Return the manifests of the other tasks; a damaged README is kept beside the one that takes its place."""
+    try:
+        return read_manifests(folder, but=task.key)
+    except ValueError as error:
+        kept = folder / "README.damaged.md"
+        shutil.copyfile(folder / "README.md", kept)
+        logger.warning("%s: it is written anew, and kept as %s", error, kept.name)
+        return {key: one for key, one in find_manifests(folder).items() if key != task.key}
 
 
 def _warn_of_replacement(folder: Path, new: Manifest, old: Manifest) -> None:
@@ -170,7 +193,7 @@ def _sort_by_rank(splits: Splits, ranks: Ranks) -> None:
 
 def _remove_unused(folder: Path, task: Task) -> None:
     """Remove the builds of a task that the README does not list: staged, uncommitted and replaced ones."""
-    used = task_folders(folder / "README.md").get(task.key, "")
+    used = _listed_folders(folder).get(task.key, "")
     for path in (folder / "data" / task.key).glob("*/"):
         if path != folder / used:
             shutil.rmtree(path)
@@ -186,7 +209,7 @@ def _stage(
     shards = write_shards(staging, task, marks["tier"], splits, forget=forget, marks=marks)
     manifest = {
         **marks,
-        "files": files_fingerprint(staging, shards),
+        "files": files_fingerprint(shard_sums(staging, shards)),
         "split": split_fingerprint(task, marks["tier"], splits, forget),
         "counts": {name: len(part) for name, part in splits.items()},
         "forget": forget,
@@ -196,6 +219,7 @@ def _stage(
         "command": repeat,
     }
     write_json(staging / MANIFEST, manifest)
+    write_build_sums(staging, shards)
     return manifest
 
 
@@ -206,5 +230,6 @@ def _install(folder: Path, manifest: Manifest) -> None:
     if not final.exists():
         staging.rename(final)
         return
-    for file in sorted(staging.iterdir()):
+    (final / SUMS).unlink(missing_ok=True)  # else a reader would compare new files with old sums
+    for file in sorted(staging.iterdir(), key=lambda file: file.name == SUMS):
         file.replace(final / file.name)

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mubench.hub_builders.dataset.readme import (
+from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
-    check_sizes,
+    check_shards,
     data_folder,
     holds_ids,
     read_manifest,
-    task_folders,
 )
+from mubench.hub_builders.dataset.readme import build_hint, rebuild_hint, task_folders
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import (
     DATASET,
     FAMILIES,
     check_family,
     check_ratio,
-    config_name,
     dataset_folder,
     deletion_seed_of,
 )
-from mubench.hub_builders.utils.hints import NEEDED, command, extend
+from mubench.hub_builders.utils.checksums import SUMS
+from mubench.hub_builders.utils.hints import NEEDED, command
 from mubench.hub_builders.utils.hub_client import commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -106,8 +106,6 @@ def load_task(
             f"with `{manifest['command']}` and check them with `{check}`"
         )
     size = None if checked is None else _task_info(manifest).forget_size(checked)
-    if Path(root).is_dir():
-        check_sizes(Path(root) / data_folder(manifest), manifest, _rebuild_hint(root, manifest))
     splits = _load(root, manifest)
     if size is None:
         return splits
@@ -119,16 +117,24 @@ def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonic
     """Return the files of every split of a built task, with rows or only ids; those of a Hub repository are fetched.
 
     Raises:
-        ValueError: If an argument or a file is invalid.
+        ValueError: If an argument is invalid, or a file is not the one that was built.
         FileNotFoundError: If the task or one of its files is missing; the message names the command that builds it.
     """
     root = _locate(data, family)
-    manifest = _read_manifest(task, root, family)
-    place, missing = data_folder(manifest), f"no whole {task} in {root}"
-    return {
-        split: [_fetch(root, f"{place}/{name}", missing, manifest["commit"]) for name in names]
-        for split, names in manifest["shards"].items()
-    }
+    return _checked_shards(root, _read_manifest(task, root, family))
+
+
+def _checked_shards(root: str, manifest: Manifest) -> dict[str, list[Path]]:
+    """Return the files of every split after a comparison with what was built, so that no cache hides a changed one."""
+    place, local = data_folder(manifest), Path(root).is_dir()
+    folder, advice = Path(root, place), _rebuild_hint(root, manifest)
+    if not local:
+        names = [name for part in manifest["shards"].values() for name in part]
+        missing = f"no whole {manifest['task']} in {root}"
+        folder = [_fetch(root, f"{place}/{name}", missing, manifest["commit"]).parent for name in names][-1]
+        advice = "remove it from the cache, and it is fetched again"
+    check_shards(folder, manifest, advice)
+    return {split: [(folder / name).absolute() for name in names] for split, names in manifest["shards"].items()}
 
 
 def _ranks(train: Dataset) -> npt.NDArray[np.int32]:
@@ -176,16 +182,28 @@ def _read_manifest(task: str, root: str, family: str) -> Manifest:
     get_task(task)
     seed = deletion_seed_of(Path(root).name, family)
     line = command("hub_builders", "build", task, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
-    missing = f"no {task} in {root}: make it {_build_hint(root, line, dataset_folder(family, seed))}"
+    missing = f"no {task} in {root}: make it {build_hint(Path(root), line, dataset_folder(family, seed))}"
     readme = _fetch(root, "README.md", missing)
     commit = None if Path(root).is_dir() else commit_of(readme, "README.md")
-    shown = task_folders(readme).get(task)
-    if shown is None:
-        raise FileNotFoundError(missing)
-    manifest = read_manifest(_fetch(root, f"{shown}/{MANIFEST}", missing, commit))
+    try:
+        shown = task_folders(readme).get(task)
+        if shown is None:
+            raise FileNotFoundError(missing)
+        path = _fetch(root, f"{shown}/{MANIFEST}", missing, commit)
+        if commit is not None:
+            _fetch_sums(root, shown, commit)
+        manifest = read_manifest(path, shown)
+    except ValueError as error:
+        raise ValueError(f"{error}; {rebuild_hint(Path(root), task, family)}") from error
     if manifest["family"] != family:
         raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
     return {**manifest, "commit": commit}
+
+
+def _fetch_sums(root: str, place: str, commit: str) -> None:
+    """Fetch the list of sums beside the files of a build on the Hub; early repositories have none."""
+    with suppress(FileNotFoundError):
+        _fetch(root, f"{place}/{SUMS}", "", commit)
 
 
 def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Path:
@@ -205,28 +223,15 @@ def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Pat
 
 
 def _load(root: str, manifest: Manifest) -> DatasetDict:
+    """Load the shards by name, since a damaged README may list others; the Arrow copy is that of their times."""
+    files = {split: list(map(str, paths)) for split, paths in _checked_shards(root, manifest).items()}
     try:
-        return load_dataset(root, config_name(manifest["task"]), revision=manifest["commit"])
-    except (DatasetsError, OSError, ValueError) as error:
-        if Path(root).is_dir():
-            _check_readable(root, manifest)
-        raise ValueError(f"expected {manifest['task']} from {root}, got: {str(error).splitlines()[0]}") from error
-
-
-def _check_readable(root: str, manifest: Manifest) -> None:
-    for path in (Path(root, data_folder(manifest), name) for name in manifest["bytes"]):
-        try:
-            pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"expected parquet, got damage: {path}; {_rebuild_hint(root, manifest)}") from error
-
-
-def _build_hint(root: str, line: str, name: str) -> str:
-    """Return how to build a task in a folder; ``build`` names the folder itself and takes its parent."""
-    path = Path(root)
-    return f"with `{extend(line, out=path.parent)}`" if path.name == name else f"in {name} with `{line}`"
+        return load_dataset("parquet", data_files=files)
+    except (DatasetsError, pa.ArrowException, OSError, ValueError) as error:
+        first = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"expected {manifest['task']} from {root}, got: {first}") from error
 
 
 def _rebuild_hint(root: str, manifest: Manifest) -> str:
     name = dataset_folder(manifest["family"], manifest["deletion_seed"])
-    return f"build it again {_build_hint(root, manifest['command'], name)}"
+    return f"build it again {build_hint(Path(root), manifest['command'], name)}"

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import yaml
 
-from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.tasks.names import config_name, ids_config
+from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, data_folder, holds_ids, licence, read_manifest
+from mubench.hub_builders.tasks import Tier, get_task
+from mubench.hub_builders.tasks.names import FAMILIES, config_name, dataset_folder, deletion_seed_of, ids_config
 from mubench.hub_builders.utils.atomic import write_text
+from mubench.hub_builders.utils.hints import NEEDED, command, extend
 
-Manifest = dict[str, Any]
-FIELDS = (
-    "task", "tier", "family", "deletion_seed", "files", "split", "counts", "forget", "labels", "shards", "bytes",
-    "command",
-)  # fmt: skip
-MANIFEST = "manifest.json"
-IDS = "ids-"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+logger = logging.getLogger(__name__)
+
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+MAX_BYTES = 2**26  # those of today have 300 kB
+# Read by pattern, since a YAML parser can be made to run forever, or to crash.
+SHARD = re.compile(r"\bdata/(\w+)/(\w+)/[\w.-]+\.parquet\b")
+BUILT = re.compile(r"\btier=(\w+) [^\n]{0,300}\bfiles=(\w+)")
 
 
 def task_folders(readme: Path) -> dict[str, str]:
@@ -33,73 +34,99 @@ def task_folders(readme: Path) -> dict[str, str]:
     """
     if not readme.exists():
         return {}
+    head, _ = _split(readme)
+    found = set(SHARD.findall(head))
+    folders = {task: f"data/{task}/{name}" for task, name in found}
+    if len(folders) < len(found) or (not found and "\nconfigs: []" not in head):
+        raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}")
+    return dict(sorted(folders.items()))
+
+
+def _split(readme: Path) -> tuple[str, str]:
+    """Return the YAML of a README and the Markdown below it."""
     try:
-        return dict(_parse_task_folders(readme.read_text(encoding="utf-8").split("---\n", 2)[1]))
-    except (IndexError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}") from error
-
-
-@lru_cache(maxsize=16)  # half a second for all tasks, and every reader of one task calls it
-def _parse_task_folders(head: str) -> dict[str, str]:
-    configs = yaml.load(head, Loader=LOADER)["configs"]
-    paths = [PurePosixPath(config["data_files"][0]["path"][0]) for config in configs]
-    return {path.parts[1]: path.parent.as_posix() for path in paths}
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read one task's manifest.
-
-    Raises:
-        ValueError: If it is malformed.
-    """
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if readme.stat().st_size > MAX_BYTES:
+            raise ValueError("too long")  # noqa: TRY301
+        _, head, body = readme.read_text(encoding="utf-8").split("---\n", 2)
     except (OSError, ValueError) as error:
-        raise ValueError(f"expected a manifest, got an unreadable file: {path}") from error
-    if not isinstance(manifest, dict) or set(manifest) != set(FIELDS):
-        raise ValueError(f"expected a manifest with {', '.join(FIELDS)}, got another: {path}")
-    return {**manifest, "forget": _parse_forget_sizes(manifest["forget"], path)}
+        raise ValueError(f"expected the README of a dataset folder made by `build`, got another: {readme}") from error
+    return head, body
 
 
-def _parse_forget_sizes(found: object, path: Path) -> dict[int, int]:
-    """Return the number of deleted rows by ratio, whose keys are text in JSON."""
-    sizes = found if isinstance(found, dict) else {}
-    if not sizes or not all(ratio.isdecimal() and type(size) is int for ratio, size in sizes.items()):
-        raise ValueError(f"expected a manifest with the deleted rows by ratio, got other values: {path}")
-    return {int(ratio): size for ratio, size in sizes.items()}
+def rebuild_hint(folder: Path, task: str, family: str | None = None) -> str:
+    """Return how to build a task of a damaged dataset folder again, in the tier that its README states.
+
+    Args:
+        folder: The dataset folder.
+        task: Task key.
+        family: Deletion family; ``None`` is that of the folder's name.
+    """
+    named = [one for one in FAMILIES if folder.name == dataset_folder(one, deletion_seed_of(folder.name, one))]
+    family = family or (named[0] if named else "canonical")
+    tier, seed = _listed_tier(folder / "README.md", task), deletion_seed_of(folder.name, family)
+    needed = {"tier": tier, "allow_partial": tier == "partial", **NEEDED.get(family, {})}
+    line = command("hub_builders", "build", task, **needed, family=family, deletion_seed=seed)
+    return f"build it again {build_hint(folder, line, dataset_folder(family, seed))}"
 
 
-def read_manifests(folder: Path, *, but: str | None = None) -> dict[str, Manifest]:
-    """Return the manifest of every task (but ``but``) in the README of a dataset folder; none without a README."""
-    shown = task_folders(folder / "README.md")
-    return {task: read_manifest(folder / data / MANIFEST) for task, data in shown.items() if task != but}
+def build_hint(folder: Path, line: str, name: str) -> str:
+    """Return how to build a task in a folder; ``build`` names the folder itself and takes its parent."""
+    return f"with `{extend(line, out=folder.parent)}`" if folder.name == name else f"in {name} with `{line}`"
 
 
-def data_folder(manifest: Manifest) -> str:
-    """Return the folder of a build's shards within the dataset folder."""
-    return f"data/{manifest['task']}/{manifest['files'][:8]}"
+def _listed_tier(readme: Path, task: str) -> str | None:
+    """Return the tier of a task in a README, as far as it can be read."""
+    if not readme.is_file() or readme.stat().st_size > MAX_BYTES:
+        return None
+    text = readme.read_text(encoding="utf-8", errors="replace")
+    tiers = {files[:8]: tier for tier, files in BUILT.findall(text) if tier in get_args(Tier)}
+    return next((tiers[name] for key, name in SHARD.findall(text) if key == task and name in tiers), None)
 
 
-def check_sizes(folder: Path, manifest: Manifest, advice: str) -> None:
-    """Check that the shards in the folder of a build are whole.
+def read_manifests(folder: Path, *, but: str | None = None, strict: bool = False) -> dict[str, Manifest]:
+    """Return the manifest of every task (but ``but``) in the README of a dataset folder; none without a README.
+
+    A task whose manifest is damaged is left out, and reported with the command that builds it again.
 
     Raises:
-        ValueError: If one is not; the message ends with the advice.
+        ValueError: If the README is another one, or, with ``strict``, a manifest is damaged.
     """
-    for name, size in manifest["bytes"].items():
-        found = (folder / name).stat().st_size if (folder / name).is_file() else 0
-        if found != size:
-            raise ValueError(f"expected {size} bytes, got {found}: {folder / name}; {advice}")
+    found = {}
+    for task, data in task_folders(folder / "README.md").items():
+        if task == but:
+            continue
+        try:
+            found[task] = read_manifest(folder / data / MANIFEST, data)
+        except ValueError as error:
+            message = f"{error}; {rebuild_hint(folder, task)}"
+            if strict:
+                raise ValueError(message) from error
+            _warn(f"{task} is left out: {message}")
+    return found
 
 
-def holds_ids(manifest: Manifest) -> bool:
-    """Return whether a repository has only ids and ranks of a task, because its rows may not be published."""
-    return any(name.startswith(IDS) for names in manifest["shards"].values() for name in names)
+@lru_cache(maxsize=256)  # a server reads them at every request
+def _warn(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def find_manifests(folder: Path) -> dict[str, Manifest]:
+    """Return the last manifest of every task whose files are in a dataset folder, whatever its README lists."""
+    paths = sorted(folder.glob(f"data/*/[!.]*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns)
+    found = {}
+    for path in paths:
+        try:
+            manifest = read_manifest(path, path.parent.relative_to(folder).as_posix())
+        except ValueError as error:
+            _warn(str(error))
+        else:
+            found[manifest["task"]] = manifest
+    return found
 
 
 def read_body(readme: Path) -> str:
     """Return the Markdown below the YAML of a README."""
-    return readme.read_text(encoding="utf-8").split("---\n", 2)[2].lstrip("\n")
+    return _split(readme)[1].lstrip("\n")
 
 
 def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[Manifest] | None = None) -> Path:
@@ -130,7 +157,7 @@ def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
     marks = ", ".join([*families, *(tiers if tiers != ["full"] else [])])
     return {
         "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
-        "license": sorted({get_task(one["task"]).licence_of(one["tier"]) for one in manifests}),
+        "license": sorted({licence(one) for one in manifests}),
         "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
         "configs": [config for one in manifests for config in _configs(one)],
     }
@@ -178,5 +205,6 @@ def _default_body(manifests: list[Manifest]) -> str:
     return (
         f"# MU-Bench\n\nDeletion splits for machine unlearning of {tasks}. A config such as `{example}` holds the "
         "rows to forget and to retain beside validation and test; a config without `_del` holds the whole task. "
-        "`deletion_rank` is a training row's place in deletion order, the same at every ratio.\n"
+        "`deletion_rank` is a training row's place in deletion order, the same at every ratio. Rows of tier mini or "
+        "partial may be others than the original's, whose licence and citation are then not theirs.\n"
     )

@@ -78,15 +78,6 @@ def write_shards(
     return shards
 
 
-def files_fingerprint(folder: Path, shards: Mapping[str, list[str]]) -> str:
-    """Return the SHA-256 over the names and SHA-256 sums of all shards."""
-    total = hashlib.sha256()
-    for name in sorted(name for names in shards.values() for name in names):
-        with (folder / name).open("rb") as file:
-            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
 def split_fingerprint(task: Task, tier: Tier, splits: Splits, forget: Mapping[int, int]) -> str:
     """Return the SHA-256 over sorted ids, ranks and contents: equal for equal rows and deletions, however stored.
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mubench.hub_builders.tasks.names import fingerprint
+from mubench.hub_builders.tasks.names import DATASET, family_location, fingerprint
 from mubench.hub_builders.utils.atomic import WORK, write_json
+from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.text import quote
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
-_MEASURED = ("cost", "history", "versions", "device", "tuned")
+_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -43,6 +48,8 @@ class Run:
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
         device: Device of the run.
+        files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
+        outputs: SHA-256 of every file of outputs, by name; empty in folders from before they were recorded.
     """
 
     task: str
@@ -64,6 +71,8 @@ class Run:
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> str:
@@ -74,17 +83,29 @@ class Run:
         ignored = (*_MEASURED, *(() if self.eval_seed else ("eval_seed",)))
         return fingerprint({key: value for key, value in asdict(self).items() if key not in ignored})
 
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of all attributes, measurements too."""
+        return fingerprint(asdict(self))
+
     def finished(self, **measured: Any) -> Run:
-        """Return the run with its measurements (cost, history, versions, device) and the same identity."""
+        """Return the run with its measurements (cost, history, versions, device, outputs) and the same identity."""
         done = replace(self, **measured)
         done.__dict__["identity"] = self.identity
         return done
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""
-        record = {"schema": 1, **asdict(self), "identity": self.identity}
+        record = {"schema": 1, **asdict(self), "identity": self.identity, "checksum": self.checksum}
         write_json(folder / RUN_FILE, record, sort_keys=True)
         _READ[(folder / RUN_FILE).read_text()] = self
+
+
+@cache
+def _schema() -> TypeAdapter[Run]:
+    import pydantic  # noqa: PLC0415  (tables of tasks and names need no schema)
+
+    return pydantic.TypeAdapter(Run)
 
 
 def read_run(folder: Path) -> Run:
@@ -94,17 +115,32 @@ def read_run(folder: Path) -> Run:
         ValueError: If the folder holds no readable ``run.json`` of this schema, or one that was edited.
     """
     try:
-        text = (folder / RUN_FILE).read_text()
+        text = (folder / RUN_FILE).read_text(encoding="utf-8")
         if text in _READ:
             return _READ[text]
         record = json.loads(text)
-        schema, identity = record.pop("schema"), record.pop("identity")
+        schema, identity, checksum = record.pop("schema"), record.pop("identity"), record.pop("checksum", None)
+        _schema().validate_json(text, strict=True)
         run = Run(**record)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({error})") from error
-    if schema != 1 or run.identity != identity:
-        raise ValueError(f"expected {folder / RUN_FILE} unchanged, got schema {schema} or an edited config")
+        same = schema == 1 and run.identity == identity and checksum in (None, run.checksum)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({reason:.200})") from error
+    if not same:
+        raise ValueError(f"expected {folder / RUN_FILE} unchanged, got schema {quote(schema)} or an edited config")
     return _READ.setdefault(text, run)
+
+
+def making(run: Run, folder: Path, data: str | None = None) -> str:
+    """Return the command that makes a model folder anew once it is removed, from ``data`` or the usual folder."""
+    data = data or family_location(DATASET, run.family, run.deletion_seed)
+    what = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio, "base_seed": run.base_seed}
+    what |= {"seed": run.seed if run.parent else None, "eval_seed": run.eval_seed}
+    own = run.arguments if run.method is None or run.tuned != "default" else {}
+    given = {name: str(value) for name, value in own.items() if value is not None and not isinstance(value, list)}
+    lists = [f"--{name} {' '.join(map(str, value))}" for name, value in own.items() if isinstance(value, list)]
+    place = {"data": data, "family": run.family, "models": folder.parent}
+    return " ".join([command("trainers", run.method or "base", **what, **place, **given), *lists])
 
 
 def is_complete(folder: Path, run: Run) -> bool:

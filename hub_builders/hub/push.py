@@ -9,18 +9,15 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from mubench.hub_builders.dataset.readme import (
+from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
-    check_sizes,
+    check_shards,
     data_folder,
     holds_ids,
-    read_body,
-    read_manifests,
-    task_folders,
-    write_readme,
+    write_build_sums,
 )
-from mubench.hub_builders.dataset.shards import files_fingerprint
+from mubench.hub_builders.dataset.readme import read_body, read_manifests, task_folders, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
 from mubench.hub_builders.tasks.names import check_repository, dataset_folder, published_dataset
@@ -88,7 +85,7 @@ def _inspect_folder(folder: Path) -> Upload:
         return Upload("model", folder.resolve().name, run.tier, f"Push {folder.resolve().name}", run=run)
     if (folder / MARKER_FILES["space"]).is_file():
         return _inspect_space(folder)
-    manifests = tuple(read_manifests(folder).values())
+    manifests = tuple(read_manifests(folder, strict=True).values())
     if not manifests:
         raise ValueError(
             f"expected a dataset folder made by `build` or a model folder with a {RUN_FILE}, got {folder}"
@@ -107,7 +104,7 @@ def _inspect_folder(folder: Path) -> Upload:
 
 def _inspect_space(folder: Path) -> Upload:
     """Describe a packed Space; it contains its rows, so none of them may be restricted."""
-    held = [one for data in sorted(folder.glob("mu-bench*")) for one in read_manifests(data).values()]
+    held = [one for data in sorted(folder.glob("mu-bench*")) for one in read_manifests(data, strict=True).values()]
     closed = sorted({f"{one['task']} ({one['tier']})" for one in held if is_restricted(one["task"], one["tier"])})
     tiers = sorted({str(one["tier"]) for one in held})
     if closed or len(tiers) != 1:
@@ -128,7 +125,7 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
     staged, restricted = [], []
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
-        _check_shards(source, manifest)
+        check_shards(source, manifest, f"build it again with `{manifest['command']}`")
         if is_restricted(manifest["task"], manifest["tier"]):
             staged.append(write_ids(source, target, manifest))
             restricted.append(staged[-1])
@@ -136,6 +133,7 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
             _link(source, target, [name for names in manifest["shards"].values() for name in names])
             staged.append(manifest)
         write_json(target / MANIFEST, staged[-1])
+        write_build_sums(target, staged[-1]["shards"])
     body = _stage_images(read_body(folder / "README.md"), folder, stage, [one["task"] for one in restricted])
     write_readme(stage, rewrite_card(body, repository, restricted), manifests=staged)
 
@@ -157,13 +155,6 @@ def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
     if card.is_file():
         text = _rewrite_lineage(card.read_text(encoding="utf-8"), run, repository.partition("/")[0])
         (stage / card.name).write_text(text, encoding="utf-8")
-
-
-def _check_shards(source: Path, manifest: Manifest) -> None:
-    rebuild = f"build it again with `{manifest['command']}`"
-    check_sizes(source, manifest, rebuild)
-    if files_fingerprint(source, manifest["shards"]) != manifest["files"]:
-        raise ValueError(f"expected the shards that were built, got others in {source}; {rebuild}")
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:

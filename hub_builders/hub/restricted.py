@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Value
 
 from mubench.hub_builders.dataset.load import task_info, task_shards
-from mubench.hub_builders.dataset.readme import IDS, Manifest
+from mubench.hub_builders.dataset.manifest import IDS, Manifest
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET, config_name, dataset_folder, ids_config
 from mubench.hub_builders.utils.hints import command

@@ -57,6 +57,7 @@ class Backbone:
         revision: Pinned commit of that repository; ``None`` is the default branch.
         millions: Parameters in millions as its authors state; ``None`` for mini backbones.
         package: Python package that ships these weights, perhaps quantized, and replaces the Hub as their source.
+        files: The files that are read of the package, and the SHA-256 of each.
     """
 
     family: str
@@ -64,6 +65,7 @@ class Backbone:
     revision: str | None = None
     millions: float | None = None
     package: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

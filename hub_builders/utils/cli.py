@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mubench.hub_builders.utils.text import one_line
+
 CONFIG = "--config"
 
 
@@ -60,7 +62,7 @@ class Parser(argparse.ArgumentParser):
             message += did_you_mean(unknown[1], [flag for flag in self._option_string_actions if flag[:2] == "--"])
         elif choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             message += did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
-        self.exit(2, f"mubench: {' '.join(message.split())}\n")
+        self.exit(2, f"mubench: {one_line(message)}\n")
 
 
 class CommandParser(Parser):
@@ -114,7 +116,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileNotFoundError(f"expected a config file {file}, got: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"expected YAML in {file}, got: {error}") from error
     if not isinstance(found or {}, dict):
         raise ValueError(f"expected option names and values in {file}, got {type(found).__name__}")  # noqa: TRY004
@@ -169,4 +171,4 @@ def print_error(message: str) -> None:
     """Print one line on stderr; with several processes, all but the first add their number."""
     rank = os.environ.get("RANK", "0")
     process = "" if rank == "0" else f" (process {rank})"
-    print(f"mubench{process}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"mubench{process}: {one_line(message)}", file=sys.stderr)  # noqa: T201

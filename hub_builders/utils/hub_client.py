@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx2
 from huggingface_hub import (
@@ -25,8 +26,16 @@ from huggingface_hub import (
     hf_hub_download,
     snapshot_download,
 )
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    DryRunError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import logging as hub_logging
+
+from mubench.hub_builders.utils.text import quote
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +58,11 @@ PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/
 # Files that the Hub itself creates.
 HUB_FILES = (".gitattributes",)
 EMPTY_REPOSITORY_FILES = (*HUB_FILES, "README.md")
+# Files of a model that are fetched: settings, tokenizers, weights and outputs; no code and no pickles.
+MODEL_FILES = ("*.json", "*.yaml", "*.md", "*.txt", "*.model", "*.safetensors", "*.parquet")
+# The largest published backbone, of 11 billion parameters, has 45 GB.
+MODEL_LIMIT_GB = 64
+LIMIT_GB = "MUBENCH_MODEL_LIMIT_GB"
 _TEMPORARY = (None, 408, 429, 500, 502, 503, 504)  # None: no response
 _ADVICE: dict[int | None, str] = {
     **dict.fromkeys(_TEMPORARY, "push again later, uploaded files are not uploaded twice"),
@@ -113,13 +127,30 @@ def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
 
 
 def fetch_model(repository: str) -> Path:
-    """Return the folder of a model repository at one commit, from the cache if possible.
+    """Return the folder of a model repository at one commit, from the cache if possible: `MODEL_FILES`, and no others.
 
     Raises:
         FileNotFoundError: If it cannot be fetched; the message says why, in one line.
+        ValueError: If its files are larger than the limit; nothing is then downloaded.
     """
     with _fetch_errors(f"the model {repository}"):
-        return Path(snapshot_download(repository))
+        at: dict[str, Any] = {"revision": HfApi().resolve_revision(repository), "allow_patterns": list(MODEL_FILES)}
+        try:
+            listed = snapshot_download(repository, **at, dry_run=True)
+        except DryRunError:  # the Hub cannot be reached, so that only the cache is read
+            listed = []
+        _check_size(repository, sum(file.file_size or 0 for file in listed) / 1e9)
+        return Path(snapshot_download(repository, **at))
+
+
+def _check_size(repository: str, size_gb: float) -> None:
+    text = os.environ.get(LIMIT_GB, str(MODEL_LIMIT_GB))
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"expected a whole number of GB in {LIMIT_GB}, got {quote(text)}")
+    if size_gb > int(text):
+        raise ValueError(
+            f"expected at most {text} GB of the model {repository}, got {size_gb:.1f} GB: set {LIMIT_GB} to allow more"
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 QUOTED_LENGTH = 40
+LINE_LENGTH = 2_000
 
 
 def quote(value: object) -> str:
@@ -10,6 +11,14 @@ def quote(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     short = text if len(text) <= QUOTED_LENGTH else f"{text[:QUOTED_LENGTH]}..."
     return repr(short) if isinstance(value, str) else short
+
+
+def one_line(message: str) -> str:
+    """Return a message as a terminal may print it: one line, signs that it would obey written out, its middle cut."""
+    signs = " ".join(message.split())
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in signs)
+    half = LINE_LENGTH // 2
+    return line if len(line) <= LINE_LENGTH else f"{line[:half]} ... {line[-half:]}"
 
 
 def decode_text(data: bytes, where: str, *, encoding: str = "utf-8", fallback: str | None = None) -> str:

@@ -41,9 +41,9 @@ COLUMNS = {
     "the retrained models, and such lines rank among themselves. Controls, your own runs and submitted rows are "
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
-    "runs": "Runs that the line averages.",
+    "seeds": "Seeds, each a run, that S stands on; one has no spread of its own and gets 0.18, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
-    "95 % interval": "Two-level bootstrap over base seeds, retrained models and forget rows.",
+    "95 % interval": "Bootstrap over base seeds, retrained models, forget rows and seeds.",
     "row": "Distance of the confidence in each forget row to the retrained models'; 0 = retrained, 1 = base.",
     "mean": "Distance of the mean score on forget rows to the retrained models'; lower is better.",
     "memb.": "Advantage of the strongest membership attack over that on retrained models; lower is better.",

@@ -178,7 +178,7 @@ def verdict(run: FinishedRun) -> str:
         )
     if row.interval is None:
         return f"{run.title}: {trained}. No score: {row.no_signal or ', '.join(row.flags)}."
-    interval = f"95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
+    interval = f"one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}"
     provisional = ", too few for a final rank" if row.provisional else ""
     no_signal = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""

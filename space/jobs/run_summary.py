@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from transformers import AutoTokenizer
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation.judge import measure
@@ -18,6 +17,7 @@ from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import METRICS, Case, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
+from mubench.trainers.models.modalities.pretrained import load_tokenizer
 
 SPLITS = ("forget", "retain", "test")
 MAX_ROWS = 24
@@ -114,5 +114,5 @@ def _prediction_function(group: Group) -> Prediction:
         raise TypeError(f"expected outputs of classes, tokens or images, got {type(outputs).__name__}")
 
     if group.setting.task.kind in ("summarization", "text_generation"):
-        tokenizer = AutoTokenizer.from_pretrained(next(iter(group.bases.values())))
+        tokenizer = load_tokenizer(pretrained_model_name_or_path=next(iter(group.bases.values())))
     return predict

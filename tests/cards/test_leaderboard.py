@@ -1,7 +1,9 @@
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
-from mubench.cards.entries import beats, pooled_draws
+from mubench.cards.entries import ONE_SEED_SPREAD, beats, pooled_draws
 from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
@@ -19,6 +21,15 @@ def test_ranks_go_by_the_lower_end_and_ties_share_them(demo_rows):
     assert lows == sorted(lows, reverse=True)
 
 
+ONE_BASE = References(retrained=[0, 1, 2], bases=[0])
+
+
+def seeds(new_row, method, scores, noise=None, **changes):
+    """Return rows of a method that differ in their seeds, against one base model."""
+    changes = {"references": ONE_BASE, **changes}
+    return [new_row(method, score=score, noise=noise, seed=seed, **changes) for seed, score in enumerate(scores)]
+
+
 def test_a_wide_interval_lowers_the_rank(new_row):
     noise = 150 * np.random.default_rng(0).standard_normal(2000)
     (table,) = tables([new_row("steady", score=0.7), new_row("lucky", score=0.75, noise=noise)])
@@ -28,15 +39,52 @@ def test_a_wide_interval_lowers_the_rank(new_row):
 
 def test_paired_draws_separate_overlapping_intervals(new_row):
     noise = 80 * np.random.default_rng(0).standard_normal(2000)
-    first, second = new_row("a", score=0.60, noise=noise), new_row("b", score=0.55, noise=noise)
-    assert second.interval.high > first.interval.low
-    assert [entry.rank for entry in tables([first, second])[0].entries] == [1, 2]
+    first, second = (seeds(new_row, name, [score] * 2, noise) for name, score in (("a", 0.60), ("b", 0.55)))
+    assert second[0].interval.high > first[0].interval.low
+    assert [entry.rank for entry in tables([*first, *second])[0].entries] == [1, 2]
 
 
 def test_an_interval_of_differences_around_zero_is_a_tie():
     zero = np.zeros(2000)
     assert not beats(zero, zero) and not beats(zero + np.linspace(-0.1, 0.5, 2000), zero)
     assert beats(zero + 0.01, zero) and not beats(zero, zero + 0.01)
+
+
+def test_one_seed_is_named_and_ranked_with_the_largest_spread_measured(new_row):
+    rows = [row for name, scores in (("many", [0.9, 0.91, 0.9]), ("alone", [0.8]), ("worst", [0.1]))
+            for row in seeds(new_row, name, scores)]  # fmt: skip
+    (table,) = tables(rows)
+    found = [(entry.name, entry.rank, entry.seeds) for entry in table.entries]
+    assert found == [("many", 1, "3"), ("alone", 1, "one seed"), ("worst", 3, "one seed")]
+    alone = table.entries[1]
+    assert alone.low == pytest.approx(0.8 - 1.96 * ONE_SEED_SPREAD, abs=0.03) and alone.high == 1
+    assert table.standing.startswith("judged against 3 retrained models and 1 base seed, each S on 1-3 seeds")
+    assert any(line.split()[:4] == ["1*", "alone", "one", "seed"] for line in as_text([table]).splitlines())
+    (single,) = tables(rows[3:])
+    assert "each S on one seed" in as_matrix([single]) and "| one seed |" in as_markdown(single)
+
+
+@pytest.mark.parametrize(("count", "spread"), [(1, ONE_SEED_SPREAD), (1, 0.12), (2, 0.12), (3, 0.12), (5, 0.12)])
+def test_equal_methods_with_spread_between_seeds_differ_in_rank_in_at_most_one_case_of_twenty(new_row, count, spread):
+    generator, cases = np.random.default_rng(16), 120
+    wrong = 0
+    for _ in range(cases):
+        common = 30 * generator.standard_normal(2000)
+        rows = []
+        for method in ("a", "b"):
+            noise = common + 20 * generator.standard_normal(2000)
+            rows += seeds(new_row, method, (0.5 + spread * generator.standard_normal(count)).clip(0, 1), noise)
+        wrong += {entry.rank for entry in tables(rows)[0].entries} != {1}
+    assert wrong <= 0.05 * cases
+
+
+def test_five_seeds_rank_methods_that_differ_by_more_than_their_spread(new_row):
+    generator, ranked = np.random.default_rng(16), 0
+    for _ in range(20):
+        rows = [row for name, mean in (("a", 0.8), ("b", 0.4))
+                for row in seeds(new_row, name, mean + 0.1 * generator.standard_normal(5))]  # fmt: skip
+        ranked += [entry.rank for entry in tables(rows)[0].entries] == [1, 2]
+    assert ranked >= 18
 
 
 def test_runs_are_weighted_by_the_draws_of_their_base(new_row):
@@ -67,13 +115,14 @@ def test_flagged_runs_are_unranked_and_name_the_flag(new_row, flag):
 
 
 def test_oracle_selected_runs_rank_among_themselves(new_row):
-    given = {"arguments": {"keep": "oracle"}, "flags": ["oracle_selection"]}
-    rows = [new_row("a", score=0.9, **given), new_row("b", score=0.2, **given), new_row("plain", score=0.5)]
+    given = {"arguments": {"keep": "oracle"}, "flags": ["oracle_selection"], "references": ONE_BASE}
+    rows = [*seeds(new_row, "a", [0.9] * 2, **given), *seeds(new_row, "b", [0.2] * 2, **given)]
+    rows.append(new_row("plain", score=0.5, references=ONE_BASE))
     (table,) = tables(rows)
     found = [(entry.name, entry.oracle_selected, entry.rank) for entry in table.entries]
     assert found == [("plain", False, 1), ("a", True, 1), ("b", True, 2)]
     lines = [line.split()[:3] for line in as_text([table]).splitlines()]
-    assert ["1*", "apart", "a"] in lines and ["1*", "plain", "1"] in lines
+    assert ["1*", "apart", "a"] in lines and ["1*", "plain", "one"] in lines
     (both,) = tables([new_row("nan", **given | {"flags": ["constant_class", "oracle_selection"]})])
     assert both.entries[0].rank is None
     lines = [line.split() for line in as_matrix([table]).splitlines()]
@@ -100,6 +149,31 @@ def test_rows_of_other_references_are_not_compared(new_row):
     other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]))
     with pytest.raises(ValueError, match="'b-b0-s0' to be judged against the models of 'a-b0-s0', got others"):
         tables([new_row("a"), other])
+
+
+def on_machine(name, seeds=(0, 1, 2)):
+    """Return references whose outputs are those of a machine; their identities are the same everywhere."""
+    models = [*(f"retrained {seed}" for seed in seeds), "base 0"]
+    identities = [sha256(model.encode()).hexdigest() for model in models]
+    outputs = [sha256(f"{name} {model}".encode()).hexdigest() for model in models] if name else []
+    return References(retrained=list(seeds), bases=[0], identities=identities, outputs=outputs)
+
+
+@pytest.mark.parametrize("other", ["two", ""])
+def test_rows_of_two_machines_never_share_a_table(new_row, other):
+    own = sha256(b"one retrained 0").hexdigest()
+    rows = [new_row("a", references=on_machine("one")), new_row("b", references=on_machine("one")),
+            new_row("retrain", control=True, references=on_machine("one", (1, 2)), outputs=own)]  # fmt: skip
+    assert len(tables(rows)) == 1
+    for method, judges, kept in (("b", (0, 1, 2), rows[:1]), ("retrain", (1, 2), rows[:2])):
+        with pytest.raises(
+            ValueError, match="got other outputs of them, as of another machine; judge it again"
+        ) as caught:
+            tables([*kept, new_row(method, references=on_machine(other, judges))])
+        assert "\n" not in str(caught.value)
+    elsewhere = rows[2].model_copy(update={"outputs": sha256(b"two retrained 0").hexdigest()})
+    with pytest.raises(ValueError, match="as of another machine"):
+        tables([*rows[:2], elsewhere])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +215,7 @@ def test_text_fits_a_terminal_and_is_aligned(demo_rows):
     assert max(map(len, lines)) <= 120
     heads = [line for line in lines if line.startswith("rank")]
     assert len(heads) == 1
-    for part in ("row", "mean", "memb.", "util.", "gap", "KL", "time", "passes", "runs"):
+    for part in ("row", "mean", "memb.", "util.", "gap", "KL", "time", "passes", "seeds"):
         assert f" {part}" in heads[0]
     ends = [heads[0].index(name) + len(name) for name in ("row", "mean", "memb.", "util.")]
     body = next(line for line in lines if "salun" in line)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from mubench.cards.__main__ import main
-from mubench.hub_builders.dataset.readme import MANIFEST, write_readme
+from mubench.hub_builders.dataset.manifest import MANIFEST
+from mubench.hub_builders.dataset.readme import write_readme
+from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.hub.push import LICENCES_HEADING
+from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers.evaluation.result import References, write_result
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
@@ -45,11 +48,26 @@ def test_cards_of_models_and_results_are_written(walk, capsys):
     assert main([]) == 0  # the picture and the card beside the rows are not read as rows
 
 
+def test_the_row_of_other_outputs_is_not_on_a_models_card(walk, new_row, capsys):
+    folder = walk / "models" / "cifar10-mini-resnet-del5-scrub-s0"
+    one = ClassOutputs(np.array(["a", "b"]), np.array([[1, 0], [1, 0]], dtype=np.float32), np.array([0, 1]))
+    run = read_run(folder).finished(outputs=write_outputs(folder / "reference", dict.fromkeys(SPLITS, one)))
+    run.write(folder)
+    for outputs, shown in ((fingerprint(run.outputs), "| 0.800 |"), ("0" * 64, "| 0.500 |")):
+        write_result(new_row(base_seed=0, identity=run.identity, outputs=outputs), "results")
+        assert main([]) == 0
+        assert shown in (folder / "README.md").read_text()
+    (folder / "reference" / "test.parquet").write_bytes(b"PAR1")
+    assert main([]) == 2
+    message = capsys.readouterr().err
+    assert "make it anew with: python -m mubench.trainers scrub --task cifar10" in message and message.count("\n") == 1
+
+
 def built(folder, task="imdb", **changes):
     """Write what a build writes, without rows; return the YAML of its README."""
     manifest = {
         "task": task, "tier": "mini", "family": "canonical", "deletion_seed": 0, "files": "fe" * 32,
-        "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": 10, "command": "build",
+        "split": "0d" * 32, "counts": {"train": 4, "validation": 2, "test": 2}, "bytes": {}, "command": "build",
         "forget": dict.fromkeys(range(1, 11), 1),
         "labels": ["0", "1"],
         "shards": {"train": ["train-d01.parquet"], "validation": ["validation.parquet"], "test": ["test.parquet"]},

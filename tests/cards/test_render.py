@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.render import _revision, dataset_body, model_card, results_card
+from mubench.hub_builders.dataset.readme import write_readme
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.hub.push import LICENCES_HEADING
 from mubench.hub_builders.hub.restricted import NAMESPACE, READING_HEADING, rewrite_card
@@ -150,7 +151,31 @@ def test_a_branch_is_no_revision():
 def test_mini_rows_are_numbered_and_redistributable():
     text = dataset_body([manifest("nlvr2")], repository="mu-bench")
     assert "| NLVR2 | apache-2.0 | unknown | no | yes |" in text
-    assert "- `example_id`: row numbers" in text and "To cite the original:" in text
+    assert "- `example_id`: row numbers" in text
+
+
+@pytest.mark.parametrize(
+    ("tier", "options", "licence"),
+    [
+        ("mini", "", "apache-2.0"),
+        ("partial", " --raw DIR --allow_partial", "other"),
+        ("partial", " --max_train_rows 9", "cc-by-4.0"),
+        ("full", " --raw DIR", "cc-by-4.0"),
+    ],
+)
+def test_only_rows_of_the_original_carry_its_licence_and_citation(tier, options, licence, new_run, tmp_path):
+    one = manifest("speech_commands", tier)
+    one["command"] += options
+    one["shards"] = {"train": []}
+    body, head = dataset_body([one], repository="mu-bench"), write_readme(tmp_path, manifests=[one]).read_text()
+    original = licence == "cc-by-4.0"
+    assert TASKS["speech_commands"].licence == "cc-by-4.0" and f"license:\n- {licence}\n" in head
+    assert (TASKS["speech_commands"].citation in body) == original
+    assert ("These rows are not Speech Commands, whose licence and citation are not theirs" in body) != original
+    model = model_card("m", new_run(task="speech_commands", backbone="wav2vec2", tier=tier), parent="b")
+    expected = {"mini": "apache-2.0", "partial": "other", "full": "cc-by-4.0"}[tier]
+    assert ModelCard(model).data.license == expected
+    assert f"Licence of the rows: {'that of the dataset, see its card' if tier == 'partial' else expected}." in model
 
 
 def test_a_card_has_the_headings_that_publishing_needs():

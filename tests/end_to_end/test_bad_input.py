@@ -208,6 +208,7 @@ def test_a_ratio_that_there_is_not_is_found_out_before_anything_is_trained(compl
     path = next(own_data.root.glob("mu-bench/data/cifar10/*/manifest.json"))
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "forget": {"5": 8, "10": 16}}))
+    path.with_name("SHA256SUMS").unlink()
     load_setting._load_setting.cache_clear()  # a process keeps a setting while its data have one fingerprint
     message = complains(*COMMANDS[command], "--task=cifar10", "--ratio=1")
     assert message == "mubench: ratio of cifar10 (canonical family) must be one of 5, 10, got 1\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +61,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint, or ``None``."""
     done = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(done, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove checkpoints that were not written to their end."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / COMPLETE).is_file():
+            shutil.rmtree(checkpoint, ignore_errors=True)  # another process may still write into it
 
 
 @contextlib.contextmanager

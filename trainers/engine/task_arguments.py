@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.engine.distributed import world_size
 
+LIMIT = 1e18  # of any number among the arguments
 # Precision and compilation, which a recipe leaves open.
 SPEED = ("bf16", "fp16", "torch_compile")
 # Arguments that change how a run proceeds, not its result.
@@ -75,9 +77,10 @@ class TaskArguments(LoraArguments, TrainingArguments):
         """Refuse arguments under which losses would silently mean something else."""
         if world_size() > 1 and not torch.cuda.is_available():
             self.use_cpu = True  # otherwise every process would train by itself
+        self.check_length()
+        self.check_numbers()
         super().__post_init__()
         self.check_lora()
-        self.check_length()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
         if (precision := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
@@ -95,6 +98,12 @@ class TaskArguments(LoraArguments, TrainingArguments):
                 raise ValueError(f"{name} must be more than 0 and finite, got {getattr(self, name)}")
         if self.max_steps == 0:
             raise ValueError("max_steps must be more than 0, or -1 for whole epochs, got 0")
+
+    def check_numbers(self) -> None:
+        """Refuse numbers that are not finite, or that no counter holds."""
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not abs(value) < LIMIT:
+                raise ValueError(f"{name} must be a finite number of at most 18 digits, got {quote(value)}")
 
 
 def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> None:

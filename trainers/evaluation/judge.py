@@ -150,7 +150,7 @@ def judge_controls(
 
     Args:
         run: What all of them share. ``run_id`` is the prefix of theirs; ``method``, ``base_seed``, ``seed``,
-            ``identity``, ``control``, ``arguments`` and ``cost`` are set here.
+            ``identity``, ``outputs``, ``control``, ``arguments`` and ``cost`` are set here.
         retrained: Outputs of the retrained models by seed.
         bases: Outputs of the base models by base seed.
         chance: Score of the best constant prediction.
@@ -164,7 +164,7 @@ def judge_controls(
         }
         for name, outputs in controls.items():
             own = {"run_id": f"{run.run_id}-{name.replace('_', '-')}-s{seed}", "method": name, "control": True}
-            own |= {"base_seed": seed, "seed": seed, "identity": None, "arguments": {}, "cost": {}}
+            own |= {"base_seed": seed, "seed": seed, "identity": None, "outputs": None, "arguments": {}, "cost": {}}
             results.append(judge(run.model_copy(update=own), outputs, retrained, bases, chance=chance))
     return results
 
@@ -184,6 +184,7 @@ class Judge:
 
     Raises:
         FileNotFoundError: If there are too few references.
+        ValueError: If their outputs are missing, damaged, or others than those recorded.
     """
 
     def __init__(self, group: Group, results: Path) -> None:
@@ -191,13 +192,15 @@ class Judge:
         self.group, self.results = group, results
         self.bases = {seed: group.outputs(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.outputs(folder) for seed, folder in group.retrained.items()}
+        references = (*group.retrained.values(), *group.bases.values())
+        self.hashes = {folder: group.hash(folder) for folder in references}
         self.chance = majority_baseline(self.retrained[min(self.retrained)]["test"])
         costs = [group.runs[folder].cost for folder in group.retrained.values()]
         self.seconds = float(np.mean([cost["seconds"] for cost in costs]))
         self.passes = float(np.mean([passes(cost) for cost in costs]))
 
     def run(self, folder: Path) -> Path:
-        """Judge one unlearned model and return its row's path; a row that is up to date is kept."""
+        """Judge one unlearned model and return its row's path; a row about these very outputs is kept."""
         with owned(self._lock(folder.name)):
             return self._judge(folder, self.retrained)
 
@@ -228,7 +231,8 @@ class Judge:
         folders = [self.group.retrained[seed] for seed in sorted(retrained)]
         folders += [folder for _, folder in sorted(self.group.bases.items())]
         identities = [self.group.runs[folder].identity for folder in folders]
-        return References(retrained=sorted(retrained), bases=sorted(self.bases), identities=identities)
+        seeds = {"retrained": sorted(retrained), "bases": sorted(self.bases)}
+        return References(**seeds, identities=identities, outputs=[self.hashes[folder] for folder in folders])
 
     def _judge_controls_without_run(self) -> list[Path]:
         shared = self._info(self.group.retrained[min(self.group.retrained)])
@@ -248,10 +252,12 @@ class Judge:
         path = self.results / f"{info.run_id}.json"
         if path.is_file():
             row = read_result(path)
-            if row.identity == info.identity and row.references == references:
+            same = row.identity == info.identity and row.references == references
+            if same and row.outputs == self.group.hash(folder):
                 return path
         row = judge(info, model or self.group.outputs(folder), retrained, self.bases, chance=self.chance)
-        path = write_result(row.model_copy(update={"references": references}), self.results)
+        found = {"references": references, "outputs": self.group.hash(folder)}
+        path = write_result(row.model_copy(update=found), self.results)
         # A folder holds one run: rows of its earlier runs are out of date.
         for old in self.results.glob(f"{info.run_id.rpartition('-')[0]}-????????.json"):
             if old != path:

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, making, read_run
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.inference.storage import outputs_by_split, read_outputs
+from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_outputs
 from mubench.trainers.models.setting import Setting
+
+T = TypeVar("T")
+
+
+def read_or_explain(read: Callable[[], T], run: Run, folder: Path, data: str | None = None) -> T:
+    """Return what ``read`` reads of a model folder's outputs.
+
+    Raises:
+        ValueError: If it fails; the message names the command that makes the folder anew.
+    """
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        text = f"expected outputs that can be read, got: {error}" if getattr(error, "errno", None) else str(error)
+        again = f"remove {folder} and make it anew with: {making(run, folder, data)}"
+        raise ValueError(f"{text}; {again}") from error
 
 
 @dataclass(frozen=True)
@@ -38,10 +56,23 @@ class Group:
     unlearned: dict[Path, Run]
 
     def outputs(self, folder: Path) -> dict[str, Outputs]:
-        """Return a model's outputs by split, ``forget`` and ``retain`` in place of ``train``."""
+        """Return a model's outputs by split, ``forget`` and ``retain`` in place of ``train``.
+
+        Raises:
+            ValueError: If they are missing, damaged or not those that ``run.json`` records; the message names the
+                command that makes them anew.
+        """
         ids = np.asarray(self.setting.rows["train"]["example_id"], dtype=np.str_)
         mask = self.setting.forget_mask(self.ratio)
-        return outputs_by_split(read_outputs(folder / REFERENCE), ids[mask], ids[~mask])
+        return outputs_by_split(self._read(read_outputs, folder), ids[mask], ids[~mask])
+
+    def hash(self, folder: Path) -> str:
+        """Return the SHA-256 of a model's outputs; errors are those of `outputs`."""
+        return self._read(hash_outputs, folder)
+
+    def _read(self, read: Callable[[Path, Mapping[str, str]], T], folder: Path) -> T:
+        run = self.runs.get(folder) or read_run(folder)
+        return read_or_explain(lambda: read(folder / REFERENCE, run.outputs), run, folder, self.setting.data)
 
     def references(self) -> tuple[list[dict[str, Outputs]], list[dict[str, Outputs]]]:
         """Return the outputs of the retrained models and of the base models, each by seed."""

@@ -35,6 +35,8 @@ def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list
 
 Settings = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_public)]
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -48,6 +50,8 @@ class RunInfo(_Row):
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
         method: Key in ``METHODS``, or a control's name.
+        outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
+            recorded.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control
@@ -56,6 +60,7 @@ class RunInfo(_Row):
 
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     identity: str | None = None
+    outputs: Sha256 | None = None
     parent: str | None = None
     control: bool = False
     tier: Tier
@@ -95,7 +100,7 @@ class RunInfo(_Row):
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        fields = {name: value for name, value in asdict(run).items() if name != "history"}
+        fields = {name: value for name, value in asdict(run).items() if name not in ("history", "files", "outputs")}
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
@@ -136,11 +141,13 @@ class References(_Row):
         retrained: Seeds of the retrained models, ascending.
         bases: Seeds of the base models, ascending.
         identities: Identities of their runs, in that order; empty where outputs came from elsewhere.
+        outputs: sha256 of their outputs, in that order; empty there, and in rows from before they were recorded.
     """
 
     retrained: list[int] = Field(min_length=2)
     bases: list[int] = Field(min_length=1)
     identities: list[str] = Field(default_factory=list)
+    outputs: list[Sha256] = Field(default_factory=list, max_length=128)
 
     @pydantic.model_validator(mode="after")
     def _ascending(self) -> Self:

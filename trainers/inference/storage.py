@@ -1,7 +1,8 @@
-"""Outputs as files: one parquet file a split, written in one step."""
+"""Outputs as files: one parquet file a split, written in one step; ``run.json`` of the model records their SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,29 +13,68 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.trainers.inference.image_outputs import IMAGE_COLUMNS, ImageOutputs
 from mubench.trainers.inference.outputs import COLUMNS, ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
+# SHA-256 of files that this process has read, by device, inode, size and time.
+_SHA256: dict[tuple[int, ...], str] = {}
 
-def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> None:
-    """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one."""
+
+def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> dict[str, str]:
+    """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one.
+
+    Returns:
+        The SHA-256 of every file, by name.
+    """
     folder = Path(folder)
     fresh = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
+    written = {}
     try:
         for split, outputs in splits.items():
-            pq.write_table(outputs.to_table(), fresh / f"{split}.parquet", compression="zstd")
+            sink, name = pa.BufferOutputStream(), f"{split}.parquet"
+            pq.write_table(outputs.to_table(), sink, compression="zstd")
+            data = sink.getvalue()
+            written[name] = hashlib.sha256(data).hexdigest()
+            (fresh / name).write_bytes(data)
         replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    return written
 
 
-def _read(path: Path) -> Outputs:
+def _files(folder: str | Path, recorded: Mapping[str, str] | None) -> list[Path]:
+    files = sorted(Path(folder).glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"expected outputs of a model in {folder}, got no .parquet file there")
+    if recorded and (names := [file.name for file in files]) != sorted(recorded):
+        raise ValueError(f"expected {', '.join(sorted(recorded))} in {folder}, got {', '.join(names)}")
+    return files
+
+
+def _key(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _hash(path: Path, recorded: Mapping[str, str] | None, data: bytes | None = None) -> str:
+    """Return the SHA-256 of a file; its ``data`` are read unless they are given, or were read since it changed."""
+    key = _key(path)
+    if data is not None or key not in _SHA256:
+        _SHA256[key] = hashlib.sha256(path.read_bytes() if data is None else data).hexdigest()
+    found = _SHA256[key]
+    if recorded and found != recorded[path.name]:
+        raise ValueError(f"expected {path} as it was written, got sha256 {found[:12]}, not {recorded[path.name][:12]}")
+    return found
+
+
+def _parse(path: Path, data: bytes) -> Outputs:
     try:
-        table = pq.read_table(path).combine_chunks()
+        table = pq.read_table(pa.BufferReader(data)).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
@@ -45,17 +85,28 @@ def _read(path: Path) -> Outputs:
     raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
 
 
-def read_outputs(folder: str | Path) -> dict[str, Outputs]:
+def read_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) -> dict[str, Outputs]:
     """Read what ``write_outputs`` wrote, by split.
+
+    Args:
+        folder: Folder of the outputs.
+        recorded: SHA-256 of every file, by name, as ``run.json`` records them; without any nothing is compared.
 
     Raises:
         FileNotFoundError: If the folder holds no outputs.
-        ValueError: If a file is damaged.
+        ValueError: If a file is damaged, or the files are not those recorded.
     """
-    files = sorted(Path(folder).glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"expected outputs of a model in {folder}, got no .parquet file there")
-    return {file.stem: _read(file) for file in files}
+    splits = {}
+    for file in _files(folder, recorded):
+        data = file.read_bytes()
+        _hash(file, recorded, data)
+        splits[file.stem] = _parse(file, data)
+    return splits
+
+
+def hash_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) -> str:
+    """Return one SHA-256 of all files of a model's outputs; arguments and errors are those of `read_outputs`."""
+    return fingerprint({file.name: _hash(file, recorded) for file in _files(folder, recorded)})
 
 
 def outputs_by_split(

@@ -15,9 +15,15 @@ from transformers import PreTrainedModel, TrainerCallback
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.hub_builders.utils.atomic import staged_folder
-from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost
-from mubench.trainers.engine.distributed import STEP, on_main_process, step_arguments, world_size
-from mubench.trainers.engine.errors import EVALUATION, TRAINING, explain_out_of_memory
+from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost, remove_incomplete
+from mubench.trainers.engine.distributed import STEP, is_main_process, on_main_process, step_arguments, world_size
+from mubench.trainers.engine.errors import (
+    EVALUATION,
+    TRAINING,
+    FullDiskError,
+    explain_full_disk,
+    explain_out_of_memory,
+)
 from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
@@ -26,6 +32,7 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import write_outputs
+from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.
@@ -62,7 +69,13 @@ def _fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
     found = last_checkpoint(work)
     if found is not None:
         trainer.cost_before_resume = read_cost(found)
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    try:
+        with explain_full_disk(work):
+            trainer.train(resume_from_checkpoint=str(found) if found else None)
+    except FullDiskError:
+        if is_main_process():
+            remove_incomplete(work)
+        raise
     return trainer.total_cost()
 
 
@@ -103,6 +116,7 @@ def train_into(
     scratch folder, which is removed at the end. Forward passes take ``batch_size`` rows, by default the modality's.
 
     Raises:
+        FullDiskError: If the disk is full; whole checkpoints are left, nothing else.
         TooLittleMemoryError: If memory runs out.
         ValueError: If a process has several devices.
     """
@@ -122,11 +136,12 @@ def train_into(
         with staged_folder(folder) as stage:
             model.save_pretrained(stage)
             processor.save_pretrained(stage)
-            write_outputs(stage / REFERENCE, outputs)
-            done.write(stage)
+            files = hash_files(stage)
+            done.finished(files=files, outputs=write_outputs(stage / REFERENCE, outputs)).write(stage)
         shutil.rmtree(work)
 
-    on_main_process(write)
+    with explain_full_disk(folder.parent):
+        on_main_process(write)
 
 
 def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:

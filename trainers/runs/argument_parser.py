@@ -133,7 +133,7 @@ def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping
         config, rest = {}, list(arguments)
     parser = Parser(add_help=False, allow_abbrev=False)
     for name in ("task", "backbone"):
-        parser.add_argument(f"--{name}", default=config.get(name))
+        parser.add_argument(f"--{name}", default=value if isinstance(value := config.get(name), str) else None)
     given, _ = parser.parse_known_args(rest)
     task = TASKS.get(given.task)
     backbone = given.backbone or (task.default_backbone if task else "")

@@ -121,7 +121,7 @@ def _summary(row: Result) -> list[str]:
         return [f"no score: {row.no_signal or ', '.join(row.flags)}"]
     parts = ", ".join(f"{name} {row.metrics[name].value:.2f}" for name in ("row", "mean", "membership", "utility"))
     score = row.metrics["score"].value
-    return [f"S = {score:.2f} (95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}): {parts}"]
+    return [f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}): {parts}"]
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -1,18 +1,22 @@
 """Loading of built tasks: forget and retain sets, damaged and missing files, messages."""
 
+import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset import load
 from mubench.hub_builders.dataset.build import build
-from mubench.hub_builders.dataset.load import load_task, split_by_rank, task_info
+from mubench.hub_builders.dataset.load import load_task, split_by_rank, task_info, task_shards
 from mubench.hub_builders.tasks import TASKS
 from tests.conftest import PAIR
 
@@ -171,7 +175,7 @@ def test_a_manifest_without_forget_sizes_is_named(copy, forget):
     manifest = shard(copy, "manifest.json")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "forget": forget}))
     with pytest.raises(
-        ValueError, match=r"manifest with the deleted rows by ratio, got other values: .*manifest\.json"
+        ValueError, match=r"manifest with .*, got another \(.* at 'forget.*manifest\.json; build it again with"
     ):
         task_info("imdb", data=copy)
 
@@ -193,7 +197,68 @@ def test_a_hub_id_reads_the_same_files_at_one_commit(mini, tmp_path, monkeypatch
 
     monkeypatch.setattr(load, "fetch_file", fetch)
     assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
-    assert requested == [("someone/mu-bench", None), ("someone/mu-bench", commit.name)], "one commit, the README's"
+    expected = [("someone/mu-bench", None), *2 * [("someone/mu-bench", commit.name)]]
+    assert requested == expected, "one commit, the README's"
+    assert load_task("imdb", data="someone/mu-bench").num_rows == load_task("imdb", data=mini).num_rows
+    assert set(requested[4:]) == {("someone/mu-bench", commit.name)}
+
+
+def test_a_changed_file_in_the_cache_of_the_hub_is_named(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "fetch_file", lambda repository, name, revision: copy / name)
+    change(shard(copy))
+    with pytest.raises(
+        ValueError, match=r"got \w{16}: .*train-d02.parquet; remove it from the cache, and it is fetch"
+    ):
+        load_task("imdb", data="someone/mu-bench")
+
+
+def change(path):
+    """Flip a bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("read", [load_task, task_shards])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_flipped_bit_is_refused_despite_cached_rows(copy, read, listed):
+    whole = load_task("imdb", data=copy)["train"].to_list()
+    if not listed:  # as before there was a list of sums
+        shard(copy, "SHA256SUMS").unlink()
+    change(shard(copy))
+    with pytest.raises(ValueError, match=r"; build it again with `python .* build imdb --out ") as error:
+        read("imdb", data=copy)
+    assert ("train-d02.parquet" in str(error.value)) is listed and "\n" not in str(error.value)
+    run_command_of(error)
+    assert load_task("imdb", data=copy)["train"].to_list() == whole
+
+
+def test_rows_that_were_read_from_a_changed_shard_are_not_served_once_it_is_mended(copy):
+    """`load_dataset` checks nothing, and what it keeps must not come back."""
+    path = shard(copy)
+    data, state = path.read_bytes(), path.stat()
+    table = pq.read_table(path)
+    other = table.set_column(table.column_names.index("text"), "text", pa.array(["other"] * len(table)))
+    pq.write_table(other.replace_schema_metadata(table.schema.metadata), path)
+    assert "other" in load_dataset(str(copy), "imdb")["train"]["text"][:]
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert "other" not in load_task("imdb", data=copy)["train"]["text"][:]
+
+
+def test_a_shard_is_hashed_once_a_process(copy, monkeypatch):
+    for path in copy.rglob("*.parquet"):
+        os.utime(path, (0, 0))  # else they could change again at the same time
+    load_task("imdb", data=copy)
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    monkeypatch.setattr(load, "read_manifest", lambda path, listed: json.loads(path.read_text()))
+    load_task("imdb", data=copy)
+
+
+def test_a_readme_that_lists_fewer_shards_hides_none(copy):
+    lines = (copy / "README.md").read_text().splitlines(keepends=True)
+    (copy / "README.md").write_text("".join(line for line in lines if "train-d02" not in line))
+    assert load_task("imdb", data=copy).num_rows == TASKS["imdb"].counts["mini"]
 
 
 def test_an_unknown_task_or_family_lists_the_known_ones(mini):

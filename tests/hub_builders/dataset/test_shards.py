@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mubench.hub_builders.dataset import shards
+from mubench.hub_builders.dataset.manifest import files_fingerprint, shard_sums
 from mubench.hub_builders.dataset.shards import (
     _plan_shards,
     features,
-    files_fingerprint,
     split_fingerprint,
     write_shards,
 )
@@ -90,7 +90,7 @@ def test_the_fingerprint_of_files_covers_names_and_content(tmp_path):
         (tmp_path / name).write_bytes(data)
     lines = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in (("a", b"1"), ("b", b"2")))
     expected = hashlib.sha256(lines.encode()).hexdigest()
-    assert files_fingerprint(tmp_path, {"train": ["b"], "test": ["a"]}) == expected
+    assert files_fingerprint(shard_sums(tmp_path, {"train": ["b"], "test": ["a"]})) == expected
 
 
 def test_the_split_fingerprint_covers_split_id_rank_group_label_and_content():

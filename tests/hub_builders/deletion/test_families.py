@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
-from mubench.hub_builders.dataset.readme import LOADER, percentages, read_manifest
+from mubench.hub_builders.dataset.manifest import read_manifest
+from mubench.hub_builders.dataset.readme import percentages
 from mubench.hub_builders.dataset.shards import split_fingerprint
 from mubench.hub_builders.deletion import families
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS, DeletionRequest, check_deletion, known_tasks
@@ -58,7 +59,7 @@ def ids(tmp_path):
 
 def config_files(folder: Path) -> dict[str, dict[str, list[str]]]:
     """Return the files of every config by split."""
-    head = yaml.load((folder / "README.md").read_text().split("---\n")[1], Loader=LOADER)
+    head = yaml.load((folder / "README.md").read_text().split("---\n")[1], Loader=yaml.CSafeLoader)
     return {
         config["config_name"]: {split["split"]: split["path"] for split in config["data_files"]}
         for config in head["configs"]

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, read_run, work_folder
+from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, making, read_run, work_folder
 from mubench.hub_builders.utils.atomic import staged_folder
 
 RUN = Run(
@@ -17,7 +17,7 @@ RUN = Run(
 )  # fmt: skip
 MEASURED = {
     "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
-    "tuned": "custom",
+    "tuned": "custom", "outputs": {"test.parquet": "ab" * 32}, "files": {"config.json": "ab" * 32},
 }  # fmt: skip
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
@@ -76,7 +76,55 @@ def test_an_edited_run_file_is_refused_in_one_line(tmp_path, edit):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"run"'])
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_measurement_that_was_edited_is_refused(tmp_path, name):
+    RUN.finished(cost={"seconds": 3.5}).write(tmp_path)
+    path = tmp_path / RUN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: MEASURED[name]}))
+    with pytest.raises(ValueError, match=r"run\.json unchanged"):
+        read_run(tmp_path)
+
+
+def test_a_run_file_from_before_checksums_and_outputs_is_read(tmp_path):
+    RUN.write(tmp_path)
+    path = tmp_path / RUN_FILE
+    record = json.loads(path.read_text())
+    del record["checksum"], record["outputs"]
+    path.write_text(json.dumps(record))
+    assert read_run(tmp_path) == RUN and read_run(tmp_path).outputs == {}
+
+
+@pytest.mark.parametrize(
+    "edit", [{"cost": [1]}, {"cost": {"seconds": "3"}}, {"device": 5}, {"outputs": {"test.parquet": None}},
+             {"history": {}}, {"versions": "torch"}, {"seed": True}, {"recipe": []}],
+)  # fmt: skip
+def test_fields_of_other_types_are_refused_in_one_line(tmp_path, edit):
+    RUN.write(tmp_path)
+    path = tmp_path / RUN_FILE
+    record = json.loads(path.read_text())
+    del record["checksum"]
+    path.write_text(json.dumps({**record, **edit}))
+    with pytest.raises(ValueError, match=r"expected a model folder with a run\.json") as caught:
+        read_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"tuned": "custom"}, {"method": None, "seed": None, "ratio": None, "parent": None}]
+)
+def test_a_folder_names_the_command_that_makes_it_anew(tmp_path, given):
+    line = making(
+        replace(RUN, family="group", arguments={"gamma": 0.5, "bf16": False, "of": ["a", "b"]}, **given), tmp_path
+    )
+    words = line.split()
+    assert words[:4] == ["python", "-m", "mubench.trainers", "base" if "method" in given else "scrub"]
+    assert f"--family group --models {tmp_path.parent}" in line
+    assert ("--gamma 0.5 --bf16 False --of a b" in line) == bool(given) and ("--seed 1" in line) == (
+        "seed" not in given
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"run"', "[" * 100_000, '{"schema":' * 100_000])
 def test_a_damaged_run_file_is_refused(tmp_path, text):
     (tmp_path / RUN_FILE).write_text(text)
     with pytest.raises(ValueError, match=r"expected a model folder with a run\.json"):

@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.utils.cli import CommandParser, Parser, did_you_mean, replace_dashes, run_command
+from mubench.hub_builders.utils.cli import (
+    CommandParser,
+    Parser,
+    did_you_mean,
+    print_error,
+    replace_dashes,
+    run_command,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,26 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(error, capsys):
 
     assert run_command(command) == 2
     assert capsys.readouterr().err == "mubench: expected this, got that\n"
+
+
+@pytest.mark.parametrize(
+    ("sign", "shown"),
+    [("\x1b[2J\x1b]0;mine\x07", r"\x1b[2J\x1b]0;mine\x07"), ("\u202e", r"\u202e"), ("\udc80", r"\udc80"), ("\r", " ")],
+)
+def test_what_a_terminal_would_obey_is_written_out(sign, shown, capsys):
+    expected = f"mubench: expected a task, got a{shown}b é\n"
+    print_error(f"expected a task, got a{sign}b é")
+    assert capsys.readouterr().err == expected
+    with pytest.raises(SystemExit):
+        Parser().error(f"expected a task, got a{sign}b é")
+    assert capsys.readouterr().err == expected
+
+
+def test_the_middle_of_a_message_that_fills_screens_is_left_out(capsys):
+    print_error(f"expected a task, got {'a' * 5_000}; did you mean that?")
+    line = capsys.readouterr().err
+    assert line.startswith("mubench: expected a task, got aaa") and line.endswith("aaa; did you mean that?\n")
+    assert " ... " in line and len(line) < 2_100
 
 
 def test_what_the_system_refuses_is_one_line_too(tmp_path, capsys):

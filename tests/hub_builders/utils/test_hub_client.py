@@ -12,6 +12,7 @@ from mubench.hub_builders.utils.hub_client import (
     Target,
     commit_of,
     fetch_file,
+    fetch_model,
     plan_commit,
     push_folder,
     user_name,
@@ -350,3 +351,39 @@ def test_a_file_that_cannot_be_fetched_is_one_line(hub, folder, name, repository
     with pytest.raises(FileNotFoundError, match=f"expected {name} of {repository} from the Hub, got ") as error:
         fetch_file(repository, name)
     assert "\n" not in str(error.value)
+
+
+MODEL = Target("mu-bench/a-model", "model")
+READ = {"run.json": "{}", "config.json": "{}", "vocab.txt": "a", "reference/test.parquet": b"PAR1" * 100}
+LEFT = {"evil.py": "1 / 0", "pytorch_model.bin": b"\x80" * 100, "old.pkl": b"\x80", "run.sh": "true"}
+
+
+@pytest.fixture
+def model(hub, tmp_path):
+    """Push a model's folder with files that are no model's, and return its files."""
+    weights = {"model.safetensors": os.urandom(3_000)}
+    push_folder(fill(tmp_path / "stage", {**READ, **weights, **LEFT}), MODEL, "Push it")
+    return READ.keys() | weights.keys()
+
+
+def test_of_a_model_no_code_and_no_pickle_is_fetched(model):
+    assert contents(fetch_model(MODEL.repository)).keys() == model
+
+
+def test_a_model_larger_than_the_limit_is_refused_before_it_is_fetched(model, hub, monkeypatch):
+    monkeypatch.setenv(ours.LIMIT_GB, "0")
+    before = len(hub.log)
+    with pytest.raises(
+        ValueError, match=r"^expected at most 0 GB of the model mu-bench/a-model, got 0\.0 GB: set MUB"
+    ):
+        fetch_model(MODEL.repository)
+    assert not [path for method, path, _ in hub.log[before:] if method == "GET" and "resolve" in path]
+    monkeypatch.setenv(ours.LIMIT_GB, "1")
+    assert contents(fetch_model(MODEL.repository)).keys() == model
+
+
+@pytest.mark.parametrize("limit", ["", "-1", "1e9", "inf", "nan", "٣", "\x1b[2J"])
+def test_a_limit_that_is_no_number_is_one_line(model, monkeypatch, limit):
+    monkeypatch.setenv(ours.LIMIT_GB, limit)
+    with pytest.raises(ValueError, match=r"^expected a whole number of GB in MUBENCH_MODEL_LIMIT_GB, got '"):
+        fetch_model(MODEL.repository)

@@ -172,6 +172,11 @@ def test_logs_hold_the_value_of_each_term_before_its_sign(tmp_path: Path) -> Non
         ({"per_device_train_batch_size": 0}, "per_device_train_batch_size must be more than 0"),
         ({"gradient_accumulation_steps": -1}, "gradient_accumulation_steps must be more than 0"),
         ({"max_steps": 0}, "max_steps must be more than 0, or -1 for whole epochs, got 0"),
+        ({"logging_steps": float("-inf")}, "logging_steps must be a finite number of at most 18 digits, got -inf"),
+        ({"logging_steps": float("inf")}, "logging_steps must be a finite number of at most 18 digits, got inf"),
+        ({"save_steps": float("nan")}, "save_steps must be a finite number of at most 18 digits, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number of at most 18 digits, got nan"),
+        ({"max_steps": 10**400}, r"max_steps must be a finite number of at most 18 digits, got 1000.*\.\.\.$"),
     ],
 )
 def test_settings_that_change_the_meaning_of_a_loss_are_refused(

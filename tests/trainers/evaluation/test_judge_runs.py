@@ -1,15 +1,21 @@
 """Judging folders: a row a run, and rows that are up to date stay."""
 
 import os
+import shlex
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
+from mubench.hub_builders.tasks.names import fingerprint
+from mubench.trainers import __main__ as trainers
 from mubench.trainers.evaluation import judge as judging
-from mubench.trainers.evaluation.result import read_result, read_results
+from mubench.trainers.evaluation.result import read_result, read_results, write_result
 from mubench.trainers.inference.outputs import ClassOutputs
+from mubench.trainers.inference.storage import read_outputs, write_outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from tests.fixtures.walk import BASES, RATIO, RETRAINED, files
@@ -42,6 +48,77 @@ def test_another_set_of_references_is_judged_anew(own_walk):
     own_walk.unlearn("retrain", base_seed=3)
     assert own_walk.judge().run(own_walk.models / MODEL) == path
     assert read_result(path).references.retrained == [0, 1, 2, 3]
+
+
+def train_elsewhere(folder):
+    """Replace a model's outputs by slightly others, as the same run gives on another machine."""
+    splits = read_outputs(folder / REFERENCE)
+    splits["test"] = replace(splits["test"], logits=splits["test"].logits * np.float32(1 + 1e-4))
+    read_run(folder).finished(outputs=write_outputs(folder / REFERENCE, splits)).write(folder)
+
+
+def test_a_row_names_the_outputs_it_is_about(own_walk):
+    row = read_result(own_walk.judge().run(own_walk.models / MODEL))
+    assert row.outputs == fingerprint(read_run(own_walk.models / MODEL).outputs)
+    names = [f"-del10-retrain-s{seed}" for seed in RETRAINED] + ["", "-s1"]
+    runs = [read_run(own_walk.models / f"cifar10-mini-resnet{name}") for name in names]
+    assert row.references.identities == [run.identity for run in runs]
+    assert row.references.outputs == [fingerprint(run.outputs) for run in runs]
+    assert all(read_result(path).references.outputs for path in own_walk.judge().controls())
+
+
+@pytest.mark.parametrize("changed", [MODEL, "cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet-s1"])
+def test_other_outputs_of_the_same_runs_are_judged_anew(own_walk, changed):
+    judge = own_walk.judge()
+    paths = [judge.run(own_walk.models / MODEL), *sorted(judge.controls())]
+    before = [read_result(path) for path in paths]
+    train_elsewhere(own_walk.models / changed)
+    judge = own_walk.judge()
+    assert [judge.run(own_walk.models / MODEL), *sorted(judge.controls())] == paths
+    after = [read_result(path) for path in paths]
+    assert after[0].identity == before[0].identity and after[0] != before[0]
+    assert (after[0].outputs != before[0].outputs) == (changed == MODEL)
+    renewed = [one for one, other in zip(after[1:], before[1:], strict=True) if one != other]
+    assert len(renewed) == (0 if changed == MODEL else len(before) - 1)
+
+
+def test_a_row_that_names_no_outputs_is_judged_anew(own_walk):
+    path = own_walk.judge().run(own_walk.models / MODEL)
+    row = read_result(path)
+    write_result(row.model_copy(update={"outputs": None}), own_walk.results)
+    own_walk.judge().run(own_walk.models / MODEL)
+    assert read_result(path) == row
+
+
+@pytest.mark.parametrize("judged", [False, True])
+@pytest.mark.parametrize("name", [MODEL, "cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet"])
+def test_damaged_outputs_name_the_command_that_makes_them_anew(own_walk, name, judged):
+    if judged:
+        own_walk.judge().run(own_walk.models / MODEL)
+    path = own_walk.models / name / REFERENCE / "test.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"test\.parquet as it was written, got") as caught:
+        own_walk.judge().run(own_walk.models / MODEL)
+    message = str(caught.value)
+    assert "\n" not in message and f"remove {own_walk.models / name} and make it anew with: " in message
+    shutil.rmtree(own_walk.models / name)
+    assert (
+        trainers.main(shlex.split(message.partition("mubench.trainers ")[2]) + ["--judge=false"][: name.count("del")])
+        == 0
+    )
+    own_walk.judge().run(own_walk.models / MODEL)
+
+
+def test_outputs_are_read_once(own_walk, monkeypatch):
+    read, reads = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: [reads.append(path), read(path)][1])
+    judge = own_walk.judge()
+    judge.controls()
+    judge.run(own_walk.models / MODEL)
+    files = [path for path in reads if path.suffix == ".parquet"]
+    assert len(files) == len(set(files)) == 6 * 3
 
 
 def test_controls_are_rows_for_every_base_and_every_retrained_model(own_walk):

@@ -1,4 +1,5 @@
 import errno
+from hashlib import sha256
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.inference.storage import outputs_by_split, read_outputs, write_outputs
+from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_outputs, write_outputs
 
 
 def outputs(rows=7, classes=3, seed=0, prefix="row"):
@@ -108,6 +109,23 @@ def test_damaged_and_missing_files_are_one_line_errors(tmp_path):
     with pytest.raises(ValueError, match="whole outputs file") as caught:
         read_outputs(tmp_path / "reference")
     assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_not_those_recorded_are_refused(tmp_path):
+    folder = tmp_path / "reference"
+    recorded = write_outputs(folder, {"test": outputs(50), "train": outputs(9)})
+    assert recorded == {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    whole = hash_outputs(folder, recorded)
+    assert len(read_outputs(folder, recorded)["test"]) == 50 and hash_outputs(folder) == whole
+    write_outputs(folder, {"test": outputs(50, seed=1), "train": outputs(9)})
+    assert hash_outputs(folder) != whole
+    for read in (read_outputs, hash_outputs):
+        with pytest.raises(ValueError, match=r"test\.parquet as it was written, got sha256 \w{12}, not \w{12}$"):
+            read(folder, recorded)
+        with pytest.raises(
+            ValueError, match=r"expected test\.parquet in .*reference, got test\.parquet, train\.parquet$"
+        ):
+            read(folder, {"test.parquet": "0" * 64})
 
 
 def test_view_has_forget_and_retain_in_place_of_train():

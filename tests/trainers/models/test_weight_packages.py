@@ -1,5 +1,8 @@
 """Weights that packages ship: found where installed, otherwise an error of one line."""
 
+import dataclasses
+import hashlib
+import re
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 
@@ -7,9 +10,10 @@ import datasets
 import pytest
 import torch
 
+from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.models.modalities import MODALITIES
-from mubench.trainers.models.modalities import modality as packages
-from mubench.trainers.models.modalities.modality import package_file
+from mubench.trainers.models.modalities import pretrained as packages
+from mubench.trainers.models.modalities.pretrained import package_files
 
 TEXT = MODALITIES["text_classification"]
 
@@ -30,21 +34,37 @@ def test_a_package_that_is_not_there_is_one_line(kind, backbone, package, rows, 
         MODALITIES[kind].create(backbone, ("no", "yes"), rows, seed=0)
 
 
-def test_a_reader_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return a backbone whose package, `one`, lies in a folder with one file."""
     here = ModuleSpec("one", None, origin=str(tmp_path / "x.py"))
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: here if name == "one" else None)
+    (tmp_path / "a.gguf").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    return dataclasses.replace(BACKBONES["smollm2-135m"], package="one", files={"a.gguf": digest})
+
+
+def test_a_reader_that_is_not_there_is_one_line(package):
     with pytest.raises(FileNotFoundError, match="expected the package gguf, got none"):
-        package_file("one", "*.gguf", "gguf")
+        package_files(package, "gguf")
 
 
-def test_a_package_has_one_file_of_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        packages.importlib.util, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path / "x.py"))
-    )
-    with pytest.raises(FileNotFoundError, match=r"expected one file \*\.gguf in .*, got 0"):
-        package_file("one", "*.gguf")
-    (tmp_path / "a.gguf").touch()
-    assert package_file("one", "*.gguf") == tmp_path / "a.gguf"
+def test_a_file_of_a_package_is_read_as_it_was_published_or_not_at_all(package, tmp_path):
+    assert package_files(package) == [tmp_path / "a.gguf"]
+    (tmp_path / "a.gguf").write_bytes(b"Weights")
+    with pytest.raises(ValueError, match=r"^expected .*a\.gguf as it was written .*make weights") as error:
+        package_files(package)
+    assert "\n" not in str(error.value)
+    (tmp_path / "a.gguf").unlink()
+    with pytest.raises(FileNotFoundError):
+        package_files(package)
+
+
+def test_the_table_has_the_hash_of_what_packages_ship():
+    shipped = {key: row for key, row in BACKBONES.items() if row.package or row.files}
+    assert shipped.keys() == {"minilm", "smollm2-135m"}
+    assert all(row.package and row.files for row in shipped.values())
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for row in shipped.values() for digest in row.files.values())
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(swe
     table = read_defaults("image_classification/mini-resnet")
     few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e30, "max_grad_norm": 0.0}})
+        patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e17, "max_grad_norm": 0.0}})
         patch.setattr(boundary_shrink, "targets", lambda *_: [])
         message = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
         with pytest.raises(NonFiniteError, match=message):

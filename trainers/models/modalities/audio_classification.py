@@ -22,6 +22,7 @@ from mubench.trainers.models.modalities.modality import (
     Splits,
     zero_head,
 )
+from mubench.trainers.models.modalities.pretrained import read
 
 RATE = 16_000
 SECONDS = 1
@@ -115,7 +116,7 @@ class AudioModality(ClassifierModality):
         return model, transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
 
     def load_processor(self, **source: Any) -> Any:
-        return transformers.AutoFeatureExtractor.from_pretrained(**source)
+        return read(transformers.AutoFeatureExtractor, **source)
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return the processor's features of at most a second of each recording, and ``labels``.

@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.inference.predict_images import ImageClassifier
+from mubench.trainers.models.modalities.pretrained import explain_damage, load_complete, read
 
 INDEX = "model_index.json"
 
@@ -146,13 +147,14 @@ class DiffusionModel(torch.nn.Module):
         check_package("diffusers")
         import diffusers  # noqa: PLC0415  an extra
 
-        index = diffusers.StableDiffusionPipeline.load_config(folder)
-        has_vae = index.get("vae", [None])[0] is not None
+        with explain_damage():
+            index = diffusers.StableDiffusionPipeline.load_config(folder)
+            has_vae = index.get("vae", [None])[0] is not None
         return cls(
-            diffusers.UNet2DConditionModel.from_pretrained(folder, subfolder="unet"),
-            CLIPTextModel.from_pretrained(folder, subfolder="text_encoder"),
-            diffusers.DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
-            diffusers.AutoencoderKL.from_pretrained(folder, subfolder="vae") if has_vae else None,
+            load_complete(diffusers.UNet2DConditionModel, folder, subfolder="unet"),
+            load_complete(CLIPTextModel, folder, subfolder="text_encoder"),
+            read(diffusers.DDIMScheduler, pretrained_model_name_or_path=folder, subfolder="scheduler"),
+            load_complete(diffusers.AutoencoderKL, folder, subfolder="vae") if has_vae else None,
         )
 
 
@@ -182,4 +184,4 @@ class DiffusionProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, model: DiffusionModel) -> Self:
-        return cls.of(model, AutoTokenizer.from_pretrained(folder, subfolder="tokenizer"))
+        return cls.of(model, read(AutoTokenizer, pretrained_model_name_or_path=folder, subfolder="tokenizer"))

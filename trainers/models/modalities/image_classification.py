@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 
 from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits
+from mubench.trainers.models.modalities.pretrained import read
 
 SIZE = 32
 
@@ -74,7 +75,7 @@ class ImageModality(ClassifierModality):
         return self.auto.from_config(config), processor
 
     def load_processor(self, **source: Any) -> Any:
-        return transformers.AutoImageProcessor.from_pretrained(**source, backend="pil")
+        return read(transformers.AutoImageProcessor, **source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""

@@ -23,6 +23,7 @@ from mubench.trainers.models.modalities.modality import (
     Splits,
     create_with_shared_body,
 )
+from mubench.trainers.models.modalities.pretrained import read
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
 
 SIZE, PATCH = 32, 16
@@ -90,7 +91,7 @@ class ImagePairModality(ClassifierModality):
         return model, transformers.ViltProcessor(image_processor, tokenizer)
 
     def load_processor(self, **source: Any) -> Any:
-        return transformers.ViltProcessor.from_pretrained(**source, backend="pil")
+        return read(transformers.ViltProcessor, **source, backend="pil")
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return token ids and masks, pixels (2, 3, H, W) and their mask, and ``labels``."""

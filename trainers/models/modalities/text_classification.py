@@ -21,8 +21,8 @@ from mubench.trainers.models.modalities.modality import (
     ModelPair,
     Splits,
     create_with_shared_body,
-    load_tokenizer,
 )
+from mubench.trainers.models.modalities.pretrained import load_tokenizer
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

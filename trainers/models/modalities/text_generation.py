@@ -19,9 +19,8 @@ from mubench.trainers.models.modalities.modality import (
     EncodedRows,
     ModelPair,
     Splits,
-    load_tokenizer,
-    package_file,
 )
+from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files, read
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -55,17 +54,17 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
-def load_packaged(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model, dequantized to fp32, and its tokenizer from the GGUF file that a package ships.
+def load_packaged(backbone: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model, dequantized to fp32, and its tokenizer from the GGUF file that a backbone's package ships.
 
     Raises:
-        FileNotFoundError: If the package or `gguf` is not installed, or the package has not exactly one such file.
+        FileNotFoundError: If the package or `gguf` is not installed.
+        ValueError: If the file is another than the one that the table of backbones describes.
     """
-    file = package_file(package, "*.gguf", "gguf")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="right")
-    quantized = transformers.AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=torch.float32
-    )
+    (file,) = package_files(BACKBONES[backbone], "gguf")
+    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    tokenizer = read(transformers.AutoTokenizer, **source, padding_side="right")
+    quantized = read(transformers.AutoModelForCausalLM, **source, dtype=torch.float32)
     # A model from such a file counts as quantized and cannot be saved; a copy of its weights can.
     config = copy.deepcopy(quantized.config)
     vars(config).pop("quantization_config", None)
@@ -81,8 +80,8 @@ class CausalModality(TextOutputModality):
     mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
-        package = BACKBONES[backbone].package
-        return load_packaged(package) if package is not None else super().create(backbone, labels, rows, seed)
+        packaged = BACKBONES[backbone].package is not None
+        return load_packaged(backbone) if packaged else super().create(backbone, labels, rows, seed)
 
     def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return a model and its tokenizer; without a padding token in the model's vocabulary, the end token pads."""

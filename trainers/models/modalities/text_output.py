@@ -21,10 +21,8 @@ from mubench.trainers.models.modalities.modality import (
     Modality,
     ModelPair,
     Splits,
-    checkpoint_source,
-    load_complete,
-    load_published,
 )
+from mubench.trainers.models.modalities.pretrained import checkpoint_source, load_complete, load_published
 
 VOCABULARY = 8_000
 PAD, END, UNKNOWN = SPECIAL = ("<pad>", "<end>", "<unk>")

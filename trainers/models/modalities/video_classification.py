@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_video
 from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits, zero_head
+from mubench.trainers.models.modalities.pretrained import read
 
 SIZE, LENGTH = 32, 8
 
@@ -72,8 +73,8 @@ class VideoModality(ClassifierModality):
         return model, processor
 
     def load_processor(self, **source: Any) -> Any:
-        frames = transformers.AutoConfig.from_pretrained(**source).num_frames
-        processor: Any = transformers.VideoMAEImageProcessorPil.from_pretrained(**source)
+        frames = read(transformers.AutoConfig, **source).num_frames
+        processor: Any = read(transformers.VideoMAEImageProcessorPil, **source)
         processor.num_frames = frames  # published files do not have it, so no argument sets it
         return processor
 
