@@ -78,9 +78,9 @@ def change(row: Any, generator: random.Random) -> Any:
             target = target[key]
         del target[last]
         return row
-    if kind < 0.3:
-        return put(row, (generator.choice(("arguments", "recipe", "versions", "cost", "metrics")), "own"),
-                   any_value(generator))  # fmt: skip
+    own = generator.choice(("arguments", "recipe", "versions", "cost", "metrics"))
+    if kind < 0.3 and isinstance(row.get(own), dict):
+        place = (own, "own")
     return put(row, place, any_value(generator))
 
 
