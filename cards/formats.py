@@ -59,9 +59,14 @@ def as_text(tables: Iterable[Table]) -> str:
 def as_markdown(table: Table) -> str:
     """Return one table in markdown, without title and legend."""
     lines = [HEAD, tuple("---" if name == "method" else "---:" for name in HEAD)]
-    lines += [cells(entry) for entry in table.entries]
-    lines += [(rank, f"*{name}*", *rest) for rank, name, *rest in map(cells, table.controls)]
+    lines += [(rank, _escape(name), *rest) for rank, name, *rest in map(cells, table.entries)]
+    lines += [(rank, f"*{_escape(name)}*", *rest) for rank, name, *rest in map(cells, table.controls)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _escape(name: str) -> str:
+    """Return a name, which may hold an argument's text, without the characters that end a cell or start a tag."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("$", "&#36;")
 
 
 def as_matrix(tables: Sequence[Table]) -> str:

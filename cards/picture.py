@@ -40,12 +40,16 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
             axes.axhline(entry.score, color="gray", linestyle=":", linewidth=0.8)
             labels[round(20 * entry.score) / 20].append(entry.title)
     for height, names in labels.items():
-        axes.annotate(", ".join(names), (0.005, height + 0.03), xycoords=_ACROSS, fontsize=6, color="gray")
-    axes.set(xscale="log", ylim=(-0.05, 1.05), title=f"{table.title}, {table.seeds}", ylabel="S (1 = retrained)")
+        axes.annotate(
+            ", ".join(names), (0.005, height + 0.03), xycoords=_ACROSS, fontsize=6, color="gray", parse_math=False
+        )
+    axes.set(xscale="log", ylim=(-0.05, 1.05), ylabel="S (1 = retrained)")
+    axes.set_title(f"{table.title}, {table.seeds}", fontsize=9, parse_math=False)
     axes.set_xlabel("training cost as a share of retraining's (forward + 2 backward examples)")
-    axes.title.set_fontsize(9)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend = axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        for text in legend.get_texts():  # names and arguments are no formulas
+            text.set_parse_math(False)
 
 
 def draw_leaderboard(tables: Sequence[Table], path: str | Path) -> Path:

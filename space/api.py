@@ -14,7 +14,7 @@ from handlers import compare as comparison
 from handlers import try_out as runner
 from handlers.arguments import argument_fields
 from handlers.submissions import check_row, check_rows
-from tabs.common import report_errors
+from tabs.common import report_errors, visitor
 from tabs.try_out_tab import follow
 
 Data = dict[str, Any]
@@ -57,15 +57,14 @@ async def try_out(  # noqa: PLR0917  (clients may pass them by position)
 ) -> AsyncIterator[Data]:
     """Run a method: yields its status, and in the end its result, whose key "run" is the run's name."""
     choice = {"task": task, "backbone": backbone, "ratio": ratio, "method": method}
-    owner = str(request.session_hash)
-    job = await asyncio.to_thread(runner.start, owner, **choice, seed=seed, arguments=arguments)
+    job = await asyncio.to_thread(runner.start, visitor(request), **choice, seed=seed, arguments=arguments)
     async for now in follow(job.name):
         yield {**_status(now), **(_result(runs.finished_run(job.name)) if now.state == "finished" else {})}
 
 
 async def train_references(request: gr.Request, task: str, backbone: str, ratio: str) -> AsyncIterator[Data]:
     """Train the missing base and retrained models of a setting: yields the status."""
-    job = await asyncio.to_thread(runner.start_references, str(request.session_hash), task, backbone, ratio)
+    job = await asyncio.to_thread(runner.start_references, visitor(request), task, backbone, ratio)
     async for now in follow(job.name):
         yield _status(now)
 

@@ -8,14 +8,14 @@ import platform
 import sys
 from pathlib import Path
 
-from jobs.pool import POOL
-
-# No network access and no statistics: gradio would tabulate its last 10,000 calls at every call.
+# No network access, no statistics (gradio would tabulate its last 10,000 calls at every call), and no addresses that a
+# client claims to have.
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+    "FORWARDED_ALLOW_IPS": "",
 }
 # Of glibc's malloc.h: the number of arenas, which by default grows with that of threads.
 M_ARENA_MAX = -8
@@ -31,7 +31,7 @@ def limit_arenas() -> bool:
 
 
 def main() -> int:
-    """Start the worker processes and, while they load, the server."""
+    """Start the server, and then its worker processes."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mubench.hub_builders.utils.cli import run_command  # noqa: PLC0415
@@ -42,7 +42,6 @@ def main() -> int:
     # Workers preload our modules; before Python 3.12 they do not search this file's folder.
     paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    POOL.start()
     limit_arenas()
     # Imported here, since every worker process imports this file.
     from page import serve  # noqa: PLC0415

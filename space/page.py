@@ -1,15 +1,16 @@
-"""The page: its tabs, its theme, and the server with its size limit."""
+"""The page: its tabs, its theme, and the server."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from api import add_endpoints
+from guard import PROXIES, Guard, Messages, SizeLimit
 from handlers.runs import remove_old_runs
+from jobs.pool import POOL
 from tabs.board_tab import build_board_tab
 from tabs.compare_tab import build_compare_tab
 from tabs.explore_tab import build_explore_tab
@@ -22,68 +23,28 @@ FONT, MONO = (gr.themes.LocalFont(name, weights=(400, 700)) for name in ("Source
 THEME = gr.themes.Default(font=[FONT, "sans-serif"], font_mono=[MONO, "monospace"])
 # Concurrent requests, other than runs, which have a queue of their own.
 CONCURRENCY = 8
-MAX_UPLOAD = "250kb"
-# A longer body is refused before it is parsed.
-MAX_BYTES = 1_000_000
 # Requests in gradio's queue.
 QUEUE_SIZE = 256
 # Most recent sessions whose field values stay in memory, 0.7 MB each.
 SESSIONS = 64
+# How often downloads are removed from gradio's cache, and their age then, in seconds.
+DELETE_CACHE = (600, 3600)
+PUBLIC, LOCAL = "0.0.0.0", "127.0.0.1"
 
 
-class SizeLimit:
-    """ASGI middleware that responds to a request with too long a body with status 413 and one line."""
+class Page(gr.Blocks):
+    """A page whose endpoints refuse a wrong number of values in one line."""
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > MAX_BYTES:
-            await self._refuse(send)
-        else:
-            await self._count(scope, receive, send)
-
-    async def _count(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on until its body exceeds the limit: a chunked body declares no length."""
-        read, refused, started = 0, False, False
-
-        async def limited_receive() -> Any:
-            nonlocal read, refused
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BYTES:
-                refused = True
-                return {"type": "http.disconnect"}
-            return message
-
-        async def guarded_send(message: Any) -> None:
-            nonlocal started
-            if started or not refused:  # the application's response to a truncated body is dropped
-                started = True
-                await send(message)
-
-        try:
-            await self.app(scope, limited_receive, guarded_send)
-        finally:
-            if refused and not started:
-                await self._refuse(send)
-
-    async def _refuse(self, send: Any) -> None:
-        detail = f"expected a request of at most {MAX_BYTES:,} bytes, got a longer one"
-        body = json.dumps({"detail": detail, "error": detail}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        """Raise if an endpoint gets more or fewer values than it has, or a handler of the page fewer."""
+        needed, got = len(block_fn.inputs), len(inputs)
+        if got < needed or (got > needed and block_fn.api_visibility == "public"):
+            raise gr.Error(f"expected {needed} values for {block_fn.name}, got {got}", print_exception=False)
 
 
 def build() -> gr.Blocks:
     """Lay out the page; raises ``FileNotFoundError`` if no task is built."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as page:
         gr.Markdown(f"# {TITLE}")
         own_runs = gr.BrowserState([], storage_key="mubench-runs", secret="mubench")
         with gr.Tab("Try out") as tab:
@@ -95,20 +56,26 @@ def build() -> gr.Blocks:
         with gr.Tab("Data explorer") as tab:
             build_explore_tab(tab)
         add_endpoints()
-    return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=CONCURRENCY)
+    page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=CONCURRENCY, api_open=False)
+    page._queue.pending_messages_per_session = Messages()
+    return page
 
 
 def serve() -> None:
     """Serve the page: on the Hub publicly, elsewhere on this machine only."""
     remove_old_runs()
-    build().launch(
-        server_name="0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1",
+    page, is_public = build(), "SPACE_ID" in os.environ
+    proxies = int(os.environ.get(PROXIES, "1" if is_public else "0"))
+    page.launch(
+        server_name=PUBLIC if is_public else LOCAL,
         theme=THEME,
         css_paths=[STYLE],
         footer_links=["api"],
-        max_file_size=MAX_UPLOAD,
-        app_kwargs={"middleware": [(SizeLimit, (), {})]},
+        app_kwargs={"middleware": [(Guard, (), {"is_local": not is_public, "proxies": proxies}), (SizeLimit, (), {})]},
         ssr_mode=False,
         run_history=False,  # gradio would store a visitor's calls in the browser, or in a bucket on the Hub
         state_session_capacity=SESSIONS,
+        prevent_thread_lock=True,
     )
+    POOL.start()  # now that the server listens: on a busy machine, its start would wait for the workers' imports
+    page.block_thread()

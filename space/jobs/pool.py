@@ -59,7 +59,7 @@ class Job:
 
     Attributes:
         request: What to run.
-        owner: Session of the visitor.
+        owner: Address of the visitor.
         name: Its name, which nobody can guess.
         state: ``waiting``, ``running``, ``finished``, ``failed`` or ``cancelled``.
         points: Progress points so far.
@@ -98,7 +98,7 @@ class Job:
 
 
 class Pool:
-    """Runs jobs in order of arrival, but never more than one training of references at a time.
+    """Runs jobs in order of arrival, but one of a visitor and one training of references at a time.
 
     Every worker process imports the modules ``preload`` in advance, and runs ``target`` with its end of a pipe.
     """
@@ -178,9 +178,10 @@ class Pool:
         """Wait for a job that may run now, and mark it as running."""
         with self._lock:
             while True:
-                training = any(j.state == "running" and j.request.kind == "references" for j in self._jobs.values())
+                running = [job for job in self._jobs.values() if job.state == "running"]
+                owners, kinds = {job.owner for job in running}, {job.request.kind for job in running}
                 for job in self._waiting():
-                    if job.request.kind == "run" or not training:
+                    if job.owner not in owners and (job.request.kind == "run" or "references" not in kinds):
                         job.state, job.started = "running", time.monotonic()
                         return job
                 self._lock.wait(timeout=1.0)

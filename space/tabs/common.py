@@ -43,6 +43,11 @@ def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     return stream
 
 
+def visitor(request: gr.Request) -> str:
+    """Return the address of a visitor, who cannot choose it; see `guard`."""
+    return str(request.client.host)
+
+
 def panel(title: str, **more: Any) -> gr.HTML:
     """Lay out a column with a heading, and return the component below it."""
     with gr.Column(min_width=300):

@@ -14,7 +14,7 @@ from handlers.arguments import MAX_TEXT, Field, argument_fields
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
 
-from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu
+from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu, visitor
 from tabs.outcome_view import OutcomeView
 
 POLL_S = 0.4
@@ -149,7 +149,7 @@ class TryOutTab:
         """Run a method, and show its progress and its outcome."""
         choice = dict(zip(("task", "backbone", "ratio", "method", "seed", "arguments"), values, strict=True))
         choice["arguments"] = entered_values(choice["arguments"], choice["method"])
-        job = await asyncio.to_thread(start, str(request.session_hash), **choice)
+        job = await asyncio.to_thread(start, visitor(request), **choice)
         yield {self.outcome.column: gr.update(visible=False)}  # hides the outcome of an earlier run
         async for now in follow(job.name):
             update = self.show_progress(now, self.train)
@@ -161,7 +161,7 @@ class TryOutTab:
     @report_errors
     async def train_missing(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
         """Train the missing reference models of a setting, and show the progress."""
-        job = await asyncio.to_thread(start_references, str(request.session_hash), *values[:3])
+        job = await asyncio.to_thread(start_references, visitor(request), *values[:3])
         async for now in follow(job.name):
             yield self.show_progress(now, self.go)
 

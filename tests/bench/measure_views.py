@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from tests.fixtures.serving import Served, serving
+from tests.fixtures.serving import Served, memory_mb, serving
 from tests.fixtures.walk import RATIO, quick, walk
 
 READS = 50
-
-
-def memory_mb(root: int) -> float:
-    """Return the private memory of a process and its children in megabytes; shared memory counts once."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
-    family = {root}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    total = 0.0
-    for pid in family:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:  # it has just ended
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
-    return total / 1024
 
 
 def _read(server: Served) -> float:

@@ -236,3 +236,14 @@ def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
 
 def test_order_of_rows_does_not_matter(demo_rows):
     assert as_text(tables(demo_rows)) == as_text(tables(demo_rows[::-1]))
+
+
+def test_texts_of_arguments_are_drawn_and_written_as_they_stand(new_row, tmp_path):
+    texts = ("$\\frac{1}{0}$", "a|b", "<img src=x>", "$x$ & \\")
+    rows = [new_row("scrub", seed=seed, arguments={"p": text}) for seed, text in enumerate(texts)]
+    rows.append(new_row("base", control=True, score=0.1, arguments={"p": "$\\sqrt$"}, cost={}))
+    (table,) = tables(rows)
+    assert draw_leaderboard([table], tmp_path / "a.png").stat().st_size  # a formula with a fault would raise
+    lines = as_markdown(table).splitlines()
+    assert {line.count("|") for line in lines} == {len(HEAD) + 1}
+    assert not [line for line in lines if "<" in line or "$" in line]

@@ -81,8 +81,8 @@ def walk(models: str) -> None:
         patch.setattr(epochs, "proxy", doubt)
         patch.setattr(oracle, "validation_score", lambda model, *_: doubt(model, model))
         if os.environ.get("RANK", "0") != "0":
-            for module in (base_models, epochs):
-                patch.setattr(module, "save_model", forbidden)
+            patch.setattr(base_models, "staged_folder", forbidden)
+            patch.setattr(epochs, "save_model", forbidden)
             for module in (results, scoring):
                 patch.setattr(module, "write_result", forbidden)
         for backbone in BACKBONES:

@@ -142,6 +142,119 @@ def test_too_long_a_body_is_refused_before_it_is_parsed(space: Import, declared:
     assert "at most 1,000,000 bytes" in json.loads(sent[1]["body"])["detail"]
 
 
+ORIGIN = (b"origin", b"http://127.0.0.1:7860")
+HOST = (b"host", b"127.0.0.1:7860")
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), [
+    ("GET", "/", [HOST], 200),
+    ("GET", "/", [(b"host", b"LocalHost:7860")], 200),
+    ("GET", "/", [(b"host", b"[::1]:7860")], 200),
+    ("POST", "/gradio_api/call/x", [HOST, ORIGIN], 200),
+    ("GET", "/", [], 421),
+    ("GET", "/", [(b"host", b"evil.example:7860")], 421),
+    ("GET", "/", [(b"host", b"127.0.0.1.evil.example")], 421),
+    ("GET", "/", [HOST, (b"host", b"evil.example")], 421),
+    ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"http://evil.example")], 403),
+    ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"http://127.0.0.1:80")], 403),
+    ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"null")], 403),
+    ("POST", "/gradio_api/upload", [HOST], 404),
+    ("POST", "/gradio_api/component_server", [HOST], 404),
+    ("GET", "/gradio_api/deep_link", [HOST], 404),
+    ("GET", "/gradio_api/proxy=http://x", [HOST], 404),
+    ("GET", "/gradio_api/file=https://x", [HOST], 404),
+])  # fmt: skip
+def test_another_site_and_closed_routes_are_refused(
+    space: Import, method: str, path: str, headers: list[Any], status: int
+) -> None:
+    assert respond(space("guard").Guard, method, path, headers)[0] == status
+    if status in (403, 421):  # the Hub serves a page under names of its own
+        assert respond(space("guard").Guard, method, path, headers, is_local=False)[0] == 200
+
+
+def respond(guard: Any, method: str, path: str, headers: Any, error: Any = None, **options: Any) -> tuple[int, str]:
+    """Return the status of a response, and the client that the application saw."""
+    sent: list[Any] = []
+    queue = SimpleNamespace(
+        event_queue_per_concurrency_id={}, pending_event_ids_session={},
+        pending_messages_per_session=SimpleNamespace(trim=lambda _: None),
+    )  # fmt: skip
+    blocks = SimpleNamespace(get_blocks=lambda: SimpleNamespace(_queue=queue))
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": ("127.0.0.1", 1)}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if error is not None:
+            raise error
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    received = {**scope, "app": blocks}
+    asyncio.run(guard(app, **{"is_local": True, **options})(received, None, send))
+    if sent[0]["status"] != 200:
+        assert "\n" not in json.loads(sent[1]["body"])["detail"]
+    return sent[0]["status"], received["client"][0]
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyError("x"), 400), (ValueError("x"), 400), (OSError("x"), 500)])
+def test_an_error_of_gradio_is_one_line(space: Import, error: Exception, status: int) -> None:
+    assert respond(space("guard").Guard, "GET", "/fails", [HOST], error=error)[0] == status
+
+
+@pytest.mark.parametrize(("proxies", "forwarded", "address"), [
+    (0, ["1.1.1.1"], "127.0.0.1"), (1, [], "127.0.0.1"), (1, ["1.1.1.1"], "1.1.1.1"),
+    (1, ["claimed, 1.1.1.1"], "1.1.1.1"), (1, ["9.9.9.9", "1.1.1.1"], "1.1.1.1"), (1, ["claimed"], "127.0.0.1"),
+    (2, ["9.9.9.9, 1.1.1.1, 10.0.0.1"], "1.1.1.1"), (1, ["2001:db8::1:2:3:4"], "2001:db8::/64"),
+])  # fmt: skip
+def test_a_visitor_is_an_address_that_they_cannot_choose(
+    space: Import, proxies: int, forwarded: list[str], address: str
+) -> None:
+    headers = [HOST, *((b"x-forwarded-for", each.encode()) for each in forwarded)]
+    assert respond(space("guard").Guard, "GET", "/", headers, proxies=proxies) == (200, address)
+    request = SimpleNamespace(client=SimpleNamespace(host=address), session_hash="chosen")
+    assert space("tabs.common").visitor(request) == address
+
+
+def test_a_visitor_may_have_so_many_waiting_calls(space: Import) -> None:
+    guard = space("guard")
+    mine = SimpleNamespace(request=SimpleNamespace(client=SimpleNamespace(host="1.1.1.1")))
+    queue = SimpleNamespace(
+        event_queue_per_concurrency_id={"f": SimpleNamespace(queue=[mine] * guard.MAX_WAITING)},
+        pending_event_ids_session={}, pending_messages_per_session=guard.Messages(),
+    )  # fmt: skip
+    refusal = guard.Guard(None, is_local=True)._refuse_many(queue, "1.1.1.1")
+    assert refusal[0] == 429 and "at most 64 waiting calls" in refusal[1]
+    assert guard.Guard(None, is_local=True)._refuse_many(queue, "1.1.1.2") is None
+
+
+def test_messages_that_nobody_reads_are_dropped(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = space("guard")
+    monkeypatch.setattr(guard, "SWEEP_S", 0)
+    messages = guard.Messages()
+    for session, count in (("read", 0), ("old", 1), ("flood", guard.MAX_UNREAD), ("new", 1)):
+        messages[session] = asyncio.Queue()
+        for _ in range(count):
+            messages[session].put_nowait("x")
+    events = dict.fromkeys([*messages, "gone"], ())
+    messages.trim(events)
+    assert list(messages) == ["read", "old", "flood", "new"] and "gone" not in events
+    messages.trim(events)
+    assert list(messages) == list(events) == ["read", "new"]
+    messages["old"].put_nowait("x")  # a call that is still running
+    assert "old" not in messages
+
+
+def test_a_wrong_number_of_values_is_one_line(space: Import, root: Path) -> None:
+    page = space("page").build()
+    functions = {function.name: function for function in page.fns.values()}
+    assert page.validate_inputs(functions["submit"], ["x"]) is None
+    for values in ([], ["x", "y"]):
+        with pytest.raises(gr.Error, match=f"expected 1 values for submit, got {len(values)}") as caught:
+            page.validate_inputs(functions["submit"], values)
+        assert not caught.value.print_exception
+
+
 def test_a_users_mistake_is_reported_and_an_internal_error_logged(
     space: Import, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,9 +274,8 @@ def test_a_users_mistake_is_reported_and_an_internal_error_logged(
 def test_worker_processes_find_the_modules_that_they_preload(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     app, seen = space("app"), []
     monkeypatch.setattr(os, "environ", {**os.environ, "PYTHONPATH": "theirs"})
-    monkeypatch.setattr(app.POOL, "start", lambda: seen.append(os.environ["PYTHONPATH"]))
     monkeypatch.setattr(app, "limit_arenas", lambda: None)
-    monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
+    monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: seen.append(os.environ["PYTHONPATH"])))
     assert app.main() == 0
     assert seen == [os.pathsep.join([str(SPACE), "theirs"])]
 
@@ -171,7 +283,6 @@ def test_worker_processes_find_the_modules_that_they_preload(space: Import, monk
 def test_gradio_keeps_no_statistics_of_calls(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "GRADIO" not in name})
     app, shared = space("app"), []
-    monkeypatch.setattr(app.POOL, "start", lambda: None)
     monkeypatch.setattr(app, "limit_arenas", lambda: shared.append(1))
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
@@ -206,8 +317,12 @@ def test_sessions_are_bounded_and_no_history_is_recorded(
     space: Import, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, options = space("page"), {}
+    steps: list[str] = []
     monkeypatch.setattr(gr.Blocks, "launch", lambda _, **given: options.update(given))
+    monkeypatch.setattr(gr.Blocks, "block_thread", lambda _: steps.append("serves"))
+    monkeypatch.setattr(page.POOL, "start", lambda: steps.append("starts" if options else "starts too early"))
     page.serve()
+    assert steps == ["starts", "serves"] and options["prevent_thread_lock"]
     assert options["run_history"] is False and options["state_session_capacity"] == page.SESSIONS <= 100
     kinds = {type(block).__name__ for block in page.build().blocks.values()}
     assert "JSON" in kinds and "State" not in kinds  # state is kept in the browser

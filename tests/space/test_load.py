@@ -22,8 +22,9 @@ VISITOR = f"""
 import sys
 from gradio_client import Client
 url, seed = sys.argv[1:]
+address = {{"X-Forwarded-For": f"192.0.2.{{seed}}"}}
 request = ("cifar10", "resnet", "{RATIO}", "scrub", int(seed), {{"num_train_epochs": {LONGEST}}})
-for status in Client(url, verbose=False).submit(*request, api_name="/try_out"):
+for status in Client(url, verbose=False, headers=address).submit(*request, api_name="/try_out"):
     if "step" in status["point"]:
         print(status["run"], status["point"]["steps"], flush=True)
 """
@@ -41,7 +42,7 @@ def walk(walked_once: Walk, tmp_path_factory: pytest.TempPathFactory) -> Walk:
 
 @pytest.fixture
 def served(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True) as server:
+    with serving(walk.root, tmp_path_factory.mktemp("serve"), small=True, proxies=1) as server:
         yield server
 
 
@@ -54,7 +55,9 @@ def first(job: Job) -> Any:
 
 def visit(server: Served, number: int, end: float, found: list[Any]) -> None:
     """Read or run until the time is over; record results and errors."""
-    client, other = server.client(), server.client()  # gradio's client sometimes loses messages of overlapping calls
+    client, other = (
+        server.client(f"192.0.2.{number}") for _ in range(2)
+    )  # gradio's client sometimes loses messages of overlapping calls
     while time.monotonic() < end:
         try:
             if number < RUNNING:

@@ -91,7 +91,7 @@ def test_a_visitor_who_leaves_frees_the_place(space: Import, pool: Any, monkeypa
     left = [submit(space, pool, ticks=ENDLESS, owner=str(i)) for i in range(3)]
     stays = submit(space, pool, owner="stays")
     until(lambda: pool.get(stays.name).state == "finished")
-    assert [job.state for job in left] == ["cancelled"] * 3
+    until(lambda: all(job.state == "cancelled" for job in left))
     assert left[0].error == "its visitor has left"
 
 
@@ -109,14 +109,24 @@ def test_references_leave_a_process_for_runs(space: Import, pool: Any) -> None:
     assert [job.state for job in training] == ["running", "waiting"]
 
 
+def test_a_visitor_occupies_one_process_whatever_waits(space: Import, pool: Any) -> None:
+    greedy = [submit(space, pool, ticks=ENDLESS, owner="greedy") for _ in range(2)]
+    patient = submit(space, pool, owner="patient")
+    until(lambda: patient.state == "finished")
+    assert [job.state for job in greedy] == ["running", "waiting"]
+    pool.cancel(greedy[0].name)
+    until(lambda: greedy[1].state == "running")
+
+
 def test_the_number_of_jobs_is_limited_per_visitor_and_in_total(space: Import, pool: Any) -> None:
     module = space("jobs.pool")
     for _ in range(module.MAX_PER_VISITOR):
         submit(space, pool, ticks=ENDLESS, owner="greedy")
     with pytest.raises(ValueError, match="at most 2 unfinished runs a visitor"):
         submit(space, pool, owner="greedy")
-    until(lambda: not pool._waiting())
-    for i in range(module.MAX_WAITING):
+    submit(space, pool, ticks=ENDLESS, owner="another")
+    until(lambda: len(pool._waiting()) == 1)
+    for i in range(module.MAX_WAITING - 1):
         submit(space, pool, owner=str(i))
     with pytest.raises(ValueError, match="try again later"):
         submit(space, pool, owner="late")

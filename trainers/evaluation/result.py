@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.tasks import Tier
 from mubench.hub_builders.tasks.names import check_ratio
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.text import quote
+from mubench.trainers.evaluation import limits
+from mubench.trainers.metrics.bootstrap import DRAWS
 
 SCHEMA_VERSION: Literal[1] = 1
 # A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
@@ -22,19 +25,6 @@ ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
 
 Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
 ORACLE_SELECTION: Flag = "oracle_selection"
-Scalar = bool | int | float | str | None
-
-
-def _public(values: dict[str, Scalar | list[Scalar]]) -> dict[str, Scalar | list[Scalar]]:
-    """Raise for absolute paths and Hub tokens, which must not be published."""
-    for key, value in values.items():
-        if isinstance(value, str) and value.startswith(("/", "~", "hf_")):
-            raise ValueError(f"expected no path and no token in a row, got one as {key!r}")
-    return values
-
-
-Settings = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_public)]
-
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -58,28 +48,28 @@ class RunInfo(_Row):
             without a run.
     """
 
-    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    identity: str | None = None
+    run_id: limits.RunId
+    identity: limits.Name | None = None
     outputs: Sha256 | None = None
-    parent: str | None = None
+    parent: limits.Name | None = None
     control: bool = False
     tier: Tier
-    task: str
-    family: str
-    deletion_seed: int
-    ratio: int
-    split: str
-    backbone: str
-    base_seed: int
-    method: str
-    recipe: Settings
-    arguments: Settings
+    task: limits.Name
+    family: limits.Name
+    deletion_seed: limits.Seed
+    ratio: int = Field(ge=1, le=99)
+    split: limits.Name
+    backbone: limits.Name
+    base_seed: limits.Seed
+    method: limits.Name
+    recipe: limits.Settings
+    arguments: limits.Settings
     tuned: Literal["default", "tuned", "custom"]
-    seed: int
-    eval_seed: int = 0
-    versions: dict[str, str]
-    device: str
-    cost: dict[str, float]
+    seed: limits.Seed
+    eval_seed: limits.Seed = 0
+    versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
+    device: limits.Label
+    cost: dict[limits.Name, limits.Positive] = Field(max_length=limits.MAX_ENTRIES)
 
     @pydantic.field_validator("ratio")
     @classmethod
@@ -114,7 +104,7 @@ class Value(_Row):
     """
 
     value: float
-    n: int = Field(ge=1)
+    n: int = Field(ge=1, le=int(limits.MAX_NUMBER))
     retrained: float | None = None
 
 
@@ -128,10 +118,16 @@ class Interval(_Row):
         draws: S of every resample, in thousandths.
     """
 
-    low: float
-    high: float
-    lost: int = Field(ge=0)
-    draws: list[Annotated[int, Field(ge=0, le=1000)]] = Field(min_length=1)
+    low: limits.Share
+    high: limits.Share
+    lost: int = Field(ge=0, le=DRAWS)
+    draws: limits.Draws
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"expected low below high, got {self.low:g} and {self.high:g}")
+        return self
 
 
 class References(_Row):
@@ -144,10 +140,10 @@ class References(_Row):
         outputs: sha256 of their outputs, in that order; empty there, and in rows from before they were recorded.
     """
 
-    retrained: list[int] = Field(min_length=2)
-    bases: list[int] = Field(min_length=1)
-    identities: list[str] = Field(default_factory=list)
-    outputs: list[Sha256] = Field(default_factory=list, max_length=128)
+    retrained: list[limits.Seed] = Field(min_length=2, max_length=limits.MAX_SEEDS)
+    bases: list[limits.Seed] = Field(min_length=1, max_length=limits.MAX_SEEDS)
+    identities: list[limits.Name] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
+    outputs: list[Sha256] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
 
     @pydantic.model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -170,15 +166,20 @@ class Result(RunInfo):
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    metrics: dict[str, Value]
+    metrics: dict[limits.Name, Value] = Field(max_length=limits.MAX_ENTRIES)
     interval: Interval | None
     references: References
-    row_spread: float | None
-    no_signal: str | None
+    row_spread: float | None = Field(ge=0, le=limits.MAX_NUMBER)
+    no_signal: limits.Text | None
     flags: list[Flag]
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
+        for name, value in self.metrics.items():
+            limits.check_range(name, value.value)
+            limits.check_range(name, value.retrained)
+        if len(set(self.flags)) < len(self.flags):
+            raise ValueError("expected every flag once, got one twice")
         if ("score" in self.metrics) != (self.interval is not None):
             raise ValueError("expected a score and its interval together, got one of them")
         wrong = set(self.flags) - {ORACLE_SELECTION}
@@ -210,7 +211,7 @@ def to_json(result: Result) -> str:
     payload, draws = result.model_dump(mode="json"), ""
     if result.interval is not None:
         payload["interval"]["draws"] = "@draws@"
-        draws = json.dumps(result.interval.draws, separators=(",", ":"))
+        draws = json.dumps(list(result.interval.draws), separators=(",", ":"))
     return json.dumps(payload, indent=2, allow_nan=False).replace('"@draws@"', draws) + "\n"
 
 
@@ -223,6 +224,28 @@ def write_result(result: Result, folder: str | Path) -> Path:
     return path
 
 
+def parse_result(text: str | bytes, path: Path | None = None) -> Result:
+    """Read one row from JSON, which may come from anybody; a message names the file.
+
+    Raises:
+        ValueError: If it is not a valid row; the message is one line.
+    """
+    try:
+        limits.check_json(text)
+        return Result.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        # Of a value that may have several types, what is wrong is not that it has none of the others.
+        types = ("none_required", "bool_type", "int_type", "float_type", "list_type")
+        first = next((each for each in errors if each["type"] not in types), errors[0])
+        place = ".".join(map(str, first["loc"])) or "row"
+        reason = f"{place if place.isprintable() else quote(place):.80}: {first['msg']:.200}"
+    except ValueError as error:
+        reason = str(error)[:200]
+    what = f"{path} to be a result row" if path else "a result row"
+    raise ValueError(f"expected {what}, got {' '.join(reason.split())}")
+
+
 def read_result(path: str | Path) -> Result:
     """Read one row.
 
@@ -230,12 +253,10 @@ def read_result(path: str | Path) -> Result:
         ValueError: If it is not a valid row, or not the one its file is named after.
     """
     path = Path(path)
-    try:
-        result = Result.model_validate_json(path.read_bytes())
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "row"
-        raise ValueError(f"expected {path} to be a result row, got {place}: {first['msg']}") from error
+    if path.exists() and not path.is_file():
+        raise ValueError(f"expected {path} to be a result row, got no file")
+    with path.open("rb") as file:
+        result = parse_result(file.read(limits.MAX_BYTES + 1), path)
     if result.run_id != path.stem:
         raise ValueError(f"expected {path} to hold run {path.stem!r}, got {result.run_id!r}")
     return result

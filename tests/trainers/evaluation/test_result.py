@@ -6,7 +6,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.trainers.evaluation import result as results
 from mubench.trainers.evaluation.judge import judge
-from mubench.trainers.evaluation.result import RunInfo, read_result, read_results, write_result
+from mubench.trainers.evaluation.result import RunInfo, parse_result, read_result, read_results, write_result
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,35 @@ def change(path, place, value):
         (("references", "retrained"), [0], "references.retrained"),
         (("interval",), None, "score and its interval together"),
         (("interval", "draws"), [1001], "interval.draws.0"),
+        (("interval", "draws"), [1] * 1999, "interval.draws"),
+        (("interval", "draws"), [1] * 2001, "interval.draws"),
+        (("interval", "low"), 1.1, "interval.low"),
+        (("interval", "low"), 1.0, "low below high"),
+        (("interval", "lost"), 2001, "interval.lost"),
+        (("references", "bases"), [*range(65)], "references.bases"),
+        (("references", "retrained"), [*range(65)], "references.retrained"),
+        (("references", "identities"), ["a"] * 129, "references.identities"),
+        (("base_seed",), -1, "base_seed"),
+        (("base_seed",), 2**32, "base_seed"),
+        (("method",), "x" * 65, "method"),
+        (("method",), "\x1b[2J", "method"),
+        (("method",), "$\\alpha$", "method"),
+        (("device",), "cpu\x1b[2J", "printable characters"),
+        (("arguments", "a"), "\u202e", "printable characters"),
+        (("arguments", "a"), "x" * 257, "at most 256 characters"),
+        (("arguments", "a"), [0] * 65, "arguments.a"),
+        (("arguments", "a"), [[0]], "arguments.a"),
+        (("arguments",), {f"a{i}": 0 for i in range(65)}, "at most 64 items"),
+        (("versions",), {"a": "x" * 65}, "versions.a"),
+        (("cost", "seconds"), -1.0, "cost.seconds"),
+        (("cost", "seconds"), 1e13, "cost.seconds"),
+        (("cost", "passes_share"), 5e-324, "0 or at least 1e-12"),
+        (("metrics", "score", "value"), 1.1, "score from 0 to 1, got 1.1"),
+        (("metrics", "mean", "value"), -0.1, "mean from 0 to 1e+12"),
+        (("metrics", "row", "value"), -1e13, "row from -1e+12"),
+        (("metrics", "js_retrained", "retrained"), 0.7, "js_retrained from 0 to 0.693147"),
+        (("metrics", "own"), {"value": 0.5, "n": 3}, "metric of the suite"),
+        (("flags",), ["constant_class", "constant_class"], "every flag once"),
         (("cost", "seconds"), math.nan, "cost.seconds"),
     ],
 )  # fmt: skip
@@ -74,6 +103,37 @@ def test_invalid_rows_are_refused_in_one_line(row, tmp_path, place, value, messa
     with pytest.raises(ValueError, match=r"expected .*some-run\.json to") as caught:
         read_result(path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b" " * 64_001, "more than 64,000 bytes"),
+        (b"[" * 60_000, "JSON nested too deeply"),
+        (b'{"seed": 1, "seed": 1}', "'seed' twice"),
+        (b'{"a": {"b": 1, "b": 1}}', "'b' twice"),
+        (b'{"a": "\xff"}', "codec can't decode"),
+        (b'{"seed": ' + b"1" * 5000 + b"}", "Exceeds the limit"),
+        (b'{"\\u001b[2J": 1}', "Field required"),
+    ],
+)
+def test_a_text_is_bounded_before_it_is_read(tmp_path, text, message):
+    path = tmp_path / "row.json"
+    path.write_bytes(text)
+    for read in (lambda: read_result(path), lambda: parse_result(text)):
+        with pytest.raises(ValueError, match="expected") as caught:
+            read()
+        assert message in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_a_folder_is_no_row(tmp_path):
+    with pytest.raises(ValueError, match="got no file"):
+        read_result(tmp_path)
+
+
+def test_draws_take_two_bytes_each(row):
+    assert row.interval.draws.itemsize == 2 and len(row.interval.draws) == 2000
+    assert row.model_dump()["interval"]["draws"] == list(row.interval.draws)
 
 
 def test_missing_fields_and_half_a_file_are_refused(row, tmp_path):

@@ -1,0 +1,195 @@
+"""ASGI middleware before gradio: who may ask for what, how much of it, and who asks; every refusal is one line."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import re
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from gradio.route_utils import FnIndexInferError
+from gradio.utils import LRUCache
+
+# A longer body is refused before it is parsed.
+MAX_BYTES = 1_000_000
+TOO_LONG = f"expected a request of at most {MAX_BYTES:,} bytes, got a longer one"
+# Calls that wait for their turn, by visitor, and messages that nobody has read, of all visitors.
+MAX_WAITING, MAX_UNREAD = 64, 256
+# Seconds between two counts of them.
+SWEEP_S = 2.0
+# Number of trusted proxies, each of which appends the address of its client to X-Forwarded-For.
+PROXIES = "MUBENCH_PROXIES"
+LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+# Routes of gradio that this page does not need: they store files, run programs, or fetch other addresses.
+CLOSED = re.compile(
+    r"(/gradio_api)?/(upload|process_recording|component_server|deep_link|vibe-|stream/|run-history|runs|monitoring|"
+    r"dev/|proxy=|file=\s*https?:|file/\s*https?:)",
+    re.IGNORECASE,
+)
+CALL = re.compile(r"/gradio_api/(queue/join|call/.*)")
+# What gradio raises at an unknown function, session or value of a call.
+BAD_REQUEST = (FnIndexInferError, LookupError, TypeError, ValueError, AttributeError)
+
+
+class Messages(LRUCache):  # type: ignore[type-arg]
+    """Messages by session that nobody has read yet: gradio bounds the sessions, this their messages."""
+
+    def __init__(self) -> None:
+        super().__init__(2000)
+        self._swept, self._unread = 0.0, set[str]()
+
+    def __missing__(self, session: str) -> asyncio.Queue[Any]:
+        return asyncio.Queue()  # of a session that is dropped
+
+    def trim(self, events: dict[str, Any]) -> None:
+        """Drop the oldest sessions whose messages nobody reads, and the events of all dropped sessions."""
+        if time.monotonic() - self._swept < SWEEP_S:
+            return
+        count, unread = 0, set()
+        for session, messages in reversed(list(self.items())):
+            count += messages.qsize()
+            if count > MAX_UNREAD and messages.qsize():
+                unread.add(session)
+        for session in unread & self._unread:  # twice in a row: a reader may be about to read
+            del self[session]
+        for session in events.keys() - self.keys():
+            del events[session]
+        self._swept, self._unread = time.monotonic(), unread
+
+
+def visitor_address(scope: Any, proxies: int = 0) -> str:
+    """Return the address of a client, as the server or the outermost trusted proxy sees it.
+
+    Of an IPv6 address it is the network of 64 bits, which a visitor has to themselves.
+    """
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    forwarded = [each.strip() for value in values for each in value.split(",")]
+    peer = scope["client"][0] if scope.get("client") else ""
+    address = forwarded[-proxies] if 0 < proxies <= len(forwarded) else peer
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return str(peer)
+    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
+
+
+def _values(scope: Any, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def refuse(send: Any, status: int, reason: str) -> None:
+    """Respond with a status and one line."""
+    body = json.dumps({"detail": reason, "error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Guard:
+    """Refuses requests of other sites, closed routes, and too many calls of a visitor, whose address it sets.
+
+    Args:
+        app: The application.
+        is_local: Whether only this machine is served: its own names are then the only hosts, and a request that
+            changes something must come from a page of the same host (no other site may reach it by DNS rebinding).
+        proxies: Number of trusted proxies in front.
+    """
+
+    def __init__(self, app: Any, *, is_local: bool, proxies: int = 0) -> None:
+        self.app, self.is_local, self.proxies = app, is_local, proxies
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["client"] = (visitor_address(scope, self.proxies), 0)
+        if refusal := self._refusal(scope):
+            await refuse(send, *refusal)
+        else:
+            await self._pass(scope, receive, send)
+
+    def _refusal(self, scope: Any) -> tuple[int, str] | None:
+        hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
+        if self.is_local and not (hosts and all(map(LOCAL_HOST.fullmatch, hosts))):
+            return 421, "expected a request to localhost, 127.0.0.1 or [::1], got one to another host"
+        if self.is_local and scope["method"] != "GET" and any(urlsplit(each).netloc != hosts[0] for each in origins):
+            return 403, "expected a request of this page, got one of another site"
+        if CLOSED.match(scope["path"]):
+            return 404, "expected a route of this page, got one that it does not have"
+        if scope["method"] == "POST" and CALL.fullmatch(scope["path"].rstrip("/")):
+            return self._refuse_many(scope["app"].get_blocks()._queue, scope["client"][0])
+        return None
+
+    def _refuse_many(self, queue: Any, address: str) -> tuple[int, str] | None:
+        queue.pending_messages_per_session.trim(queue.pending_event_ids_session)
+        waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
+        if sum(event.request.client.host == address for event in waiting) < MAX_WAITING:
+            return None
+        return 429, f"expected at most {MAX_WAITING} waiting calls a visitor, got one more; try again later"
+
+    async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, and turn an error of the application into one line."""
+        started = False
+
+        async def noting_send(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        except Exception as error:
+            is_bad = isinstance(error, BAD_REQUEST)
+            log = logging.getLogger(__name__)
+            log.log(logging.INFO if is_bad or started else logging.ERROR, "a request failed: %s", type(error).__name__)
+            if not started:
+                line = "expected a function, a session and values of this page, got others"
+                await refuse(send, *((400, line) if is_bad else (500, "internal error: the server has logged it")))
+
+
+class SizeLimit:
+    """ASGI middleware that responds to a request with too long a body with status 413 and one line."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > MAX_BYTES:
+            await refuse(send, 413, TOO_LONG)
+        else:
+            await self._count(scope, receive, send)
+
+    async def _count(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on until its body exceeds the limit: a chunked body declares no length."""
+        read, refused, started = 0, False, False
+
+        async def limited_receive() -> Any:
+            nonlocal read, refused
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BYTES:
+                refused = True
+                return {"type": "http.disconnect"}
+            return message
+
+        async def guarded_send(message: Any) -> None:
+            nonlocal started
+            if started or not refused:  # the application's response to a truncated body is dropped
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, limited_receive, guarded_send)
+        finally:
+            if refused and not started:
+                await refuse(send, 413, TOO_LONG)

@@ -1,0 +1,103 @@
+"""Limits of result rows, which may come from anybody: bounded types for the schema, and JSON that is checked first."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PlainSerializer
+
+from mubench.hub_builders.utils.text import quote
+from mubench.trainers.metrics import METRICS
+from mubench.trainers.metrics.bootstrap import DRAWS
+
+# The longest row and its longest lists and dictionaries; a shipped row has 12,000 bytes, 4 seeds and 23 arguments.
+MAX_BYTES, MAX_SEEDS, MAX_ENTRIES = 64_000, 64, 64
+MAX_NAME, MAX_RUN_ID, MAX_TEXT = 64, 200, 256
+# The largest number, and by how much rounding may exceed a range. S divides by nothing below 1 / MAX_NUMBER.
+MAX_NUMBER, ROUNDING = 1e12, 1e-6
+_PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"expected printable characters, got {quote(text)}")
+    return text
+
+
+def _measurable(number: float) -> float:
+    if 0 < number < 1 / MAX_NUMBER:
+        raise ValueError(f"expected 0 or at least {1 / MAX_NUMBER:g}, got {number:g}")
+    return number
+
+
+def _pack(draws: Sequence[int]) -> array[int]:
+    return array("h", draws)
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME, pattern=_PLAIN)]
+RunId = Annotated[str, Field(max_length=MAX_RUN_ID, pattern=_PLAIN)]
+Label = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[float, Field(ge=0, le=MAX_NUMBER), AfterValidator(_measurable)]
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | Text | None
+# Two bytes a draw: an `array` of int16, which has the buffer that numpy reads.
+Draws = Annotated[
+    Sequence[Annotated[int, Field(ge=0, le=1000)]],
+    Field(min_length=DRAWS, max_length=DRAWS),
+    AfterValidator(_pack),
+    PlainSerializer(list),
+]
+_Values = dict[Name, Scalar | Annotated[list[Scalar], Field(max_length=MAX_ENTRIES)]]
+
+
+def _public(values: _Values) -> _Values:
+    """Raise for absolute paths and Hub tokens, which must not be published."""
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith(("/", "~", "hf_")):
+            raise ValueError(f"expected no path and no token in a row, got one as {key!r}")
+    return values
+
+
+Settings = Annotated[_Values, Field(max_length=MAX_ENTRIES), AfterValidator(_public)]
+
+
+def check_range(name: str, number: float | None) -> None:
+    """Check the value of a metric.
+
+    Raises:
+        ValueError: If there is no such metric, or the number is outside its range.
+    """
+    if name not in METRICS:
+        raise ValueError(f"expected a metric of the suite, got {quote(name)}")
+    low, high = METRICS[name].range
+    low, high = max(low, -MAX_NUMBER), min(high, MAX_NUMBER)
+    if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
+        raise ValueError(f"expected {name} from {low:g} to {high:g}, got {number:g}")
+
+
+def check_json(text: str | bytes) -> None:
+    """Check a text before the schema reads it.
+
+    Raises:
+        ValueError: If it is too long, not JSON, nested too deeply, or gives a name twice.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES:,} bytes")
+    try:
+        json.loads(text, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{quote(name)} twice")
+        found[name] = value
+    return found
