@@ -135,11 +135,11 @@ class Guard:
 
     async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, and turn an error of the application into one line."""
-        started = False
+        started = ended = False
 
         async def noting_send(message: Any) -> None:
-            nonlocal started
-            started = True
+            nonlocal started, ended
+            started, ended = True, message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
@@ -148,7 +148,9 @@ class Guard:
             is_bad = isinstance(error, BAD_REQUEST)
             log = logging.getLogger(__name__)
             log.log(logging.INFO if is_bad or started else logging.ERROR, "a request failed: %s", type(error).__name__)
-            if not started:
+            if started and not ended:
+                await send({"type": "http.response.body"})
+            elif not started:
                 line = "expected a function, a session and values of this page, got others"
                 await refuse(send, *((400, line) if is_bad else (500, "internal error: the server has logged it")))
 
