@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from gradio.route_utils import FnIndexInferError
 from gradio.utils import LRUCache
@@ -18,7 +17,7 @@ from gradio.utils import LRUCache
 MAX_BYTES = 1_000_000
 TOO_LONG = f"expected a request of at most {MAX_BYTES:,} bytes, got a longer one"
 # Calls that wait for their turn, by visitor, and messages that nobody has read, of all visitors.
-MAX_WAITING, MAX_UNREAD = 64, 256
+MAX_WAITING, MAX_UNREAD = 32, 256
 # Seconds between two counts of them.
 SWEEP_S = 2.0
 # Number of trusted proxies, each of which appends the address of its client to X-Forwarded-For.
@@ -72,6 +71,7 @@ def visitor_address(scope: Any, proxies: int = 0) -> str:
     address = forwarded[-proxies] if 0 < proxies <= len(forwarded) else peer
     try:
         found = ipaddress.ip_address(address)
+        found = getattr(found, "ipv4_mapped", None) or found
     except ValueError:
         return str(peer)
     return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
@@ -117,7 +117,8 @@ class Guard:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if self.is_local and not (hosts and all(map(LOCAL_HOST.fullmatch, hosts))):
             return 421, "expected a request to localhost, 127.0.0.1 or [::1], got one to another host"
-        if self.is_local and scope["method"] != "GET" and any(urlsplit(each).netloc != hosts[0] for each in origins):
+        own = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}
+        if self.is_local and scope["method"] != "GET" and not own.issuperset(origins):
             return 403, "expected a request of this page, got one of another site"
         if CLOSED.match(scope["path"]):
             return 404, "expected a route of this page, got one that it does not have"
@@ -134,11 +135,11 @@ class Guard:
 
     async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, and turn an error of the application into one line."""
-        started = False
+        started = ended = False
 
         async def noting_send(message: Any) -> None:
-            nonlocal started
-            started = True
+            nonlocal started, ended
+            started, ended = True, message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
@@ -147,7 +148,9 @@ class Guard:
             is_bad = isinstance(error, BAD_REQUEST)
             log = logging.getLogger(__name__)
             log.log(logging.INFO if is_bad or started else logging.ERROR, "a request failed: %s", type(error).__name__)
-            if not started:
+            if started and not ended:
+                await send({"type": "http.response.body"})
+            elif not started:
                 line = "expected a function, a session and values of this page, got others"
                 await refuse(send, *((400, line) if is_bad else (500, "internal error: the server has logged it")))
 

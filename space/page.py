@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ STYLE = Path(__file__).with_name("style.css")
 # Of the fonts that gradio ships these are complete; the semi-bold of its default theme lacks most letters.
 FONT, MONO = (gr.themes.LocalFont(name, weights=(400, 700)) for name in ("Source Sans Pro", "IBM Plex Mono"))
 THEME = gr.themes.Default(font=[FONT, "sans-serif"], font_mono=[MONO, "monospace"])
-# Concurrent requests, other than runs, which have a queue of their own.
-CONCURRENCY = 8
+BAD_CALL = "expected a function of this page and its values, got others"
+# Concurrent calls of a function, other than runs, which have a queue of their own: each slows all other responses.
+CONCURRENCY = 2
 # Requests in gradio's queue.
 QUEUE_SIZE = 256
 # Most recent sessions whose field values stay in memory, 0.7 MB each.
@@ -33,7 +35,20 @@ PUBLIC, LOCAL = "0.0.0.0", "127.0.0.1"
 
 
 class Page(gr.Blocks):
-    """A page whose endpoints refuse a wrong number of values in one line."""
+    """A page that refuses calls that it does not offer, or with values of another number or type, in one line."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a function; handlers describe their own errors, so that any other one is gradio's, about its values."""
+        try:
+            return await super().process_api(*args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:
+            logging.getLogger(__name__).info("a call failed: %s", type(error).__name__)
+            raise gr.Error(
+                "expected a function of this page and its values, got others", print_exception=False
+            ) from error
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         """Raise if an endpoint gets more or fewer values than it has, or a handler of the page fewer."""

@@ -127,7 +127,7 @@ class TryOutTab:
     @report_errors
     def refresh(self, current: Any, *values: Any) -> list[Any]:
         """Return menus whose choices fit each other, and enable the buttons that can be used now."""
-        idle = current not in POOL.list_unfinished()
+        idle = str(current) not in POOL.list_unfinished()
         menus = choices.menu_choices(*values)
         chosen = menus["chosen"]
         count = menus["ratios"][int(chosen["ratio"])]

@@ -158,6 +158,7 @@ HOST = (b"host", b"127.0.0.1:7860")
     ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"http://evil.example")], 403),
     ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"http://127.0.0.1:80")], 403),
     ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"null")], 403),
+    ("POST", "/gradio_api/queue/join", [HOST, (b"origin", b"http://[")], 403),
     ("POST", "/gradio_api/upload", [HOST], 404),
     ("POST", "/gradio_api/component_server", [HOST], 404),
     ("GET", "/gradio_api/deep_link", [HOST], 404),
@@ -206,6 +207,7 @@ def test_an_error_of_gradio_is_one_line(space: Import, error: Exception, status:
     (0, ["1.1.1.1"], "127.0.0.1"), (1, [], "127.0.0.1"), (1, ["1.1.1.1"], "1.1.1.1"),
     (1, ["claimed, 1.1.1.1"], "1.1.1.1"), (1, ["9.9.9.9", "1.1.1.1"], "1.1.1.1"), (1, ["claimed"], "127.0.0.1"),
     (2, ["9.9.9.9, 1.1.1.1, 10.0.0.1"], "1.1.1.1"), (1, ["2001:db8::1:2:3:4"], "2001:db8::/64"),
+    (1, ["::ffff:1.1.1.1"], "1.1.1.1"),
 ])  # fmt: skip
 def test_a_visitor_is_an_address_that_they_cannot_choose(
     space: Import, proxies: int, forwarded: list[str], address: str
@@ -224,7 +226,7 @@ def test_a_visitor_may_have_so_many_waiting_calls(space: Import) -> None:
         pending_event_ids_session={}, pending_messages_per_session=guard.Messages(),
     )  # fmt: skip
     refusal = guard.Guard(None, is_local=True)._refuse_many(queue, "1.1.1.1")
-    assert refusal[0] == 429 and "at most 64 waiting calls" in refusal[1]
+    assert refusal[0] == 429 and "at most 32 waiting calls" in refusal[1]
     assert guard.Guard(None, is_local=True)._refuse_many(queue, "1.1.1.2") is None
 
 
