@@ -18,9 +18,8 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
-from mubench.trainers.evaluation.references import read_or_explain
 from mubench.trainers.evaluation.result import Result, Value, read_results
-from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.inference.storage import read_or_explain, read_outputs
 from mubench.trainers.runs.method_table import method_table
 
 PICTURE = "leaderboard.png"

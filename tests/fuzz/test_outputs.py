@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
-from mubench.trainers.evaluation.references import read_or_explain
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
-from mubench.trainers.inference.storage import read_outputs, write_outputs
+from mubench.trainers.inference.storage import read_or_explain, read_outputs, write_outputs
 from tests.cards.conftest import make_run
 from tests.fuzz.cases import count_outcomes, shares
 

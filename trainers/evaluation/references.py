@@ -10,27 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, making, read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_outputs
+from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_or_explain, read_outputs
 from mubench.trainers.models.setting import Setting
 
 T = TypeVar("T")
-
-
-def read_or_explain(read: Callable[[], T], run: Run, folder: Path, data: str | None = None) -> T:
-    """Return what ``read`` reads of a model folder's outputs.
-
-    Raises:
-        ValueError: If it fails; the message names the command that makes the folder anew.
-    """
-    try:
-        return read()
-    except (OSError, ValueError) as error:
-        text = f"expected outputs that can be read, got: {error}" if getattr(error, "errno", None) else str(error)
-        again = f"remove {folder} and make it anew with: {making(run, folder, data)}"
-        raise ValueError(f"{text}; {again}") from error
 
 
 @dataclass(frozen=True)

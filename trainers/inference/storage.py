@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mubench.hub_builders.hub.model_folder import Run, making
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.trainers.inference.image_outputs import IMAGE_COLUMNS, ImageOutputs
 from mubench.trainers.inference.outputs import COLUMNS, ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
+T = TypeVar("T")
 # SHA-256 of files that this process has read, by device, inode, size and time.
 _SHA256: dict[tuple[int, ...], str] = {}
 
@@ -107,6 +110,20 @@ def read_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) 
 def hash_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) -> str:
     """Return one SHA-256 of all files of a model's outputs; arguments and errors are those of `read_outputs`."""
     return fingerprint({file.name: _hash(file, recorded) for file in _files(folder, recorded)})
+
+
+def read_or_explain(read: Callable[[], T], run: Run, folder: Path, data: str | None = None) -> T:
+    """Return what ``read`` reads of a model folder's outputs.
+
+    Raises:
+        ValueError: If it fails; the message names the command that makes the folder anew.
+    """
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        text = f"expected outputs that can be read, got: {error}" if getattr(error, "errno", None) else str(error)
+        again = f"remove {folder} and make it anew with: {making(run, folder, data)}"
+        raise ValueError(f"{text}; {again}") from error
 
 
 def outputs_by_split(
