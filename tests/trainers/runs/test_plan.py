@@ -60,7 +60,8 @@ def test_a_run_from_request_to_row_is_resolved_once(own_walk, monkeypatch):
         printed = run_method("scrub", [*words, "--disable_tqdm=true", "--save_strategy=no"])
     assert printed[1].startswith("row:")
     assert trace.calls["trainers/engine/task_arguments.py", TaskArguments.__post_init__.__name__] == 1
-    assert [config["method"] for config in hashed] == ["scrub"]
+    identities = [config for config in hashed if "outputs" not in config]  # a checksum is over all attributes
+    assert [config["method"] for config in identities] == ["scrub"]
     assert trace.calls["hub_builders/hub/model_folder.py", "read_run"] <= 15
     assert len(trace.files) <= FILES, sorted(trace.files)
 
