@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
-from jobs.pool import JobRequest
 
 from handlers.checks import check_run_name
 from mubench.hub_builders.utils.atomic import atomic_file

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from jobs.pool import ENDED, POOL, Job, JobRequest
+from jobs.job_request import JobRequest
+from jobs.pool import ENDED, POOL, Job
 
 from handlers.arguments import argument_fields, check_arguments
 from handlers.checks import SEEDS, check_choice, check_integer, check_run_name

@@ -12,7 +12,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
+
+from jobs.job_request import STOP, JobRequest
 
 WORKERS = 2
 MAX_WAITING = 32
@@ -25,32 +27,8 @@ GRACE_S = 2.0
 # Delay between attempts to start a process.
 RETRY_S = 5.0
 MAX_JOBS = 500
-STOP = "stop"
 ENDED = ("finished", "failed", "cancelled")
 ABANDONED = "its visitor has left"
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobRequest:
-    """A visitor's request, as plain data: to run a method, or to train the missing reference models of a setting.
-
-    ``arguments`` are those that differ from the defaults; references have no method.
-    """
-
-    kind: Literal["run", "references"] = "run"
-    task: str
-    family: str
-    backbone: str
-    ratio: int
-    method: str = ""
-    base_seed: int = 0
-    seed: int = 0
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def run_fields(self) -> dict[str, Any]:
-        """The fields that `UnlearningRequest` has as well."""
-        return {name: getattr(self, name) for name in ("method", "ratio", "base_seed", "seed", "arguments")}
 
 
 @dataclass(eq=False)

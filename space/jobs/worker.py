@@ -13,8 +13,8 @@ from typing import Any
 
 from jobs.errors import error_message
 from jobs.generated_images import add_generated_images
+from jobs.job_request import STOP, JobRequest
 from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS
-from jobs.pool import STOP, JobRequest
 from jobs.run_summary import summarize
 from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run

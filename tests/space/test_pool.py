@@ -31,7 +31,7 @@ def pool(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def submit(space: Import, pool: Any, method: str = "wait", *, ticks: int = 1, owner: str = "me", **more: Any) -> Any:
     setting = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, **more}
-    return pool.submit(space("jobs.pool").JobRequest(method=method, seed=ticks, **setting), owner)
+    return pool.submit(space("jobs.job_request").JobRequest(method=method, seed=ticks, **setting), owner)
 
 
 def test_two_jobs_run_and_the_others_wait_in_order(space: Import, pool: Any) -> None:

@@ -30,7 +30,7 @@ def name() -> str:
 @pytest.fixture
 def job_request(space: Import, walking: Walk) -> Any:
     setting = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    return space("jobs.pool").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **setting)
+    return space("jobs.job_request").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **setting)
 
 
 def test_a_run_writes_its_model_row_and_summary_into_its_own_folder(
@@ -119,7 +119,7 @@ def test_a_failed_job_reports_only_user_mistakes(
     worker = space("jobs.worker")
     monkeypatch.setitem(worker.JOBS, "run", fail)
     setting = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": RATIO}
-    end = worker.run_job(space("jobs.pool").JobRequest(**setting), "x", None)
+    end = worker.run_job(space("jobs.job_request").JobRequest(**setting), "x", None)
     assert end["end"] == "failed" and message in end["error"] and "secret" not in end["error"]
 
 
@@ -146,7 +146,7 @@ def test_references_are_trained_into_the_models_folder(space: Import, walking: W
     assert not choices.ratios("cifar10", "resnet")[5]
     setting = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5}
     space("jobs.worker").train_references(
-        space("jobs.pool").JobRequest(kind="references", **setting), name, points.append
+        space("jobs.job_request").JobRequest(kind="references", **setting), name, points.append
     )
     assert choices.ratios("cifar10", "resnet")[5] == 3
     assert len(choices.chosen_group("cifar10", "resnet", 5).retrained) == 3
@@ -163,7 +163,7 @@ def test_the_summary_has_the_generated_images_that_were_judged(
     few_rows(monkeypatch, "unet", tmp_path)
     monkeypatch.chdir(tmp_path)
     worker, choices = space("jobs.worker"), space("handlers.choices")
-    request = space("jobs.pool").JobRequest
+    request = space("jobs.job_request").JobRequest
     monkeypatch.setattr(worker, "RETRAINED", (0,))
     setting = {"task": "tiny_imagenet", "family": "canonical", "backbone": "unet", "ratio": FEW_RATIO}
     worker.train_references(request(kind="references", **setting), name, lambda _: None)
