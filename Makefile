@@ -107,8 +107,8 @@ $(STAMP): $(LOCKS) pyproject.toml
 		$(PYTHON) -m venv $(VENV); \
 		install="$(PY) -m pip install -qq --disable-pip-version-check --no-compile"; \
 	fi; \
-	$$install --no-deps --require-hashes --requirement requirements-cpu.lock 2>/dev/null || \
-		echo "no CPU build of torch in the index: installing the default build"; \
+	mkdir -p build; $$install --no-deps --require-hashes --requirement requirements-cpu.lock 2>build/cpu.log || { \
+		echo "torch's CPU build was not installed, so the default build is:"; tail -n 3 build/cpu.log; }; \
 	$$install --no-deps --require-hashes --requirement requirements.lock; \
 	if $(PY) -c '$(USES_CUDA)'; then $$install --no-deps --require-hashes --requirement requirements-cuda.lock; fi; \
 	$$install --no-deps --no-build-isolation --editable .; \

@@ -94,24 +94,24 @@ def pooled_draws(rows: Sequence[Result]) -> Array:
 def seed_errors(rows: Sequence[Result], draws: int) -> Array:
     """Return by how much other seeds would move the mean over runs in each draw, ``(J,)``.
 
-    Two to five seeds drawn with replacement understate their spread, Student's t with their standard deviation does
-    not. One seed has none of its own and gets ``ONE_SEED_SPREAD``, unless it is a control without a run.
+    Few seeds say little of their spread: its square is averaged with that of ``ONE_SEED_SPREAD``, which weighs as much
+    as one degree of freedom. A control without a run has no seed and no such error.
     """
     count, scores = len(rows), [row.metrics["score"].value for row in rows]
+    if rows[0].control and rows[0].method not in FROM_SCRATCH:
+        return np.zeros(draws)
+    squares = (count - 1) * np.var(scores, ddof=1) if count > 1 else 0.0
+    spread = np.sqrt((ONE_SEED_SPREAD**2 + squares) / count)
     digest = hashlib.sha256("\n".join(sorted(row.run_id for row in rows)).encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    if count == 1:
-        drawn = not rows[0].control or rows[0].method in FROM_SCRATCH
-        return ONE_SEED_SPREAD * drawn * generator.standard_normal(draws)
-    errors: Array = np.std(scores, ddof=1) / np.sqrt(count) * generator.standard_t(count - 1, size=draws)
+    errors: Array = spread / np.sqrt(count) * generator.standard_normal(draws)
     return errors
 
 
 def beats(first: Array, second: Array) -> bool:
     """Whether the first is better by the paired bootstrap: the interval of the differences lies above 0.
 
-    Draws resample forget rows, reference models and run seeds; a line of one seed, which cannot be resampled, beats
-    another only by more than the largest spread that was measured between seeds explains.
+    Draws resample forget rows and reference models, and include the errors of few seeds (`seed_errors`).
     """
     difference = first - second
     low, _ = interval(difference[np.isfinite(difference)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ HEAD = (
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
     "lines that a paired bootstrap over rows, models and seeds cannot tell from the first of their rank share it.",
-    f"One seed has no spread of its own and gets {ONE_SEED_SPREAD:.2f}, the largest that was measured. * provisional.",
+    f"The spread of few seeds is pooled with {ONE_SEED_SPREAD:.2f}, the largest that was measured. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
@@ -65,8 +66,8 @@ def as_markdown(table: Table) -> str:
 
 
 def _escape(name: str) -> str:
-    """Return a name, which may hold an argument's text, without the characters that end a cell or start a tag."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("$", "&#36;")
+    """Return a name, which may hold an argument's text, without the characters that Markdown or HTML interpret."""
+    return re.sub(r"[&<|$\[\]`*]", lambda found: f"&#{ord(found[0])};", name)
 
 
 def as_matrix(tables: Sequence[Table]) -> str:

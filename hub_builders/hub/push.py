@@ -22,9 +22,16 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read
 from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
 from mubench.hub_builders.tasks.names import check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.utils.atomic import write_json
-from mubench.hub_builders.utils.hub_client import MARKER_FILES, Kind, PushResult, Target, push_folder, user_name
+from mubench.hub_builders.utils.hub_client import (
+    MARKER_FILES,
+    MODEL_FILES,
+    Kind,
+    PushResult,
+    Target,
+    push_folder,
+    user_name,
+)
 
-MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md", ".parquet")
 # Heading that every complete card has.
 LICENCES_HEADING = "## Licences"
 IMAGE_LINK = re.compile(r"^!\[[^\]]*\]\((?P<path>[^):]+)\)\n", re.MULTILINE)

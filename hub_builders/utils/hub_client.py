@@ -58,8 +58,8 @@ PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/
 # Files that the Hub itself creates.
 HUB_FILES = (".gitattributes",)
 EMPTY_REPOSITORY_FILES = (*HUB_FILES, "README.md")
-# Files of a model that are fetched: settings, tokenizers, weights and outputs; no code and no pickles.
-MODEL_FILES = ("*.json", "*.yaml", "*.md", "*.txt", "*.model", "*.safetensors", "*.parquet")
+# Files of a model that are pushed and fetched: settings, tokenizers, weights and outputs; no code and no pickles.
+MODEL_FILES = (".json", ".md", ".txt", ".model", ".jinja", ".safetensors", ".parquet")
 # The largest published backbone, of 11 billion parameters, has 45 GB.
 MODEL_LIMIT_GB = 64
 LIMIT_GB = "MUBENCH_MODEL_LIMIT_GB"
@@ -134,7 +134,10 @@ def fetch_model(repository: str) -> Path:
         ValueError: If its files are larger than the limit; nothing is then downloaded.
     """
     with _fetch_errors(f"the model {repository}"):
-        at: dict[str, Any] = {"revision": HfApi().resolve_revision(repository), "allow_patterns": list(MODEL_FILES)}
+        at: dict[str, Any] = {
+            "revision": HfApi().resolve_revision(repository),
+            "allow_patterns": [f"*{end}" for end in MODEL_FILES],
+        }
         try:
             listed = snapshot_download(repository, **at, dry_run=True)
         except DryRunError:  # the Hub cannot be reached, so that only the cache is read

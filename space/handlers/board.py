@@ -14,7 +14,7 @@ from jobs.paths import RESULTS
 
 from handlers.checks import check_choice
 from handlers.runs import existing_runs
-from mubench.cards.entries import Entry, make_entry
+from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import Table, shipped_tables, tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
@@ -41,7 +41,8 @@ COLUMNS = {
     "the retrained models, and such lines rank among themselves. Controls, your own runs and submitted rows are "
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
-    "seeds": "Seeds, each a run, that S stands on; one has no spread of its own and gets 0.18, the largest measured.",
+    "seeds": "Seeds, each a run, that S stands on; the spread of few is pooled with "
+    f"{ONE_SEED_SPREAD}, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Bootstrap over base seeds, retrained models, forget rows and seeds.",
     "row": "Distance of the confidence in each forget row to the retrained models'; 0 = retrained, 1 = base.",

@@ -38,8 +38,8 @@ def test_a_wide_interval_lowers_the_rank(new_row):
 
 
 def test_paired_draws_separate_overlapping_intervals(new_row):
-    noise = 80 * np.random.default_rng(0).standard_normal(2000)
-    first, second = (seeds(new_row, name, [score] * 2, noise) for name, score in (("a", 0.60), ("b", 0.55)))
+    noise = 150 * np.random.default_rng(0).standard_normal(2000)
+    first, second = (seeds(new_row, name, [score] * 2, noise) for name, score in (("a", 0.75), ("b", 0.4)))
     assert second[0].interval.high > first[0].interval.low
     assert [entry.rank for entry in tables([*first, *second])[0].entries] == [1, 2]
 
@@ -76,6 +76,17 @@ def test_equal_methods_with_spread_between_seeds_differ_in_rank_in_at_most_one_c
             rows += seeds(new_row, method, (0.5 + spread * generator.standard_normal(count)).clip(0, 1), noise)
         wrong += {entry.rank for entry in tables(rows)[0].entries} != {1}
     assert wrong <= 0.05 * cases
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.09, 0.18])
+def test_another_seed_never_widens_an_interval(new_row, spread):
+    widths = []
+    for count in (1, 2, 3, 5):
+        offsets = np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
+        scores = 0.5 + spread * offsets / max(np.std(offsets, ddof=1) if count > 1 else 1, 1e-9)
+        (entry,) = tables(seeds(new_row, "a", scores))[0].entries
+        widths.append(entry.high - entry.low)
+    assert widths == sorted(widths, reverse=True) and widths[-1] < 0.75 * widths[0]
 
 
 def test_five_seeds_rank_methods_that_differ_by_more_than_their_spread(new_row):
