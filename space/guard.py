@@ -6,12 +6,15 @@ import asyncio
 import ipaddress
 import json
 import logging
+import os
 import re
 import time
 from typing import Any
 
 from gradio.route_utils import FnIndexInferError
 from gradio.utils import LRUCache
+
+from mubench.hub_builders.utils.text import one_line, quote
 
 # A longer body is refused before it is parsed.
 MAX_BYTES = 1_000_000
@@ -22,6 +25,9 @@ MAX_WAITING, MAX_UNREAD = 32, 256
 SWEEP_S = 2.0
 # Number of trusted proxies, each of which appends the address of its client to X-Forwarded-For.
 PROXIES = "MUBENCH_PROXIES"
+# Further names of this host, separated by commas: those under which a proxy serves the page.
+HOSTS = "MUBENCH_HOSTS"
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 # Routes of gradio that this page does not need: they store files, run programs, or fetch other addresses.
 CLOSED = re.compile(
@@ -58,6 +64,40 @@ class Messages(LRUCache):  # type: ignore[type-arg]
         for session in events.keys() - self.keys():
             del events[session]
         self._swept, self._unread = time.monotonic(), unread
+
+
+def proxies_from_environment(default: int) -> int:
+    """Return how many proxies are trusted.
+
+    Raises:
+        ValueError: If ``MUBENCH_PROXIES`` is no such number.
+    """
+    given = os.environ.get(PROXIES, "").strip() or str(default)
+    if not (given.isascii() and given.isdigit() and len(given) < 4):
+        raise ValueError(f"expected a number of proxies from 0 up, got {quote(given)} in {PROXIES}")
+    return int(given)
+
+
+def hosts_from_environment() -> frozenset[str]:
+    """Return the further names of this host.
+
+    Raises:
+        ValueError: If ``MUBENCH_HOSTS`` holds something else.
+    """
+    names = [name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
+    if wrong := [name for name in names if not HOST.fullmatch(name)]:
+        raise ValueError(f"expected host names separated by commas in {HOSTS}, got {quote(wrong[0])}")
+    return frozenset(names)
+
+
+def log_failure(what: str, error: Exception) -> bool:
+    """Log an error, ours with its traceback, and return whether gradio raises it at a bad request."""
+    log, is_bad = logging.getLogger(__name__), isinstance(error, BAD_REQUEST)
+    if is_bad:
+        log.warning("%s failed: %s: %s", what, type(error).__name__, one_line(str(error)))
+    else:
+        log.error("%s failed", what, exc_info=error)
+    return is_bad
 
 
 def visitor_address(scope: Any, proxies: int = 0) -> str:
@@ -97,10 +137,11 @@ class Guard:
         is_local: Whether only this machine is served: its own names are then the only hosts, and a request that
             changes something must come from a page of the same host (no other site may reach it by DNS rebinding).
         proxies: Number of trusted proxies in front.
+        hosts: Further names of this host, in lower case.
     """
 
-    def __init__(self, app: Any, *, is_local: bool, proxies: int = 0) -> None:
-        self.app, self.is_local, self.proxies = app, is_local, proxies
+    def __init__(self, app: Any, *, is_local: bool, proxies: int = 0, hosts: frozenset[str] = frozenset()) -> None:
+        self.app, self.is_local, self.proxies, self.hosts = app, is_local, proxies, hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, or refuse it."""
@@ -115,16 +156,22 @@ class Guard:
 
     def _refusal(self, scope: Any) -> tuple[int, str] | None:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
-        if self.is_local and not (hosts and all(map(LOCAL_HOST.fullmatch, hosts))):
-            return 421, "expected a request to localhost, 127.0.0.1 or [::1], got one to another host"
-        own = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}
-        if self.is_local and scope["method"] != "GET" and not own.issuperset(origins):
+        if self.is_local and not (hosts and all(LOCAL_HOST.fullmatch(host) or self._is_own(host) for host in hosts)):
+            return 421, f"expected a request to localhost, 127.0.0.1, [::1] or a host of {HOSTS}, got one to another"
+        if self.is_local and scope["method"] != "GET" and not all(self._is_own_page(each, hosts) for each in origins):
             return 403, "expected a request of this page, got one of another site"
         if CLOSED.match(scope["path"]):
             return 404, "expected a route of this page, got one that it does not have"
         if scope["method"] == "POST" and CALL.fullmatch(scope["path"].rstrip("/")):
             return self._refuse_many(scope["app"].get_blocks()._queue, scope["client"][0])
         return None
+
+    def _is_own(self, host: str) -> bool:
+        return re.sub(r":\d+$", "", host.lower()) in self.hosts
+
+    def _is_own_page(self, origin: str, hosts: list[str]) -> bool:
+        scheme, _, host = origin.partition("://")
+        return scheme in {"http", "https"} and (host in hosts or self._is_own(host))  # a proxy may change the host
 
     def _refuse_many(self, queue: Any, address: str) -> tuple[int, str] | None:
         queue.pending_messages_per_session.trim(queue.pending_event_ids_session)
@@ -134,21 +181,26 @@ class Guard:
         return 429, f"expected at most {MAX_WAITING} waiting calls a visitor, got one more; try again later"
 
     async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, and turn an error of the application into one line."""
-        started = ended = False
+        """Pass a request on, and turn an error of the application into one line.
+
+        A response that breaks off is not ended, so that its client sees that it is not whole; a stream of events is.
+        """
+        started = ended = streams = False
 
         async def noting_send(message: Any) -> None:
-            nonlocal started, ended
+            nonlocal started, ended, streams
+            if message["type"] == "http.response.start":
+                streams = dict(message.get("headers", ())).get(b"content-type", b"").startswith(b"text/event-stream")
             started, ended = True, message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
             await self.app(scope, receive, noting_send)
         except Exception as error:
-            is_bad = isinstance(error, BAD_REQUEST)
-            log = logging.getLogger(__name__)
-            log.log(logging.INFO if is_bad or started else logging.ERROR, "a request failed: %s", type(error).__name__)
+            is_bad = log_failure("a request", error)
             if started and not ended:
+                if not streams:
+                    raise
                 await send({"type": "http.response.body"})
             elif not started:
                 line = "expected a function, a session and values of this page, got others"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from api import add_endpoints
-from guard import PROXIES, Guard, Messages, SizeLimit
+from guard import Guard, Messages, SizeLimit, hosts_from_environment, log_failure, proxies_from_environment
 from handlers.runs import remove_old_runs
 from jobs.pool import POOL
 from tabs.board_tab import build_board_tab
@@ -45,10 +44,8 @@ class Page(gr.Blocks):
             error.print_exception = False
             raise
         except Exception as error:
-            logging.getLogger(__name__).info("a call failed: %s", type(error).__name__)
-            raise gr.Error(
-                "expected a function of this page and its values, got others", print_exception=False
-            ) from error
+            log_failure("a call", error)
+            raise gr.Error(BAD_CALL, print_exception=False) from error
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         """Raise if an endpoint gets more or fewer values than it has, or a handler of the page fewer."""
@@ -77,16 +74,23 @@ def build() -> gr.Blocks:
 
 
 def serve() -> None:
-    """Serve the page: on the Hub publicly, elsewhere on this machine only."""
+    """Serve the page: on the Hub publicly, elsewhere on this machine only, or what proxies pass on to it.
+
+    Raises:
+        ValueError: If ``MUBENCH_PROXIES`` is no number, or ``MUBENCH_HOSTS`` holds no names of hosts.
+    """
+    is_public = "SPACE_ID" in os.environ
+    proxies = proxies_from_environment(1 if is_public else 0)
+    guarding = {"is_local": not is_public, "proxies": proxies, "hosts": hosts_from_environment()}
+    POOL.one_each = proxies > 0 or is_public
     remove_old_runs()
-    page, is_public = build(), "SPACE_ID" in os.environ
-    proxies = int(os.environ.get(PROXIES, "1" if is_public else "0"))
+    page = build()
     page.launch(
         server_name=PUBLIC if is_public else LOCAL,
         theme=THEME,
         css_paths=[STYLE],
         footer_links=["api"],
-        app_kwargs={"middleware": [(Guard, (), {"is_local": not is_public, "proxies": proxies}), (SizeLimit, (), {})]},
+        app_kwargs={"middleware": [(Guard, (), guarding), (SizeLimit, (), {})]},
         ssr_mode=False,
         run_history=False,  # gradio would store a visitor's calls in the browser, or in a bucket on the Hub
         state_session_capacity=SESSIONS,

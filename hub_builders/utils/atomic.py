@@ -10,13 +10,15 @@ import errno
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +38,11 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; the file written there replaces ``path`` if the block ends without an error.
 
-    What processes of this machine left of it that were killed meanwhile is removed first.
+    What killed processes of this host left in its folder is removed the first time that this process writes there.
     """
-    _remove_dead_stages(path.parent, f".{path.name}.")
-    stage = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    host = _host()
+    _tidy(path.parent.absolute(), host)
+    stage = path.with_name(f".{path.name}.{host}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield stage
         stage.replace(path)
@@ -72,11 +75,12 @@ def replace_folder(new: Path, folder: Path) -> None:
 def staged_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces ``folder`` if the block ends without an error.
 
-    Stages of the same folder that killed processes left on this machine are removed first.
+    Stages of the same folder that killed processes of this host left are removed first.
     """
-    stage = folder.parent / WORK / f"{folder.name}{_STAGE}{os.getpid()}"
+    own = f"{_STAGE}{_host()}-"
+    stage = folder.parent / WORK / f"{folder.name}{own}{os.getpid()}"
     shutil.rmtree(stage, ignore_errors=True)
-    _remove_dead_stages(stage.parent, folder.name + _STAGE)
+    _remove_dead_stages(stage.parent, glob.escape(folder.name), own)
     stage.mkdir(parents=True)
     try:
         yield stage
@@ -85,9 +89,22 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _remove_dead_stages(parent: Path, prefix: str) -> None:
-    for left in parent.glob(f"{glob.escape(prefix)}*"):
-        process = left.name.removeprefix(prefix).partition("-")[0]
+def _host() -> str:
+    """Return the name of this host as a part of file names: short, and without hyphens and dots."""
+    name = socket.gethostname()
+    return f"{re.sub('[^A-Za-z0-9]', '_', name)[:12]}_{zlib.crc32(name.encode()):08x}"
+
+
+@lru_cache(maxsize=1024)
+def _tidy(parent: Path, host: str) -> None:
+    """Remove the stages of files in a folder once: each look at a folder of many results takes as long as all."""
+    _remove_dead_stages(parent, ".*", f".{host}-")
+
+
+def _remove_dead_stages(parent: Path, names: str, own: str) -> None:
+    """Remove what a pattern and the mark of this host name, if its process is dead: others' processes are unknown."""
+    for left in parent.glob(f"{names}{own}*"):
+        process = left.name.rpartition(own)[2].partition("-")[0]
         if not process.isdecimal() or _is_alive(int(process)):
             continue
         if left.is_dir():

@@ -79,6 +79,9 @@ class Pool:
     """Runs jobs in order of arrival, but one of a visitor and one training of references at a time.
 
     Every worker process imports the modules ``preload`` in advance, and runs ``target`` with its end of a pipe.
+
+    Attributes:
+        one_each: Whether a visitor occupies one process only; not where all have the address of this machine.
     """
 
     def __init__(self, target: Any, *, preload: tuple[str, ...] = (), workers: int = WORKERS) -> None:
@@ -87,6 +90,7 @@ class Pool:
         self._context.set_forkserver_preload(list(preload))
         self._lock = threading.Condition()
         self._jobs: dict[str, Job] = {}
+        self.one_each = True
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
 
     def start(self) -> None:
@@ -157,7 +161,8 @@ class Pool:
         with self._lock:
             while True:
                 running = [job for job in self._jobs.values() if job.state == "running"]
-                owners, kinds = {job.owner for job in running}, {job.request.kind for job in running}
+                owners = {job.owner for job in running} if self.one_each else set()
+                kinds = {job.request.kind for job in running}
                 for job in self._waiting():
                     if job.owner not in owners and (job.request.kind == "run" or "references" not in kinds):
                         job.state, job.started = "running", time.monotonic()

@@ -48,7 +48,7 @@ def kill_and_repeat(made: States, root: Path, steps: Sequence[str], generator: r
 
 @shares(fast=3, whole=140)
 def test_what_was_killed_is_made_by_the_next_start(made: States, tmp_path: Path, first: int, last: int) -> None:
-    steps = list(STEPS) if first else ["build", "base", "references"]
+    steps = list(STEPS) if first else ["references", "unlearn", "judge"]
     counts = count_outcomes(first, last, lambda generator: kill_and_repeat(made, tmp_path / "case", steps, generator))
     killed = {kind: sum(n for name, n in counts.items() if name.startswith(kind)) for kind in ("group", "parent")}
     assert sum(killed.values()) > 0

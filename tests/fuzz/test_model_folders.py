@@ -73,9 +73,10 @@ def cut(path: Path, source: random.Random) -> None:
 
 
 def flip(path: Path, source: random.Random) -> None:
-    """Flip a bit of a text, or of the header of weights."""
+    """Flip a bit of a text, or of weights: one in two in their header."""
     data = bytearray(path.read_bytes())
-    end = 8 + int.from_bytes(data[:8], "little") if path.suffix == ".safetensors" else len(data)
+    in_header = path.suffix == ".safetensors" and source.random() < 0.5
+    end = 8 + int.from_bytes(data[:8], "little") if in_header else len(data)
     data[source.randrange(end)] ^= 1 << source.randrange(8)
     path.write_bytes(data)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -173,6 +174,37 @@ def test_another_site_and_closed_routes_are_refused(
         assert respond(space("guard").Guard, method, path, headers, is_local=False)[0] == 200
 
 
+PROXIED = (b"host", b"Unlearning.example.org:8443")
+HOSTS = frozenset({"unlearning.example.org"})
+
+
+@pytest.mark.parametrize(("host", "origin", "status"), [
+    (PROXIED, b"https://Unlearning.example.org:8443", 200),  # a proxy passes the host on,
+    (HOST, b"https://unlearning.example.org", 200),  # or names its own
+    (PROXIED, b"https://evil.example", 403), (HOST, b"https://unlearning.example.org.evil.example", 403),
+    (HOST, b"unlearning.example.org", 403), ((b"host", b"evil.example"), b"https://unlearning.example.org", 421),
+])  # fmt: skip
+def test_a_proxy_may_serve_the_page_under_a_name_of_its_own(
+    space: Import, host: tuple[bytes, bytes], origin: bytes, status: int
+) -> None:
+    guard, call = space("guard").Guard, ("POST", "/gradio_api/call/x", [host, (b"origin", origin)])
+    assert respond(guard, *call, hosts=HOSTS)[0] == status
+    assert respond(guard, *call)[0] in (403, 421)
+
+
+@pytest.mark.parametrize(("name", "value", "line"), [
+    ("MUBENCH_PROXIES", "x", "expected a number of proxies from 0 up, got 'x' in MUBENCH_PROXIES"),
+    ("MUBENCH_PROXIES", "-1", "expected a number of proxies from 0 up, got '-1' in MUBENCH_PROXIES"),
+    ("MUBENCH_HOSTS", "a.b, http://c", "expected host names separated by commas in MUBENCH_HOSTS, got 'http://c'"),
+])  # fmt: skip
+def test_a_wrong_variable_is_one_line(
+    space: Import, monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        space("page").serve()
+
+
 def respond(guard: Any, method: str, path: str, headers: Any, error: Any = None, **options: Any) -> tuple[int, str]:
     """Return the status of a response, and the client that the application saw."""
     sent: list[Any] = []
@@ -199,8 +231,53 @@ def respond(guard: Any, method: str, path: str, headers: Any, error: Any = None,
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyError("x"), 400), (ValueError("x"), 400), (OSError("x"), 500)])
-def test_an_error_of_gradio_is_one_line(space: Import, error: Exception, status: int) -> None:
+def test_an_error_of_gradio_is_one_line(
+    space: Import, caplog: pytest.LogCaptureFixture, error: Exception, status: int
+) -> None:
     assert respond(space("guard").Guard, "GET", "/fails", [HOST], error=error)[0] == status
+    assert [record.levelname for record in caplog.records] == ["WARNING" if status == 400 else "ERROR"]
+    assert bool(caplog.records[0].exc_info) == (status == 500)
+
+
+def test_a_mistake_in_a_handler_is_logged_in_one_line(space: Import, caplog: pytest.LogCaptureFixture) -> None:
+    respond(space("guard").Guard, "GET", "/fails", [HOST], error=TypeError("our\n\x1b[2J mistake"))
+    assert caplog.messages == [r"a request failed: TypeError: our \x1b[2J mistake"]
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/event-stream; charset=utf-8"])
+def test_a_response_that_breaks_off_does_not_look_whole(space: Import, kind: bytes) -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise OSError("disk")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [HOST]}
+    with nullcontext() if b"stream" in kind else pytest.raises(OSError, match="disk"):
+        asyncio.run(space("guard").Guard(app, is_local=True)(scope, None, send))
+    assert len(sent) == (3 if b"stream" in kind else 2)
+
+
+@pytest.mark.parametrize(("variables", "one_each"), [
+    ({}, False), ({"MUBENCH_PROXIES": "1"}, True), ({"SPACE_ID": "x"}, True),
+])  # fmt: skip
+def test_visitors_occupy_one_process_where_they_can_be_told_apart(
+    space: Import, root: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], one_each: bool
+) -> None:
+    page = space("page")
+    for name in ("SPACE_ID", "MUBENCH_PROXIES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(page, "build", lambda: SimpleNamespace(launch=lambda **_: None, block_thread=lambda: None))
+    monkeypatch.setattr(page.POOL, "one_each", None)
+    monkeypatch.setattr(page.POOL, "start", lambda: None)
+    page.serve()
+    assert page.POOL.one_each is one_each
 
 
 @pytest.mark.parametrize(("proxies", "forwarded", "address"), [

@@ -118,6 +118,12 @@ def test_a_visitor_occupies_one_process_whatever_waits(space: Import, pool: Any)
     until(lambda: greedy[1].state == "running")
 
 
+def test_runs_of_one_address_share_the_processes_of_ones_own_machine(space: Import, pool: Any) -> None:
+    pool.one_each = False
+    jobs = [submit(space, pool, ticks=ENDLESS) for _ in range(2)]
+    until(lambda: [job.state for job in jobs] == ["running", "running"])
+
+
 def test_the_number_of_jobs_is_limited_per_visitor_and_in_total(space: Import, pool: Any) -> None:
     module = space("jobs.pool")
     for _ in range(module.MAX_PER_VISITOR):

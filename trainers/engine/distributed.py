@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 import transformers
@@ -18,6 +18,8 @@ TIMEOUT = timedelta(days=7)
 SETTLE_S = 0.2
 # The arguments that divide a step into the batches of one process.
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
+
+Answer = TypeVar("Answer")
 
 
 def world_size() -> int:
@@ -58,28 +60,28 @@ def leave_group() -> None:
         time.sleep(SETTLE_S)
 
 
-def on_main_process(action: Callable[[], object]) -> None:
-    """Run an action in the main process while the others wait.
+def on_main_process(action: Callable[[], Answer]) -> Answer:
+    """Run an action in the main process while the others wait, and return in all of them what it returned there.
 
     Raises:
         ChildProcessError: In the others, if the action failed.
     """
     if not dist.is_initialized():
-        action()
-        return
+        return action()
     group = dist.new_group(backend="gloo", timeout=TIMEOUT)
-    failure: list[str | None] = ["it was interrupted" if is_main_process() else None]
+    found: list[Any] = ["it was interrupted" if is_main_process() else None, None]
     try:
         if is_main_process():
-            action()
-            failure[0] = None
+            found = [None, action()]
     except Exception as error:
-        failure[0] = str(error)
+        found = [str(error), None]
         raise
     finally:
-        dist.broadcast_object_list(failure, src=0, group=group)
-    if failure[0] is not None:
-        raise ChildProcessError(f"expected the first process to finish, got: {failure[0]}")
+        dist.broadcast_object_list(found, src=0, group=group)
+    failure, answer = found
+    if failure is not None:
+        raise ChildProcessError(f"expected the first process to finish, got: {failure}")
+    return answer  # type: ignore[no-any-return]
 
 
 def all_gather(own: list[Any]) -> list[Any]:

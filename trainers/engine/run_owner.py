@@ -9,30 +9,28 @@ from pathlib import Path
 
 from mubench.hub_builders.hub.model_folder import Run, is_complete, work_path
 from mubench.hub_builders.utils.atomic import WORK, owned
-from mubench.trainers.engine.distributed import is_main_process, on_main_process, world_size
+from mubench.trainers.engine.distributed import is_main_process, on_main_process
 
 
 @contextmanager
 def own_run(folder: Path, run: Run) -> Iterator[bool]:
     """Own a run's folder, and yield whether the run is still to be made.
 
-    While another process makes it, wait. Of several processes of one run the first holds the lock for all.
+    While another process makes it, wait. Of several processes of one run the first holds the lock, and looks, for all:
+    a folder that each looked at for itself may have come in between.
 
     Args:
         folder: The model's folder.
         run: What it is to hold.
     """
     lock = folder.parent / WORK / f"{folder.name}.lock"
-    if is_complete(folder, run) and (world_size() > 1 or not lock.exists()):
-        yield False
-        return
     with ExitStack() as stack:
 
-        def take() -> None:
-            if is_main_process():
+        def take() -> bool:
+            if is_main_process() and not (is_complete(folder, run) and not lock.exists()):
                 stack.enter_context(owned(lock))
                 if is_complete(folder, run):  # a killed process may have left its scratch folder
                     shutil.rmtree(work_path(folder, run), ignore_errors=True)
+            return not is_complete(folder, run)
 
-        on_main_process(take)
-        yield not is_complete(folder, run)
+        yield on_main_process(take)

@@ -13,6 +13,7 @@ from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.utils.atomic import owned
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import constant, flip_cheat, leave_one_out
+from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.result import (
     ORACLE_SELECTION,
@@ -184,11 +185,13 @@ class Judge:
 
     Raises:
         FileNotFoundError: If there are too few references.
-        ValueError: If their outputs are missing, damaged, or others than those recorded.
+        ValueError: If there are too many, or their outputs are missing, damaged, or others than those recorded.
     """
 
     def __init__(self, group: Group, results: Path) -> None:
         group.require()
+        if (most := max(len(group.retrained), len(group.bases))) > MAX_SEEDS:
+            raise ValueError(f"expected at most {MAX_SEEDS} retrained and base models each, got {most}")
         self.group, self.results = group, results
         self.bases = {seed: group.outputs(folder) for seed, folder in group.bases.items()}
         self.retrained = {seed: group.outputs(folder) for seed, folder in group.retrained.items()}

@@ -86,7 +86,7 @@ def check_json(text: str | bytes) -> None:
     Raises:
         ValueError: If it is too long, not JSON, nested too deeply, or gives a name twice.
     """
-    if len(text) > MAX_BYTES:
+    if len(text.encode(errors="replace") if isinstance(text, str) else text) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes")
     try:
         json.loads(text, object_pairs_hook=_unique)

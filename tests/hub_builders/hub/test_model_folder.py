@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, making, read_run, work_folder
+from mubench.hub_builders.utils import atomic
 from mubench.hub_builders.utils.atomic import staged_folder
 
 RUN = Run(
@@ -184,9 +186,9 @@ def gone():
         return process.pid
 
 
-def stage_of(folder, process):
+def stage_of(folder, process, host=None):
     """Create the stage of a process for a folder."""
-    stage = folder.parent / ".work" / f"{folder.name}.stage-{process}"
+    stage = folder.parent / ".work" / f"{folder.name}.stage-{host or atomic._host()}-{process}"
     stage.mkdir(parents=True)
     (stage / "weights").write_text("half")
     return stage
@@ -203,6 +205,29 @@ def test_the_stage_of_a_running_process_is_kept(tmp_path):
     with staged_folder(tmp_path / "model"):
         pass
     assert all((stage / "weights").read_text() == "half" for stage in theirs)
+
+
+def test_what_another_host_writes_is_kept(tmp_path, gone, monkeypatch):
+    monkeypatch.setattr(atomic.socket, "gethostname", lambda: "the-other.example")
+    other = atomic._host()
+    monkeypatch.undo()
+    stages = [stage_of(tmp_path / "model", gone, other), stage_of(tmp_path / "model", gone, f"x{atomic._host()}")]
+    files = [tmp_path / f".a.json.{name}{gone}-00" for name in (f"{other}-", "")]
+    for file in files:
+        file.write_text("half")
+    with staged_folder(tmp_path / "model"):
+        atomic.write_text(tmp_path / "a.json", "")
+    assert all(path.exists() for path in (*stages, *files))
+
+
+def test_files_of_killed_processes_are_looked_for_once_a_folder(tmp_path, gone, monkeypatch):
+    left = tmp_path / f".a.json.{atomic._host()}-{gone}-00"
+    left.write_text("half")
+    looked, glob = [], Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: looked.append(path) or glob(path, pattern))
+    for name in ("b.json", "a.json", "a.json"):
+        atomic.write_text(tmp_path / name, "")
+    assert looked == [tmp_path] and sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
 def test_stages_of_other_folders_are_kept(tmp_path, gone):

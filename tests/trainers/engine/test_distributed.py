@@ -5,7 +5,7 @@ import atexit
 import pytest
 import torch.distributed as dist
 
-from mubench.trainers.engine import distributed
+from mubench.trainers.engine import distributed, run_owner
 from tests.fixtures import toy
 
 
@@ -38,3 +38,24 @@ def test_threads_of_a_group_get_time_to_finish_even_if_it_was_left_before(monkey
         monkeypatch.setenv("WORLD_SIZE", count)
     distributed.leave_group()
     assert slept == waited
+
+
+def test_the_first_process_answers_for_all(monkeypatch):
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        assert distributed.on_main_process(lambda: "answer") == "answer"
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setattr(dist, "broadcast_object_list", lambda found, **_: found.__setitem__(slice(2), [None, 5]))
+        assert distributed.on_main_process(lambda: "own answer") == 5
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_the_first_process_decides_whether_a_run_is_to_be_made(monkeypatch, tmp_path, missing):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run_owner, "is_complete", lambda *_: missing)  # what this one sees is the contrary
+    monkeypatch.setattr(run_owner, "on_main_process", lambda action: missing)
+    with run_owner.own_run(tmp_path / "model", None) as found:
+        assert found is missing

@@ -43,6 +43,13 @@ def test_judging_again_writes_nothing(own_walk, monkeypatch):
     assert path.stat().st_mtime == 1
 
 
+def test_more_references_than_a_row_may_name_are_one_line(own_walk):
+    group = own_walk.judge().group
+    many = replace(group, retrained=dict.fromkeys(range(65), group.retrained[0]))
+    with pytest.raises(ValueError, match=r"^expected at most 64 retrained and base models each, got 65$"):
+        judging.Judge(many, own_walk.results)
+
+
 def test_another_set_of_references_is_judged_anew(own_walk):
     path = own_walk.judge().run(own_walk.models / MODEL)
     own_walk.unlearn("retrain", base_seed=3)

@@ -126,6 +126,11 @@ def test_a_text_is_bounded_before_it_is_read(tmp_path, text, message):
         assert message in str(caught.value) and str(caught.value).isprintable()
 
 
+def test_a_text_is_measured_in_bytes():
+    with pytest.raises(ValueError, match="more than 64,000 bytes"):
+        parse_result("€" * 22_000)
+
+
 def test_a_folder_is_no_row(tmp_path):
     with pytest.raises(ValueError, match="got no file"):
         read_result(tmp_path)
