@@ -10,18 +10,22 @@ from pathlib import Path
 from mubench.hub_builders.hub.model_folder import Run, is_complete, work_path
 from mubench.hub_builders.utils.atomic import WORK, owned
 from mubench.trainers.engine.distributed import is_main_process, on_main_process
+from mubench.trainers.engine.errors import explain_full_disk
 
 
 @contextmanager
 def own_run(folder: Path, run: Run) -> Iterator[bool]:
     """Own a run's folder, and yield whether the run is still to be made.
 
-    While another process makes it, wait. Of several processes of one run the first holds the lock, and looks, for all:
-    a folder that each looked at for itself may have come in between.
+    While another process makes it, wait. Of several processes of one run the first holds the lock and decides for all,
+    since the folder may appear between their looks.
 
     Args:
         folder: The model's folder.
         run: What it is to hold.
+
+    Raises:
+        FullDiskError: If the lock cannot be written.
     """
     lock = folder.parent / WORK / f"{folder.name}.lock"
     with ExitStack() as stack:
@@ -33,4 +37,6 @@ def own_run(folder: Path, run: Run) -> Iterator[bool]:
                     shutil.rmtree(work_path(folder, run), ignore_errors=True)
             return not is_complete(folder, run)
 
-        yield on_main_process(take)
+        with explain_full_disk(folder.parent):
+            to_do = on_main_process(take)
+        yield to_do
