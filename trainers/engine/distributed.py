@@ -81,7 +81,7 @@ def on_main_process(action: Callable[[], Answer]) -> Answer:
     failure, answer = found
     if failure is not None:
         raise ChildProcessError(f"expected the first process to finish, got: {failure}")
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def all_gather(own: list[Any]) -> list[Any]:
