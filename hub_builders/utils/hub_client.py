@@ -32,7 +32,6 @@ from huggingface_hub.errors import (
     DryRunError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
@@ -121,14 +120,14 @@ class PushResult(NamedTuple):
 
 
 class MissingFileError(FileNotFoundError):
-    """A repository that was reached has no such file."""
+    """A repository has no such file, as it says or has said of the same commit."""
 
 
 def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
     """Return a file of a dataset repository, from the cache if possible.
 
     Raises:
-        MissingFileError: If the repository has no such file, as far as is known.
+        MissingFileError: If the repository has no such file.
         FileNotFoundError: If it cannot be fetched; the message says why, in one line.
     """
     at: dict[str, Any] = {"repo_type": "dataset", "revision": revision}
@@ -136,11 +135,8 @@ def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
         with _fetch_errors(f"{name} of {repository}"):
             return Path(hf_hub_download(repository, name, **at))
     except FileNotFoundError as error:
-        cause = error.__cause__
-        unreached = isinstance(cause, LocalEntryNotFoundError)  # the cache may know
-        if isinstance(cause, RemoteEntryNotFoundError) or (
-            unreached and try_to_load_from_cache(repository, name, **at) is _CACHED_NO_EXIST
-        ):
+        known = revision is not None and try_to_load_from_cache(repository, name, **at) is _CACHED_NO_EXIST
+        if known or isinstance(error.__cause__, RemoteEntryNotFoundError):
             raise MissingFileError(str(error)) from error
         raise
 
