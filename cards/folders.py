@@ -14,7 +14,7 @@ from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.manifest import Manifest
 from mubench.hub_builders.dataset.readme import read_manifests, write_readme
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
@@ -73,17 +73,13 @@ def _draw_samples(folder: Path, manifests: Sequence[Manifest]) -> dict[str, str]
 
 def write_model_cards(models: Path, rows: list[Result]) -> list[Path]:
     """Write the card of every model folder; the scores of a judged model come from its row."""
-    runs = _runs(models)
+    runs = read_runs(models)
     return [_write_card(folder, runs, rows) for folder in runs]
 
 
 def write_model_card(folder: Path, rows: list[Result]) -> Path:
     """Write the card of one model folder, whose parent is in the same folder."""
-    return _write_card(folder, _runs(folder.parent), rows)
-
-
-def _runs(models: Path) -> dict[Path, Run]:
-    return {file.parent: read_run(file.parent) for file in sorted(models.glob(f"*/{RUN_FILE}"))}
+    return _write_card(folder, {**read_runs(folder.parent), folder: read_run(folder)}, rows)
 
 
 def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> Path:

@@ -20,7 +20,7 @@ from mubench.hub_builders.deletion.families import FAMILY_TEXTS
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.restricted import NAMESPACE
-from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, get_task
+from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, Task, get_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -103,6 +103,7 @@ def _task(manifest: Manifest) -> dict[str, Any]:
         "labels": ", ".join(labels) if len(labels) <= _MANY_LABELS else f"{len(labels)} classes",
         "licence": "that of the files given" if is_own(manifest) else task.licence_of(tier),
         "own": is_own(manifest),
+        "doubt": _doubt(task) if is_own(manifest) else "",
         "primary": task.family_of(tier),
         "revision": _revision(task.source.revision),
     }
@@ -161,6 +162,15 @@ def _kind(run: Run) -> Kind:
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
 
+def _doubt(task: Task) -> str:
+    """Return what holds for rows of a partial build that may be those of the original or others."""
+    known = task.licence if task.licence != "unknown" else "unknown: its distributor states none"
+    return (
+        f"These rows may not be those of {task.title}. Where they are, its licence ({known}) and citation apply; "
+        "otherwise those of the source of the files."
+    )
+
+
 def _licence(run: Run) -> str:
     """Return the licence of the rows of a run; those of a partial build may be data of one's own."""
     return "other" if run.tier == "partial" else get_task(run.task).licence_of(run.tier)
@@ -215,6 +225,7 @@ def model_card(
         run=run,
         task=get_task(run.task),
         licence=_licence(run),
+        doubt=_doubt(get_task(run.task)) if run.tier == "partial" else "",
         parent=parent,
         scores=[(METRICS[key], _range(METRICS[key]), score) for key, score in scores.items()],
         result=result,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
+from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.tasks.names import DATASET, FAMILIES
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.hub_builders.utils.cli import run_command
@@ -49,7 +49,7 @@ def pack(root: Path, out: Path) -> Path:
     if out.exists() and not is_packed and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
     datasets = _dataset_folders(root)
-    runs = {path.parent: read_run(path.parent) for path in (root / "models").glob(f"*/{RUN_FILE}")}
+    runs = read_runs(root / "models")
     models = [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -352,6 +352,12 @@ def test_models_are_read_in_one_place_which_runs_no_code_of_theirs() -> None:
     assert all(words.get("trust_remote_code") == "False" for each in found.values() for words in each)
 
 
+def test_model_folders_are_compared_with_their_record_wherever_they_are_loaded() -> None:
+    loads = {str(path.relative_to(ROOT)) for path in sources(*ROOMS) for call in calls(path, "load")
+             if ast.unparse(call.func).endswith("modality.load")}  # fmt: skip
+    assert loads == {"trainers/models/setting.py"}
+
+
 def test_nothing_is_unpickled() -> None:
     pickles = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     names = {name.split(".")[0] for path in sources(*ROOMS) for name in imported(parsed(path))}

@@ -33,7 +33,7 @@ from mubench.hub_builders.tasks.names import (
 )
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.hints import NEEDED, command
-from mubench.hub_builders.utils.hub_client import commit_of, fetch_file
+from mubench.hub_builders.utils.hub_client import MissingFileError, commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -191,19 +191,14 @@ def _read_manifest(task: str, root: str, family: str) -> Manifest:
             raise FileNotFoundError(missing)
         path = _fetch(root, f"{shown}/{MANIFEST}", missing, commit)
         if commit is not None:
-            _fetch_sums(root, shown, commit)
+            with suppress(MissingFileError):  # early repositories have none
+                fetch_file(root, f"{shown}/{SUMS}", commit)
         manifest = read_manifest(path, shown)
     except ValueError as error:
         raise ValueError(f"{error}; {rebuild_hint(Path(root), task, family)}") from error
     if manifest["family"] != family:
         raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
     return {**manifest, "commit": commit}
-
-
-def _fetch_sums(root: str, place: str, commit: str) -> None:
-    """Fetch the list of sums beside the files of a build on the Hub; early repositories have none."""
-    with suppress(FileNotFoundError):
-        _fetch(root, f"{place}/{SUMS}", "", commit)
 
 
 def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Path:

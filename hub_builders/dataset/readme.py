@@ -23,6 +23,7 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MAX_BYTES = 2**26  # those of today have 300 kB
 # Read by pattern, since a YAML parser can be made to run forever, or to crash.
 SHARD = re.compile(r"\bdata/(\w+)/(\w+)/[\w.-]+\.parquet\b")
+ENTRY = re.compile(r"^- config_name: .*\n(?: .*\n)*", re.MULTILINE)
 BUILT = re.compile(r"\btier=(\w+) [^\n]{0,300}\bfiles=(\w+)")
 
 
@@ -130,7 +131,7 @@ def read_body(readme: Path) -> str:
 
 
 def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[Manifest] | None = None) -> Path:
-    """Replace a dataset folder's README in one step.
+    """Replace a dataset folder's README in one step; entries of a task whose manifest is damaged are kept.
 
     Args:
         folder: The dataset folder.
@@ -141,8 +142,20 @@ def write_readme(folder: Path, body: str | None = None, *, manifests: Iterable[M
     shown = sorted(listed, key=lambda one: str(one["task"]))
     head = yaml.dump(_metadata(shown), Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=1_000)
     readme = folder / "README.md"
+    head += _damaged_entries(readme, {str(one["task"]) for one in shown})
     write_text(readme, f"---\n{head}---\n\n{_default_body(shown) if body is None else body}")
     return readme
+
+
+def _damaged_entries(readme: Path, shown: set[str]) -> str:
+    """Return the YAML entries of tasks that a README lists beside those shown, as far as their files are there."""
+    try:
+        left = {task: data for task, data in task_folders(readme).items() if task not in shown}
+    except ValueError:  # whole manifests are then all that is known
+        return ""
+    folders = {data for data in left.values() if (readme.parent / data).is_dir()}
+    entries = ENTRY.findall(_split(readme)[0]) if folders else []
+    return "".join(entry for entry in entries if any(f" {data}/" in entry for data in folders))
 
 
 def description(manifest: Manifest) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from mubench.hub_builders.utils.text import quote
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
@@ -125,10 +128,32 @@ def read_run(folder: Path) -> Run:
         same = schema == 1 and run.identity == identity and checksum in (None, run.checksum)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({reason:.200})") from error
+        advice = _advice(folder) if (folder / RUN_FILE).exists() else ""  # else it may be anything
+        raise ValueError(f"expected a model folder with a {RUN_FILE}, got {folder} ({reason:.200}){advice}") from error
     if not same:
-        raise ValueError(f"expected {folder / RUN_FILE} unchanged, got schema {quote(schema)} or an edited config")
+        got = f"schema {quote(schema)} or an edited config"
+        raise ValueError(f"expected {folder / RUN_FILE} unchanged, got {got}{_advice(folder)}")
     return _READ.setdefault(text, run)
+
+
+def _advice(folder: Path) -> str:
+    return f"; remove {folder} and start its command again"
+
+
+def read_runs(models: Path) -> dict[Path, Run]:
+    """Return the runs of all model folders in a folder; a damaged one is left out, and reported in one line."""
+    found = {}
+    for path in sorted(models.glob(f"*/{RUN_FILE}")):
+        try:
+            found[path.parent] = read_run(path.parent)
+        except ValueError as error:
+            _warn(f"{path.parent.name} is left out: {error}")
+    return found
+
+
+@lru_cache(maxsize=256)  # a server reads them at every request
+def _warn(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def making(run: Run, folder: Path, data: str | None = None) -> str:

@@ -146,7 +146,10 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
 
 
 def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
-    """Stage a model repository in an empty folder: all files of a model folder but hidden ones and locks."""
+    """Stage a model repository in an empty folder: all files of a model folder but hidden ones and locks.
+
+    The record of a run names the outputs that are pushed.
+    """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     names = [path.relative_to(folder) for path in paths if path.suffix != ".lock"]
     names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
@@ -155,9 +158,14 @@ def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
         raise ValueError(f"expected {', '.join(MODEL_FILES)} files in the model folder {folder}, got {', '.join(odd)}")
     if not any(name.suffix == ".safetensors" for name in names):
         raise ValueError(f"expected weights as .safetensors in the model folder {folder}, got none")
+    outputs = run.outputs
     if is_restricted(run.task, run.tier):
-        names = [name for name in names if name.parts[0] != REFERENCE or _is_publishable(folder / name)]
+        kept_back = {name for name in names if name.parts[0] == REFERENCE and not _is_publishable(folder / name)}
+        names = [name for name in names if name not in kept_back]
+        outputs = {name: found for name, found in outputs.items() if Path(REFERENCE, name) not in kept_back}
     _link(folder, stage, [str(name) for name in names if str(name) != "README.md"])
+    if outputs != run.outputs:
+        run.finished(outputs=outputs).write(stage)  # in place of the link
     card = folder / "README.md"
     if card.is_file():
         text = _rewrite_lineage(card.read_text(encoding="utf-8"), run, repository.partition("/")[0])

@@ -12,6 +12,7 @@ import re
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ HEADERS = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
 ENCRYPTED, UTF_8 = 0x1, 0x800
+SIGNS = ("Cc", "Cf", "Cs")  # control signs, those of formats and directions, halves of surrogate pairs
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
@@ -76,10 +78,7 @@ def read_members(path: Path, only: re.Pattern[str] = ANY_NAME) -> Iterator[tuple
         ValueError: If a name points outside the archive, a member is a link, encrypted or larger than any source has,
             or the archive is damaged or has no checksum.
     """
-    for name, data in tqdm(_read_all(path, only), desc=f"reading {path.name}", unit="file", disable=None):
-        parts = PurePosixPath(name).parts
-        if not any(part.startswith(".") or part == "__MACOSX" for part in parts):
-            yield name, data
+    yield from tqdm(_read_all(path, only), desc=f"reading {path.name}", unit="file", disable=None)
 
 
 def _read_all(path: Path, only: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
@@ -102,7 +101,7 @@ def _read_folder(path: Path, only: re.Pattern[str]) -> Iterator[tuple[str, bytes
         name = file.relative_to(path).as_posix()
         if only.search(name) or file.is_dir():
             _refuse_link(file, path)
-        if only.search(name) and file.is_file():
+        if _is_wanted(name, only) and file.is_file():
             yield name, file.read_bytes()
 
 
@@ -163,8 +162,8 @@ def _read_tar(path: Path, only: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
             file = archive.extractfile(member) if member.isreg() else None
             if file is None:
                 raise ArchiveError(f"expected plain files in {path}, got a link or device: {quote(member.name)}")
-            if only.search(name := _check_name(member.name, path)):
-                yield name, file.read()
+            if _is_wanted(name := _check_name(member.name, path), only):
+                yield _check_text(name, path), file.read()
         rest = cast("IO[bytes]", archive.fileobj)
         while block := rest.read(CHUNK_BYTES):
             quota.take("after the end", len(block))
@@ -213,12 +212,12 @@ def _read_zip(path: Path, only: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
         for member in archive.infolist():
             name = _check_name(_zip_name(member), path)
             _check_zip_member(member, name, path)
-            wanted = not member.is_dir() and only.search(name)
+            wanted = not member.is_dir() and _is_wanted(name, only)
             quota.take(name, member.file_size if wanted else 0)
             with archive.open(member) as file:  # which compares the name with the one at the data
                 data = file.read() if wanted else b""
             if wanted:
-                yield name, data
+                yield _check_text(name, path), data
 
 
 def _zip_name(member: zipfile.ZipInfo) -> str:
@@ -242,10 +241,20 @@ def _check_zip_member(member: zipfile.ZipInfo, name: str, path: Path) -> None:
 
 
 def _check_name(name: str, path: Path) -> str:
-    """Return a member's name without a leading ``./``; refuse one that points outside the archive, or is no text."""
+    """Return a member's name without a leading ``./``; refuse one that points outside the archive."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name:
         raise ArchiveError(f"expected names inside the archive {path}, got {quote(name)}")
-    if not name.isprintable():
-        raise ArchiveError(f"expected printable names in UTF-8 in {path}, got {quote(name)}")
     return pure.as_posix()
+
+
+def _check_text(name: str, path: Path) -> str:
+    """Return a member's name; refuse one with signs that are no text or change how it is shown."""
+    if any(unicodedata.category(sign) in SIGNS for sign in name):
+        raise ArchiveError(f"expected printable names in UTF-8 in {path}, got {quote(name)}")
+    return name
+
+
+def _is_wanted(name: str, only: re.Pattern[str]) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return not hidden and only.search(name) is not None

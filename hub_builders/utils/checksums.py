@@ -12,7 +12,7 @@ from pathlib import Path
 from mubench.hub_builders.utils.atomic import write_text
 
 SUMS = "SHA256SUMS"
-LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
+LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*?)\r?")  # of Windows, too, and of `find`
 MAX_LIST_BYTES = 2**24
 FRESH_NS = 10**9  # clocks of file systems are coarse: a file this young may change again at the same time
 

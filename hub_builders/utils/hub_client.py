@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx2
 from huggingface_hub import (
+    _CACHED_NO_EXIST,
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
@@ -25,12 +26,14 @@ from huggingface_hub import (
     get_token,
     hf_hub_download,
     snapshot_download,
+    try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
     DryRunError,
     HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
 )
 from huggingface_hub.utils import logging as hub_logging
@@ -116,14 +119,26 @@ class PushResult(NamedTuple):
     plan: CommitPlan
 
 
+class MissingFileError(FileNotFoundError):
+    """A repository has no such file, as it says or has said of the same commit."""
+
+
 def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
     """Return a file of a dataset repository, from the cache if possible.
 
     Raises:
+        MissingFileError: If the repository has no such file.
         FileNotFoundError: If it cannot be fetched; the message says why, in one line.
     """
-    with _fetch_errors(f"{name} of {repository}"):
-        return Path(hf_hub_download(repository, name, repo_type="dataset", revision=revision))
+    at: dict[str, Any] = {"repo_type": "dataset", "revision": revision}
+    try:
+        with _fetch_errors(f"{name} of {repository}"):
+            return Path(hf_hub_download(repository, name, **at))
+    except FileNotFoundError as error:
+        known = revision is not None and try_to_load_from_cache(repository, name, **at) is _CACHED_NO_EXIST
+        if known or isinstance(error.__cause__, RemoteEntryNotFoundError):
+            raise MissingFileError(str(error)) from error
+        raise
 
 
 def fetch_model(repository: str) -> Path:

@@ -52,7 +52,7 @@ def _generate(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:
     train = setting.rows["train"]
     position = {name: index for index, name in enumerate(train["example_id"])}
     rows = train.select([position[name] for name in ids])
-    loaded: tuple[Any, Any] = setting.modality.load(folder)
+    loaded: tuple[Any, Any] = setting.load(folder, f"remove {folder} and start its command again")
     model, processor = loaded
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)

@@ -17,7 +17,7 @@ from jobs.job_request import STOP, JobRequest
 from jobs.paths import MODELS, OUTCOME, POINTS, REQUEST, ROWS, RUNS
 from jobs.run_summary import summarize
 from mubench.cards.folders import write_model_card
-from mubench.hub_builders.hub.model_folder import RUN_FILE, read_run
+from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.engine.errors import TRAINING, explain_out_of_memory
 from mubench.trainers.evaluation.judge import Judge
@@ -76,10 +76,9 @@ def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) ->
 
 def _link_bases(task: str, models: Path) -> None:
     """Link the base models of a task into a run's own folder."""
-    for path in MODELS.glob(f"*/{RUN_FILE}"):
-        found = read_run(path.parent)
+    for folder, found in read_runs(MODELS).items():
         if found.task == task and found.method is None:
-            (models / path.parent.name).symlink_to(path.parent.resolve())
+            (models / folder.name).symlink_to(folder.resolve())
 
 
 def train_references(job: JobRequest, name: str, report: Report) -> None:

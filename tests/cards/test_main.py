@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mubench.cards.__main__ import main
+from mubench.cards.folders import write_model_card
 from mubench.hub_builders.dataset.manifest import MANIFEST
 from mubench.hub_builders.dataset.readme import write_readme
 from mubench.hub_builders.hub.model_folder import read_run
@@ -46,6 +47,15 @@ def test_cards_of_models_and_results_are_written(walk, capsys):
     assert "leaderboard.png" in (walk / "results" / "README.md").read_text()
     assert (walk / "results" / "leaderboard.png").stat().st_size > 10_000
     assert main([]) == 0  # the picture and the card beside the rows are not read as rows
+
+
+def test_a_damaged_model_folder_has_no_card_and_blocks_no_other(walk, capsys):
+    folder = walk / "models" / "cifar10-mini-resnet"
+    (folder / "run.json").write_text("{")
+    assert main([]) == 0
+    assert "models: 1 card(s)" in capsys.readouterr().out and not (folder / "README.md").exists()
+    with pytest.raises(ValueError, match="cifar10-mini-resnet and start its command again"):
+        write_model_card(folder, [])
 
 
 def test_the_row_of_other_outputs_is_not_on_a_models_card(walk, new_row, capsys):

@@ -168,14 +168,20 @@ def test_only_rows_of_the_original_carry_its_licence_and_citation(tier, options,
     one["command"] += options
     one["shards"] = {"train": []}
     body, head = dataset_body([one], repository="mu-bench"), write_readme(tmp_path, manifests=[one]).read_text()
-    original = licence == "cc-by-4.0"
+    doubt = (
+        "These rows may not be those of Speech Commands. Where they are, its licence (cc-by-4.0) and citation apply"
+    )
     assert TASKS["speech_commands"].licence == "cc-by-4.0" and f"license:\n- {licence}\n" in head
-    assert (TASKS["speech_commands"].citation in body) == original
-    assert ("These rows are not Speech Commands, whose licence and citation are not theirs" in body) != original
+    assert (TASKS["speech_commands"].citation in body) == (tier != "mini")
+    assert ("These rows are not Speech Commands, whose licence and citation are not theirs" in body) == (
+        tier == "mini"
+    )
+    assert (doubt in body) == (licence == "other")
     model = model_card("m", new_run(task="speech_commands", backbone="wav2vec2", tier=tier), parent="b")
     expected = {"mini": "apache-2.0", "partial": "other", "full": "cc-by-4.0"}[tier]
     assert ModelCard(model).data.license == expected
     assert f"Licence of the rows: {'that of the dataset, see its card' if tier == 'partial' else expected}." in model
+    assert (doubt in model) == (TASKS["speech_commands"].citation in model) == (tier == "partial")
 
 
 def test_a_card_has_the_headings_that_publishing_needs():

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import get_dataset_config_names
 
 from mubench.cards.render import dataset_body
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.manifest import MANIFEST
-from mubench.hub_builders.dataset.readme import MAX_BYTES, read_manifests
+from mubench.hub_builders.dataset.readme import MAX_BYTES, read_manifests, task_folders
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.checksums import SUMS
@@ -167,7 +168,11 @@ def test_build_mends_a_damaged_task_beside_another_damaged_one(
     folder = shutil.copytree(built, tmp_path / "mu-bench")
     for task in ("imdb", OTHER):
         next(folder.glob(f"data/{task}/*/{MANIFEST}")).write_text("[" * DEEP)
+    before = task_folders(folder / "README.md")
     build("imdb", out=tmp_path)
+    assert task_folders(folder / "README.md") == before
+    entries = [one for one in get_dataset_config_names(str(folder)) if one.startswith(OTHER)]
+    assert entries == [one for one in get_dataset_config_names(str(built)) if one.startswith(OTHER)] != []
     (line,) = [one for one in caplog.messages if f"{OTHER} is left out: expected a manifest with " in one]
     assert line.isprintable() and line.endswith(f"build it again with `{command(tmp_path, OTHER)}`")
     assert task_info("imdb", data=folder) == task_info("imdb", data=built)

@@ -24,7 +24,8 @@ class Gray:
     def __init__(self) -> None:
         self.loaded: list[str] = []
 
-    def load(self, folder: Path) -> tuple[torch.nn.Module, Any]:
+    def load_checked(self, folder: Path, again: str) -> tuple[torch.nn.Module, Any]:
+        assert again == f"remove {folder} and start its command again"
         self.loaded.append(folder.name)
         return torch.nn.Identity(), SimpleNamespace(pixels=True)
 
@@ -44,6 +45,7 @@ def group(space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
         recipe=SimpleNamespace(max_length=None),
         eval_seed=0,
     )
+    setting.load = setting.modality.load_checked
     for name in ("base", "retrained", "again", "run"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").touch()

@@ -44,6 +44,14 @@ def test_data_references_and_rows_are_packed_without_runs(space: Import, own_wal
     assert again == out and not list(out.parent.glob(".packed*"))
 
 
+def test_a_damaged_model_folder_is_not_packed(space: Import, own_walk: Walk) -> None:
+    damaged = own_walk.models / "cifar10-mini-resnet-s1"
+    (damaged / "run.json").write_text("{")
+    out = space("pack").pack(own_walk.root, own_walk.root / "packed")
+    names = {path.name for path in (out / "models").iterdir()}
+    assert "cifar10-mini-resnet" in names and damaged.name not in names
+
+
 def test_a_folder_with_other_files_is_not_replaced(space: Import, root: Path) -> None:
     (root / "mine").mkdir()
     (root / "mine" / "thesis.txt").write_text("years of work")

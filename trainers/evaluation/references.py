@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_or_explain, read_outputs
@@ -115,10 +115,11 @@ def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:
 def _runs_on(setting: Setting, models: Path) -> dict[Path, Run]:
     """Return the finished runs on a setting, by folder: of its data, recipe, backbone and evaluation seed."""
     here = setting.run(ratio=None, base_seed=0)
-    runs = {path.parent: read_run(path.parent) for path in sorted(models.glob(f"*/{RUN_FILE}"))}
     same = ("split", "backbone", "recipe", "eval_seed")
     return {
-        folder: run for folder, run in runs.items() if all(getattr(run, name) == getattr(here, name) for name in same)
+        folder: run
+        for folder, run in read_runs(models).items()
+        if all(getattr(run, name) == getattr(here, name) for name in same)
     }
 
 

@@ -17,13 +17,12 @@ import pyarrow.parquet as pq
 from mubench.hub_builders.hub.model_folder import Run, making
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import replace_folder
+from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.trainers.inference.image_outputs import IMAGE_COLUMNS, ImageOutputs
 from mubench.trainers.inference.outputs import COLUMNS, ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
 T = TypeVar("T")
-# SHA-256 of files that this process has read, by device, inode, size and time.
-_SHA256: dict[tuple[int, ...], str] = {}
 
 
 def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> dict[str, str]:
@@ -59,17 +58,9 @@ def _files(folder: str | Path, recorded: Mapping[str, str] | None) -> list[Path]
     return files
 
 
-def _key(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _hash(path: Path, recorded: Mapping[str, str] | None, data: bytes | None = None) -> str:
-    """Return the SHA-256 of a file; its ``data`` are read unless they are given, or were read since it changed."""
-    key = _key(path)
-    if data is not None or key not in _SHA256:
-        _SHA256[key] = hashlib.sha256(path.read_bytes() if data is None else data).hexdigest()
-    found = _SHA256[key]
+    """Return the SHA-256 of a file, or of the ``data`` that were read from it."""
+    found = sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
     if recorded and found != recorded[path.name]:
         raise ValueError(f"expected {path} as it was written, got sha256 {found[:12]}, not {recorded[path.name][:12]}")
     return found

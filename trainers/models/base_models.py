@@ -245,4 +245,4 @@ def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
         setting, task=task, backbone=backbone, recipe=get_recipe(task, backbone), encoded={}, eval_seed=0
     )
     folder = train_base(own, 0, models=models, save_strategy="no", disable_tqdm=True)
-    return ImageClassifier(*own.modality.load(folder), seed=setting.eval_seed)
+    return ImageClassifier(*own.load(folder, f"remove {folder}, and it is trained again"), seed=setting.eval_seed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
 from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
-from mubench.hub_builders.hub.model_folder import Run
+from mubench.hub_builders.hub.model_folder import Run, read_run
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task, names
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.models.modalities import MODALITIES, Modality
 from mubench.trainers.models.modalities.modality import EncodedRows
+from mubench.trainers.models.modalities.pretrained import check_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,28 @@ class Setting:
     def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
         return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
 
+    def load(self, folder: Path, again: str = "") -> tuple[PreTrainedModel, Any]:
+        """Return a stored model and its processor, compared with what was written.
+
+        Args:
+            folder: Its folder.
+            again: How to make it anew, for messages.
+
+        Raises:
+            ValueError: If the folder is damaged, or the model has other classes than the split.
+        """
+        with _explain_damage(folder, again):
+            model, processor = self.modality.load(folder)
+        if self.task.kind.endswith("_classification"):
+            named, wanted = tuple((model.config.id2label or {}).values()), self.info.labels
+            if named != wanted:
+                raise ValueError(
+                    f"expected a model of {_list_classes(wanted)} in {folder}, got one of {_list_classes(named)}"
+                )
+        with _explain_damage(folder, again):  # the messages before say what is wrong, this one only where
+            check_files(folder, read_run(folder).files)
+        return model, processor
+
     def encode(self, split: str, processor: Any) -> EncodedRows:
         """Return the model-ready rows of a stored split; cached, since all processors of a backbone are equal."""
         if split not in self.encoded:
@@ -104,6 +128,20 @@ class Setting:
             eval_seed=self.eval_seed,
             **fields,
         )
+
+
+@contextmanager
+def _explain_damage(folder: Path, again: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        got = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        end = f"; {again}" if again and again not in got else ""
+        raise ValueError(f"expected a whole model in {folder}, got: {got}{end}") from error
+
+
+def _list_classes(labels: Sequence[str]) -> str:
+    return f"{len(labels)} classes ({', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''})"
 
 
 @lru_cache(maxsize=4)

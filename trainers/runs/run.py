@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,17 @@ import numpy as np
 from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
-from mubench.hub_builders.hub.model_folder import read_run, work_folder
+from mubench.hub_builders.hub.model_folder import work_folder
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.case import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
-from mubench.trainers.models.modalities.pretrained import check_files
 from mubench.trainers.models.setting import Setting
-from mubench.trainers.runs.plan import Plan, UnlearningRequest
+from mubench.trainers.runs.plan import Plan
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.epoch_evaluation import OutputFunction, sample_retain_rows
-from mubench.trainers.unlearning.kinds import CLASSIFICATION
 from mubench.trainers.unlearning.progress import ProgressCallback
 from mubench.trainers.unlearning.unlearning_arguments import ORACLE
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
@@ -40,31 +37,8 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
     setting = request.setting
     if folder is None:
         return setting.fresh_model(request.base_seed)
-    with _explain_damage(request, folder):
-        model, processor = setting.modality.load(folder)
-    if setting.task.kind in CLASSIFICATION:
-        named, wanted = tuple((model.config.id2label or {}).values()), setting.info.labels
-        if named != wanted:
-            raise ValueError(
-                f"expected a model of {_list_classes(wanted)} in {folder}, got one of {_list_classes(named)}"
-            )
-    with _explain_damage(request, folder):  # the messages before say what is wrong, this one only where
-        check_files(folder, read_run(folder).files)
-    return model, processor
-
-
-@contextmanager
-def _explain_damage(request: UnlearningRequest, folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        again = "" if request.base else f"; remove the folder and make it again with: {request.base_command}"
-        got = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"expected a whole model in {folder}, got: {got}{again}") from error
-
-
-def _list_classes(labels: Sequence[str]) -> str:
-    return f"{len(labels)} classes ({', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''})"
+    again = "" if request.base else f"remove the folder and make it again with: {request.base_command}"
+    return setting.load(folder, again)
 
 
 def unlearn(plan: Plan, callbacks: Sequence[TrainerCallback] = ()) -> Path:

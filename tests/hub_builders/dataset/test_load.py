@@ -18,6 +18,7 @@ from mubench.hub_builders.dataset import load
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, split_by_rank, task_info, task_shards
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.utils.hub_client import MissingFileError
 from tests.conftest import PAIR
 
 
@@ -201,6 +202,21 @@ def test_a_hub_id_reads_the_same_files_at_one_commit(mini, tmp_path, monkeypatch
     assert requested == expected, "one commit, the README's"
     assert load_task("imdb", data="someone/mu-bench").num_rows == load_task("imdb", data=mini).num_rows
     assert set(requested[4:]) == {("someone/mu-bench", commit.name)}
+
+
+@pytest.mark.parametrize("error", [MissingFileError, FileNotFoundError])
+def test_only_a_list_of_sums_that_is_not_there_may_be_missing(mini, tmp_path, monkeypatch, error):
+    def fetch(repository, name, revision):
+        if name.endswith("SHA256SUMS"):
+            raise error("expected sums from the Hub")
+        return mini / name
+
+    monkeypatch.setattr(load, "fetch_file", fetch)
+    if error is MissingFileError:
+        assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
+    else:
+        with pytest.raises(FileNotFoundError, match="expected sums from the Hub"):
+            task_info("imdb", data="someone/mu-bench")
 
 
 def test_a_changed_file_in_the_cache_of_the_hub_is_named(copy, tmp_path, monkeypatch):

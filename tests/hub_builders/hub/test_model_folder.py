@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, making, read_run, work_folder
+from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, making, read_run, read_runs, work_folder
 from mubench.hub_builders.utils import atomic
 from mubench.hub_builders.utils.atomic import staged_folder
 
@@ -135,8 +135,24 @@ def test_a_damaged_run_file_is_refused(tmp_path, text):
 
 def test_a_folder_without_run_file_is_not_complete(tmp_path):
     assert not is_complete(tmp_path, RUN)
-    with pytest.raises(ValueError, match=r"expected a model folder with a run\.json, got"):
+    with pytest.raises(ValueError, match=r"expected a model folder with a run\.json, got") as caught:
         read_run(tmp_path)
+    assert "remove" not in str(caught.value)
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_a_damaged_folder_is_left_out_where_folders_are_listed(tmp_path, caplog, edited):
+    for name in ("damaged", "whole"):
+        (tmp_path / name).mkdir()
+        RUN.write(tmp_path / name)
+    path = tmp_path / "damaged" / RUN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 7}) if edited else "{")
+    assert read_runs(tmp_path) == read_runs(tmp_path) == {tmp_path / "whole": RUN}
+    (line,) = caplog.messages
+    assert line.startswith("damaged is left out: expected ") and "\n" not in line
+    assert line.endswith(f"; remove {path.parent} and start its command again")
+    with pytest.raises(ValueError, match=r"start its command again$"):
+        read_run(path.parent)
 
 
 def test_every_run_has_its_own_lasting_work_folder(tmp_path):

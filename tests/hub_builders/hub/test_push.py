@@ -15,11 +15,12 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import read_manifests, write_readme
-from mubench.hub_builders.hub.model_folder import Run
+from mubench.hub_builders.hub.model_folder import Run, read_run
 from mubench.hub_builders.hub.push import publish
 from mubench.hub_builders.hub.restricted import verify, write_ids
 from mubench.hub_builders.raw import RAW
 from mubench.hub_builders.tasks import TASKS
+from mubench.trainers.models.modalities.pretrained import hash_files
 from tests.conftest import PAIR
 from tests.fixtures.data import small_rows
 from tests.fixtures.walk import COUNTS, few, files
@@ -423,6 +424,19 @@ def test_outputs_that_reveal_texts_are_not_pushed_for_restricted_rows(hub, model
     publish(model(tier, top_ids=[[1, 2]]))
     there = pushed_files(hub.model(f"mu-bench/imdb-{tier}-bert"))
     assert ("reference/test.parquet" in there) is goes
+
+
+def test_a_pushed_record_names_the_outputs_that_are_pushed(hub, model, tmp_path):
+    folder = model("partial", top_ids=[[1, 2]])
+    plain = {"example_id": ["b"], "label": [0], "logits": [[0.1, 0.9]]}
+    pq.write_table(pa.table(plain), folder / "reference" / "train.parquet")
+    run = read_run(folder).finished(outputs=hash_files(folder / "reference"))
+    run.write(folder)
+    publish(folder)
+    found = read_run(fetched(pushed_files(hub.model("mu-bench/imdb-partial-bert")), tmp_path / "there"))
+    assert found.outputs == {"train.parquet": run.outputs["train.parquet"]} and found.identity == run.identity
+    assert read_run(folder) == run and len(run.outputs) == 2
+    assert not publish(folder).plan
 
 
 def test_plain_outputs_of_restricted_rows_are_pushed(hub, model):

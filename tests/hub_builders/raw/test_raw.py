@@ -1,4 +1,5 @@
 import io
+import re
 import shutil
 import tarfile
 import zipfile
@@ -244,6 +245,25 @@ def test_every_kind_of_archive_yields_its_files_but_hidden_ones(tmp_path, name):
     else:
         tar(path, files)
     assert dict(read_members(path)) == {"x/1.txt": b"1", "x/y/2.txt": b"2" * 99}
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "a.zip"])
+def test_names_of_text_are_read_and_others_refused_where_they_are_wanted(tmp_path, name):
+    def read(files, only):
+        path = tmp_path / name
+        if name == "a.zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                [archive.writestr(key, data) for key, data in files.items()]
+        else:
+            tar(path, files)
+        return dict(read_members(path, re.compile(only)))
+
+    text = {"a 9\u202f30.txt": b"1", "b\u00a0c.txt": b"2"}
+    other = {"__MACOSX/Icon\r": b"-", "x/Icon\r": b"-", ".e\u202e.txt": b"-"}
+    assert read({**text, **other}, r"\.txt$") == text
+    for wrong in ("x/Icon\r", "a\u202eb.txt", "c\x85.txt"):
+        with pytest.raises(ValueError, match="expected printable names"):
+            read({wrong: b"-"}, "")
 
 
 @pytest.mark.parametrize("name", ["cifar10.tar.xz", "cifar10.tar.gz"])

@@ -8,6 +8,7 @@ from huggingface_hub import HfApi
 
 from mubench.hub_builders.utils import hub_client as ours
 from mubench.hub_builders.utils.hub_client import (
+    MissingFileError,
     StoredFile,
     Target,
     commit_of,
@@ -351,6 +352,19 @@ def test_a_file_that_cannot_be_fetched_is_one_line(hub, folder, name, repository
     with pytest.raises(FileNotFoundError, match=f"expected {name} of {repository} from the Hub, got ") as error:
         fetch_file(repository, name)
     assert "\n" not in str(error.value)
+
+
+def test_only_a_file_that_a_repository_lacks_is_missing(hub, folder):
+    push(folder)
+    head = hub.dataset(NAME).head.oid
+    hub.faults += [Fault("manifest", "drop", times=100)]
+    with pytest.raises(FileNotFoundError) as error:
+        fetch_file(NAME, MANIFEST, head)
+    assert not isinstance(error.value, MissingFileError)
+    for fault in ([], [Fault("SHA256SUMS", "drop", times=100)]):  # then the cache knows
+        hub.faults += fault
+        with pytest.raises(MissingFileError, match=f"expected SHA256SUMS of {NAME} from the Hub, got "):
+            fetch_file(NAME, "SHA256SUMS", head)
 
 
 MODEL = Target("mu-bench/a-model", "model")

@@ -55,6 +55,14 @@ def test_folders_without_a_run_are_ignored(own_walk):
     assert group(own_walk).bases.keys() == set(BASES)
 
 
+def test_a_damaged_folder_blocks_no_other(own_walk, caplog):
+    damaged = own_walk.models / "cifar10-mini-resnet-del10-neg-grad-s0"
+    (damaged / "run.json").write_text("{")
+    found = group(own_walk)
+    assert found.bases.keys() == set(BASES) and found.retrained.keys() == set(RETRAINED) and not found.unlearned
+    assert [line for line in caplog.messages if f"remove {damaged} and start its command again" in line]
+
+
 def test_outputs_are_the_stored_ones_by_split(walked):
     found = group(walked)
     views = found.outputs(found.bases[0])

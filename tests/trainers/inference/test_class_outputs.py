@@ -111,6 +111,24 @@ def test_damaged_and_missing_files_are_one_line_errors(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_the_sum_of_a_file_replaced_while_it_was_read_is_its_own(tmp_path, monkeypatch):
+    folder = tmp_path / "reference"
+    write_outputs(folder, {"test": outputs(50, seed=1)})
+    path, expected = folder / "test.parquet", hash_outputs(folder)
+    new = path.read_bytes()
+    write_outputs(folder, {"test": outputs(50)})
+
+    def read(self):
+        with self.open("rb") as file:
+            data = file.read()
+        path.write_bytes(new)
+        return data
+
+    monkeypatch.setattr(type(path), "read_bytes", read)
+    read_outputs(folder)
+    assert hash_outputs(folder) == expected
+
+
 def test_files_that_are_not_those_recorded_are_refused(tmp_path):
     folder = tmp_path / "reference"
     recorded = write_outputs(folder, {"test": outputs(50), "train": outputs(9)})

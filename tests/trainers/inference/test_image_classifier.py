@@ -38,5 +38,10 @@ def test_it_is_a_base_model_of_its_own_that_is_kept(setting, tmp_path):
     assert np.array_equal(logits, train_image_classifier(setting, models)(pictures))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
     assert (logits.argmax(1) == np.asarray(setting.rows["test"]["label"])).mean() > 0.9
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with pytest.raises(
+        ValueError, match=r"expected a whole model in .*config\.json as it was written .* trained again$"
+    ):
+        train_image_classifier(setting, models)
     grey = Image.new("RGB", pictures[0].size, (127, 127, 127))
     assert image_classifier([grey, pictures[0]]).shape == (2, 40)

@@ -5,7 +5,6 @@ No other module calls ``from_pretrained`` of transformers or diffusers.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from transformers.utils import logging
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.tasks.schema import Backbone
+from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.optional import check_package
 
 # Otherwise transformers sends the user's token to a converter for a repository without safetensors.
@@ -157,11 +157,8 @@ def package_files(row: Backbone, *readers: str) -> list[Path]:
 
 def hash_files(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by its path there."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 def check_files(folder: Path, recorded: Mapping[str, str]) -> None:
@@ -172,7 +169,5 @@ def check_files(folder: Path, recorded: Mapping[str, str]) -> None:
         ValueError: If a file holds other bytes.
     """
     for name, expected in recorded.items():
-        with (folder / name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != expected:
+        if (digest := sha256_of(folder / name)) != expected:
             raise ValueError(f"expected {folder / name} as it was written ({expected[:12]}), got {digest[:12]}")
