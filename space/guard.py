@@ -185,12 +185,12 @@ class Guard:
 
         A response that breaks off is not ended, so that its client sees that it is not whole; a stream of events is.
         """
-        started = ended = streams = False
+        started = ended = is_stream = False
 
         async def noting_send(message: Any) -> None:
-            nonlocal started, ended, streams
+            nonlocal started, ended, is_stream
             if message["type"] == "http.response.start":
-                streams = dict(message.get("headers", ())).get(b"content-type", b"").startswith(b"text/event-stream")
+                is_stream = dict(message.get("headers", ())).get(b"content-type", b"").startswith(b"text/event-stream")
             started, ended = True, message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
@@ -199,7 +199,7 @@ class Guard:
         except Exception as error:
             is_bad = log_failure("a request", error)
             if started and not ended:
-                if not streams:
+                if not is_stream:
                     raise
                 await send({"type": "http.response.body"})
             elif not started:

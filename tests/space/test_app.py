@@ -265,7 +265,7 @@ def test_a_response_that_breaks_off_does_not_look_whole(space: Import, kind: byt
 @pytest.mark.parametrize(("variables", "one_each"), [
     ({}, False), ({"MUBENCH_PROXIES": "1"}, True), ({"SPACE_ID": "x"}, True),
 ])  # fmt: skip
-def test_visitors_occupy_one_process_where_they_can_be_told_apart(
+def test_an_address_occupies_one_process_where_it_is_a_visitor(
     space: Import, root: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], one_each: bool
 ) -> None:
     page = space("page")
