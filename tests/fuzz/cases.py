@@ -12,10 +12,14 @@ import pytest
 SEED = 16
 
 
-def shares(fast: int, whole: int) -> pytest.MarkDecorator:
-    """Parametrize a test over ``first, last``: cases 0 to ``fast``, and nightly those from ``fast`` to ``whole``."""
+def shares(fast: int, whole: int, *, is_slow: bool = False) -> pytest.MarkDecorator:
+    """Parametrize a test over ``first, last``: cases 0 to ``fast``, and nightly those from ``fast`` to ``whole``.
+
+    The first share is one of the fast tests, or of the slow ones if each case takes seconds.
+    """
     nightly = pytest.param(fast, whole, id=f"{fast}-{whole}", marks=[pytest.mark.slow, pytest.mark.nightly])
-    return pytest.mark.parametrize(("first", "last"), [pytest.param(0, fast, id=f"0-{fast}"), nightly])
+    first = pytest.param(0, fast, id=f"0-{fast}", marks=[pytest.mark.slow] if is_slow else [])
+    return pytest.mark.parametrize(("first", "last"), [first, nightly])
 
 
 def random_cases(first: int, last: int) -> Iterator[tuple[int, random.Random]]:

@@ -79,7 +79,7 @@ def start_together(made: States, root: Path, noted: Noted, steps: Sequence[str],
     return f"{count} of {step}"
 
 
-@shares(fast=3, whole=40)
+@shares(fast=3, whole=40, is_slow=True)
 def test_nothing_is_done_twice(made: States, noted: Noted, tmp_path: Path, first: int, last: int) -> None:
     steps = [step for step in STEPS if step != "cards"] if first else ["build", "base", "references"]
     count_outcomes(first, last, lambda generator: start_together(made, tmp_path / "case", noted, steps, generator))
