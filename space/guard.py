@@ -13,6 +13,7 @@ from typing import Any
 
 from gradio.route_utils import FnIndexInferError
 from gradio.utils import LRUCache
+from starlette.exceptions import HTTPException
 
 from mubench.hub_builders.utils.text import one_line, quote
 
@@ -92,9 +93,12 @@ def hosts_from_environment() -> frozenset[str]:
 
 def log_failure(what: str, error: Exception) -> bool:
     """Log an error, ours with its traceback, and return whether gradio raises it at a bad request."""
-    log, is_bad = logging.getLogger(__name__), isinstance(error, BAD_REQUEST)
+    log, cause = logging.getLogger(__name__), error.__cause__
+    is_refusal = isinstance(cause, HTTPException) and cause.status_code < 500  # of a stream that had begun
+    is_bad = is_refusal or isinstance(error, BAD_REQUEST)
     if is_bad:
-        log.warning("%s failed: %s: %s", what, type(error).__name__, one_line(str(error)))
+        shown = cause if is_refusal else error
+        log.warning("%s failed: %s: %s", what, type(shown).__name__, one_line(str(shown)))
     else:
         log.error("%s failed", what, exc_info=error)
     return is_bad

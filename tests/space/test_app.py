@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 import pytest
 import yaml
+from starlette.exceptions import HTTPException
 
 from tests.cards.conftest import make_row
 from tests.fixtures.serving import Served, serving
@@ -501,3 +502,14 @@ def test_a_finished_run_outlives_a_killed_server(own_walk: Walk, tmp_path_factor
     with serving(own_walk.root, folder, small=True) as server:
         assert server.client().predict(last["run"], api_name="/result")["row"] == last["row"]
         assert [path.name for path in (own_walk.root / "runs").iterdir()] == [last["run"]]
+
+
+@pytest.mark.parametrize(("status", "is_bad"), [(404, True), (500, False)])
+def test_a_refusal_inside_a_stream_is_a_bad_request(
+    space: Import, caplog: pytest.LogCaptureFixture, status: int, is_bad: bool
+) -> None:
+    error = RuntimeError("Caught handled exception, but response already started.")
+    error.__cause__ = HTTPException(status)
+    assert space("guard").log_failure("a request", error) is is_bad
+    (record,) = caplog.records
+    assert (record.exc_info is None) is is_bad and record.levelname == ("WARNING" if is_bad else "ERROR")
