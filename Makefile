@@ -181,7 +181,7 @@ methods: $(STAMP) ## list the methods: for which kinds of task, on which splits,
 
 BUILD = $(PY) -m mubench.hub_builders build$(if $(ONE_TASK), $(ONE_TASK)) --tier $(TIER)$(RAW_FLAG)$(LISTS_FLAG)$(OUT_FLAG)
 # With neither a task nor a family given, also whole groups, of the tasks that have them.
-data: $(STAMP) ## build ./mu-bench and ./mu-bench-group, all tasks or TASK (TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
+data: $(STAMP) ## build ./mu-bench, and without TASK also ./mu-bench-group (TASK, TIER, RAW, FAMILY, PAPER_SPLITS, FORGET_IDS)
 	$(BUILD)$(FAMILY_FLAG)
 	$(if $(ONE_TASK)$(FAMILY),,$(BUILD) --family group)
 

@@ -91,7 +91,9 @@ def as_matrix(tables: Sequence[Table]) -> str:
     lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
     heads = [chr(ord("A") + column) for column in range(len(tables))]
     names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
-    return "\n".join([*names, "", *align_columns([("method", *heads, "above keep50"), *lines]), "", LEGEND[0]]) + "\n"
+    return (
+        "\n".join([*names, "", *align_columns([("method", *heads, "above keep50"), *lines]), "", *LEGEND[:3]]) + "\n"
+    )
 
 
 def _mean_score(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:

@@ -13,7 +13,6 @@ from typing import Any
 
 from gradio.route_utils import FnIndexInferError
 from gradio.utils import LRUCache
-from starlette.exceptions import HTTPException
 
 from mubench.hub_builders.utils.text import one_line, quote
 
@@ -94,7 +93,7 @@ def hosts_from_environment() -> frozenset[str]:
 def log_failure(what: str, error: Exception) -> bool:
     """Log an error, ours with its traceback, and return whether gradio raises it at a bad request."""
     log, cause = logging.getLogger(__name__), error.__cause__
-    is_refusal = isinstance(cause, HTTPException) and cause.status_code < 500  # of a stream that had begun
+    is_refusal = getattr(cause, "status_code", 500) < 500  # an HTTPException of a stream that had begun
     is_bad = is_refusal or isinstance(error, BAD_REQUEST)
     if is_bad:
         shown = cause if is_refusal else error

@@ -30,6 +30,8 @@ from mubench.hub_builders.utils.cli import print_error
 WORK = ".work"
 _STAGE = ".stage-"
 _FINISHED = "finished"
+# State of a process that has ended and that its parent has not waited for yet.
+_ENDED = re.compile(r"\) [ZX] ")
 # Answers of file systems without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -118,6 +120,8 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except OSError as error:
         return not isinstance(error, ProcessLookupError)  # else it belongs to another user
+    with contextlib.suppress(OSError):  # of a system without /proc
+        return not _ENDED.search(Path(f"/proc/{process}/stat").read_text())
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ FRESH_NS = 10**9  # clocks of file systems are coarse: a file this young may cha
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file; a process reads it once, while its size and time stay the same."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # of a loop of links, `Path.resolve` raises no OSError
     state = path.stat()
     fresh = abs(time.time_ns() - state.st_mtime_ns) < FRESH_NS
     return (_hash.__wrapped__ if fresh else _hash)(path, state.st_size, state.st_mtime_ns)

@@ -73,7 +73,8 @@ def start_together(made: States, root: Path, noted: Noted, steps: Sequence[str],
     failed = [process.log.read_text() for process in processes if process.wait() != 0]
     assert not failed, failed[0]
     done = noted.take()
-    assert done and set(done.values()) == {1}, (step, done.most_common(3))
+    if step != "build":  # one that starts after the end of another replaces its result
+        assert done and set(done.values()) == {1}, (step, done.most_common(3))
     assert not unequal(whole, root), step
     shutil.rmtree(root)
     return f"{count} of {step}"

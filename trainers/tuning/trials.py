@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def suggest(space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial]) 
         trials: Finished trials; those outside the space, as a default may be, are left out.
 
     Raises:
-        ModuleNotFoundError: If optuna is not installed.
+        FileNotFoundError: If optuna is not installed.
     """
     optuna = _import_optuna()
     distributions = {name: _distribution(optuna, one, defaults[name]) for name, one in space.items()}
@@ -118,10 +119,18 @@ def _round(value: float, distribution: Any) -> float:
     return min(max(float(f"{value:.2g}"), distribution.low), distribution.high)
 
 
+def check_optuna() -> None:
+    """Check that the search algorithm is installed, without importing it.
+
+    Raises:
+        FileNotFoundError: If it is not.
+    """
+    if find_spec("optuna") is None:
+        raise FileNotFoundError("expected optuna to suggest trials, got none: pip install 'mubench[sweep]'")
+
+
 def _import_optuna() -> Any:
-    try:
-        optuna = import_module("optuna")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("expected optuna, got none; install it with: pip install optuna") from error
+    check_optuna()
+    optuna = import_module("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

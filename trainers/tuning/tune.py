@@ -23,7 +23,7 @@ from mubench.trainers.runs.sweep import Place, Sweep
 from mubench.trainers.runs.worker_pool import Workers
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod, defaults_key
-from mubench.trainers.tuning.trials import read_trials
+from mubench.trainers.tuning.trials import check_optuna, read_trials
 
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
@@ -64,10 +64,12 @@ def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, workers: int = 2) -
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
-        FileNotFoundError: If the data do not exist.
+        FileNotFoundError: If the data do not exist, or optuna, which suggests all but the first trial.
         NonFiniteError: If a reference diverged.
     """
     _check_requests(sweeps, trials)
+    if trials > 1:
+        check_optuna()
     searches = plan_trials(sweeps, trials=trials, out=out)
     with Workers(workers) as pool:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]

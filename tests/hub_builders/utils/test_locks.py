@@ -131,3 +131,16 @@ def test_a_file_system_without_locks_is_named_once(
         f"mubench: expected a file system with locks in {lock.parent}, got none: start nothing there twice at once\n"
     )
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, got none")
+def test_the_stage_of_a_process_that_nobody_has_waited_for_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    while ") Z " not in Path(f"/proc/{ended.pid}/stat").read_text():
+        time.sleep(0.01)
+    own = f"{atomic._STAGE}{atomic._host()}-"
+    left = tmp_path / atomic.WORK / f"model{own}{ended.pid}"
+    left.mkdir(parents=True)
+    with atomic.staged_folder(tmp_path / "model"):
+        assert not left.exists()
+    ended.wait()

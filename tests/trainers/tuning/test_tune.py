@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
 from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
-from mubench.trainers.tuning.tune import plan_trials
+from mubench.trainers.tuning.tune import plan_trials, tune
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -216,3 +217,10 @@ def test_a_study_finds_a_maximum_across_restarts():
         done.append(Trial(given, [value(given)]))
     assert len({trial.arguments.get("alpha") for trial in done}) > 20
     assert max(trial.value for trial in done[15:]) > max(0.9, done[0].value)
+
+
+@pytest.mark.skipif(find_spec("optuna") is not None, reason="needs an environment without the extra [sweep]")
+def test_a_search_without_optuna_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^expected optuna to suggest trials, got none: pip install"):
+        tune([], trials=2, out=tmp_path)
+    assert not list(tmp_path.iterdir())
