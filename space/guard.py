@@ -1,4 +1,4 @@
-"""ASGI middleware before gradio: who may ask for what, how much of it, and who asks; every refusal is one line."""
+"""ASGI middleware before gradio: allowed hosts, routes, sizes and calls a visitor; every refusal is one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mubench.hub_builders.utils.text import one_line, quote
 # A longer body is refused before it is parsed.
 MAX_BYTES = 1_000_000
 TOO_LONG = f"expected a request of at most {MAX_BYTES:,} bytes, got a longer one"
-# Calls that wait for their turn, by visitor, and messages that nobody has read, of all visitors.
+# Waiting calls of one visitor, and unread messages of all visitors.
 MAX_WAITING, MAX_UNREAD = 32, 256
 # Seconds between two counts of them.
 SWEEP_S = 2.0
@@ -41,7 +41,7 @@ BAD_REQUEST = (FnIndexInferError, LookupError, TypeError, ValueError, AttributeE
 
 
 class Messages(LRUCache):  # type: ignore[type-arg]
-    """Messages by session that nobody has read yet: gradio bounds the sessions, this their messages."""
+    """Unread messages by session: gradio limits the number of sessions, this class that of their messages."""
 
     def __init__(self) -> None:
         super().__init__(2000)

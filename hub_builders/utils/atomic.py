@@ -30,7 +30,7 @@ from mubench.hub_builders.utils.cli import print_error
 WORK = ".work"
 _STAGE = ".stage-"
 _FINISHED = "finished"
-# State of a process that has ended and that its parent has not waited for yet.
+# State of a process that has ended and whose parent has not called `wait` yet.
 _ENDED = re.compile(r"\) [ZX] ")
 # Answers of file systems without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -99,7 +99,7 @@ def _host() -> str:
 
 @lru_cache(maxsize=1024)
 def _tidy(parent: Path, host: str) -> None:
-    """Remove the stages of files in a folder once: each look at a folder of many results takes as long as all."""
+    """Remove the stages of files in a folder, once a process: listing many results at each write is slow."""
     _remove_dead_stages(parent, ".*", f".{host}-")
 
 
@@ -171,12 +171,12 @@ def _take(lock: Path, purpose: str) -> tuple[int, bool]:
                 return file, True
             if lock.exists() and os.path.samestat(os.fstat(file), lock.stat()):
                 return file, False
-        except FileNotFoundError:  # removed between the two looks at it
+        except FileNotFoundError:  # removed between opening and comparison
             pass
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # its owner has removed it: who comes now locks another file of this name
+        os.close(file)  # its owner has removed it: the next process locks another file of this name
 
 
 def _release(file: int) -> None:

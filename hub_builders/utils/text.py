@@ -14,7 +14,7 @@ def quote(value: object) -> str:
 
 
 def one_line(message: str) -> str:
-    """Return a message as a terminal may print it: one line, signs that it would obey written out, its middle cut."""
+    """Return a message as a terminal may print it: one line, control characters escaped, its middle cut."""
     signs = " ".join(message.split())
     line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in signs)
     half = LINE_LENGTH // 2

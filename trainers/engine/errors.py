@@ -60,7 +60,7 @@ class FullDiskError(OSError):
 
 @contextmanager
 def explain_full_disk(folder: object) -> Iterator[None]:
-    """Turn the error of a full disk, whoever writes, into one line.
+    """Turn the error of a full disk, of any writer, into one line.
 
     Args:
         folder: Where the block writes.

@@ -18,7 +18,7 @@ def own_run(folder: Path, run: Run) -> Iterator[bool]:
     """Own a run's folder, and yield whether the run is still to be made.
 
     While another process makes it, wait. Of several processes of one run the first holds the lock and decides for all,
-    since the folder may appear between their looks.
+    since the folder may appear between their checks.
 
     Args:
         folder: The model's folder.

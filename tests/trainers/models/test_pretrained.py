@@ -17,7 +17,7 @@ CLASSES = (
     "AutoConfig", "AutoModelForSequenceClassification", "AutoModelForCausalLM", "AutoTokenizer", "AutoImageProcessor",
     "AutoFeatureExtractor", "VideoMAEImageProcessorPil", "ViltProcessor",
 )  # fmt: skip
-EVIL = "expected a model that transformers knows, got one with code of its own, which is never run"
+EVIL = "expected an architecture of transformers, got a model with code of its own, which is never run"
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def explain_damage() -> Iterator[None]:
     except Exception as error:  # files may hold anything, and what that leads to is raised as it is
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
         if "trust_remote_code" in str(error):
-            lines = ["expected a model that transformers knows, got one with code of its own, which is never run"]
+            lines = ["expected an architecture of transformers, got a model with code of its own, which is never run"]
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{kind}{lines[0]}") from error
 
