@@ -42,6 +42,7 @@ class RunInfo(_Row):
         method: Key in ``METHODS``, or a control's name.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
+        outputs_only: Whether the model itself was not at hand, so that a table of outputs may have been judged.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control
@@ -53,6 +54,7 @@ class RunInfo(_Row):
     outputs: Sha256 | None = None
     parent: limits.Name | None = None
     control: bool = False
+    outputs_only: bool = False
     tier: Tier
     task: limits.Name
     family: limits.Name
@@ -138,12 +140,14 @@ class References(_Row):
         bases: Seeds of the base models, ascending.
         identities: Identities of their runs, in that order; empty where outputs came from elsewhere.
         outputs: sha256 of their outputs, in that order; empty there, and in rows from before they were recorded.
+        source: Whether they are models beside the run, or the shipped evidence of its setting.
     """
 
     retrained: list[limits.Seed] = Field(min_length=2, max_length=limits.MAX_SEEDS)
     bases: list[limits.Seed] = Field(min_length=1, max_length=limits.MAX_SEEDS)
     identities: list[limits.Name] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
     outputs: list[Sha256] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
+    source: Literal["own", "shipped"] = "own"
 
     @pydantic.model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -157,6 +161,7 @@ class Result(RunInfo):
     """One run, judged.
 
     Attributes:
+        score_version: Version of S; rows of two versions share no table.
         metrics: Value per metric; empty for a model whose outputs are not finite.
         interval: Interval of S; ``None`` where S is undefined.
         row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
@@ -166,6 +171,7 @@ class Result(RunInfo):
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    score_version: Literal[1, 2] = 1
     metrics: dict[limits.Name, Value] = Field(max_length=limits.MAX_ENTRIES)
     interval: Interval | None
     references: References
