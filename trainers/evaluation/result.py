@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
+import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 
 from mubench.hub_builders.hub.model_folder import Run
@@ -96,8 +97,11 @@ class RunInfo(_Row):
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
-class Value(_Row):
-    """A metric's value.
+@pydantic.dataclasses.dataclass(
+    frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+)
+class Value:
+    """A metric's value; with slots, since tables read many thousands.
 
     Attributes:
         value: The number.
@@ -105,9 +109,9 @@ class Value(_Row):
         retrained: Mean over the retrained models, each judged against the others; ``None`` where there are too few.
     """
 
-    value: float
-    n: int = Field(ge=1, le=int(limits.MAX_NUMBER))
-    retrained: float | None = None
+    value: float = Field(strict=True)
+    n: int = Field(ge=1, le=int(limits.MAX_NUMBER), strict=True)
+    retrained: float | None = Field(default=None, strict=True)
 
 
 class Interval(_Row):
@@ -117,7 +121,7 @@ class Interval(_Row):
         low: 2.5 % quantile.
         high: 97.5 % quantile.
         lost: Resamples without signal; they count as 0.
-        draws: S of every resample, in thousandths.
+        draws: S of every resample in thousandths; in JSON base64 of little-endian int16, in older rows a list.
     """
 
     low: limits.Share
@@ -213,12 +217,8 @@ class Result(RunInfo):
 
 
 def to_json(result: Result) -> str:
-    """Return the row as JSON, one field a line, the bootstrap draws on one line."""
-    payload, draws = result.model_dump(mode="json"), ""
-    if result.interval is not None:
-        payload["interval"]["draws"] = "@draws@"
-        draws = json.dumps(list(result.interval.draws), separators=(",", ":"))
-    return json.dumps(payload, indent=2, allow_nan=False).replace('"@draws@"', draws) + "\n"
+    """Return the row as JSON, one field a line."""
+    return json.dumps(result.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
 
 
 def write_result(result: Result, folder: str | Path) -> Path:
@@ -237,8 +237,7 @@ def parse_result(text: str | bytes, path: Path | None = None) -> Result:
         ValueError: If it is not a valid row; the message is one line.
     """
     try:
-        limits.check_json(text)
-        return Result.model_validate_json(text)
+        return Result.model_validate(limits.parse_json(text))
     except pydantic.ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         # Of a value that may have several types, what is wrong is not that it has none of the others.

@@ -21,6 +21,7 @@ DRAWS = 2000
 LEVEL = 0.95
 # With a larger share of draws without signal, the interval would describe mostly the value that replaces them.
 LOST_LIMIT = 0.05
+CHUNK = 250  # draws that are made at once, which bounds memory
 
 Counts = npt.NDArray[np.float64]
 
@@ -40,7 +41,11 @@ class Bootstrap:
 
 def interval(draws: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return the percentile interval with ``LEVEL`` of the draws."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ordered = np.sort(draws)
+    place = (1 - LEVEL) / 2 * (len(ordered) - 1)
+    first, part = int(place), place - int(place)
+    low = ordered[first] + part * (ordered[min(first + 1, len(ordered) - 1)] - ordered[first])
+    high = ordered[-1 - first] - part * (ordered[-1 - first] - ordered[max(-2 - first, -len(ordered))])
     return float(low), float(high)
 
 
@@ -52,8 +57,10 @@ def _generator(split: str, what: str, size: int) -> np.random.Generator:
 def _multisets(generator: np.random.Generator, size: int, draws: int) -> Counts:
     """Return the counts of ``size`` items in ``size`` draws with replacement, ``(J, size)``."""
     counts = np.empty((draws, size))
-    for line in counts:
-        line[:] = np.bincount(generator.integers(size, size=size), minlength=size)
+    for start in range(0, draws, CHUNK):
+        lines = min(CHUNK, draws - start)
+        drawn = generator.integers(size, size=(lines, size)) + size * np.arange(lines)[:, None]
+        counts[start : start + lines] = np.bincount(drawn.ravel(), minlength=lines * size).reshape(lines, size)
     return counts
 
 
@@ -63,6 +70,7 @@ def row_weights(split: str, what: str, rows: int, draws: int = DRAWS) -> Counts:
     return _multisets(_generator(split, what, rows), rows, draws) / rows
 
 
+@lru_cache(maxsize=64)
 def base_counts(split: str, bases: int, draws: int = DRAWS) -> Counts:
     """Return the count of each base model, by ascending seed, in each draw, ``(J, B)``."""
     return _multisets(_generator(split, "bases", bases), bases, draws)
