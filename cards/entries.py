@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from mubench.trainers.evaluation.controls import FROM_SCRATCH
 from mubench.trainers.evaluation.result import ORACLE_SELECTION, Result
 from mubench.trainers.metrics.bootstrap import base_counts, interval
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 # The largest standard deviation of S between seeds of one mini run that was measured; they go from .09 to .18.
 ONE_SEED_SPREAD = 0.18
 METRICS = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
@@ -67,7 +68,8 @@ class Entry:
 def _average(values: Iterable[float | None]) -> float | None:
     """Return the mean, or ``None`` if there are no values or one is missing."""
     known = list(values)
-    return float(np.mean([v for v in known if v is not None])) if known and None not in known else None
+    numbers = [value for value in known if value is not None]
+    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(known) else None
 
 
 def _weights(row: Result) -> Array:
@@ -125,7 +127,7 @@ def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     draws = np.full(1, np.nan)
     if score is not None:
         pooled = pooled_draws(rows)
-        draws = np.clip(pooled + seed_errors(rows, len(pooled)), 0, 1)
+        draws = np.clip(pooled + seed_errors(rows, len(pooled)), 0, 1).astype(np.float32)
     low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])
     return Entry(
         name=name,

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result, read_results
+from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`.
 SHIPPED = Path(__file__).parent / "results"
@@ -21,19 +24,29 @@ SHIPPED = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
-    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone, evaluation seed).
+    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone, evaluation seed, version of S).
 
     Attributes:
         row: One of the rows that were judged against all references; it has the setting and references of the table.
         no_signal: Why nothing is ranked, or ``None``.
-        entries: Ranked lines, then those that rank among themselves, then unranked ones.
+        entries: Ranked lines, then those that rank among themselves (epochs selected by the retrained models; tables
+            of outputs without a model), then unranked ones.
         controls: Controls, in the order of ``CONTROLS``.
+        curve: Cost and S of retraining for a part of the recipe's passes, by cost; empty without such controls.
     """
 
     row: Result
     no_signal: str | None
     entries: tuple[Entry, ...]
     controls: tuple[Entry, ...]
+    curve: tuple[tuple[float, float], ...] = ()
+
+    def is_useful(self, entry: Entry) -> bool | None:
+        """Whether S of a line is above that of retraining at the line's own cost; ``None`` where that is unknown."""
+        if not self.curve or entry.score is None or entry.passes is None or entry.rows[0].control:
+            return None
+        costs, scores = zip(*self.curve, strict=True)
+        return entry.score > float(np.interp(entry.passes, costs, scores))
 
     @property
     def title(self) -> str:
@@ -41,7 +54,9 @@ class Table:
         row = self.row
         seed = f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
         evaluation = f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
-        return f"{row.task} ({row.tier}), {row.backbone}: {row.ratio} % deleted, {row.family} family{seed}{evaluation}"
+        version = "" if row.score_version == SCORE_VERSION else f", S of version {row.score_version}"
+        deleted = f"{row.ratio} % deleted, {row.family} family"
+        return f"{row.task} ({row.tier}), {row.backbone}: {deleted}{seed}{evaluation}{version}"
 
     @property
     def seeds(self) -> str:
@@ -119,22 +134,33 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         foreign_parent = None if row.parent in row.references.identities else row.parent
-        key = [row.control, row.method, row.arguments, row.recipe, foreign_parent]
+        key = [row.control, row.method, row.arguments, row.recipe, foreign_parent, row.outputs_only]
         groups[json.dumps(key, sort_keys=True)].append(row)
     lines = list(groups.values())
     entries = list(map(make_entry, _names(lines), lines))
     methods = [entry for entry in entries if not entry.rows[0].control]
     rankable = [entry for entry in methods if entry.score is not None and not shared.no_signal]
-    scored, oracle = [e for e in rankable if not e.flags], [e for e in rankable if e.oracle_selected]
-    unranked = [entry for entry in methods if entry not in (*scored, *oracle)]
+    models, outputs = ([e for e in rankable if e.rows[0].outputs_only is only] for only in (False, True))
+    scored, oracle = [e for e in models if not e.flags], [e for e in models if e.oracle_selected]
+    tables_only = [e for e in outputs if not e.flags]
+    unranked = [entry for entry in methods if entry not in (*scored, *oracle, *tables_only)]
     order = {name: position for position, name in enumerate(CONTROLS)}
     controls = [entry for entry in entries if entry.rows[0].control]
     return Table(
         row=shared,
         no_signal=shared.no_signal,
-        entries=(*_rank(scored), *_rank(oracle), *sorted(unranked, key=lambda e: e.name)),
+        entries=(*_rank(scored), *_rank(oracle), *_rank(tables_only), *sorted(unranked, key=lambda e: e.name)),
         controls=tuple(sorted(controls, key=lambda e: (order.get(e.rows[0].method, len(order)), e.name))),
+        curve=_curve(controls),
     )
+
+
+def _curve(controls: Sequence[Entry]) -> tuple[tuple[float, float], ...]:
+    """Return cost and S of nothing, of retraining for parts of the recipe's passes, and of all of it."""
+    parts = [e for e in controls if e.rows[0].method in ("retrain_at", "retrain") and e.score is not None and e.passes]
+    if not any(entry.rows[0].method == "retrain_at" for entry in parts):
+        return ()
+    return ((0.0, 0.0), *sorted((entry.passes or 0.0, entry.score or 0.0) for entry in parts))
 
 
 def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
@@ -147,8 +173,8 @@ def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
     """
     groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: r.run_id):
-        key = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
-        groups[key].append(row)
+        place = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
+        groups[*place, row.score_version].append(row)
     return [_table(groups[key], folders) for key in sorted(groups, key=str)]
 
 

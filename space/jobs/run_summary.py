@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.evaluation.judge import measure
+from mubench.trainers.evaluation.reference_models import ReferenceModels
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
-from mubench.trainers.metrics import METRICS, Case, SplitOutputs
+from mubench.trainers.metrics import METRICS, SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
 
@@ -65,8 +66,9 @@ def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOut
     if len(retrained) < 2:
         return []
     chance = majority_baseline(retrained[0]["test"])
-    own, _ = measure(Case(run, retrained, [base], chance))
-    original, _ = measure(Case(base, retrained, [base], chance))
+    references = ReferenceModels.from_outputs(dict(enumerate(retrained)), {0: base}, chance)
+    own, _ = measure(references.case(run), references.retrained_means)
+    original, _ = measure(references.case(base), {})
     return [
         {
             "name": name,

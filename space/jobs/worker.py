@@ -20,7 +20,7 @@ from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.engine.errors import TRAINING, explain_out_of_memory
-from mubench.trainers.evaluation.judge import Judge
+from mubench.trainers.evaluation.judge_runs import Judge, can_judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.models.base_models import train_base
@@ -50,7 +50,7 @@ def run(job: JobRequest, name: str, report: Report) -> None:
     model, points = _unlearn(setting, job, folder / "models", report)
     report({"stage": "judging"})
     group = find_group(setting, job.ratio, MODELS)
-    rows = [read_result(Judge(group, folder / ROWS).run(model))] if group.can_judge else []
+    rows = [read_result(Judge(group, folder / ROWS).run(model))] if can_judge(group) else []
     write_model_card(model, rows)
     summary = summarize(group, model, job.base_seed)
     if setting.task.kind == "text_to_image":

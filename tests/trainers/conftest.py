@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.inference.outputs import ClassOutputs
@@ -77,6 +81,11 @@ def world() -> World:
     return World(ROWS)
 
 
+def leave_one_out(retrained: dict[int, SplitOutputs], seed: int) -> tuple[SplitOutputs, dict[int, SplitOutputs]]:
+    """Return the retrained model of a seed, and the others."""
+    return retrained[seed], {other: outputs for other, outputs in retrained.items() if other != seed}
+
+
 def make_run_info() -> RunInfo:
     return RunInfo(
         run_id="cifar10-mini-resnet-del5-scrub-s0", tier="mini", task="cifar10", family="canonical", deletion_seed=0,
@@ -91,26 +100,81 @@ def run_info() -> RunInfo:
     return make_run_info()
 
 
-def _naive_advantage(model: SplitOutputs, references: list[SplitOutputs]) -> float:
+def half(values: np.ndarray) -> np.ndarray:
+    """Round as evidence is stored."""
+    return np.asarray(values).astype(np.float16).astype(float)
+
+
+def _log_odds(views: SplitOutputs, split: str) -> np.ndarray:
+    p = views[split].probabilities
+    true = np.arange(len(p)), views[split].labels
+    others = p.copy()
+    others[true] = 0
+    return half(np.log(p[true] / others.sum(axis=1)).clip(-30, 30))
+
+
+def _naive_attacks(model: SplitOutputs, references: list[SplitOutputs]) -> dict[str, np.ndarray]:
+    """Return the numbers of all attacks, ``(attacks, N)`` on forget and on test rows."""
     values = {}
     for split in ("forget", "test"):
         p = model[split].probabilities
-        s = p[np.arange(len(p)), model[split].labels].clip(1e-6, 1 - 1e-6)
-        others = [views[split].true_probability.clip(1e-6, 1 - 1e-6) for views in references]
-        z = logit(s) - np.mean([logit(other) for other in others], axis=0)
-        values[split] = [model[split].log_odds, model[split].correct, -(p * np.log(p)).sum(axis=1), z, np.abs(z)]
+        own = _log_odds(model, split)
+        others = np.array([_log_odds(views, split) for views in references])
+        z = own.clip(-logit(1 - 1e-6), logit(1 - 1e-6)) - others.clip(-logit(1 - 1e-6), logit(1 - 1e-6)).mean(axis=0)
+        unseen = expit(others.clip(-logit(1 - 1e-6), logit(1 - 1e-6))).mean(axis=0)
+        ratio = expit(own.clip(-logit(1 - 1e-6), logit(1 - 1e-6))) / (0.5 * (1.3 * unseen + 0.7))
+        values[split] = [own, model[split].correct, half(-(p * np.log(p)).sum(axis=1)), z, np.abs(z), ratio]
+    population = values["test"][-1]
+    for split in ("forget", "test"):
+        mine = values[split][-1][:, None]
+        values[split][-1] = ((mine > population) + 0.5 * (mine == population)).mean(axis=1)
+    return {split: np.array(each, dtype=float) for split, each in values.items()}
+
+
+def _naive_logistic(values: dict[str, np.ndarray], ids: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    features, member = np.hstack([values["forget"], values["test"]]).T, len(values["forget"].T)
+    labels = np.r_[np.ones(member), np.zeros(len(features) - member)]
+    names = [*ids["forget"], *ids["test"]]
+    folds = np.array([int.from_bytes(hashlib.sha256(f"fold:{i}".encode()).digest()[:8], "big") % 5 for i in names])
+    scores = np.zeros(len(features))
+    for fold in range(5):
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=1, solver="newton-cholesky", tol=1e-12))
+        fitted.fit(features[folds != fold], labels[folds != fold])
+        scores[folds == fold] = fitted.decision_function(features[folds == fold])
+    return {"forget": scores[:member], "test": scores[member:]}
+
+
+def naive_areas(model: SplitOutputs, references: list[SplitOutputs]) -> np.ndarray:
+    """Return the AUC of every attack by scikit-learn."""
+    values = _naive_attacks(model, references)
+    learned = _naive_logistic(values, {split: model[split].ids for split in values})
     labels = np.r_[np.ones(len(model["forget"])), np.zeros(len(model["test"]))]
-    areas = [roc_auc_score(labels, np.r_[a, b]) for a, b in zip(values["forget"], values["test"], strict=True)]
-    return max(2 * abs(area - 0.5) for area in areas)
+    every = {split: [*values[split], learned[split]] for split in values}
+    pairs = zip(every["forget"], every["test"], strict=True)
+    return np.array([roc_auc_score(labels, np.r_[one, other]) for one, other in pairs])
+
+
+def _naive_advantage(model: SplitOutputs, references: list[SplitOutputs]) -> float:
+    *plain, fitted = naive_areas(model, references)
+    return max([2 * abs(area - 0.5) for area in plain] + [2 * (fitted - 0.5)])
+
+
+def _naive_membership(model: SplitOutputs, retrained: list[SplitOutputs], bases: list[SplitOutputs]) -> float:
+    a_r = np.mean([_naive_advantage(r, [other for other in retrained if other is not r]) for r in retrained])
+    a_b = np.mean([_naive_advantage(b, retrained) for b in bases])
+    return max(_naive_advantage(model, retrained) - a_r, 0) / (a_b - a_r)
 
 
 def naive_parts(
-    model: SplitOutputs, retrained: list[SplitOutputs], bases: list[SplitOutputs], chance: float
+    model: SplitOutputs, retrained: list[SplitOutputs], bases: list[SplitOutputs], chance: float, attack: bool = True
 ) -> tuple[float, ...]:
-    """Return the four parts of the score, computed directly from its definition; lists may repeat a model."""
+    """Return the four parts of the score, computed directly from its definition; lists may repeat a model.
+
+    Without the attack membership is NaN.
+    """
 
     def s(views):
-        return views["forget"].true_probability
+        return expit(_log_odds(views, "forget"))
 
     def d(a, b):
         return np.mean(np.abs(s(a) - s(b)))
@@ -123,9 +187,9 @@ def naive_parts(
     row = (np.mean([d(model, r) for r in retrained]) - floor) / (far - floor)
     m_r, m_b = np.mean([m(r) for r in retrained]), np.mean([m(b) for b in bases])
     mean = abs(m(model) - m_r) / abs(m_b - m_r)
-    a_r = np.mean([_naive_advantage(r, [other for other in retrained if other is not r]) for r in retrained])
-    a_b = np.mean([_naive_advantage(b, retrained) for b in bases])
-    membership = max(_naive_advantage(model, retrained) - a_r, 0) / (a_b - a_r)
+    membership = np.nan
+    if attack:
+        membership = _naive_membership(model, retrained, bases)
     lost = []
     for split in {"retain", "test", "ood"} & set(model):
         target = np.mean([m(r, split) for r in retrained])

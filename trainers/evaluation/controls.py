@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.metrics.case import SplitOutputs
+from mubench.trainers.metrics.evidence import SplitOutputs
 
 # In the order of the tables, with the S that each should have.
 CONTROLS: dict[str, str] = {
@@ -22,9 +22,17 @@ CONTROLS: dict[str, str] = {
 FROM_SCRATCH = ("retrain", "retrain_keep50")
 
 
-def leave_one_out(retrained: Mapping[int, SplitOutputs], seed: int) -> tuple[SplitOutputs, dict[int, SplitOutputs]]:
-    """Return the retrained model of a seed, and the others as its references."""
-    return retrained[seed], {other: outputs for other, outputs in retrained.items() if other != seed}
+def outputs_controls(
+    base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int
+) -> dict[str, SplitOutputs]:
+    """Return the outputs of the controls without a run of their own.
+
+    Args:
+        base: Outputs of a base model.
+        retrained: Outputs of the retrained models.
+        seed: Seed of the base model, and of random choices.
+    """
+    return {"base": base, "flip_cheat": flip_cheat(base, retrained, seed=seed), "constant": constant(base)}
 
 
 def flip_cheat(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int) -> dict[str, Outputs]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.metrics import METRICS
@@ -18,6 +20,7 @@ MAX_BYTES, MAX_SEEDS, MAX_ENTRIES = 64_000, 64, 64
 MAX_NAME, MAX_RUN_ID, MAX_TEXT = 64, 200, 256
 # The largest number, and by how much rounding may exceed a range. S divides by nothing below 1 / MAX_NUMBER.
 MAX_NUMBER, ROUNDING = 1e12, 1e-6
+THOUSANDTHS = 1000
 _PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
 
@@ -33,8 +36,29 @@ def _measurable(number: float) -> float:
     return number
 
 
-def _pack(draws: Sequence[int]) -> array[int]:
-    return array("h", draws)
+def _unpack(draws: Any) -> array[int]:
+    """Return draws as two bytes each, from a list of integers or from base64 of little-endian int16."""
+    if isinstance(draws, str):
+        try:
+            found = array("h", base64.b64decode(draws, validate=True))
+        except ValueError as error:
+            raise ValueError("expected draws as base64 of 16-bit integers, got another text") from error
+        if sys.byteorder == "big":
+            found.byteswap()
+    elif isinstance(draws, list | array) and all(type(one) is int for one in draws):
+        found = array("h", (max(-1, min(one, 1001)) for one in draws))
+    else:
+        raise ValueError("expected draws as a list of integers or as base64, got something else")
+    if len(found) != DRAWS or min(found) < 0 or max(found) > THOUSANDTHS:
+        raise ValueError(f"expected {DRAWS} draws from 0 to {THOUSANDTHS}, got others")
+    return found
+
+
+def _to_base64(draws: array[int]) -> str:
+    if sys.byteorder == "big":
+        draws = array("h", draws)
+        draws.byteswap()
+    return base64.b64encode(draws.tobytes()).decode()
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME, pattern=_PLAIN)]
@@ -46,12 +70,7 @@ Positive = Annotated[float, Field(ge=0, le=MAX_NUMBER), AfterValidator(_measurab
 Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
 Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | Text | None
 # Two bytes a draw: an `array` of int16, which has the buffer that numpy reads.
-Draws = Annotated[
-    Sequence[Annotated[int, Field(ge=0, le=1000)]],
-    Field(min_length=DRAWS, max_length=DRAWS),
-    AfterValidator(_pack),
-    PlainSerializer(list),
-]
+Draws = Annotated[Sequence[int], PlainValidator(_unpack), PlainSerializer(_to_base64)]
 _Values = dict[Name, Scalar | Annotated[list[Scalar], Field(max_length=MAX_ENTRIES)]]
 
 
@@ -66,22 +85,26 @@ def _public(values: _Values) -> _Values:
 Settings = Annotated[_Values, Field(max_length=MAX_ENTRIES), AfterValidator(_public)]
 
 
+_RANGES = {
+    name: (max(metric.range[0], -MAX_NUMBER), min(metric.range[1], MAX_NUMBER)) for name, metric in METRICS.items()
+}
+
+
 def check_range(name: str, number: float | None) -> None:
     """Check the value of a metric.
 
     Raises:
         ValueError: If there is no such metric, or the number is outside its range.
     """
-    if name not in METRICS:
+    if name not in _RANGES:
         raise ValueError(f"expected a metric of the suite, got {quote(name)}")
-    low, high = METRICS[name].range
-    low, high = max(low, -MAX_NUMBER), min(high, MAX_NUMBER)
+    low, high = _RANGES[name]
     if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
         raise ValueError(f"expected {name} from {low:g} to {high:g}, got {number:g}")
 
 
-def check_json(text: str | bytes) -> None:
-    """Check a text before the schema reads it.
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds, before the schema reads it.
 
     Raises:
         ValueError: If it is too long, not JSON, nested too deeply, or gives a name twice.
@@ -89,15 +112,14 @@ def check_json(text: str | bytes) -> None:
     if len(text.encode(errors="replace") if isinstance(text, str) else text) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes")
     try:
-        json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=_unique)
     except RecursionError as error:
         raise ValueError("JSON nested too deeply") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{quote(name)} twice")
-        found[name] = value
+    found = {sys.intern(name): value for name, value in pairs}
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{quote(next(name for name in names if names.count(name) > 1))} twice")
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
+import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 
 from mubench.hub_builders.hub.model_folder import Run
@@ -42,6 +43,7 @@ class RunInfo(_Row):
         method: Key in ``METHODS``, or a control's name.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
+        outputs_only: Whether the model itself was not at hand, so that a table of outputs may have been judged.
         cost: ``seconds`` of training without evaluation, examples ``forward`` and ``backward``, ``whole`` where passes
             end early (a pass of a quarter of the blocks counts as .25 of a forward one); and, as shares of the
             mean retrained model's, ``seconds_share`` and ``passes_share`` (forward + 2 backward). Empty for a control
@@ -53,6 +55,7 @@ class RunInfo(_Row):
     outputs: Sha256 | None = None
     parent: limits.Name | None = None
     control: bool = False
+    outputs_only: bool = False
     tier: Tier
     task: limits.Name
     family: limits.Name
@@ -94,8 +97,11 @@ class RunInfo(_Row):
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
-class Value(_Row):
-    """A metric's value.
+@pydantic.dataclasses.dataclass(
+    frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+)
+class Value:
+    """A metric's value; with slots, since tables read many thousands.
 
     Attributes:
         value: The number.
@@ -103,9 +109,9 @@ class Value(_Row):
         retrained: Mean over the retrained models, each judged against the others; ``None`` where there are too few.
     """
 
-    value: float
-    n: int = Field(ge=1, le=int(limits.MAX_NUMBER))
-    retrained: float | None = None
+    value: float = Field(strict=True)
+    n: int = Field(ge=1, le=int(limits.MAX_NUMBER), strict=True)
+    retrained: float | None = Field(default=None, strict=True)
 
 
 class Interval(_Row):
@@ -115,7 +121,7 @@ class Interval(_Row):
         low: 2.5 % quantile.
         high: 97.5 % quantile.
         lost: Resamples without signal; they count as 0.
-        draws: S of every resample, in thousandths.
+        draws: S of every resample in thousandths; in JSON base64 of little-endian int16, in older rows a list.
     """
 
     low: limits.Share
@@ -138,12 +144,14 @@ class References(_Row):
         bases: Seeds of the base models, ascending.
         identities: Identities of their runs, in that order; empty where outputs came from elsewhere.
         outputs: sha256 of their outputs, in that order; empty there, and in rows from before they were recorded.
+        source: Whether they are models beside the run, or the shipped evidence of its setting.
     """
 
     retrained: list[limits.Seed] = Field(min_length=2, max_length=limits.MAX_SEEDS)
     bases: list[limits.Seed] = Field(min_length=1, max_length=limits.MAX_SEEDS)
     identities: list[limits.Name] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
     outputs: list[Sha256] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
+    source: Literal["own", "shipped"] = "own"
 
     @pydantic.model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -157,6 +165,7 @@ class Result(RunInfo):
     """One run, judged.
 
     Attributes:
+        score_version: Version of S; rows of two versions share no table.
         metrics: Value per metric; empty for a model whose outputs are not finite.
         interval: Interval of S; ``None`` where S is undefined.
         row_spread: The signal gate, standard deviation of leave-one-out retrained ``row``; ``None`` where undefined.
@@ -166,6 +175,7 @@ class Result(RunInfo):
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    score_version: Literal[1, 2] = 1
     metrics: dict[limits.Name, Value] = Field(max_length=limits.MAX_ENTRIES)
     interval: Interval | None
     references: References
@@ -207,12 +217,8 @@ class Result(RunInfo):
 
 
 def to_json(result: Result) -> str:
-    """Return the row as JSON, one field a line, the bootstrap draws on one line."""
-    payload, draws = result.model_dump(mode="json"), ""
-    if result.interval is not None:
-        payload["interval"]["draws"] = "@draws@"
-        draws = json.dumps(list(result.interval.draws), separators=(",", ":"))
-    return json.dumps(payload, indent=2, allow_nan=False).replace('"@draws@"', draws) + "\n"
+    """Return the row as JSON, one field a line."""
+    return json.dumps(result.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
 
 
 def write_result(result: Result, folder: str | Path) -> Path:
@@ -231,8 +237,7 @@ def parse_result(text: str | bytes, path: Path | None = None) -> Result:
         ValueError: If it is not a valid row; the message is one line.
     """
     try:
-        limits.check_json(text)
-        return Result.model_validate_json(text)
+        return Result.model_validate(limits.parse_json(text))
     except pydantic.ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         # Of a value that may have several types, what is wrong is not that it has none of the others.

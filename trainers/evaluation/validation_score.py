@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.accuracy import majority_baseline
-from mubench.trainers.metrics.case import Case, SplitOutputs
+from mubench.trainers.metrics.case import Case
+from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.score import parts
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ class ImageOutputs(Outputs):
         losses: Mean squared errors at the fixed noise levels, ``(N, NOISE_LEVELS)`` float32; NaN is kept.
     """
 
+    is_probability: ClassVar[bool] = False
     classes: ClassOutputs
     losses: npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,11 @@ class Outputs(ABC):
 
     Attributes:
         ids: Example ids, ``(N,)`` strings, no two alike.
+        is_probability: Whether `true_probability` is one, with odds, or a confidence on another scale.
     """
 
     ids: npt.NDArray[np.str_]
+    is_probability: ClassVar[bool] = True
 
     def check_ids(self) -> None:
         """Raise ``ValueError`` if two rows have the same id."""

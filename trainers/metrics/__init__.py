@@ -6,9 +6,10 @@ import math
 
 from mubench.trainers.metrics.accuracy import accuracy_on, gap, overall
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Metric, NoSignal, SplitOutputs
+from mubench.trainers.metrics.case import Case, Metric, NoSignal
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
-from mubench.trainers.metrics.score import part_of
+from mubench.trainers.metrics.evidence import SplitOutputs
+from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
 
 __all__ = ["METRICS", "Case", "Metric", "NoSignal", "SplitOutputs"]
 
@@ -18,19 +19,22 @@ _JUDGED = ("forget", "retain", "test")
 METRICS: dict[str, Metric] = {
     "score": Metric(
         compute=part_of("score"), title="S: 1 is retrained, 0 untouched or destroyed",
-        better="higher", needs=_JUDGED, references=2, bases=1),
+        better="higher", needs=_JUDGED, references=2, bases=1, evidence=True),
     "row": Metric(
         compute=part_of("row"), title="distance to retrained, row by row", better="lower",
-        range=(-math.inf, math.inf), references=2, bases=1),
+        range=(-math.inf, math.inf), references=2, bases=1, evidence=True),
     "mean": Metric(
         compute=part_of("mean"), title="distance of the mean forget score to retrained",
-        better="lower", range=(0, math.inf), references=2, bases=1),
+        better="lower", range=(0, math.inf), references=2, bases=1, evidence=True),
     "membership": Metric(
         compute=part_of("membership"), title="advantage of the strongest attack over retrained",
-        better="lower", range=(0, math.inf), needs=("forget", "test"), references=2, bases=1),
+        better="lower", range=(0, math.inf), needs=("forget", "test"), references=2, bases=1, evidence=True),
     "utility": Metric(
         compute=part_of("utility"), title="share of the retrained score lost on other rows",
-        better="lower", range=(0, math.inf), needs=("retain", "test"), references=2, bases=1),
+        better="lower", range=(0, math.inf), needs=("retain", "test"), references=2, bases=1, evidence=True),
+    "row_shifted": Metric(
+        compute=row_shifted, title="row on slightly moved inputs: memorised answers fail there", better="lower",
+        range=(-math.inf, math.inf), needs=("shifted",), references=2, bases=1, evidence=True),
     "gap": Metric(
         compute=gap, title="mean distance of averages to retrained (can be cheated)", better="lower", needs=_JUDGED,
         references=1, paper="arXiv:2310.12508"),
@@ -51,6 +55,12 @@ METRICS: dict[str, Metric] = {
     "loss_mia": Metric(
         compute=loss_mia, title="AUC of low loss as a sign of membership, forget against test rows",
         better="near retrained", needs=("forget", "test"), paper="arXiv:1709.01604"),
+    "rmia": Metric(
+        compute=attack_area("rmia"), title="AUC of the offline attack RMIA, forget against test rows",
+        better="near retrained", needs=("forget", "test"), references=1, evidence=True, paper="arXiv:2312.03262"),
+    "logistic_mia": Metric(
+        compute=attack_area("logistic"), title="AUC of a cross-validated logistic regression on all attacks",
+        better="near retrained", needs=("forget", "test"), references=1, evidence=True),
     "kl_retrained": Metric(
         compute=to_retrained(kl), title="KL divergence of the model from retrained on forget rows",
         better="lower", unit="nats", range=(0, math.inf), references=1, paper="arXiv:1911.04933"),

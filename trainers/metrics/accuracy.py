@@ -9,7 +9,8 @@ import numpy as np
 
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, SplitOutputs
+from mubench.trainers.metrics.case import Case
+from mubench.trainers.metrics.evidence import SplitOutputs
 
 TOLERANCE = 0.2  # of `overall`
 

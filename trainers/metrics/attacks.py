@@ -1,7 +1,12 @@
-"""Membership inference attacks: how well one number per row separates forget rows from test rows."""
+"""Membership inference attacks: how well one number per row separates forget rows from test rows.
+
+Letters: ``N`` forget rows, ``M`` test rows, ``A`` attacks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,50 +14,166 @@ import numpy.typing as npt
 
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.case import Case
-
-Array = npt.NDArray[np.floating[Any]]
+from mubench.trainers.metrics.evidence import FOLDS, Array, Evidence, EvidenceRows, RowEvidence
 
 # logit(1 - 1e-6): beyond it probabilities are numerically 0 or 1, and differences of logits carry no information.
 CLIP = float(np.log(1e6))
+# Weight of models that saw a row in the offline estimate of its mean probability over models (arXiv:2312.03262).
+RMIA_OFFLINE = 0.3
+ATTACKS = ("loss", "correctness", "entropy", "z", "absolute_z", "rmia", "logistic")
 
 
-def placements(forget: Array, test: Array) -> npt.NDArray[np.float64]:
-    """Return for each forget row the share of test rows below it, where ties count half, ``(N_forget,)``."""
+def placements(forget: npt.NDArray[Any], test: npt.NDArray[Any]) -> Array:
+    """Return for each forget row the share of test rows below it, where ties count half, ``(N,)``."""
     ordered = np.sort(test)
     return (np.searchsorted(ordered, forget, "left") + np.searchsorted(ordered, forget, "right")) / (2 * len(ordered))
 
 
-def auc(forget: Array, test: Array) -> float:
+def auc(forget: npt.NDArray[Any], test: npt.NDArray[Any]) -> float:
     """Return the probability that a forget row's value exceeds a test row's, in [0, 1]; ½ for equal distributions."""
     return float(placements(forget, test).mean())
 
 
-def advantage(area: Array | float) -> Any:
+def advantage(area: npt.NDArray[Any] | float) -> Any:
     """Return ``2|AUC - ½|``, in [0, 1]: 0 for a random attack, 1 for one without errors, in either direction."""
     return 2 * np.abs(np.asarray(area) - 0.5)
 
 
-def log_odds(outputs: Outputs) -> npt.NDArray[np.float64]:
-    """Return ``logit s`` with ``s`` clipped to [1e-6, 1 - 1e-6], ``(N,)``."""
-    return np.clip(outputs.log_odds, -CLIP, CLIP)
+def largest_advantage(areas: Array) -> Array:
+    """Return the largest advantage of ``ATTACKS`` given their AUCs ``(J, A)``, shape ``(J,)``.
+
+    The logistic attack is fitted and knows its direction: below ½ it has learned nothing.
+    """
+    fitted = np.maximum(2 * (areas[:, -1] - 0.5), 0)
+    largest: Array = np.maximum(advantage(areas[:, :-1]).max(axis=1), fitted)
+    return largest
 
 
-def plain_placements(forget: Outputs, test: Outputs) -> npt.NDArray[np.float64]:
+def plain_placements(forget: Outputs | RowEvidence, test: Outputs | RowEvidence) -> Array:
     """Return the placements of the three attacks without references: loss, correctness, entropy, ``(N, 3)``.
 
     The loss is ``log(1 + exp(-log_odds))``: the log-odds give the reverse order, without ties from rounding.
     """
+    pairs = zip(_plain(forget), _plain(test), strict=True)
+    return np.stack([placements(one, other) for one, other in pairs], axis=1)
+
+
+def _plain(rows: Outputs | RowEvidence) -> list[Array]:
+    return [rows.log_odds, rows.correct.astype(np.float64), rows.entropy]
+
+
+def rmia_ratio(log_odds: Array, others: Array, rows: EvidenceRows) -> Array:
+    """Return ``p(x | model) / p(x)``, ``(N,)``, with the offline estimate of ``p(x)`` (arXiv:2312.03262).
+
+    ``p(x) = ½ ((1 + a) mean_k p(x | R_k) + 1 - a)``. A denoising loss has no probability whose maximum is 1: there
+    ``p(x)`` is the mean itself.
+
+    Args:
+        log_odds: Log-odds of the model, ``(N,)``.
+        others: Log-odds of models that did not see the rows, ``(K, N)``.
+        rows: What the log-odds are about.
+    """
+    unseen = rows.likelihood(others).mean(axis=0)
+    weight = RMIA_OFFLINE if rows.is_probability else 1.0
+    return rows.likelihood(log_odds) / (0.5 * ((1 + weight) * unseen + 1 - weight))
+
+
+def cross_validated_logistic(features: Array, member: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
+    """Return out-of-fold log-odds of membership by logistic regression, ``(n,)``.
+
+    Features are standardised by the rows of the fit. The penalty is ``½‖w‖²`` beside the summed loss (C = 1), the
+    intercept is free; Newton's method.
+
+    Args:
+        features: ``(n, d)``.
+        member: Whether a row is a forget row, ``(n,)``.
+        folds: Fold of each row, ``(n,)``.
+    """
+    result = np.zeros(len(features))
+    for fold in range(FOLDS):
+        out = folds == fold
+        center, scale = features[~out].mean(axis=0), features[~out].std(axis=0)
+        standard = (features - center) / np.where(scale > 0, scale, 1)
+        design = np.concatenate([standard, np.ones((len(features), 1))], axis=1)
+        result[out] = design[out] @ _fit_logistic(design[~out], member[~out])
+    return result
+
+
+def _fit_logistic(design: Array, member: npt.NDArray[np.bool_]) -> Array:
+    """Return the weights of a logistic regression with an unpenalised last column, ``(d + 1,)``."""
+    sign = np.where(member, 1.0, -1.0)
+    penalty = np.ones(design.shape[1])
+    penalty[-1] = 0
+
+    def loss(weights: Array) -> float:
+        return float(np.logaddexp(0, -sign * (design @ weights)).sum() + 0.5 * (penalty * weights**2).sum())
+
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        wrong = 1 / (1 + np.exp(np.clip(sign * (design @ weights), -500, 500)))
+        gradient = penalty * weights - design.T @ (sign * wrong)
+        curvature = design.T @ (design * (wrong * (1 - wrong))[:, None]) + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(curvature, gradient)
+        size = 1.0
+        while size > 1e-6 and loss(weights - size * step) > loss(weights):
+            size /= 2
+        weights = weights - size * step
+        if np.abs(step).max() < 1e-10:
+            break
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class Attacks:
+    """How every attack of ``ATTACKS`` places each row among those of the other set.
+
+    Attributes:
+        forget: Share of test rows below each forget row, ``(N, A)``; column means are the AUCs.
+        test: Share of forget rows above each test row, ``(M, A)``.
+    """
+
+    forget: Array
+    test: Array
+
+    @property
+    def areas(self) -> Array:
+        """AUC of every attack, ``(A,)``."""
+        return self.forget.mean(axis=0)
+
+    def weighted_areas(self, forget: Array, test: Array) -> Array:
+        """Return the AUCs for weights of rows, ``(J, A)``, to first order in their differences from uniform weights.
+
+        Args:
+            forget: Weights of forget rows, ``(J, N)``; lines sum to 1.
+            test: Weights of test rows, ``(J, M)``; lines sum to 1.
+        """
+        return forget @ self.forget + test @ self.test - self.areas
+
+
+def run_attacks(model: Evidence, references: Sequence[Evidence], rows: EvidenceRows) -> Attacks:
+    """Return the attacks of ``ATTACKS`` on a model, given retrained models that it is not among."""
     columns = [
-        placements(forget.log_odds, test.log_odds),
-        placements(forget.correct.astype(float), test.correct.astype(float)),
-        placements(forget.entropy, test.entropy),
+        [*_plain(own), *_against(own, [getattr(other, split) for other in references], rows)]
+        for split, own in (("forget", model.forget), ("test", model.test))
     ]
-    return np.stack(columns, axis=1)
+    forget, test = (np.stack(values, axis=1) for values in columns)
+    # The attack's score is the share of population rows with a smaller ratio; the population are the test rows.
+    forget[:, -1], test[:, -1] = placements(forget[:, -1], test[:, -1]), placements(test[:, -1], test[:, -1])
+    member = np.arange(len(forget) + len(test)) < len(forget)
+    learned = cross_validated_logistic(np.concatenate([forget, test]), member, rows.folds)
+    pairs = [*zip(forget.T, test.T, strict=True), (learned[member], learned[~member])]
+    return Attacks(
+        forget=np.stack([placements(one, other) for one, other in pairs], axis=1),
+        test=np.stack([1 - placements(other, one) for one, other in pairs], axis=1),
+    )
 
 
-def reference_placements(forget: Array, test: Array) -> npt.NDArray[np.float64]:
-    """Return the placements of ``z`` and ``|z|``, ``(N, 2)``; ``z`` is the log-odds minus the references' mean."""
-    return np.stack([placements(forget, test), placements(np.abs(forget), np.abs(test))], axis=1)
+def _against(own: RowEvidence, references: Sequence[RowEvidence], rows: EvidenceRows) -> list[Array]:
+    """Return ``z``, ``|z|`` and the ratio of RMIA; ``z`` is the log-odds minus the references' mean."""
+    others = np.clip(np.stack([one.log_odds for one in references]), -CLIP, CLIP)
+    log_odds = np.clip(own.log_odds, -CLIP, CLIP)
+    z = log_odds - others.mean(axis=0)
+    return [z, np.abs(z), rmia_ratio(log_odds, others, rows)]
 
 
 def loss_mia(case: Case) -> float:

@@ -1,4 +1,4 @@
-"""Bootstrap of S over base models, retrained models and forget rows, vectorised over the draws.
+"""Bootstrap of S over base models, retrained models, forget rows and test rows, vectorised over the draws.
 
 Draws are common random numbers: they depend only on the split's fingerprint and on sizes, so draw ``j`` resamples the
 same base models, retrained models and rows for every run judged on one split. Differences of two runs are paired.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from mubench.trainers.metrics.case import Case, NoSignal
-from mubench.trainers.metrics.score import Weights, weighted_parts
+from mubench.trainers.metrics.case import NoSignal
+from mubench.trainers.metrics.evidence import Evidence, ReferenceEvidence
+from mubench.trainers.metrics.score import WeightedReference, Weights
 
 DRAWS = 2000
 LEVEL = 0.95
 # With a larger share of draws without signal, the interval would describe mostly the value that replaces them.
 LOST_LIMIT = 0.05
+CHUNK = 250  # draws that are made at once, which bounds memory
 
 Counts = npt.NDArray[np.float64]
 
@@ -38,7 +41,11 @@ class Bootstrap:
 
 def interval(draws: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return the percentile interval with ``LEVEL`` of the draws."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ordered = np.sort(draws)
+    place = (1 - LEVEL) / 2 * (len(ordered) - 1)
+    first, part = int(place), place - int(place)
+    low = ordered[first] + part * (ordered[min(first + 1, len(ordered) - 1)] - ordered[first])
+    high = ordered[-1 - first] - part * (ordered[-1 - first] - ordered[max(-2 - first, -len(ordered))])
     return float(low), float(high)
 
 
@@ -49,9 +56,21 @@ def _generator(split: str, what: str, size: int) -> np.random.Generator:
 
 def _multisets(generator: np.random.Generator, size: int, draws: int) -> Counts:
     """Return the counts of ``size`` items in ``size`` draws with replacement, ``(J, size)``."""
-    return generator.multinomial(size, np.full(size, 1 / size), size=draws).astype(np.float64)
+    counts = np.empty((draws, size))
+    for start in range(0, draws, CHUNK):
+        lines = min(CHUNK, draws - start)
+        drawn = generator.integers(size, size=(lines, size)) + size * np.arange(lines)[:, None]
+        counts[start : start + lines] = np.bincount(drawn.ravel(), minlength=lines * size).reshape(lines, size)
+    return counts
 
 
+@lru_cache(maxsize=4)
+def row_weights(split: str, what: str, rows: int, draws: int = DRAWS) -> Counts:
+    """Return the share of each forget or test row in each draw, ``(J, rows)``; ``what`` is "forget" or "test"."""
+    return _multisets(_generator(split, what, rows), rows, draws) / rows
+
+
+@lru_cache(maxsize=64)
 def base_counts(split: str, bases: int, draws: int = DRAWS) -> Counts:
     """Return the count of each base model, by ascending seed, in each draw, ``(J, B)``."""
     return _multisets(_generator(split, "bases", bases), bases, draws)
@@ -72,28 +91,34 @@ def retrained_counts(split: str, retrained: int, draws: int = DRAWS) -> Counts:
     return counts
 
 
-def weights(case: Case, split: str, draws: int = DRAWS) -> Weights:
-    """Return the weights of every draw of a case, given the fingerprint of its split."""
-    rows = len(case.model["forget"])
+def weights(reference: ReferenceEvidence, split: str, draws: int = DRAWS) -> Weights:
+    """Return the weights of every draw for the references of a split with this fingerprint."""
     return Weights(
-        rows=_multisets(_generator(split, "rows", rows), rows, draws) / rows,
-        retrained=retrained_counts(split, len(case.retrained), draws),
-        bases=base_counts(split, len(case.bases), draws),
+        forget=row_weights(split, "forget", len(reference.rows.forget), draws),
+        test=row_weights(split, "test", len(reference.rows.test), draws),
+        retrained=retrained_counts(split, len(reference.retrained), draws),
+        bases=base_counts(split, len(reference.bases), draws),
     )
 
 
-def bootstrap(case: Case, split: str, draws: int = DRAWS) -> Bootstrap:
-    """Return S in every draw.
+@lru_cache(maxsize=16)
+def _weighted(reference: ReferenceEvidence, split: str, draws: int) -> WeightedReference:
+    return WeightedReference(reference, weights(reference, split, draws))
+
+
+def bootstrap(model: Evidence, reference: ReferenceEvidence, split: str, draws: int = DRAWS) -> Bootstrap:
+    """Return S in every draw. The attacks are those on all rows and references; a draw resamples their outcomes.
 
     Args:
-        case: The judged model and its references.
+        model: Evidence of the judged model.
+        reference: Evidence of its references; what only they decide is computed once.
         split: Fingerprint of the split.
         draws: Number of draws ``J``.
 
     Raises:
         NoSignal: If base and retrained models are indistinguishable in more than one draw of twenty.
     """
-    score = np.asarray(weighted_parts(case, weights(case, split, draws)).score, dtype=np.float64)
+    score = np.asarray(_weighted(reference, split, draws).parts(model).score, dtype=np.float64)
     lost = ~np.isfinite(score)
     if lost.mean() > LOST_LIMIT:
         raise NoSignal(f"no signal in {int(lost.sum())} of {draws} bootstrap draws, more than {LOST_LIMIT:.0%}")

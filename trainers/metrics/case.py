@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.metrics.evidence import Evidence, EvidenceRows, ReferenceEvidence, SplitOutputs
 
-SplitOutputs = Mapping[str, Outputs]
 Better = Literal["higher", "lower", "near retrained"]
 
 
@@ -28,6 +27,9 @@ class Case:
         retrained: Outputs of the retrained models, without the judged one.
         bases: Outputs of the base models, by base seed.
         chance: Accuracy of the best constant prediction.
+        known: Evidence of the references, where it is at hand: several cases then share it, and it may stand alone,
+            without the references' outputs.
+        known_evidence: Evidence of the judged model, where it is at hand; it may stand alone, without outputs.
 
     Raises:
         ValueError: If a reference model lacks a split of the judged model, or has other rows in it.
@@ -37,6 +39,8 @@ class Case:
     retrained: Sequence[SplitOutputs]
     bases: Sequence[SplitOutputs]
     chance: float
+    known: ReferenceEvidence | None = None
+    known_evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         for name, others in self._references():
@@ -51,12 +55,45 @@ class Case:
         return retrained + [(f"base model {i}", outputs) for i, outputs in enumerate(self.bases)]
 
     @cached_property
+    def reference(self) -> ReferenceEvidence:
+        """Evidence of the reference models."""
+        if self.known is not None:
+            return self.known
+        rows = EvidenceRows.of(self.model, self.chance)
+        return ReferenceEvidence(rows, list(map(rows.read, self.retrained)), list(map(rows.read, self.bases)))
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Evidence of the judged model."""
+        return self.known_evidence or self.reference.rows.read(self.model)
+
+    @cached_property
     def leave_one_out(self) -> list[Case]:
-        """One case per retrained model, judged against the others."""
+        """One case per retrained model, judged against the others; without outputs where those are not at hand."""
+        evidence, others = self.reference.retrained, self.reference.leave_one_out
+        outputs = self.retrained or [{}] * len(evidence)
         return [
-            Case(model, [*self.retrained[:i], *self.retrained[i + 1 :]], self.bases, self.chance)
-            for i, model in enumerate(self.retrained)
+            Case(
+                model=outputs[i],
+                retrained=[*self.retrained[:i], *self.retrained[i + 1 :]],
+                bases=self.bases,
+                chance=self.chance,
+                known=others[i],
+                known_evidence=evidence[i],
+            )
+            for i in range(len(evidence))
         ]
+
+    def has(self, metric: Metric) -> bool:
+        """Whether the case has the splits and references that a metric needs."""
+        retrained, bases = len(self.retrained), len(self.bases)
+        if metric.evidence:
+            retrained, bases = len(self.reference.retrained), len(self.reference.bases)
+        splits = {*self.model}
+        if metric.evidence:
+            models = [self.evidence, *self.reference.retrained, *self.reference.bases]
+            splits = {"forget", "retain", "test", *(["shifted"] if all(one.shifted for one in models) else [])}
+        return {*metric.needs} <= splits and retrained >= metric.references and bases >= metric.bases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +109,7 @@ class Metric:
         needs: Splits that it reads; the ``n`` of a result counts the rows of the first one.
         references: Minimum number of retrained models.
         bases: Minimum number of base models.
+        evidence: Whether evidence of the references is enough, without their outputs.
         paper: Its source.
     """
 
@@ -83,4 +121,5 @@ class Metric:
     needs: tuple[str, ...] = ("forget",)
     references: int = 0
     bases: int = 0
+    evidence: bool = False
     paper: str = "mubench"

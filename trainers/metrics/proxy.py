@@ -9,7 +9,8 @@ import numpy as np
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.metrics.attacks import advantage, plain_placements
-from mubench.trainers.metrics.case import NoSignal, SplitOutputs
+from mubench.trainers.metrics.case import NoSignal
+from mubench.trainers.metrics.evidence import SplitOutputs
 
 
 def chance_advantage(forget: int, others: int) -> float:

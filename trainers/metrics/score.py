@@ -1,23 +1,25 @@
-"""The score S: 1 for a retrained model, 0 for the base or a destroyed model; vectorised over bootstrap draws.
+"""The score S, version 2: 1 for a retrained model, 0 for the base or a destroyed model; vectorised over draws.
 
-Letters: ``J`` draws, ``N`` forget rows, ``K`` retrained models, ``B`` base models.
+Letters: ``J`` draws, ``N`` forget rows, ``M`` test rows, ``K`` retrained models, ``B`` base models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from typing import Any, Self
+from functools import cached_property, lru_cache
+from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from mubench.trainers.metrics.attacks import advantage, log_odds, plain_placements, reference_placements
+from mubench.trainers.metrics.attacks import ATTACKS, Attacks, largest_advantage, run_attacks
 from mubench.trainers.metrics.case import Case, NoSignal
+from mubench.trainers.metrics.evidence import UTILITY_SPLITS, Array, Evidence, ReferenceEvidence
 
-Array = npt.NDArray[np.float64]
+SCORE_VERSION: Literal[2] = 2
 SIGNAL_LIMIT = 0.10
+# Retrained models that the signal gate needs: with 3 it closes by chance in a quarter of the draws.
+GATE_RETRAINED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,20 +27,23 @@ class Weights:
     """Weights of rows and models in every draw.
 
     Attributes:
-        rows: Share of each forget row, ``(J, N)``; lines sum to 1.
+        forget: Share of each forget row, ``(J, N)``; lines sum to 1.
+        test: Share of each test row, ``(J, M)``; lines sum to 1.
         retrained: Count of each retrained model, ``(J, K)``.
         bases: Count of each base model, ``(J, B)``.
     """
 
-    rows: Array
+    forget: Array
+    test: Array
     retrained: Array
     bases: Array
 
     @classmethod
-    def uniform(cls, case: Case) -> Self:
+    def uniform(cls, reference: ReferenceEvidence) -> Self:
         """Return the weights of one draw in which every row and model counts once."""
-        rows = len(case.model["forget"])
-        return cls(np.full((1, rows), 1 / rows), np.ones((1, len(case.retrained))), np.ones((1, len(case.bases))))
+        forget, test = len(reference.rows.forget), len(reference.rows.test)
+        models = (np.ones((1, len(group))) for group in (reference.retrained, reference.bases))
+        return cls(np.full((1, forget), 1 / forget), np.full((1, test), 1 / test), *models)
 
 
 @dataclass(frozen=True)
@@ -68,95 +73,149 @@ def _divide(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 1e-12)
 
 
-def _row(case: Case, weights: Weights) -> Array:
-    """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|p_true - p_true'|`` on forget rows."""
-    u = case.model["forget"].true_probability
-    retrained = np.stack([model["forget"].true_probability for model in case.retrained])
-    bases = np.stack([model["forget"].true_probability for model in case.bases])
-    counts = weights.retrained
-    near = _mean(weights.rows @ np.abs(u - retrained).T, counts)
-    per_base = [_mean(weights.rows @ np.abs(base - retrained).T, counts) for base in bases]
-    far = _mean(np.stack(per_base, axis=1), weights.bases)
-    first, second = np.triu_indices(len(retrained), 1)
-    floor = _mean(weights.rows @ np.abs(retrained[first] - retrained[second]).T, counts[:, first] * counts[:, second])
-    return _divide(near - floor, far - floor)
+def _columns(models: Sequence[Evidence], read: Callable[[Evidence], Array]) -> Array:
+    """Return one column per model, ``(N, models)``."""
+    return np.stack([read(model) for model in models], axis=1)
 
 
-def _forget_scores(models: list[Any], rows: Array) -> Array:
-    """Return the weighted accuracy of every model on forget rows, shape ``(J, models)``."""
-    return rows @ np.stack([model["forget"].correct for model in models]).T.astype(float)
+@dataclass(frozen=True, eq=False)
+class WeightedReference:
+    """What S needs of the reference models in every draw, computed once for all models judged against them.
 
-
-def _mean_gap(case: Case, weights: Weights) -> Array:
-    """Return ``|m(u) - m(R)| / |m(B) - m(R)|``, ``m`` = accuracy on forget rows."""
-    u = _forget_scores([case.model], weights.rows)[:, 0]
-    retrained = _mean(_forget_scores(list(case.retrained), weights.rows), weights.retrained)
-    base = _mean(_forget_scores(list(case.bases), weights.rows), weights.bases)
-    return _divide(np.abs(u - retrained), np.abs(base - retrained))
-
-
-def _reference_attacks(model: Any, references: list[tuple[Array, Array]], counts: Array) -> Array:
-    """Return the placements of the reference attacks, given every reference's log-odds and count."""
-    z = []
-    for i, split in enumerate(("forget", "test")):
-        z.append(log_odds(model[split]) - counts @ np.stack([pair[i] for pair in references]) / counts.sum())
-    return reference_placements(z[0], z[1])
-
-
-def _advantages(case: Case, weights: Weights) -> tuple[Array, Array, Array]:
-    """Return the largest advantage for the model, the retrained models (leave one out) and the bases, ``(J,)``."""
-    models = [case.model, *case.retrained, *case.bases]
-    plain = [weights.rows @ plain_placements(model["forget"], model["test"]) for model in models]
-    strongest = np.stack([advantage(area).max(axis=1) for area in plain], axis=1)  # (J, 1 + K + B)
-    references = [(log_odds(model["forget"]), log_odds(model["test"])) for model in case.retrained]
-    drawn, which = np.unique(weights.retrained, axis=0, return_inverse=True)
-    for index, counts in enumerate(drawn):
-        draws = np.flatnonzero(which.reshape(-1) == index)
-        for column, model in enumerate(models):
-            others = counts.copy()
-            if 1 <= column <= len(counts):
-                others[column - 1] = 0  # a retrained model is no reference for itself
-            area = weights.rows[draws] @ _reference_attacks(model, references, others)
-            strongest[draws, column] = np.maximum(strongest[draws, column], advantage(area).max(axis=1))
-    last = 1 + len(case.retrained)
-    retrained = _mean(strongest[:, 1:last], weights.retrained)
-    return strongest[:, 0], retrained, _mean(strongest[:, last:], weights.bases)
-
-
-def _membership(case: Case, weights: Weights) -> Array:
-    """Return ``(A(u) - A(R))+ / (A(B) - A(R))``, ``A`` = the largest advantage of the five attacks."""
-    model, retrained, base = _advantages(case, weights)
-    return _divide(np.maximum(model - retrained, 0), base - retrained)
-
-
-def _utility(case: Case, weights: Weights) -> Array:
-    """Return the maximum over retain, test and ood rows of ``(m(R) - m(u))+ / (m(R) - chance)``."""
-    lost = []
-    for split in ("retain", "test", "ood"):
-        if split in case.model:
-            scores = np.array([model[split].correct.mean() for model in case.retrained])
-            retrained = _mean(np.broadcast_to(scores, weights.retrained.shape), weights.retrained)
-            below = np.maximum(retrained - case.model[split].correct.mean(), 0)
-            lost.append(_divide(below, retrained - case.chance))
-    return np.maximum.reduce(lost)
-
-
-def weighted_parts(case: Case, weights: Weights) -> Parts:
-    """Return the parts of S in every draw, NaN where a draw leaves no signal.
+    Args:
+        reference: Evidence of the references.
+        weights: The draws.
 
     Raises:
         ValueError: If there are fewer than 2 retrained models or no base.
     """
-    if len(case.retrained) < 2 or not case.bases:
-        raise ValueError(
-            f"expected at least 2 retrained models and 1 base, got {len(case.retrained)} and {len(case.bases)}"
+
+    reference: ReferenceEvidence
+    weights: Weights
+
+    def __post_init__(self) -> None:
+        retrained, bases = len(self.reference.retrained), len(self.reference.bases)
+        if retrained < 2 or not bases:
+            raise ValueError(f"expected at least 2 retrained models and 1 base, got {retrained} and {bases}")
+
+    def distances(self, confidence: Callable[[Evidence], Array]) -> tuple[Array, Array, Array]:
+        """Return a confidence of the retrained models, ``(N, K)``, and ``d(R, R')`` and ``d(B, R)``, ``(J,)`` each."""
+        rows, counts = self.weights.forget, self.weights.retrained
+        retrained = _columns(self.reference.retrained, confidence)
+        first, second = np.triu_indices(retrained.shape[1], 1)
+        pairs = rows @ np.abs(retrained[:, first] - retrained[:, second])
+        floor = _mean(pairs, counts[:, first] * counts[:, second])
+        per_base = [_mean(rows @ np.abs(confidence(base)[:, None] - retrained), counts) for base in self.reference.bases]
+        return retrained, floor, _mean(np.stack(per_base, axis=1), self.weights.bases)
+
+    def row(self, model: Evidence, confidence: Callable[[Evidence], Array], known: tuple[Array, Array, Array]) -> Array:
+        """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|s - s'|`` on forget rows."""
+        retrained, floor, far = known
+        near = _mean(self.weights.forget @ np.abs(confidence(model)[:, None] - retrained), self.weights.retrained)
+        return _divide(near - floor, far - floor)
+
+    def plain(self, model: Evidence) -> Array:
+        """Return the confidence ``s`` of a model on the forget rows, ``(N,)``."""
+        return self.reference.rows.confidence(model.forget.log_odds)
+
+    def shifted(self, model: Evidence) -> Array:
+        """Return the confidence ``s`` of a model on the shifted forget rows, ``(N,)``."""
+        if model.shifted is None:
+            raise ValueError("expected outputs on shifted forget rows, got none")
+        return self.reference.rows.confidence(model.shifted.log_odds)
+
+    @cached_property
+    def _plain_distances(self) -> tuple[Array, Array, Array]:
+        return self.distances(self.plain)
+
+    @cached_property
+    def _mean_scores(self) -> tuple[Array, Array]:
+        """Mean score of the retrained models and of the bases on forget rows, ``(J,)`` each."""
+        rows, reference = self.weights.forget, self.reference
+        retrained = rows @ _columns(reference.retrained, lambda one: one.forget.correct)
+        bases = rows @ _columns(reference.bases, lambda one: one.forget.correct)
+        return _mean(retrained, self.weights.retrained), _mean(bases, self.weights.bases)
+
+    def _mean_gap(self, model: Evidence) -> Array:
+        """Return ``|m(u) - m(R)| / |m(B) - m(R)|``, ``m`` = task score on forget rows."""
+        retrained, base = self._mean_scores
+        return _divide(np.abs(self.weights.forget @ model.forget.correct - retrained), np.abs(base - retrained))
+
+    def _advantage(self, attacks: Attacks) -> Array:
+        """Return the largest advantage of the attacks, ``(J,)``."""
+        return largest_advantage(attacks.weighted_areas(self.weights.forget, self.weights.test))
+
+    @cached_property
+    def _advantages(self) -> tuple[Array, Array]:
+        """Largest advantage on the retrained models (leave one out) and on the bases, ``(J,)`` each."""
+        retrained, bases = (
+            np.stack([self._advantage(one) for one in group], axis=1) for group in reference_attacks(self.reference)
         )
-    return Parts(
-        row=_row(case, weights),
-        mean=_mean_gap(case, weights),
-        membership=_membership(case, weights),
-        utility=_utility(case, weights),
-    )
+        return _mean(retrained, self.weights.retrained), _mean(bases, self.weights.bases)
+
+    def _membership(self, model: Evidence) -> Array:
+        """Return ``(A(u) - A(R))+ / (A(B) - A(R))``, ``A`` = the largest advantage of all attacks."""
+        retrained, base = self._advantages
+        attacks = judged_attacks(model, self.reference)
+        return _divide(np.maximum(self._advantage(attacks) - retrained, 0), base - retrained)
+
+    def _scores(self, model: Evidence, split: str) -> Array:
+        """Return a model's score on a split in every draw, ``(J,)``; that on test moves as the drawn rows do."""
+        moved = 0.0
+        if split == "test":
+            moved = self.weights.test @ model.test.correct - model.test.correct.mean()
+        scores: Array = model.scores[split] + np.zeros(len(self.weights.forget)) + moved
+        return scores
+
+    @cached_property
+    def _retrained_scores(self) -> dict[str, Array]:
+        """Mean score of the retrained models on every split that counts for utility, ``(J,)`` each."""
+        found = {}
+        for split in UTILITY_SPLITS:
+            if all(split in one.scores for one in self.reference.retrained):
+                scores = np.stack([self._scores(one, split) for one in self.reference.retrained], axis=1)
+                found[split] = _mean(scores, self.weights.retrained)
+        return found
+
+    def _utility(self, model: Evidence) -> Array:
+        """Return the maximum over retain, test and ood rows of ``(m(R) - m(u))+ / (m(R) - chance)``."""
+        lost = [
+            _divide(np.maximum(retrained - self._scores(model, split), 0), retrained - self.reference.rows.chance)
+            for split, retrained in self._retrained_scores.items()
+            if split in model.scores
+        ]
+        return np.maximum.reduce(lost)
+
+    def parts(self, model: Evidence) -> Parts:
+        """Return the parts of S of a model in every draw, NaN where a draw leaves no signal."""
+        return Parts(
+            row=self.row(model, self.plain, self._plain_distances),
+            mean=self._mean_gap(model),
+            membership=self._membership(model),
+            utility=self._utility(model),
+        )
+
+
+@lru_cache(maxsize=16)
+def reference_attacks(reference: ReferenceEvidence) -> tuple[list[Attacks], list[Attacks]]:
+    """Return the attacks on the retrained models, each without itself among the references, and on the bases."""
+    retrained = [
+        run_attacks(one, others.retrained, reference.rows)
+        for one, others in zip(reference.retrained, reference.leave_one_out, strict=True)
+    ]
+    return retrained, [run_attacks(base, reference.retrained, reference.rows) for base in reference.bases]
+
+
+@lru_cache(maxsize=16)
+def judged_attacks(model: Evidence, reference: ReferenceEvidence) -> Attacks:
+    """Return the attacks on a judged model; a process caches the last few."""
+    return run_attacks(model, reference.retrained, reference.rows)
+
+
+@lru_cache(maxsize=16)
+def unweighted(reference: ReferenceEvidence) -> WeightedReference:
+    """Return the references with every row and model counted once."""
+    return WeightedReference(reference, Weights.uniform(reference))
 
 
 _REASONS = {
@@ -167,15 +226,14 @@ _REASONS = {
 }
 
 
-@lru_cache(maxsize=16)
-def parts(case: Case) -> Parts:
+def evidence_parts(model: Evidence, reference: ReferenceEvidence) -> Parts:
     """Return the four parts of S as numbers.
 
     Raises:
         NoSignal: If a part would divide by 0; the message names it.
         ValueError: If there are fewer than 2 retrained models or no base.
     """
-    drawn = weighted_parts(case, Weights.uniform(case))
+    drawn = unweighted(reference).parts(model)
     values = {field.name: float(getattr(drawn, field.name)[0]) for field in fields(drawn)}
     for name, value in values.items():
         if not np.isfinite(value):
@@ -183,9 +241,34 @@ def parts(case: Case) -> Parts:
     return Parts(**values)
 
 
+@lru_cache(maxsize=16)
+def parts(case: Case) -> Parts:
+    """Return the four parts of S of a case as numbers; errors are those of `evidence_parts`."""
+    return evidence_parts(case.evidence, case.reference)
+
+
 def part_of(name: str) -> Callable[[Case], float]:
     """Return the metric that is one part of S, or ``"score"``, S itself."""
     return lambda case: float(getattr(parts(case), name))
+
+
+def row_shifted(case: Case) -> float:
+    """Return ``row`` on the shifted forget rows: a model that only memorised its answers fails there.
+
+    Raises:
+        NoSignal: If bases and retrained models do not differ there.
+        ValueError: If outputs on shifted rows are missing.
+    """
+    target = unweighted(case.reference)
+    value = float(target.row(case.evidence, target.shifted, target.distances(target.shifted))[0])
+    if not np.isfinite(value):
+        raise NoSignal(f"no signal for 'row_shifted': {_REASONS['row']}")
+    return value
+
+
+def attack_area(name: str) -> Callable[[Case], float]:
+    """Return the metric that is the AUC of one attack of ``ATTACKS``."""
+    return lambda case: float(judged_attacks(case.evidence, case.reference).areas[ATTACKS.index(name)])
 
 
 def row_spread(case: Case) -> float:
@@ -194,8 +277,11 @@ def row_spread(case: Case) -> float:
     The signal gate: above ``SIGNAL_LIMIT`` a group of results is not ranked. The judged model has no influence.
 
     Raises:
-        NoSignal: If there are fewer than 3 retrained models, or ``row`` is undefined for one of them.
+        NoSignal: If there are fewer than ``GATE_RETRAINED`` retrained models, or ``row`` is undefined for one.
     """
-    if len(case.retrained) < 3:
-        raise NoSignal(f"no signal: the gate needs at least 3 retrained models, got {len(case.retrained)}")
-    return float(np.std([parts(other).row for other in case.leave_one_out], ddof=1))
+    reference = case.reference
+    if len(reference.retrained) < GATE_RETRAINED:
+        count = len(reference.retrained)
+        raise NoSignal(f"no signal: the gate needs at least {GATE_RETRAINED} retrained models, got {count}")
+    pairs = zip(reference.retrained, reference.leave_one_out, strict=True)
+    return float(np.std([evidence_parts(one, others).row for one, others in pairs], ddof=1))

@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
-from mubench.trainers.evaluation.judge import Judge
+from mubench.trainers.evaluation.judge_runs import Judge, require_references
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
@@ -101,7 +101,7 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
     request, there = plan.request, " (was there)" if plan.is_complete else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
-        find_group(request.setting, request.ratio, request.models).require()
+        require_references(find_group(request.setting, request.ratio, request.models))
     folder = unlearn(plan)
     if not is_main_process():
         return []

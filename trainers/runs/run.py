@@ -16,7 +16,7 @@ from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size
-from mubench.trainers.metrics.case import SplitOutputs
+from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan

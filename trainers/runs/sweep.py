@@ -13,7 +13,7 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge import Judge
+from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base

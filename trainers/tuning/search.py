@@ -14,7 +14,8 @@ from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Kind, get_task
 from mubench.hub_builders.utils.atomic import WORK, owned
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge import find_flags, passes
+from mubench.trainers.evaluation.judge import find_flags
+from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn

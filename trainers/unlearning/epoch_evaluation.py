@@ -21,7 +21,8 @@ from mubench.trainers.engine.errors import EVALUATION, NonFiniteError, explain_o
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.metrics.accuracy import accuracy
-from mubench.trainers.metrics.case import NoSignal, SplitOutputs
+from mubench.trainers.metrics.case import NoSignal
+from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.proxy import proxy
 from mubench.trainers.unlearning.unlearning_arguments import ORACLE
 

@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from mubench.trainers.evaluation.controls import CONTROLS, FROM_SCRATCH, constant, flip_cheat, leave_one_out
+from mubench.trainers.evaluation.controls import CONTROLS, FROM_SCRATCH, constant, flip_cheat
 
 
 def test_flip_cheat_matches_the_retrained_mean_on_random_right_rows(world):
@@ -34,14 +33,6 @@ def test_constant_is_sure_of_the_majority_class_everywhere(world):
     for split, outputs in constant(base).items():
         assert (outputs.predictions == majority).all() and outputs.probabilities.max() > 0.99
         np.testing.assert_array_equal(outputs.ids, base[split].ids)
-
-
-def test_leave_one_out_takes_the_model_from_its_references(world):
-    retrained = world.retrained()
-    model, others = leave_one_out(retrained, 1)
-    assert model is retrained[1] and others == {0: retrained[0], 2: retrained[2]}
-    with pytest.raises(KeyError):
-        leave_one_out(retrained, 7)
 
 
 def test_runs_from_scratch_are_controls():

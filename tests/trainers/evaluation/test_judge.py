@@ -1,17 +1,19 @@
 import numpy as np
 import pytest
 
-from mubench.trainers.evaluation.controls import constant, leave_one_out
-from mubench.trainers.evaluation.judge import judge, judge_controls
+from mubench.trainers.evaluation.controls import constant
+from mubench.trainers.evaluation.judge import judge, judge_controls, reference_models
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.score import parts
+from tests.trainers.conftest import leave_one_out
 
 
 def test_a_row_holds_every_metric_the_splits_allow_and_what_it_was_judged_against(world, run_info):
     model = world.views(saw=0.3, seed=5)
     row = judge(run_info, model, world.retrained(), world.bases(), chance=0.1)
-    assert set(row.metrics) == set(METRICS) - {"ood_score", "validation_score"}
+    assert set(row.metrics) == set(METRICS) - {"ood_score", "validation_score", "row_shifted"}
+    assert row.score_version == 2 and row.references.source == "own" and not row.outputs_only
     case = world.case(model)
     for name in ("score", "gap", "kl_retrained", "test_score"):
         assert row.metrics[name].value == METRICS[name].compute(case)
@@ -20,13 +22,13 @@ def test_a_row_holds_every_metric_the_splits_allow_and_what_it_was_judged_agains
     assert row.metrics["forget_score"].n == 60 and row.metrics["test_score"].n == 397
     assert row.references.retrained == [0, 1, 2] and row.references.bases == [0, 1]
     assert row.interval.low < row.metrics["score"].value < row.interval.high and len(row.interval.draws) == 2000
-    assert row.provisional and row.row_spread < 0.1 and row.no_signal is None and row.flags == []
+    assert row.provisional and row.row_spread is None and row.no_signal is None and row.flags == []
     assert row.method == run_info.method and row.cost == run_info.cost
 
 
 def test_five_retrained_models_and_three_bases_are_enough(world, run_info):
     row = judge(run_info, world.views(saw=0.3, seed=5), world.retrained(5), world.bases(3), chance=0.1)
-    assert not row.provisional
+    assert not row.provisional and row.row_spread < 0.1
 
 
 def test_the_order_of_references_does_not_matter(world, run_info):
@@ -52,7 +54,7 @@ def test_references_that_are_not_finite_are_refused(world, run_info):
     retrained = world.retrained()
     one = retrained[1]["test"]
     retrained[1] = {**retrained[1], "test": ClassOutputs(one.ids, np.full_like(one.logits, np.nan), one.labels)}
-    with pytest.raises(ValueError, match="finite outputs of all reference models of cifar10 resnet, got NaN"):
+    with pytest.raises(ValueError, match="finite outputs of all reference models, got NaN of retrained s1"):
         judge(run_info, world.views(saw=0.3, seed=5), retrained, world.bases(), chance=0.1)
 
 
@@ -70,15 +72,16 @@ def test_a_task_without_signal_is_a_row_with_the_reason(world, run_info):
     assert row.metrics["gap"].value >= 0
 
 
-def test_two_retrained_models_judge_but_leave_the_gate_shut(world, run_info):
+def test_two_retrained_models_judge_without_a_gate(world, run_info):
     model, others = leave_one_out(world.retrained(), 0)
     row = judge(run_info, model, others, world.bases(), chance=0.1)
     assert row.metrics["score"].value > 0.8 and row.metrics["score"].retrained is None
-    assert "at least 3 retrained models" in row.no_signal and row.row_spread is None
+    assert row.no_signal is None and row.row_spread is None and row.provisional
 
 
 def test_controls_without_a_run_are_judged_for_every_base(world, run_info):
-    rows = judge_controls(run_info, world.retrained(), world.bases(), chance=0.1)
+    references = reference_models(run_info, world.retrained(), world.bases(), 0.1)
+    rows = [row for row, _ in judge_controls(run_info, references)]
     assert [(row.method, row.base_seed) for row in rows] == [
         (name, seed) for seed in (0, 1) for name in ("base", "flip_cheat", "constant")
     ]

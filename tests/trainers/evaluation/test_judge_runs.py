@@ -12,7 +12,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers import __main__ as trainers
-from mubench.trainers.evaluation import judge as judging
+from mubench.trainers.evaluation import judge_runs as judging
 from mubench.trainers.evaluation.result import read_result, read_results, write_result
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import read_outputs, write_outputs
@@ -38,7 +38,7 @@ def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
 def test_judging_again_writes_nothing(own_walk, monkeypatch):
     path = own_walk.judge().run(own_walk.models / MODEL)
     os.utime(path, (1, 1))
-    monkeypatch.setattr(judging, "judge", None)
+    monkeypatch.setattr(judging, "judge_against", None)
     assert own_walk.judge().run(own_walk.models / MODEL) == path
     assert path.stat().st_mtime == 1
 

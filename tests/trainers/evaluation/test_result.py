@@ -1,6 +1,8 @@
+import base64
 import json
 import math
 
+import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import Run
@@ -28,7 +30,8 @@ def test_a_row_reads_back_as_it_was_written(row, tmp_path):
 def test_draws_take_one_line(row, tmp_path):
     lines = write_result(row, tmp_path).read_text().splitlines()
     (line,) = [line for line in lines if '"draws"' in line]
-    assert len(lines) < 200 and len(json.loads(f"{{{line.strip().rstrip(',')}}}")["draws"]) == 2000
+    packed = json.loads(f"{{{line.strip().rstrip(',')}}}")["draws"]
+    assert len(lines) < 250 and np.frombuffer(base64.b64decode(packed), "<i2").tolist() == list(row.interval.draws)
 
 
 def change(path, place, value):
@@ -64,7 +67,10 @@ def change(path, place, value):
         (("references", "bases"), [1, 0], "ascending"),
         (("references", "retrained"), [0], "references.retrained"),
         (("interval",), None, "score and its interval together"),
-        (("interval", "draws"), [1001], "interval.draws.0"),
+        (("interval", "draws"), [1001] * 2000, "interval.draws"),
+        (("interval", "draws"), [True] * 2000, "interval.draws: Value error, expected draws as a list of integers"),
+        (("interval", "draws"), "AAA", "interval.draws: Value error, expected draws as base64"),
+        (("interval", "draws"), "/////w==", "interval.draws: Value error, expected 2000 draws from 0 to 1000"),
         (("interval", "draws"), [1] * 1999, "interval.draws"),
         (("interval", "draws"), [1] * 2001, "interval.draws"),
         (("interval", "low"), 1.1, "interval.low"),
@@ -138,7 +144,9 @@ def test_a_folder_is_no_row(tmp_path):
 
 def test_draws_take_two_bytes_each(row):
     assert row.interval.draws.itemsize == 2 and len(row.interval.draws) == 2000
-    assert row.model_dump()["interval"]["draws"] == list(row.interval.draws)
+    older = json.loads(results.to_json(row))
+    older["interval"]["draws"] = list(row.interval.draws)
+    assert parse_result(json.dumps(older)) == row
 
 
 def test_missing_fields_and_half_a_file_are_refused(row, tmp_path):

@@ -4,51 +4,62 @@ import numpy as np
 import pytest
 
 from mubench.trainers.metrics import NoSignal
-from mubench.trainers.metrics import bootstrap as module
 from mubench.trainers.metrics.bootstrap import DRAWS, base_counts, bootstrap, interval, retrained_counts, weights
-from mubench.trainers.metrics.score import Parts, Weights, parts, weighted_parts
+from mubench.trainers.metrics.score import Parts, WeightedReference, judged_attacks, parts
 
 
-def test_uniform_weights_give_the_score_itself(world):
-    case = world.case(world.views(saw=0.4, seed=7))
-    drawn = weighted_parts(case, Weights.uniform(case))
-    for field in fields(drawn):
-        assert getattr(drawn, field.name)[0] == getattr(parts(case), field.name)
+def draws_of(case, split="aa", draws=DRAWS):
+    return bootstrap(case.evidence, case.reference, split, draws).draws
 
 
 def test_a_draw_equals_the_naive_score_of_the_resampled_rows_and_models(world, naive):
     case = world.case(world.views(saw=0.4, seed=7))
-    drawn = weights(case, "0123abcd", draws=12)
-    vectorised = weighted_parts(case, drawn)
+    drawn = weights(case.reference, "0123abcd", draws=12)
+    vectorised = WeightedReference(case.reference, drawn).parts(case.evidence)
     resampled = set()
     for j in range(12):
-        times = np.rint(drawn.rows[j] * world.rows["forget"]).astype(int)
-        rows = np.repeat(np.arange(len(times)), times)
+        rows = {}
+        for split, each in (("forget", drawn.forget[j]), ("test", drawn.test[j])):
+            times = np.rint(each * world.rows[split]).astype(int)
+            rows[split] = np.repeat(np.arange(len(times)), times)
 
         def resample(views, rows=rows):
-            one = views["forget"]
-            copy = object.__new__(type(one))  # a resample repeats ids, which ClassOutputs refuses
-            for name in ("ids", "logits", "labels"):
-                object.__setattr__(copy, name, getattr(one, name)[rows])
-            return {**views, "forget": copy}
+            copies = {}
+            for split, chosen in rows.items():
+                one = views[split]
+                copies[split] = object.__new__(type(one))  # a resample repeats ids, which ClassOutputs refuses
+                for name in ("ids", "logits", "labels"):
+                    object.__setattr__(copies[split], name, getattr(one, name)[chosen])
+            return {**views, **copies}
 
         retrained = [resample(views) for views in case.retrained]
         bases = [resample(views) for views in case.bases]
         many = [views for views, n in zip(retrained, drawn.retrained[j], strict=True) for _ in range(int(n))]
         some = [views for views, n in zip(bases, drawn.bases[j], strict=True) for _ in range(int(n))]
-        expected = naive(resample(case.model), many, some, case.chance)
-        got = [getattr(vectorised, field.name)[j] for field in fields(vectorised)]
-        np.testing.assert_allclose(got, expected, atol=1e-9)
+        row, mean, _, utility = naive(resample(case.model), many, some, 0.1, attack=False)
+        got = [getattr(vectorised, name)[j] for name in ("row", "mean", "utility")]
+        np.testing.assert_allclose(got, [row, mean, utility], atol=1e-9)
         resampled.add((tuple(drawn.retrained[j]), tuple(drawn.bases[j])))
     assert len(resampled) > 4  # several multisets of models were among them
 
 
+def test_areas_of_a_draw_are_those_of_its_rows_to_first_order(world):
+    """The attacks stay those on all rows; a draw resamples where they place each row."""
+    case = world.case(world.views(saw=0.4, seed=7))
+    attacks, drawn = judged_attacks(case.evidence, case.reference), weights(case.reference, "aa", draws=200)
+    areas = attacks.weighted_areas(drawn.forget, drawn.test)[:, 0]
+    log_odds = case.evidence.forget.log_odds, case.evidence.test.log_odds
+    above = (log_odds[0][:, None] > log_odds[1]) + 0.5 * (log_odds[0][:, None] == log_odds[1])
+    exact = np.einsum("jn,nm,jm->j", drawn.forget, above, drawn.test)
+    assert np.abs(areas - exact).max() < 0.15 * exact.std() and np.corrcoef(areas, exact)[0, 1] > 0.999
+
+
 def test_draws_are_common_to_all_models_of_a_split(world):
     first, second = (world.case(world.views(saw=saw, seed=7)) for saw in (0.2, 0.6))
-    one, other = weights(first, "aa"), weights(second, "aa")
+    one, other = weights(first.reference, "aa"), weights(second.reference, "aa")
     for field in fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
-    assert (weights(first, "bb").rows != one.rows).any()
+    assert (weights(first.reference, "bb").forget != one.forget).any()
     np.testing.assert_array_equal(base_counts("aa", 2), one.bases)
 
 
@@ -65,18 +76,18 @@ def test_every_draw_has_two_retrained_models_and_full_counts():
 def test_interval_holds_the_score_and_narrows_with_rows(world):
     model = world.views(saw=0.5, seed=51)
     case = world.case(model)
-    low, high = interval(bootstrap(case, "aa").draws)
+    low, high = interval(draws_of(case))
     assert low < float(parts(case).score) < high and 0.15 < high - low < 0.7
     wide = type(world)({"forget": 960, "retain": 600, "test": 2000}, seed=0)
     big = wide.case(wide.views(saw=0.5, seed=51))
-    narrow_low, narrow_high = interval(bootstrap(big, "aa").draws)
+    narrow_low, narrow_high = interval(draws_of(big))
     assert narrow_high - narrow_low < (high - low) / 2
 
 
 def test_draws_are_paired_between_models(world, surer):
     """Two models that are nearly the same differ by far less than either varies."""
     model = world.views(saw=0.5, seed=51)
-    first, second = (bootstrap(world.case(one), "aa").draws for one in (model, surer(model, forget=0.2)))
+    first, second = (draws_of(world.case(one)) for one in (model, surer(model, forget=0.2)))
     assert 0 < np.std(first - second) < 0.5 * np.std(first)
 
 
@@ -85,22 +96,21 @@ def test_the_interval_holds_95_percent_of_the_draws():
 
 
 def test_draws_without_signal_count_as_0_and_more_than_5_percent_are_refused(world, monkeypatch):
-    def weighted(case, drawn):
-        row = np.full(len(drawn.rows), 0.25)
+    def parts_of(self, model):
+        row = np.full(len(self.weights.forget), 0.25)
         row[:lost] = np.nan
         return Parts(row, row, row, np.zeros_like(row))
 
-    monkeypatch.setattr(module, "weighted_parts", weighted)
+    monkeypatch.setattr(WeightedReference, "parts", parts_of)
     case, lost = world.case(world.bases()[0]), 5
-    found = bootstrap(case, "aa", 100)
+    found = bootstrap(case.evidence, case.reference, "aa", 100)
     assert found.draws.tolist() == [0] * 5 + [0.75] * 95 and found.lost == 5
     lost = 6
     with pytest.raises(NoSignal, match="no signal in 6 of 100 bootstrap draws, more than 5%"):
-        bootstrap(case, "aa", 100)
+        bootstrap(case.evidence, case.reference, "aa", 100)
 
 
 def test_a_task_of_few_noisy_rows_has_no_interval(world):
     few = type(world)({"forget": 12, "retain": 50, "test": 40}, seed=2, center=3.4, spread=1.2)
-    case = few.case(few.views(saw=0.5, seed=51))
     with pytest.raises(NoSignal, match="of 2000 bootstrap draws"):
-        bootstrap(case, "aa")
+        draws_of(few.case(few.views(saw=0.5, seed=51)))

@@ -13,7 +13,7 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.accuracy import harmonic_overall, majority_baseline
-from mubench.trainers.metrics.attacks import CLIP, advantage, auc, log_odds, plain_placements, reference_placements
+from mubench.trainers.metrics.attacks import advantage, auc, plain_placements
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, mean_distance
 from tests.fixtures import toy
 
@@ -42,21 +42,12 @@ def test_auc_equals_sklearns_with_ties():
 def test_placements_are_shares_of_test_rows_below():
     forget, test = fixed([[0.9, 0.1], [0.4, 0.6]]), fixed([[0.8, 0.2], [0.15, 0.85], [0.55, 0.45], [0.9, 0.1]])
     assert plain_placements(forget, test).tolist() == [[3.5 / 4, 2.5 / 4, 0.5 / 4], [1 / 4, 0.5 / 4, 3 / 4]]
-    z = reference_placements(np.array([-2.0, 1.0]), np.array([0.0, 1.5, -3.0]))
-    assert z.tolist() == pytest.approx(np.array([[1 / 3, 2 / 3], [2 / 3, 1 / 3]]))
     case = Case({"forget": forget, "test": test}, [], [], 0.5)
     assert METRICS["loss_mia"].compute(case) == (3.5 / 4 + 1 / 4) / 2
 
 
 def test_the_majority_baseline_is_the_share_of_the_most_frequent_label():
     assert majority_baseline(fixed([[0.9, 0.1]] * 5, [0, 1, 1, 0, 1])) == 0.6
-
-
-def test_log_odds_are_clipped_to_one_in_a_million():
-    logits = np.array([[50.0, 0.0], [-50.0, 0.0], [1.0, 0.0]], dtype=np.float32)
-    one = ClassOutputs(np.array(["a", "b", "c"]), logits, np.zeros(3, dtype=np.int64))
-    np.testing.assert_allclose(log_odds(one), [CLIP, -CLIP, 1.0])
-    assert pytest.approx(1 - 1e-6, abs=1e-9) == 1 / (1 + math.exp(-CLIP))
 
 
 def test_distances_have_their_closed_form_values():
@@ -156,11 +147,19 @@ ORDERS: dict[str, list[str]] = {
     "retain_score": ["retrained", "collapsed"],
     "test_score": ["retrained", "collapsed"],
     "loss_mia": ["base", "half", "retrained", "random_label"],
+    "rmia": ["base", "half", "retrained", "random_label"],
+    "logistic_mia": ["base", "half", "retrained"],
+    "row_shifted": ["retrained", "half", "base", "collapsed"],
     "kl_retrained": ["retrained", "half", "base", "collapsed"],
     "js_retrained": ["retrained", "half", "base", "collapsed"],
     "activation": ["retrained", "half", "base", "collapsed"],
     "agreement": ["retrained", "half", "base", "collapsed"],
 }
+
+
+def moved(views):
+    """Return outputs whose shifted forget rows are the forget rows."""
+    return {**views, "shifted": views["forget"]}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +171,8 @@ def cases(world):
         "random_label": random_label(world),
         "collapsed": constant(world.bases()[0]),
     }
-    return {name: world.case(model) for name, model in models.items()}
+    retrained, bases = ([moved(one) for one in group().values()] for group in (world.retrained, world.bases))
+    return {name: Case(moved(model), retrained, bases, 0.1) for name, model in models.items()}
 
 
 @pytest.mark.parametrize("name", sorted(ORDERS))
@@ -196,9 +196,10 @@ def test_every_metric_is_declared_and_has_a_sanity_test():
         assert metric.range[0] < metric.range[1]
 
 
-# The parts of S are computed from all splits at once.
+# Evidence is read from all splits at once.
 PARTS = {"score": JUDGED, "row": ("forget",), "mean": ("forget",), "membership": ("forget", "test"),
-         "utility": ("retain", "test")}  # fmt: skip
+         "utility": ("retain", "test"), "row_shifted": ("shifted",), "rmia": ("forget", "test"),
+         "logistic_mia": ("forget", "test")}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -208,7 +209,8 @@ def test_a_metric_needs_what_it_declares(world, name):
     def computes(splits, references, bases):
         def cut(outputs):
             return {
-                split: {**outputs, "validation": outputs["test"], "ood": outputs["test"]}[split] for split in splits
+                split: {**moved(outputs), "validation": outputs["test"], "ood": outputs["test"]}[split]
+                for split in splits
             }
 
         case = world.case(world.views(saw=0.4, seed=7), retrained=references, bases=bases)
@@ -219,7 +221,7 @@ def test_a_metric_needs_what_it_declares(world, name):
         except (ValueError, KeyError, RuntimeWarning):
             return False
 
-    splits = JUDGED if name in PARTS else metric.needs
+    splits = {*JUDGED, *metric.needs} if name in PARTS else metric.needs
     assert computes(splits, metric.references, metric.bases)
     assert not metric.references or not computes(splits, metric.references - 1, metric.bases)
     assert not metric.bases or not computes(splits, metric.references, metric.bases - 1)

@@ -1,0 +1,220 @@
+"""`Judge`: the runs of a group in, their rows and evidence in a folder of results out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mubench.hub_builders.hub.model_folder import Run, read_run
+from mubench.hub_builders.utils.atomic import owned
+from mubench.trainers.evaluation.evidence_files import (
+    EvidenceTable,
+    reference_name,
+    shipped_evidence,
+    update_evidence,
+)
+from mubench.trainers.evaluation.judge import judge_against, judge_controls
+from mubench.trainers.evaluation.limits import MAX_SEEDS
+from mubench.trainers.evaluation.reference_models import ReferenceModels
+from mubench.trainers.evaluation.references import Group
+from mubench.trainers.evaluation.result import References, Result, RunInfo, read_result, write_result
+from mubench.trainers.methods import METHODS
+from mubench.trainers.metrics import SplitOutputs
+from mubench.trainers.metrics.accuracy import majority_baseline
+from mubench.trainers.metrics.evidence import Evidence
+from mubench.trainers.metrics.score import SCORE_VERSION
+
+
+def passes(cost: Mapping[str, float]) -> float:
+    """Return a run's cost in forward passes; a backward one counts 2, one that ends early its share of the depth."""
+    share = cost["whole"] / cost["forward"] if "whole" in cost else 1.0
+    return share * (cost["forward"] + 2 * cost["backward"])
+
+
+class Judge:
+    """Judges the runs of one group; the references are read once.
+
+    Where there are no retrained models beside the runs, the evidence that the suite ships for the setting is the
+    reference.
+
+    Args:
+        group: The group.
+        results: Folder of the rows; their evidence lies in ``evidence`` there.
+
+    Raises:
+        FileNotFoundError: If there are too few references.
+        ValueError: If there are too many, or their outputs are missing, damaged, or others than those recorded.
+    """
+
+    def __init__(self, group: Group, results: Path) -> None:
+        if (most := max(len(group.retrained), len(group.bases))) > MAX_SEEDS:
+            raise ValueError(f"expected at most {MAX_SEEDS} retrained and base models each, got {most}")
+        self.group, self.results = group, results
+        self.shipped = require_references(group)
+        self.references = self._own_references() if self.shipped is None else _from_shipped(self.shipped)
+
+    def _own_references(self) -> ReferenceModels:
+        """Return the models of the group."""
+        group = self.group
+        retrained, bases = (
+            {seed: group.outputs(folder) for seed, folder in sorted(folders.items())}
+            for folders in (group.retrained, group.bases)
+        )
+        chance = majority_baseline(retrained[min(retrained)]["test"])
+        found = ReferenceModels.from_outputs(retrained, bases, chance)
+        folders = [group.retrained[seed] for seed in found.seeds.retrained]
+        folders += [group.bases[seed] for seed in found.seeds.bases]
+        names = {
+            "identities": [group.runs[folder].identity for folder in folders],
+            "outputs": [group.hash(folder) for folder in folders],
+        }
+        return ReferenceModels(found.seeds.model_copy(update=names), found.evidence, found.retrained, found.bases)
+
+    @cached_property
+    def _retrain_cost(self) -> dict[str, float]:
+        """Mean cost of a retrained model: ``passes``, and ``seconds`` where they were trained here."""
+        if self.shipped is not None:
+            return {"passes": self.shipped.setting["retrain_passes"]}
+        costs = [self.group.runs[folder].cost for folder in self.group.retrained.values()]
+        seconds = float(np.mean([cost["seconds"] for cost in costs]))
+        return {"passes": float(np.mean([passes(cost) for cost in costs])), "seconds": seconds}
+
+    def run(self, folder: Path) -> Path:
+        """Judge one unlearned model and return its row's path; a row about these very outputs is kept."""
+        with owned(self._lock(folder.name)):
+            return self._judge(folder, self.references)
+
+    def controls(self) -> list[Path]:
+        """Judge the controls that are no unlearned models: retrained leave-one-out, and those without a run."""
+        if self.shipped is not None:
+            return []
+        paths = []
+        for seed, others in self.references.leave_one_out.items():
+            folder = self.group.retrained[seed]
+            with owned(self._lock(folder.name)):
+                paths.append(self._judge(folder, others, self.references.retrained[seed]))
+        return [*paths, *self._judge_controls_without_run()]
+
+    def _lock(self, name: str) -> Path:
+        return self.results / f".{name}.lock"
+
+    def _info(self, folder: Path) -> RunInfo:
+        run = self.group.runs.get(folder) or read_run(folder)
+        control = run.method == "retrain" or METHODS[str(run.method)].is_control
+        info = RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
+        shares = {"passes_share": passes(info.cost) / self._retrain_cost["passes"]}
+        if "seconds" in self._retrain_cost:
+            shares["seconds_share"] = info.cost["seconds"] / self._retrain_cost["seconds"]
+        return info.model_copy(update={"cost": {**info.cost, **shares}})
+
+    def _judge_controls_without_run(self) -> list[Path]:
+        shared = self._info(self.group.retrained[min(self.group.retrained)])
+        prefix = f"{table_name(shared)}-control"
+        references = self.references.seeds
+        with owned(self._lock(prefix)):
+            there = sorted(self.results.glob(f"{prefix}-*.json"))
+            if there and all(_is_current(read_result(path), references) for path in there):
+                return there
+            shared = shared.model_copy(update={"run_id": prefix, "parent": None})
+            judged = judge_controls(shared, self.references)
+            self._write_evidence(shared, {row.run_id: outputs for row, outputs in judged if row.method != "base"})
+            return [write_result(row, self.results) for row, _ in judged]
+
+    def _judge(self, folder: Path, references: ReferenceModels, model: SplitOutputs | None = None) -> Path:
+        """Judge a model against these references; its outputs are read unless they are given."""
+        info, outputs = self._info(folder), self.group.hash(folder)
+        path = self.results / f"{info.run_id}.json"
+        if path.is_file():
+            row = read_result(path)
+            if row.identity == info.identity and row.outputs == outputs and _is_current(row, references.seeds):
+                return path
+        found = model or self.group.outputs(folder)
+        row = judge_against(info, found, references).model_copy(update={"outputs": outputs})
+        if "nan" not in row.flags:
+            self._write_evidence(info, {} if info.method == "retrain" else {info.run_id: found}, outputs)
+        path = write_result(row, self.results)
+        # A folder holds one run: rows of its earlier runs are out of date.
+        for old in self.results.glob(f"{info.run_id.rpartition('-')[0]}-????????.json"):
+            if old != path:
+                old.unlink()
+        return path
+
+    @cached_property
+    def _reference_models(self) -> dict[str, tuple[Evidence, str | None]]:
+        """Evidence of the references and the SHA-256 of their outputs, by name in the evidence table."""
+        seeds, evidence = self.references.seeds, self.references.evidence
+        names = [reference_name("retrain", s) for s in seeds.retrained] + [reference_name("base", s) for s in seeds.bases]
+        hashes: list[Any] = seeds.outputs or [None] * len(names)
+        return dict(zip(names, zip([*evidence.retrained, *evidence.bases], hashes, strict=True), strict=True))
+
+    def _write_evidence(
+        self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None
+    ) -> None:
+        """Add the evidence of judged models, and that of the references, to the table's file."""
+        rows = self.references.evidence.rows
+        known = {name: evidence for name, (evidence, _) in self._reference_models.items()}
+        hashes = {name: one for name, (_, one) in self._reference_models.items()}
+        own = {name: rows.read(one) for name, one in models.items()}
+        setting = {**table_setting(info), "retrain_passes": self._retrain_cost["passes"]}
+        table = EvidenceTable(setting, rows, {**known, **own}, {**hashes, **dict.fromkeys(own, outputs)})
+        update_evidence(self.results / "evidence" / f"{table_name(info)}.parquet", table)
+
+
+def table_setting(run: RunInfo | Run) -> dict[str, Any]:
+    """Return what the rows of one table have in common."""
+    names = ("tier", "task", "family", "deletion_seed", "ratio", "split", "backbone", "recipe", "eval_seed")
+    return {**{name: getattr(run, name) for name in names}, "score_version": SCORE_VERSION}
+
+
+def table_name(info: RunInfo) -> str:
+    """Return the start of the run ids of a table's rows, the name of its evidence."""
+    return f"{info.run_id.split(f'-del{info.ratio}-')[0]}-del{info.ratio}"
+
+
+def shipped_references(group: Group) -> EvidenceTable | None:
+    """Return the shipped evidence of a group's setting, or ``None``."""
+    run = group.setting.run(ratio=group.ratio, base_seed=0)
+    return shipped_evidence(table_setting(run))
+
+
+def can_judge(group: Group) -> bool:
+    """Whether a group has reference models of its own, or shipped ones."""
+    return group.can_judge or shipped_references(group) is not None
+
+
+def require_references(group: Group) -> EvidenceTable | None:
+    """Return the shipped evidence that stands for a group's references, or ``None`` where it has its own.
+
+    Raises:
+        FileNotFoundError: If it has neither; the message names the command that makes them.
+    """
+    if group.can_judge:
+        return None
+    found = shipped_references(group)
+    if found is None:
+        group.require()
+    return found
+
+
+def _from_shipped(table: EvidenceTable) -> ReferenceModels:
+    """Return the reference models of shipped evidence, of which there are no outputs."""
+    seeds = {
+        kind: sorted(int(name.rpartition("-s")[2]) for name in table.models if name.startswith(f"{kind}-s"))
+        for kind in ("retrain", "base")
+    }
+    names = [reference_name(kind, seed) for kind in ("retrain", "base") for seed in seeds[kind]]
+    references = References(
+        retrained=seeds["retrain"],
+        bases=seeds["base"],
+        outputs=[one for name in names if (one := table.outputs[name]) is not None],
+        source="shipped",
+    )
+    return ReferenceModels(references, table.reference(references.retrained, references.bases), {}, {})
+
+
+def _is_current(row: Result, references: References) -> bool:
+    return row.references == references and row.score_version == SCORE_VERSION

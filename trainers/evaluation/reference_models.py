@@ -1,0 +1,105 @@
+"""`ReferenceModels`: what runs are judged against, with everything that only the references decide computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mubench.trainers.evaluation.result import References
+from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, SplitOutputs
+from mubench.trainers.metrics.evidence import EvidenceRows, ReferenceEvidence
+from mubench.trainers.metrics.score import GATE_RETRAINED, SIGNAL_LIMIT, row_spread
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceModels:
+    """The retrained models and bases of a group.
+
+    Attributes:
+        seeds: Their seeds, and what identifies them in rows.
+        evidence: Evidence of both, in the order of the seeds.
+        retrained: Outputs of the retrained models, by ascending seed; empty where only evidence is at hand.
+        bases: Outputs of the bases, by ascending seed; empty there too.
+    """
+
+    seeds: References
+    evidence: ReferenceEvidence
+    retrained: Mapping[int, SplitOutputs]
+    bases: Mapping[int, SplitOutputs]
+
+    @classmethod
+    def from_outputs(
+        cls, retrained: Mapping[int, SplitOutputs], bases: Mapping[int, SplitOutputs], chance: float
+    ) -> ReferenceModels:
+        """Return the references for outputs by seed.
+
+        Raises:
+            ValueError: If there are fewer than 2 retrained models or no base, or outputs are not finite.
+        """
+        for kind, models in (("retrained", retrained), ("base", bases)):
+            for seed, splits in models.items():
+                if not all(outputs.is_finite() for outputs in splits.values()):
+                    raise ValueError(f"expected finite outputs of all reference models, got NaN of {kind} s{seed}")
+        seeds = References(retrained=sorted(retrained), bases=sorted(bases))
+        retrained, bases = ({seed: group[seed] for seed in sorted(group)} for group in (retrained, bases))
+        rows = EvidenceRows.of(retrained[seeds.retrained[0]], chance)
+        evidence = ReferenceEvidence(
+            rows, [rows.read(one) for one in retrained.values()], [rows.read(one) for one in bases.values()]
+        )
+        return cls(seeds, evidence, retrained, bases)
+
+    def case(self, model: SplitOutputs) -> Case:
+        """Return the case of a judged model."""
+        retrained, bases = list(self.retrained.values()), list(self.bases.values())
+        return Case(model, retrained, bases, self.evidence.rows.chance, self.evidence)
+
+    @cached_property
+    def leave_one_out(self) -> dict[int, ReferenceModels]:
+        """The references without the retrained model of each seed; empty if they would be fewer than 2."""
+        if len(self.seeds.retrained) < 3:
+            return {}
+        return {seed: self._without(i, seed) for i, seed in enumerate(self.seeds.retrained)}
+
+    def _without(self, index: int, seed: int) -> ReferenceModels:
+        bases = len(self.seeds.bases)
+        changed = {"retrained": [other for other in self.seeds.retrained if other != seed]}
+        for name in ("identities", "outputs"):
+            values = getattr(self.seeds, name)
+            changed[name] = [*values[:index], *values[index + 1 :]] if len(values) > bases else values
+        others = {other: outputs for other, outputs in self.retrained.items() if other != seed}
+        seeds = self.seeds.model_copy(update=changed)
+        return ReferenceModels(seeds, self.evidence.leave_one_out[index], others, self.bases)
+
+    @cached_property
+    def _cases(self) -> list[Case]:
+        """One case per retrained model, judged against the others."""
+        return self.case({}).leave_one_out
+
+    @cached_property
+    def retrained_means(self) -> dict[str, float | None]:
+        """Mean of every metric over the retrained models, each judged against the others; ``None`` for too few."""
+        return {name: self._retrained_mean(metric) for name, metric in METRICS.items()}
+
+    def _retrained_mean(self, metric: Metric) -> float | None:
+        if not all(case.has(metric) for case in self._cases):
+            return None
+        try:
+            return float(np.mean([metric.compute(case) for case in self._cases]))
+        except NoSignal:  # one retrained model less may leave no signal
+            return None
+
+    @cached_property
+    def gate(self) -> tuple[float | None, str | None]:
+        """The signal gate: the spread of retrained models' ``row``, and why the group has no signal, if so."""
+        if len(self.seeds.retrained) < GATE_RETRAINED:
+            return None, None
+        try:
+            spread = row_spread(self.case({}))
+        except NoSignal as error:
+            return None, str(error)
+        if spread > SIGNAL_LIMIT:
+            return spread, f"no signal: retrained models' row differs by {spread:.2f}, more than {SIGNAL_LIMIT:.2f}"
+        return spread, None
