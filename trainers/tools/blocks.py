@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+# The matrix by which the MLP of a block writes its output, under the names of several architectures; Llama's
+# `down_proj`.
+MLP_OUTPUT = r"down_proj|mlp\.c_proj|fc2|\.wo\.|(?<!attention\.)output\.dense|output_dense|ffn_output|ffn\.lin2|pwconv2|ff\.net\.2"
+
 
 @dataclass(frozen=True)
 class BlockSplit:
