@@ -98,7 +98,8 @@ class AmunTrainer(UnlearningTrainer):
             inputs: Adversarial input of each forget row by its index.
             labels: Predicted classes of those inputs, shape ``(n_f,)``.
         """
-        forget, first = self.train_dataset.forget, len(self.forget_rows)
+        first = len(self.forget_rows)
+        forget: Any = Subset(self.train_dataset.forget, self.forget_rows.tolist())
         both: Any = ConcatDataset([forget, Subset(forget, attacked)])
         self.train_dataset = ForgetRetain({"forget": both, "retain": self.train_dataset.retain})
         self.retain_rows = self.train_dataset.retain_rows
