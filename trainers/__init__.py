@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from mubench.trainers.methods.neg_grad_plus import NegGradPlusArguments, NegGradPlusTrainer
     from mubench.trainers.methods.noise_ft import NoiseFtArguments, NoiseFtTrainer
     from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
+    from mubench.trainers.methods.quantile import QuantileArguments, QuantileTrainer
     from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
     from mubench.trainers.methods.retrain import RetrainArguments, RetrainTrainer
+    from mubench.trainers.methods.retrain_at import RetrainAtArguments, RetrainAtTrainer
     from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
     from mubench.trainers.methods.rmu import RmuArguments, RmuTrainer
     from mubench.trainers.methods.salun import SalunArguments, SalunTrainer
@@ -59,11 +61,12 @@ __all__ = [
     "KlMinArguments", "KlMinTrainer", "L1SparseArguments", "L1SparseTrainer", "LotusArguments", "LotusTrainer",
     "MsgArguments", "MsgTrainer", "MultiDeleteArguments", "MultiDeleteTrainer", "NegGradArguments",
     "NegGradPlusArguments", "NegGradPlusTrainer", "NegGradTrainer", "NoiseFtArguments", "NoiseFtTrainer",
-    "NpoArguments", "NpoTrainer", "RandomLabelArguments", "RandomLabelTrainer", "RetrainArguments",
-    "RetrainKeep50Trainer", "RetrainTrainer", "RmuArguments", "RmuTrainer", "SalunArguments", "SalunTrainer",
-    "ScrubArguments", "ScrubTrainer", "SfronArguments", "SfronTrainer", "SimnpoArguments", "SimnpoTrainer",
-    "SsdArguments", "SsdTrainer", "TaskVectorArguments", "TaskVectorTrainer", "UndialArguments", "UndialTrainer",
-    "UndoArguments", "UndoTrainer", "UnsirArguments", "UnsirTrainer", "WgaArguments", "WgaTrainer", "judge",
+    "NpoArguments", "NpoTrainer", "QuantileArguments", "QuantileTrainer", "RandomLabelArguments", "RandomLabelTrainer",
+    "RetrainArguments", "RetrainAtArguments", "RetrainAtTrainer", "RetrainKeep50Trainer", "RetrainTrainer",
+    "RmuArguments", "RmuTrainer", "SalunArguments", "SalunTrainer", "ScrubArguments", "ScrubTrainer", "SfronArguments",
+    "SfronTrainer", "SimnpoArguments", "SimnpoTrainer", "SsdArguments", "SsdTrainer", "TaskVectorArguments",
+    "TaskVectorTrainer", "UndialArguments", "UndialTrainer", "UndoArguments", "UndoTrainer", "UnsirArguments",
+    "UnsirTrainer", "WgaArguments", "WgaTrainer", "judge",
 ]  # fmt: skip
 
 

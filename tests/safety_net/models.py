@@ -342,6 +342,9 @@ case("l1_sparse", "vit", options={"max_steps": 1})  # the sign of a weight that 
 case("lotus", "vit", options={"stop_below": -2.0}, validation=True)
 case("ssd", "vit", options={"alpha": 1.0})
 case("amun", "vit", options={"steps": 5})
+case("amun", "vit", "advonly", options={"steps": 5, "forget_rows": False})
+case("retrain_at", "vit", options={"percent": 50})
+case("quantile", "vit", options=FAR, validation=True)
 case("unsir", "vit", options={"noise_steps": 3}, whole_classes=True)
 # And on one that writes.
 for method in (
@@ -354,6 +357,10 @@ case("npo", "llama")
 case("undial", "t5", options=FAR)
 for method in ("rmu", "jensun", "wga"):
     case(method, "llama" if method == "rmu" else "t5", options={"learning_rate": 0.3} if method != "rmu" else None)
+for model in ("gpt2", "t5"):
+    rate = {} if model == "gpt2" else {"learning_rate": 0.3}
+    case("jensun", model, "refusal", options={"prefix": "refusal", **rate})
+case("rmu", "gpt2", "all matrices", options={"weights": "all"})
 case("dpo", "gpt2", "alt", options={"answers": "alt"})
 case("ssd", "gpt2", options={"alpha": 1.0})
 # And on one that draws.
@@ -370,7 +377,8 @@ for method in ("finetune", "scrub", "neg_grad_plus", "salun", "undo"):
     case(method, "vit", "two steps", options=TWO_STEPS)
 case("finetune", "vit", "adam, clipped", options={**ADAM, "max_grad_norm": 0.1})
 case("scrub", "bert", "dropout", dropout=0.2, options={"num_train_epochs": 3})
-case("finetune", "resnet-coupled", "of batches")
+for method in ("finetune", "neg_grad_plus", "kl_min"):
+    case(method, "resnet-coupled", "of batches")
 case("scrub", "vit", "teacher", teacher=True)
 case("delete", "bert", "teacher", teacher=True)
 # Options of methods that change what is computed.

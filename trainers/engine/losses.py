@@ -1,5 +1,9 @@
 """Terms of a loss, and the per-example losses that trainers share; all of them compute in fp32.
 
+The loss of a sequence is the mean over its answer tokens, and that of a step the mean over its rows: a mean of row
+means, in which every row counts the same. Suites that average over all answer tokens of a batch weigh long answers
+more, and their settings do not carry over.
+
 Letters: ``B`` rows of a batch, ``K`` classes, ``T`` tokens, ``V`` words of the vocabulary, ``C, H, W`` the shape of an
 image.
 """

@@ -44,9 +44,14 @@ def has_batch_norm(model: torch.nn.Module) -> bool:
     """Whether a model has BatchNorm that takes its statistics from the batch when the model is trained."""
     mode = model.training
     model.train()
-    found = any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
+    found = uses_batch_statistics(model)
     model.train(mode)
     return found
+
+
+def uses_batch_statistics(model: torch.nn.Module) -> bool:
+    """Whether a model, in the mode it is in, has BatchNorm that takes its statistics from the batch."""
+    return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
 
 
 def synchronize_batch_norm(model: torch.nn.Module, args: TrainingArguments) -> torch.nn.Module:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 METHODS: Registry[type[UnlearningTrainer]] = Registry({
     "retrain": "RetrainTrainer",
     "retrain_keep50": "RetrainKeep50Trainer",
+    "retrain_at": "RetrainAtTrainer",
     "finetune": "FinetuneTrainer",
     "neg_grad": "NegGradTrainer",
     "random_label": "RandomLabelTrainer",
@@ -51,4 +52,5 @@ METHODS: Registry[type[UnlearningTrainer]] = Registry({
     "boundary_expand": "BoundaryExpandTrainer",
     "unsir": "UnsirTrainer",
     "amun": "AmunTrainer",
+    "quantile": "QuantileTrainer",
 }, package=__name__)  # fmt: skip

@@ -33,6 +33,8 @@ class BadTeachingTrainer(UnlearningTrainer):
     are frozen, and labels are not used. For text-to-image models the divergence is the squared distance of predicted
     noise.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         bad_teacher: The incompetent teacher; required if ``model`` is neither a `transformers` model nor has a method
             ``fresh``.

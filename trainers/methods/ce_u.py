@@ -38,6 +38,8 @@ class CeUTrainer(UnlearningTrainer):
     ``L = mean_forget CE(q, p)`` with ``p = softmax(z)`` and ``q = softmax(z, where z[y] = -inf)``, through which no
     gradient flows; for language models the mean over the answer tokens except the first ``ignore_first_n``.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget set; the retain set is not read. An answer of at most ``ignore_first_n`` tokens has no loss; if all
         answers are that short, nothing is trained.

@@ -33,6 +33,8 @@ class CfKTrainer(UnlearningTrainer):
     changes, and dropout is off. What follows the blocks, such as a final norm, a pooler and the head, is trained; a
     head that is tied to the embeddings is not.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other: layers
             of a transformer or a decoder, stages of a ResNet, up blocks of a UNet, whose middle is trained as well.

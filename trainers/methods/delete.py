@@ -25,6 +25,8 @@ class DeleteTrainer(UnlearningTrainer):
     ``L = mean_forget KL(q || p)`` with ``q = softmax(z_0, where z_0[y] = -inf)`` and ``p = softmax(z)``; for language
     models the mean over the answer tokens. The other classes keep the odds they have in the base model.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget set; the retain set is not read. With two classes the target is a flipped label, which pushes the forget
         set below the confidence of a retrained model.

@@ -40,6 +40,8 @@ class DpoTrainer(NpoTrainer):
     The preferred answer is sampled once for every forget example. An epoch is one pass over the forget set, each
     example paired with a sampled retain example.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         processing_class: The tokenizer, which encodes refusals; ``answers="alt"`` needs none.
 

@@ -22,6 +22,8 @@ class EuKTrainer(CfKTrainer):
     ``L = mean_retain CE(z, y)`` over the weights after the cut, which start from a fresh initialisation of the model's
     config; their buffers, such as the statistics of a BatchNorm, start afresh as well.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         args: `EuKArguments`; about as many epochs as the base model was trained for.
         fresh: A freshly initialised model; required if ``model`` is neither a `transformers` model nor has a method

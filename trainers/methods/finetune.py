@@ -18,6 +18,8 @@ class FinetuneTrainer(UnlearningTrainer):
 
     ``L = mean_retain CE(z, y)``
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Retain set; the forget set is not read.
 

@@ -51,6 +51,8 @@ class FisherTrainer(UnlearningTrainer):
     example beyond. If whole classes are forgotten, their rows of the final layer start from zero, with variance
     ``1e-4``.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         model: The base model. Weights whose first axis is as long as its logits are the final layer.
 

@@ -51,6 +51,8 @@ class InfluenceTrainer(UnlearningTrainer):
 
     The inverse is exact. The recursion of WoodFisher, as commonly implemented, moves along its first gradient alone.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets; one pass over both and over ``M`` single examples; memory for ``M`` times the weights,
         at most 4 GiB: larger models need fewer ``samples``.

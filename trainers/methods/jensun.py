@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 
 from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.losses import IGNORED, mean_over_tokens
-from mubench.trainers.tools.alternative_answers import replace_answer, tokenize_refusal
+from mubench.trainers.tools.alternative_answers import cycle_answer, replace_answer, tokenize_refusal
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import NonNegative
@@ -24,6 +24,13 @@ class JensunArguments(UnlearningArguments):
 
     alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term (lambda)."})
     refusal: str = field(default="No idea", metadata={"help": "Answer to train in place of those to forget."})
+    prefix: Annotated[str, ("answer", "refusal")] = field(
+        default="answer",
+        metadata={
+            "help": "What a token of the refusal follows: answer (the prompt and the true answer so far, the paper's) "
+            "or refusal (the prompt and the refusal so far)."
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,14 +77,22 @@ def js(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> to
 class JensunTrainer(UnlearningTrainer):
     """Trains the forget set to answer with a refusal and keeps the outputs on the retain set.
 
-    ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the tokens ``r`` of the refusal after the
-    prompt, and over the answer tokens of the retain set; ``p_0`` is the output of the base model.
+    ``L = mean_forget JS(onehot(r), p) + alpha mean_retain JS(p_0, p)``, over the answer tokens of both sets; ``p_0``
+    is the output of the base model.
+
+    The model reads the prompt and the true answer, and at every position that predicts a token of the answer, its end
+    token among them, the target ``r`` is a token of the refusal, which starts again wherever it ends: so the true
+    answer itself becomes unlikely. With ``prefix refusal``, our variant, it reads the prompt and the refusal with an
+    end token: it learns to refuse, and the true answer stays likely once its first tokens are given.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Args:
         processing_class: The tokenizer, which encodes the refusal.
 
     Requirements:
-        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``. Answers to forget are not read.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``. With ``prefix refusal``
+        answers to forget are not read.
 
     Relations:
         `DpoTrainer` prefers a refusal over the answer; here both terms lie between 0 and ``log 2``.
@@ -95,7 +110,7 @@ class JensunTrainer(UnlearningTrainer):
     uses_teacher = True
 
     def prepare(self) -> None:
-        """Keep the base model as the teacher, and build the forget examples with refusals.
+        """Keep the base model as the teacher, and encode the refusal.
 
         Raises:
             ValueError: If there is no tokenizer.
@@ -104,15 +119,26 @@ class JensunTrainer(UnlearningTrainer):
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode the refusal, got none")
         answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
-        rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
-        self.refusals = [replace_answer(row, answer, self.model) for row in rows]
+        self.tokens = torch.tensor(answer[:-1])  # without the end token
+        self.refusals = []
+        if self.args.prefix == "refusal":
+            rows = [self.train_dataset[row][0] for row in self.forget_rows]  # type: ignore[index]
+            self.refusals = [replace_answer(row, answer, self.model) for row in rows]
+
+    def refusal_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the forget examples of a batch with what they are trained to answer as labels."""
+        forget = batch["forget"]
+        if self.args.prefix == "answer":
+            part = select_rows(batch, forget)
+            return {**part, "labels": cycle_answer(part["labels"], self.tokens)}
+        items = [(self.refusals[row], row, True) for row in batch["index"][forget].tolist()]
+        return self._prepare_inputs(self.train_collator(items))
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         forget = batch["forget"]
         refusal_values = retain_values = torch.zeros(0, device=forget.device)
         if forget.any():
-            items = [(self.refusals[row], row, True) for row in batch["index"][forget].tolist()]
-            refusals = self._prepare_inputs(self.train_collator(items))
+            refusals = self.refusal_batch(batch)
             refusal_values = js_to_labels(self.logits(model, refusals), refusals["labels"])
         if not forget.all():
             retain = select_rows(batch, ~forget)

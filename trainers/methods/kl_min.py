@@ -27,7 +27,10 @@ class KlMinTrainer(UnlearningTrainer):
     """Ascends on the forget set and keeps the outputs on the retain set close to the base model's.
 
     ``L = -mean_forget CE(z, y) + alpha mean_retain KL(p_0 || p)``, where ``p_0`` is the output of the base model; for
-    language models the mean over the answer tokens alone, not over prompt and padding.
+    language models the mean over the answer tokens alone, not over prompt and padding. Where BatchNorm takes its
+    statistics from the batch, both sides go through the model apart, as in the authors' code; elsewhere at once.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Requirements:
         Forget and retain sets. The loss is unbounded, as that of `NegGradTrainer`, with which its first step
@@ -47,8 +50,8 @@ class KlMinTrainer(UnlearningTrainer):
     uses_teacher = True
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        """Return the ascent on the forget set and the divergence on the retain set, from one forward pass."""
-        logits, labels, forget = self.logits(model, batch), batch["labels"], batch["forget"]
+        """Return the ascent on the forget set and the divergence on the retain set."""
+        logits, labels, forget = self.logits_of_splits(model, batch), batch["labels"], batch["forget"]
         values = logits.new_zeros(0)
         if not forget.all():
             original = self.teacher_logits("original", batch, ~forget)

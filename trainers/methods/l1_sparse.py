@@ -32,6 +32,8 @@ class L1SparseTrainer(FinetuneTrainer):
     ``E``, and 0 in the last ``E_0`` ones. The norm is that of all trained weights, biases and norms included; its
     gradient at 0 is 0. It is logged as ``loss_penalty``, apart from the loss of the data.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Retain set; the forget set is not read. An optimizer that rescales gradients, such as Adam, rescales the
         penalty's as well, so weights tuned for one optimizer do not carry over to another.

@@ -23,8 +23,8 @@ from mubench.trainers.unlearning.value_ranges import ShareOrZero
 class MsgArguments(UnlearningArguments):
     """Arguments of `MsgTrainer`."""
 
-    share: ShareOrZero = field(default=0.3, metadata={"help": "Share of the kernels' weights to reset (p)."})
-    rest: ShareOrZero = field(default=0.1, metadata={"help": "Factor on the steps of all other weights."})
+    share: ShareOrZero = field(default=0.3, metadata={"help": "Share of each kernel's weights to reset (p)."})
+    rest: ShareOrZero = field(default=0.1, metadata={"help": "Factor on the steps of the kernels' other weights."})
 
 
 def fresh_copy(model: torch.nn.Module, seed: int) -> torch.nn.Module:
@@ -48,19 +48,20 @@ def matrices(model: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class MsgTrainer(UnlearningTrainer):
-    """Resets the weights with the smallest gradients, then fine-tunes on the retain set, others slowly.
+    """Resets the kernels' weights with the smallest gradients, then fine-tunes on the retain set, their others slowly.
 
-    ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights of all convolutions together; the smallest ``share``
-    of them is reset to initial values. Then ``L = mean_retain CE(z, y)``, where the steps of all other weights are
-    scaled by ``rest``: under plain descent this scales their gradients, which Adam would undo.
+    ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights within each convolution; the smallest ``share`` of
+    them is reset to initial values. Then ``L = mean_retain CE(z, y)``, where the steps of the other weights of
+    convolutions are scaled by ``rest``: under plain descent this scales their gradients, as the authors do, which Adam
+    would undo. Head, norms and biases take whole steps.
 
     Args:
-        model: The base model. In a model that is not convolutional the weights of the linear layers are ranked, which
-            is our adaptation.
+        model: The base model. In a model that is not convolutional the weights of the linear layers, the head's among
+            them, take the place of convolutions, which is our adaptation.
 
     Requirements:
         Forget and retain sets; convolutions or linear layers; memory for three times the weights, and one bit per
-        weight.
+        weight of a kernel.
 
     Relations:
         ``share = 0, rest = 1`` is `FinetuneTrainer`. `SalunTrainer` ranks by the forget set alone and trains the
@@ -82,34 +83,35 @@ class MsgTrainer(UnlearningTrainer):
         Raises:
             ValueError: If the model has no such weights.
         """
-        self.weights = trainable_weights(self.model)
+        weights = trainable_weights(self.model)
         ranked = {id(weight) for weight in matrices(self.model)}
-        chosen = [i for i, weight in enumerate(self.weights) if id(weight) in ranked]
+        chosen = [i for i, weight in enumerate(weights) if id(weight) in ranked]
         if not chosen:
             raise ValueError(f"expected trainable convolutions or linear layers, got a {type(self.model).__name__}")
         forget, retain = (gradient_sum(self, rows) for rows in (self.forget_rows, self.retain_rows))
         sizes = len(self.forget_rows), len(self.retain_rows)
-        smallness = [-(retain[i] / sizes[1] - forget[i] / sizes[0]).abs() for i in chosen]
-        masks = [torch.zeros_like(weight, dtype=torch.bool) for weight in self.weights]
-        for i, mask in zip(chosen, top_share(smallness, self.args.share), strict=True):
-            masks[i] = mask
+        masks = []
+        for i in chosen:
+            smallness = -(retain[i] / sizes[1] - forget[i] / sizes[0]).abs()
+            masks += top_share([smallness], self.args.share)
         fresh = fresh_copy(self.model, int(self.generator("fresh").integers(2**31)))
         pairs = zip(self.model.parameters(), fresh.parameters(), strict=True)
         initial = [new for weight, new in pairs if weight.requires_grad]
+        self.kernels = [weights[i] for i in chosen]
         with torch.no_grad():
-            for weight, new, mask in zip(self.weights, initial, masks, strict=True):
-                weight.copy_(torch.where(mask, new, weight))
+            for i, mask in zip(chosen, masks, strict=True):
+                weights[i].copy_(torch.where(mask, initial[i], weights[i]))
         self.reset_masks = [PackedMask(mask) for mask in masks]
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         return [self.retain_rows]
 
     def after_backward(self) -> None:
-        """Store the weights before the step."""
-        self.before = [weight.detach().clone() for weight in self.weights]
+        """Store the kernels before the step."""
+        self.before = [weight.detach().clone() for weight in self.kernels]
 
     def after_step(self) -> None:
-        """Scale down the step of the weights that were not reset."""
+        """Scale down the step of the kernels' weights that were not reset."""
         with torch.no_grad():
-            for weight, before, mask in zip(self.weights, self.before, self.reset_masks, strict=True):
+            for weight, before, mask in zip(self.kernels, self.before, self.reset_masks, strict=True):
                 weight.copy_(torch.where(mask.unpack(), weight, before.lerp(weight, self.args.rest)))

@@ -23,6 +23,8 @@ class NegGradTrainer(UnlearningTrainer):
 
     ``L = -mean_forget CE(z, y)``
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         args: Training arguments; the loss is unbounded, so only learning rate and epochs limit it.
 

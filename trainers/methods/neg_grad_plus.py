@@ -36,7 +36,10 @@ class NegGradPlusTrainer(UnlearningTrainer):
 
     A batch consists of pairs of a forget and a retain example. Anchored at retain, an epoch is one pass over the
     retain set that uses every forget example equally often; anchored at forget, it is one pass over the forget set
-    with sampled retain examples.
+    with sampled retain examples. Where BatchNorm takes its statistics from the batch, both sides go through the model
+    apart, as in the authors' code; elsewhere at once.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Requirements:
         Forget and retain sets. The loss is unbounded: a small ``alpha`` ruins a model as `NegGradTrainer` does.
@@ -60,6 +63,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
         return [pair_rows(anchor, other, self.generator(f"pairs {epoch}"))]
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
-        values = per_example_loss(self.logits(model, batch), batch["labels"])
+        values = per_example_loss(self.logits_of_splits(model, batch), batch["labels"])
         forget = batch["forget"]
         return [Term("retain", values[~forget], self.args.alpha), Term("forget", values[forget], self.args.alpha - 1)]

@@ -26,6 +26,8 @@ class NoiseFtTrainer(FinetuneTrainer):
     ``theta <- theta_0 + sigma xi`` with ``xi ~ N(0, 1)`` for every trained weight, then
     ``L = mean_retain CE(z, y)``.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Retain set; the forget set is not read. The noise depends on the run's seed and is the same on every device.
 

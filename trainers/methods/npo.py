@@ -30,7 +30,9 @@ class NpoTrainer(UnlearningTrainer):
 
     ``L = -(2 / beta) mean_forget log sigmoid(beta (S - S_0)) + alpha mean_retain R``, where ``S = -log p(y)`` of a
     whole answer (the sum over its tokens), ``S_0`` is that of the base model, and ``R`` the cross-entropy or
-    ``KL(p_0 || p)``.
+    ``KL(p_0 || p)``, the mean over the answer tokens alone, where the authors' runs over prompt and padding too.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Requirements:
         Forget and retain sets. The teacher cache holds one number per forget example.

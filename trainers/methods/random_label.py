@@ -38,6 +38,8 @@ class RandomLabelTrainer(UnlearningTrainer):
     is the model's own noise prediction for the forget image under the caption ``c'`` of a retain example. That is the
     target of SalUn's eq. 6, which weighs the two sets separately.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         model: The base model; ``K`` is the width of its logits.
 

@@ -19,6 +19,8 @@ class RetrainTrainer(UnlearningTrainer):
 
     ``L = mean_retain CE(z, y)``
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         model: A freshly initialised model (or the pretrained one the base model started from), never the base model.
         args: Arguments of the base model's recipe.

@@ -16,6 +16,8 @@ class RetrainKeep50Trainer(RetrainTrainer):
 
     It forgets half of the forget set, so a valid score places it half-way. Reported in every table, never ranked.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets, the forget set in deletion order.
 

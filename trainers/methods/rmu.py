@@ -10,23 +10,28 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.batches import model_inputs, select_rows
-from mubench.trainers.tools.blocks import block_list
+from mubench.trainers.tools.blocks import MLP_OUTPUT, block_list
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
 from mubench.trainers.unlearning.teachers import frozen_forward
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Count, NonNegative, Positive
 
+# Values of ``weights`` that are no regular expressions.
+NAMED = {"mlp_output": MLP_OUTPUT, "all": ""}
+
 
 @dataclass
 class RmuArguments(UnlearningArguments):
-    """Arguments of `RmuTrainer`; the defaults are those of the paper's Zephyr-7B."""
+    """Arguments of `RmuTrainer`; the defaults are those of the paper's Zephyr-7B, but for the place of the block."""
 
     layer: int | None = field(
         default=None, metadata={"help": "Block to steer (l), from 0, or from the last, -1; default: a quarter in."}
     )
     trained: Count = field(default=3, metadata={"help": "Number of blocks to train: this one and those before it."})
-    weights: str = field(default="", metadata={"help": "Regular expression of the matrices to train; default: all."})
+    weights: str = field(
+        default="mlp_output", metadata={"help": "Matrices to train: mlp_output (the paper's), all, or a pattern's."}
+    )
     c: Positive = field(default=6.5, metadata={"help": "Length of the steering vector (c)."})
     alpha: NonNegative = field(default=1200.0, metadata={"help": "Weight of the retain term (alpha)."})
 
@@ -57,9 +62,17 @@ class RmuTrainer(UnlearningTrainer):
     """Moves one block's states on the forget set to a random vector, and keeps those on the retain set.
 
     ``L = mean_forget |h - u|^2 / D + alpha mean_retain |h - h_0|^2 / D``, where ``h`` is the output of block ``l`` at
-    a token, ``u = c r / |r|`` with ``r ~ uniform[0, 1)^D`` sampled once, and ``h_0`` is that of the base model. Tokens
-    are those that predict an answer; in classifiers all except padding, in images all positions.
-    Forward passes end at block ``l``; only matrices of the last few blocks up to it are trained.
+    a token, ``u = c r / |r|`` with ``r ~ uniform[0, 1)^D`` sampled once, and ``h_0`` is that of the base model.
+
+    Tokens are those whose logits predict an answer token: the last one of the prompt and all of the answer but its
+    last. open-unlearning takes the answer's own tokens, one position later, and the authors all tokens of a text. In
+    classifiers all tokens except padding count, in images all positions.
+
+    Forward passes end at block ``l``. Of the last few blocks up to it only the matrices are trained by which the MLP
+    writes its output, as in the paper; in blocks without any, such as those of ResNet, all matrices are. ``weights``
+    names others.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Args:
         model: The base model; its blocks are the entries of the last `torch.nn.ModuleList` that is in no other.
@@ -94,10 +107,11 @@ class RmuTrainer(UnlearningTrainer):
         layer %= len(blocks)
         self.block, self.depth = blocks[layer], (layer + 1) / len(blocks)
         inside = tuple(f"{name}." for name in blocks[max(0, layer + 1 - self.args.trained) : layer + 1])
-        chosen = {
-            name for name, weight in self.model.named_parameters()
-            if name.startswith(inside) and weight.ndim > 1 and re.search(self.args.weights, name)
-        }  # fmt: skip
+        matrices = [name for name, w in self.model.named_parameters() if name.startswith(inside) and w.ndim > 1]
+        pattern = NAMED.get(self.args.weights, self.args.weights)
+        chosen = {name for name in matrices if re.search(pattern, name)}
+        if not chosen and self.args.weights == "mlp_output":
+            chosen = set(matrices)
         if not chosen:
             raise ValueError(f"weights must name matrices of {', '.join(inside)}, got {self.args.weights!r}")
         for name, weight in self.model.named_parameters():

@@ -33,6 +33,8 @@ class SalunTrainer(RandomLabelTrainer):
     answers or captions, in eval mode; the ranking is global. Gradients are masked before clipping, so their norm is
     that of the trained weights; the other weights are restored after each step, so weight decay does not change them.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         As `RandomLabelTrainer`; memory for one bit per weight and a copy of the frozen weights.
 

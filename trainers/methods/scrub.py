@@ -34,6 +34,8 @@ class ScrubTrainer(UnlearningTrainer):
     The first epoch has an additional min pass before its max pass: at the original weights the gradient of ``KD_T`` is
     zero, and without dropout the max pass would follow rounding noise. With ``msteps = 0`` there is no such pass.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets; a whole ``num_train_epochs`` unless ``msteps`` is 0.
 

@@ -58,6 +58,8 @@ class SfronTrainer(UnlearningTrainer):
     F_retain`` (diagonals of the empirical Fisher matrix, at the original weights) and clipped. Then ``period`` retain
     steps: ``L = mean_retain CE``.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets; memory for twice the weights while the mask is computed. Examples of a micro-batch
         interact.

@@ -30,6 +30,8 @@ class SimnpoTrainer(UnlearningTrainer):
     ``L = -gamma (2 / beta) mean_forget log sigmoid(beta (l - delta)) + alpha mean_retain CE(z, y)``, where ``l`` is
     the cross-entropy, averaged over the tokens of an answer, so that long and short answers weigh the same.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets; no second model.
 

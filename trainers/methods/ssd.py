@@ -49,6 +49,8 @@ class SsdTrainer(UnlearningTrainer):
     Every example's gradient is squared by itself. The original squares the mean gradient of a batch, so that its
     ``alpha`` depends on the batch size.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets, one forward and one backward pass over each; memory for twice the weights. Buffers,
         such as the statistics of BatchNorm, do not change.

@@ -23,6 +23,8 @@ class TaskVectorTrainer(UnlearningTrainer):
     ``theta <- theta_0 - alpha (theta+ - theta_0)`` with ``theta+ = argmin mean_forget CE(z, y)``, started at
     ``theta_0``.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget set; the retain set is not read. Memory for a second copy of the weights. Buffers, such as the
         statistics of BatchNorm, are restored to those of the base model, since a negated change of a variance has no

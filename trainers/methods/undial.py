@@ -34,6 +34,8 @@ class UndialTrainer(UnlearningTrainer):
     ``L = mean_forget CE(q, p) + alpha mean_retain CE(z, y)`` with ``q = softmax(z_0 - beta onehot(y))`` and
     ``p = softmax(z)``; for language models the mean over the answer tokens, each with its own target.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Args:
         args: `UndialArguments`; with ``alpha`` a batch size counts pairs of a forget and a retain example.
 

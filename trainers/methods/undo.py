@@ -32,37 +32,41 @@ class UndoArguments(UnlearningArguments):
         default=5.0, metadata={"help": "Epochs of that method; its other arguments keep their defaults."}
     )
     alpha: ShareOrZero = field(
-        default=0.3, metadata={"help": "Share of every matrix that is replaced by noise (alpha)."}
+        default=0.3, metadata={"help": "Share of every weight that is replaced by noise (alpha)."}
     )
     beta: NonNegative = field(default=0.1, metadata={"help": "Scale of the noise; 1 is that of a fresh model (beta)."})
     temperature: Positive = field(default=1.0, metadata={"help": "Temperature T of both softmaxes; no T^2 factor."})
 
 
 def add_noise(model: torch.nn.Module, alpha: float, beta: float, generator: torch.Generator) -> None:
-    """Blend every trained matrix with Xavier noise: ``theta <- (1 - alpha) theta + alpha beta N``.
+    """Blend every trained weight with Xavier noise: ``theta <- (1 - alpha) theta + alpha beta N``.
 
     Args:
-        model: Changed in place, except for one-dimensional weights such as those of norms.
+        model: Changed in place. Weights of one dimension, such as those of norms, for which Xavier noise is not
+            defined, shrink: their ``N`` is 0.
         alpha: Share of the noise.
         beta: Scale of the noise.
         generator: Random generator on the CPU.
     """
     with torch.no_grad():
         for weight in model.parameters():
-            if weight.requires_grad and weight.ndim > 1:
-                noise = torch.empty(weight.shape)
-                torch.nn.init.xavier_normal_(noise, generator=generator)
+            if weight.requires_grad:
+                noise = torch.zeros(weight.shape)
+                if weight.ndim > 1:
+                    torch.nn.init.xavier_normal_(noise, generator=generator)
                 weight.mul_(1 - alpha).add_(alpha * beta * noise.to(weight))
 
 
 class UndoTrainer(UnlearningTrainer):
     """Unlearns with another method, adds noise to the weights, and distils the result on the retain set.
 
-    ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every matrix, with ``N`` Xavier
-    noise; then ``L = mean_retain KL(p_s || p)``.
+    ``theta_s`` by another method; ``theta <- (1 - alpha) theta_s + alpha beta N`` for every weight, with ``N`` Xavier
+    noise for matrices and 0 for norms and biases, which shrink; then ``L = mean_retain KL(p_s || p)``.
 
     Knowledge that ``theta_s`` only suppresses is destroyed by the noise; distillation restores its outputs on the
     retain set alone.
+
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Args:
         args: `UndoArguments`; the other method shares their batch size, optimizer and seed.

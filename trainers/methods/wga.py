@@ -45,6 +45,8 @@ class WgaTrainer(UnlearningTrainer):
     ``L = -gamma mean_forget mean_t p_t^beta CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the probability of
     token ``t``, without a gradient; for classifiers that of the class.
 
+    Losses of sequences are means of row means, see `UnlearningTrainer`.
+
     Requirements:
         Forget and retain sets; no second model.
 

@@ -71,6 +71,18 @@ def replace_answer(row: dict[str, Any], answer: Sequence[int], model: torch.nn.M
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [IGNORED] * start + tokens[start:]}
 
 
+def cycle_answer(labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return labels in which tokens take turns in place of those of every answer.
+
+    Args:
+        labels: The token that every position should predict, `IGNORED` where there is none, shape ``(B, T)``.
+        tokens: What to put there, from the first on in every row, shape ``(n,)``.
+    """
+    answer = labels != IGNORED
+    turns = (answer.cumsum(dim=1) - 1).clamp(min=0) % len(tokens)
+    return torch.where(answer, tokens.to(labels)[turns], IGNORED)
+
+
 def sample_other_tokens(
     own: Sequence[list[int]],
     tokens_of: Callable[[int], list[int]],

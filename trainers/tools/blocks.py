@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+# The matrix by which the MLP of a block writes its output, under the names of several architectures; Llama's
+# `down_proj`.
+MLP_OUTPUT = "|".join((
+    "down_proj", r"mlp\.c_proj", "fc2", r"\.wo\.", r"(?<!attention\.)output\.dense", "output_dense", "ffn_output",
+    r"ffn\.lin2", "pwconv2", r"ff\.net\.2",
+))  # fmt: skip
+
 
 @dataclass(frozen=True)
 class BlockSplit:

@@ -88,7 +88,7 @@ class SplitGradients:
 
     def check(self) -> None:
         """Raise ``ValueError`` if an addon needs rows of both splits and the steps of the run do not have them."""
-        first_retain = len(self.trainer.forget_rows)
+        first_retain = len(self.trainer.train_dataset.forget_rows)
         phases = [
             tuple(
                 split

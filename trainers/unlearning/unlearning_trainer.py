@@ -19,11 +19,12 @@ from transformers.trainer_utils import TrainOutput
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import sophia
 from mubench.trainers.addons.superloss import SuperLoss
+from mubench.trainers.engine.batches import select_rows
 from mubench.trainers.engine.checkpointing import Checkpointed
 from mubench.trainers.engine.distributed import all_gather
 from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
-from mubench.trainers.engine.parameters import check_finite
+from mubench.trainers.engine.parameters import check_finite, uses_batch_statistics
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.unlearning.epoch_evaluation import (
     EpochEvaluationCallback,
@@ -52,6 +53,10 @@ class UnlearningTrainer(TaskTrainer):
 
     Teachers are frozen models outside the student's module tree. `teacher_logits` and `teacher_nll` run each on a row
     once a run, resumed runs included; where rows are augmented, on every augmented row.
+
+    Losses of sequences are means of row means: every row counts the same, however long its answer. `transformers`,
+    TOFU and open-unlearning average over all answer tokens of a batch, so that long answers weigh more, and learning
+    rates and coefficients that were chosen there do not carry over.
 
     Args:
         model: The trained model; it is changed in place.
@@ -243,6 +248,20 @@ class UnlearningTrainer(TaskTrainer):
     def frozen_original(self) -> torch.nn.Module:
         """Return a frozen copy of the model as it is now, or of the given teacher, on the run's device."""
         return frozen_copy(self.model if self.teacher is None else self.teacher).to(self.args.device)
+
+    def logits_of_splits(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return the logits of a batch, shape ``(B, K)`` or ``(B, T, V)``, as if its splits were batches of their own.
+
+        Where BatchNorm takes its statistics from the batch, retain rows go through the model first, and forget rows
+        after them; elsewhere rows do not depend on each other, and all go through it at once.
+        """
+        forget = batch["forget"]
+        if forget.all() or not forget.any() or not uses_batch_statistics(model):
+            return self.logits(model, batch)
+        retain_logits, forget_logits = (self.logits(model, select_rows(batch, rows)) for rows in (~forget, forget))
+        logits = retain_logits.new_empty(len(forget), *retain_logits.shape[1:])
+        logits[~forget], logits[forget] = retain_logits, forget_logits
+        return logits
 
     def teacher_logits(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
         """Return a teacher's logits for a batch, or for some of its rows, from the cache where it holds them.

@@ -106,19 +106,23 @@ def test_a_model_without_a_linear_layer_of_its_classes_is_refused() -> None:
         final_layer(model)
 
 
-def test_amun_trains_on_the_retain_set_and_the_adversarial_inputs(tmp_path: Path) -> None:
-    trainer = prepared("amun", "vit", tmp_path, **STEP)
+@pytest.mark.parametrize("own", [True, False])
+def test_amun_trains_on_adversarial_inputs_and_on_the_forget_rows_unless_told_not_to(
+    own: bool, tmp_path: Path
+) -> None:
+    trainer = prepared("amun", "vit", tmp_path, forget_rows=own, **{**STEP, "per_device_train_batch_size": 30})
     labels = torch.tensor([row["labels"] for row in toy.rows("vit")])
     assert (trainer.classes != labels[:F]).all()
     batch = toy.inputs(toy.rows("vit"))
-    batch["pixel_values"] = torch.cat([torch.stack([trainer.inputs[i] for i in range(F)]), batch["pixel_values"][F:]])
-    expected = stepped(toy.build("vit"), batch, torch.cat([trainer.classes, labels[F:]]))
+    changed = torch.stack([trainer.inputs[i] for i in trainer.adversarial_rows.tolist()])
+    batch["pixel_values"] = torch.cat([changed, batch["pixel_values"][0 if own else F :]])
+    expected = stepped(toy.build("vit"), batch, torch.cat([trainer.classes, labels[0 if own else F :]]))
     trainer.train()
     for weight, other in zip(trainer.model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach(), other, atol=1e-6, rtol=1e-4)
 
 
-def test_amun_leaves_out_examples_that_keep_their_class(
+def test_amun_has_no_adversarial_input_for_examples_that_keep_their_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def attack(found: int) -> Any:
@@ -128,8 +132,11 @@ def test_amun_leaves_out_examples_that_keep_their_class(
         return prepared("amun", "vit", tmp_path)
 
     trainer = attack(2)
-    assert trainer.phases(0)[0].tolist() == [0, 1, *range(F, F + R)]
-    assert f"left out 4 of {F} forget examples" in caplog.text
+    assert trainer.phases(0)[0].tolist() == list(range(F + 2 + R))
+    assert [trainer.train_dataset[F + i] for i in (0, 1)] == [
+        (trainer.train_dataset[i][0], F + i, True) for i in (0, 1)
+    ]
+    assert f"no adversarial input for 4 of {F} forget examples" in caplog.text
     with pytest.raises(
         NoAdversarialInputError, match=f"expected inputs of another class .*, got none for all {F} examples"
     ):
@@ -143,7 +150,7 @@ def test_the_attack_of_amun_is_counted_and_examples_leave_it_when_they_are_done(
     )
     with CostCounter(trainer) as cost:
         trainer.train()
-    attack = cost.forward["student"] - (F + R)
+    attack = cost.forward["student"] - (2 * F + R)
     assert cost.forward == cost.backward and attack >= F
     alone = toy.trainer("amun", toy.build(name), toy.split_rows(toy.rows(name)), tmp_path, steps=4)
     seen: list[int] = []

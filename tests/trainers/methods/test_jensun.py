@@ -1,4 +1,4 @@
-"""JensUn: its two divergences, its refusals, and that it does not read the answers to forget."""
+"""JensUn: its two divergences, its refusals, and what it reads of the answers to forget."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prepared(name: str, folder: Path, data: Any = None, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
-def test_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
+def test_without_their_prefix_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
     data = toy.rows(name)
     other = [dict(row) for row in data]
     for row in other[: toy.FORGET]:
@@ -64,15 +64,16 @@ def test_the_answers_to_forget_are_not_read(name: str, tmp_path: Path) -> None:
         if name == "gpt2":
             start = sum(token == IGNORED for token in answer)
             row["input_ids"] = [*row["input_ids"][:start], *answer[start:]]
-    losses = [toy.step(prepared(name, tmp_path, rows), range(toy.FORGET)) for rows in (data, other)]
+    losses = [toy.step(prepared(name, tmp_path, rows, prefix="refusal"), range(toy.FORGET)) for rows in (data, other)]
     assert losses[0] > 0.1 and torch.equal(*losses)
 
 
-def test_training_makes_the_refusal_the_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["answer", "refusal"])
+def test_training_makes_the_refusal_the_answer(prefix: str, tmp_path: Path) -> None:
     name = "gpt2"
-    options = {"optim": "adamw_torch", "learning_rate": 0.03, "num_train_epochs": 3, "refusal": "no"}
+    options = {"optim": "adamw_torch", "learning_rate": 0.03, "num_train_epochs": 3, "refusal": "no", "prefix": prefix}
     model = toy.trained("jensun", name, tmp_path, **options)
-    trainer = prepared(name, tmp_path, refusal="no")
+    trainer = prepared(name, tmp_path, refusal="no", prefix=prefix)
     before = float(toy.step(trainer, range(toy.FORGET)))
     trainer.model.load_state_dict(model.state_dict())
     assert float(toy.step(trainer, range(toy.FORGET))) < 0.8 * before

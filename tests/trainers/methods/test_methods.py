@@ -26,9 +26,10 @@ FORGET_ONLY, RETAIN_ONLY, BOTH = ([2] * F, [0] * R), ([0] * F, [2] * R), ([2] * 
 SEEN: dict[str, tuple[list[int], list[int]]] = {
     **dict.fromkeys(("neg_grad", "delete", "undial", "ce_u", "task_vector", "boundary_shrink", "boundary_expand",
                      "esd"), FORGET_ONLY),
-    **dict.fromkeys(("retrain", "finetune", "l1_sparse", "cf_k", "eu_k", "noise_ft", "msg", "ct",
+    **dict.fromkeys(("retrain", "retrain_at", "finetune", "l1_sparse", "cf_k", "eu_k", "noise_ft", "msg", "ct",
                      "undo"), RETAIN_ONLY),
-    **dict.fromkeys(("random_label", "salun", "amun"), BOTH),
+    **dict.fromkeys(("random_label", "salun", "quantile"), BOTH),
+    "amun": ([2] * 2 * F, [2] * R),  # every forget row twice: as it is, and changed
     "retrain_keep50": ([2, 0] * (F // 2), [2] * R),
     "scrub": ([2] * F, [3] * R),
     "neg_grad_plus": ([2 * R // F] * F, [2] * R),
@@ -39,10 +40,10 @@ SEEN: dict[str, tuple[list[int], list[int]]] = {
 # retain set.
 PAIRED = ("kl_min", "npo", "simnpo", "wga", "rmu", "dpo", "jensun", "multi_delete")
 SAMPLED = ("bad_teaching", "lotus")
-WITH_TEACHER = {"bad_teaching", "delete", "dpo", "esd", "jensun", "kl_min", "lotus", "multi_delete", "npo", "rmu",
-                "scrub", "undial"}  # fmt: skip
+WITH_TEACHER = {"bad_teaching", "delete", "dpo", "esd", "jensun", "kl_min", "lotus", "multi_delete", "npo",
+                "quantile", "rmu", "scrub", "undial"}  # fmt: skip
 # Methods whose loss and steps are those of plain training on one of the sets, or that do not train at all.
-PLAIN = ("retrain", "retrain_keep50", "finetune", "noise_ft", "ct", "eu_k", "cf_k", "task_vector")
+PLAIN = ("retrain", "retrain_keep50", "retrain_at", "finetune", "noise_ft", "ct", "eu_k", "cf_k", "task_vector")
 OWN_LOSS = [key for key in METHODS if key not in PLAIN and not toy.edits(key)]
 OTHER_MODELS = [("random_label", "gpt2"), ("random_label", "diffusion"), ("rmu", "gpt2"), ("ce_u", "gpt2")]
 CASES = [*((method, toy.name_for(method)) for method in OWN_LOSS), *OTHER_MODELS]
@@ -109,11 +110,11 @@ def test_a_method_names_its_paper_and_its_kinds_and_has_a_place_in_the_table(met
 def test_the_phases_of_a_method_hold_its_own_data(method: str, tmp_path: Path) -> None:
     trainer = build(method, tmp_path)
     trainer.prepare()
-    counts = np.zeros(toy.ROWS, dtype=int)
+    counts = np.zeros(len(trainer.train_dataset), dtype=int)
     for epoch in (0, 1):
         for phase in trainer.phases(epoch):
             np.add.at(counts, np.ravel(phase), 1)
-    forget, retain = counts[:F], counts[F:]
+    forget, retain = counts[:-R], counts[-R:]
     if method in SEEN:
         assert (forget.tolist(), retain.tolist()) == SEEN[method]
     elif method in (*PAIRED, *SAMPLED):

@@ -53,7 +53,8 @@ def build(method, rows, folder, **changes):
 
 def test_the_methods_for_text_to_image():
     assert {
-        "retrain", "retrain_keep50", "finetune", "neg_grad", "random_label", "salun", "scrub", "bad_teaching", "npo",
+        "retrain", "retrain_keep50", "retrain_at", "finetune", "neg_grad", "random_label", "salun", "scrub",
+        "bad_teaching", "npo",
         "rmu", "esd", "ssd", "fisher", "influence", "sfron", "task_vector", "cf_k", "eu_k",
     } <= set(methods_for("text_to_image"))  # fmt: skip
     assert not {"dpo", "kl_min", "delete", "lotus", "multi_delete"} & set(methods_for("text_to_image"))

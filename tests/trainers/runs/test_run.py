@@ -140,7 +140,7 @@ def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, 
 
 
 def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
-    for method in ("retrain", "retrain_keep50"):
+    for method in ("retrain", "retrain_keep50", "retrain_at"):
         run, _ = planned(walked, method, base_seed=2, seed=9)
         assert (run.seed, run.base_seed, run.parent) == (2, 2, None)
         recipe = walked.setting().recipe
@@ -148,6 +148,16 @@ def test_methods_that_retrain_take_the_recipe_and_the_base_seed(walked):
         assert run.arguments["learning_rate"] == recipe.learning_rate
         assert run.arguments["weight_decay"] == recipe.weight_decay
     assert planned(walked, "retrain", base_seed=2, seed=0)[0] == planned(walked, "retrain", base_seed=2, seed=9)[0]
+
+
+def test_each_percentage_of_the_recipe_is_a_run_with_a_folder_of_its_own(walked):
+    usual, five, again = (
+        planned(walked, "retrain_at", arguments=given) for given in ({}, {"percent": 5}, {"percent": 10})
+    )
+    assert usual == again and usual[1] == "cifar10-mini-resnet-del10-retrain-at-s0"
+    assert five[1] != usual[1] and five[1].startswith(usual[1]) and five[0].identity != usual[0].identity
+    assert [run.arguments["percent"] for run, _ in (usual, five)] == [10, 5]
+    assert usual[0].arguments["num_train_epochs"] == walked.setting().recipe.epochs
 
 
 def test_methods_that_retrain_start_from_the_fresh_weights_of_their_base_seed(walked):

@@ -49,7 +49,7 @@ def test_references_are_every_base_and_every_model_from_scratch(sweep):
     assert bases == [(backbone, seed) for backbone in ("resnet", "vit") for seed in (0, 1)]
     scratch = [(job.backbone, job.method, job.base_seed) for job in jobs if hasattr(job, "method")]
     assert sorted(scratch) == sorted(
-        (b, m, s) for b in ("resnet", "vit") for m in ("retrain", "retrain_keep50") for s in (0, 1, 2)
+        (b, m, s) for b in ("resnet", "vit") for m in ("retrain", "retrain_keep50", "retrain_at") for s in (0, 1, 2)
     )
     assert len(set(jobs)) == len(jobs)
 
@@ -110,7 +110,8 @@ def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them
     rows = read_results(own_walk.results)
     count = {method: sum(row.method == method for row in rows) for method in {row.method for row in rows}}
     assert count == {
-        "finetune": 2, "neg_grad": 1, "retrain": 3, "retrain_keep50": 3, "base": 2, "flip_cheat": 2, "constant": 2,
+        "finetune": 2, "neg_grad": 1, "retrain": 3, "retrain_keep50": 3, "retrain_at": 3, "base": 2, "flip_cheat": 2,
+        "constant": 2,
     }  # fmt: skip
     error = capsys.readouterr().err
     assert all(title in error for title in ("references", "unlearning", "judging"))

@@ -18,6 +18,7 @@ MSTEPS = 2
 CLOSED = {
     "retrain": ((E * R, E * R), {}),
     "retrain_keep50": ((E * (F // 2 + R), E * (F // 2 + R)), {}),
+    "retrain_at": ((R // 2, R // 2), {}),  # the first of six steps in three epochs
     "finetune": ((E * R, E * R), {}),
     "neg_grad": ((E * F, E * F), {}),
     "random_label": ((E * (F + R), E * (F + R)), {}),
@@ -51,6 +52,7 @@ CLOSED = {
     "ct": ((E * R, E * R), {}),
     "boundary_shrink": ((2 * F + E * F, F + E * F), {}),
     "boundary_expand": ((E * F, E * F), {}),
+    "quantile": ((E * (F + R),) * 2, {"original": 4 + F + R}),
     "unsir": ((3 * F + E * (F + 2 * R),) * 2, {}),
 }
 

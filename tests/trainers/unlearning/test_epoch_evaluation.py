@@ -37,7 +37,16 @@ SCRIPT = [views(20, 20, 14), views(18, 20, 14), views(14, 20, 14), views(10, 14,
 
 
 # Methods that change weights outside training, or follow the recipe to its end.
-ONE_RESULT = {"ssd", "fisher", "influence", "task_vector", "boundary_expand", "retrain", "retrain_keep50"}
+ONE_RESULT = {
+    "ssd",
+    "fisher",
+    "influence",
+    "task_vector",
+    "boundary_expand",
+    "retrain",
+    "retrain_keep50",
+    "retrain_at",
+}
 
 
 class Snapshots(TrainerCallback):
