@@ -19,6 +19,8 @@ COMMANDS = {
     "matrix": "every method on many tasks, beside their references",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
+    "metrics": "list every metric: title, direction, range, unit, what it needs, its paper",
+    "ensemble": "metrics over many runs of one method and many retrained models: KLoM, U-LiRA, the NeurIPS 2023 score",
     "rerun": "repeat the run of a result row",
 }
 
@@ -69,9 +71,17 @@ def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
     return commands.run_base(arguments) if command == "base" else commands.rerun(arguments)
 
 
+def _read_metrics(command: str, arguments: Sequence[str]) -> list[str]:
+    from mubench.trainers.runs.metric_table import list_metrics, run_ensemble  # noqa: PLC0415
+
+    return list_metrics(arguments) if command == "metrics" else run_ensemble(arguments)
+
+
 def _run(command: str, arguments: Sequence[str]) -> None:
     if command == "methods":
         lines = _list_methods(arguments)
+    elif command in ("metrics", "ensemble"):
+        lines = _read_metrics(command, arguments)
     elif command in METHODS or command in ("base", "rerun"):
         lines = _run_one(command, arguments)
     else:

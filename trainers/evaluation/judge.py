@@ -12,7 +12,7 @@ from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import outputs_controls
 from mubench.trainers.evaluation.reference_models import ReferenceModels
 from mubench.trainers.evaluation.result import ORACLE_SELECTION, Flag, Interval, Result, RunInfo, Value
-from mubench.trainers.metrics import METRICS, Case, NoSignal, SplitOutputs
+from mubench.trainers.metrics import METRICS, Case, NoSignal, NotDefined, SplitOutputs
 from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.bootstrap import interval as percentiles
 from mubench.trainers.metrics.score import SCORE_VERSION
@@ -46,6 +46,8 @@ def measure(case: Case, retrained_means: Mapping[str, float | None]) -> tuple[di
             continue
         try:
             value = float(metric.compute(case))
+        except NotDefined:
+            continue
         except NoSignal as error:
             reason = reason or (str(error) if name in SCORE_PARTS else None)
             continue
@@ -55,7 +57,7 @@ def measure(case: Case, retrained_means: Mapping[str, float | None]) -> tuple[di
 
 
 def _score(model: SplitOutputs, run: RunInfo, references: ReferenceModels) -> dict[str, Any]:
-    case = references.case(model)
+    case = references.case(model, run.method)
     is_reference = run.control and run.method == "retrain"  # judged against the others, as the means would be
     values, reason = measure(case, {} if is_reference else references.retrained_means)
     interval = None

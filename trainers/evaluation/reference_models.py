@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from mubench.trainers.evaluation.result import References
-from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, SplitOutputs
+from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, NotDefined, SplitOutputs
 from mubench.trainers.metrics.evidence import EvidenceRows, ReferenceEvidence
 from mubench.trainers.metrics.score import GATE_RETRAINED, SIGNAL_LIMIT, row_spread
 
@@ -51,10 +51,10 @@ class ReferenceModels:
         )
         return cls(seeds, evidence, retrained, bases)
 
-    def case(self, model: SplitOutputs) -> Case:
-        """Return the case of a judged model."""
+    def case(self, model: SplitOutputs, method: str | None = None) -> Case:
+        """Return the case of a judged model, and of the method that made it."""
         retrained, bases = list(self.retrained.values()), list(self.bases.values())
-        return Case(model, retrained, bases, self.evidence.rows.chance, self.evidence)
+        return Case(model, retrained, bases, self.evidence.rows.chance, self.evidence, method=method)
 
     @cached_property
     def leave_one_out(self) -> dict[int, ReferenceModels]:
@@ -88,7 +88,7 @@ class ReferenceModels:
             return None
         try:
             return float(np.mean([metric.compute(case) for case in self._cases]))
-        except NoSignal:  # one retrained model less may leave no signal
+        except (NoSignal, NotDefined):  # one retrained model less may leave no signal
             return None
 
     @cached_property

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import math
 
-from mubench.trainers.metrics.accuracy import accuracy_on, gap, overall
+from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
+from mubench.trainers.metrics.accuracy import accuracy_on, gap, macro_f1, overall
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Metric, NoSignal
+from mubench.trainers.metrics.case import Case, Metric, NoSignal, NotDefined
+from mubench.trainers.metrics.classical_attacks import (
+    entropy_attack,
+    low_false_positive_attack,
+    scrub_attack,
+    svc_attack,
+    threshold_attack,
+)
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
+from mubench.trainers.metrics.ensembles import EnsembleMetric
 from mubench.trainers.metrics.evidence import SplitOutputs
+from mubench.trainers.metrics.forgetting_score import neurips_forgetting, neurips_score
+from mubench.trainers.metrics.klom import klom_of
+from mubench.trainers.metrics.likelihood_ratio import u_lira
+from mubench.trainers.metrics.retraining_scores import (
+    knowledge_gap,
+    normalized_score,
+    tug_of_war,
+    tug_of_war_mia,
+    zrf_uniform,
+)
 from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
 
-__all__ = ["METRICS", "Case", "Metric", "NoSignal", "SplitOutputs"]
+__all__ = [
+    "ENSEMBLE_METRICS", "METRICS", "Case", "EnsembleMetric", "Metric", "NoSignal", "NotDefined", "SplitOutputs",
+]  # fmt: skip
 
 _JUDGED = ("forget", "retain", "test")
+# Outputs with a probability for every class.
+_CLASSES = (ClassOutputs, ImageOutputs)
 
 # fmt: off
 METRICS: dict[str, Metric] = {
@@ -73,5 +97,87 @@ METRICS: dict[str, Metric] = {
     "agreement": Metric(
         compute=to_retrained(agreement), title="share of forget rows with the retrained model's class",
         better="higher", references=1),
+    "svc_confidence": Metric(
+        compute=svc_attack("confidence"), title="share of forget rows an SVC on confidence takes for unseen (SalUn)",
+        better="near retrained", needs=_JUDGED, paper="arXiv:2310.12508"),
+    "svc_entropy": Metric(
+        compute=svc_attack("entropy"), title="share of forget rows an SVC on entropy takes for unseen (SalUn)",
+        better="near retrained", needs=_JUDGED, paper="arXiv:2310.12508"),
+    "svc_modified_entropy": Metric(
+        compute=svc_attack("modified_entropy"),
+        title="share of forget rows an SVC on modified entropy takes for unseen (SalUn)", better="near retrained",
+        needs=_JUDGED, outputs=_CLASSES, paper="arXiv:2310.12508"),
+    "svc_correctness": Metric(
+        compute=svc_attack("correctness"), title="share of forget rows an SVC on correctness takes for unseen (SalUn)",
+        better="near retrained", needs=_JUDGED, paper="arXiv:2310.12508"),
+    "threshold_confidence": Metric(
+        compute=threshold_attack("confidence", 1), title="balanced accuracy of a threshold on confidence per class",
+        better="near retrained", needs=_JUDGED, paper="arXiv:2003.10595"),
+    "threshold_modified_entropy": Metric(
+        compute=threshold_attack("modified_entropy", -1),
+        title="balanced accuracy of a threshold on modified entropy per class", better="near retrained",
+        needs=_JUDGED, outputs=_CLASSES, paper="arXiv:2003.10595"),
+    "scrub_mia": Metric(
+        compute=scrub_attack, title="accuracy of logistic regression on the loss, forget against test rows (SCRUB)",
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2302.09880"),
+    "entropy_mia": Metric(
+        compute=entropy_attack, title="share of forget rows logistic regression on entropy takes for seen (SSD)",
+        better="near retrained", needs=_JUDGED, paper="arXiv:2308.07707"),
+    "tpr_at_1_fpr": Metric(
+        compute=low_false_positive_attack, title="true positives of the loss attack at 1 % false positives",
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2112.03570"),
+    "tow": Metric(
+        compute=tug_of_war, title="ToW: product of closeness to retrained accuracy on three splits", better="higher",
+        needs=_JUDGED, references=1, paper="arXiv:2406.01257"),
+    "tow_mia": Metric(
+        compute=tug_of_war_mia, title="ToW with svc_confidence in place of forget accuracy", better="higher",
+        needs=_JUDGED, references=1, paper="arXiv:2406.01257"),
+    "nomus": Metric(
+        compute=normalized_score, title="NoMUS: mean of test accuracy and closeness of scrub_mia to chance",
+        better="higher", needs=("forget", "test"), paper="arXiv:2311.02240"),
+    "knowledge_gap": Metric(
+        compute=knowledge_gap, title="(1 + retain accuracy - forget accuracy) / 2; one half is no gap",
+        better="near retrained", needs=("forget", "retain"), paper="arXiv:2406.14796"),
+    "zrf_uniform": Metric(
+        compute=zrf_uniform, title="zero-retrain forgetting with a uniform teacher", better="near retrained",
+        unit="nats", range=(1 - math.log(2), 1), outputs=_CLASSES, paper="arXiv:2205.08096"),
+    "forget_macro_f1": Metric(
+        compute=macro_f1("forget"), title="mean F1 of classes on forget rows", better="near retrained",
+        outputs=_CLASSES),
+    "test_macro_f1": Metric(
+        compute=macro_f1("test"), title="mean F1 of classes on test rows", better="higher", needs=("test",),
+        outputs=_CLASSES),
+}
+
+# Metrics over many runs of one method and many retrained models; `mubench ensemble` computes them.
+ENSEMBLE_METRICS: dict[str, EnsembleMetric] = {
+    "klom_forget": EnsembleMetric(
+        compute=klom_of("forget"), title="KL of margins to retrained, mean over forget rows", better="lower",
+        models=16, unit="nats", range=(0, math.inf), paper="arXiv:2410.23232"),
+    "klom_forget_p95": EnsembleMetric(
+        compute=klom_of("forget", 95), title="KL of margins to retrained, 95th percentile of forget rows",
+        better="lower", models=16, unit="nats", range=(0, math.inf), paper="arXiv:2410.23232"),
+    "klom_retain": EnsembleMetric(
+        compute=klom_of("retain"), title="KL of margins to retrained, mean over retain rows", better="lower",
+        models=16, unit="nats", range=(0, math.inf), needs=("retain",), paper="arXiv:2410.23232"),
+    "klom_retain_p95": EnsembleMetric(
+        compute=klom_of("retain", 95), title="KL of margins to retrained, 95th percentile of retain rows",
+        better="lower", models=16, unit="nats", range=(0, math.inf), needs=("retain",), paper="arXiv:2410.23232"),
+    "klom_test": EnsembleMetric(
+        compute=klom_of("test"), title="KL of margins to retrained, mean over test rows", better="lower",
+        models=16, unit="nats", range=(0, math.inf), needs=("test",), paper="arXiv:2410.23232"),
+    "klom_test_p95": EnsembleMetric(
+        compute=klom_of("test", 95), title="KL of margins to retrained, 95th percentile of test rows",
+        better="lower", models=16, unit="nats", range=(0, math.inf), needs=("test",), paper="arXiv:2410.23232"),
+    # A target, 8 shadow models of its own pool and 9 of the other: at least 16.
+    "u_lira": EnsembleMetric(
+        compute=u_lira, title="accuracy of the likelihood-ratio attack with unlearned shadow models",
+        better="near retrained", models=9, paper="arXiv:2403.01218"),
+    "neurips_forgetting": EnsembleMetric(
+        compute=neurips_forgetting, title="F, forgetting quality of the NeurIPS 2023 competition", better="higher",
+        models=16, paper="arXiv:2406.09073"),
+    "neurips_score": EnsembleMetric(
+        compute=neurips_score, title="F times the shares of retrained accuracy kept on retain and test rows",
+        better="higher", models=16, range=(0, math.inf), needs=_JUDGED, paper="arXiv:2406.09073"),
 }
 # fmt: on

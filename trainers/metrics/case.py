@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.evidence import Evidence, EvidenceRows, ReferenceEvidence, SplitOutputs
 
 Better = Literal["higher", "lower", "near retrained"]
@@ -16,6 +17,10 @@ Better = Literal["higher", "lower", "near retrained"]
 
 class NoSignal(ValueError):  # noqa: N818  a finding about the task, not an error of the program
     """A difference between base and retrained models that the score divides by is 0."""
+
+
+class NotDefined(ValueError):  # noqa: N818  a finding about the task, not an error of the program
+    """A metric has no value for this task, such as an attack with too few rows; the others have theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,7 @@ class Case:
         known: Evidence of the references, where it is at hand: several cases then share it, and it may stand alone,
             without the references' outputs.
         known_evidence: Evidence of the judged model, where it is at hand; it may stand alone, without outputs.
+        method: Key of the method that made the judged model, where a metric treats methods differently; else ``None``.
 
     Raises:
         ValueError: If a reference model lacks a split of the judged model, or has other rows in it.
@@ -41,6 +47,7 @@ class Case:
     chance: float
     known: ReferenceEvidence | None = None
     known_evidence: Evidence | None = None
+    method: str | None = None
 
     def __post_init__(self) -> None:
         for name, others in self._references():
@@ -89,7 +96,7 @@ class Case:
         retrained, bases = len(self.retrained), len(self.bases)
         if metric.evidence:
             retrained, bases = len(self.reference.retrained), len(self.reference.bases)
-        splits = {*self.model}
+        splits = {*self.model} if metric.is_defined_for(self.model) else set()
         if metric.evidence:
             models = [self.evidence, *self.reference.retrained, *self.reference.bases]
             splits = {"forget", "retain", "test", *(["shifted"] if all(one.shifted for one in models) else [])}
@@ -110,6 +117,7 @@ class Metric:
         references: Minimum number of retrained models.
         bases: Minimum number of base models.
         evidence: Whether evidence of the references is enough, without their outputs.
+        outputs: Kinds of outputs that it is defined for; by default all.
         paper: Its source.
     """
 
@@ -122,4 +130,9 @@ class Metric:
     references: int = 0
     bases: int = 0
     evidence: bool = False
+    outputs: tuple[type[Outputs], ...] = (Outputs,)
     paper: str = "mubench"
+
+    def is_defined_for(self, model: SplitOutputs) -> bool:
+        """Whether a model has outputs of the splits that the metric reads, of a kind that it is defined for."""
+        return all(isinstance(model.get(split), self.outputs) for split in self.needs)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,25 @@ def test_a_row_holds_every_metric_the_splits_allow_and_what_it_was_judged_agains
     assert row.interval.low < row.metrics["score"].value < row.interval.high and len(row.interval.draws) == 2000
     assert row.provisional and row.row_spread is None and row.no_signal is None and row.flags == []
     assert row.method == run_info.method and row.cost == run_info.cost
+
+
+def test_a_metric_without_a_value_is_absent_and_takes_no_other_with_it(world, run_info):
+    few = replace(world, rows={**world.rows, "test": 9})
+    row = judge(run_info, few.views(saw=0.3, seed=5), few.retrained(), few.bases(), chance=0.1)
+    assert {"scrub_mia", "nomus"} == set(METRICS) - {"ood_score", "validation_score", "row_shifted"} - set(row.metrics)
+
+
+def test_the_method_reaches_the_metrics(world, run_info):
+    views, bases = world.views(saw=0.3, seed=5), world.bases()
+    test = views["test"]
+    logits = test.logits.copy()
+    logits[: int(0.3 * len(test))] = np.roll(test.logits, 1, axis=1)[: int(0.3 * len(test))]
+    model = {**views, "test": ClassOutputs(test.ids, logits, test.labels)}
+    rows = {
+        method: judge(run_info.model_copy(update={"method": method}), model, world.retrained(), bases, chance=0.1)
+        for method in ("scrub", "neg_grad")
+    }
+    assert rows["scrub"].metrics["overall"].value == 0 < rows["neg_grad"].metrics["overall"].value
 
 
 def test_five_retrained_models_and_three_bases_are_enough(world, run_info):

@@ -154,6 +154,22 @@ ORDERS: dict[str, list[str]] = {
     "js_retrained": ["retrained", "half", "base", "collapsed"],
     "activation": ["retrained", "half", "base", "collapsed"],
     "agreement": ["retrained", "half", "base", "collapsed"],
+    "svc_confidence": ["random_label", "retrained", "half", "base"],
+    "svc_entropy": ["retrained", "half", "base"],
+    "svc_modified_entropy": ["random_label", "retrained", "half", "base"],
+    "svc_correctness": ["random_label", "retrained", "half", "base"],
+    "threshold_confidence": ["base", "half", "retrained", "random_label"],
+    "threshold_modified_entropy": ["base", "half", "retrained", "random_label"],
+    "scrub_mia": ["random_label", "base", "half", "retrained"],
+    "entropy_mia": ["base", "half", "retrained"],
+    "tpr_at_1_fpr": ["base", "retrained"],
+    "tow": ["retrained", "half", "base", "collapsed"],
+    "tow_mia": ["retrained", "half", "base"],
+    "nomus": ["retrained", "half", "base", "collapsed"],
+    "knowledge_gap": ["random_label", "retrained", "half", "base"],
+    "zrf_uniform": ["retrained", "half", "base"],
+    "forget_macro_f1": ["base", "half", "retrained", "collapsed"],
+    "test_macro_f1": ["retrained", "collapsed"],
 }
 
 
