@@ -13,13 +13,14 @@ from mubench.trainers.metrics.evidence import SplitOutputs
 CONTROLS: dict[str, str] = {
     "retrain": "retrained, judged against the other retrained models: the noise floor, .8 and above",
     "retrain_keep50": "retrained with half of the forget rows kept: about .4 to .5",
+    "retrain_at": "retrained for a part of the recipe's passes: what a method's cost buys without it",
     "flip_cheat": "base with random forget rows flipped until the mean score is right: below .1",
     "constant": "one class for every row: 0",
     "base": "untouched base model: 0",
 }
 
 # Runs that start from a fresh model: resampled base seeds do not concern them.
-FROM_SCRATCH = ("retrain", "retrain_keep50")
+FROM_SCRATCH = ("retrain", "retrain_keep50", "retrain_at")
 
 
 def outputs_controls(

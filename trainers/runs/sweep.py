@@ -25,6 +25,9 @@ from mubench.trainers.runs.worker_pool import Workers
 
 # Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
 QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
+# The compute-matched curve: percentages of the recipe's passes, at one seed each. Other controls take this many seeds.
+CURVE = (2, 5, 10, 20, 50)
+CONTROL_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ class Sweep:
         ratio: Percentage to delete.
         backbones: Backbone keys.
         base_seeds: Seeds of the base models.
-        retrain_seeds: Seeds of the retrained models and of the control that keeps half of the forget set.
+        retrain_seeds: Seeds of the retrained models; controls from fresh models take the first of them.
         methods: Method keys; empty takes all but references and controls.
         seeds: Seeds of the unlearning runs, from every base model.
         place: Data, models and results.
@@ -114,8 +117,15 @@ class Sweep:
         for backbone in self.backbones:
             jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
             what = (self.place, self.task, backbone, self.ratio)
-            jobs += [_Method(*what, key, seed, 0) for key in scratch for seed in self.retrain_seeds]
+            jobs += [_Method(*what, key, seed, 0, given) for key in scratch for seed, given in self._scratch_runs(key)]
         return jobs
+
+    def _scratch_runs(self, method: str) -> list[tuple[int, tuple[tuple[str, Any], ...]]]:
+        """Return seed and arguments of the runs of a reference or a control."""
+        if method == "retrain_at":
+            return [(seed, (("percent", percent),)) for seed in self.retrain_seeds[:1] for percent in CURVE]
+        seeds = self.retrain_seeds if method == "retrain" else self.retrain_seeds[:CONTROL_SEEDS]
+        return [(seed, ()) for seed in seeds]
 
     def unlearning(self) -> list[_Method]:
         """Return the jobs of unlearning runs."""
@@ -167,10 +177,12 @@ class _Method:
     method: str
     base_seed: int
     seed: int
+    given: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self) -> Path:
         what = {"method": self.method, "ratio": self.ratio, "base_seed": self.base_seed, "seed": self.seed}
-        return unlearn(resolve(self.place.request(self.task, self.backbone, **what, arguments=QUIET)))
+        arguments = {**QUIET, **dict(self.given)}
+        return unlearn(resolve(self.place.request(self.task, self.backbone, **what, arguments=arguments)))
 
 
 @dataclass(frozen=True)
