@@ -10,10 +10,10 @@ import numpy as np
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.evaluation.controls import CONTROLS
 
 HEAD = (
     "rank", "method", "seeds", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes",
+    "useful",
 )  # fmt: skip
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
@@ -23,6 +23,7 @@ LEGEND = (
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
+    "useful: whether S is above that of retraining for as many passes, interpolated between the retrain_at controls.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
@@ -36,20 +37,22 @@ def number(value: float | None, digits: int = 2) -> str:
     return _MISSING if value is None else f"{round(value, digits) + 0:.{digits}f}"
 
 
-def cells(entry: Entry) -> tuple[str, ...]:
-    """Return one line of the table as strings, in the order of ``HEAD``."""
+def cells(entry: Entry, table: Table | None) -> tuple[str, ...]:
+    """Return one line as strings, in the order of ``HEAD``; without its table it is not compared with others."""
     rank = _MISSING if entry.rank is None else f"{entry.rank}{'*' if entry.rows[0].provisional else ''}"
-    rank += " apart" if entry.oracle_selected and entry.rank else ""
+    rank += " apart" if entry.rank and (entry.oracle_selected or entry.rows[0].outputs_only) else ""
     ends = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     numbers = map(number, (*entry.metrics.values(), entry.seconds, entry.passes))
-    return (rank, entry.title, entry.seeds, number(entry.score), ends, *numbers)
+    useful = {True: "yes", False: "no", None: _MISSING}[table.is_useful(entry) if table else None]
+    return (rank, entry.title, entry.seeds, number(entry.score), ends, *numbers, useful)
 
 
 def as_text(tables: Iterable[Table]) -> str:
     """Return the tables and the legend for a terminal."""
     blocks = []
     for table in tables:
-        head, *lines = align_columns([HEAD, *map(cells, (*table.entries, *table.controls))], left=(1,))
+        every = (cells(entry, table) for entry in (*table.entries, *table.controls))
+        head, *lines = align_columns([HEAD, *every], left=(1,))
         ranked, controls = lines[: len(table.entries)], lines[len(table.entries) :]
         rule = "-" * max(map(len, (head, *lines)))
         block = [table.title, table.standing, rule, head, rule, *ranked]
@@ -60,8 +63,9 @@ def as_text(tables: Iterable[Table]) -> str:
 def as_markdown(table: Table) -> str:
     """Return one table in markdown, without title and legend."""
     lines = [HEAD, tuple("---" if name == "method" else "---:" for name in HEAD)]
-    lines += [(rank, _escape(name), *rest) for rank, name, *rest in map(cells, table.entries)]
-    lines += [(rank, f"*{_escape(name)}*", *rest) for rank, name, *rest in map(cells, table.controls)]
+    for entry in (*table.entries, *table.controls):
+        rank, name, *rest = cells(entry, table)
+        lines.append((rank, f"*{_escape(name)}*" if entry.rows[0].control else _escape(name), *rest))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -86,9 +90,12 @@ def as_matrix(tables: Sequence[Table]) -> str:
         {entry.title if entry.oracle_selected else entry.name: entry for entry in (*table.entries, *table.controls)}
         for table in tables
     ]
-    every = {key: entry for column in columns for key, entry in column.items() if key not in CONTROLS}
-    methods = sorted(every, key=lambda m: (every[m].oracle_selected, -_mean_score(m, columns), m))
-    lines = [_line(key, columns) for key in (*methods, *CONTROLS)]
+    every = {key: entry for column in columns for key, entry in column.items()}
+    controls = {entry.name: None for table in tables for entry in table.controls}
+    methods = sorted(
+        every.keys() - controls.keys(), key=lambda m: (every[m].oracle_selected, -_mean_score(m, columns), m)
+    )
+    lines = [_line(key, columns) for key in (*methods, *controls)]
     heads = [chr(ord("A") + column) for column in range(len(tables))]
     names = [f"{head}  {table.title}; {table.standing}" for head, table in zip(heads, tables, strict=True)]
     return (
@@ -103,7 +110,8 @@ def _mean_score(method: str, columns: Sequence[Mapping[str, Entry]]) -> float:
 def _line(method: str, columns: Sequence[Mapping[str, Entry]]) -> tuple[str, ...]:
     scores = [_MISSING if method not in column else _score(column[method]) for column in columns]
     above = sum(_is_above(column, method) for column in columns)
-    return (method, *scores, str(above) if method not in CONTROLS else "")
+    is_control = any(method in column and column[method].rows[0].control for column in columns)
+    return (method, *scores, "" if is_control else str(above))
 
 
 def _score(entry: Entry) -> str:

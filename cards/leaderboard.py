@@ -85,7 +85,7 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
         same_method = [other[0].arguments for other in groups if other[0].method == first.method]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in same_method)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
-        names.append(" ".join(words if first.tuned == "default" else [*words, f"({first.tuned})"]))
+        names.append(" ".join(words if first.tuned == "default" or first.control else [*words, f"({first.tuned})"]))
     return names
 
 
@@ -150,7 +150,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
         row=shared,
         no_signal=shared.no_signal,
         entries=(*_rank(scored), *_rank(oracle), *_rank(tables_only), *sorted(unranked, key=lambda e: e.name)),
-        controls=tuple(sorted(controls, key=lambda e: (order.get(e.rows[0].method, len(order)), e.name))),
+        controls=tuple(sorted(controls, key=lambda e: (order[e.rows[0].method], e.passes or 0, e.name))),
         curve=_curve(controls),
     )
 

@@ -14,7 +14,7 @@ from mubench.trainers.methods import METHODS
 COMMANDS = {
     "base": "a base model of one task and backbone",
     "bases": "base models of every task that is built, a retrained one beside each, and a table of their scores",
-    "references": "the reference models of a task: base and retrained models, and the controls that train from scratch",
+    "references": "reference models of a task: base and retrained models, and the controls that train from scratch",
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",

@@ -53,6 +53,7 @@ COLUMNS = {
     "KL": "KL divergence to retrained on forget rows, in nats; lower is better.",
     "time": "Training seconds as a share of retraining's; lower is better.",
     "passes": "Examples forward plus twice those backward, as a share of retraining's; lower is better.",
+    "useful": "Whether S is above that of retraining for as many passes, between the retrain_at controls.",
     "setting": "Tier, task, backbone and the percentage deleted.",
     "origin": "shipped: measured, comes with the suite. here: from this Space's results folder, ranked separately. "
     "yours: a run of yours. submitted: submitted by you, not verified.",
@@ -69,6 +70,7 @@ class Line:
     entry: Entry
     origin: str
     tied: bool = False
+    table: Table | None = None
 
     @property
     def row(self) -> Result:
@@ -82,7 +84,7 @@ class Line:
     @cached_property
     def cells(self) -> tuple[str, ...]:
         """Its cells, in the order of ``HEAD``."""
-        rank, name, *rest = cells(self.entry)
+        rank, name, *rest = cells(self.entry, self.table)
         if self.kind not in RANKED:
             rank = self.kind
         elif self.tied:
@@ -131,12 +133,12 @@ def _result_files() -> tuple[tuple[str, int, int], ...]:
 def _lines(ranked: tuple[Table, ...], origin: str) -> tuple[Line, ...]:
     lines: list[Line] = []
     for each in ranked:
-        ranks = [(entry.oracle_selected, entry.rank) for entry in each.entries]
+        ranks = [(entry.oracle_selected, entry.rows[0].outputs_only, entry.rank) for entry in each.entries]
         lines += [
-            Line(entry, origin, tied=entry.rank is not None and ranks.count(rank) > 1)
+            Line(entry, origin, tied=entry.rank is not None and ranks.count(rank) > 1, table=each)
             for entry, rank in zip(each.entries, ranks, strict=True)
         ]
-        lines += [Line(entry, origin) for entry in each.controls]
+        lines += [Line(entry, origin, table=each) for entry in each.controls]
     return tuple(lines)
 
 

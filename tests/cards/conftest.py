@@ -67,12 +67,15 @@ def demo_rows():
             noise = common + spread * generator.standard_normal(2000)
             rows.append(make_row(method, score=score, noise=noise, **place))
         rows += [
-            make_row(name, score=0.0, control=True, cost={}, **place) for name in ("base", "flip_cheat", "constant")
+            make_row(name, score=0.0, control=True, cost={}, **place)
+            for name in ("base", "flip_cheat", "quantile_cheat", "constant")
         ]
     for seed in range(3):
         place = {"seed": seed, "base_seed": seed}
         others = References(retrained=[k for k in range(3) if k != seed], bases=[0, 1])
         rows.append(make_row("retrain", score=0.93, **place, references=others, no_signal="too few", **retrain))
     rows.append(make_row("retrain_keep50", score=0.45, **retrain))
+    part = {"seconds": 1.0, "forward": 150, "backward": 150, "seconds_share": 0.05, "passes_share": 0.05}
+    rows.append(make_row("retrain_at", score=0.6, **{**retrain, "cost": part}, arguments={"percent": 5}))
     broken = {"metrics": {}, "interval": None, "flags": ["nan"]}
     return [*rows, make_row("neg_grad", **broken)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,9 +23,7 @@ CONTROLS: dict[str, str] = {
 FROM_SCRATCH = ("retrain", "retrain_keep50", "retrain_at")
 
 
-def outputs_controls(
-    base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int
-) -> dict[str, SplitOutputs]:
+def outputs_controls(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int) -> dict[str, SplitOutputs]:
     """Return the outputs of the controls without a run of their own.
 
     Args:

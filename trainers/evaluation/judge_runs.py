@@ -147,13 +147,11 @@ class Judge:
     def _reference_models(self) -> dict[str, tuple[Evidence, str | None]]:
         """Evidence of the references and the SHA-256 of their outputs, by name in the evidence table."""
         seeds, evidence = self.references.seeds, self.references.evidence
-        names = [reference_name("retrain", s) for s in seeds.retrained] + [reference_name("base", s) for s in seeds.bases]
+        names = _reference_names(seeds)
         hashes: list[Any] = seeds.outputs or [None] * len(names)
         return dict(zip(names, zip([*evidence.retrained, *evidence.bases], hashes, strict=True), strict=True))
 
-    def _write_evidence(
-        self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None
-    ) -> None:
+    def _write_evidence(self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None) -> None:
         """Add the evidence of judged models, and that of the references, to the table's file."""
         rows = self.references.evidence.rows
         known = {name: evidence for name, (evidence, _) in self._reference_models.items()}
@@ -206,14 +204,16 @@ def _from_shipped(table: EvidenceTable) -> ReferenceModels:
         kind: sorted(int(name.rpartition("-s")[2]) for name in table.models if name.startswith(f"{kind}-s"))
         for kind in ("retrain", "base")
     }
-    names = [reference_name(kind, seed) for kind in ("retrain", "base") for seed in seeds[kind]]
-    references = References(
-        retrained=seeds["retrain"],
-        bases=seeds["base"],
-        outputs=[one for name in names if (one := table.outputs[name]) is not None],
-        source="shipped",
-    )
+    found = References(retrained=seeds["retrain"], bases=seeds["base"], source="shipped")
+    hashes = [table.outputs[name] for name in _reference_names(found)]
+    references = found.model_copy(update={"outputs": [one for one in hashes if one is not None]})
     return ReferenceModels(references, table.reference(references.retrained, references.bases), {}, {})
+
+
+def _reference_names(seeds: References) -> list[str]:
+    """Return the names of the reference models in an evidence table, retrained ones first."""
+    retrained = [reference_name("retrain", seed) for seed in seeds.retrained]
+    return retrained + [reference_name("base", seed) for seed in seeds.bases]
 
 
 def _is_current(row: Result, references: References) -> bool:

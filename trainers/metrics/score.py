@@ -16,6 +16,7 @@ from mubench.trainers.metrics.attacks import ATTACKS, Attacks, largest_advantage
 from mubench.trainers.metrics.case import Case, NoSignal
 from mubench.trainers.metrics.evidence import UTILITY_SPLITS, Array, Evidence, ReferenceEvidence
 
+_Confidence = Callable[[Evidence], Array]
 SCORE_VERSION: Literal[2] = 2
 SIGNAL_LIMIT = 0.10
 # Retrained models that the signal gate needs: with 3 it closes by chance in a quarter of the draws.
@@ -98,17 +99,18 @@ class WeightedReference:
         if retrained < 2 or not bases:
             raise ValueError(f"expected at least 2 retrained models and 1 base, got {retrained} and {bases}")
 
-    def distances(self, confidence: Callable[[Evidence], Array]) -> tuple[Array, Array, Array]:
+    def distances(self, confidence: _Confidence) -> tuple[Array, Array, Array]:
         """Return a confidence of the retrained models, ``(N, K)``, and ``d(R, R')`` and ``d(B, R)``, ``(J,)`` each."""
         rows, counts = self.weights.forget, self.weights.retrained
         retrained = _columns(self.reference.retrained, confidence)
         first, second = np.triu_indices(retrained.shape[1], 1)
         pairs = rows @ np.abs(retrained[:, first] - retrained[:, second])
         floor = _mean(pairs, counts[:, first] * counts[:, second])
-        per_base = [_mean(rows @ np.abs(confidence(base)[:, None] - retrained), counts) for base in self.reference.bases]
+        bases = (confidence(base)[:, None] for base in self.reference.bases)
+        per_base = [_mean(rows @ np.abs(base - retrained), counts) for base in bases]
         return retrained, floor, _mean(np.stack(per_base, axis=1), self.weights.bases)
 
-    def row(self, model: Evidence, confidence: Callable[[Evidence], Array], known: tuple[Array, Array, Array]) -> Array:
+    def row(self, model: Evidence, confidence: _Confidence, known: tuple[Array, Array, Array]) -> Array:
         """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|s - s'|`` on forget rows."""
         retrained, floor, far = known
         near = _mean(self.weights.forget @ np.abs(confidence(model)[:, None] - retrained), self.weights.retrained)

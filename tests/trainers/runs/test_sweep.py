@@ -1,6 +1,7 @@
 """Sweeps: which jobs there are, what a worker does with them, and that nothing is done twice."""
 
 import time
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import read_defaults
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
+from mubench.trainers.runs.sweep import CURVE, Place, Sweep, run_sweep
 from mubench.trainers.runs.worker_pool import Workers
 from tests.fixtures.walk import RATIO, files
 
@@ -49,8 +50,13 @@ def test_references_are_every_base_and_every_model_from_scratch(sweep):
     assert bases == [(backbone, seed) for backbone in ("resnet", "vit") for seed in (0, 1)]
     scratch = [(job.backbone, job.method, job.base_seed) for job in jobs if hasattr(job, "method")]
     assert sorted(scratch) == sorted(
-        (b, m, s) for b in ("resnet", "vit") for m in ("retrain", "retrain_keep50", "retrain_at") for s in (0, 1, 2)
+        [(b, m, s) for b in ("resnet", "vit") for m in ("retrain", "retrain_keep50") for s in (0, 1, 2)]
+        + [(b, "retrain_at", 0) for b in ("resnet", "vit") for _ in CURVE]
     )
+    assert {dict(job.given)["percent"] for job in jobs if getattr(job, "method", "") == "retrain_at"} == {*CURVE}
+    more = replace(sweep, retrain_seeds=range(5)).references()
+    count = Counter(getattr(job, "method", "base") for job in more)
+    assert count == {"base": 2, "retrain": 5, "retrain_keep50": 3, "retrain_at": 5}
     assert len(set(jobs)) == len(jobs)
 
 
@@ -110,7 +116,7 @@ def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them
     rows = read_results(own_walk.results)
     count = {method: sum(row.method == method for row in rows) for method in {row.method for row in rows}}
     assert count == {
-        "finetune": 2, "neg_grad": 1, "retrain": 3, "retrain_keep50": 3, "retrain_at": 3, "base": 2, "flip_cheat": 2,
+        "finetune": 2, "neg_grad": 1, "retrain": 3, "retrain_keep50": 3, "retrain_at": 5, "base": 2, "flip_cheat": 2,
         "constant": 2,
     }  # fmt: skip
     error = capsys.readouterr().err
