@@ -22,7 +22,9 @@ CONTROLS: dict[str, str] = {
 FROM_SCRATCH = ("retrain", "retrain_keep50")
 
 
-def outputs_controls(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int) -> dict[str, SplitOutputs]:
+def outputs_controls(
+    base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int
+) -> dict[str, SplitOutputs]:
     """Return the outputs of the controls without a run of their own.
 
     Args:

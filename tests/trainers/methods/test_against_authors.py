@@ -102,11 +102,8 @@ def attack(model: Any, start: torch.Tensor, label: torch.Tensor, radius: float, 
             return (low + span * unit).detach(), logits.argmax()
         (slope,) = torch.autograd.grad(F.cross_entropy(logits, label), unit)
         radius = 2 * radius if taken and taken % steps == 0 else radius
-        moved = unit + 2.5 * radius / steps * slope / slope.norm() - center
-        unit, taken = (
-            (center + moved.detach() * min(1.0, float(radius / moved.detach().norm()))).clamp(0, 1),
-            taken + 1,
-        )
+        moved = (unit + 2.5 * radius / steps * slope / slope.norm() - center).detach()
+        unit, taken = (center + moved * min(1.0, float(radius / moved.norm()))).clamp(0, 1), taken + 1
 
 
 def test_amun_trains_on_the_union_of_retain_forget_and_adversarial_rows(tmp_path: Path) -> None:
