@@ -67,7 +67,7 @@ def test_outputs_are_the_stored_ones_by_split(walked):
     found = group(walked)
     views = found.outputs(found.bases[0])
     assert {split: len(one) for split, one in views.items()} == {
-        "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60,
+        "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60, "shifted": FORGET,
     }  # fmt: skip
     train = walked.setting().rows["train"]
     forgotten = [i for i, rank in zip(train["example_id"], train["deletion_rank"], strict=True) if rank < FORGET]
