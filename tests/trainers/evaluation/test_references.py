@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.inference.storage import read_outputs, write_outputs
 from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
 
 
@@ -75,6 +76,15 @@ def test_outputs_are_the_stored_ones_by_split(walked):
     assert not set(views["forget"].ids) & set(views["retain"].ids)
     other = found.outputs(found.retrained[0])
     assert all(np.array_equal(views[split].ids, other[split].ids) for split in views)
+
+
+def test_shifted_outputs_are_left_out_if_a_reference_has_none(own_walk):
+    folder = group(own_walk).retrained[1]
+    stored = read_outputs(folder / REFERENCE)
+    del stored["shifted"]
+    read_run(folder).finished(outputs=write_outputs(folder / REFERENCE, stored)).write(folder)
+    found = group(own_walk)
+    assert "shifted" not in found.outputs(found.bases[0]) | found.outputs(found.retrained[1])
 
 
 @pytest.mark.parametrize(("bases", "retrained"), [(0, 3), (1, 1), (2, 0)])
