@@ -6,12 +6,12 @@ import math
 
 from mubench.trainers.metrics.accuracy import accuracy_on, gap, overall
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Metric, NoSignal
+from mubench.trainers.metrics.case import Case, Description, Metric, NoSignal
 from mubench.trainers.metrics.divergence import activation, agreement, js, kl, to_retrained
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
 
-__all__ = ["METRICS", "Case", "Metric", "NoSignal", "SplitOutputs"]
+__all__ = ["DESCRIPTIONS", "METRICS", "WEIGHT_METRICS", "Case", "Description", "Metric", "NoSignal", "SplitOutputs"]
 
 _JUDGED = ("forget", "retain", "test")
 
@@ -74,4 +74,20 @@ METRICS: dict[str, Metric] = {
         compute=to_retrained(agreement), title="share of forget rows with the retrained model's class",
         better="higher", references=1),
 }
+# Values that need a model's weights; the command `robustness` adds them to rows.
+WEIGHT_METRICS: dict[str, Description] = {
+    "relearn": Description(
+        title="share of forgotten knowledge that comes back after 10 steps on the other half of the forget set",
+        better="lower", range=(0, math.inf), references=2, bases=1),
+    "ain": Description(
+        title="steps to relearn the forget set, as a multiple of retrained", better="near retrained",
+        range=(0, math.inf), references=2, bases=1, paper="arXiv:2201.05629"),
+    "score_int8": Description(
+        title="S with weights rounded to 8 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+    "score_int4": Description(
+        title="S with weights rounded to 4 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+}
 # fmt: on
+DESCRIPTIONS: dict[str, Description] = {**METRICS, **WEIGHT_METRICS}

@@ -97,11 +97,10 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric and its description.
+class Description:
+    """What a value means.
 
     Attributes:
-        compute: Computes the value from a case.
         title: One line on its meaning.
         better: Direction of better values.
         unit: Unit of the value; empty for a plain fraction.
@@ -113,7 +112,6 @@ class Metric:
         paper: Its source.
     """
 
-    compute: Callable[[Case], float]
     title: str
     better: Better
     unit: str = ""
@@ -123,3 +121,14 @@ class Metric:
     bases: int = 0
     evidence: bool = False
     paper: str = "mubench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Description):
+    """A metric that is computed from stored outputs.
+
+    Attributes:
+        compute: Computes the value from a case.
+    """
+
+    compute: Callable[[Case], float]

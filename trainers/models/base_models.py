@@ -99,8 +99,7 @@ def predict_splits(
     A forward pass takes ``batch_size`` rows, by default the modality's.
     The image classifier of a text-to-image task is in ``models``, the folder of all models, or is trained first.
     """
-    if setting.task.classifiers:
-        processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
+    processor = with_image_classifier(setting, processor, models)
     with eval_batch_size(batch_size):
         splits = {
             split: setting.modality.predict(model, processor, rows, setting.encode(split, processor))
@@ -236,6 +235,13 @@ def train_base(
             batch_size = arguments.get("per_device_eval_batch_size")
             train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
     return folder
+
+
+def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any:
+    """Return a processor that judges generated images, where the task has any: with the classifier in ``models``."""
+    if not setting.task.classifiers:
+        return processor
+    return dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
 
 
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
