@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
+    "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
     "rerun": "repeat the run of a result row",
 }
