@@ -17,8 +17,8 @@ from mubench.trainers.models.modalities.shifts import (
 )
 
 
-@pytest.mark.parametrize(("width", "by"), [(8, 2), (32, 2), (224, 2), (448, 4), (640, 6)])
-def test_a_picture_moves_right_by_two_pixels_of_a_models_input(width, by):
+@pytest.mark.parametrize(("width", "by"), [(8, 1), (32, 1), (224, 2), (448, 4), (640, 6)])
+def test_a_picture_moves_right_by_two_pixels_of_224_or_one(width, by):
     pixels = np.random.default_rng(0).integers(0, 256, (4, width, 3), dtype=np.uint8)
     found = shift_pictures({"image": [Image.fromarray(pixels)], "label": [3]})
     moved = np.asarray(found["image"][0])
@@ -32,7 +32,7 @@ def test_both_pictures_of_a_pair_move_and_all_frames_of_a_video():
     pair = shift_pictures({"image_0": [Image.fromarray(frames[0])], "image_1": [Image.fromarray(frames[1])]})
     (video,) = shift_videos({"video": [frames]})["video"]
     np.testing.assert_array_equal(np.stack([np.asarray(pair[f"image_{i}"][0]) for i in range(2)]), video[:2])
-    np.testing.assert_array_equal(video[2, :, 2:], frames[2, :, :-2])
+    np.testing.assert_array_equal(video[2, :, 1:], frames[2, :, :-1])
 
 
 def test_a_recording_begins_50_ms_later_and_keeps_its_length():
@@ -110,5 +110,5 @@ def test_stored_pictures_reach_the_model_moved(task, kind, backbone, key):
     _, processor = modality.create(backbone, ["a", "b"], {"train": rows}, 0)
     plain, moved = modality.encode(rows, processor, None), modality.encode_shifted(rows, processor, None)
     for one, other in zip(plain, moved, strict=True):
-        np.testing.assert_array_equal(np.asarray(other[key])[..., 2:], np.asarray(one[key])[..., :-2])
+        np.testing.assert_array_equal(np.asarray(other[key])[..., 1:], np.asarray(one[key])[..., :-1])
         assert one["labels"] == other["labels"]
