@@ -85,9 +85,7 @@ def _public(values: _Values) -> _Values:
 Settings = Annotated[_Values, Field(max_length=MAX_ENTRIES), AfterValidator(_public)]
 
 
-_RANGES = {
-    name: (max(metric.range[0], -MAX_NUMBER), min(metric.range[1], MAX_NUMBER)) for name, metric in DESCRIPTIONS.items()
-}
+_RANGES = {name: (max(one.range[0], -MAX_NUMBER), min(one.range[1], MAX_NUMBER)) for name, one in DESCRIPTIONS.items()}
 
 
 def check_range(name: str, number: float | None) -> None:

@@ -193,6 +193,7 @@ def _measure_robustness(options: argparse.Namespace) -> list[str]:
         options.task, backbone, data=options.data, family=options.family, eval_seed=options.eval_seed
     )
     group = find_group(setting, read_ratio(options), Path(options.models))
+    group.require()  # their weights are measured too, so that shipped evidence is not enough
     judge, robustness = Judge(group, Path(options.results)), Robustness(group)
     lines = []
     for folder, run in group.unlearned.items():

@@ -8,6 +8,7 @@ from mubench.trainers.evaluation import robustness as measuring
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.evaluation.robustness import Robustness
 from mubench.trainers.metrics import WEIGHT_METRICS, Case
+from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.score import parts
 from tests.fixtures.walk import FORGET, RATIO
 
@@ -43,5 +44,5 @@ def test_scores_of_rounded_weights_are_those_of_the_rounded_model(walked, monkey
     own = {split: one for split, one in group.outputs(folder).items() if split != "shifted"}
     same = found._quantized(folder, 8)
     assert all(same[split].equals(one) for split, one in own.items()) and same.keys() == own.keys()
-    chance = walked.judge().chance
+    chance = majority_baseline(retrained[0]["test"])
     assert found._score(same) == float(parts(Case(own, retrained, bases, chance)).score)

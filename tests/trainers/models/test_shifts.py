@@ -87,7 +87,7 @@ def test_a_cut_text_loses_no_token_to_the_sentence():
     assert moved[-len(plain) + 1 :] == plain[1:] and len(moved) > len(plain)
 
 
-def test_drawings_have_no_such_change():
+def test_text_to_image_has_no_such_change():
     assert MODALITIES["text_to_image"].encode_shifted(datasets.Dataset.from_dict({}), None, None) is None
 
 
