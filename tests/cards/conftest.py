@@ -67,7 +67,8 @@ def demo_rows():
             noise = common + spread * generator.standard_normal(2000)
             rows.append(make_row(method, score=score, noise=noise, **place))
         rows += [
-            make_row(name, score=0.0, control=True, cost={}, **place) for name in ("base", "flip_cheat", "constant")
+            make_row(name, score=0.0, control=True, cost={}, **place)
+            for name in ("base", "flip_cheat", "quantile_cheat", "constant")
         ]
     for seed in range(3):
         place = {"seed": seed, "base_seed": seed}

@@ -81,6 +81,11 @@ class ImageOutputs(Outputs):
         """Return outputs with generated images of other classes in these rows, and the same losses."""
         return replace(self, classes=self.classes.flip(rows, generator))
 
+    def with_log_odds(self, values: Array) -> ImageOutputs:
+        """Return outputs with the same generated images, whose losses are scaled to these ``s``."""
+        factor = np.exp(self.log_odds - values)[:, None]
+        return replace(self, losses=(self.losses * factor).astype(np.float32))
+
     def most_frequent(self) -> int:
         return self.classes.most_frequent()
 

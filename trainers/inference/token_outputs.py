@@ -17,6 +17,7 @@ from mubench.trainers.inference.outputs import Array, Outputs
 KEPT = 20
 TOKEN_COLUMNS = ("example_id", "token_id", "token_logprob", "token_correct", "top_id", "top_logprob")
 SURE, UNSURE = -1e-3, -10.0
+TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class TokenOutputs(Outputs):
 
     @cached_property
     def log_odds(self) -> Array:
-        loss = np.maximum(self.loss, 1e-12)
+        loss = np.maximum(self.loss, TINY)
         return -loss - np.log(-np.expm1(-loss))
 
     @cached_property
@@ -126,6 +127,31 @@ class TokenOutputs(Outputs):
         top_id[hit, 0], top_id[hit, 1] = self.top_id[hit, 1], self.top_id[hit, 0]
         logprob[hit] = self.top_logprob[hit, 1]
         return replace(self, top_id=top_id, token_logprob=logprob, token_correct=self.token_correct & ~hit)
+
+    def with_log_odds(self, values: Array) -> TokenOutputs:
+        """Return outputs with these log-odds: the answer tokens' log-probabilities of a row are scaled by one factor.
+
+        All other tokens share what is left of each probability in their old proportions.
+        """
+        wanted = np.logaddexp(0, -values)  # -log of the logistic function
+        scaled = self.token_logprob * (wanted / np.maximum(self.loss, TINY))[self.row]
+        logprob = np.where(self.loss[self.row] < TINY, -wanted[self.row], scaled)
+        rescale = _log_rest(logprob) - _log_rest(self.token_logprob.astype(np.float64))
+        is_true = self.top_id == self.token_id[:, None]
+        is_true[:, -1] |= ~is_true.any(axis=1) & (
+            logprob > self.top_logprob[:, -1] + rescale
+        )  # enters the most likely
+        top_id = np.where(is_true, self.token_id[:, None], self.top_id)
+        top_logprob = np.where(is_true, logprob[:, None], self.top_logprob + rescale[:, None])
+        order = np.argsort(-top_logprob, axis=1, kind="stable")
+        top_id = np.take_along_axis(top_id, order, axis=1)
+        return replace(
+            self,
+            token_logprob=logprob.astype(np.float32),
+            token_correct=top_id[:, 0] == self.token_id,
+            top_id=top_id,
+            top_logprob=np.take_along_axis(top_logprob, order, axis=1).astype(np.float32),
+        )
 
     def most_frequent(self) -> int:
         return int(np.bincount(self.token_id).argmax())
@@ -176,6 +202,11 @@ class TokenOutputs(Outputs):
             top_id=flat("top_id").astype(np.int32).reshape(shape),
             top_logprob=flat("top_logprob").astype(np.float32).reshape(shape),
         )
+
+
+def _log_rest(logprob: Array) -> Array:
+    """Return ``log(1 - p)`` of probabilities given as logarithms, at least that of ``TINY``."""
+    return np.log(np.maximum(-np.expm1(logprob), TINY))
 
 
 def _with_rest(kept: Array) -> Array:

@@ -8,7 +8,7 @@ from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.accuracy import accuracy_on, gap, macro_f1, overall
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Metric, NoSignal, NotDefined
+from mubench.trainers.metrics.case import Case, Description, Metric, NoSignal, NotDefined
 from mubench.trainers.metrics.classical_attacks import (
     entropy_attack,
     low_false_positive_attack,
@@ -32,7 +32,8 @@ from mubench.trainers.metrics.retraining_scores import (
 from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
 
 __all__ = [
-    "ENSEMBLE_METRICS", "METRICS", "Case", "EnsembleMetric", "Metric", "NoSignal", "NotDefined", "SplitOutputs",
+    "DESCRIPTIONS", "ENSEMBLE_METRICS", "METRICS", "WEIGHT_METRICS", "Case", "Description", "EnsembleMetric", "Metric",
+    "NoSignal", "NotDefined", "SplitOutputs",
 ]  # fmt: skip
 
 _JUDGED = ("forget", "retain", "test")
@@ -180,4 +181,21 @@ ENSEMBLE_METRICS: dict[str, EnsembleMetric] = {
         compute=neurips_score, title="F times the shares of retrained accuracy kept on retain and test rows",
         better="higher", models=16, range=(0, math.inf), needs=_JUDGED, paper="arXiv:2406.09073"),
 }
+
+# Values that need a model's weights; the command `robustness` adds them to rows.
+WEIGHT_METRICS: dict[str, Description] = {
+    "relearn": Description(
+        title="share of forgotten knowledge that comes back after 10 steps on the other half of the forget set",
+        better="lower", range=(0, math.inf), references=2, bases=1),
+    "ain": Description(
+        title="steps to relearn the forget set, as a multiple of retrained", better="near retrained",
+        range=(0, math.inf), references=2, bases=1, paper="arXiv:2201.05629"),
+    "score_int8": Description(
+        title="S with weights rounded to 8 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+    "score_int4": Description(
+        title="S with weights rounded to 4 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+}
 # fmt: on
+DESCRIPTIONS: dict[str, Description] = {**METRICS, **WEIGHT_METRICS}

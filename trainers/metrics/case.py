@@ -104,11 +104,10 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric and its description.
+class Description:
+    """What a value means.
 
     Attributes:
-        compute: Computes the value from a case.
         title: One line on its meaning.
         better: Direction of better values.
         unit: Unit of the value; empty for a plain fraction.
@@ -121,7 +120,6 @@ class Metric:
         paper: Its source.
     """
 
-    compute: Callable[[Case], float]
     title: str
     better: Better
     unit: str = ""
@@ -136,3 +134,14 @@ class Metric:
     def is_defined_for(self, model: SplitOutputs) -> bool:
         """Whether a model has outputs of the splits that the metric reads, of a kind that it is defined for."""
         return all(isinstance(model.get(split), self.outputs) for split in self.needs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Description):
+    """A metric that is computed from stored outputs.
+
+    Attributes:
+        compute: Computes the value from a case.
+    """
+
+    compute: Callable[[Case], float]

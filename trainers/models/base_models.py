@@ -31,7 +31,7 @@ from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
-from mubench.trainers.inference.storage import write_outputs
+from mubench.trainers.inference.storage import SHIFTED, write_outputs
 from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
 
@@ -94,17 +94,20 @@ def predict_splits(
     *,
     batch_size: int | None = None,
 ) -> dict[str, Outputs]:
-    """Return a model's outputs on every stored split; a forward pass takes ``batch_size`` rows or the modality's.
+    """Return a model's outputs on every stored split, and on the largest forget set with a slightly changed input.
 
+    A forward pass takes ``batch_size`` rows, by default the modality's.
     The image classifier of a text-to-image task is in ``models``, the folder of all models, or is trained first.
     """
-    if setting.task.classifiers:
-        processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
+    processor = with_image_classifier(setting, processor, models)
     with eval_batch_size(batch_size):
-        return {
+        splits = {
             split: setting.modality.predict(model, processor, rows, setting.encode(split, processor))
             for split, rows in setting.rows.items()
         }
+        if (shifted := setting.encode_shifted(processor)) is not None:
+            splits[SHIFTED] = setting.modality.predict(model, processor, setting.largest_forget_set, shifted)
+    return splits
 
 
 def train_into(
@@ -232,6 +235,13 @@ def train_base(
             batch_size = arguments.get("per_device_eval_batch_size")
             train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
     return folder
+
+
+def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any:
+    """Return a processor that judges generated images, where the task has any: with the classifier in ``models``."""
+    if not setting.task.classifiers:
+        return processor
+    return dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
 
 
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:

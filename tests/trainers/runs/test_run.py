@@ -196,7 +196,9 @@ def test_forget_and_retain_sets_are_disjoint_cover_train_and_are_those_of_load_t
 def test_a_run_writes_a_model_folder_with_outputs_run_and_cost(own_walk):
     folder = own_walk.unlearn("finetune", arguments={"save_strategy": "epoch"})
     assert {"model.safetensors", "config.json", "preprocessor_config.json", "run.json"} <= files(folder).keys()
-    assert {split: len(one) for split, one in read_outputs(folder / "reference").items()} == COUNTS
+    assert {split: len(one) for split, one in read_outputs(folder / "reference").items()} == {
+        **COUNTS, "shifted": FORGET,
+    }  # fmt: skip
     run = read_run(folder)
     retain = COUNTS["train"] - FORGET
     assert (run.cost["forward"], run.cost["backward"]) == (retain, retain), "one epoch over the retain rows"

@@ -99,6 +99,10 @@ class Modality(ABC):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows, deterministically."""
 
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows | None:
+        """Return rows with a slightly changed input, model-ready, as `shifts` describes; ``None`` if nothing fits."""
+        return None
+
     @abstractmethod
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return a model's outputs on a split: of a classifier, its logits.
