@@ -89,6 +89,10 @@ class Seq2SeqModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of the text."""
+        return list(row["input_ids"])
+
     def collator(self, processor: Any) -> Collator:
         padded = transformers.DataCollatorForSeq2Seq(processor)
 

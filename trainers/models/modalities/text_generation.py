@@ -121,5 +121,10 @@ class CausalModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
 
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens before the first answer token."""
+        start = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
+        return list(row["input_ids"][:start])
+
     def collator(self, processor: Any) -> Collator:
         return transformers.DataCollatorForSeq2Seq(processor)
