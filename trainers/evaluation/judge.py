@@ -61,14 +61,14 @@ def measure(case: Case) -> tuple[dict[str, Value], str | None]:
     values: dict[str, Value] = {}
     reason = None
     for name, metric in METRICS.items():
-        if not set(metric.needs) <= set(case.model):
+        if not metric.applies(case):
             continue
         try:
             value = float(metric.compute(case))
         except NoSignal as error:
             reason = reason or str(error)
             continue
-        rows = len(case.model[metric.needs[0]])
+        rows = metric.rows(case.model[metric.needs[0]])
         values[name] = Value(value=value, n=rows, retrained=_mean_of_others(metric, others))
     return values, reason
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.hash_order import stratified_ranks
 from mubench.trainers.inference.predict import eval_mode, rows_per_pass
@@ -46,7 +47,7 @@ def sample_rows(ids: Sequence[str], size: int = SAMPLE) -> npt.NDArray[np.intp]:
 
 
 def generate_texts(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     *,

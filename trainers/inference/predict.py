@@ -91,9 +91,8 @@ def predict_tokens(
     for logits, batch in _forward(model, dataset, collate, batch_size):
         for name, values in _answer_tokens(logits, shift_labels(model, batch)["labels"].to(logits.device)).items():
             parts[name].append(values)
-    return TokenOutputs(
-        ids=np.asarray(ids, dtype=np.str_), **{name: np.concatenate(values) for name, values in parts.items()}
-    )
+    joined: dict[str, Any] = {name: np.concatenate(values) for name, values in parts.items()}
+    return TokenOutputs(ids=np.asarray(ids, dtype=np.str_), **joined)
 
 
 def answer_losses(

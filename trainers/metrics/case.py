@@ -73,6 +73,7 @@ class Metric:
         references: Minimum number of retrained models.
         bases: Minimum number of base models.
         paper: Its source.
+        rows: Counts the rows of a split that it can read: 0 where outputs lack what it needs.
     """
 
     compute: Callable[[Case], float]
@@ -84,3 +85,11 @@ class Metric:
     references: int = 0
     bases: int = 0
     paper: str = "mubench"
+    rows: Callable[[Outputs], int] = len
+
+    def applies(self, case: Case) -> bool:
+        """Whether the judged model and all references have what it reads."""
+        models = (case.model, *case.retrained, *case.bases)
+        return set(self.needs) <= set(case.model) and all(
+            self.rows(model[split]) for model in models for split in self.needs
+        )
