@@ -45,6 +45,7 @@ OF_ALL_TASKS = (
     "test_weight_packages.py",
     "test_pretrained.py",
     "test_shifts.py",
+    "test_generated_outputs.py",
 )
 
 

@@ -57,7 +57,9 @@ class EvidenceTable:
         """
         names = [[reference_name("retrain", s) for s in retrained], [reference_name("base", s) for s in bases]]
         if missing := sorted({*names[0], *names[1]} - {*self.models}):
-            raise ValueError(f"expected evidence of {', '.join(missing)}, got that of {', '.join(sorted(self.models))}")
+            raise ValueError(
+                f"expected evidence of {', '.join(missing)}, got that of {', '.join(sorted(self.models))}"
+            )
         return ReferenceEvidence(self.rows, *([self.models[name] for name in group] for group in names))
 
 

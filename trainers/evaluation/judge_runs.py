@@ -147,13 +147,13 @@ class Judge:
     def _reference_models(self) -> dict[str, tuple[Evidence, str | None]]:
         """Evidence of the references and the SHA-256 of their outputs, by name in the evidence table."""
         seeds, evidence = self.references.seeds, self.references.evidence
-        names = [reference_name("retrain", s) for s in seeds.retrained] + [reference_name("base", s) for s in seeds.bases]
+        names = [reference_name("retrain", s) for s in seeds.retrained] + [
+            reference_name("base", s) for s in seeds.bases
+        ]
         hashes: list[Any] = seeds.outputs or [None] * len(names)
         return dict(zip(names, zip([*evidence.retrained, *evidence.bases], hashes, strict=True), strict=True))
 
-    def _write_evidence(
-        self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None
-    ) -> None:
+    def _write_evidence(self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None) -> None:
         """Add the evidence of judged models, and that of the references, to the table's file."""
         rows = self.references.evidence.rows
         known = {name: evidence for name, (evidence, _) in self._reference_models.items()}

@@ -105,10 +105,14 @@ class WeightedReference:
         first, second = np.triu_indices(retrained.shape[1], 1)
         pairs = rows @ np.abs(retrained[:, first] - retrained[:, second])
         floor = _mean(pairs, counts[:, first] * counts[:, second])
-        per_base = [_mean(rows @ np.abs(confidence(base)[:, None] - retrained), counts) for base in self.reference.bases]
+        per_base = [
+            _mean(rows @ np.abs(confidence(base)[:, None] - retrained), counts) for base in self.reference.bases
+        ]
         return retrained, floor, _mean(np.stack(per_base, axis=1), self.weights.bases)
 
-    def row(self, model: Evidence, confidence: Callable[[Evidence], Array], known: tuple[Array, Array, Array]) -> Array:
+    def row(
+        self, model: Evidence, confidence: Callable[[Evidence], Array], known: tuple[Array, Array, Array]
+    ) -> Array:
         """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|s - s'|`` on forget rows."""
         retrained, floor, far = known
         near = _mean(self.weights.forget @ np.abs(confidence(model)[:, None] - retrained), self.weights.retrained)

@@ -99,6 +99,10 @@ class Seq2SeqModality(TextOutputModality):
 
         return EncodedRows(rows, encode, 3 * 8 * (text or PLACES))
 
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of the text."""
+        return list(row["input_ids"])
+
     def collator(self, processor: Any) -> Collator:
         padded = transformers.DataCollatorForSeq2Seq(processor)
 

@@ -128,5 +128,10 @@ class CausalModality(TextOutputModality):
             rows.with_transform(partial(prepend_sentence, column=prompt)), processor, longer(max_length, processor)
         )
 
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens before the first answer token."""
+        start = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
+        return list(row["input_ids"][:start])
+
     def collator(self, processor: Any) -> Collator:
         return transformers.DataCollatorForSeq2Seq(processor)
