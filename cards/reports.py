@@ -8,11 +8,16 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks.names import board_name, published_dataset
 from mubench.trainers.evaluation.result import Interval, Result
+from mubench.trainers.metrics.score import SCORE_VERSION
 
 
 def ranks(row: Result) -> bool:
-    """Whether a row ranks on a board: it has a score, a signal and evaluation seed 0, no flag, and is no control."""
-    return bool("score" in row.metrics and not (row.no_signal or row.flags or row.control or row.eval_seed))
+    """Whether a row ranks on a board: no control, from weights, with a score of today's version and evaluation seed 0.
+
+    Rows without a signal, and those with a flag, do not.
+    """
+    apart = row.no_signal or row.flags or row.control or row.outputs_only or row.eval_seed
+    return "score" in row.metrics and row.score_version == SCORE_VERSION and not apart
 
 
 def report(row: Result) -> str:
@@ -37,7 +42,7 @@ def _notes(row: Result, interval: Interval) -> str:
     where = f"{row.task}, {row.ratio} % deleted, {row.backbone}"
     run = f"{row.method} ({row.tuned} arguments), seed {row.seed} from base seed {row.base_seed}"
     ends = f"95 % interval {interval.low:.2f} to {interval.high:.2f}"
-    words = [where, run, ends, row.reference_counts]
+    words = [where, run, f"score version {row.score_version}", ends, row.reference_counts]
     if row.provisional:
         words.append("provisional")
     if row.tier == "mini":

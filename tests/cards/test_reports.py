@@ -13,12 +13,17 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.push import publish
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
+from mubench.trainers.metrics.score import SCORE_VERSION
 from tests.cards.conftest import make_row, make_run
 from tests.fixtures.data import hub, hub_server, small  # noqa: F401  (fixtures)
 
 BOARD = "imdb_del5_bert"
 DATASET = "mu-bench/mu-bench-mini"
 IMDB = {"task": "imdb", "backbone": "bert"}
+
+
+def new_row(**changes):
+    return make_row(**{"score_version": SCORE_VERSION, **changes})
 
 
 def write_model(models, name, run):
@@ -41,7 +46,7 @@ def judged(tmp_path):
         run = make_run(**IMDB, seed=seed, parent=base.identity)
         write_model(tmp_path / "models", f"imdb-mini-bert-del5-scrub-s{seed}", run)
         if score is not None:
-            rows.append(make_row(**IMDB, seed=seed, score=score, identity=run.identity))
+            rows.append(new_row(**IMDB, seed=seed, score=score, identity=run.identity))
     return tmp_path / "models", rows
 
 
@@ -52,7 +57,8 @@ def test_cards_write_the_report_of_a_model_whose_row_ranks(judged):
     assert set(there) == {"imdb-mini-bert-del5-scrub-s0", "imdb-mini-bert-del5-scrub-s1"}
     (entry,) = yaml.safe_load(there["imdb-mini-bert-del5-scrub-s1"].read_text())
     assert entry["dataset"] == {"id": "NAMESPACE/mu-bench-mini", "task_id": BOARD} and entry["value"] == 0.7
-    assert "95 % interval 0.70 to 0.70; 3 retrained models and 2 base seeds; provisional" in entry["notes"]
+    words = "score version 2; 95 % interval 0.70 to 0.70; 3 retrained models and 2 base seeds; provisional"
+    assert words in entry["notes"]
 
 
 def test_a_report_goes_when_its_row_no_longer_ranks(judged):
@@ -66,16 +72,23 @@ def test_a_report_goes_when_its_row_no_longer_ranks(judged):
 
 @pytest.mark.parametrize(
     "change",
-    [{"flags": ["nan"]}, {"no_signal": "no signal: because"}, {"control": True}, {"eval_seed": 1}],
+    [
+        {"flags": ["nan"]},
+        {"no_signal": "no signal: because"},
+        {"control": True},
+        {"eval_seed": 1},
+        {"outputs_only": True},
+        {"score_version": 1},
+    ],
 )
 def test_rows_that_do_not_rank_report_nothing(change):
-    assert ranks(make_row()) and not ranks(make_row(**change))
+    assert ranks(new_row()) and not ranks(new_row(**change))
     with pytest.raises(ValueError, match="expected a row that ranks, got 'scrub-b0-s0'"):
-        report(make_row(**change))
+        report(new_row(**change))
 
 
 def test_a_report_is_checked_against_its_board():
-    text = report(make_row(**IMDB)).replace("NAMESPACE", "mu-bench")
+    text = report(new_row(**IMDB)).replace("NAMESPACE", "mu-bench")
     check_report(text, DATASET, BOARD)
     for wrong in (text.replace("0.8", "8"), text.replace("imdb", "cifar10"), "[]", "a: [", text + text):
         with pytest.raises(ValueError, match=r"^expected .* in \.eval_results/mu-bench\.yaml, got another"):
@@ -112,7 +125,7 @@ def test_an_unmodified_client_reads_the_leaderboard_of_pushed_models(hub, judged
 def test_a_base_model_that_reports_is_not_pushed(hub, judged):  # noqa: F811
     folder = judged[0] / "imdb-mini-bert"
     (folder / REPORT_FILE).parent.mkdir()
-    (folder / REPORT_FILE).write_text(report(make_row(**IMDB)))
+    (folder / REPORT_FILE).write_text(report(new_row(**IMDB)))
     with pytest.raises(ValueError, match="expected no report of a base model, got "):
         publish(folder)
     assert not hub.repositories

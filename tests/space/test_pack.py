@@ -148,7 +148,7 @@ def test_a_pushed_metric_is_loaded_from_the_hub(
     name: str,
     space: Import,
     tmp_path: Path,
-    hub: Any,
+    hub: Any,  # noqa: F811
     run_client: Any,  # noqa: F811
 ) -> None:
     out = space("pack").pack_metric(name, tmp_path / name)
@@ -166,9 +166,8 @@ def test_a_pushed_metric_is_loaded_from_the_hub(
 
 
 @pytest.mark.slow  # imports gradio
-@pytest.mark.parametrize("name", METRIC_INPUTS)
-def test_a_packed_metric_needs_no_other_copy_of_the_suite(name: str, space: Import, tmp_path: Path) -> None:
-    out = space("pack").pack_metric(name, tmp_path / name)
+def test_a_packed_metric_needs_no_other_copy_of_the_suite(space: Import, tmp_path: Path) -> None:
+    out = space("pack").pack_metric("mu_score", tmp_path / "mu_score")
     code = "import app, mubench.trainers.metrics.attacks as used; app.build(); print(used.__file__)"
     env = {"PATH": os.defpath, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
     done = subprocess.run([sys.executable, "-c", code], cwd=out, env=env, capture_output=True, text=True, check=True)

@@ -12,8 +12,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from mubench.trainers.metrics.attacks import advantage, auc, reference_values
-from mubench.trainers.metrics.classical_attacks import MAX_FALSE_POSITIVES, true_positives_at
+from mubench.trainers.metrics.attacks import advantage, auc, reference_values, true_positives_at
 
 KINDS = ("log_odds", "loss", "probability")
 INPUTS = """
@@ -88,7 +87,7 @@ class MembershipInference(evaluate.Metric):  # type: ignore[misc]  # ``evaluate`
         return {
             "auc": area,
             "advantage": float(advantage(area)),
-            "tpr_at_1_fpr": true_positives_at(log_odds[member], log_odds[~member], MAX_FALSE_POSITIVES),
+            "tpr_at_1_fpr": true_positives_at(log_odds[member], log_odds[~member]),
             **{f"auc_{name}": auc(found[member], found[~member]) for name, found in values.items()},
         }
 
