@@ -43,7 +43,7 @@ def test_batches_add_up(metric, rows):
 
 
 @pytest.mark.parametrize("kind", ["loss", "probability"])
-def test_losses_and_probabilities_say_the_same(metric, rows, kind):
+def test_losses_and_probabilities_give_the_same_figures(metric, rows, kind):
     member, log_odds, retrained = rows
     form = {"loss": lambda x: np.logaddexp(0, -x), "probability": lambda x: 1 / (1 + np.exp(-x))}[kind]
     expected = metric.compute(predictions=log_odds, references=member, retrained=retrained)
