@@ -82,6 +82,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         family=family,
         families=[_family(name) for name in FAMILY_TEXTS],
         namespace=NAMESPACE,
+        published=published_dataset(family, seed, tiers[0]),
         description=FAMILY_TEXTS[family].summary,
         reach="for every ratio from 1 % to 10 %" if ratios == list(RATIOS) else f"at {', '.join(map(str, ratios))} %",
         rule=FAMILY_TEXTS[family].rule.format(seed=seed),
