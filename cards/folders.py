@@ -11,7 +11,9 @@ from pathlib import Path
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.cards.reports import ranks, report
 from mubench.cards.samples import draw_samples, has_public_images
+from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml
 from mubench.hub_builders.dataset.manifest import Manifest
 from mubench.hub_builders.dataset.readme import read_manifests, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
@@ -48,13 +50,14 @@ def _digest(text: str) -> str:
 
 
 def write_dataset_card(folder: Path) -> Path:
-    """Write the text below a dataset folder's YAML.
+    """Write the text below a dataset folder's YAML, and the file that names its boards on the Hub.
 
     Raises:
         ValueError: If the folder holds no task.
     """
     manifests = list(read_manifests(folder).values())
     pictures = _draw_samples(folder, manifests)
+    write_text(folder / BOARDS_FILE, boards_yaml(manifests))
     return write_readme(folder, dataset_body(manifests, repository=folder.resolve().name, pictures=pictures))
 
 
@@ -95,7 +98,17 @@ def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> P
         result=result,
         paper=method.paper if method else None,
     )
+    _write_report(folder / REPORT_FILE, result)
     return replace_card(folder / "README.md", card)
+
+
+def _write_report(path: Path, result: Result | None) -> None:
+    """Write what a model reports to the Hub; one whose row does not rank, or that has none, reports nothing."""
+    if result is None or not ranks(result):
+        path.unlink(missing_ok=True)
+    else:
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, report(result))
 
 
 def _is_about(row: Result, run: Run) -> bool:

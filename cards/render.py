@@ -25,7 +25,7 @@ from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result, Value
-from mubench.trainers.metrics import METRICS, Metric
+from mubench.trainers.metrics import DESCRIPTIONS, Description
 from mubench.trainers.runs.method_table import addon_table
 
 # Pipeline tags of the Hub; it has none for statements about two images, and questions about one are nearest.
@@ -82,6 +82,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         family=family,
         families=[_family(name) for name in FAMILY_TEXTS],
         namespace=NAMESPACE,
+        published=published_dataset(family, seed, tiers[0]),
         description=FAMILY_TEXTS[family].summary,
         reach="for every ratio from 1 % to 10 %" if ratios == list(RATIOS) else f"at {', '.join(map(str, ratios))} %",
         rule=FAMILY_TEXTS[family].rule.format(seed=seed),
@@ -145,12 +146,12 @@ def _usages(manifests: Sequence[Manifest], repository: str) -> dict[str, str]:
     return examples
 
 
-def _range(metric: Metric) -> str:
+def _range(metric: Description) -> str:
     low, high = ("any" if math.isinf(end) else f"{end:.4g}" for end in metric.range)
     return "any number" if low == high == "any" else f"{low} and above" if high == "any" else f"{low} to {high}"
 
 
-def _reading(metric: Metric) -> str:
+def _reading(metric: Description) -> str:
     """Return a metric's title, unit, direction and range."""
     unit = f"{metric.unit}, " if metric.unit else ""
     return f"{metric.title} ({unit}better: {metric.better}, range: {_range(metric)})"
@@ -186,7 +187,7 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Va
             dataset_name=f"{config} ({run.tier})",
             dataset_config=config,
             metric_type=key,
-            metric_name=_reading(METRICS[key]),
+            metric_name=_reading(DESCRIPTIONS[key]),
             metric_value=round(score.value, 6),
         )
         for key, score in scores.items()
@@ -227,7 +228,7 @@ def model_card(
         licence=_licence(run),
         doubt=_doubt(get_task(run.task)) if run.tier == "partial" else "",
         parent=parent,
-        scores=[(METRICS[key], _range(METRICS[key]), score) for key, score in scores.items()],
+        scores=[(DESCRIPTIONS[key], _range(DESCRIPTIONS[key]), score) for key, score in scores.items()],
         result=result,
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],

@@ -1,4 +1,4 @@
-"""Packs the served folder into ``build/space``, a self-contained Space: ``python space/pack.py``."""
+"""Packs a folder that is a self-contained Space: ``python space/pack.py`` the demo, ``--metric mu_score`` a metric."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mubench.hub_builders.utils.cli import run_command
 from mubench.hub_builders.utils.hub_client import MARKER_FILES
 
 SPACE = Path(__file__).resolve().parent
+METRICS = SPACE.parent / "cards" / "evaluate"
 ROOMS = ("hub_builders", "trainers", "cards")
 IGNORED = shutil.ignore_patterns("__pycache__", ".*", "pack.py")
 TIER = "mini"
@@ -45,14 +46,11 @@ def pack(root: Path, out: Path) -> Path:
         ValueError: If a task is not of the mini tier, or ``out`` holds something other than a packed Space.
         FileNotFoundError: If there are no tasks.
     """
-    is_packed = (out / MARKER_FILES["space"]).is_file()
-    if out.exists() and not is_packed and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
+    _check_replaceable(out)
     datasets = _dataset_folders(root)
     runs = read_runs(root / "models")
     models = [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
-    fresh = out.with_name(f".{out.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = _fresh(out)
     targets = {SPACE: fresh, **{SPACE.parent / room: fresh / "mubench" / room for room in ROOMS}}
     targets |= {folder: fresh / folder.name for folder in datasets}
     targets |= {folder: fresh / "models" / folder.name for folder in models}
@@ -65,15 +63,53 @@ def pack(root: Path, out: Path) -> Path:
     return out
 
 
+def _check_replaceable(out: Path) -> None:
+    is_packed = (out / MARKER_FILES["space"]).is_file()
+    if out.exists() and not is_packed and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
+
+
+def _fresh(out: Path) -> Path:
+    """Return the path of a folder that will replace ``out``, where there is none."""
+    fresh = out.with_name(f".{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    return fresh
+
+
+def metrics() -> list[str]:
+    """Return the metrics for the library ``evaluate``, each a folder."""
+    return sorted(path.parent.name for path in METRICS.glob("*/app.py"))
+
+
+def pack_metric(name: str, out: Path) -> Path:
+    """Replace ``out`` by the Space of a metric: its files, and the rooms that it imports.
+
+    Raises:
+        ValueError: If ``out`` is not named after the metric, or holds something other than a packed Space.
+    """
+    if out.name != name:
+        raise ValueError(f"expected a folder called {name}, as `evaluate` finds a metric by its name, got {out}")
+    _check_replaceable(out)
+    fresh = _fresh(out)
+    shutil.copytree(METRICS / name, fresh, ignore=shutil.ignore_patterns("__pycache__", ".*", "__init__.py"))
+    for room in ROOMS[:2]:
+        shutil.copytree(SPACE.parent / room, fresh / "mubench" / room, ignore=IGNORED)
+    replace_folder(fresh, out)
+    return out
+
+
 def main() -> None:
-    """Pack the working directory and print the command that publishes it."""
+    """Pack the working directory or a metric, and print the command that publishes it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build", "space"), help="folder to write")
-    out = pack(Path(), parser.parse_args().out)
+    parser.add_argument("--metric", choices=metrics(), help="pack this metric, and not the demo")
+    parser.add_argument("--out", type=Path, help="folder to write; build/space, or build/ and the metric's name")
+    options = parser.parse_args()
+    out = options.out or Path("build", options.metric or "space")
+    out = pack_metric(options.metric, out) if options.metric else pack(Path(), out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     sys.stdout.write(
         f"{out}: {size / 1e6:.0f} MB, a self-contained Space; publish it with: "
-        f"python -m mubench.hub_builders push {out} --repo NAMESPACE/mubench-{TIER}\n"
+        f"python -m mubench.hub_builders push {out} --repo NAMESPACE/{options.metric or f'mubench-{TIER}'}\n"
     )
 
 

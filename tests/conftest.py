@@ -44,6 +44,8 @@ OF_ALL_TASKS = (
     "test_full_tier.py",
     "test_weight_packages.py",
     "test_pretrained.py",
+    "test_shifts.py",
+    "test_generated_outputs.py",
 )
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
+    "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
     "metrics": "list every metric: title, direction, range, unit, what it needs, its paper",
     "ensemble": "metrics over many runs of one method and many retrained models: KLoM, U-LiRA, the NeurIPS 2023 score",

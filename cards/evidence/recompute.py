@@ -43,7 +43,10 @@ def advantage(model, refs, facts, folds):  # of the strongest attack
 
 
 def score(model, refs, bases, facts, folds):
-    s = [1 / (1 + np.exp(-m["forget"][0])) if facts["is_probability"] else m["forget"][0] for m in (model, *refs, *bases)]
+    s = [
+        1 / (1 + np.exp(-m["forget"][0])) if facts["is_probability"] else m["forget"][0]
+        for m in (model, *refs, *bases)
+    ]
     own, r, b = s[0], np.array(s[1 : len(refs) + 1]), np.array(s[len(refs) + 1 :])
     floor = abs(r[:, None] - r).mean(2)[np.triu_indices(len(r), 1)].mean()
     row = (abs(own - r).mean() - floor) / (abs(b[:, None] - r).mean() - floor)
@@ -57,8 +60,13 @@ def score(model, refs, bases, facts, folds):
 
 
 def read(line):  # log-odds, task score and entropy of every row, and the task score of whole splits
-    rows = {p: [np.array(line[f"{p}_{v}"], float) for v in ("log_odds", "correct", "entropy")] for p in ("forget", "test")}
-    return {**rows, "scores": {k: line[f"score_{k}"] for k in ("retain", "test", "ood") if line[f"score_{k}"] is not None}}
+    rows = {
+        p: [np.array(line[f"{p}_{v}"], float) for v in ("log_odds", "correct", "entropy")] for p in ("forget", "test")
+    }
+    return {
+        **rows,
+        "scores": {k: line[f"score_{k}"] for k in ("retain", "test", "ood") if line[f"score_{k}"] is not None},
+    }
 
 
 def main(rows, evidence):

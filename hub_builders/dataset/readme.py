@@ -164,14 +164,25 @@ def description(manifest: Manifest) -> str:
     return " ".join(f"{name}={manifest[name]}" for name in names)
 
 
+def title(manifests: Iterable[Manifest]) -> str:
+    """Return the title of a dataset repository, with its family and tier, such as ``MU-Bench (group, mini)``."""
+    marks = ", ".join(_marks(manifests, usual=False))
+    return f"MU-Bench ({marks})" if marks else "MU-Bench"
+
+
+def _marks(manifests: Iterable[Manifest], *, usual: bool) -> list[str]:
+    """Return families and tiers; the full tier alone only if ``usual``."""
+    listed = list(manifests)
+    families = sorted({str(one["family"]) for one in listed} - {"canonical"})
+    tiers = sorted({str(one["tier"]) for one in listed})
+    return [*families, *(tiers if usual or tiers != ["full"] else [])]
+
+
 def _metadata(manifests: list[Manifest]) -> dict[str, Any]:
-    tiers = sorted({str(one["tier"]) for one in manifests})
-    families = sorted({str(one["family"]) for one in manifests} - {"canonical"})
-    marks = ", ".join([*families, *(tiers if tiers != ["full"] else [])])
     return {
-        "pretty_name": f"MU-Bench ({marks})" if marks else "MU-Bench",
+        "pretty_name": title(manifests),
         "license": sorted({licence(one) for one in manifests}),
-        "tags": ["machine-unlearning", "mu-bench", *families, *tiers],
+        "tags": ["machine-unlearning", "mu-bench", *_marks(manifests, usual=True)],
         "configs": [config for one in manifests for config in _configs(one)],
     }
 

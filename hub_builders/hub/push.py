@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml, check_report
 from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
@@ -19,8 +20,8 @@ from mubench.hub_builders.dataset.manifest import (
 )
 from mubench.hub_builders.dataset.readme import read_body, read_manifests, task_folders, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
-from mubench.hub_builders.hub.restricted import OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
-from mubench.hub_builders.tasks.names import check_repository, dataset_folder, published_dataset
+from mubench.hub_builders.hub.restricted import NAMESPACE, OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
+from mubench.hub_builders.tasks.names import board_name, check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hub_client import (
     MARKER_FILES,
@@ -66,11 +67,15 @@ def publish(folder: Path, repository: str | None = None, *, private: bool = Fals
     upload = _inspect_folder(folder)
     if repository is not None:
         check_repository(repository, upload.tier, last=upload.kind == "dataset")
+        if _is_metric(folder) and repository.partition("/")[2] != upload.name:
+            raise ValueError(
+                f"expected a repository called {upload.name}, whose name finds the metric, got {repository}"
+            )
     target = Target(repository or f"{user_name()}/{upload.name}", upload.kind, private)
     with tempfile.TemporaryDirectory(prefix="mubench-push-") as place:
         stage = Path(place)
         if upload.kind == "space":
-            _stage_space(folder, stage)
+            _stage_space(folder, stage, target.repository.partition("/")[0])
         elif upload.run is None:
             _stage_dataset(folder, stage, upload.manifests, target.repository)
         else:
@@ -110,7 +115,10 @@ def _inspect_folder(folder: Path) -> Upload:
 
 
 def _inspect_space(folder: Path) -> Upload:
-    """Describe a packed Space; it contains its rows, so none of them may be restricted."""
+    """Describe a packed Space: a metric, or the demo, which contains its rows, so that none may be restricted."""
+    if _is_metric(folder):
+        name = folder.resolve().name
+        return Upload("space", name, "full", f"Push the metric {name}")
     held = [one for data in sorted(folder.glob("mu-bench*")) for one in read_manifests(data, strict=True).values()]
     closed = sorted({f"{one['task']} ({one['tier']})" for one in held if is_restricted(one["task"], one["tier"])})
     tiers = sorted({str(one["tier"]) for one in held})
@@ -120,15 +128,23 @@ def _inspect_space(folder: Path) -> Upload:
     return Upload("space", f"mubench-{tiers[0]}", tiers[0], f"Push the Space ({tiers[0]} tier)")
 
 
-def _stage_space(folder: Path, stage: Path) -> None:
-    """Stage a Space: all files of a packed folder but those left by running it."""
+def _is_metric(folder: Path) -> bool:
+    """Return whether a folder is the Space of a metric of the library ``evaluate``: a module is called like it."""
+    return (folder / f"{folder.resolve().name}.py").is_file()
+
+
+def _stage_space(folder: Path, stage: Path, namespace: str) -> None:
+    """Stage a Space: all files of a packed folder but those left by running it; its card names the owner."""
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     kept = [name for name in names if name.parts[0] != "runs" and "__pycache__" not in name.parts]
-    _link(folder, stage, [str(name) for name in kept if not any(part.startswith(".") for part in name.parts)])
+    kept = [name for name in kept if not any(part.startswith(".") for part in name.parts)]
+    _link(folder, stage, [str(name) for name in kept if str(name) != "README.md"])
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    (stage / "README.md").write_text(card.replace(f"{NAMESPACE}/", f"{namespace}/"), encoding="utf-8")
 
 
 def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], repository: str) -> None:
-    """Stage a dataset repository in an empty folder: the files of the manifests and nothing else."""
+    """Stage a dataset repository in an empty folder: files of the manifests, and boards if the cards are written."""
     staged, restricted = [], []
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
@@ -141,14 +157,16 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
             staged.append(manifest)
         write_json(target / MANIFEST, staged[-1])
         write_build_sums(target, staged[-1]["shards"])
+    if (folder / BOARDS_FILE).is_file():
+        (stage / BOARDS_FILE).write_text(boards_yaml(staged), encoding="utf-8")
     body = _stage_images(read_body(folder / "README.md"), folder, stage, [one["task"] for one in restricted])
     write_readme(stage, rewrite_card(body, repository, restricted), manifests=staged)
 
 
 def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
-    """Stage a model repository in an empty folder: all files of a model folder but hidden ones and locks.
+    """Stage a model repository in an empty folder: all files of a model folder but locks and hidden ones.
 
-    The record of a run names the outputs that are pushed.
+    The record of a run names the outputs that are pushed, and the report to the leaderboard the owner of the dataset.
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     names = [path.relative_to(folder) for path in paths if path.suffix != ".lock"]
@@ -166,10 +184,28 @@ def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
     _link(folder, stage, [str(name) for name in names if str(name) != "README.md"])
     if outputs != run.outputs:
         run.finished(outputs=outputs).write(stage)  # in place of the link
-    card = folder / "README.md"
+    namespace = repository.partition("/")[0]
+    card, report = folder / "README.md", folder / REPORT_FILE
     if card.is_file():
-        text = _rewrite_lineage(card.read_text(encoding="utf-8"), run, repository.partition("/")[0])
+        text = _rewrite_lineage(card.read_text(encoding="utf-8"), run, namespace)
         (stage / card.name).write_text(text, encoding="utf-8")
+    if report.is_file():
+        _stage_report(report, stage / REPORT_FILE, run, namespace)
+
+
+def _stage_report(source: Path, target: Path, run: Run, namespace: str) -> None:
+    """Stage what a model reports to the leaderboard of its dataset, with the owner of the dataset.
+
+    Raises:
+        ValueError: If it reports to another one.
+    """
+    if run.ratio is None:
+        raise ValueError(f"expected no report of a base model, got {source}")
+    data = f"{namespace}/{published_dataset(run.family, run.deletion_seed, run.tier)}"
+    text = source.read_text(encoding="utf-8").replace(f"id: {NAMESPACE}/", f"id: {namespace}/", 1)
+    check_report(text, data, board_name(run.task, run.ratio, run.backbone, run.family))
+    target.parent.mkdir(parents=True)
+    target.write_text(text, encoding="utf-8")
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:

@@ -82,7 +82,7 @@ def rewrite_card(body: str, repository: str, restricted: Sequence[Manifest]) -> 
         return f'load_dataset("{repository}", "{config}"){comment}'
 
     call = r'load_dataset\("[\w.-]+", "(?P<config>\w+)"\)(?P<comment>[ \t]*(?:#.*)?)'
-    text = re.sub(call, example, body).replace(f"`{NAMESPACE}/", f"`{repository.partition('/')[0]}/")
+    text = re.sub(rf"(?<=[`\"]){NAMESPACE}(?=/)", repository.partition("/")[0], re.sub(call, example, body))
     title, newline, rest = text.partition("\n")
     return f"{title}{newline}\n{_ids_notice(restricted, repository)}{rest}" if restricted else text
 

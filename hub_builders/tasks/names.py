@@ -75,6 +75,11 @@ def config_name(task: str, ratio: int | None = None, family: str = "canonical") 
     return task if ratio is None else f"{task}_del{check_ratio(ratio, family)}"
 
 
+def board_name(task: str, ratio: int, backbone: str, family: str = "canonical") -> str:
+    """Name a board of the Hub, such as ``cifar10_del5_resnet``: a table of one config and backbone."""
+    return f"{config_name(task, ratio, family)}_{backbone}"
+
+
 def ids_config(task: str) -> str:
     """Name the config with the ids and ranks of a task whose rows may not be published."""
     return f"{task}_ids"

@@ -8,15 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import evaluate
 import pytest
 
 from mubench.hub_builders.hub.push import publish
 from mubench.trainers.evaluation.result import write_result
 from tests.cards.conftest import make_row
+from tests.fixtures.clients import client, run_client  # noqa: F401  (fixtures)
 from tests.fixtures.data import hub, hub_server  # noqa: F401  (fixtures)
 from tests.fixtures.serving import serving
 from tests.fixtures.walk import RATIO, Walk
-from tests.space.conftest import Import
+from tests.space.conftest import SPACE, Import
+
+ROOT = SPACE.parent
 
 NEEDED = (
     "app.py",
@@ -108,3 +112,63 @@ def test_the_packed_folder_starts_and_runs_a_method(alone: Path) -> None:
         *_, last = client.submit("cifar10", "resnet", str(RATIO), "scrub", 0, api_name="/try_out")
         assert last["state"] == "finished"
         assert json.loads(client.predict(last["run"], api_name="/row"))["method"] == "scrub"
+
+
+LOAD = """
+import evaluate
+
+name, inputs = sys.argv[1], json.loads(sys.argv[2])
+metric = evaluate.load(f"mu-bench/{name}")
+print(json.dumps(metric.compute(**inputs)))
+"""
+METRIC_INPUTS = {
+    "membership_inference": {"predictions": [2.0, 1.0, 0.0, 1.5], "references": [1, 1, 0, 0]},
+    "mu_score": json.loads((ROOT / "cards" / "evaluate" / "mu_score" / "example.json").read_text()),
+}
+
+
+def test_a_metric_is_packed_under_its_name_alone(space: Import, tmp_path: Path, hub: Any) -> None:  # noqa: F811
+    pack = space("pack")
+    assert pack.metrics() == sorted(METRIC_INPUTS)
+    with pytest.raises(ValueError, match=r"expected a folder called mu_score, as `evaluate` finds .*, got .*other"):
+        pack.pack_metric("mu_score", tmp_path / "other")
+    (tmp_path / "mu_score").mkdir()
+    (tmp_path / "mu_score" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="expected a new or empty folder or a packed Space"):
+        pack.pack_metric("mu_score", tmp_path / "mu_score")
+    out = pack.pack_metric("mu_score", tmp_path / "packed" / "mu_score")
+    with pytest.raises(ValueError, match=r"expected a repository called mu_score, .*, got me/score"):
+        publish(out, "me/score")
+    assert not hub.log
+
+
+@pytest.mark.slow  # a process that imports `evaluate`
+@pytest.mark.parametrize("name", METRIC_INPUTS)
+def test_a_pushed_metric_is_loaded_from_the_hub(
+    name: str,
+    space: Import,
+    tmp_path: Path,
+    hub: Any,  # noqa: F811
+    run_client: Any,  # noqa: F811
+) -> None:
+    out = space("pack").pack_metric(name, tmp_path / name)
+    pushed = publish(out)
+    assert pushed.target.kind == "space" and pushed.target.repository == f"mu-bench/{name}"
+    there = hub.repositories["spaces", f"mu-bench/{name}"].head.files
+    assert {"app.py", f"{name}.py", "requirements.txt", "mubench/trainers/metrics/attacks.py"} <= there.keys()
+    card = there["README.md"].data.decode()
+    assert f"mu-bench/{name}" in card and "NAMESPACE" not in card
+    found = run_client(LOAD, name, json.dumps(METRIC_INPUTS[name]))
+    local = evaluate.load(str(ROOT / "cards" / "evaluate" / name), keep_in_memory=True)
+    assert found == local.compute(**METRIC_INPUTS[name])
+    assert hub.requests(rf"GET /spaces/mu-bench/{name}/resolve/main/{name}\.py")
+    assert not publish(out).plan
+
+
+@pytest.mark.slow  # imports gradio
+def test_a_packed_metric_needs_no_other_copy_of_the_suite(space: Import, tmp_path: Path) -> None:
+    out = space("pack").pack_metric("mu_score", tmp_path / "mu_score")
+    code = "import app, mubench.trainers.metrics.attacks as used; app.build(); print(used.__file__)"
+    env = {"PATH": os.defpath, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, env=env, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(out)

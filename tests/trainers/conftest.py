@@ -19,6 +19,7 @@ from mubench.trainers.metrics import Case, SplitOutputs
 
 CLASSES = 10
 ROWS = {"forget": 60, "retain": 600, "test": 397}
+VALIDATION = 200
 
 
 @dataclass
@@ -42,6 +43,10 @@ class World:
             name: self.center + self.spread * generator.standard_normal(size) for name, size in self.rows.items()
         }
         self.rival = {name: generator.integers(1, CLASSES, size) for name, size in self.rows.items()}
+        self.rows = {**self.rows, "validation": VALIDATION}
+        self.labels["validation"] = generator.integers(0, CLASSES, VALIDATION)
+        self.difficulty["validation"] = self.center + self.spread * generator.standard_normal(VALIDATION)
+        self.rival["validation"] = generator.integers(1, CLASSES, VALIDATION)
 
     def views(self, *, saw: float, seed: int) -> dict[str, ClassOutputs]:
         """Return the outputs of a model trained on this share of the forget set and on the whole retain set."""

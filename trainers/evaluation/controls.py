@@ -15,6 +15,8 @@ CONTROLS: dict[str, str] = {
     "retrain_keep50": "retrained with half of the forget rows kept: about .4 to .5",
     "retrain_at": "retrained for a part of the recipe's passes: what a method's cost buys without it",
     "flip_cheat": "base with random forget rows flipped until the mean score is right: below .1",
+    "quantile_cheat": "base with its confidences on forget rows replaced by those on validation rows, in their order: "
+    "a table of outputs, which the same rows slightly changed give away",
     "constant": "one class for every row: 0",
     "base": "untouched base model: 0",
 }
@@ -31,7 +33,12 @@ def outputs_controls(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, s
         retrained: Outputs of the retrained models.
         seed: Seed of the base model, and of random choices.
     """
-    return {"base": base, "flip_cheat": flip_cheat(base, retrained, seed=seed), "constant": constant(base)}
+    return {
+        "base": base,
+        "flip_cheat": flip_cheat(base, retrained, seed=seed),
+        "quantile_cheat": quantile_cheat(base),
+        "constant": constant(base),
+    }
 
 
 def flip_cheat(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: int) -> dict[str, Outputs]:
@@ -52,6 +59,23 @@ def flip_cheat(base: SplitOutputs, retrained: Sequence[SplitOutputs], *, seed: i
     excess = forget.correct.sum() - target * len(forget)
     flipped = right[: int(np.abs(lost - excess).argmin())]
     return {**base, "forget": forget.flip(flipped, generator)}
+
+
+def quantile_cheat(base: SplitOutputs) -> dict[str, Outputs]:
+    """Return the base's outputs with forget rows as confident as unseen rows: its validation quantiles, in its order.
+
+    The forget row with the n-th lowest log-odds gets the n-th of as many evenly spaced quantiles of the validation
+    rows' log-odds; of equal ones the first comes first. No reference model is read. Outputs on slightly changed forget
+    rows stay the base's: a table of answers has no entry for them.
+
+    Args:
+        base: Outputs of a base model, ``validation`` among them.
+    """
+    forget, validation = base["forget"], base["validation"]
+    levels = (np.arange(len(forget)) + 0.5) / len(forget)
+    log_odds = np.empty(len(forget))
+    log_odds[np.argsort(forget.log_odds, kind="stable")] = np.quantile(validation.log_odds, levels)
+    return {**base, "forget": forget.with_log_odds(log_odds)}
 
 
 def constant(base: SplitOutputs) -> dict[str, Outputs]:

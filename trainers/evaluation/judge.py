@@ -51,7 +51,7 @@ def measure(case: Case, retrained_means: Mapping[str, float | None]) -> tuple[di
         except NoSignal as error:
             reason = reason or (str(error) if name in SCORE_PARTS else None)
             continue
-        rows = len(case.model[metric.needs[0]])
+        rows = metric.rows(case.model[metric.needs[0]])
         values[name] = Value(value=value, n=rows, retrained=retrained_means.get(name))
     return values, reason
 

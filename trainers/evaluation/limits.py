@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from mubench.hub_builders.utils.text import quote
-from mubench.trainers.metrics import METRICS
+from mubench.trainers.metrics import DESCRIPTIONS
 from mubench.trainers.metrics.bootstrap import DRAWS
 
 # The longest row and its longest lists and dictionaries; a shipped row has 12,000 bytes, 4 seeds and 23 arguments.
@@ -85,9 +85,7 @@ def _public(values: _Values) -> _Values:
 Settings = Annotated[_Values, Field(max_length=MAX_ENTRIES), AfterValidator(_public)]
 
 
-_RANGES = {
-    name: (max(metric.range[0], -MAX_NUMBER), min(metric.range[1], MAX_NUMBER)) for name, metric in METRICS.items()
-}
+_RANGES = {name: (max(one.range[0], -MAX_NUMBER), min(one.range[1], MAX_NUMBER)) for name, one in DESCRIPTIONS.items()}
 
 
 def check_range(name: str, number: float | None) -> None:

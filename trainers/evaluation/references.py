@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import numpy as np
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.inference.storage import hash_outputs, outputs_by_split, read_or_explain, read_outputs
+from mubench.trainers.inference.storage import SHIFTED, hash_outputs, outputs_by_split, read_or_explain, read_outputs
 from mubench.trainers.models.setting import Setting
 
 T = TypeVar("T")
@@ -44,13 +45,23 @@ class Group:
     def outputs(self, folder: Path) -> dict[str, Outputs]:
         """Return a model's outputs by split, ``forget`` and ``retain`` in place of ``train``.
 
+        ``shifted`` is left out for all models if a reference model has none, being of an earlier version.
+
         Raises:
             ValueError: If they are missing, damaged or not those that ``run.json`` records; the message names the
                 command that makes them anew.
         """
         ids = np.asarray(self.setting.rows["train"]["example_id"], dtype=np.str_)
         mask = self.setting.forget_mask(self.ratio)
-        return outputs_by_split(self._read(read_outputs, folder), ids[mask], ids[~mask])
+        stored = self._read(read_outputs, folder)
+        if not self._can_compare_shifted:
+            stored.pop(SHIFTED, None)
+        return outputs_by_split(stored, ids[mask], ids[~mask])
+
+    @cached_property
+    def _can_compare_shifted(self) -> bool:
+        references = (*self.bases.values(), *self.retrained.values())
+        return all((folder / REFERENCE / f"{SHIFTED}.parquet").is_file() for folder in references)
 
     def hash(self, folder: Path) -> str:
         """Return the SHA-256 of a model's outputs; errors are those of `outputs`."""

@@ -17,6 +17,7 @@ from mubench.trainers.inference.outputs import Array, ClassOutputs, Outputs
 
 # Fixed noise levels per row, whose losses are stored.
 NOISE_LEVELS = 8
+FEATURES = "features"
 IMAGE_COLUMNS = ("example_id", "label", "logits", "losses")
 
 
@@ -27,15 +28,21 @@ class ImageOutputs(Outputs):
     Attributes:
         classes: The classifier's logits for the generated images, and the rows' classes.
         losses: Mean squared errors at the fixed noise levels, ``(N, NOISE_LEVELS)`` float32; NaN is kept.
+        features: What the last layer of the image classifier reads of a generated image and of the row's own image,
+            ``(N,)`` objects each, a ``(2, D)`` float32 array or ``None`` in rows that were not chosen; ``None`` in
+            outputs of earlier versions and other splits.
     """
 
     is_probability: ClassVar[bool] = False
     classes: ClassOutputs
     losses: npt.NDArray[np.float32]
+    features: npt.NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         if self.losses.shape != (len(self.classes), NOISE_LEVELS):
             raise ValueError(f"expected ({len(self.classes)}, {NOISE_LEVELS}) losses, got {self.losses.shape}")
+        if self.features is not None and self.features.shape != (len(self.classes),):
+            raise ValueError(f"expected features of {len(self.classes)} rows, got {self.features.shape}")
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:  # type: ignore[override]
@@ -62,7 +69,8 @@ class ImageOutputs(Outputs):
         return self.classes.entropy
 
     def take(self, rows: npt.NDArray[np.intp]) -> ImageOutputs:
-        return ImageOutputs(self.classes.take(rows), self.losses[rows])
+        features = None if self.features is None else self.features[rows]
+        return ImageOutputs(self.classes.take(rows), self.losses[rows], features)
 
     def is_finite(self) -> bool:
         return bool(np.isfinite(self.losses).all()) and self.classes.is_finite()
@@ -79,7 +87,12 @@ class ImageOutputs(Outputs):
 
     def flip(self, rows: npt.NDArray[np.intp], generator: np.random.Generator) -> ImageOutputs:
         """Return outputs with generated images of other classes in these rows, and the same losses."""
-        return replace(self, classes=self.classes.flip(rows, generator))
+        return replace(self, classes=self.classes.flip(rows, generator), features=None)
+
+    def with_log_odds(self, values: Array) -> ImageOutputs:
+        """Return outputs with the same generated images, whose losses are scaled to these ``s``."""
+        factor = np.exp(self.log_odds - values)[:, None]
+        return replace(self, losses=(self.losses * factor).astype(np.float32))
 
     def most_frequent(self) -> int:
         return self.classes.most_frequent()
@@ -90,9 +103,19 @@ class ImageOutputs(Outputs):
 
     def to_table(self) -> pa.Table:
         values = pa.array(np.ascontiguousarray(self.losses, dtype=np.float32).reshape(-1))
-        return self.classes.to_table().append_column("losses", pa.FixedSizeListArray.from_arrays(values, NOISE_LEVELS))
+        losses = pa.FixedSizeListArray.from_arrays(values, NOISE_LEVELS)
+        table = self.classes.to_table().append_column("losses", losses)
+        if self.features is None:
+            return table
+        lists = [None if pair is None else pair.reshape(-1) for pair in self.features]
+        return table.append_column(FEATURES, pa.array(lists, pa.list_(pa.float32())))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ImageOutputs:
         losses = table["losses"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return cls(ClassOutputs.from_table(table.drop_columns(["losses"])), losses.reshape(-1, NOISE_LEVELS))
+        features = None
+        if FEATURES in table.column_names:
+            features = np.empty(len(table), dtype=np.object_)
+            for row, values in enumerate(table[FEATURES]):
+                features[row] = values.values.to_numpy().reshape(2, -1) if values.is_valid else None
+        return cls(ClassOutputs.from_table(table), losses.reshape(-1, NOISE_LEVELS), features)

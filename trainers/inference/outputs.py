@@ -115,6 +115,10 @@ class Outputs(ABC):
         """Return outputs that are wrong in these rows, with the same confidence."""
 
     @abstractmethod
+    def with_log_odds(self, values: Array) -> Self:
+        """Return outputs with these ``log_odds``, ``(N,)``; other answers keep their proportions to each other."""
+
+    @abstractmethod
     def most_frequent(self) -> int:
         """Return the true class, or the token, that occurs most often."""
 
@@ -215,6 +219,11 @@ class ClassOutputs(Outputs):
         wrong = (true + generator.integers(1, classes, size=len(rows))) % classes
         logits = self.logits.copy()
         logits[rows, true], logits[rows, wrong] = logits[rows, wrong], logits[rows, true]
+        return ClassOutputs(self.ids, logits, self.labels)
+
+    def with_log_odds(self, values: Array) -> ClassOutputs:
+        logits = self.logits.copy()
+        logits[np.arange(len(self)), self.labels] += (values - self.log_odds).astype(np.float32)
         return ClassOutputs(self.ids, logits, self.labels)
 
     def most_frequent(self) -> int:

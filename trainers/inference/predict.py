@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from mubench.trainers.engine.batches import model_inputs
-from mubench.trainers.engine.losses import IGNORED, shift_labels
+from mubench.trainers.engine.losses import IGNORED, per_example_loss, shift_labels
 from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 
@@ -40,6 +40,11 @@ def eval_batch_size(rows: int | None) -> Iterator[None]:
         yield
     finally:
         _batch_size.reset(before)
+
+
+def rows_per_pass(rows: int) -> int:
+    """Return the rows of a forward pass within this block of `eval_batch_size`: by default ``rows``."""
+    return _batch_size.get() or rows
 
 
 Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
@@ -86,9 +91,22 @@ def predict_tokens(
     for logits, batch in _forward(model, dataset, collate, batch_size):
         for name, values in _answer_tokens(logits, shift_labels(model, batch)["labels"].to(logits.device)).items():
             parts[name].append(values)
-    return TokenOutputs(
-        ids=np.asarray(ids, dtype=np.str_), **{name: np.concatenate(values) for name, values in parts.items()}
-    )
+    joined: dict[str, Any] = {name: np.concatenate(values) for name, values in parts.items()}
+    return TokenOutputs(ids=np.asarray(ids, dtype=np.str_), **joined)
+
+
+def answer_losses(
+    model: torch.nn.Module, dataset: Any, collate: Collate, *, batch_size: int = 64
+) -> npt.NDArray[np.float64]:
+    """Return the mean negative log-probability of the answer tokens of every row in nats, ``(N,)``.
+
+    Arguments and errors are those of `predict_tokens`.
+    """
+    losses = [
+        per_example_loss(logits, shift_labels(model, batch)["labels"].to(logits.device)).double().cpu().numpy()
+        for logits, batch in _forward(model, dataset, collate, batch_size)
+    ]
+    return np.concatenate(losses)
 
 
 def _forward(
@@ -97,7 +115,7 @@ def _forward(
     """Yield logits and batch, a batch at a time."""
     device = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        for batch in collate_batches(dataset, collate, _batch_size.get() or batch_size):
+        for batch in collate_batches(dataset, collate, rows_per_pass(batch_size)):
             inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
             yield model(**inputs).logits, batch
 
@@ -119,6 +137,9 @@ def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.
     answer = labels != IGNORED
     log_p = logits[answer].float().log_softmax(dim=-1)
     true = labels[answer]
+    p = log_p.exp()
+    kept = torch.where(p > 0, log_p, 0)  # a token with probability 0 adds nothing
+    mean = (p * kept).sum(dim=-1)
     top = log_p.topk(min(KEPT, log_p.shape[-1]), dim=-1)
     values = {
         "lengths": answer.sum(dim=1),
@@ -127,5 +148,7 @@ def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.
         "token_correct": log_p.argmax(dim=-1) == true,
         "top_id": top.indices.int(),
         "top_logprob": top.values,
+        "token_mean": mean,
+        "token_std": (p * (kept - mean[:, None]).square()).sum(dim=-1).sqrt(),
     }
     return {name: value.cpu().numpy() for name, value in values.items()}

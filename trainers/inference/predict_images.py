@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +44,8 @@ def predict_images(
     Raises:
         ValueError: If there are no rows.
     """
-    device = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        batches = [
-            {name: value.to(device) for name, value in batch.items()}
-            for batch in collate_batches(dataset, collate, BATCH)
-        ]
+        batches = list(_batches(model, dataset, collate))
         losses = np.concatenate([_grid_losses(model, batch) for batch in batches])
         images = np.concatenate([generate_images(model, batch, eval_seed=eval_seed) for batch in batches])
     classes = ClassOutputs(
@@ -58,6 +54,19 @@ def predict_images(
         labels=np.asarray(rows["label"], dtype=np.int64),
     )
     return ImageOutputs(classes, losses)
+
+
+def generate_all(model: Any, dataset: Any, collate: Collate, *, eval_seed: int) -> npt.NDArray[np.uint8]:
+    """Return an image for the caption of every row, ``(N, h, w, 3)``; arguments are those of `predict_images`."""
+    with eval_mode(model):
+        batches = _batches(model, dataset, collate)
+        return np.concatenate([generate_images(model, batch, eval_seed=eval_seed) for batch in batches])
+
+
+def _batches(model: Any, dataset: Any, collate: Collate) -> Iterator[dict[str, Any]]:
+    device = next(model.parameters()).device
+    for batch in collate_batches(dataset, collate, BATCH):
+        yield {name: value.to(device) for name, value in batch.items()}
 
 
 def _grid_losses(model: Any, batch: Mapping[str, Any]) -> npt.NDArray[np.float32]:
@@ -110,3 +119,17 @@ class ImageClassifier:
         """Return the logits of every image, ``(N, K)``."""
         pixels: torch.Tensor = self.processor(images, return_tensors="pt")["pixel_values"]
         return predict(self.model, [{"pixel_values": one} for one in pixels], default_data_collator)
+
+    def features(self, images: list[Image.Image]) -> npt.NDArray[np.float32]:
+        """Return what the classifier's last layer reads of every image, ``(N, D)``."""
+        found: list[npt.NDArray[np.float32]] = []
+
+        def keep(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            found.append(inputs[0].flatten(1).float().cpu().numpy())
+
+        hook = self.model.get_submodule("classifier").register_forward_pre_hook(keep)
+        try:
+            self(images)
+        finally:
+            hook.remove()
+        return np.concatenate(found)

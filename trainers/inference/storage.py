@@ -24,6 +24,9 @@ from mubench.trainers.inference.token_outputs import TOKEN_COLUMNS, TokenOutputs
 
 T = TypeVar("T")
 
+# The outputs on forget rows with a slightly changed input; models of earlier versions have none.
+SHIFTED = "shifted"
+
 
 def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> dict[str, str]:
     """Write ``<folder>/<split>.parquet`` for every split; readers see the old folder, none, or the new one.
@@ -124,6 +127,8 @@ def outputs_by_split(
 ) -> dict[str, Outputs]:
     """Return the splits that metrics read: ``forget`` and ``retain`` in place of ``train``.
 
+    ``shifted``, where it is stored, has the rows of ``forget``.
+
     Raises:
         ValueError: If a row is in both sets, or has no outputs.
     """
@@ -132,4 +137,6 @@ def outputs_by_split(
         raise ValueError(f"expected forget and retain to share no row, got {len(both)} such as {min(both)!r}")
     train = splits["train"]
     rest = {name: outputs for name, outputs in splits.items() if name != "train"}
+    if SHIFTED in rest:  # stored once for the largest ratio
+        rest[SHIFTED] = rest[SHIFTED].select(forget_ids)
     return {"forget": train.select(forget_ids), "retain": train.select(retain_ids), **rest}

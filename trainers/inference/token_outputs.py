@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mubench.trainers.inference.answers import Answers
 from mubench.trainers.inference.outputs import Array, Outputs
 
 KEPT = 20
 TOKEN_COLUMNS = ("example_id", "token_id", "token_logprob", "token_correct", "top_id", "top_logprob")
+MOMENTS = ("token_mean", "token_std")
 SURE, UNSURE = -1e-3, -10.0
+TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,10 @@ class TokenOutputs(Outputs):
         token_correct: Whether each is the most likely token, ``(M,)``.
         top_id: The ``k`` most likely tokens, best first, ``(M, k)`` int32.
         top_logprob: Their log-probabilities, ``(M, k)`` float32.
+        token_mean: Mean of the log-probability of a token drawn from the model's distribution, in nats, ``(M,)``
+            float32; ``None`` in outputs of earlier versions.
+        token_std: Its standard deviation, ``(M,)`` float32; ``None`` likewise. Neither follows from the ``k`` tokens.
+        answers: Written texts and losses on alternative answers; ``None`` where none were made.
     """
 
     ids: npt.NDArray[np.str_]
@@ -40,6 +47,9 @@ class TokenOutputs(Outputs):
     token_correct: npt.NDArray[np.bool_]
     top_id: npt.NDArray[np.int32]
     top_logprob: npt.NDArray[np.float32]
+    token_mean: npt.NDArray[np.float32] | None = None
+    token_std: npt.NDArray[np.float32] | None = None
+    answers: Answers | None = None
 
     def __post_init__(self) -> None:
         tokens = int(self.lengths.sum())
@@ -48,6 +58,8 @@ class TokenOutputs(Outputs):
         found = {len(part) for part in (self.token_id, self.token_logprob, self.token_correct, self.top_id)}
         if found != {tokens} or self.top_id.shape != self.top_logprob.shape:
             raise ValueError(f"expected values of {tokens} tokens, got {', '.join(map(str, sorted(found)))}")
+        if self.answers is not None and len(self.answers) != len(self.ids):
+            raise ValueError(f"expected answers of {len(self.ids)} rows, got {len(self.answers)}")
         self.check_ids()
 
     @cached_property
@@ -81,7 +93,7 @@ class TokenOutputs(Outputs):
 
     @cached_property
     def log_odds(self) -> Array:
-        loss = np.maximum(self.loss, 1e-12)
+        loss = np.maximum(self.loss, TINY)
         return -loss - np.log(-np.expm1(-loss))
 
     @cached_property
@@ -97,6 +109,9 @@ class TokenOutputs(Outputs):
         return TokenOutputs(
             self.ids[rows], self.lengths[rows], self.token_id[tokens], self.token_logprob[tokens],
             self.token_correct[tokens], self.top_id[tokens], self.top_logprob[tokens],
+            token_mean=None if self.token_mean is None else self.token_mean[tokens],
+            token_std=None if self.token_std is None else self.token_std[tokens],
+            answers=None if self.answers is None else self.answers.take(rows),
         )  # fmt: skip
 
     def is_finite(self) -> bool:
@@ -125,7 +140,34 @@ class TokenOutputs(Outputs):
         top_id, logprob = self.top_id.copy(), self.token_logprob.copy()
         top_id[hit, 0], top_id[hit, 1] = self.top_id[hit, 1], self.top_id[hit, 0]
         logprob[hit] = self.top_logprob[hit, 1]
-        return replace(self, top_id=top_id, token_logprob=logprob, token_correct=self.token_correct & ~hit)
+        return replace(
+            self, top_id=top_id, token_logprob=logprob, token_correct=self.token_correct & ~hit, answers=None
+        )
+
+    def with_log_odds(self, values: Array) -> TokenOutputs:
+        """Return outputs with these log-odds: the answer tokens' log-probabilities of a row are scaled by one factor.
+
+        All other tokens share what is left of each probability in their old proportions.
+        """
+        wanted = np.logaddexp(0, -values)  # -log of the logistic function
+        scaled = self.token_logprob * (wanted / np.maximum(self.loss, TINY))[self.row]
+        logprob = np.where(self.loss[self.row] < TINY, -wanted[self.row], scaled)
+        rescale = _log_rest(logprob) - _log_rest(self.token_logprob.astype(np.float64))
+        is_true = self.top_id == self.token_id[:, None]
+        is_true[:, -1] |= ~is_true.any(axis=1) & (
+            logprob > self.top_logprob[:, -1] + rescale
+        )  # enters the most likely
+        top_id = np.where(is_true, self.token_id[:, None], self.top_id)
+        top_logprob = np.where(is_true, logprob[:, None], self.top_logprob + rescale[:, None])
+        order = np.argsort(-top_logprob, axis=1, kind="stable")
+        top_id = np.take_along_axis(top_id, order, axis=1)
+        return replace(
+            self,
+            token_logprob=logprob.astype(np.float32),
+            token_correct=top_id[:, 0] == self.token_id,
+            top_id=top_id,
+            top_logprob=np.take_along_axis(top_logprob, order, axis=1).astype(np.float32),
+        )
 
     def most_frequent(self) -> int:
         return int(np.bincount(self.token_id).argmax())
@@ -136,7 +178,10 @@ class TokenOutputs(Outputs):
         top_logprob = np.full_like(self.top_logprob, UNSURE)
         top_logprob[:, 0] = SURE
         logprob = np.where(right, SURE, UNSURE).astype(np.float32)
-        return replace(self, token_logprob=logprob, token_correct=right, top_id=top_id, top_logprob=top_logprob)
+        return replace(
+            self, token_logprob=logprob, token_correct=right, top_id=top_id, top_logprob=top_logprob,
+            token_mean=None, token_std=None, answers=None,
+        )  # fmt: skip
 
     def to_table(self) -> pa.Table:
         """Return one line a row; token values are lists, the stored tokens follow each other in one list."""
@@ -146,6 +191,7 @@ class TokenOutputs(Outputs):
         def lists(values: npt.NDArray[np.generic], per_token: int = 1) -> pa.ListArray:
             return pa.ListArray.from_arrays(pa.array(starts * per_token), pa.array(values.reshape(-1)))
 
+        moments = {name: getattr(self, name) for name in MOMENTS}
         return pa.table(
             {
                 "example_id": pa.array(self.ids.tolist(), pa.string()),
@@ -156,6 +202,8 @@ class TokenOutputs(Outputs):
                 "token_correct": lists(self.token_correct),
                 "top_id": lists(self.top_id, width),
                 "top_logprob": lists(self.top_logprob, width),
+                **{name: lists(values) for name, values in moments.items() if values is not None},
+                **({} if self.answers is None else self.answers.to_columns()),
             }
         )
 
@@ -175,7 +223,14 @@ class TokenOutputs(Outputs):
             token_correct=flat("token_correct").astype(bool),
             top_id=flat("top_id").astype(np.int32).reshape(shape),
             top_logprob=flat("top_logprob").astype(np.float32).reshape(shape),
+            **{name: flat(name).astype(np.float32) for name in MOMENTS if name in table.column_names},
+            answers=Answers.from_table(table),
         )
+
+
+def _log_rest(logprob: Array) -> Array:
+    """Return ``log(1 - p)`` of probabilities given as logarithms, at least that of ``TINY``."""
+    return np.log(np.maximum(-np.expm1(logprob), TINY))
 
 
 def _with_rest(kept: Array) -> Array:

@@ -28,7 +28,7 @@ class KlMinTrainer(UnlearningTrainer):
 
     ``L = -mean_forget CE(z, y) + alpha mean_retain KL(p_0 || p)``, where ``p_0`` is the output of the base model; for
     language models the mean over the answer tokens alone, not over prompt and padding. Where BatchNorm takes its
-    statistics from the batch, both sides go through the model apart, as in the authors' code; elsewhere at once.
+    statistics from the batch, both sets go through the model apart, as in the authors' code; elsewhere at once.
 
     Losses of sequences are means of row means, see `UnlearningTrainer`.
 

@@ -36,7 +36,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
 
     A batch consists of pairs of a forget and a retain example. Anchored at retain, an epoch is one pass over the
     retain set that uses every forget example equally often; anchored at forget, it is one pass over the forget set
-    with sampled retain examples. Where BatchNorm takes its statistics from the batch, both sides go through the model
+    with sampled retain examples. Where BatchNorm takes its statistics from the batch, both sets go through the model
     apart, as in the authors' code; elsewhere at once.
 
     Losses of sequences are means of row means, see `UnlearningTrainer`.

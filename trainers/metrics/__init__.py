@@ -8,7 +8,7 @@ from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.accuracy import accuracy_on, gap, macro_f1, overall
 from mubench.trainers.metrics.attacks import loss_mia
-from mubench.trainers.metrics.case import Case, Metric, NoSignal, NotDefined
+from mubench.trainers.metrics.case import Case, Description, Metric, NoSignal, NotDefined
 from mubench.trainers.metrics.classical_attacks import (
     entropy_attack,
     low_false_positive_attack,
@@ -20,8 +20,20 @@ from mubench.trainers.metrics.divergence import activation, agreement, js, kl, t
 from mubench.trainers.metrics.ensembles import EnsembleMetric
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.forgetting_score import neurips_forgetting, neurips_score
+from mubench.trainers.metrics.frechet import feature_rows, frechet_classifier
 from mubench.trainers.metrics.klom import klom_of
 from mubench.trainers.metrics.likelihood_ratio import u_lira
+from mubench.trainers.metrics.memorisation import (
+    auc_of,
+    exact_memorisation,
+    extraction_strength,
+    min_k,
+    min_k_plus_plus,
+    moment_rows,
+    on_forget,
+    priv_leak,
+    token_rows,
+)
 from mubench.trainers.metrics.retraining_scores import (
     knowledge_gap,
     normalized_score,
@@ -29,10 +41,20 @@ from mubench.trainers.metrics.retraining_scores import (
     tug_of_war_mia,
     zrf_uniform,
 )
+from mubench.trainers.metrics.rouge import generated_rows, rouge_on
 from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
+from mubench.trainers.metrics.truth_ratio import (
+    forget_quality,
+    log_forget_quality,
+    model_utility,
+    probability,
+    ratio_rows,
+    truth_ratio,
+)
 
 __all__ = [
-    "ENSEMBLE_METRICS", "METRICS", "Case", "EnsembleMetric", "Metric", "NoSignal", "NotDefined", "SplitOutputs",
+    "DESCRIPTIONS", "ENSEMBLE_METRICS", "METRICS", "WEIGHT_METRICS", "Case", "Description", "EnsembleMetric", "Metric",
+    "NoSignal", "NotDefined", "SplitOutputs",
 ]  # fmt: skip
 
 _JUDGED = ("forget", "retain", "test")
@@ -147,6 +169,46 @@ METRICS: dict[str, Metric] = {
     "test_macro_f1": Metric(
         compute=macro_f1("test"), title="mean F1 of classes on test rows", better="higher", needs=("test",),
         outputs=_CLASSES),
+    "probability": Metric(
+        compute=probability, title="mean probability of the true answers to forget rows, each by its length",
+        better="near retrained", paper="arXiv:2401.06121", rows=token_rows),
+    "truth_ratio": Metric(
+        compute=truth_ratio, title="truth ratio on forget rows: 1 if wrong answers are as probable as the right one",
+        better="near retrained", paper="arXiv:2401.06121", rows=ratio_rows),
+    "model_utility": Metric(
+        compute=model_utility, title="TOFU's model utility: probability, ROUGE-L and truth ratio on other rows",
+        better="higher", needs=("retain", "ood"), paper="arXiv:2401.06121", rows=ratio_rows),
+    "forget_quality": Metric(
+        compute=forget_quality, title="p-value that truth ratios on forget rows are as retrained", better="higher",
+        references=1, paper="arXiv:2401.06121", rows=ratio_rows),
+    "forget_quality_log10": Metric(
+        compute=log_forget_quality, title="decimal logarithm of forget quality", better="higher", range=(-300, 0),
+        references=1, paper="arXiv:2401.06121", rows=ratio_rows),
+    "rouge_l": Metric(
+        compute=rouge_on("forget"), title="ROUGE-L recall of texts generated for forget rows, without stemming",
+        better="near retrained", paper="arXiv:2401.06121", rows=generated_rows),
+    "rouge_l_test": Metric(
+        compute=rouge_on("test"), title="ROUGE-L recall of texts generated for test rows, without stemming",
+        better="higher", needs=("test",), paper="arXiv:2401.06121", rows=generated_rows),
+    "exact_memorisation": Metric(
+        compute=on_forget(exact_memorisation), title="share of the tokens of forget rows predicted, end token apart",
+        better="near retrained", paper="arXiv:2303.04129", rows=token_rows),
+    "extraction_strength": Metric(
+        compute=on_forget(extraction_strength), title="share of an answer at its end that follows from what precedes",
+        better="near retrained", paper="arXiv:2012.07805", rows=token_rows),
+    "min_k": Metric(
+        compute=auc_of(min_k), title="AUC of min-k (20 % least probable tokens), forget against test rows",
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2310.16789", rows=token_rows),
+    "min_k_plus_plus": Metric(
+        compute=auc_of(min_k_plus_plus), title="AUC of min-k++ (20 %), forget against test rows",
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2404.02936", rows=moment_rows),
+    "priv_leak": Metric(
+        compute=priv_leak, title="PrivLeak: below 0 under-unlearned, above 0 over-unlearned (min-k, 40 %)",
+        better="near retrained", unit="%", range=(-100, math.inf), needs=("forget", "test"), references=1,
+        paper="arXiv:2407.06460", rows=token_rows),
+    "frechet_classifier": Metric(
+        compute=frechet_classifier, title="Fréchet distance of images of test captions in our classifier's features",
+        better="lower", range=(0, math.inf), needs=("test",), rows=feature_rows),
 }
 
 # Metrics over many runs of one method and many retrained models; `mubench ensemble` computes them.
@@ -180,4 +242,21 @@ ENSEMBLE_METRICS: dict[str, EnsembleMetric] = {
         compute=neurips_score, title="F times the shares of retrained accuracy kept on retain and test rows",
         better="higher", models=16, range=(0, math.inf), needs=_JUDGED, paper="arXiv:2406.09073"),
 }
+
+# Values that need a model's weights; the command `robustness` adds them to rows.
+WEIGHT_METRICS: dict[str, Description] = {
+    "relearn": Description(
+        title="share of forgotten knowledge that comes back after 10 steps on the other half of the forget set",
+        better="lower", range=(0, math.inf), references=2, bases=1),
+    "ain": Description(
+        title="steps to relearn the forget set, as a multiple of retrained", better="near retrained",
+        range=(0, math.inf), references=2, bases=1, paper="arXiv:2201.05629"),
+    "score_int8": Description(
+        title="S with weights rounded to 8 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+    "score_int4": Description(
+        title="S with weights rounded to 4 bits", better="higher", needs=_JUDGED, references=2, bases=1,
+        paper="arXiv:2410.16454"),
+}
 # fmt: on
+DESCRIPTIONS: dict[str, Description] = {**METRICS, **WEIGHT_METRICS}

@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.case import Case
-from mubench.trainers.metrics.evidence import FOLDS, Array, Evidence, EvidenceRows, RowEvidence
+from mubench.trainers.metrics.evidence import FOLDS, Array, Evidence, EvidenceRows, RowEvidence, likelihood
 
 # logit(1 - 1e-6): beyond it probabilities are numerically 0 or 1, and differences of logits carry no information.
 CLIP = float(np.log(1e6))
 # Weight of models that saw a row in the offline estimate of its mean probability over models (arXiv:2312.03262).
 RMIA_OFFLINE = 0.3
+# Share of false alarms at which arXiv:2112.03570 reports the share of members found.
+MAX_FALSE_POSITIVES = 0.01
 ATTACKS = ("loss", "correctness", "entropy", "z", "absolute_z", "rmia", "logistic")
 
 
@@ -62,7 +64,7 @@ def _plain(rows: Outputs | RowEvidence) -> list[Array]:
     return [rows.log_odds, rows.correct.astype(np.float64), rows.entropy]
 
 
-def rmia_ratio(log_odds: Array, others: Array, rows: EvidenceRows) -> Array:
+def rmia_ratio(log_odds: Array, others: Array, *, is_probability: bool = True) -> Array:
     """Return ``p(x | model) / p(x)``, ``(N,)``, with the offline estimate of ``p(x)`` (arXiv:2312.03262).
 
     ``p(x) = ½ ((1 + a) mean_k p(x | R_k) + 1 - a)``. A denoising loss has no probability whose maximum is 1: there
@@ -71,11 +73,33 @@ def rmia_ratio(log_odds: Array, others: Array, rows: EvidenceRows) -> Array:
     Args:
         log_odds: Log-odds of the model, ``(N,)``.
         others: Log-odds of models that did not see the rows, ``(K, N)``.
-        rows: What the log-odds are about.
+        is_probability: Whether the log-odds are those of a probability, as in `EvidenceRows`.
     """
-    unseen = rows.likelihood(others).mean(axis=0)
-    weight = RMIA_OFFLINE if rows.is_probability else 1.0
-    return rows.likelihood(log_odds) / (0.5 * ((1 + weight) * unseen + 1 - weight))
+    unseen = likelihood(others, is_probability=is_probability).mean(axis=0)
+    weight = RMIA_OFFLINE if is_probability else 1.0
+    return likelihood(log_odds, is_probability=is_probability) / (0.5 * ((1 + weight) * unseen + 1 - weight))
+
+
+def reference_values(log_odds: Array, others: Array, *, is_probability: bool = True) -> list[Array]:
+    """Return ``z``, ``|z|`` and the ratio of RMIA, ``(N,)`` each; arguments are those of `rmia_ratio`.
+
+    ``z`` is the log-odds minus the other models' mean.
+    """
+    log_odds, others = np.clip(log_odds, -CLIP, CLIP), np.clip(others, -CLIP, CLIP)
+    z = log_odds - others.mean(axis=0)
+    return [z, np.abs(z), rmia_ratio(log_odds, others, is_probability=is_probability)]
+
+
+def true_positives_at(forget: Array, test: Array, false_positives: float = MAX_FALSE_POSITIVES) -> float:
+    """Return the largest share of forget rows above a threshold that at most a share of test rows is above.
+
+    Args:
+        forget: Values of members, ``(n,)``.
+        test: Values of non-members, ``(m,)``.
+        false_positives: The share of test rows, in [0, 1).
+    """
+    allowed = int(false_positives * len(test) + 1e-9)
+    return float((forget > np.sort(test)[::-1][allowed]).mean())
 
 
 def cross_validated_logistic(features: Array, member: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
@@ -152,9 +176,10 @@ class Attacks:
 
 def run_attacks(model: Evidence, references: Sequence[Evidence], rows: EvidenceRows) -> Attacks:
     """Return the attacks of ``ATTACKS`` on a model, given retrained models that it is not among."""
+    forget_others, test_others = zip(*((one.forget.log_odds, one.test.log_odds) for one in references), strict=True)
     columns = [
-        [*_plain(own), *_against(own, [getattr(other, split) for other in references], rows)]
-        for split, own in (("forget", model.forget), ("test", model.test))
+        [*_plain(own), *reference_values(own.log_odds, np.stack(others), is_probability=rows.is_probability)]
+        for own, others in ((model.forget, forget_others), (model.test, test_others))
     ]
     forget, test = (np.stack(values, axis=1) for values in columns)
     # The attack's score is the share of population rows with a smaller ratio; the population are the test rows.
@@ -166,14 +191,6 @@ def run_attacks(model: Evidence, references: Sequence[Evidence], rows: EvidenceR
         forget=np.stack([placements(one, other) for one, other in pairs], axis=1),
         test=np.stack([1 - placements(other, one) for one, other in pairs], axis=1),
     )
-
-
-def _against(own: RowEvidence, references: Sequence[RowEvidence], rows: EvidenceRows) -> list[Array]:
-    """Return ``z``, ``|z|`` and the ratio of RMIA; ``z`` is the log-odds minus the references' mean."""
-    others = np.clip(np.stack([one.log_odds for one in references]), -CLIP, CLIP)
-    log_odds = np.clip(own.log_odds, -CLIP, CLIP)
-    z = log_odds - others.mean(axis=0)
-    return [z, np.abs(z), rmia_ratio(log_odds, others, rows)]
 
 
 def loss_mia(case: Case) -> float:

@@ -96,19 +96,19 @@ class Case:
         retrained, bases = len(self.retrained), len(self.bases)
         if metric.evidence:
             retrained, bases = len(self.reference.retrained), len(self.reference.bases)
-        splits = {*self.model} if metric.is_defined_for(self.model) else set()
+        models = (self.model, *self.retrained, *self.bases)
+        splits = {*self.model} if all(map(metric.is_defined_for, models)) else set()
         if metric.evidence:
-            models = [self.evidence, *self.reference.retrained, *self.reference.bases]
-            splits = {"forget", "retain", "test", *(["shifted"] if all(one.shifted for one in models) else [])}
+            known = [self.evidence, *self.reference.retrained, *self.reference.bases]
+            splits = {"forget", "retain", "test", *(["shifted"] if all(one.shifted for one in known) else [])}
         return {*metric.needs} <= splits and retrained >= metric.references and bases >= metric.bases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric and its description.
+class Description:
+    """What a value means.
 
     Attributes:
-        compute: Computes the value from a case.
         title: One line on its meaning.
         better: Direction of better values.
         unit: Unit of the value; empty for a plain fraction.
@@ -119,9 +119,9 @@ class Metric:
         evidence: Whether evidence of the references is enough, without their outputs.
         outputs: Kinds of outputs that it is defined for; by default all.
         paper: Its source.
+        rows: Counts the rows of a split that it can read: 0 where outputs lack what it needs.
     """
 
-    compute: Callable[[Case], float]
     title: str
     better: Better
     unit: str = ""
@@ -132,7 +132,20 @@ class Metric:
     evidence: bool = False
     outputs: tuple[type[Outputs], ...] = (Outputs,)
     paper: str = "mubench"
+    rows: Callable[[Outputs], int] = len
 
     def is_defined_for(self, model: SplitOutputs) -> bool:
-        """Whether a model has outputs of the splits that the metric reads, of a kind that it is defined for."""
-        return all(isinstance(model.get(split), self.outputs) for split in self.needs)
+        """Whether a model has outputs of the splits that the metric reads, with what it is defined for."""
+        found = [model.get(split) for split in self.needs]
+        return all(isinstance(one, self.outputs) and self.rows(one) > 0 for one in found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Description):
+    """A metric that is computed from stored outputs.
+
+    Attributes:
+        compute: Computes the value from a case.
+    """
+
+    compute: Callable[[Case], float]

@@ -30,6 +30,11 @@ def _rounded(values: npt.NDArray[Any]) -> Array:
     return values.astype(np.float16).astype(np.float64)
 
 
+def likelihood(log_odds: Array, *, is_probability: bool) -> Array:
+    """Return what attacks compare by ratios: the true answer's probability, or the inverse denoising loss."""
+    return 1 / (1 + np.exp(-log_odds)) if is_probability else np.exp(log_odds)
+
+
 def _hashes(purpose: str, ids: npt.NDArray[np.str_]) -> npt.NDArray[np.uint64]:
     digests = (hashlib.sha256(f"{purpose}:{one}".encode()).digest()[:8] for one in ids.tolist())
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
@@ -50,8 +55,8 @@ class RowEvidence:
     correct: Array
 
     @classmethod
-    def from_outputs(cls, outputs: Outputs) -> Self:
-        """Return the evidence of a model's outputs."""
+    def from_outputs(cls, outputs: Outputs | RowEvidence) -> Self:
+        """Return the evidence of a model's outputs, or of numbers that are not rounded yet."""
         clipped = np.clip(outputs.log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
         return cls(_rounded(clipped), _rounded(outputs.entropy), _rounded(outputs.correct))
 
@@ -106,10 +111,6 @@ class EvidenceRows:
     def confidence(self, log_odds: Array) -> Array:
         """Return the confidence ``s`` in the true answer: its probability, or the log-odds themselves."""
         return 1 / (1 + np.exp(-log_odds)) if self.is_probability else log_odds
-
-    def likelihood(self, log_odds: Array) -> Array:
-        """Return what attacks compare by ratios: the true answer's probability, or the inverse denoising loss."""
-        return 1 / (1 + np.exp(-log_odds)) if self.is_probability else np.exp(log_odds)
 
     def read(self, model: SplitOutputs) -> Evidence:
         """Return the evidence of a model's outputs on these rows.

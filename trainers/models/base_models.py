@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
@@ -28,10 +29,11 @@ from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
+from mubench.trainers.inference.generate import GenerationRequest, sample_rows
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
-from mubench.trainers.inference.storage import write_outputs
+from mubench.trainers.inference.storage import SHIFTED, write_outputs
 from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
 
@@ -94,17 +96,33 @@ def predict_splits(
     *,
     batch_size: int | None = None,
 ) -> dict[str, Outputs]:
-    """Return a model's outputs on every stored split; a forward pass takes ``batch_size`` rows or the modality's.
+    """Return a model's outputs on every stored split, and on the largest forget set with a slightly changed input.
 
+    A forward pass takes ``batch_size`` rows, by default the modality's.
     The image classifier of a text-to-image task is in ``models``, the folder of all models, or is trained first.
     """
-    if setting.task.classifiers:
-        processor = dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
+    processor = with_image_classifier(setting, processor, models)
     with eval_batch_size(batch_size):
-        return {
-            split: setting.modality.predict(model, processor, rows, setting.encode(split, processor))
-            for split, rows in setting.rows.items()
-        }
+        splits = {split: _predict_split(setting, model, processor, split) for split in setting.rows}
+        if (shifted := setting.encode_shifted(processor)) is not None:
+            splits[SHIFTED] = setting.modality.predict(model, processor, setting.largest_forget_set, shifted)
+    return splits
+
+
+def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, split: str) -> Outputs:
+    """Return the outputs on a split, with what the model generates for the largest forget set and a sample of rows."""
+    rows, modality = setting.rows[split], setting.modality
+    outputs = modality.predict(model, processor, rows, setting.encode(split, processor))
+    if split == "validation":  # no metric reads it
+        return outputs
+    forget = np.zeros(len(rows), dtype=np.bool_)
+    if split == "train":
+        forget = setting.forget_mask(max(setting.info.forget))
+    rest = np.flatnonzero(~forget)
+    sample = rest[sample_rows([str(one) for one in outputs.ids[rest]])]
+    chosen = np.sort(np.concatenate([np.flatnonzero(forget), sample]))
+    request = GenerationRequest(split, rows.select(chosen), chosen, setting.recipe.max_length)
+    return modality.add_generated(outputs, model, processor, request)
 
 
 def train_into(
@@ -232,6 +250,13 @@ def train_base(
             batch_size = arguments.get("per_device_eval_batch_size")
             train_into(folder, run, trainer, setting, processor, batch_size=batch_size)
     return folder
+
+
+def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any:
+    """Return a processor that judges generated images, where the task has any: with the classifier in ``models``."""
+    if not setting.task.classifiers:
+        return processor
+    return dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
 
 
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:

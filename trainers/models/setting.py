@@ -19,6 +19,7 @@ from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, 
 from mubench.hub_builders.hub.model_folder import Run, read_run
 from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task, names
 from mubench.trainers.engine.augmentation import Transform
+from mubench.trainers.inference.storage import SHIFTED
 from mubench.trainers.models.modalities import MODALITIES, Modality
 from mubench.trainers.models.modalities.modality import EncodedRows
 from mubench.trainers.models.modalities.pretrained import check_files
@@ -100,6 +101,24 @@ class Setting:
         if split not in self.encoded:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
+
+    @cached_property
+    def largest_forget_set(self) -> datasets.Dataset:
+        """The training rows that some ratio forgets, in the order of ``train``."""
+        train = self.rows["train"]
+        return train.select(forget_mask(train, max(self.info.forget.values())).nonzero()[0])
+
+    def encode_shifted(self, processor: Any) -> EncodedRows | None:
+        """Return the model-ready rows of the largest forget set with a slightly changed input; cached.
+
+        ``None`` where the task's kind has no such change.
+        """
+        if SHIFTED not in self.encoded:
+            found = self.modality.encode_shifted(self.largest_forget_set, processor, self.recipe.max_length)
+            if found is None:
+                return None
+            self.encoded[SHIFTED] = found
+        return self.encoded[SHIFTED]
 
     def train_transform(self, augment: bool) -> Transform | None:
         """Return the random augmentation of training batches, or ``None``.

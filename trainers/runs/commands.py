@@ -15,8 +15,10 @@ from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
 from mubench.trainers.evaluation.judge_runs import Judge, require_references
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.evaluation.result import Result, read_result
+from mubench.trainers.evaluation.result import Result, read_result, write_result
+from mubench.trainers.evaluation.robustness import Robustness, add_values
 from mubench.trainers.methods import METHODS
+from mubench.trainers.metrics import WEIGHT_METRICS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
@@ -153,7 +155,9 @@ def rerun(arguments: Sequence[str]) -> list[str]:
 
 
 def run_grid(command: str, options: argparse.Namespace) -> list[str]:
-    """Run ``references``, ``sweep``, ``bases`` or ``matrix``, and return the lines to print."""
+    """Run a command about many runs, and return the lines to print."""
+    if command == "robustness":
+        return _measure_robustness(options)
     ratio = read_ratio(options)
     place = Place(
         data=options.data,
@@ -180,3 +184,25 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
         sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid)]
     run_sweep(*sweeps, workers=options.workers)
     return []
+
+
+def _measure_robustness(options: argparse.Namespace) -> list[str]:
+    """Add the values that need weights to the rows of a group's runs; a row that has them is kept."""
+    backbone = options.backbone or get_task(options.task).default_backbone
+    setting = load_setting(
+        options.task, backbone, data=options.data, family=options.family, eval_seed=options.eval_seed
+    )
+    group = find_group(setting, read_ratio(options), Path(options.models))
+    group.require()  # their weights are measured too, so that shipped evidence is not enough
+    judge, robustness = Judge(group, Path(options.results)), Robustness(group)
+    lines = []
+    for folder, run in group.unlearned.items():
+        if options.methods and run.method not in options.methods:
+            continue
+        row = read_result(judge.run(folder))
+        if not row.metrics.keys() & WEIGHT_METRICS.keys() and "nan" not in row.flags:
+            row = add_values(row, robustness.values(folder))
+            write_result(row, judge.results)
+        found = (f"{name} {row.metrics[name].value:.2f}" for name in WEIGHT_METRICS if name in row.metrics)
+        lines.append(f"{row.run_id}: {', '.join(found) or 'nothing measured'}")
+    return lines

@@ -35,12 +35,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 ALL = ("ratio", "seeds", "workers", "eval_seed", "models")
 
 
-def _parser(command: str, description: str, *names: str) -> Parser:
-    """Return a parser with these options and those of `ALL`."""
+def _parser(command: str, description: str, *names: str, common: Sequence[str] = ALL) -> Parser:
+    """Return a parser with these options and the common ones."""
     parser = Parser(prog=f"python -m mubench.trainers {command}", description=description, allow_abbrev=False)
     parser.add_config()
     for name, option in OPTIONS.items():
-        if name in (*ALL, *names):
+        if name in (*common, *names):
             parser.add_argument(f"--{name}", **option)
     return parser
 
@@ -56,6 +56,16 @@ def grid_parser(command: str) -> Parser:
     parser.add_argument(*retrain_seeds, nargs="+", help="seeds of the retrained models; default: --seeds")
     parser.add_argument("--family", default="canonical", help="deletion family")
     parser.set_defaults(seeds=["0 1 2"])
+    return parser
+
+
+def robustness_parser() -> Parser:
+    """Return the parser of ``robustness``."""
+    line = "Measure what needs the weights of finished runs, and add it to their result rows."
+    names = ("ratio", "methods", "backbone", "eval_seed", "data", "models", "results")
+    parser = _parser("robustness", line, *names, common=())
+    parser.add_argument("--task", required=True, help="task key")
+    parser.add_argument("--family", default="canonical", help="deletion family")
     return parser
 
 
@@ -84,7 +94,10 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: If a seed is no whole number, or a task or method is unknown.
     """
-    parser = (grid_parser if command in ("references", "sweep") else _tasks_parser)(command)
+    if command == "robustness":
+        parser = robustness_parser()
+    else:
+        parser = (grid_parser if command in ("references", "sweep") else _tasks_parser)(command)
     options = parser.parse_args(check_options(parser, arguments))
     for name in ("seeds", "base_seeds", "retrain_seeds"):
         if getattr(options, name, None):

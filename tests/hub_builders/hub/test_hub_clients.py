@@ -1,11 +1,8 @@
 """Unmodified clients, each in its own process, that load what was pushed to a Hub on the loopback."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,25 +13,13 @@ from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.hub.push import publish
 from mubench.hub_builders.utils.hub_client import commit_of
-from tests.fixtures.hub_server import TOKEN, Fault
+from tests.fixtures.hub_server import Fault
 from tests.fixtures.walk import files
 
 pytestmark = pytest.mark.slow  # seconds of imports a process
 
 MINI = "mu-bench/mu-bench-mini"
 MODEL = "mu-bench/cifar10-mini-resnet"
-START = """
-import json, os, sys, urllib.request
-from urllib.error import HTTPError
-
-found = {}
-def mark(name):
-    "Leave a line in the server's log."
-    try:
-        urllib.request.urlopen(f"{os.environ['HF_ENDPOINT']}/mark/{name}")
-    except HTTPError:
-        pass
-"""
 DATASETS = """
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import HfApi, snapshot_download
@@ -85,35 +70,6 @@ found["base_model"] = ModelCard.load(sys.argv[2]).data.base_model
 found["identity"] = read_run(fetch_model(sys.argv[1])).identity
 print(json.dumps(found))
 """
-
-
-@pytest.fixture
-def client(hub, tmp_path):
-    """Return a function that starts Python with the environment of an ordinary user of this Hub."""
-    home = tmp_path / "home"
-
-    def start(*words, **changes):
-        settings = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
-        own = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")}
-        return subprocess.Popen(
-            [sys.executable, *map(str, words)], cwd=tmp_path, env={**own, **settings, **changes},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    return start
-
-
-@pytest.fixture
-def run_client(client):
-    """Return a function that runs a script as a client, and returns the values that it prints."""
-
-    def run(script, *words, **changes):
-        done = client("-c", START + script, *words, **changes)
-        out, err = done.communicate(timeout=300)
-        assert done.returncode == 0, err
-        return json.loads(out.splitlines()[-1])
-
-    return run
 
 
 def between(hub, first, last):

@@ -255,10 +255,12 @@ def test_rows_are_pushed_beside_ids_of_restricted_rows(hub, partial, monkeypatch
     monkeypatch.setitem(RAW, "cifar10", lambda raw: few(COUNTS))
     build("cifar10", tier="partial", raw=tmp_path, allow_partial=True, out=folder.parent)
     write_readme(folder, BODY + '![digits](cifar10.png)\nload_dataset("mu-bench", "cifar10_del5")  # as ever\n')
-    for picture in ("imdb.png", "cifar10.png"):
+    for picture in ("imdb.png", "cifar10.png", "eval.yaml"):
         (folder / picture).write_bytes(b"rows")
     publish(folder)
     there = pushed_files(hub.dataset(PARTIAL))
+    boards = {(board["config"], board["split"]) for board in yaml.safe_load(there["eval.yaml"])["tasks"]}
+    assert boards == {("imdb_ids", "train"), *((f"cifar10_del{ratio}", "forget") for ratio in range(1, 11))}
     card = there["README.md"].decode()
     names = [config["config_name"] for config in yaml.safe_load(card.split("---\n")[1])["configs"]]
     assert names == ["cifar10", *(f"cifar10_del{ratio}" for ratio in range(1, 11)), "imdb_ids"]

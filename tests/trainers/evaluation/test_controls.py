@@ -1,6 +1,14 @@
 import numpy as np
 
-from mubench.trainers.evaluation.controls import CONTROLS, FROM_SCRATCH, constant, flip_cheat
+from mubench.trainers.evaluation.controls import (
+    CONTROLS,
+    FROM_SCRATCH,
+    constant,
+    flip_cheat,
+    quantile_cheat,
+)
+from mubench.trainers.metrics import Case
+from mubench.trainers.metrics.score import parts
 
 
 def test_flip_cheat_matches_the_retrained_mean_on_random_right_rows(world):
@@ -33,6 +41,30 @@ def test_constant_is_sure_of_the_majority_class_everywhere(world):
     for split, outputs in constant(base).items():
         assert (outputs.predictions == majority).all() and outputs.probabilities.max() > 0.99
         np.testing.assert_array_equal(outputs.ids, base[split].ids)
+
+
+def test_quantile_cheat_gives_forget_rows_the_validation_quantiles_in_the_order_of_the_base(world):
+    base = world.bases()[0]
+    cheat = quantile_cheat(base)
+    order = np.argsort(base["forget"].log_odds)
+    expected = np.quantile(base["validation"].log_odds, (np.arange(60) + 0.5) / 60)
+    np.testing.assert_allclose(cheat["forget"].log_odds[order], expected, atol=1e-5)
+    assert all(cheat[split] is base[split] for split in base if split != "forget")
+
+
+def test_quantile_cheat_is_found_out_on_shifted_rows(world):
+    """Rows ``shifted`` of all models are those of ``forget``, as a base reacts to them like to the rows themselves."""
+    retrained = [{**model, "shifted": model["forget"]} for model in world.retrained().values()]
+    bases = [{**model, "shifted": model["forget"]} for model in world.bases().values()]
+    cheat = quantile_cheat(bases[0])
+    plain = parts(Case(cheat, retrained, bases, 0.1)).row
+    models = [cheat, *retrained, *bases]
+    moved = [{**model, "forget": model["shifted"]} for model in models]
+    shifted = parts(Case(moved[0], moved[1:4], moved[4:], 0.1)).row
+    assert plain <= 0.3 and shifted >= 0.9
+    untouched = {"flip_cheat": flip_cheat(bases[0], retrained, seed=0), "quantile_cheat": cheat}
+    assert all(outputs["shifted"] is bases[0]["shifted"] for outputs in untouched.values())
+    assert constant(bases[0])["shifted"].is_constant()
 
 
 def test_runs_from_scratch_are_controls():

@@ -14,7 +14,7 @@ from tests.trainers.conftest import leave_one_out
 def test_a_row_holds_every_metric_the_splits_allow_and_what_it_was_judged_against(world, run_info):
     model = world.views(saw=0.3, seed=5)
     row = judge(run_info, model, world.retrained(), world.bases(), chance=0.1)
-    assert set(row.metrics) == set(METRICS) - {"ood_score", "validation_score", "row_shifted"}
+    assert set(row.metrics) == set(METRICS) - {"ood_score", "row_shifted"}
     assert row.score_version == 2 and row.references.source == "own" and not row.outputs_only
     case = world.case(model)
     for name in ("score", "gap", "kl_retrained", "test_score"):
@@ -104,11 +104,11 @@ def test_controls_without_a_run_are_judged_for_every_base(world, run_info):
     references = reference_models(run_info, world.retrained(), world.bases(), 0.1)
     rows = [row for row, _ in judge_controls(run_info, references)]
     assert [(row.method, row.base_seed) for row in rows] == [
-        (name, seed) for seed in (0, 1) for name in ("base", "flip_cheat", "constant")
+        (name, seed) for seed in (0, 1) for name in ("base", "flip_cheat", "quantile_cheat", "constant")
     ]
     assert all(row.control and row.identity is None and row.cost == {} for row in rows)
-    assert len({row.run_id for row in rows}) == 6
-    assert max(row.metrics["score"].value for row in rows) <= 0.1
+    assert len({row.run_id for row in rows}) == 8
+    assert max(row.metrics["score"].value for row in rows if row.method != "quantile_cheat") <= 0.1
 
 
 def test_judging_does_not_change_what_it_is_given(world, run_info):

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,15 +126,16 @@ def test_outputs_are_read_once(own_walk, monkeypatch):
     judge.controls()
     judge.run(own_walk.models / MODEL)
     files = [path for path in reads if path.suffix == ".parquet"]
-    assert len(files) == len(set(files)) == 6 * 3
+    assert len(files) == len(set(files)) == 6 * 4
 
 
 def test_controls_are_rows_for_every_base_and_every_retrained_model(own_walk):
     own_walk.judge().controls()
     rows = read_results(own_walk.results)
     assert all(row.control for row in rows)
-    count = {name: sum(row.method == name for row in rows) for name in ("retrain", "base", "flip_cheat", "constant")}
-    assert count == {"retrain": 3, "base": 2, "flip_cheat": 2, "constant": 2}
+    assert Counter(row.method for row in rows) == {
+        "retrain": 3, "base": 2, "flip_cheat": 2, "quantile_cheat": 2, "constant": 2,
+    }  # fmt: skip
     assert {row.base_seed for row in rows if row.method == "base"} == set(BASES)
 
 
@@ -146,7 +148,12 @@ def test_a_retrained_model_is_never_among_its_own_references(own_walk):
 def test_two_retrained_models_are_too_few_to_judge_each_other(own_walk):
     (own_walk.models / "cifar10-mini-resnet-del10-retrain-s2" / "run.json").unlink()
     own_walk.judge().controls()
-    assert {row.method for row in read_results(own_walk.results)} == {"base", "flip_cheat", "constant"}
+    assert {row.method for row in read_results(own_walk.results)} == {
+        "base",
+        "flip_cheat",
+        "quantile_cheat",
+        "constant",
+    }
 
 
 def test_a_control_that_is_a_run_is_judged_like_one_and_marked(own_walk):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.inference.storage import read_outputs, write_outputs
 from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
 
 
@@ -67,7 +68,7 @@ def test_outputs_are_the_stored_ones_by_split(walked):
     found = group(walked)
     views = found.outputs(found.bases[0])
     assert {split: len(one) for split, one in views.items()} == {
-        "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60,
+        "forget": FORGET, "retain": COUNTS["train"] - FORGET, "validation": 20, "test": 60, "shifted": FORGET,
     }  # fmt: skip
     train = walked.setting().rows["train"]
     forgotten = [i for i, rank in zip(train["example_id"], train["deletion_rank"], strict=True) if rank < FORGET]
@@ -75,6 +76,15 @@ def test_outputs_are_the_stored_ones_by_split(walked):
     assert not set(views["forget"].ids) & set(views["retain"].ids)
     other = found.outputs(found.retrained[0])
     assert all(np.array_equal(views[split].ids, other[split].ids) for split in views)
+
+
+def test_shifted_outputs_are_left_out_if_a_reference_has_none(own_walk):
+    folder = group(own_walk).retrained[1]
+    stored = read_outputs(folder / REFERENCE)
+    del stored["shifted"]
+    read_run(folder).finished(outputs=write_outputs(folder / REFERENCE, stored)).write(folder)
+    found = group(own_walk)
+    assert "shifted" not in found.outputs(found.bases[0]) | found.outputs(found.retrained[1])
 
 
 @pytest.mark.parametrize(("bases", "retrained"), [(0, 3), (1, 1), (2, 0)])

@@ -42,6 +42,14 @@ def test_log_odds_do_not_round_where_the_probability_does():
     np.testing.assert_allclose(one.log_odds, [60 - np.log(2), 90 - np.log(2)])
 
 
+def test_given_log_odds_leave_the_other_classes_their_proportions():
+    one, wanted = outputs(), np.array([-20, -2.5, 0, 0.7, 3, 9, 30])
+    found = one.with_log_odds(wanted)
+    np.testing.assert_allclose(found.log_odds, wanted, atol=1e-5)
+    others = np.arange(3) != one.labels[:, None]
+    np.testing.assert_array_equal(found.logits[others], one.logits[others])
+
+
 def test_select_returns_rows_in_the_order_of_the_ids():
     one = outputs(12)
     picked = one.select(["row10", "row2", "row7"])

@@ -56,6 +56,15 @@ def test_a_lost_number_is_found(outputs):
     assert not outputs.is_finite()
 
 
+def test_given_log_odds_scale_the_losses_of_a_row(outputs):
+    wanted = np.linspace(-1, 4, ROWS)
+    found = outputs.with_log_odds(wanted)
+    np.testing.assert_allclose(found.log_odds, wanted, atol=1e-5)
+    ratio = found.losses / outputs.losses
+    np.testing.assert_allclose(ratio, np.repeat(ratio[:, :1], NOISE_LEVELS, axis=1), rtol=1e-5)
+    assert found.classes is outputs.classes
+
+
 def test_flipped_rows_show_another_class_at_the_same_losses(outputs):
     labels = outputs.classes.labels
     one_hot = (labels[:, None] == np.arange(CLASSES)).astype(np.float32)

@@ -190,3 +190,32 @@ def test_one_token_everywhere_is_constant(outputs):
     fixed = outputs.constant(token)
     assert fixed.is_constant() and fixed.is_finite()
     assert fixed.token_correct.tolist() == (outputs.token_id == token).tolist()
+
+
+def _dense(outputs, vocabulary):
+    """Return the probability of every stored token, 0 for the others, ``(M, V)``."""
+    table = np.zeros((len(outputs.token_id), vocabulary))
+    np.put_along_axis(table, outputs.top_id.astype(int), np.exp(outputs.top_logprob.astype(float)), axis=1)
+    return table
+
+
+@pytest.mark.parametrize("sure", [False, True])
+def test_given_log_odds_scale_the_answer_and_leave_other_tokens_their_proportions(gpt2, sure):
+    outputs = predict_tokens(gpt2, rows(), collate, ["a", "b", "c"])
+    if sure:  # the answer is certain and first
+        outputs = outputs.with_log_odds(np.full(3, 40.0))
+    wanted = np.array([-6.0, 0.5, 5.0])
+    found = outputs.with_log_odds(wanted)
+    np.testing.assert_allclose(found.log_odds, wanted, atol=1e-4)
+    before, after = _dense(outputs, VOCABULARY), _dense(found, VOCABULARY)
+    assert (after.sum(axis=1) <= 1 + 1e-6).all() and (np.diff(found.top_logprob, axis=1) <= 0).all()
+    np.testing.assert_array_equal(found.token_correct, found.top_id[:, 0] == found.token_id)
+    assert found.token_correct[found.row == 2].all() and not found.token_correct[found.row == 0].any()
+    both = (before > 0) & (after > 0) & (np.arange(VOCABULARY) != outputs.token_id[:, None])
+    for token, kept in enumerate(both):
+        ratio = after[token][kept] / before[token][kept]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    true = _dense(found, VOCABULARY)[np.arange(len(found.token_id)), found.token_id]
+    stored = true > 0
+    np.testing.assert_allclose(np.log(true[stored]), found.token_logprob[stored], rtol=1e-5)
+    assert stored[found.row == 2].all()

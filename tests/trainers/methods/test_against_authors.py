@@ -75,7 +75,7 @@ def test_kl_min_ascends_and_keeps_the_outputs_in_two_passes(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("method", ["neg_grad_plus", "kl_min"])
-def test_without_batch_statistics_both_sides_go_through_the_model_at_once(method: str, tmp_path: Path) -> None:
+def test_without_batch_statistics_both_splits_go_through_the_model_at_once(method: str, tmp_path: Path) -> None:
     sizes = {}
     for name, coupled in (("resnet", True), ("resnet", False), ("vit", True)):
         model = toy.build(name, coupled=coupled)
@@ -102,7 +102,7 @@ def attack(model: Any, start: torch.Tensor, label: torch.Tensor, radius: float, 
             return (low + span * unit).detach(), logits.argmax()
         (slope,) = torch.autograd.grad(F.cross_entropy(logits, label), unit)
         radius = 2 * radius if taken and taken % steps == 0 else radius
-        moved = unit + 2.5 * radius / steps * slope / slope.norm() - center
+        moved = (unit + 2.5 * radius / steps * slope / slope.norm() - center).detach()
         unit, taken = (center + moved * min(1.0, float(radius / moved.norm()))).clamp(0, 1), taken + 1
 
 

@@ -107,9 +107,7 @@ def test_a_model_without_a_linear_layer_of_its_classes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_amun_trains_on_adversarial_inputs_and_on_the_forget_rows_unless_told_not_to(
-    own: bool, tmp_path: Path
-) -> None:
+def test_amun_trains_on_adversarial_inputs_and_on_the_forget_rows_or_not(own: bool, tmp_path: Path) -> None:
     trainer = prepared("amun", "vit", tmp_path, forget_rows=own, **{**STEP, "per_device_train_batch_size": 30})
     labels = torch.tensor([row["labels"] for row in toy.rows("vit")])
     assert (trainer.classes != labels[:F]).all()

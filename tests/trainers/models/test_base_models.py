@@ -11,13 +11,13 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, Recipe
 from mubench.trainers.engine.distributed import step_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
-from mubench.trainers.inference.storage import read_outputs
+from mubench.trainers.inference.storage import outputs_by_split, read_outputs
 from mubench.trainers.models import base_models
 from mubench.trainers.models import setting as setting_module
 from mubench.trainers.models.base_models import environment, predict_splits, recipe_arguments, train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.sweep import QUIET
-from tests.fixtures.walk import BACKBONES, COUNTS, files, quick
+from tests.fixtures.walk import BACKBONES, COUNTS, FORGET, files, quick
 
 RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")
 
@@ -27,7 +27,7 @@ def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked)
     assert folder == walked.models / "cifar10-mini-resnet"
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "run.json"} <= files(folder).keys()
     assert {name for name in files(folder) if name.startswith("reference/")} == {
-        f"reference/{split}.parquet" for split in COUNTS
+        f"reference/{split}.parquet" for split in (*COUNTS, "shifted")
     }
     assert not [name for name in files(folder) if name.endswith((".bin", ".pt", ".pth", ".pkl"))], "no pickles"
 
@@ -40,6 +40,18 @@ def test_the_outputs_beside_a_model_are_its_own_on_the_rows_of_the_data(walked):
         assert stored[split].ids.tolist() == rows["example_id"]
         assert stored[split].labels.tolist() == list(rows["label"])
         np.testing.assert_array_equal(stored[split].logits, fresh[split].logits)
+
+
+def test_outputs_on_moved_rows_are_stored_for_the_largest_forget_set(walked):
+    setting, stored = walked.setting(), read_outputs(walked.base() / "reference")
+    ranks = np.array(setting.rows["train"]["deletion_rank"])
+    ids = np.array(setting.rows["train"]["example_id"])[(ranks >= 0) & (ranks < FORGET)]
+    assert max(setting.info.forget.values()) == FORGET and stored["shifted"].ids.tolist() == ids.tolist()
+    plain = stored["train"].select(ids)
+    assert (plain.labels == stored["shifted"].labels).all()
+    assert (plain.logits != stored["shifted"].logits).any(axis=1).all()
+    views = outputs_by_split(stored, ids[:3][::-1], [])
+    assert views["shifted"].ids.tolist() == views["forget"].ids.tolist() == ids[:3][::-1].tolist()
 
 
 def test_the_run_records_task_data_and_recipe(walked):

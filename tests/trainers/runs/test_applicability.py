@@ -44,7 +44,7 @@ def test_a_method_for_whole_classes_is_refused_for_rows_of_classes_that_stay(wal
     setting = walked.setting()
     assert not forgets_whole_classes(setting, RATIO)
     with pytest.raises(
-        ValueError, match=r"rows of classes that stay must be one of .*amun, got 'unsir': it forgets whol"
+        ValueError, match=r"rows of classes that stay must be one of .*quantile, got 'unsir': it forgets whol"
     ):
         resolve(walked.request("unsir"))
     check_request("amun", setting, RATIO)

@@ -47,7 +47,7 @@ def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, mo
     assert '"family": "custom"' in row.read_text() and '"ratio": 37' in row.read_text()
     group = find_group(setting, RATIO, tmp_path / "models")
     assert {split: len(one) for split, one in group.outputs(base).items()} == {
-        "forget": LISTED, "retain": COUNTS["train"] - LISTED, "validation": 20, "test": 60,
+        "forget": LISTED, "retain": COUNTS["train"] - LISTED, "validation": 20, "test": 60, "shifted": LISTED,
     }  # fmt: skip
 
 

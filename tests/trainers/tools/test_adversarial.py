@@ -143,8 +143,9 @@ def test_rows_without_a_near_input_are_left_out_or_an_error(tmp_path: Path, capl
     trainer = toy.trainer("amun", model, toy.split_rows(rows), tmp_path, num_train_epochs=1)
     trainer.prepare()
     stuck = [i for i, row in enumerate(rows[:F]) if row["labels"] == 0]
-    assert 0 < len(stuck) < F and f"left out {len(stuck)} of {F} forget examples" in caplog.text
-    assert trainer.phases(0)[0].tolist() == [i for i in range(toy.ROWS) if i not in stuck]
+    assert 0 < len(stuck) < F and f"no adversarial input for {len(stuck)} of {F} forget" in caplog.text
+    found = [trainer.train_dataset[row][0] for row in trainer.adversarial_rows.tolist()]
+    assert [row["labels"] for row in found] == [row["labels"] for row in rows[:F] if row["labels"]]
     same = [{**row, "labels": 0} for row in rows]
     with pytest.raises(NoAdversarialInputError, match=f"got none for all {F}"):
         toy.trainer("amun", model, toy.split_rows(same), tmp_path).train()

@@ -23,6 +23,7 @@ from mubench.trainers.models.modalities.modality import (
     zero_head,
 )
 from mubench.trainers.models.modalities.pretrained import read
+from mubench.trainers.models.modalities.shifts import shift_recordings
 
 RATE = 16_000
 SECONDS = 1
@@ -133,6 +134,9 @@ class AudioModality(ClassifierModality):
         return EncodedRows(
             recordings, encode, sum(part.nbytes for part in _features(recordings[0]["audio"], processor).values())
         )
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        return self.encode(decode_media(rows).with_transform(shift_recordings), processor, max_length)
 
     def collator(self, processor: Any) -> Collator:
         def collate(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits
 from mubench.trainers.models.modalities.pretrained import read
+from mubench.trainers.models.modalities.shifts import shift_pictures
 
 SIZE = 32
 
@@ -86,3 +87,6 @@ class ImageModality(ClassifierModality):
             return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
 
         return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        return self.encode(rows.with_transform(shift_pictures), processor, max_length)

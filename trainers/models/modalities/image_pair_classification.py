@@ -24,6 +24,7 @@ from mubench.trainers.models.modalities.modality import (
     create_with_shared_body,
 )
 from mubench.trainers.models.modalities.pretrained import read
+from mubench.trainers.models.modalities.shifts import shift_pictures
 from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
 
 SIZE, PATCH = 32, 16
@@ -110,6 +111,9 @@ class ImagePairModality(ClassifierModality):
 
         first = encode(rows[:1])[0]
         return EncodedRows(rows, encode, first["pixel_values"].nbytes + first["pixel_mask"].nbytes)
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        return self.encode(rows.with_transform(shift_pictures), processor, max_length)
 
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return the logits of every row. ViLT permutes its patches at random, so the seed is fixed for equal bits."""

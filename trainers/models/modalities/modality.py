@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, default_data_collato
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import Transform
+from mubench.trainers.inference.generate import GenerationRequest
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.models.modalities.pretrained import checkpoint_source, load_complete, load_published
@@ -99,6 +100,10 @@ class Modality(ABC):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         """Return model-ready rows, deterministically."""
 
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows | None:
+        """Return rows with a slightly changed input, model-ready, as `shifts` describes; ``None`` if nothing fits."""
+        return None
+
     @abstractmethod
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         """Return a model's outputs on a split: of a classifier, its logits.
@@ -109,6 +114,12 @@ class Modality(ABC):
             rows: The rows, for their ids and labels.
             encoded: The same rows, model-ready.
         """
+
+    def add_generated(
+        self, outputs: Outputs, model: PreTrainedModel, processor: Any, request: GenerationRequest
+    ) -> Outputs:
+        """Return the outputs on a split with what the model generates for some rows; classifiers generate nothing."""
+        return outputs
 
     def collator(self, processor: Any) -> Collator:
         """Return the function that collates model-ready rows into a batch: it stacks rows, which have one size."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import Collator, EncodedRows
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
+from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -76,18 +77,31 @@ class Seq2SeqModality(TextOutputModality):
 
         Both are cut at ``max_length`` tokens.
         """
+        return self._encode(rows, processor, max_length, max_length)
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        text, _ = prompts_and_answers(rows)
+        moved = rows.with_transform(partial(prepend_sentence, column=text))
+        return self._encode(moved, processor, longer(max_length, processor), max_length)
+
+    def _encode(self, rows: datasets.Dataset, processor: Any, text: int | None, summary: int | None) -> EncodedRows:
+        """Return model-ready rows whose texts and summaries are cut at so many tokens."""
         text_column, summary_column = prompts_and_answers(rows)
 
-        def end(ids: list[int]) -> list[int]:
+        def end(ids: list[int], limit: int | None) -> list[int]:
             ids = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids  # some tokenizers add it
-            return [*ids[: max_length - 1 if max_length else None], processor.eos_token_id]
+            return [*ids[: limit - 1 if limit else None], processor.eos_token_id]
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
             texts, summaries = (processor(batch[name])["input_ids"] for name in (text_column, summary_column))
-            pairs = [(end(text), end(summary)) for text, summary in zip(texts, summaries, strict=True)]
+            pairs = [(end(one, text), end(other, summary)) for one, other in zip(texts, summaries, strict=True)]
             return [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels} for ids, labels in pairs]
 
-        return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+        return EncodedRows(rows, encode, 3 * 8 * (text or PLACES))
+
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of the text."""
+        return list(row["input_ids"])
 
     def collator(self, processor: Any) -> Collator:
         padded = transformers.DataCollatorForSeq2Seq(processor)

@@ -23,6 +23,7 @@ from mubench.trainers.models.modalities.modality import (
     create_with_shared_body,
 )
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
+from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -123,6 +124,11 @@ class TextModality(ClassifierModality):
             ]
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or 512))
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        return self.encode(
+            rows.with_transform(partial(prepend_sentence, column="text")), processor, longer(max_length, processor)
+        )
 
     def collator(self, processor: Any) -> Collator:
         return transformers.DataCollatorWithPadding(processor)

@@ -21,6 +21,7 @@ from mubench.trainers.models.modalities.modality import (
     Splits,
 )
 from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files, read
+from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -120,6 +121,17 @@ class CausalModality(TextOutputModality):
             return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        prompt, _ = prompts_and_answers(rows)
+        return self.encode(
+            rows.with_transform(partial(prepend_sentence, column=prompt)), processor, longer(max_length, processor)
+        )
+
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens before the first answer token."""
+        start = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
+        return list(row["input_ids"][:start])
 
     def collator(self, processor: Any) -> Collator:
         return transformers.DataCollatorForSeq2Seq(processor)

@@ -5,17 +5,23 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from mubench.hub_builders.tasks import BACKBONES
-from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.inference.predict import predict_tokens
+from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.inference.answers import Answers
+from mubench.trainers.inference.generate import MOST_TOKENS, GenerationRequest, generate_texts
+from mubench.trainers.inference.outputs import Array, Outputs
+from mubench.trainers.inference.predict import answer_losses, predict_tokens
+from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.models.modalities.modality import (
     EncodedRows,
     Modality,
@@ -26,6 +32,8 @@ from mubench.trainers.models.modalities.pretrained import checkpoint_source, loa
 
 VOCABULARY = 8_000
 PAD, END, UNKNOWN = SPECIAL = ("<pad>", "<end>", "<unk>")
+# Columns of other answers to a row's prompt, where a task has them.
+PARAPHRASE, PERTURBED, OPTIONS = "paraphrased_answer", "perturbed_answer", "options"
 PLACES = 512  # longest text of a mini backbone, in tokens
 
 
@@ -104,3 +112,53 @@ class TextOutputModality(Modality):
 
     def predict(self, model: PreTrainedModel, processor: Any, rows: datasets.Dataset, encoded: EncodedRows) -> Outputs:
         return predict_tokens(model, encoded, self.collator(processor), rows["example_id"])
+
+    @abstractmethod
+    def prompt(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of a model-ready row that the model reads before it writes the answer."""
+
+    def add_generated(
+        self, outputs: Outputs, model: PreTrainedModel, processor: Any, request: GenerationRequest
+    ) -> Outputs:
+        """Return token outputs with the answers that the model writes, and its losses on the rows' alternatives."""
+        if not isinstance(outputs, TokenOutputs):
+            raise TypeError(f"expected outputs on tokens, got {type(outputs).__name__}")
+        rows = request.rows
+        encoded = self.encode(rows, processor, request.max_length)
+        items = [encoded[row] for row in range(len(rows))]
+        longest = max(sum(label != IGNORED for label in item["labels"]) for item in items)
+        texts = generate_texts(
+            model, processor, [self.prompt(item) for item in items], max_tokens=min(MOST_TOKENS, longest)
+        )
+
+        def losses(column: str, wanted: bool = True) -> Array:
+            given = list(rows[column]) if wanted and column in rows.column_names else [""] * len(rows)
+            return self._alternative_losses(model, processor, request, given)
+
+        answers = Answers(
+            generated=np.array(texts, dtype=np.object_),
+            reference=np.array(rows[prompts_and_answers(rows)[1]], dtype=np.object_),
+            group=np.array(rows["group"] if "group" in rows.column_names else [""] * len(rows), dtype=np.object_),
+            paraphrase_loss=losses(PARAPHRASE)[:, 0],
+            perturbed_losses=losses(PERTURBED),
+            option_losses=losses(OPTIONS, request.split == "ood"),
+        )
+        return replace(outputs, answers=answers.among(len(outputs), request.positions))
+
+    def _alternative_losses(
+        self, model: PreTrainedModel, processor: Any, request: GenerationRequest, given: Sequence[str | list[str]]
+    ) -> Array:
+        """Return the losses on other answers, ``(n, A)`` with ``A >= 1``, NaN where a row has fewer."""
+        texts = [list(filter(None, [each] if isinstance(each, str) else each)) for each in given]
+        places = [(row, place) for row, each in enumerate(texts) for place in range(len(each))]
+        values = np.full((len(texts), max(map(len, texts)) or 1), np.nan)
+        if places:
+            prompt, answer = prompts_and_answers(request.rows)
+            prompts = list(request.rows[prompt])  # one read of the column
+            pairs = {
+                prompt: [prompts[row] for row, _ in places],
+                answer: [texts[row][place] for row, place in places],
+            }
+            encoded = self.encode(datasets.Dataset.from_dict(pairs), processor, request.max_length)
+            values[tuple(np.transpose(places))] = answer_losses(model, encoded, self.collator(processor))
+        return values

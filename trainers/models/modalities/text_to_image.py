@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, set_seed
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.noise import KEY, row_key
+from mubench.trainers.inference.generate import GenerationRequest
 from mubench.trainers.inference.image_outputs import ImageOutputs
-from mubench.trainers.inference.predict_images import predict_images
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.predict_images import ImageClassifier, generate_all, predict_images
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, ModelPair, Splits
 from mubench.trainers.models.modalities.text_output import make_tokenizer, zero_rare_embeddings
@@ -131,9 +134,7 @@ class TextToImageModality(Modality):
         Raises:
             ValueError: If the processor has no image classifier.
         """
-        image_classifier = processor.image_classifier
-        if image_classifier is None:
-            raise ValueError("expected an image classifier to judge generated images, got none")
+        image_classifier = _image_classifier(processor)
         width = rows[0]["image"].width
 
         def classify(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -142,6 +143,37 @@ class TextToImageModality(Modality):
         return predict_images(
             model, encoded, self.collator(processor), rows, classify, eval_seed=image_classifier.seed
         )
+
+    def add_generated(self, outputs: Outputs, model: Any, processor: Any, request: GenerationRequest) -> Outputs:
+        """Return image outputs with the image classifier's features of generated and of own images of test rows."""
+        if request.split != "test":
+            return outputs
+        if not isinstance(outputs, ImageOutputs):
+            raise TypeError(f"expected outputs on images, got {type(outputs).__name__}")
+        image_classifier, rows = _image_classifier(processor), request.rows
+        encoded = self.encode(rows, processor, request.max_length)
+        images = generate_all(model, encoded, self.collator(processor), eval_seed=image_classifier.seed)
+        width = rows[0]["image"].width
+        generated, own = (
+            image_classifier.features([resize(one, width, processor.pixels) for one in pictures])
+            for pictures in (map(Image.fromarray, images), rows["image"])
+        )
+        features = np.full(len(outputs), None, dtype=np.object_)
+        for position, pair in zip(request.positions, np.stack([generated, own], axis=1), strict=True):
+            features[position] = pair
+        return replace(outputs, features=features)
+
+
+def _image_classifier(processor: Any) -> ImageClassifier:
+    """Return the image classifier that judges generated images.
+
+    Raises:
+        ValueError: If the processor has none.
+    """
+    if processor.image_classifier is None:
+        raise ValueError("expected an image classifier to judge generated images, got none")
+    found: ImageClassifier = processor.image_classifier
+    return found
 
 
 def resize(picture: Image.Image, side: int, squares: bool) -> Image.Image:

@@ -16,6 +16,7 @@ from mubench.hub_builders.dataset.decoding import decode_media
 from mubench.trainers.engine.augmentation import augment_video
 from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits, zero_head
 from mubench.trainers.models.modalities.pretrained import read
+from mubench.trainers.models.modalities.shifts import shift_videos
 
 SIZE, LENGTH = 32, 8
 
@@ -87,6 +88,9 @@ class VideoModality(ClassifierModality):
 
         videos = decode_media(rows)
         return EncodedRows(videos, encode, _pixels(videos[0]["video"], processor).nbytes)
+
+    def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        return self.encode(decode_media(rows).with_transform(shift_videos), processor, max_length)
 
 
 def _pixels(video: npt.NDArray[np.uint8], processor: Any) -> Any:

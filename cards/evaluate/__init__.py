@@ -1,0 +1,1 @@
+"""Metrics for the library ``evaluate``; each folder is a Space."""

@@ -1,0 +1,1 @@
+"""The score S of an unlearned model and its four parts: a metric for the library ``evaluate``."""
