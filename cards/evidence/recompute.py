@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,11 +12,13 @@ import pyarrow.parquet as pq
 SAME = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
 
 
-def below(a, b):  # share of b below each value of a
+def below(a: Any, b: Any) -> Any:
+    """Return the share of b below each value of a."""
     return (np.searchsorted(np.sort(b), a, "left") + np.searchsorted(np.sort(b), a, "right")) / (2 * len(b))
 
 
-def logistic(x, member, folds):  # out-of-fold scores of a ridge regression, by Newton's method
+def logistic(x: Any, member: Any, folds: Any) -> Any:
+    """Return out-of-fold scores of a logistic regression with an L2 penalty, by Newton's method."""
     out = np.zeros(len(x))
     for fit in (folds != fold for fold in range(5)):
         x1 = np.c_[(x - x[fit].mean(0)) / np.where(x[fit].std(0) > 0, x[fit].std(0), 1), np.ones(len(x))]
@@ -28,7 +31,8 @@ def logistic(x, member, folds):  # out-of-fold scores of a ridge regression, by 
     return out
 
 
-def advantage(model, refs, facts, folds):  # of the strongest attack
+def advantage(model: Any, refs: Any, facts: Any, folds: Any) -> float:
+    """Return the advantage of the strongest attack on a model."""
     x, odds = [], facts["is_probability"]
     for part in ("forget", "test"):
         own, r = (np.clip(one, -np.log(1e6), np.log(1e6)) for one in (model[part][0], [o[part][0] for o in refs]))
@@ -39,7 +43,7 @@ def advantage(model, refs, facts, folds):  # of the strongest attack
     member = np.arange(len(folds)) < x[0].shape[1]
     learned = logistic(np.hstack(x).T, member, folds)
     plain = [2 * abs(below(f, t).mean() - 0.5) for f, t in zip(*x, strict=True)]
-    return max(*plain, 2 * below(learned[member], learned[~member]).mean() - 1)
+    return float(max(*plain, 2 * below(learned[member], learned[~member]).mean() - 1))
 
 
 def score(model, refs, bases, facts, folds):
@@ -47,7 +51,7 @@ def score(model, refs, bases, facts, folds):
         1 / (1 + np.exp(-m["forget"][0])) if facts["is_probability"] else m["forget"][0]
         for m in (model, *refs, *bases)
     ]
-    own, r, b = s[0], np.array(s[1 : len(refs) + 1]), np.array(s[len(refs) + 1 :])
+    own, r, b = s[0], s[1 : len(refs) + 1], s[len(refs) + 1 :]
     floor = abs(r[:, None] - r).mean(2)[np.triu_indices(len(r), 1)].mean()
     row = (abs(own - r).mean() - floor) / (abs(b[:, None] - r).mean() - floor)
     m, m_r, m_b = (np.mean([one["forget"][1] for one in group]) for group in ([model], refs, bases))
@@ -56,20 +60,18 @@ def score(model, refs, bases, facts, folds):
     member = max(advantage(model, refs, facts, folds) - a_r, 0) / (a_b - a_r)
     top = {k: np.mean([one["scores"][k] for one in refs]) for k in model["scores"]}
     lost = max(max(top[k] - own, 0) / (top[k] - facts["chance"]) for k, own in model["scores"].items())
-    return (1 - min(1, max(row, abs(m - m_r) / abs(m_b - m_r), member, 0))) * (1 - min(1, lost))
+    return float((1 - min(1, max(row, abs(m - m_r) / abs(m_b - m_r), member, 0))) * (1 - min(1, lost)))
 
 
-def read(line):  # log-odds, task score and entropy of every row, and the task score of whole splits
-    rows = {
-        p: [np.array(line[f"{p}_{v}"], float) for v in ("log_odds", "correct", "entropy")] for p in ("forget", "test")
-    }
-    return {
-        **rows,
-        "scores": {k: line[f"score_{k}"] for k in ("retain", "test", "ood") if line[f"score_{k}"] is not None},
-    }
+def read(line: Any) -> Any:
+    """Return log-odds, task score and entropy of every row of a model, and its task score on whole splits."""
+    values, splits = ("log_odds", "correct", "entropy"), ("retain", "test", "ood")
+    rows = {part: [np.array(line[f"{part}_{v}"], float) for v in values] for part in ("forget", "test")}
+    return {**rows, "scores": {k: line[f"score_{k}"] for k in splits if line[f"score_{k}"] is not None}}
 
 
-def main(rows, evidence):
+def main(rows: str, evidence: str) -> float:
+    """Print and return the largest difference to the recorded scores."""
     worst, count = 0.0, 0
     found = [json.loads(path.read_text()) for path in Path(rows).glob("*.json")]
     for table in map(pq.read_table, sorted(Path(evidence).glob("*.parquet"))):
@@ -85,7 +87,7 @@ def main(rows, evidence):
                 bases = [models[f"base-s{seed}"] for seed in row["references"]["bases"]]
                 worst = max(worst, abs(score(own, refs, bases, facts, folds) - row["metrics"]["score"]["value"]))
                 count += 1
-    print(f"{count} rows, largest difference of S: {worst:.1e}")
+    sys.stdout.write(f"{count} rows, largest difference of S: {worst:.1e}\n")
     return worst
 
 

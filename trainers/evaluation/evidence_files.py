@@ -93,8 +93,8 @@ def _to_table(table: EvidenceTable) -> pa.Table:
 
 def _from_table(found: pa.Table) -> EvidenceTable:
     facts = json.loads(found.schema.metadata[KEY])
-    ids = [np.asarray(found[name][0].as_py(), dtype=np.str_) for name in ("forget_ids", "test_ids")]
-    rows = EvidenceRows(*ids, chance=facts.pop("chance"), is_probability=facts.pop("is_probability"))
+    forget, test = (np.asarray(found[name][0].as_py(), dtype=np.str_) for name in ("forget_ids", "test_ids"))
+    rows = EvidenceRows(forget, test, chance=facts.pop("chance"), is_probability=facts.pop("is_probability"))
     names = found["model"].to_pylist()
     models = {name: _evidence(found, line, rows) for line, name in enumerate(names)}
     return EvidenceTable(facts, rows, models, dict(zip(names, found["outputs"].to_pylist(), strict=True)))

@@ -93,8 +93,8 @@ def judge_against(run: RunInfo, model: SplitOutputs, references: ReferenceModels
     flags = [*find_flags(model, list(references.bases.values())), *chosen]
     empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
     found = empty if "nan" in flags else _score(model, run, references)
-    version = {"score_version": SCORE_VERSION, "references": references.seeds, "flags": flags}
-    return Result(**run.model_dump(), **found, **version)
+    found |= {"score_version": SCORE_VERSION, "references": references.seeds, "flags": flags}
+    return Result(**run.model_dump(), **found)
 
 
 def reference_models(

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
-from mubench.trainers.metrics.case import Case, SplitOutputs
+from mubench.trainers.metrics.case import Case
+from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.rouge import row_rouge
 
 Array = npt.NDArray[np.float64]
