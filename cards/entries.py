@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mubench.hub_builders.tasks import get_task
 from mubench.trainers.evaluation.controls import FROM_SCRATCH
 from mubench.trainers.evaluation.result import ORACLE_SELECTION, Result
 from mubench.trainers.metrics.bootstrap import base_counts, interval
@@ -31,6 +32,7 @@ class Entry:
         low: Lower end of its 95 % interval, by which the table is ordered.
         high: Upper end.
         metrics: Means of ``METRICS``; ``None`` for one that a run lacks.
+        reported: Means of the metrics that the task reports beside S, likewise.
         seconds: Training time as a share of retraining's.
         passes: Examples forward plus twice those backward, as a share of retraining's.
         flags: Flags of its runs.
@@ -44,6 +46,7 @@ class Entry:
     low: float | None
     high: float | None
     metrics: Mapping[str, float | None]
+    reported: Mapping[str, float | None]
     seconds: float | None
     passes: float | None
     flags: tuple[str, ...]
@@ -124,6 +127,7 @@ def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     """Pool the runs of one line."""
     values = [{key: value.value for key, value in row.metrics.items()} for row in rows]
     score, *metrics = (_average(each.get(key) for each in values) for key in ("score", *METRICS))
+    reported = {key: _average(each.get(key) for each in values) for key in get_task(rows[0].task).reported}
     draws = np.full(1, np.nan)
     if score is not None:
         pooled = pooled_draws(rows)
@@ -136,6 +140,7 @@ def make_entry(name: str, rows: Sequence[Result]) -> Entry:
         low=low,
         high=high,
         metrics=dict(zip(METRICS, metrics, strict=True)),
+        reported=reported,
         seconds=_average(r.cost.get("seconds_share") for r in rows),
         passes=_average(r.cost.get("passes_share") for r in rows),
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),

@@ -10,6 +10,7 @@ import numpy as np
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.metrics import METRICS
 
 HEAD = (
     "rank", "method", "seeds", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes",
@@ -47,25 +48,42 @@ def cells(entry: Entry, table: Table | None) -> tuple[str, ...]:
     return (rank, entry.title, entry.seeds, number(entry.score), ends, *numbers, useful)
 
 
+def _lines(table: Table) -> list[tuple[str, ...]]:
+    """Return the head and every line of a table, with the metrics that its task reports at the end."""
+    names = table.reported
+    lines = [
+        (*cells(entry, table), *(number(entry.reported[name]) for name in names))
+        for entry in (*table.entries, *table.controls)
+    ]
+    return [(*HEAD, *names), *lines]
+
+
+def reported_legend(tables: Iterable[Table]) -> list[str]:
+    """Return what the reported metrics of the tables mean, a line each."""
+    names = dict.fromkeys(name for table in tables for name in table.reported)
+    return [f"{name}: {METRICS[name].title} (better: {METRICS[name].better})." for name in names]
+
+
 def as_text(tables: Iterable[Table]) -> str:
     """Return the tables and the legend for a terminal."""
     blocks = []
-    for table in tables:
-        every = (cells(entry, table) for entry in (*table.entries, *table.controls))
-        head, *lines = align_columns([HEAD, *every], left=(1,))
+    shown = list(tables)
+    for table in shown:
+        head, *lines = align_columns(_lines(table), left=(1,))
         ranked, controls = lines[: len(table.entries)], lines[len(table.entries) :]
         rule = "-" * max(map(len, (head, *lines)))
         block = [table.title, table.standing, rule, head, rule, *ranked]
         blocks.append("\n".join([*block, "controls (unranked)".center(len(rule), "."), *controls, rule]))
-    return "\n\n".join([*blocks, "\n".join(LEGEND)]) + "\n"
+    return "\n\n".join([*blocks, "\n".join([*LEGEND, *reported_legend(shown)])]) + "\n"
 
 
 def as_markdown(table: Table) -> str:
     """Return one table in markdown, without title and legend."""
-    lines = [HEAD, tuple("---" if name == "method" else "---:" for name in HEAD)]
-    for entry in (*table.entries, *table.controls):
-        rank, name, *rest = cells(entry, table)
-        lines.append((rank, f"*{_escape(name)}*" if entry.rows[0].control else _escape(name), *rest))
+    head, *rows = _lines(table)
+    ranked = len(table.entries)
+    lines = [head, tuple("---" if name == "method" else "---:" for name in head)]
+    lines += [(rank, _escape(name), *rest) for rank, name, *rest in rows[:ranked]]
+    lines += [(rank, f"*{_escape(name)}*", *rest) for rank, name, *rest in rows[ranked:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

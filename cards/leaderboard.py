@@ -59,6 +59,12 @@ class Table:
         return f"{row.task} ({row.tier}), {row.backbone}: {deleted}{seed}{evaluation}{version}"
 
     @property
+    def reported(self) -> tuple[str, ...]:
+        """The metrics that the task reports beside S and a row carries."""
+        lines = (*self.entries, *self.controls)
+        return tuple(name for name in lines[0].reported if any(entry.reported[name] is not None for entry in lines))
+
+    @property
     def seeds(self) -> str:
         """How many seeds the S of its lines stand on, in words."""
         lines = [entry for entry in self.entries if entry.score is not None] or self.entries or self.controls

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from mubench.cards.formats import LEGEND, as_markdown
+from mubench.cards.formats import LEGEND, as_markdown, reported_legend
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import OUTPUTS, model_usage, usage
 from mubench.hub_builders.dataset.manifest import Manifest, is_own
@@ -242,5 +242,5 @@ def model_card(
 
 def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
     """Return the card of the results: every table, the picture and the legend."""
-    words = {"legend": "\n".join(LEGEND), "controls": CONTROLS}
+    words = {"legend": "\n".join([*LEGEND, *reported_legend(tables)]), "controls": CONTROLS}
     return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, **words)

@@ -8,7 +8,7 @@ from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import References
+from mubench.trainers.evaluation.result import References, Value
 from mubench.trainers.metrics.bootstrap import base_counts
 
 
@@ -258,3 +258,18 @@ def test_texts_of_arguments_are_drawn_and_written_as_they_stand(new_row, tmp_pat
     lines = as_markdown(table).splitlines()
     assert {line.count("|") for line in lines} == {len(HEAD) + 1}
     assert not [line for line in lines if "<" in line or "$" in line]
+
+
+def test_a_table_shows_what_its_task_reports_where_rows_have_it(new_row):
+    plain = new_row("scrub", task="tofu")
+    values = {"rouge_l": Value(value=0.625, n=9), "truth_ratio": Value(value=0.25, n=9)}
+    written = new_row("salun", task="tofu", score=0.9)
+    written = written.model_copy(update={"metrics": {**written.metrics, **values}})
+    (table,) = tables([plain, written])
+    assert table.reported == ("truth_ratio", "rouge_l")
+    head, _, first, second = as_markdown(table).splitlines()
+    assert head.endswith("| truth_ratio | rouge_l |")
+    assert first.endswith("| 0.25 | 0.62 |") and second.endswith("| - | - |")
+    text = as_text([table])
+    assert "rouge_l: ROUGE-L recall of texts generated for forget rows" in text and "probability:" not in text
+    assert "rouge_l" not in as_text(tables([plain]))

@@ -191,8 +191,8 @@ def test_the_distance_of_images_reads_the_chosen_rows():
     metric, one = METRICS["frechet_classifier"], Case({"test": images}, [], [], 0.5)
     pairs = np.stack([features[row] for row in (0, 2, 3, 5)]).astype(float)
     assert metric.compute(one) == pytest.approx(frechet_distance(pairs[:, 0], pairs[:, 1]))
-    assert metric.rows(images) == 4 and metric.applies(one)
-    assert not metric.applies(Case({"test": replace(images, features=None)}, [], [], 0.5))
+    assert metric.rows(images) == 4 and one.has(metric)
+    assert not Case({"test": replace(images, features=None)}, [], [], 0.5).has(metric)
 
 
 def test_metrics_of_generated_texts_are_absent_where_a_model_or_a_reference_stores_none():
@@ -201,9 +201,9 @@ def test_metrics_of_generated_texts_are_absent_where_a_model_or_a_reference_stor
     for name in WRITTEN:
         metric = METRICS[name]
         low, high = metric.range
-        assert metric.applies(one) and low <= metric.compute(one) <= high, name
-        assert metric.applies(older) == (name not in needs_answers), name
-        assert metric.applies(Case(one.model, older.retrained, [], 0.1)) == (name not in needs_answers), name
+        assert one.has(metric) and low <= metric.compute(one) <= high, name
+        assert older.has(metric) == (name not in needs_answers), name
+        assert Case(one.model, older.retrained, [], 0.1).has(metric) == (name not in needs_answers), name
 
 
 def test_every_metric_that_a_task_reports_is_in_the_table():
