@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from mubench.trainers.inference.outputs import Array, Outputs
+from mubench.trainers.metrics.attacks import MAX_FALSE_POSITIVES, true_positives_at
 from mubench.trainers.metrics.case import Case, NotDefined
 from mubench.trainers.metrics.row_values import ROW_VALUES, first_by_hash, hash_ranks, loss, row_labels
 
@@ -20,7 +21,6 @@ MAX_SVC_ROWS = 1000
 SPLITS, HELD_OUT = 5, 0.1
 # Each split holds out one row of either side at least.
 MIN_ROWS = 10
-MAX_FALSE_POSITIVES = 0.01
 
 
 @lru_cache(maxsize=64)
@@ -143,18 +143,6 @@ def entropy_attack(case: Case) -> float:
     member = np.repeat([1, 0], [len(retain), len(test)])
     model = LogisticRegression(class_weight="balanced").fit(np.concatenate([retain, test])[:, None], member)
     return float(model.predict(case.model["forget"].entropy[:, None]).mean())
-
-
-def true_positives_at(forget: Array, test: Array, false_positives: float) -> float:
-    """Return the largest share of forget rows above a threshold that at most a share of test rows is above.
-
-    Args:
-        forget: Values of members, ``(n,)``.
-        test: Values of non-members, ``(m,)``.
-        false_positives: The share of test rows, in [0, 1).
-    """
-    allowed = int(false_positives * len(test) + 1e-9)
-    return float((forget > np.sort(test)[::-1][allowed]).mean())
 
 
 def low_false_positive_attack(case: Case) -> float:

@@ -13,11 +13,11 @@ from sklearn.svm import SVC
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import METRICS, Case, NotDefined
+from mubench.trainers.metrics.attacks import true_positives_at
 from mubench.trainers.metrics.classical_attacks import (
     MAX_SVC_ROWS,
     best_threshold,
     share_taken_for_unseen,
-    true_positives_at,
 )
 from mubench.trainers.metrics.row_values import ROW_VALUES, first_by_hash, hash_ranks, loss, modified_entropy
 
