@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mubench.hub_builders.hub.model_folder import Run, read_run
+from mubench.hub_builders.tasks.names import base_model
 from mubench.hub_builders.utils.atomic import owned
 from mubench.trainers.evaluation.evidence_files import (
     EvidenceTable,
@@ -169,8 +170,10 @@ def table_setting(run: RunInfo | Run) -> dict[str, Any]:
 
 
 def table_name(info: RunInfo) -> str:
-    """Return the start of the run ids of a table's rows, the name of its evidence."""
-    return f"{info.run_id.split(f'-del{info.ratio}-')[0]}-del{info.ratio}"
+    """Return the name of a table's evidence and the start of its controls' ids: that of its first base model."""
+    base = base_model(info.task, info.tier, info.backbone, family=info.family, eval_seed=info.eval_seed)
+    draw = f"-d{info.deletion_seed}" if info.deletion_seed else ""
+    return f"{base}{draw}-del{info.ratio}"
 
 
 def shipped_references(group: Group) -> EvidenceTable | None:
