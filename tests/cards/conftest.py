@@ -26,7 +26,7 @@ def make_row(method="scrub", *, score=0.8, noise=None, **changes):
         "metrics": {name: Value(value=float(value), n=60, retrained=0.5) for name, value in values.items()},
         "interval": Interval(low=float(low), high=float(high), lost=0, draws=draws.tolist()),
         "references": References(retrained=[0, 1, 2], bases=[0, 1]),
-        "row_spread": 0.03, "no_signal": None, "flags": [],
+        "row_spread": 0.03, "no_signal": None, "flags": [], "score_version": 2,
     }  # fmt: skip
     return Result(**{**facts, **changes})
 

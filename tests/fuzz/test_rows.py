@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mubench.cards.formats import as_markdown, as_matrix, as_text
+from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.limits import MAX_BYTES, MAX_NAME, MAX_SEEDS
@@ -127,7 +127,7 @@ def use(row: Result, path: Path, generator: random.Random) -> None:
     printed = as_text(ranked) + as_matrix(ranked)
     assert all(line.isprintable() for line in printed.splitlines())
     lines = as_markdown(ranked[0]).splitlines()
-    assert len(lines) == 3 and {line.count("|") for line in lines} == {14} and "<" not in lines[2]
+    assert len(lines) == 3 and {line.count("|") for line in lines} == {len(HEAD) + 1} and "<" not in lines[2]
     if generator.random() < 0.05:
         draw_leaderboard(ranked, path.with_suffix(".png"))
 

@@ -50,7 +50,7 @@ def change(path, place, value):
         (("metrics", "score", "value"), math.inf, "finite number"),
         (("metrics", "score", "value"), "0.5", "valid number"),  # numbers stored as strings
         (("metrics", "score", "n"), 0, "metrics.score.n"),
-        (("metrics", "score", "extra"), 1, "metrics.score.extra: Extra inputs"),
+        (("metrics", "score", "extra"), 1, "metrics.score.extra: Unexpected keyword"),
         (("leaderboard", ), 1, "leaderboard: Extra inputs"),
         (("schema_version",), 2, "schema_version"),
         (("ratio",), 5.5, "ratio"),

@@ -198,10 +198,9 @@ def answers(count, prefix, seed):
 def test_attacks_on_tokens_are_those_without_a_distribution_over_classes():
     model = {split: answers(40, split, seed) for seed, split in enumerate(("forget", "retain", "test"))}
     case = Case(model, [model], [model], 0.1)
-    absent = {name for name, metric in METRICS.items() if metric.needs and not metric.is_defined_for(model)}
-    assert absent - {"validation_score", "ood_score", "row_shifted"} == {
-        "svc_modified_entropy", "threshold_modified_entropy", "zrf_uniform", "forget_macro_f1", "test_macro_f1",
-    }  # fmt: skip
+    absent = ("svc_modified_entropy", "threshold_modified_entropy", "zrf_uniform", "forget_macro_f1", "test_macro_f1")
+    assert not any(METRICS[name].is_defined_for(model) for name in absent)
+    assert all(METRICS[name].is_defined_for(model) for name in ("svc_entropy", "scrub_mia", "knowledge_gap", "tow"))
     for name in ("svc_confidence", "svc_entropy", "threshold_confidence", "scrub_mia", "entropy_mia", "tow_mia"):
         assert 0 <= METRICS[name].compute(case) <= 1
     with pytest.raises(ValueError, match="expected outputs over classes, got TokenOutputs"):
