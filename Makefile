@@ -14,7 +14,7 @@ TIER ?= mini
 RAW ?=
 PAPER_SPLITS ?=
 FORGET_IDS ?=
-RATIO ?= 5
+RATIO ?= 10
 BACKBONE ?=
 METHOD ?= scrub
 SEED ?= 0
@@ -219,12 +219,12 @@ push: $(STAMP) ## write all cards, and upload a dataset, model or Space folder t
 
 demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	$(PY) -m mubench.hub_builders build cifar10 --keep_tier$(OUT_FLAG)
-	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 5 $(DEMO_FLAGS)$(ALL_FLAGS)
+	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 10 $(DEMO_FLAGS)$(ALL_FLAGS)
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 	$(PY) -m mubench.cards leaderboard$(ALL_FLAGS)
 	@echo
 	@echo "Where everything lies:"
-	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del5\")"
+	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del10\")"
 	@echo "  $(or $(MODELS),./models)     base, retrained and unlearned models, each folder a Hub repository with its card"
 	@echo "  $(or $(RESULTS),./results)    one JSON file a run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"

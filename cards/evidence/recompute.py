@@ -46,11 +46,10 @@ def advantage(model: Any, refs: Any, facts: Any, folds: Any) -> float:
     return float(max(*plain, 2 * below(learned[member], learned[~member]).mean() - 1))
 
 
-def score(model, refs, bases, facts, folds):
-    s = [
-        1 / (1 + np.exp(-m["forget"][0])) if facts["is_probability"] else m["forget"][0]
-        for m in (model, *refs, *bases)
-    ]
+def score(model: Any, refs: Any, bases: Any, facts: Any, folds: Any) -> float:
+    """Return S of a model."""
+    s = np.array([m["forget"][0] for m in (model, *refs, *bases)])
+    s = 1 / (1 + np.exp(-s)) if facts["is_probability"] else s
     own, r, b = s[0], s[1 : len(refs) + 1], s[len(refs) + 1 :]
     floor = abs(r[:, None] - r).mean(2)[np.triu_indices(len(r), 1)].mean()
     row = (abs(own - r).mean() - floor) / (abs(b[:, None] - r).mean() - floor)

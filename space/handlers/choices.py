@@ -18,7 +18,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.method_table import methods_on
 
-DEFAULT_RATIO = 5
+DEFAULT_RATIO = 10
 
 
 def built_tasks(family: str = "canonical") -> list[str]:

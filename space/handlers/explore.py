@@ -10,7 +10,7 @@ from typing import Any
 from charts.tables import bars, table
 
 from handlers.checks import check_choice, check_integer, check_ratio
-from handlers.choices import built_families, built_task_info, built_tasks
+from handlers.choices import DEFAULT_RATIO, built_families, built_task_info, built_tasks
 from handlers.gallery import TEXTS, row_cards, splits
 from mubench.cards.usage import usage
 from mubench.hub_builders.dataset.load import TaskInfo
@@ -91,7 +91,8 @@ def menu_choices(family: Any, task: Any, ratio: Any) -> dict[str, Any]:
     tasks = built_tasks(family)
     task = task if task in tasks else tasks[0]
     ratios = [str(each) for each in (UNDIVIDED, *sorted(built_task_info(task, family).forget))]
-    ratio = str(ratio) if str(ratio) in ratios else ("5" if "5" in ratios else ratios[1])
+    start = str(DEFAULT_RATIO) if str(DEFAULT_RATIO) in ratios else ratios[1]
+    ratio = str(ratio) if str(ratio) in ratios else start
     menus = {"families": families, "tasks": tasks, "ratios": ratios}
     return {**menus, "chosen": {"family": family, "task": task, "ratio": ratio}}
 

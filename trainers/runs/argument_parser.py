@@ -42,7 +42,7 @@ class RunArguments(BaseArguments):
     """What to run a method on."""
 
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
-    ratio: str = field(default="5", metadata={"help": "percentage to delete, 1 to 10"})
+    ratio: str = field(default="10", metadata={"help": "percentage to delete, 1 to 10"})
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
     judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})

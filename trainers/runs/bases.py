@@ -22,7 +22,7 @@ HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "sec
 
 
 def task_sweeps(
-    tasks: Sequence[str], place: Place, *, backbone: str | None = None, ratio: int = 5, **options: Any
+    tasks: Sequence[str], place: Place, *, backbone: str | None = None, ratio: int = 10, **options: Any
 ) -> list[Sweep]:
     """Return a sweep for every task.
 

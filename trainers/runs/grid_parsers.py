@@ -18,7 +18,7 @@ PRIMARY = "primary"
 OPTIONS: dict[str, dict[str, Any]] = {
     "task": {"nargs": "*", "default": [], "help": "task keys; default: all that are built"},
     "backbone": {"help": "backbone key; default: the first of each task"},
-    "ratio": {"default": "5", "help": "percentage to delete, 1 to 10"},
+    "ratio": {"default": "10", "help": "percentage to delete, 1 to 10"},
     "methods": {"nargs": "+", "default": [], "help": "method keys; default: all that a task has"},
     "base_seeds": {"nargs": "+", "default": ["0"], "help": "seeds of the base models"},
     "retrain_seeds": {"nargs": "+", "default": ["0 1 2"], "help": "seeds of the retrained models"},
