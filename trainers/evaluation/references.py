@@ -51,7 +51,7 @@ class Group:
             ValueError: If they are missing, damaged or not those that ``run.json`` records; the message names the
                 command that makes them anew.
         """
-        ids = np.asarray(self.setting.rows["train"]["example_id"], dtype=np.str_)
+        ids = self.setting.train_ids
         mask = self.setting.forget_mask(self.ratio)
         stored = self._read(read_outputs, folder)
         if not self._can_compare_shifted:

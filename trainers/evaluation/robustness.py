@@ -108,7 +108,7 @@ class Robustness:
         setting = self.group.setting
         model, processor = self._load(folder)
         quantize(model, bits)
-        ids = np.asarray(setting.rows["train"]["example_id"], dtype=np.str_)
+        ids = setting.train_ids
         mask = setting.forget_mask(self.group.ratio)
         stored = predict_splits(setting, model, processor, self.group.models)
         return outputs_by_split({name: one for name, one in stored.items() if name != SHIFTED}, ids[mask], ids[~mask])

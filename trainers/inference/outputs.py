@@ -32,19 +32,15 @@ class Outputs(ABC):
 
     def check_ids(self) -> None:
         """Raise ``ValueError`` if two rows have the same id."""
-        if len(self._sorted_ids) > 1 and (self._sorted_ids[1:] == self._sorted_ids[:-1]).any():
-            raise ValueError(f"expected {len(self)} different example ids, got {len(np.unique(self.ids))}")
+        if len(self._positions) < len(self):
+            raise ValueError(f"expected {len(self)} different example ids, got {len(self._positions)}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
-    def _order(self) -> npt.NDArray[np.intp]:
-        return np.argsort(self.ids, kind="stable")
-
-    @cached_property
-    def _sorted_ids(self) -> npt.NDArray[np.str_]:
-        return self.ids[self._order]
+    def _positions(self) -> dict[str, int]:
+        return {one: position for position, one in enumerate(self.ids.tolist())}
 
     def select(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Self:
         """Return the rows with these ids, in their order.
@@ -53,13 +49,8 @@ class Outputs(ABC):
             ValueError: If an id has no row.
         """
         wanted = np.asarray(ids, dtype=np.str_)
-        if not len(self) or not len(wanted):
-            found = np.zeros(len(wanted), dtype=np.intp)
-            missing = np.ones(len(wanted), dtype=bool)
-        else:
-            position = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self) - 1)
-            found = self._order[position]
-            missing = self._sorted_ids[position] != wanted
+        found = np.array([self._positions.get(one, -1) for one in wanted.tolist()], dtype=np.intp)
+        missing = found < 0
         if missing.any():
             raise ValueError(
                 f"expected outputs of all {len(wanted)} rows, got none for {int(missing.sum())} of them, "

@@ -51,6 +51,11 @@ class Setting:
     def rows(self) -> Mapping[str, datasets.Dataset]:
         return load_task(self.task.key, data=self.data, family=self.info.family)
 
+    @cached_property
+    def train_ids(self) -> npt.NDArray[np.str_]:
+        """Ids of the training rows, ``(N,)``."""
+        return np.asarray(self.rows["train"]["example_id"], dtype=np.str_)
+
     def forget_mask(self, ratio: int) -> npt.NDArray[np.bool_]:
         """Return which rows of ``train`` are forgotten at a ratio, ``(N,)``.
 
