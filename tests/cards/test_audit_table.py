@@ -133,7 +133,7 @@ def test_the_results_card_shows_the_audit_or_why_there_is_none(rows, tmp_path, m
     ],
 )
 def test_what_cannot_be_audited_is_refused_in_one_line(words, message, new_row, tmp_path, capsys):
-    write_result(new_row(), tmp_path / "results")
+    write_result(new_row(score_version=1), tmp_path / "results")
     assert main([*words, "--results", str(tmp_path / "results")]) == 2
     output = capsys.readouterr().err
     assert message in output and output.count("\n") == 1
