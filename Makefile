@@ -75,12 +75,12 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install weights lock audit format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
-	unlearn results matrix cards space pack push demo ci clean distclean
+.PHONY: help install weights lock vulnerabilities format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
+	unlearn results matrix audit cards space pack push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning. Start with: make demo, make test."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv with the pinned environment (again only after a change of it)
 	@echo "ready: $(VENV)"
@@ -130,10 +130,10 @@ build/uv/bin/uv:
 lock: $(UV) ## write the lock files from the ranges of pyproject.toml (UPGRADE=1: newest versions)
 	$(PYTHON) tests/lock.py --uv $(UV)$(if $(UPGRADE), --upgrade)
 
-audit: ## look the locked packages up in the database of known vulnerabilities (needs a network)
-	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+vulnerabilities: ## look the locked packages up in the database of known vulnerabilities (needs a network)
+	$(PYTHON) -m venv build/pip-audit && build/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	for lock in requirements.lock requirements-cuda.lock requirements-weights.lock; do \
-		build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement $$lock || exit 1; done
+		build/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement $$lock || exit 1; done
 
 format: $(STAMP) ## rewrite the sources in the house style
 	$(PY) -m ruff format .
@@ -167,7 +167,7 @@ nightly: weights ## tests too long for continuous integration, some on the model
 	$(PY) -m pytest -n 0 -m nightly tests/space/test_load.py
 	$(MAKE) data bases DATA=$(NIGHT)/mu-bench MODELS=$(NIGHT)/models
 	MUBENCH_BASES=$(NIGHT) $(PYTEST) -m nightly --ignore tests/space/test_load.py
-	$(MAKE) audit
+	$(MAKE) vulnerabilities
 	$(MAKE) mutants
 
 bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (AGAINST: another checkout)
@@ -200,6 +200,10 @@ results: $(STAMP) ## the grid: every method, seed and base; finished runs are sk
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
 	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG)
 	$(PY) -m mubench.cards matrix$(ALL_FLAGS)
+
+# Over the rows that ship, or those in RESULTS.
+audit: $(STAMP) ## false alarms, power and rank correlation of every metric, over many rows; plot in build/audit (RESULTS)
+	$(PY) -m mubench.cards audit$(if $(RESULTS),$(ALL_FLAGS), --shipped) --out build/audit
 
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
 	$(PY) -m mubench.cards$(ALL_FLAGS)

@@ -1,4 +1,4 @@
-"""Front door of room 3: ``python -m mubench.cards`` writes all cards; ``leaderboard`` and ``matrix`` print tables."""
+"""Front door of room 3: ``python -m mubench.cards`` writes all cards; other words print a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
 # Tables that are printed; all else is written into folders.
-PRINTED = ("leaderboard", "matrix")
+PRINTED = ("leaderboard", "matrix", "audit")
 
 
 def parser() -> Parser:
@@ -31,6 +31,7 @@ def parser() -> Parser:
     one.add_argument("--models", type=Path, default=models, help="folder of model folders")
     one.add_argument("--results", type=Path, default=results, help="folder of the result rows")
     one.add_argument("--shipped", action="store_true", help="print the measured rows that come with the suite")
+    one.add_argument("--out", type=Path, help="with audit: a folder to write table, plot and JSON into, too")
     return one
 
 
@@ -84,6 +85,8 @@ def _run(options: argparse.Namespace) -> None:
     place = options.data, options.models, options.results
     if options.shipped and (options.what not in PRINTED or place != PLACE):
         raise ValueError(f"expected --shipped with {' or '.join(PRINTED)} and no folder, got it with others")
+    if options.out is not None and options.what != "audit":
+        raise ValueError(f"expected --out with audit, got it with {options.what}")
     if options.what not in PRINTED:
         _write_all(*place)
         return
@@ -91,7 +94,20 @@ def _run(options: argparse.Namespace) -> None:
     from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
     found = shipped_tables() if options.shipped else _tables(*place)
+    if options.what == "audit":
+        _audit(found, options)
+        return
     print(as_matrix(found) if options.what == "matrix" else as_text(found), end="")
+
+
+def _audit(found: Sequence[Table], options: argparse.Namespace) -> None:
+    """Print the audit of the metrics over tables, and write it where a folder is given."""
+    from mubench.cards.audit_table import as_text, audit_tables, write_audit  # noqa: PLC0415
+
+    audits = audit_tables(found, data=options.data, models=options.models, results=options.results)
+    print(as_text(audits), end="")
+    for path in write_audit(audits, options.out) if options.out else []:
+        print(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

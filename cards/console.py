@@ -14,7 +14,10 @@ from mubench.hub_builders.utils.cli import did_you_mean, print_error
 
 # What a command runs: a room, and arguments that come before the user's.
 CARDS = {
-    "cards": ((), "write a README.md into every built repository, and the leaderboard; cards matrix: a table of S"),
+    "cards": (
+        (),
+        "write a README.md into every built repository, and the leaderboard; cards matrix, cards audit: tables",
+    ),
     "leaderboard": (("leaderboard",), "print the ranked tables of all result rows"),
 }
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
-from mubench.cards.leaderboard import tables
-from mubench.cards.picture import draw_leaderboard
+from mubench.cards.audit_table import PICTURE as AUDIT_PICTURE
+from mubench.cards.audit_table import as_markdown, audit_tables
+from mubench.cards.leaderboard import Table, tables
+from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.reports import ranks, report
 from mubench.cards.samples import draw_samples, has_public_images
@@ -20,6 +22,7 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import print_error
+from mubench.trainers.evaluation.audit import NotAudited
 from mubench.trainers.evaluation.result import Result, Value, read_results
 from mubench.trainers.inference.storage import read_or_explain, read_outputs
 from mubench.trainers.runs.method_table import method_table
@@ -125,7 +128,18 @@ def _split_scores(folder: Path, run: Run) -> dict[str, Value]:
 
 
 def write_results_card(folder: Path, **folders: Path) -> Path:
-    """Write the leaderboard and its picture into a results folder; ``folders`` are those that `tables` takes."""
+    """Write the leaderboard, the audit and their pictures into a results folder; `tables` takes ``folders``."""
     ranked = tables(read_results(folder), results=folder, **folders)
     draw_leaderboard(ranked, folder / PICTURE)
-    return replace_card(folder / "README.md", results_card(ranked, picture=PICTURE))
+    audited = _write_audit(ranked, folder / AUDIT_PICTURE)
+    return replace_card(folder / "README.md", results_card(ranked, picture=PICTURE, **audited))
+
+
+def _write_audit(ranked: Sequence[Table], picture: Path) -> dict[str, str]:
+    """Draw the audit of the metrics and return what the card shows of it: the tables, or why there are none."""
+    try:
+        audits = audit_tables(ranked)
+    except NotAudited as error:
+        picture.unlink(missing_ok=True)  # of earlier rows
+        return {"audit": f"The metrics are not audited on these rows: {error}."}
+    return {"audit": as_markdown(audits), "audit_picture": draw_audit(audits, picture).name}

@@ -10,6 +10,7 @@ import numpy as np
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.metrics import METRICS
 
 HEAD = (
@@ -28,6 +29,9 @@ LEGEND = (
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
+# The metrics in columns whose heads are not their keys.
+COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "KL": "kl_retrained"}
+WEAK = "weak: a column that alone does not show that a model has forgotten; see the audit of the metrics."
 _MISSING = "-"
 _HALF = "retrain_keep50"
 
@@ -55,7 +59,17 @@ def _lines(table: Table) -> list[tuple[str, ...]]:
         (*cells(entry, table), *(number(entry.reported[name]) for name in names))
         for entry in (*table.entries, *table.controls)
     ]
-    return [(*HEAD, *names), *lines]
+    return [tuple(map(marked, (*HEAD, *names))), *lines]
+
+
+def marked(head: str) -> str:
+    """Return the head of a column; where the shipped audit calls its metric weak, that stands beside it."""
+    return f"{head} (weak)" if COLUMNS.get(head, head) in weak_metrics() else head
+
+
+def legend(tables: Iterable[Table]) -> list[str]:
+    """Return the lines that explain tables: their columns, what weak means, and the metrics that tasks report."""
+    return [*LEGEND, *([WEAK] if weak_metrics() else []), *reported_legend(tables)]
 
 
 def reported_legend(tables: Iterable[Table]) -> list[str]:
@@ -74,7 +88,7 @@ def as_text(tables: Iterable[Table]) -> str:
         rule = "-" * max(map(len, (head, *lines)))
         block = [table.title, table.standing, rule, head, rule, *ranked]
         blocks.append("\n".join([*block, "controls (unranked)".center(len(rule), "."), *controls, rule]))
-    return "\n\n".join([*blocks, "\n".join([*LEGEND, *reported_legend(shown)])]) + "\n"
+    return "\n\n".join([*blocks, "\n".join(legend(shown))]) + "\n"
 
 
 def as_markdown(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""The leaderboard as a picture: S against cost, with the retrained models that a method should reach."""
+"""Pictures: the leaderboard as S against cost, and the audit as rates and rank correlations of every metric."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
+from mubench.trainers.evaluation.audit import CAUGHT, LEAST_POWER, MOST_ALARMS, MetricAudit
 
 COLUMNS = 2
 _ACROSS = ("axes fraction", "data")
@@ -69,3 +70,42 @@ def draw_leaderboard(tables: Sequence[Table], path: str | Path) -> Path:
     # Without date and version, equal rows give equal bytes.
     figure.savefig(path, dpi=110, metadata={"Software": None})
     return Path(path)
+
+
+def draw_audit(audits: Sequence[MetricAudit], path: str | Path) -> Path:
+    """Draw false alarms, power and tau of every measured metric into a PNG file, and return its path."""
+    shown = [one for one in audits if one.tables]
+    heights = range(len(shown))
+    figure = Figure(figsize=(11, 1.6 + 0.24 * len(shown)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rates, taus = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)})
+    for height, one in zip(heights, shown, strict=True):
+        _audit_line(rates, taus, one, height)
+    rates.axvline(MOST_ALARMS, color="black", linestyle=":", linewidth=0.8)
+    rates.axvline(LEAST_POWER, color="gray", linestyle=":", linewidth=0.8)
+    names = [f"{one.name} (weak)" if one.weaknesses else one.name for one in shown]
+    rates.set_yticks(heights, names, fontsize=7)
+    rates.set(xlim=(-0.03, 1.03), ylim=(len(shown) - 0.5, -0.5), xlabel="share of models taken for not retrained")
+    taus.axvline(0, color="gray", linestyle=":", linewidth=0.8)
+    taus.set(xlim=(-1.05, 1.05), xlabel="Kendall's tau to S, mean over tables")
+    handles, labels = rates.get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    if known:
+        figure.legend(known.values(), known.keys(), loc="outside upper center", ncols=len(known), fontsize=8)
+    # Without date and version, equal rows give equal bytes.
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return Path(path)
+
+
+def _audit_line(rates: Any, taus: Any, one: MetricAudit, height: int) -> None:
+    rate, (low, high) = one.alarms / one.retrained, one.alarm_interval
+    bar = [[max(0.0, rate - low)], [max(0.0, high - rate)]]
+    rates.errorbar(rate, height, xerr=bar, fmt="ok", markersize=4, capsize=2, label="false alarms")
+    for number, control in enumerate(CAUGHT):
+        style = {"marker": "sD^"[number], "color": f"C{number}", "s": 14, "zorder": 3}
+        # Equal powers lie above one another.
+        rates.scatter(one.power(control), height + 0.28 * (number - 1), label=f"power: {control}", **style)
+    if one.tau is not None:
+        tau, low, high = one.tau
+        bar = [[max(0.0, tau - low)], [max(0.0, high - tau)]]
+        taus.errorbar(tau, height, xerr=bar, fmt="oC4", markersize=4, capsize=2)

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from mubench.cards.formats import LEGEND, as_markdown, reported_legend
+from mubench.cards.formats import as_markdown, legend
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import OUTPUTS, model_usage, usage
 from mubench.hub_builders.dataset.manifest import Manifest, is_own
@@ -23,6 +23,7 @@ from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, Task, get_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
 from mubench.trainers.engine.paper import Paper
+from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.metrics import DESCRIPTIONS, Description
@@ -229,6 +230,7 @@ def model_card(
         doubt=_doubt(get_task(run.task)) if run.tier == "partial" else "",
         parent=parent,
         scores=[(DESCRIPTIONS[key], _range(DESCRIPTIONS[key]), score) for key, score in scores.items()],
+        weak=[DESCRIPTIONS[key].title for key in scores if key in weak_metrics()],
         result=result,
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
@@ -240,7 +242,16 @@ def model_card(
     return f"---\n{_model_yaml(name, run, parent, scores)}\n---\n\n{body}"
 
 
-def results_card(tables: Sequence[Table], *, picture: str | None = None) -> str:
-    """Return the card of the results: every table, the picture and the legend."""
-    words = {"legend": "\n".join([*LEGEND, *reported_legend(tables)]), "controls": CONTROLS}
+def results_card(
+    tables: Sequence[Table], *, picture: str | None = None, audit: str | None = None, audit_picture: str | None = None
+) -> str:
+    """Return the card of the results: every table, the picture, the legend and the audit of the metrics.
+
+    Args:
+        tables: The tables.
+        picture: File name of the leaderboard's picture.
+        audit: The audit in markdown, or why there is none.
+        audit_picture: File name of the audit's picture.
+    """
+    words = {"legend": "\n".join(legend(tables)), "controls": CONTROLS, "audit": audit, "audit_picture": audit_picture}
     return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, **words)

@@ -115,6 +115,12 @@ def test_the_demo_walks_in_the_folders_given():
     assert leaderboard[-2:] == ["--results", "r"]
 
 
+def test_the_audit_reads_the_shipped_rows_or_those_given():
+    assert commands("make audit") == [["cards", "audit", "--shipped", "--out", "build/audit"]]
+    (words,) = commands("make audit RESULTS=rows MODELS=m")
+    assert words == ["cards", "audit", "--models", "m", "--results", "rows", "--out", "build/audit"]
+
+
 def test_a_push_gets_its_folder_and_repository():
     assert commands("make push") == [["cards"], ["hub_builders", "push", "mu-bench"]]
     _, words = commands(target("push", folder="my models/x", repo="me/x", private=1))
