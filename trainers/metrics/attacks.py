@@ -42,12 +42,12 @@ def advantage(area: npt.NDArray[Any] | float) -> Any:
 
 
 def largest_advantage(areas: Array) -> Array:
-    """Return the largest advantage of ``ATTACKS`` given their AUCs ``(J, A)``, shape ``(J,)``.
+    """Return the largest advantage of ``ATTACKS`` given their AUCs ``(..., A)``, shape ``(...)``.
 
     The logistic attack is fitted and knows its direction: below ½ it has learned nothing.
     """
-    fitted = np.maximum(2 * (areas[:, -1] - 0.5), 0)
-    largest: Array = np.maximum(advantage(areas[:, :-1]).max(axis=1), fitted)
+    fitted = np.maximum(2 * (areas[..., -1] - 0.5), 0)
+    largest: Array = np.maximum(advantage(areas[..., :-1]).max(axis=-1), fitted)
     return largest
 
 
@@ -133,16 +133,18 @@ def _fit_logistic(design: Array, member: npt.NDArray[np.bool_]) -> Array:
         return float(np.logaddexp(0, -sign * (design @ weights)).sum() + 0.5 * (penalty * weights**2).sum())
 
     weights = np.zeros(design.shape[1])
+    before = loss(weights)
     for _ in range(50):
         wrong = 1 / (1 + np.exp(np.clip(sign * (design @ weights), -500, 500)))
         gradient = penalty * weights - design.T @ (sign * wrong)
         curvature = design.T @ (design * (wrong * (1 - wrong))[:, None]) + np.diag(penalty + 1e-9)
         step = np.linalg.solve(curvature, gradient)
-        size = 1.0
-        while size > 1e-6 and loss(weights - size * step) > loss(weights):
+        size, after = 1.0, loss(weights - step)
+        while size > 1e-6 and after > before:
             size /= 2
-        weights = weights - size * step
-        if np.abs(step).max() < 1e-10:
+            after = loss(weights - size * step)
+        weights, before = weights - size * step, after
+        if np.abs(step).max() < 1e-7:  # the error is of the order of its square
             break
     return weights
 
@@ -164,14 +166,19 @@ class Attacks:
         """AUC of every attack, ``(A,)``."""
         return self.forget.mean(axis=0)
 
-    def weighted_areas(self, forget: Array, test: Array) -> Array:
-        """Return the AUCs for weights of rows, ``(J, A)``, to first order in their differences from uniform weights.
 
-        Args:
-            forget: Weights of forget rows, ``(J, N)``; lines sum to 1.
-            test: Weights of test rows, ``(J, M)``; lines sum to 1.
-        """
-        return forget @ self.forget + test @ self.test - self.areas
+def weighted_areas(models: Sequence[Attacks], forget: Array, test: Array) -> Array:
+    """Return AUCs for weights of rows, ``(J, models, A)``, to first order in their differences from uniform weights.
+
+    Args:
+        models: The attacks on every model.
+        forget: Weights of forget rows, ``(J, N)``; lines sum to 1.
+        test: Weights of test rows, ``(J, M)``; lines sum to 1.
+    """
+    placed = (np.concatenate([getattr(one, part) for one in models], axis=1) for part in ("forget", "test"))
+    moved = sum(weights @ values for weights, values in zip((forget, test), placed, strict=True))
+    areas: Array = moved - np.concatenate([one.areas for one in models])
+    return areas.reshape(len(forget), len(models), -1)
 
 
 def run_attacks(model: Evidence, references: Sequence[Evidence], rows: EvidenceRows) -> Attacks:

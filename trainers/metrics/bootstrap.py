@@ -59,7 +59,7 @@ def _multisets(generator: np.random.Generator, size: int, draws: int) -> Counts:
     counts = np.empty((draws, size))
     for start in range(0, draws, CHUNK):
         lines = min(CHUNK, draws - start)
-        drawn = generator.integers(size, size=(lines, size)) + size * np.arange(lines)[:, None]
+        drawn = generator.integers(size, size=(lines, size), dtype=np.int32) + size * np.arange(lines)[:, None]
         counts[start : start + lines] = np.bincount(drawn.ravel(), minlength=lines * size).reshape(lines, size)
     return counts
 

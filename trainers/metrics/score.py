@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from mubench.trainers.metrics.attacks import ATTACKS, Attacks, largest_advantage, run_attacks
+from mubench.trainers.metrics.attacks import ATTACKS, Attacks, largest_advantage, run_attacks, weighted_areas
 from mubench.trainers.metrics.case import Case, NoSignal
 from mubench.trainers.metrics.evidence import UTILITY_SPLITS, Array, Evidence, ReferenceEvidence
 
@@ -106,9 +106,10 @@ class WeightedReference:
         first, second = np.triu_indices(retrained.shape[1], 1)
         pairs = rows @ np.abs(retrained[:, first] - retrained[:, second])
         floor = _mean(pairs, counts[:, first] * counts[:, second])
-        bases = (confidence(base)[:, None] for base in self.reference.bases)
-        per_base = [_mean(rows @ np.abs(base - retrained), counts) for base in bases]
-        return retrained, floor, _mean(np.stack(per_base, axis=1), self.weights.bases)
+        bases = [np.abs(confidence(base)[:, None] - retrained) for base in self.reference.bases]
+        far = (rows @ np.concatenate(bases, axis=1)).reshape(len(rows), len(bases), -1)
+        per_base = (far * counts[:, None]).sum(axis=2) / counts.sum(axis=1, keepdims=True)
+        return retrained, floor, _mean(per_base, self.weights.bases)
 
     def row(self, model: Evidence, confidence: _Confidence, known: tuple[Array, Array, Array]) -> Array:
         """Return ``(d(u, R) - d(R, R')) / (d(B, R) - d(R, R'))``, ``d`` = mean ``|s - s'|`` on forget rows."""
@@ -143,23 +144,21 @@ class WeightedReference:
         retrained, base = self._mean_scores
         return _divide(np.abs(self.weights.forget @ model.forget.correct - retrained), np.abs(base - retrained))
 
-    def _advantage(self, attacks: Attacks) -> Array:
-        """Return the largest advantage of the attacks, ``(J,)``."""
-        return largest_advantage(attacks.weighted_areas(self.weights.forget, self.weights.test))
+    def _advantage(self, models: Sequence[Attacks]) -> Array:
+        """Return the largest advantage of the attacks on each model, ``(J, models)``."""
+        return largest_advantage(weighted_areas(models, self.weights.forget, self.weights.test))
 
     @cached_property
     def _advantages(self) -> tuple[Array, Array]:
         """Largest advantage on the retrained models (leave one out) and on the bases, ``(J,)`` each."""
-        retrained, bases = (
-            np.stack([self._advantage(one) for one in group], axis=1) for group in reference_attacks(self.reference)
-        )
+        retrained, bases = map(self._advantage, reference_attacks(self.reference))
         return _mean(retrained, self.weights.retrained), _mean(bases, self.weights.bases)
 
     def _membership(self, model: Evidence) -> Array:
         """Return ``(A(u) - A(R))+ / (A(B) - A(R))``, ``A`` = the largest advantage of all attacks."""
         retrained, base = self._advantages
         attacks = judged_attacks(model, self.reference)
-        return _divide(np.maximum(self._advantage(attacks) - retrained, 0), base - retrained)
+        return _divide(np.maximum(self._advantage([attacks])[:, 0] - retrained, 0), base - retrained)
 
     def _scores(self, model: Evidence, split: str) -> Array:
         """Return a model's score on a split in every draw, ``(J,)``; that on test moves as the drawn rows do."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mubench.trainers.metrics import NoSignal
+from mubench.trainers.metrics.attacks import weighted_areas
 from mubench.trainers.metrics.bootstrap import DRAWS, base_counts, bootstrap, interval, retrained_counts, weights
 from mubench.trainers.metrics.score import Parts, WeightedReference, judged_attacks, parts
 
@@ -47,7 +48,7 @@ def test_areas_of_a_draw_are_those_of_its_rows_to_first_order(world):
     """The attacks stay those on all rows; a draw resamples where they place each row."""
     case = world.case(world.views(saw=0.4, seed=7))
     attacks, drawn = judged_attacks(case.evidence, case.reference), weights(case.reference, "aa", draws=200)
-    areas = attacks.weighted_areas(drawn.forget, drawn.test)[:, 0]
+    areas = weighted_areas([attacks], drawn.forget, drawn.test)[:, 0, 0]
     log_odds = case.evidence.forget.log_odds, case.evidence.test.log_odds
     above = (log_odds[0][:, None] > log_odds[1]) + 0.5 * (log_odds[0][:, None] == log_odds[1])
     exact = np.einsum("jn,nm,jm->j", drawn.forget, above, drawn.test)
