@@ -115,7 +115,8 @@ def _read(name: str, wanted: Run, setting: Setting, models: Path) -> Source:
         run = _run_in(path.parent if path.name == REFERENCE else path, wanted)
         return Source(read_outside(path, run.outputs if run else None), run, outputs_only=True)
     run = _run_in(path, wanted)
-    model, processor = setting.load(path) if run else setting.load_foreign(path)
+    loaded: tuple[Any, Any] = setting.load(path) if run else setting.load_foreign(path)
+    model, processor = loaded
     if torch.cuda.is_available():
         model.to("cuda")
     with explain_out_of_memory("a pass over every row", EVALUATION):
