@@ -60,9 +60,7 @@ def test_answer_tokens_of_another_tokenizer_are_refused(splits, setting):
     outside = OutsideOutputs(setting, 5, reference)
     assert outside.align(splits)["test"].equals(reference["test"])
     other = replace(splits["test"], token_id=splits["test"].token_id + 1)
-    with pytest.raises(
-        ValueError, match="expected the answer tokens of the reference models in split test, got"
-    ):
+    with pytest.raises(ValueError, match="expected the answer tokens of the reference models in split test, got"):
         outside.align({**splits, "test": other})
 
 
