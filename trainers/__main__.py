@@ -50,7 +50,8 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        raise ValueError(f"expected one process, since {command} starts workers of its own, got {processes}")
+        reason = "is not divided" if command in ("judge", "robustness") else "starts workers of its own"
+        raise ValueError(f"expected one process, since {command} {reason}, got {processes}")
     if command == "judge":
         from mubench.trainers.runs.judge_model import judge_model  # noqa: PLC0415
 

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs

@@ -40,7 +40,7 @@ class OutsideOutputs:
 
     def __init__(self, setting: Setting, ratio: int, reference: SplitOutputs) -> None:
         self.setting, self.reference = setting, reference
-        train, mask = setting.rows["train"], setting.forget_mask(ratio)
+        mask = setting.forget_mask(ratio)
         whole = {split: np.arange(len(rows)) for split, rows in setting.rows.items() if split != "train"}
         forget = ("train", np.flatnonzero(mask))
         self._places: dict[str, tuple[str, npt.NDArray[np.intp]]] = {
@@ -50,7 +50,6 @@ class OutsideOutputs:
             SHIFTED: forget,
         }
         self._changed: Ids = np.asarray(setting.largest_forget_set["example_id"], dtype=np.str_)
-        self._train: Ids = np.asarray(train["example_id"], dtype=np.str_)
 
     def align(self, given: Mapping[str, Outputs]) -> dict[str, Outputs]:
         """Return the outputs in the order of the task's rows, ``forget`` and ``retain`` in place of ``train``.
@@ -67,7 +66,7 @@ class OutsideOutputs:
             if both := {"forget", "retain"} & set(found):
                 raise ValueError(f"expected outputs of train, or of forget and retain, got train and {min(both)}")
             train = found.pop("train")
-            _check_known("train", train, self._train)
+            _check_known("train", train, self.setting.train_ids)
             found |= {split: _select(split, train, self._ids(split)) for split in ("forget", "retain")}
         needed = [split for split in self._places if split not in OPTIONAL]
         if missing := [split for split in needed if split not in found]:
@@ -78,6 +77,8 @@ class OutsideOutputs:
 
     def _ids(self, split: str) -> Ids:
         stored, rows = self._places[split]
+        if stored == "train":
+            return self.setting.train_ids[rows]
         return np.asarray(self.setting.rows[stored]["example_id"], dtype=np.str_)[rows]
 
     def _check(self, split: str, outputs: Outputs) -> Outputs:

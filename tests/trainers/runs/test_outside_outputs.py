@@ -30,8 +30,8 @@ def tokens(ids, seed=0):
 def setting():
     rows = {split: Dataset.from_dict({"example_id": ids}) for split, ids in IDS.items()}
     task = SimpleNamespace(kind="text_generation", key="tofu")
-    largest = rows["train"].select([1, 2])
-    return SimpleNamespace(rows=rows, task=task, forget_mask=lambda ratio: FORGET, largest_forget_set=largest)
+    ids = {"train_ids": np.array(IDS["train"]), "largest_forget_set": rows["train"].select([1, 2])}
+    return SimpleNamespace(rows=rows, task=task, forget_mask=lambda ratio: FORGET, **ids)
 
 
 def save(splits, path):
