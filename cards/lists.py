@@ -20,6 +20,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.method_table import method_table
 
 README, NAMES = Path("README.md"), Path("trainers", "__init__.py")
+JUDGE = "mubench.trainers.runs.own_models"
 WIDTH = 119
 
 
@@ -47,6 +48,7 @@ def fill_names(text: str) -> str:
         names = (trainer.replace("Trainer", "Arguments"), trainer)
         classes[key] = [name for name in names if isinstance(defined.get(name), ast.ClassDef)]
     imports = [f"    from {METHODS.package}.{key} import {', '.join(names)}\n" for key, names in classes.items()]
+    imports.append(f"    from {JUDGE} import judge\n")
     listed = ["METHODS", *sorted(name for names in classes.values() for name in names), "judge"]
     exported = textwrap.indent(_wrap([f'"{name}"' for name in listed]), "    ")
     start = f"    from {METHODS.package} import METHODS\n"

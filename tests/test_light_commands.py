@@ -47,6 +47,7 @@ def answer(*arguments: str, cwd: Path) -> tuple[str, str, str]:
         (("trainers", "bases", "--help"), "--backbone"),
         (("trainers", "matrix", "--help"), "--methods"),
         (("trainers", "tune", "--help"), "--trials"),
+        (("trainers", "judge", "--help"), "MODEL_OR_OUTPUTS"),
         (("hub_builders", "--help"), "backbones"),
         (("hub_builders", "build", "--help"), "--tier"),
         (("hub_builders", "backbones", "imdb"), "minilm"),

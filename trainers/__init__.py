@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mubench.trainers.evaluation.judge import judge
     from mubench.trainers.methods import METHODS
     from mubench.trainers.methods.amun import AmunArguments, AmunTrainer
     from mubench.trainers.methods.bad_teaching import BadTeachingArguments, BadTeachingTrainer
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from mubench.trainers.methods.undo import UndoArguments, UndoTrainer
     from mubench.trainers.methods.unsir import UnsirArguments, UnsirTrainer
     from mubench.trainers.methods.wga import WgaArguments, WgaTrainer
+    from mubench.trainers.runs.own_models import judge
 
 __all__ = [
     "METHODS", "AmunArguments", "AmunTrainer", "BadTeachingArguments", "BadTeachingTrainer", "BoundaryExpandArguments",
@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "judge":
-        return import_module("mubench.trainers.evaluation.judge").judge
+        return import_module("mubench.trainers.runs.own_models").judge
     methods = import_module("mubench.trainers.methods")
     if name == "METHODS":
         return methods.METHODS

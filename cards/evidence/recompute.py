@@ -56,9 +56,9 @@ def score(model: Any, refs: Any, bases: Any, facts: Any, folds: Any) -> float:
     m, m_r, m_b = (np.mean([one["forget"][1] for one in group]) for group in ([model], refs, bases))
     a_r = np.mean([advantage(one, [o for o in refs if o is not one], facts, folds) for one in refs])
     a_b = np.mean([advantage(one, refs, facts, folds) for one in bases])
-    member = max(advantage(model, refs, facts, folds) - a_r, 0) / (a_b - a_r)
+    member = max(float(advantage(model, refs, facts, folds) - a_r), 0.0) / (a_b - a_r)
     top = {k: np.mean([one["scores"][k] for one in refs]) for k in model["scores"]}
-    lost = max(max(top[k] - own, 0) / (top[k] - facts["chance"]) for k, own in model["scores"].items())
+    lost: Any = max(max(top[k] - own, 0) / (top[k] - facts["chance"]) for k, own in model["scores"].items())
     return float((1 - min(1, max(row, abs(m - m_r) / abs(m_b - m_r), member, 0))) * (1 - min(1, lost)))
 
 

@@ -10,4 +10,4 @@ def test_every_public_name_is_there():
     for trainer in trainers.METHODS.values():
         assert getattr(trainers, trainer.__name__) is trainer
         assert getattr(trainers, trainer.arguments.__name__) is trainer.arguments
-    assert trainers.judge.__module__ == "mubench.trainers.evaluation.judge"
+    assert trainers.judge.__module__ == "mubench.trainers.runs.own_models"

@@ -128,7 +128,7 @@ def read_evidence(path: Path) -> EvidenceTable:
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES >> 20} MiB of evidence in {path}, got more")
     try:
-        return _from_table(pq.read_table(path))
+        return _from_table(pq.read_table(path, page_checksum_verification=True))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"expected {path} to be evidence of a table, got: {reason}") from error
@@ -138,7 +138,7 @@ def write_evidence(path: Path, table: EvidenceTable) -> None:
     """Write the evidence of one table in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as fresh:
-        pq.write_table(_to_table(table), fresh, compression="zstd", compression_level=9)
+        pq.write_table(_to_table(table), fresh, compression="zstd", compression_level=9, write_page_checksum=True)
 
 
 def update_evidence(path: Path, table: EvidenceTable) -> None:
@@ -159,9 +159,9 @@ def _same_rows(one: EvidenceRows, other: EvidenceRows) -> bool:
     return np.array_equal(one.forget, other.forget) and np.array_equal(one.test, other.test)
 
 
-def shipped_evidence(setting: Mapping[str, Any], folder: Path = SHIPPED) -> EvidenceTable | None:
-    """Return the shipped evidence of a setting, or ``None`` where none was shipped."""
-    for path in sorted(folder.glob(f"{setting['task']}-*.parquet")):
+def shipped_evidence(setting: Mapping[str, Any], folder: Path | None = None) -> EvidenceTable | None:
+    """Return the evidence of a setting in a folder, by default the shipped one; ``None`` where it has none."""
+    for path in sorted((folder or SHIPPED).glob(f"{setting['task']}-*.parquet")):
         facts = json.loads((pq.read_schema(path).metadata or {}).get(KEY, b"{}"))
         if all(facts.get(name) == value for name, value in setting.items()):
             return read_evidence(path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -11,13 +12,44 @@ from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import outputs_controls
 from mubench.trainers.evaluation.reference_models import ReferenceModels
-from mubench.trainers.evaluation.result import ORACLE_SELECTION, Flag, Interval, Result, RunInfo, Value
+from mubench.trainers.evaluation.result import (
+    ORACLE_SELECTION,
+    Flag,
+    Interval,
+    References,
+    Result,
+    RunInfo,
+    Value,
+)
 from mubench.trainers.metrics import METRICS, Case, NoSignal, NotDefined, SplitOutputs
 from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.bootstrap import interval as percentiles
 from mubench.trainers.metrics.score import SCORE_VERSION
 
 SCORE_PARTS = ("score", "row", "mean", "membership", "utility")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What judging a model finds: the fields of a `Result` that are not about its run."""
+
+    references: References
+    flags: list[Flag]
+    metrics: dict[str, Value] = field(default_factory=dict)
+    interval: Interval | None = None
+    row_spread: float | None = None
+    no_signal: str | None = None
+    score_version: Literal[1, 2] = SCORE_VERSION
+
+    @property
+    def score(self) -> float | None:
+        """S, or ``None`` where it is undefined."""
+        return self.metrics["score"].value if "score" in self.metrics else None
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The four parts of S by name, those that are defined."""
+        return {name: self.metrics[name].value for name in SCORE_PARTS[1:] if name in self.metrics}
 
 
 def find_flags(model: SplitOutputs, bases: Sequence[SplitOutputs]) -> list[Flag]:
@@ -56,14 +88,37 @@ def measure(case: Case, retrained_means: Mapping[str, float | None]) -> tuple[di
     return values, reason
 
 
-def _score(model: SplitOutputs, run: RunInfo, references: ReferenceModels) -> dict[str, Any]:
-    case = references.case(model, run.method)
-    is_reference = run.control and run.method == "retrain"  # judged against the others, as the means would be
+def measure_model(
+    model: SplitOutputs,
+    references: ReferenceModels,
+    split: str,
+    *,
+    method: str | None = None,
+    is_reference: bool = False,
+    flags: Sequence[Flag] = (),
+) -> Judgement:
+    """Return every metric of a model, S with its interval, and its faults.
+
+    Args:
+        model: The model's outputs by split.
+        references: The reference models, without the judged one.
+        split: Fingerprint of the split, from which the bootstrap's draws follow.
+        method: Key of the method that made the model, where it has one.
+        is_reference: Whether it is a retrained model, judged against the others as the means would be.
+        flags: Faults known beforehand.
+
+    Raises:
+        ValueError: If the references have other rows.
+    """
+    found = [*find_flags(model, list(references.bases.values())), *flags]
+    if "nan" in found:
+        return Judgement(references=references.seeds, flags=found)
+    case = references.case(model, method)
     values, reason = measure(case, {} if is_reference else references.retrained_means)
     interval = None
     if reason is None:
         try:
-            resampled = bootstrap(case.evidence, case.reference, run.split)
+            resampled = bootstrap(case.evidence, case.reference, split)
         except NoSignal as error:
             reason = str(error)
         else:
@@ -74,7 +129,14 @@ def _score(model: SplitOutputs, run: RunInfo, references: ReferenceModels) -> di
         values.pop("score", None)
     # The gate is about all retrained models: rows that are judged against a part of them do not carry it.
     spread, gate = (None, None) if is_reference else references.gate
-    return {"metrics": values, "interval": interval, "row_spread": spread, "no_signal": reason or gate}
+    return Judgement(
+        metrics=values,
+        interval=interval,
+        references=references.seeds,
+        row_spread=spread,
+        no_signal=reason or gate,
+        flags=found,
+    )
 
 
 def judge_against(run: RunInfo, model: SplitOutputs, references: ReferenceModels) -> Result:
@@ -89,12 +151,15 @@ def judge_against(run: RunInfo, model: SplitOutputs, references: ReferenceModels
     Raises:
         ValueError: If the references have other rows.
     """
-    chosen: list[Flag] = [ORACLE_SELECTION] if run.oracle_selected else []
-    flags = [*find_flags(model, list(references.bases.values())), *chosen]
-    empty: dict[str, Any] = {"metrics": {}, "interval": None, "row_spread": None, "no_signal": None}
-    found = empty if "nan" in flags else _score(model, run, references)
-    found |= {"score_version": SCORE_VERSION, "references": references.seeds, "flags": flags}
-    return Result(**run.model_dump(), **found)
+    found = measure_model(
+        model,
+        references,
+        run.split,
+        method=run.method,
+        is_reference=run.control and run.method == "retrain",
+        flags=[ORACLE_SELECTION] if run.oracle_selected else [],
+    )
+    return Result(**run.model_dump(), **vars(found))
 
 
 def reference_models(

@@ -23,6 +23,7 @@ from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.reference_models import ReferenceModels
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.result import References, Result, RunInfo, read_result, write_result
+from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
@@ -89,6 +90,16 @@ class Judge:
         with owned(self._lock(folder.name)):
             return self._judge(folder, self.references)
 
+    def outputs(self, info: RunInfo, model: SplitOutputs) -> Path:
+        """Judge outputs that come from elsewhere, and return their row's path; an earlier row of this id is replaced.
+
+        Args:
+            info: What the row is about.
+            model: The outputs by split, with the rows of the references.
+        """
+        with owned(self._lock(info.run_id)):
+            return self._write(info, model, self.references, hash_splits(model))
+
     def controls(self) -> list[Path]:
         """Judge the controls that are no unlearned models: retrained leave-one-out, and those without a run."""
         if self.shipped is not None:
@@ -107,10 +118,14 @@ class Judge:
         run = self.group.runs.get(folder) or read_run(folder)
         control = run.method == "retrain" or METHODS[str(run.method)].is_control
         info = RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
-        shares = {"passes_share": passes(info.cost) / self._retrain_cost["passes"]}
+        return info.model_copy(update={"cost": self.with_shares(info.cost)})
+
+    def with_shares(self, cost: Mapping[str, float]) -> dict[str, float]:
+        """Return the cost of a run with what it is of the mean retrained model's."""
+        shares = {"passes_share": passes(cost) / self._retrain_cost["passes"]}
         if "seconds" in self._retrain_cost:
-            shares["seconds_share"] = info.cost["seconds"] / self._retrain_cost["seconds"]
-        return info.model_copy(update={"cost": {**info.cost, **shares}})
+            shares["seconds_share"] = cost["seconds"] / self._retrain_cost["seconds"]
+        return {**cost, **shares}
 
     def _judge_controls_without_run(self) -> list[Path]:
         shared = self._info(self.group.retrained[min(self.group.retrained)])
@@ -133,16 +148,19 @@ class Judge:
             row = read_result(path)
             if row.identity == info.identity and row.outputs == outputs and _is_current(row, references.seeds):
                 return path
-        found = model or self.group.outputs(folder)
-        row = judge_against(info, found, references).model_copy(update={"outputs": outputs})
-        if "nan" not in row.flags:
-            self._write_evidence(info, {} if info.method == "retrain" else {info.run_id: found}, outputs)
-        path = write_result(row, self.results)
+        path = self._write(info, model or self.group.outputs(folder), references, outputs)
         # A folder holds one run: rows of its earlier runs are out of date.
         for old in self.results.glob(f"{info.run_id.rpartition('-')[0]}-????????.json"):
             if old != path:
                 old.unlink()
         return path
+
+    def _write(self, info: RunInfo, model: SplitOutputs, references: ReferenceModels, outputs: str) -> Path:
+        """Judge outputs with this SHA-256; write row and evidence, and return the row's path."""
+        row = judge_against(info, model, references).model_copy(update={"outputs": outputs})
+        if "nan" not in row.flags:
+            self._write_evidence(info, {} if info.method == "retrain" else {info.run_id: model}, outputs)
+        return write_result(row, self.results)
 
     @cached_property
     def _reference_models(self) -> dict[str, tuple[Evidence, str | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from array import array
 from collections.abc import Sequence
@@ -22,6 +23,15 @@ MAX_NAME, MAX_RUN_ID, MAX_TEXT = 64, 200, 256
 MAX_NUMBER, ROUNDING = 1e12, 1e-6
 THOUSANDTHS = 1000
 _PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+
+
+def check_name(name: str) -> str:
+    """Return a name if rows may carry it, else raise ``ValueError``."""
+    if len(name) > MAX_NAME or not re.fullmatch(_PLAIN, name):
+        raise ValueError(
+            f"expected a name of 1 to {MAX_NAME} letters, digits, '.', '_', '+' and '-', got {quote(name)}"
+        )
+    return name
 
 
 def _printable(text: str) -> str:

@@ -52,12 +52,13 @@ class Group:
         ids = self.setting.train_ids
         mask = self.setting.forget_mask(self.ratio)
         stored = self._read(read_outputs, folder)
-        if not self._can_compare_shifted:
+        if not self.can_compare_shifted:
             stored.pop(SHIFTED, None)
         return outputs_by_split(stored, ids[mask], ids[~mask])
 
     @cached_property
-    def _can_compare_shifted(self) -> bool:
+    def can_compare_shifted(self) -> bool:
+        """Whether all reference models have outputs on slightly changed rows."""
         references = (*self.bases.values(), *self.retrained.values())
         return all((folder / REFERENCE / f"{SHIFTED}.parquet").is_file() for folder in references)
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mubench.hub_builders.hub.model_folder import Run, making
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 # The outputs on forget rows with a slightly changed input; models of earlier versions have none.
 SHIFTED = "shifted"
+# The column that names the split of a row where one file holds all of them.
+SPLIT = "split"
+REQUIRED = sorted({*COLUMNS, *IMAGE_COLUMNS, *TOKEN_COLUMNS})
 
 
 def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> dict[str, str]:
@@ -41,15 +45,26 @@ def write_outputs(folder: str | Path, splits: Mapping[str, Outputs]) -> dict[str
     written = {}
     try:
         for split, outputs in splits.items():
-            sink, name = pa.BufferOutputStream(), f"{split}.parquet"
-            pq.write_table(outputs.to_table(), sink, compression="zstd")
-            data = sink.getvalue()
+            data, name = _to_bytes(outputs), f"{split}.parquet"
             written[name] = hashlib.sha256(data).hexdigest()
             (fresh / name).write_bytes(data)
         replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return written
+
+
+def _to_bytes(outputs: Outputs) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(outputs.to_table(), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def hash_splits(splits: Mapping[str, Outputs]) -> str:
+    """Return one SHA-256 of outputs by split: that of the files which `write_outputs` would write."""
+    return fingerprint(
+        {f"{split}.parquet": hashlib.sha256(_to_bytes(one)).hexdigest() for split, one in splits.items()}
+    )
 
 
 def _files(folder: str | Path, recorded: Mapping[str, str] | None) -> list[Path]:
@@ -70,11 +85,18 @@ def _hash(path: Path, recorded: Mapping[str, str] | None, data: bytes | None = N
 
 
 def _parse(path: Path, data: bytes) -> Outputs:
+    return _from_table(path, _read_table(path, data))
+
+
+def _read_table(path: Path, data: bytes) -> pa.Table:
     try:
-        table = pq.read_table(pa.BufferReader(data)).combine_chunks()
+        return pq.read_table(pa.BufferReader(data)).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"expected {path} to be a whole outputs file, got: {reason}") from error
+
+
+def _from_table(path: Path, table: pa.Table) -> Outputs:
     # The columns of images include those of classes.
     for kind, columns in ((ImageOutputs, IMAGE_COLUMNS), (ClassOutputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
         if set(columns) <= set(table.column_names):
@@ -99,6 +121,50 @@ def read_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) 
         _hash(file, recorded, data)
         splits[file.stem] = _parse(file, data)
     return splits
+
+
+def read_outputs_file(path: str | Path) -> dict[str, Outputs]:
+    """Read the outputs of all splits from one parquet file: the columns of those files, and ``split``.
+
+    Lists of any width and precision will do for logits; they become float32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or a column is missing or of another type.
+    """
+    path = Path(path)
+    table = _read_table(path, path.read_bytes())
+    if SPLIT not in table.column_names:
+        found = ", ".join(table.column_names)
+        raise ValueError(f"expected a column {SPLIT} beside those of outputs in {path}, got {found}")
+    splits = {}
+    for split in pc.unique(table[SPLIT]).to_pylist():
+        rows = table.filter(pc.equal(table[SPLIT], split)).drop_columns([SPLIT]).combine_chunks()
+        # A column that no row of the split has, such as generated texts, is not among its outputs.
+        rows = rows.select([name for name in rows.column_names if rows[name].null_count < len(rows)])
+        try:
+            splits[str(split)] = _from_table(path, _with_stored_types(rows))
+        except (pa.ArrowException, KeyError, TypeError, AttributeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"expected outputs of split {split!r} in {path}, got: {reason}") from error
+    return splits
+
+
+def _with_stored_types(table: pa.Table) -> pa.Table:
+    """Return a table with logits and losses as lists of float32 of one width, and labels as int64."""
+    for name in ("logits", "losses"):
+        if name in table.column_names:
+            lists = table[name].combine_chunks()
+            widths = pc.unique(pc.list_value_length(lists)).to_pylist()
+            if len(widths) != 1 or widths[0] is None:
+                raise ValueError(f"expected {name} of one length in every row, got {len(widths)} lengths")
+            wide = pa.FixedSizeListArray.from_arrays(lists.flatten().cast(pa.float32(), safe=False), widths[0])
+            table = table.set_column(table.column_names.index(name), name, wide)
+    if "label" in table.column_names:
+        table = table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.int64()))
+    if nulls := [name for name in REQUIRED if name in table.column_names and table[name].null_count]:
+        raise ValueError(f"expected a value in every row, got none in some of {', '.join(nulls)}")
+    return table
 
 
 def hash_outputs(folder: str | Path, recorded: Mapping[str, str] | None = None) -> str:

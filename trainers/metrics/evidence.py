@@ -116,8 +116,10 @@ class EvidenceRows:
         """Return the evidence of a model's outputs on these rows.
 
         Raises:
-            ValueError: If the model lacks one of the test rows.
+            ValueError: If the model has other forget rows, or lacks one of the test rows.
         """
+        if not np.array_equal(model["forget"].ids, self.forget):
+            raise ValueError(f"expected the {len(self.forget)} forget rows of the references, got other rows")
         test = model["test"]
         if len(test) != len(self.test):
             test = test.select(self.test)

@@ -89,16 +89,29 @@ class Setting:
         Raises:
             ValueError: If the folder is damaged, or the model has other classes than the split.
         """
+        model, processor = self._load(folder, again)
+        with _explain_damage(folder, again):  # the messages before say what is wrong, this one only where
+            check_files(folder, read_run(folder).files)
+        return model, processor
+
+    def load_foreign(self, folder: Path) -> tuple[PreTrainedModel, Any]:
+        """Return a model that any program saved, and its processor. Classes without names are taken in their order.
+
+        Raises:
+            ValueError: If the folder is damaged, or the model has other classes than the split.
+        """
+        return self._load(folder, "", unnamed=True)
+
+    def _load(self, folder: Path, again: str, *, unnamed: bool = False) -> tuple[PreTrainedModel, Any]:
         with _explain_damage(folder, again):
             model, processor = self.modality.load(folder)
         if self.task.kind.endswith("_classification"):
             named, wanted = tuple((model.config.id2label or {}).values()), self.info.labels
-            if named != wanted:
+            plain = tuple(f"LABEL_{i}" for i in range(len(wanted)))  # what transformers calls them
+            if named not in (wanted, *([plain] if unnamed else [])):
                 raise ValueError(
                     f"expected a model of {_list_classes(wanted)} in {folder}, got one of {_list_classes(named)}"
                 )
-        with _explain_damage(folder, again):  # the messages before say what is wrong, this one only where
-            check_files(folder, read_run(folder).files)
         return model, processor
 
     def encode(self, split: str, processor: Any) -> EncodedRows:

@@ -109,16 +109,22 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
         return []
     if not judged:
         return [f"model: {folder}{there}"]
-    group = find_group(request.setting, request.ratio, request.models)
-    judge = Judge(group, Path(where.results))
+    judge = Judge(find_group(request.setting, request.ratio, request.models), Path(where.results))
+    path = judge_group(judge)[folder]
+    return [f"model: {folder}{there}", f"row:   {path}", *summary(read_result(path))]
+
+
+def judge_group(judge: Judge) -> dict[Path, Path]:
+    """Judge the controls and all runs of a group, and return the rows of the runs.
+
+    References may have come since some of them were judged: a table is about one set of references.
+    """
     judge.controls()
-    # References may have come since the other runs were judged: a table is about one set of them.
-    rows = {each: judge.run(each) for each in group.unlearned}
-    path = rows[folder]
-    return [f"model: {folder}{there}", f"row:   {path}", *_summary(read_result(path))]
+    return {folder: judge.run(folder) for folder in judge.group.unlearned}
 
 
-def _summary(row: Result) -> list[str]:
+def summary(row: Result) -> list[str]:
+    """Return S, its interval and its parts as a line, or why there is no S."""
     if row.interval is None:
         return [f"no score: {row.no_signal or ', '.join(row.flags)}"]
     parts = ", ".join(f"{name} {row.metrics[name].value:.2f}" for name in ("row", "mean", "membership", "utility"))

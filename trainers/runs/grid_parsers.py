@@ -1,4 +1,4 @@
-"""Parsers of the commands about many runs: sweep, references, bases, matrix and tune; they need no torch."""
+"""Parsers of the commands about many runs (sweep, references, bases, matrix, tune) and of judge; no torch needed."""
 
 from __future__ import annotations
 
@@ -69,6 +69,22 @@ def robustness_parser() -> Parser:
     return parser
 
 
+def judge_parser() -> Parser:
+    """Return the parser of ``judge``."""
+    line = "Judge a model of any origin, or a table of outputs, against the references of a task."
+    parser = _parser("judge", line, "ratio", "backbone", "eval_seed", "data", "models", "results", common=())
+    parser.add_argument("source", metavar="MODEL_OR_OUTPUTS", help="model folder or Hub id; or outputs as parquet")
+    parser.add_argument("--task", required=True, help="task key")
+    parser.add_argument("--name", required=True, help="name of the method in tables")
+    parser.add_argument("--family", default="canonical", help="deletion family")
+    parser.add_argument("--base_seed", type=int, default=0, help="seed of the base model that it was made from")
+    return parser
+
+
+# Parsers of the commands about one group.
+GROUP_PARSERS = {"robustness": robustness_parser, "judge": judge_parser}
+
+
 def _tasks_parser(command: str) -> Parser:
     """Return the parser of ``bases``, ``matrix`` or ``tune``."""
     if command == "bases":
@@ -94,8 +110,8 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: If a seed is no whole number, or a task or method is unknown.
     """
-    if command == "robustness":
-        parser = robustness_parser()
+    if command in GROUP_PARSERS:
+        parser = GROUP_PARSERS[command]()
     else:
         parser = (grid_parser if command in ("references", "sweep") else _tasks_parser)(command)
     options = parser.parse_args(check_options(parser, arguments))
