@@ -37,7 +37,7 @@ def test_menus_list_what_is_built_and_applies(space: Import, root: Path) -> None
     choices = space("handlers.choices")
     found = choices.menu_choices(None, None, None, None)
     assert found["tasks"] == ["cifar10", "imdb", "ddi2013"]
-    assert found["chosen"] == {"task": "cifar10", "backbone": "resnet", "ratio": "5", "method": "scrub"}
+    assert found["chosen"] == {"task": "cifar10", "backbone": "resnet", "ratio": "10", "method": "scrub"}
     assert set(found["backbones"]) == {"resnet", "vit", "convnext", "swin", "mobilenet"}
     assert list(found["ratios"]) == list(range(1, 11)) and not any(found["ratios"].values())
     fits = [key for key in methods_for("image_classification", "resnet") if not METHODS[key].from_scratch]

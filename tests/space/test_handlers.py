@@ -311,7 +311,7 @@ def test_a_config_is_counted_balanced_and_sampled(space: Import, root: Path) -> 
     assert chosen == {
         "family": "group",
         "task": "ddi2013",
-        "ratio": "5",
+        "ratio": "10",
     }
 
 

@@ -48,7 +48,7 @@ def matrices(model: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class MsgTrainer(UnlearningTrainer):
-    """Resets kernel weights of small gradients, then fine-tunes on the retain set, other kernels slowly.
+    """Resets kernel weights with small gradients, then fine-tunes on the retain set, kernels slowly.
 
     ``|grad (mean_retain CE - mean_forget CE)|`` ranks the weights within each convolution; the smallest ``share`` of
     them is reset to initial values. Then ``L = mean_retain CE(z, y)``, where the steps of the other weights of

@@ -17,7 +17,7 @@ from mubench.trainers.metrics.case import Case, NotDefined
 from mubench.trainers.metrics.row_values import ROW_VALUES, first_by_hash, hash_ranks, loss, row_labels
 
 # Rows of each side that the support vector machine is trained on; its cost grows with the square of their number.
-MAX_SVC_ROWS = 1000
+MAX_SVC_ROWS = 500
 SPLITS, HELD_OUT = 5, 0.1
 # Each split holds out one row of either side at least.
 MIN_ROWS = 10
@@ -28,7 +28,7 @@ def share_taken_for_unseen(feature: str, forget: Outputs, retain: Outputs, test:
     """Return the share of forget rows that a support vector machine takes for non-members, in [0, 1].
 
     As in SalUn (arXiv:2310.12508) and l1-sparse (arXiv:2304.04934): C = 3, radial basis functions, gamma "auto", as
-    many retain as test rows. At most 1,000 rows of each side are used, those with the smallest hashes of their ids.
+    many retain as test rows. At most 500 rows of each side are used, those with the smallest hashes of their ids.
 
     Args:
         feature: The one number a row, a key of ``ROW_VALUES``.

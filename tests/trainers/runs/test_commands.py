@@ -51,7 +51,7 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
         main([method, "--help"])
     assert left.value.code == 0
     printed = capsys.readouterr().out
-    assert "percentage to delete, 1 to 10 (default: 5)" in printed
+    assert "percentage to delete, 1 to 10 (default: 10)" in printed
     accepted = {*recorded_names(METHODS[method]), *UNRECORDED, *RunArguments.__dataclass_fields__, "seed"} - {
         "output_dir"
     }
