@@ -129,11 +129,11 @@ def _values(one: MetricAudit) -> dict[str, Any]:
         "weak": one.weaknesses,
         "false_alarms": one.alarms,
         "retrained": one.retrained,
-        "false_alarm_interval": _rounded(one.alarm_interval),
+        "false_alarm_interval": _round_all(one.alarm_interval),
         "power": {control: round(one.power(control), 6) for control in CAUGHT},
         "strong_tables": one.strong_tables,
         "tau": None if tau is None else round(tau, 6),
-        "tau_interval": _rounded(ends),
+        "tau_interval": _round_all(ends),
         "tables": {title: _table_values(each) for title, each in one.tables.items()},
     }
 
@@ -148,7 +148,7 @@ def _table_values(one: TableAudit) -> dict[str, Any]:
     }
 
 
-def _rounded(values: Sequence[float]) -> list[float]:
+def _round_all(values: Sequence[float]) -> list[float]:
     return [round(value, 6) for value in values]
 
 

@@ -13,7 +13,7 @@ from mubench.cards.audit_table import as_markdown, audit_tables
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
-from mubench.cards.reports import ranks, report
+from mubench.cards.reports import is_reported, report
 from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml
 from mubench.hub_builders.dataset.manifest import Manifest
@@ -107,7 +107,7 @@ def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> P
 
 def _write_report(path: Path, result: Result | None) -> None:
     """Write what a model reports to the Hub; one whose row does not rank, or that has none, reports nothing."""
-    if result is None or not ranks(result):
+    if result is None or not is_reported(result):
         path.unlink(missing_ok=True)
     else:
         path.parent.mkdir(exist_ok=True)

@@ -59,10 +59,10 @@ def _lines(table: Table) -> list[tuple[str, ...]]:
         (*cells(entry, table), *(number(entry.reported[name]) for name in names))
         for entry in (*table.entries, *table.controls)
     ]
-    return [tuple(map(marked, (*HEAD, *names))), *lines]
+    return [tuple(map(mark_weak, (*HEAD, *names))), *lines]
 
 
-def marked(head: str) -> str:
+def mark_weak(head: str) -> str:
     """Return the head of a column; where the shipped audit calls its metric weak, that stands beside it."""
     return f"{head} (weak)" if COLUMNS.get(head, head) in weak_metrics() else head
 

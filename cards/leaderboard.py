@@ -76,6 +76,8 @@ class Table:
         """The reference models, the seeds of its lines, and whether ranks are provisional or missing."""
         row = self.row
         judged = f"judged against {row.reference_counts}, each S on {self.seeds}"
+        if row.tier == "mini":
+            judged += "; rows of tier mini show that things run, and rank nothing"
         if self.no_signal:
             return f"{judged}; NOT RANKED, {self.no_signal}"
         if row.provisional:
@@ -156,7 +158,9 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
         row=shared,
         no_signal=shared.no_signal,
         entries=(*_rank(scored), *_rank(oracle), *_rank(tables_only), *sorted(unranked, key=lambda e: e.name)),
-        controls=tuple(sorted(controls, key=lambda e: (order[e.rows[0].method], e.passes or 0, e.name))),
+        controls=tuple(
+            sorted(controls, key=lambda e: (order.get(e.rows[0].method, len(order)), e.passes or 0, e.name))
+        ),
         curve=_curve(controls),
     )
 

@@ -1,4 +1,4 @@
-"""What a model reports to the leaderboard of its dataset on the Hub: its S, if it ranks."""
+"""What a model reports to the leaderboard of its dataset on the Hub: its S."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mubench.trainers.evaluation.result import Interval, Result
 from mubench.trainers.metrics.score import SCORE_VERSION
 
 
-def ranks(row: Result) -> bool:
-    """Whether a row ranks on a board: no control, from weights, with a score of today's version and evaluation seed 0.
+def is_reported(row: Result) -> bool:
+    """Whether a row is reported to a board: no control, from weights, with a score of today's version, evaluation seed 0.
 
-    Rows without a signal, and those with a flag, do not.
+    Rows without a signal, and those with a flag, are not. Rows of tier mini and provisional ones are, and say so.
     """
     apart = row.no_signal or row.flags or row.control or row.outputs_only or row.eval_seed
     return "score" in row.metrics and row.score_version == SCORE_VERSION and not apart
@@ -24,10 +24,10 @@ def report(row: Result) -> str:
     """Return the ``.eval_results`` file of a judged model, whose owner is named at the push.
 
     Raises:
-        ValueError: If the row does not rank.
+        ValueError: If the row is not reported.
     """
-    if not ranks(row) or row.interval is None:
-        raise ValueError(f"expected a row that ranks, got {row.run_id!r}")
+    if not is_reported(row) or row.interval is None:
+        raise ValueError(f"expected a row that is reported, got {row.run_id!r}")
     entry = EvalResultEntry(
         dataset_id=f"{NAMESPACE}/{published_dataset(row.family, row.deletion_seed, row.tier)}",
         task_id=board_name(row.task, row.ratio, row.backbone, row.family),

@@ -50,7 +50,7 @@ def pack(root: Path, out: Path) -> Path:
     datasets = _dataset_folders(root)
     runs = read_runs(root / "models")
     models = [folder for folder, run in runs.items() if run.method in (None, "retrain") and run.tier == TIER]
-    fresh = _fresh(out)
+    fresh = _fresh_path(out)
     targets = {SPACE: fresh, **{SPACE.parent / room: fresh / "mubench" / room for room in ROOMS}}
     targets |= {folder: fresh / folder.name for folder in datasets}
     targets |= {folder: fresh / "models" / folder.name for folder in models}
@@ -69,7 +69,7 @@ def _check_replaceable(out: Path) -> None:
         raise ValueError(f"expected a new or empty folder or a packed Space, as it is replaced, got {out}")
 
 
-def _fresh(out: Path) -> Path:
+def _fresh_path(out: Path) -> Path:
     """Return the path of a folder that will replace ``out``, where there is none."""
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -90,7 +90,7 @@ def pack_metric(name: str, out: Path) -> Path:
     if out.name != name:
         raise ValueError(f"expected a folder called {name}, as `evaluate` finds a metric by its name, got {out}")
     _check_replaceable(out)
-    fresh = _fresh(out)
+    fresh = _fresh_path(out)
     shutil.copytree(METRICS / name, fresh, ignore=shutil.ignore_patterns("__pycache__", ".*", "__init__.py"))
     for room in ROOMS[:2]:
         shutil.copytree(SPACE.parent / room, fresh / "mubench" / room, ignore=IGNORED)

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-SAME = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
+SAME = [
+    "task",
+    "tier",
+    "family",
+    "deletion_seed",
+    "ratio",
+    "backbone",
+    "split",
+    "recipe",
+    "eval_seed",
+    "score_version",
+]
 
 
 def below(a: Any, b: Any) -> Any:
@@ -86,6 +97,9 @@ def main(rows: str, evidence: str) -> float:
                 bases = [models[f"base-s{seed}"] for seed in row["references"]["bases"]]
                 worst = max(worst, abs(score(own, refs, bases, facts, folds) - row["metrics"]["score"]["value"]))
                 count += 1
+    needed = sum(row.get("score_version") == 2 and "score" in row["metrics"] for row in found)
+    if count < needed or not count:
+        sys.exit(f"expected evidence of all {needed} rows with an S of version 2 in {rows}, got that of {count}")
     sys.stdout.write(f"{count} rows, largest difference of S: {worst:.1e}\n")
     return worst
 

@@ -129,8 +129,12 @@ def _inspect_space(folder: Path) -> Upload:
 
 
 def _is_metric(folder: Path) -> bool:
-    """Return whether a folder is the Space of a metric of the library ``evaluate``: a module is called like it."""
-    return (folder / f"{folder.resolve().name}.py").is_file()
+    """Return whether a folder is the Space of a metric of the library ``evaluate``: a module is called like it.
+
+    No rows or models lie in it.
+    """
+    held = [*folder.glob("mu-bench*"), *folder.glob("models")]
+    return (folder / f"{folder.resolve().name}.py").is_file() and not held
 
 
 def _stage_space(folder: Path, stage: Path, namespace: str) -> None:

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from mubench.cards.folders import write_dataset_card, write_model_card, write_model_cards
-from mubench.cards.reports import ranks, report
+from mubench.cards.reports import is_reported, report
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, check_report
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.push import publish
@@ -82,7 +82,7 @@ def test_a_report_goes_when_its_row_no_longer_ranks(judged):
     ],
 )
 def test_rows_that_do_not_rank_report_nothing(change):
-    assert ranks(new_row()) and not ranks(new_row(**change))
+    assert is_reported(new_row()) and not is_reported(new_row(**change))
     with pytest.raises(ValueError, match="expected a row that ranks, got 'scrub-b0-s0'"):
         report(new_row(**change))
 

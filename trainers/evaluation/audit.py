@@ -97,15 +97,16 @@ class MetricAudit:
 
     @property
     def alarm_interval(self) -> tuple[float, float]:
-        """Exact (Clopper-Pearson) 95 % interval of the false-alarm rate."""
+        """Binomial (Clopper-Pearson) 95 % interval of the false-alarm rate, as if comparisons were independent."""
         from scipy.stats import binomtest  # noqa: PLC0415  (slow to import)
 
         ends = binomtest(self.alarms, self.retrained).proportion_ci()
         return float(ends.low), float(ends.high)
 
     def power(self, control: str) -> float:
-        """Return the mean power against a control over the tables."""
-        return float(np.mean([one.power[control] for one in self.tables.values()]))
+        """Return the mean power against a control over the tables that have the metric for it, NaN without any."""
+        found = [one.power[control] for one in self.tables.values() if control in one.power]
+        return float(np.mean(found)) if found else math.nan
 
     @property
     def strong_tables(self) -> int:
@@ -179,13 +180,17 @@ def _first(count: int) -> str:
 
 
 def _audit_table(name: str, rows: Sequence[Result]) -> TableAudit | None:
-    """Return what a metric does on a table, or ``None`` where one of the models that are compared lacks it."""
+    """Return what a metric does on a table, or ``None`` where retrained models, bases or keep-50 models lack it.
+
+    Outputs that `flip_cheat` makes have no generated texts or images: power is then that against the other controls.
+    """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row.control and row.method in ("retrain", *CAUGHT):
-            if name not in row.metrics:
+            if name in row.metrics:
+                values[row.method].append(row.metrics[name].value)
+            elif row.method != "flip_cheat":
                 return None
-            values[row.method].append(row.metrics[name].value)
     retrained, better = np.array(values["retrain"]), METRICS[name].better
     methods = [row for row in rows if not row.control and {name, "score"} <= row.metrics.keys()]
     tau, draws = _correlation(name, methods, float(retrained.mean()))
@@ -193,7 +198,11 @@ def _audit_table(name: str, rows: Sequence[Result]) -> TableAudit | None:
     return TableAudit(
         alarms=sum(is_outside(value, rest, better) for value, rest in zip(retrained, others, strict=True)),
         retrained=len(retrained),
-        power={one: float(np.mean([is_outside(v, retrained, better) for v in values[one]])) for one in CAUGHT},
+        power={
+            one: float(np.mean([is_outside(v, retrained, better) for v in values[one]]))
+            for one in CAUGHT
+            if values[one]
+        },
         rows=len(methods),
         tau=tau,
         draws=draws,

@@ -16,7 +16,7 @@ CONTROLS: dict[str, str] = {
     "retrain_at": "retrained for a part of the recipe's passes: what a method's cost buys without it",
     "flip_cheat": "base with random forget rows flipped until the mean score is right: below .1",
     "quantile_cheat": "base with its confidences on forget rows replaced by those on validation rows, in their order: "
-    "a table of outputs, which the same rows slightly changed give away",
+    "a table of outputs, which `row_shifted` detects",
     "constant": "one class for every row: 0",
     "base": "untouched base model: 0",
 }

@@ -149,10 +149,15 @@ def update_evidence(path: Path, table: EvidenceTable) -> None:
     with owned(path.with_name(f".{path.name}.lock")):
         if path.is_file():
             old = read_evidence(path)
-            if old.setting == table.setting and _same_rows(old.rows, table.rows):
+            if _without_cost(old.setting) == _without_cost(table.setting) and _same_rows(old.rows, table.rows):
                 models, outputs = {**old.models, **table.models}, {**old.outputs, **table.outputs}
                 table = EvidenceTable(table.setting, table.rows, models, outputs)
         write_evidence(path, table)
+
+
+def _without_cost(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a table is about, without the mean cost of a retrained model, which grows with their number."""
+    return {name: value for name, value in setting.items() if name != "retrain_passes"}
 
 
 def _same_rows(one: EvidenceRows, other: EvidenceRows) -> bool:

@@ -37,14 +37,14 @@ class Robustness:
     def values(self, folder: Path) -> dict[str, Value]:
         """Return every value that a model has; one without signal is left out."""
         tested, rows = len(halves(self._forget["example_id"])[1]), len(self._forget)
-        confidence, steps = self._relearned(folder)
+        confidence, steps = self._measure_relearning(folder)
         known, needed = self._retrained
         found = {
             "relearn": _value(lambda own, others: omega(own, others, self._bases), confidence, known, tested),
             "ain": _value(anamnesis, steps, needed, rows),
         }
         for bits in BITS:
-            own, retrained = self._score(self._quantized(folder, bits)), self._quantized_retrained[bits]
+            own, retrained = self._score(self._outputs_quantized_to(folder, bits)), self._quantized_retrained[bits]
             found[f"score_int{bits}"] = None if own is None else Value(value=own, n=rows, retrained=retrained)
         return {name: value for name, value in found.items() if value is not None}
 
@@ -69,7 +69,7 @@ class Robustness:
     @cached_property
     def _retrained(self) -> tuple[list[float], list[int]]:
         """Confidence of the retrained models after relearning, and their steps to relearn."""
-        found = [self._relearned(folder) for _, folder in sorted(self.group.retrained.items())]
+        found = [self._measure_relearning(folder) for _, folder in sorted(self.group.retrained.items())]
         return [confidence for confidence, _ in found], [steps for _, steps in found]
 
     @cached_property
@@ -82,7 +82,7 @@ class Robustness:
         if len(retrained) <= METRICS["score"].references:
             return None
         scores = [
-            self._score(self._quantized(folder, bits), left_out=position)
+            self._score(self._outputs_quantized_to(folder, bits), left_out=position)
             for position, (_, folder) in enumerate(sorted(self.group.retrained.items()))
         ]
         there = [score for score in scores if score is not None]
@@ -95,7 +95,7 @@ class Robustness:
     def _after(self, folder: Path, measure: Callable[..., Any]) -> Any:
         return measure(self.group.setting, *self._load(folder), self._forget)
 
-    def _relearned(self, folder: Path) -> tuple[float, int]:
+    def _measure_relearning(self, folder: Path) -> tuple[float, int]:
         _, bases = self._references
         base_score = float(np.mean([accuracy(base, "forget") for base in bases]))
         model, processor = self._load(folder)
@@ -104,7 +104,7 @@ class Robustness:
         steps = steps_to_relearn(setting, whole, processor, forget, base_score=base_score)
         return relearn(setting, model, processor, forget), steps
 
-    def _quantized(self, folder: Path, bits: int) -> SplitOutputs:
+    def _outputs_quantized_to(self, folder: Path, bits: int) -> SplitOutputs:
         setting = self.group.setting
         model, processor = self._load(folder)
         quantize(model, bits)

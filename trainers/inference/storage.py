@@ -100,7 +100,11 @@ def _from_table(path: Path, table: pa.Table) -> Outputs:
     # The columns of images include those of classes.
     for kind, columns in ((ImageOutputs, IMAGE_COLUMNS), (ClassOutputs, COLUMNS), (TokenOutputs, TOKEN_COLUMNS)):
         if set(columns) <= set(table.column_names):
-            return kind.from_table(table)
+            try:
+                return kind.from_table(table)
+            except (AttributeError, TypeError, pa.ArrowException) as error:
+                types = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+                raise ValueError(f"expected {path} to have the columns that outputs have, got {types}") from error
     raise ValueError(f"expected {path} to be an outputs file, got the columns {', '.join(table.column_names)}")
 
 

@@ -22,7 +22,7 @@ from mubench.trainers.unlearning.value_ranges import Share
 
 @dataclass
 class LotusArguments(UnlearningArguments):
-    """Arguments of `LotusTrainer`; the other defaults than that of ``alpha`` are those of the paper's code.
+    """Arguments of `LotusTrainer`; all defaults but ``alpha`` are those of the paper's code.
 
     The authors ran an ``alpha`` of 8 for a ResNet on CIFAR-10, 32 for whole classes, and 2 elsewhere; the
     default of their command line, 1, was run in no experiment.

@@ -6,6 +6,7 @@ import math
 
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs
+from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import accuracy_on, gap, macro_f1, overall
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case, Description, Metric, NoSignal, NotDefined
@@ -60,6 +61,7 @@ __all__ = [
 _JUDGED = ("forget", "retain", "test")
 # Outputs with a probability for every class.
 _CLASSES = (ClassOutputs, ImageOutputs)
+_TEXTS, _IMAGES = (TokenOutputs,), (ImageOutputs,)
 
 # fmt: off
 METRICS: dict[str, Metric] = {
@@ -171,44 +173,44 @@ METRICS: dict[str, Metric] = {
         outputs=_CLASSES),
     "probability": Metric(
         compute=probability, title="mean probability of the true answers to forget rows, each by its length",
-        better="near retrained", paper="arXiv:2401.06121", rows=token_rows),
+        better="near retrained", paper="arXiv:2401.06121", rows=token_rows, outputs=_TEXTS),
     "truth_ratio": Metric(
         compute=truth_ratio, title="truth ratio on forget rows: 1 if wrong answers are as probable as the right one",
-        better="near retrained", paper="arXiv:2401.06121", rows=ratio_rows),
+        better="near retrained", paper="arXiv:2401.06121", rows=ratio_rows, outputs=_TEXTS),
     "model_utility": Metric(
         compute=model_utility, title="TOFU's model utility: probability, ROUGE-L and truth ratio on other rows",
-        better="higher", needs=("retain", "ood"), paper="arXiv:2401.06121", rows=ratio_rows),
+        better="higher", needs=("retain", "ood"), paper="arXiv:2401.06121", rows=ratio_rows, outputs=_TEXTS),
     "forget_quality": Metric(
         compute=forget_quality, title="p-value that truth ratios on forget rows are as retrained", better="higher",
-        references=1, paper="arXiv:2401.06121", rows=ratio_rows),
+        references=1, paper="arXiv:2401.06121", rows=ratio_rows, outputs=_TEXTS),
     "forget_quality_log10": Metric(
         compute=log_forget_quality, title="decimal logarithm of forget quality", better="higher", range=(-300, 0),
-        references=1, paper="arXiv:2401.06121", rows=ratio_rows),
+        references=1, paper="arXiv:2401.06121", rows=ratio_rows, outputs=_TEXTS),
     "rouge_l": Metric(
         compute=rouge_on("forget"), title="ROUGE-L recall of texts generated for forget rows, without stemming",
-        better="near retrained", paper="arXiv:2401.06121", rows=generated_rows),
+        better="near retrained", paper="arXiv:2401.06121", rows=generated_rows, outputs=_TEXTS),
     "rouge_l_test": Metric(
         compute=rouge_on("test"), title="ROUGE-L recall of texts generated for test rows, without stemming",
-        better="higher", needs=("test",), paper="arXiv:2401.06121", rows=generated_rows),
+        better="higher", needs=("test",), paper="arXiv:2401.06121", rows=generated_rows, outputs=_TEXTS),
     "exact_memorisation": Metric(
         compute=on_forget(exact_memorisation), title="share of the tokens of forget rows predicted, end token apart",
-        better="near retrained", paper="arXiv:2303.04129", rows=token_rows),
+        better="near retrained", paper="arXiv:2303.04129", rows=token_rows, outputs=_TEXTS),
     "extraction_strength": Metric(
         compute=on_forget(extraction_strength), title="share of an answer at its end that follows from what precedes",
-        better="near retrained", paper="arXiv:2012.07805", rows=token_rows),
+        better="near retrained", paper="arXiv:2012.07805", rows=token_rows, outputs=_TEXTS),
     "min_k": Metric(
         compute=auc_of(min_k), title="AUC of min-k (20 % least probable tokens), forget against test rows",
-        better="near retrained", needs=("forget", "test"), paper="arXiv:2310.16789", rows=token_rows),
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2310.16789", rows=token_rows, outputs=_TEXTS),
     "min_k_plus_plus": Metric(
         compute=auc_of(min_k_plus_plus), title="AUC of min-k++ (20 %), forget against test rows",
-        better="near retrained", needs=("forget", "test"), paper="arXiv:2404.02936", rows=moment_rows),
+        better="near retrained", needs=("forget", "test"), paper="arXiv:2404.02936", rows=moment_rows, outputs=_TEXTS),
     "priv_leak": Metric(
         compute=priv_leak, title="PrivLeak: below 0 under-unlearned, above 0 over-unlearned (min-k, 40 %)",
         better="near retrained", unit="%", range=(-100, math.inf), needs=("forget", "test"), references=1,
-        paper="arXiv:2407.06460", rows=token_rows),
+        paper="arXiv:2407.06460", rows=token_rows, outputs=_TEXTS),
     "frechet_classifier": Metric(
         compute=frechet_classifier, title="Fréchet distance of images of test captions in our classifier's features",
-        better="lower", range=(0, math.inf), needs=("test",), rows=feature_rows),
+        better="lower", range=(0, math.inf), needs=("test",), rows=feature_rows, outputs=_IMAGES),
 }
 
 # Metrics over many runs of one method and many retrained models; `mubench ensemble` computes them.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.metrics.case import Case
+from mubench.trainers.metrics.case import Case, NoSignal
 from mubench.trainers.metrics.evidence import FOLDS, Array, Evidence, EvidenceRows, RowEvidence, likelihood
 
 # logit(1 - 1e-6): beyond it probabilities are numerically 0 or 1, and differences of logits carry no information.
@@ -44,7 +44,7 @@ def advantage(area: npt.NDArray[Any] | float) -> Any:
 def largest_advantage(areas: Array) -> Array:
     """Return the largest advantage of ``ATTACKS`` given their AUCs ``(..., A)``, shape ``(...)``.
 
-    The logistic attack is fitted and knows its direction: below ½ it has learned nothing.
+    The logistic attack is fitted, so that its direction is fixed: an AUC below ½ counts as ½.
     """
     fitted = np.maximum(2 * (areas[..., -1] - 0.5), 0)
     largest: Array = np.maximum(advantage(areas[..., :-1]).max(axis=-1), fitted)
@@ -112,10 +112,15 @@ def cross_validated_logistic(features: Array, member: npt.NDArray[np.bool_], fol
         features: ``(n, d)``.
         member: Whether a row is a forget row, ``(n,)``.
         folds: Fold of each row, ``(n,)``.
+
+    Raises:
+        NoSignal: If all rows of a set are in one fold.
     """
     result = np.zeros(len(features))
     for fold in range(FOLDS):
         out = folds == fold
+        if member[~out].all() or not member[~out].any():
+            raise NoSignal("no signal: too few forget or test rows for a cross-validated attack")
         center, scale = features[~out].mean(axis=0), features[~out].std(axis=0)
         standard = (features - center) / np.where(scale > 0, scale, 1)
         design = np.concatenate([standard, np.ones((len(features), 1))], axis=1)

@@ -102,7 +102,7 @@ def weights(reference: ReferenceEvidence, split: str, draws: int = DRAWS) -> Wei
 
 
 @lru_cache(maxsize=16)
-def _weighted(reference: ReferenceEvidence, split: str, draws: int) -> WeightedReference:
+def _weighted_reference(reference: ReferenceEvidence, split: str, draws: int) -> WeightedReference:
     return WeightedReference(reference, weights(reference, split, draws))
 
 
@@ -118,7 +118,7 @@ def bootstrap(model: Evidence, reference: ReferenceEvidence, split: str, draws: 
     Raises:
         NoSignal: If base and retrained models are indistinguishable in more than one draw of twenty.
     """
-    score = np.asarray(_weighted(reference, split, draws).parts(model).score, dtype=np.float64)
+    score = np.asarray(_weighted_reference(reference, split, draws).parts(model).score, dtype=np.float64)
     lost = ~np.isfinite(score)
     if lost.mean() > LOST_LIMIT:
         raise NoSignal(f"no signal in {int(lost.sum())} of {draws} bootstrap draws, more than {LOST_LIMIT:.0%}")

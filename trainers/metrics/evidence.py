@@ -26,7 +26,7 @@ FOLDS = 5
 UTILITY_SPLITS = ("retain", "test", "ood")
 
 
-def _rounded(values: npt.NDArray[Any]) -> Array:
+def _round_half(values: npt.NDArray[Any]) -> Array:
     return values.astype(np.float16).astype(np.float64)
 
 
@@ -58,7 +58,7 @@ class RowEvidence:
     def from_outputs(cls, outputs: Outputs | RowEvidence) -> Self:
         """Return the evidence of a model's outputs, or of numbers that are not rounded yet."""
         clipped = np.clip(outputs.log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
-        return cls(_rounded(clipped), _rounded(outputs.entropy), _rounded(outputs.correct))
+        return cls(_round_half(clipped), _round_half(outputs.entropy), _round_half(outputs.correct))
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,7 +214,7 @@ def judged_attacks(model: Evidence, reference: ReferenceEvidence) -> Attacks:
 
 
 @lru_cache(maxsize=16)
-def unweighted(reference: ReferenceEvidence) -> WeightedReference:
+def uniform_reference(reference: ReferenceEvidence) -> WeightedReference:
     """Return the references with every row and model counted once."""
     return WeightedReference(reference, Weights.uniform(reference))
 
@@ -234,7 +234,7 @@ def evidence_parts(model: Evidence, reference: ReferenceEvidence) -> Parts:
         NoSignal: If a part would divide by 0; the message names it.
         ValueError: If there are fewer than 2 retrained models or no base.
     """
-    drawn = unweighted(reference).parts(model)
+    drawn = uniform_reference(reference).parts(model)
     values = {field.name: float(getattr(drawn, field.name)[0]) for field in fields(drawn)}
     for name, value in values.items():
         if not np.isfinite(value):
@@ -253,17 +253,32 @@ def part_of(name: str) -> Callable[[Case], float]:
     return lambda case: float(getattr(parts(case), name))
 
 
+def _shifted_distance(model: Evidence, reference: ReferenceEvidence) -> float:
+    """Return ``row`` of a model on shifted forget rows, NaN without signal."""
+    target = uniform_reference(reference)
+    return float(target.row(model, target.shifted, target.distances(target.shifted))[0])
+
+
+@lru_cache(maxsize=16)
+def _shifted_spread(reference: ReferenceEvidence) -> float:
+    """Return the standard deviation of the retrained models' ``row`` on shifted rows, each against the others."""
+    pairs = zip(reference.retrained, reference.leave_one_out, strict=True)
+    return float(np.std([_shifted_distance(one, others) for one, others in pairs], ddof=1))
+
+
 def row_shifted(case: Case) -> float:
     """Return ``row`` on the shifted forget rows: a model that only memorised its answers fails there.
 
     Raises:
-        NoSignal: If bases and retrained models do not differ there.
+        NoSignal: If bases do not differ there from retrained models by more than these among themselves; the spread of
+            the values of 3 or more retrained models must be within ``SIGNAL_LIMIT``.
         ValueError: If outputs on shifted rows are missing.
     """
-    target = unweighted(case.reference)
-    value = float(target.row(case.evidence, target.shifted, target.distances(target.shifted))[0])
+    value = _shifted_distance(case.evidence, case.reference)
     if not np.isfinite(value):
         raise NoSignal(f"no signal for 'row_shifted': {_REASONS['row']}")
+    if len(case.reference.retrained) > 2 and not (spread := _shifted_spread(case.reference)) <= SIGNAL_LIMIT:
+        raise NoSignal(f"no signal for 'row_shifted': retrained models differ by {spread:.2f} there")
     return value
 
 

@@ -19,6 +19,7 @@ from mubench.trainers.evaluation.limits import check_name
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import RunInfo, read_result
 from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import environment, predict_splits
 from mubench.trainers.models.setting import Setting, load_setting
@@ -62,7 +63,8 @@ def judge_model(options: argparse.Namespace) -> list[str]:
     if options.base_seed not in (known := judge.references.seeds.bases):
         raise ValueError(f"expected base_seed of a reference, {', '.join(map(str, known))}, got {options.base_seed}")
     source = _read(options.source, wanted, setting, judge.group.models)
-    if source.run is not None and source.run.identity in judge.references.seeds.identities:
+    known_run = source.run is not None and source.run.identity in judge.references.seeds.identities
+    if known_run or hash_splits(source.splits) in judge.references.seeds.outputs:
         raise ValueError(f"expected another model than the references, got one of them: {options.source}")
     retrained = judge.references.retrained
     reference = retrained[min(retrained)] if retrained else {}
@@ -94,7 +96,8 @@ def _info(wanted: Run, source: Source, judge: Judge) -> RunInfo:
     )
     family: dict[str, Any] = {"family": wanted.family, "deletion_seed": wanted.deletion_seed}
     name = names.unlearned_model(base, judge.group.ratio, str(wanted.method), 0, **family)
-    cost = judge.with_shares(source.run.cost) if source.run is not None and source.run.method is not None else {}
+    made_here = source.run is not None and source.run.method is not None and not source.outputs_only
+    cost = judge.with_shares(source.run.cost) if source.run is not None and made_here else {}
     info = RunInfo.from_run(wanted.finished(cost=cost, **source.environment), f"{name}-{wanted.identity[:8]}")
     return info.model_copy(update={"outputs_only": source.outputs_only})
 

@@ -13,7 +13,7 @@ from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
-from mubench.trainers.metrics import ENSEMBLE_METRICS, METRICS, Metric
+from mubench.trainers.metrics import DESCRIPTIONS, ENSEMBLE_METRICS, Description
 from mubench.trainers.runs.method_table import check_known
 
 KINDS: dict[str, type[Outputs]] = {"classes": ClassOutputs, "tokens": TokenOutputs, "images": ImageOutputs}
@@ -25,20 +25,20 @@ def _interval(limits: tuple[float, float]) -> str:
     return f"{limits[0]:.3g} to {limits[1]:.3g}"
 
 
-def _kinds(metric: Metric) -> str:
+def _kinds(metric: Description) -> str:
     names = [name for name, kind in KINDS.items() if issubclass(kind, metric.outputs)]
     return "all" if len(names) == len(KINDS) else " ".join(names)
 
 
-def _needs(metric: Metric) -> str:
+def _needs(metric: Description) -> str:
     models = {"retrained": metric.references, "base": metric.bases}
     return " ".join([*metric.needs, *(f"{least}+{name}" for name, least in models.items() if least)])
 
 
 def metric_table() -> list[str]:
-    """Return the lines of a table of all metrics, those of one run and those over many."""
+    """Return the lines of a table of all metrics: those of one run, of its weights, and over many runs."""
     lines = [HEAD]
-    for key, one in METRICS.items():
+    for key, one in DESCRIPTIONS.items():
         numbers = (_interval(one.range), one.unit, _needs(one), _kinds(one))
         lines.append((key, one.title, one.better, *numbers, one.paper))
     for key, each in ENSEMBLE_METRICS.items():
@@ -60,7 +60,7 @@ def _parse_ensemble(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--task", required=True, help="task key")
     parser.add_argument("--method", required=True, help=METHOD)
     parser.add_argument("--backbone", help="backbone key; default: the task's first")
-    parser.add_argument("--ratio", default="5", help="percentage to delete, 1 to 10")
+    parser.add_argument("--ratio", default="10", help="percentage to delete, 1 to 10")
     parser.add_argument("--eval_seed", type=int, default=0, help="seed of the noise that generated images start from")
     parser.add_argument("--data", default=DATASET, help="dataset folder or Hub id")
     parser.add_argument("--family", default="canonical", help="deletion family")

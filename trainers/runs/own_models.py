@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -111,8 +112,9 @@ def _read_ids(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
     }
     if SHIFTED in ids:
         ids[SHIFTED] = ids["forget"]
-    if both := {*ids["forget"]} & {*ids["retain"]}:
-        raise ValueError(f"expected forget and retain to share no row, got {len(both)} such as {min(both)!r}")
+    for one, other in combinations(REQUIRED, 2):
+        if both := {*ids[one]} & {*ids[other]}:
+            raise ValueError(f"expected {one} and {other} to share no row, got {len(both)} such as {min(both)!r}")
     return ids
 
 

@@ -61,6 +61,8 @@ class MuScore(evaluate.Metric):  # type: ignore[misc]  # ``evaluate`` has no ann
         bases: Sequence[Mapping[str, Any]],
         chance: float,
     ) -> dict[str, float]:
+        if unknown := sorted({*np.asarray(references).tolist()} - {0, 1}):
+            raise ValueError(f"expected references of 1 (forget row) or 0 (test row), got {unknown[0]}")
         member = np.asarray(references) == 1
         ids = np.asarray(id, dtype=np.str_)
         if not member.any() or member.all() or len(np.unique(ids)) < len(ids):

@@ -42,7 +42,7 @@ def test_scores_of_rounded_weights_are_those_of_the_rounded_model(walked, monkey
     monkeypatch.setattr(measuring, "quantize", lambda model, bits: None)
     retrained, bases = group.references()
     own = {split: one for split, one in group.outputs(folder).items() if split != "shifted"}
-    same = found._quantized(folder, 8)
+    same = found._outputs_quantized_to(folder, 8)
     assert all(same[split].equals(one) for split, one in own.items()) and same.keys() == own.keys()
     chance = majority_baseline(retrained[0]["test"])
     assert found._score(same) == float(parts(Case(own, retrained, bases, chance)).score)

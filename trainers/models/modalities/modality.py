@@ -101,7 +101,7 @@ class Modality(ABC):
         """Return model-ready rows, deterministically."""
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows | None:
-        """Return rows with a slightly changed input, model-ready, as `shifts` describes; ``None`` if nothing fits."""
+        """Return rows with a slightly changed input, model-ready, see `shifts`; ``None`` without such a change."""
         return None
 
     @abstractmethod

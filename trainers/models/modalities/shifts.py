@@ -1,7 +1,9 @@
 """The small changes of an input after which a model's outputs on forget rows are stored once more, as ``shifted``.
 
-They change no label, and are the same for every model: a model that has learned to answer like a retrained one still
-does so on the changed rows, one that answers by looking up the exact input does not.
+They change no label, and are the same for every model: a model that has learned to answer like a retrained one should
+still do so on the changed rows, one that answers by looking up the exact input does not. Where a change takes away what
+distinguishes base and retrained models, as the sentence does for mini imdb and ddi2013, whose tokenizers spell it in 15
+and more pieces, `row_shifted` has no signal.
 """
 
 from __future__ import annotations
@@ -63,6 +65,6 @@ def prepend_sentence(batch: Columns, column: str) -> Columns:
     return {**batch, column: [f"{SENTENCE} {text}" for text in batch[column]]} if column in batch else batch
 
 
-def longer(max_length: int | None, tokenizer: Any) -> int | None:
+def lengthen_limit(max_length: int | None, tokenizer: Any) -> int | None:
     """Return a limit of tokens that leaves as many to a row's own text as without the sentence."""
     return None if max_length is None else max_length + len(tokenizer(SENTENCE, add_special_tokens=False)["input_ids"])

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import Collator, EncodedRows
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
-from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
+from mubench.trainers.models.modalities.shifts import lengthen_limit, prepend_sentence
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -82,7 +82,7 @@ class Seq2SeqModality(TextOutputModality):
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         text, _ = prompts_and_answers(rows)
         moved = rows.with_transform(partial(prepend_sentence, column=text))
-        return self._encode(moved, processor, longer(max_length, processor), max_length)
+        return self._encode(moved, processor, lengthen_limit(max_length, processor), max_length)
 
     def _encode(self, rows: datasets.Dataset, processor: Any, text: int | None, summary: int | None) -> EncodedRows:
         """Return model-ready rows whose texts and summaries are cut at so many tokens."""

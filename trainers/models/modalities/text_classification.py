@@ -23,7 +23,7 @@ from mubench.trainers.models.modalities.modality import (
     create_with_shared_body,
 )
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
-from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
+from mubench.trainers.models.modalities.shifts import lengthen_limit, prepend_sentence
 
 VOCABULARY = 8_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -127,7 +127,9 @@ class TextModality(ClassifierModality):
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         return self.encode(
-            rows.with_transform(partial(prepend_sentence, column="text")), processor, longer(max_length, processor)
+            rows.with_transform(partial(prepend_sentence, column="text")),
+            processor,
+            lengthen_limit(max_length, processor),
         )
 
     def collator(self, processor: Any) -> Collator:

@@ -21,7 +21,7 @@ from mubench.trainers.models.modalities.modality import (
     Splits,
 )
 from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files, read
-from mubench.trainers.models.modalities.shifts import longer, prepend_sentence
+from mubench.trainers.models.modalities.shifts import lengthen_limit, prepend_sentence
 from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -125,7 +125,9 @@ class CausalModality(TextOutputModality):
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         prompt, _ = prompts_and_answers(rows)
         return self.encode(
-            rows.with_transform(partial(prepend_sentence, column=prompt)), processor, longer(max_length, processor)
+            rows.with_transform(partial(prepend_sentence, column=prompt)),
+            processor,
+            lengthen_limit(max_length, processor),
         )
 
     def prompt(self, row: Mapping[str, Any]) -> list[int]:
