@@ -86,7 +86,7 @@ def as_text(tables: Iterable[Table]) -> str:
         head, *lines = align_columns(_lines(table), left=(1,))
         ranked, controls = lines[: len(table.entries)], lines[len(table.entries) :]
         rule = "-" * max(map(len, (head, *lines)))
-        block = [table.title, table.standing, rule, head, rule, *ranked]
+        block = [table.title, table.standing, *filter(None, [table.caveat]), rule, head, rule, *ranked]
         blocks.append("\n".join([*block, "controls (unranked)".center(len(rule), "."), *controls, rule]))
     return "\n\n".join([*blocks, "\n".join(legend(shown))]) + "\n"
 

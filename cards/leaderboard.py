@@ -72,12 +72,15 @@ class Table:
         return "one seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
     @property
+    def caveat(self) -> str:
+        """What rows of its tier say, if it is little."""
+        return "Rows of tier mini show that things run; they rank no methods." if self.row.tier == "mini" else ""
+
+    @property
     def standing(self) -> str:
         """The reference models, the seeds of its lines, and whether ranks are provisional or missing."""
         row = self.row
         judged = f"judged against {row.reference_counts}, each S on {self.seeds}"
-        if row.tier == "mini":
-            judged += "; rows of tier mini show that things run, and rank nothing"
         if self.no_signal:
             return f"{judged}; NOT RANKED, {self.no_signal}"
         if row.provisional:

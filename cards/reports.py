@@ -12,7 +12,7 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 
 def is_reported(row: Result) -> bool:
-    """Whether a row is reported to a board: no control, from weights, with a score of today's version, evaluation seed 0.
+    """Whether a board gets a row: no control, from weights, with a score of today's version and evaluation seed 0.
 
     Rows without a signal, and those with a flag, are not. Rows of tier mini and provisional ones are, and say so.
     """

@@ -55,6 +55,7 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
             )
             for name, values in choices.items()
         ]
+    gr.Markdown("Rows of tier mini show that things run; they rank no methods.")
     table = gr.HTML(elem_id="board")
     with gr.Row():
         cost, parts = panel("Score against cost"), panel("Forgetting against utility")

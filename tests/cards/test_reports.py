@@ -83,7 +83,7 @@ def test_a_report_goes_when_its_row_no_longer_ranks(judged):
 )
 def test_rows_that_do_not_rank_report_nothing(change):
     assert is_reported(new_row()) and not is_reported(new_row(**change))
-    with pytest.raises(ValueError, match="expected a row that ranks, got 'scrub-b0-s0'"):
+    with pytest.raises(ValueError, match="expected a row that is reported, got 'scrub-b0-s0'"):
         report(new_row(**change))
 
 

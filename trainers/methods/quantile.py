@@ -58,9 +58,9 @@ class QuantileTrainer(UnlearningTrainer):
     quantile ``(r + 1/2) / n_f`` of the base model's log-odds of the true class on validation rows. The other classes
     share the rest in the proportions that they have in ``p_0``.
 
-    Rows that the base model finds easy among the forget rows stay easy, and the error rate on forget rows becomes
-    that on unseen rows. It reads no retrained model, only the base model and validation rows; it is not defined for tokens, whose targets
-    would no longer be those of one sequence.
+    Rows that the base model finds easy among the forget rows stay easy, and the error rate on forget rows becomes that
+    on unseen rows. It reads no retrained model, only the base model and validation rows; it is not defined for tokens,
+    whose targets would no longer be those of one sequence.
 
     Args:
         eval_dataset: Validation rows, of the distribution of the forget rows.

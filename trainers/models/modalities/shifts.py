@@ -1,9 +1,9 @@
 """The small changes of an input after which a model's outputs on forget rows are stored once more, as ``shifted``.
 
 They change no label, and are the same for every model: a model that has learned to answer like a retrained one should
-still do so on the changed rows, one that answers by looking up the exact input does not. Where a change takes away what
-distinguishes base and retrained models, as the sentence does for mini imdb and ddi2013, whose tokenizers spell it in 15
-and more pieces, `row_shifted` has no signal.
+still do so on the changed rows, one that answers by looking up the exact input does not. Where a change takes away
+what distinguishes base and retrained models, `row_shifted` has no signal: the tokenizers of mini imdb and ddi2013
+spell the sentence in 15 and more pieces.
 """
 
 from __future__ import annotations
