@@ -30,7 +30,7 @@ HEAD = (
 )  # fmt: skip
 LEGEND = (
     "false alarms: held-out retrained models outside the 95 % prediction interval (t) of the others, on the worse",
-    "side of a metric that is better higher or lower, on both of one that is better near retrained; with the exact",
+    "side of a metric that is better higher or lower, on both of one that is better near retrained; with the",
     "binomial interval of the rate. base, retrain_keep50, flip_cheat: power, the share of such models outside the",
     f"interval of all retrained models. strong on: tables with a mean power of {LEAST_POWER:.0%} and more.",
     "tau: Kendall's tau-b to S over rows of methods, turned so that higher is better, mean over tables; its interval",

@@ -55,6 +55,8 @@ def names(row: dict[str, Any]) -> tuple[str, str]:
     head = f"{row['task']}{scale}{family}-{row['backbone']}"
     base = head + (f"-s{row['base_seed']}" if row["base_seed"] and row["parent"] else "")
     method = row["method"].replace("_", "-")
+    if row["method"] == "retrain_at":  # whose folders name a hash of the percentage
+        return base, row["run_id"][: -len("-01234567")]
     return base, f"{base}-del{row['ratio']}-{method}-s{row['seed']}"
 
 

@@ -30,7 +30,7 @@ NEEDED = (
     "style.css",
     "mubench/cards/leaderboard.py",
     "mubench/cards/formats.py",
-    "mubench/cards/results/cifar10-mini-resnet-del5-control-base-s0.json",
+    "mubench/cards/results/cifar10-mini-resnet-del10-control-base-s0.json",
 )
 
 
