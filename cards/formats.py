@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ LEGEND = (
 )
 # The metrics in columns whose heads are not their keys.
 COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "KL": "kl_retrained"}
-WEAK = "weak: a column that alone does not show that a model has forgotten; see the audit of the metrics."
+WEAK = "Weak by the audit of the metrics, so that alone they do not show that a model has forgotten: {}."
 _MISSING = "-"
 _HALF = "retrain_keep50"
 
@@ -59,17 +60,20 @@ def _lines(table: Table) -> list[tuple[str, ...]]:
         (*cells(entry, table), *(number(entry.reported[name]) for name in names))
         for entry in (*table.entries, *table.controls)
     ]
-    return [tuple(map(mark_weak, (*HEAD, *names))), *lines]
+    return [(*HEAD, *names), *lines]
 
 
-def mark_weak(head: str) -> str:
-    """Return the head of a column; where the shipped audit calls its metric weak, that stands beside it."""
-    return f"{head} (weak)" if COLUMNS.get(head, head) in weak_metrics() else head
+def is_weak(head: str) -> bool:
+    """Whether the shipped audit calls a column's metric weak."""
+    return COLUMNS.get(head, head) in weak_metrics()
 
 
 def legend(tables: Iterable[Table]) -> list[str]:
     """Return the lines that explain tables: their columns, what weak means, and the metrics that tasks report."""
-    return [*LEGEND, *([WEAK] if weak_metrics() else []), *reported_legend(tables)]
+    shown = list(tables)
+    columns = dict.fromkeys((*HEAD, *(name for table in shown for name in table.reported)))
+    weak = textwrap.wrap(WEAK.format(", ".join(filter(is_weak, columns))), 119) if any(map(is_weak, columns)) else []
+    return [*LEGEND, *weak, *reported_legend(shown)]
 
 
 def reported_legend(tables: Iterable[Table]) -> list[str]:
@@ -94,6 +98,7 @@ def as_text(tables: Iterable[Table]) -> str:
 def as_markdown(table: Table) -> str:
     """Return one table in markdown, without title and legend."""
     head, *rows = _lines(table)
+    head = tuple(f"{name} (weak)" if is_weak(name) else name for name in head)
     ranked = len(table.entries)
     lines = [head, tuple("---" if name == "method" else "---:" for name in head)]
     lines += [(rank, _escape(name), *rest) for rank, name, *rest in rows[:ranked]]

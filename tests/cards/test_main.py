@@ -42,7 +42,7 @@ def test_cards_of_models_and_results_are_written(walk, capsys):
     assert "mu-bench: nothing there yet" in output and "models: 2 card(s)" in output and "results: 1 card(s)" in output
     base = (walk / "models" / "cifar10-mini-resnet" / "README.md").read_text()
     unlearned = (walk / "models" / "cifar10-mini-resnet-del5-scrub-s0" / "README.md").read_text()
-    assert "| task score on test rows | 0.500 |" in base and "base_model: " not in base
+    assert "| task score on test rows (weak) | 0.500 |" in base and "base_model: " not in base
     assert "base_model: cifar10-mini-resnet\n" in unlearned and "arXiv:" in unlearned and "| 0.800 |" in unlearned
     assert "leaderboard.png" in (walk / "results" / "README.md").read_text()
     assert (walk / "results" / "leaderboard.png").stat().st_size > 10_000

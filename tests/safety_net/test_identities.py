@@ -91,7 +91,7 @@ def test_so_are_the_models_that_rows_are_judged_against(
         answer = doors.call("trainers", "retrain", *where(one), f"--ratio={row['ratio']}", *said)
         assert (answer.code, answer.out) == (0, f"model: {folder} (was there)\n")
     for seed, identity in zip(bases, row["references"]["identities"][len(retrained) :], strict=True):
-        one = {**row, "base_seed": seed}
+        one = {**row, "base_seed": seed, "parent": identity}
         assert shipped.identity(shipped.config(one, **shipped.BASE)) == identity
         folder = shipped.forge(models / shipped.names(one)[0], shipped.config(one, **shipped.BASE))
         answer = doors.call(measures.base_door(), "base", *where(one), *said)
@@ -105,6 +105,8 @@ def check(words: str, stored: dict[str, Any], data: Path, models: Path) -> None:
     family = "group" if "--family=group" in words else "canonical"
     method, *rest = words.split()
     said = [*rest, f"--data={data / measures.FOLDERS[family]}", f"--models={models}"]
+    if method != "base" and "--ratio" not in words:
+        said.append("--ratio=5")  # the default when they were written down
     if method == "base":
         answer = doors.call(measures.base_door(), "base", *said)
         assert (answer.code, answer.err, answer.out) == (0, "", f"{models / stored['base'][0]}\n")
