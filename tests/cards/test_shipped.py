@@ -16,7 +16,6 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_on
 
-
 # Tasks whose rows are of S version 1, at 5 %.
 EARLIER = {"samsum", "tiny_imagenet"}
 
