@@ -18,7 +18,7 @@ from mubench.trainers.metrics.bootstrap import base_counts, interval
 Array = npt.NDArray[np.floating[Any]]
 # The largest standard deviation of S between seeds of one mini run that was measured; they go from .09 to .18.
 ONE_SEED_SPREAD = 0.18
-METRICS = ("row", "mean", "membership", "utility", "gap", "kl_retrained")
+METRICS = ("row", "mean", "membership", "utility", "row_shifted", "gap", "kl_retrained")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,8 +15,8 @@ from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.metrics import METRICS
 
 HEAD = (
-    "rank", "method", "seeds", "S", "95 % interval", "row", "mean", "memb.", "util.", "gap", "KL", "time", "passes",
-    "useful",
+    "rank", "method", "seeds", "S", "95 % interval", "row", "mean", "memb.", "util.", "shift.", "gap", "KL", "time",
+    "passes", "useful",
 )  # fmt: skip
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
@@ -24,14 +24,15 @@ LEGEND = (
     f"The spread of few seeds is pooled with {ONE_SEED_SPREAD:.2f}, the largest that was measured. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
-    "better: gap (mean distance of averages to retrained; can be cheated), KL to retrained in nats.",
+    "better: shift. (row on slightly changed inputs, where the task has such a change), gap (mean distance of averages",
+    "to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
     "useful: whether S is above that of retraining for as many passes, interpolated between the retrain_at controls.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
 # The metrics in columns whose heads are not their keys.
-COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "KL": "kl_retrained"}
+COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "shift.": "row_shifted", "KL": "kl_retrained"}
 WEAK = "Weak by the audit of the metrics, so that alone they do not show that a model has forgotten: {}."
 _MISSING = "-"
 _HALF = "retrain_keep50"

@@ -49,6 +49,7 @@ COLUMNS = {
     "mean": "Distance of the mean score on forget rows to the retrained models'; lower is better.",
     "memb.": "Advantage of the strongest membership attack over that on retrained models; lower is better.",
     "util.": "Share of the retrained score lost on retain, test or ood rows; lower is better.",
+    "shift.": "row on slightly changed inputs, where a model that memorised its answers fails; lower is better.",
     "gap": "Mean distance of averages to retrained; can be cheated, for comparison only.",
     "KL": "KL divergence to retrained on forget rows, in nats; lower is better.",
     "time": "Training seconds as a share of retraining's; lower is better.",

@@ -12,7 +12,7 @@ from tests.safety_net.mistakes import MISTAKES
 FOLDERS = {"canonical": "mu-bench", "group": "mu-bench-group"}
 # What the fast tests build.
 FEW = (("cifar10", "canonical"), ("tofu", "canonical"), ("tofu", "group"))
-BASE_ROW = "cifar10-mini-resnet-del5-scrub-s0-cf66c5f7"
+BASE_ROW = "cifar10-mini-resnet-del10-scrub-s0-4bc4f224"
 
 
 def weights(name: str, folder: Path) -> Any:

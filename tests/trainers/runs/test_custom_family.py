@@ -65,7 +65,7 @@ def test_another_ratio_names_the_one_there_is(data, tmp_path, monkeypatch, capsy
     for flags, message in (
         (["--ratio=5"], "ratio of cifar10 (custom family) must be one of 37, got 5"),
         (["--ratio=100"], "ratio must be a whole percentage from 1 to 99, got '100'"),
-        ([], "must be one of 37, got 5"),
+        ([], "must be one of 37, got 10"),
     ):
         assert main([command, "--task=cifar10", "--family=custom", f"--data={data}", *flags]) == 2
         error = capsys.readouterr().err
