@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.__main__ import main as room_two
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.evaluation import judge as scoring
+from mubench.trainers.evaluation import judge_runs as scoring
 from mubench.trainers.evaluation import result as results
 from mubench.trainers.evaluation import validation_score as oracle
 from mubench.trainers.metrics import SplitOutputs
@@ -158,7 +158,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folders(root: Path, models: str) -> list[str]:
-    return sorted(path.name for path in (root / models).iterdir() if path.is_dir() and path.name != WORK)
+    return sorted(
+        path.name for path in (root / models).iterdir() if path.is_dir() and path.name not in (WORK, "evidence")
+    )
 
 
 def test_two_processes_make_the_models_of_one(root):

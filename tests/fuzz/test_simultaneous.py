@@ -12,7 +12,7 @@ import pytest
 
 from mubench.hub_builders.dataset import build as build_module
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.evaluation import judge as judge_module
+from mubench.trainers.evaluation import judge_runs as judge_module
 from tests.fixtures.steps import STEPS, Process, States, states
 from tests.fixtures.steps import differences as unequal
 from tests.fuzz.cases import count_outcomes, shares
@@ -55,7 +55,7 @@ def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Noted:
     noted = Noted(tmp_path / "noted")
     noted.note(monkeypatch, build_module, "load_rows", lambda task, *_: str(task.key))
     noted.note(monkeypatch, TaskTrainer, "train", lambda trainer: Path(trainer.args.output_dir).name)
-    noted.note(monkeypatch, judge_module, "judge", lambda run, *_: str(run.run_id))
+    noted.note(monkeypatch, judge_module, "judge_against", lambda run, *_: str(run.run_id))
     return noted
 
 
