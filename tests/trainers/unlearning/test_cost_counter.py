@@ -18,7 +18,7 @@ MSTEPS = 2
 CLOSED = {
     "retrain": ((E * R, E * R), {}),
     "retrain_keep50": ((E * (F // 2 + R), E * (F // 2 + R)), {}),
-    "retrain_at": ((R // 2, R // 2), {}),  # the first of six steps in three epochs
+    "retrain_at": ((2 * R, 2 * R), {}),  # four of the six steps in three epochs
     "finetune": ((E * R, E * R), {}),
     "neg_grad": ((E * F, E * F), {}),
     "random_label": ((E * (F + R), E * (F + R)), {}),
