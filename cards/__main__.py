@@ -102,10 +102,12 @@ def _run(options: argparse.Namespace) -> None:
 
 def _audit(found: Sequence[Table], options: argparse.Namespace) -> None:
     """Print the audit of the metrics over tables, and write it where a folder is given."""
-    from mubench.cards.audit_table import as_text, audit_tables, write_audit  # noqa: PLC0415
+    from mubench.cards.audit_table import as_text, audit_tables, left_out, write_audit  # noqa: PLC0415
 
     audits = audit_tables(found, data=options.data, models=options.models, results=options.results)
     print(as_text(audits), end="")
+    for title in left_out(found):
+        print(f"not audited: {title}")
     for path in write_audit(audits, options.out) if options.out else []:
         print(path)
 

@@ -23,6 +23,7 @@ from mubench.trainers.evaluation.audit import (
 )
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.metrics import METRICS
+from mubench.trainers.metrics.score import SCORE_VERSION
 
 PICTURE = "audit.png"
 HEAD = (
@@ -44,10 +45,19 @@ _MISSING = "-"
 def audit_tables(tables: Sequence[Table], **folders: object) -> list[MetricAudit]:
     """Audit every metric over tables; ``folders`` are those of the command in an error message.
 
+    Tables of earlier versions of S are left out where there are others, and `left_out` names them.
+
     Raises:
-        NotAudited: If a table lacks a control or enough retrained models, or is of another version of S.
+        NotAudited: If a table lacks a control or enough retrained models, or all are of another version of S.
     """
-    return audit({table.title: _rows(table) for table in tables}, **folders)
+    earlier = left_out(tables)
+    return audit({table.title: _rows(table) for table in tables if table.title not in earlier}, **folders)
+
+
+def left_out(tables: Sequence[Table]) -> list[str]:
+    """Return the titles of tables of earlier versions of S, none where all are."""
+    earlier = [table.title for table in tables if table.row.score_version != SCORE_VERSION]
+    return earlier if len(earlier) < len(tables) else []
 
 
 def _rows(table: Table) -> list[Result]:

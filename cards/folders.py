@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from mubench.cards.audit_table import PICTURE as AUDIT_PICTURE
-from mubench.cards.audit_table import as_markdown, audit_tables
+from mubench.cards.audit_table import as_markdown, audit_tables, left_out
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
@@ -142,4 +142,5 @@ def _write_audit(ranked: Sequence[Table], picture: Path) -> dict[str, str]:
     except NotAudited as error:
         picture.unlink(missing_ok=True)  # of earlier rows
         return {"audit": f"The metrics are not audited on these rows: {error}."}
-    return {"audit": as_markdown(audits), "audit_picture": draw_audit(audits, picture).name}
+    missing = "".join(f"\nNot audited: {title}.\n" for title in left_out(ranked))
+    return {"audit": as_markdown(audits) + missing, "audit_picture": draw_audit(audits, picture).name}

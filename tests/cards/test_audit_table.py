@@ -5,11 +5,12 @@ import pytest
 
 from mubench.cards import audit_table, formats, render
 from mubench.cards.__main__ import main
-from mubench.cards.audit_table import as_json, as_markdown, as_text, audit_tables
+from mubench.cards.audit_table import as_json, as_markdown, as_text, audit_tables, left_out
 from mubench.cards.leaderboard import SHIPPED, tables
 from mubench.cards.picture import draw_audit
 from mubench.cards.render import model_card
 from mubench.trainers.evaluation import audit
+from mubench.trainers.evaluation.audit import NotAudited
 from mubench.trainers.evaluation.result import References, Value, read_results, write_result
 from mubench.trainers.metrics.score import SCORE_VERSION
 
@@ -138,10 +139,19 @@ def test_what_cannot_be_audited_is_refused_in_one_line(words, message, new_row, 
     assert message in output and output.count("\n") == 1
 
 
+def test_tables_of_earlier_versions_are_left_out_and_named(rows):
+    earlier = [row.model_copy(update={"score_version": 1, "ratio": 5}) for row in rows]
+    (old,) = tables(earlier)
+    both = tables([*rows, *earlier])
+    assert left_out(both) == [old.title] and left_out([old]) == []
+    assert as_json(audit_tables(both)) == as_json(audit_tables(tables(rows)))
+    with pytest.raises(NotAudited, match="expected rows with S of version 2"):
+        audit_tables([old])
+
+
 @pytest.mark.slow
 def test_the_shipped_audit_is_that_of_the_shipped_rows():
-    current = [row for row in read_results(SHIPPED) if row.score_version == SCORE_VERSION]
-    found = json.loads(as_json(audit_tables(tables(current))))
+    found = json.loads(as_json(audit_tables(tables(read_results(SHIPPED)))))
     shipped = json.loads(audit.SHIPPED.read_text())
     assert shipped["tables"] == found["tables"]
     for name, one in found["metrics"].items():

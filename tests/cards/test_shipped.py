@@ -13,6 +13,7 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
+from mubench.trainers.metrics.score import SIGNAL_LIMIT
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_on
 
@@ -29,6 +30,7 @@ def test_there_is_a_table_of_every_mini_task():
     assert {one.row.task for one in found} - {one.row.task for one in today} == EARLIER
     assert not [one.title for one in today if {entry.rows[0].method for entry in one.controls} != set(CONTROLS)]
     assert all(not one.row.provisional and len(one.curve) == 7 for one in today)
+    assert max(one.row.row_spread for one in today) <= SIGNAL_LIMIT and not any(one.no_signal for one in today)
 
 
 def test_controls_of_shipped_tables_score_as_they_should():

@@ -163,18 +163,17 @@ class Judge:
         return write_result(row, self.results)
 
     @cached_property
-    def _reference_models(self) -> dict[str, tuple[Evidence, str | None]]:
+    def _known(self) -> tuple[dict[str, Evidence], dict[str, str]]:
         """Evidence of the references and the SHA-256 of their outputs, by name in the evidence table."""
         seeds, evidence = self.references.seeds, self.references.evidence
         names = _reference_names(seeds)
-        hashes: list[Any] = seeds.outputs or [None] * len(names)
-        return dict(zip(names, zip([*evidence.retrained, *evidence.bases], hashes, strict=True), strict=True))
+        models = dict(zip(names, [*evidence.retrained, *evidence.bases], strict=True))
+        return models, dict(zip(names, seeds.outputs, strict=True))
 
     def _write_evidence(self, info: RunInfo, models: Mapping[str, SplitOutputs], outputs: str | None = None) -> None:
         """Add the evidence of judged models, and that of the references, to the table's file."""
         rows = self.references.evidence.rows
-        known = {name: evidence for name, (evidence, _) in self._reference_models.items()}
-        hashes = {name: one for name, (_, one) in self._reference_models.items()}
+        known, hashes = self._known
         own = {name: rows.read(one) for name, one in models.items()}
         setting = {**table_setting(info), "retrain_passes": self._retrain_cost["passes"]}
         table = EvidenceTable(setting, rows, {**known, **own}, {**hashes, **dict.fromkeys(own, outputs)})
