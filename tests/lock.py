@@ -21,7 +21,7 @@ WEIGHTS_LOCK = ROOT / "requirements-weights.lock"
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
 HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 HEADS = {
-    LOCK: "# The environment that everything is tested in: runtime, dev and every extra but [weights] and [sweep].\n"
+    LOCK: "# The environment that everything is tested in: runtime, dev and every extra but [weights].\n"
     "# Written by `make lock` and installed by `make install`, each file by its sha256.\n",
     CPU_LOCK: "# torch's CPU build, which `make install` takes where the index has it. Written by `make lock`.\n",
     CUDA_LOCK: "# Libraries of torch's CUDA build, which `make install` adds where that build is installed.\n"
