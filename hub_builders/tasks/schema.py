@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 Tier = Literal["full", "partial", "mini"]
 Kind = Literal[
@@ -35,6 +35,8 @@ class Recipe:
         max_length: Maximum tokens per text; ``None`` without text.
         optim: A ``TrainingArguments.optim`` name.
         scheduler: A ``TrainingArguments.lr_scheduler_type`` name.
+        precision: ``"bf16"`` trains by autocast on fp32 weights, base and retrained models and methods alike; outputs
+            are predicted in fp32 in either case.
     """
 
     learning_rate: float
@@ -45,6 +47,12 @@ class Recipe:
     max_length: int | None = None
     optim: str = "adamw_torch"
     scheduler: str = "linear"
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run records of its recipe; ``precision`` only where it is not fp32, as older runs lack it."""
+        fields = asdict(self)
+        return fields if self.precision != "fp32" else {name: fields[name] for name in fields if name != "precision"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

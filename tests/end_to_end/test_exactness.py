@@ -1,5 +1,6 @@
 """Every kind of model: the same seed the same bits, a cut step the same step, a resumed run the uninterrupted one."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -111,6 +112,21 @@ def test_a_run_in_bfloat16_is_another_run_and_records_it(backbone, tmp_path, mon
     folder = unlearn(resolve(request))
     assert read_run(folder).arguments["bf16"] is True
     assert not equal(weights(folder), weights(half))
+
+
+def test_the_precision_of_a_recipe_is_that_of_its_methods_and_is_recorded(tmp_path, monkeypatch):
+    plain = few_rows(monkeypatch, "resnet", tmp_path)
+    half = dataclasses.replace(plain, recipe=dataclasses.replace(plain.recipe, precision="bf16"), encoded={})
+    base, other = (train_base(one, 0, models=tmp_path / one.recipe.precision, **QUIET) for one in (half, plain))
+    assert (read_run(base).arguments, read_run(base).recipe["precision"]) == ({}, "bf16")
+    assert "precision" not in read_run(other).recipe  # as in runs from before recipes had one
+    assert base.name == other.name and not equal(weights(base), weights(other))
+    models = {"models": tmp_path / "bf16"}
+    for method, arguments in (("scrub", {"num_train_epochs": 1, "msteps": 1}), ("retrain", {})):
+        plan = resolve(UnlearningRequest(setting=half, method=method, ratio=RATIO, arguments=arguments, **models))
+        assert (plan.arguments.bf16, plan.run.arguments["bf16"]) == (True, True)
+    with pytest.raises(ValueError, match="expected the recipe's bf16, which all base and retrained models"):
+        train_base(half, 1, models=tmp_path / "bf16", bf16=False)
 
 
 def test_a_compiled_model_is_trained_recorded_counted_and_saved_like_any_other(tmp_path, monkeypatch):

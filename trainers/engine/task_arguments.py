@@ -75,8 +75,8 @@ class TaskArguments(LoraArguments, TrainingArguments):
 
     def __post_init__(self) -> None:
         """Refuse arguments under which losses would silently mean something else."""
-        if world_size() > 1 and not torch.cuda.is_available():
-            self.use_cpu = True  # otherwise every process would train by itself
+        if (world_size() > 1 or self.bf16) and not torch.cuda.is_available():
+            self.use_cpu = True  # otherwise every process would train by itself, and bf16 would be refused
         self.check_length()
         self.check_numbers()
         super().__post_init__()

@@ -42,6 +42,11 @@ SWITCHES = ("augment", *SPEED)
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
+def precision_arguments(recipe: Recipe) -> dict[str, bool]:
+    """Return the precision of a recipe as `TaskArguments` fields, which base, retrained and unlearned models share."""
+    return {"bf16": True} if recipe.precision == "bf16" else {}
+
+
 def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a recipe as `TaskArguments` fields of each process; `step_arguments` reads the given ones."""
     return {
@@ -52,6 +57,7 @@ def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> 
         "weight_decay": recipe.weight_decay,
         "optim": recipe.optim,
         "lr_scheduler_type": recipe.scheduler,
+        **precision_arguments(recipe),
     }
 
 
@@ -171,10 +177,11 @@ def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
         )
 
 
-def _recorded_options(args: TaskArguments) -> dict[str, Any]:
+def _recorded_options(args: TaskArguments, recipe: Recipe) -> dict[str, Any]:
     """Return the arguments that a base model records beside its recipe: LoRA's if it is on, and enabled switches."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
-    return {**lora, **{name: True for name in SWITCHES if getattr(args, name)}}
+    switches = [name for name in SWITCHES if getattr(args, name) and name not in precision_arguments(recipe)]
+    return {**lora, **dict.fromkeys(switches, True)}
 
 
 def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
@@ -221,7 +228,7 @@ def train_base(
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
         raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
     args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
-    options = _recorded_options(args)
+    options = _recorded_options(args, setting.recipe)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     name = names.base_model(

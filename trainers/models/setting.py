@@ -161,7 +161,7 @@ class Setting:
             deletion_seed=info.deletion_seed,
             split=info.split,
             backbone=self.backbone,
-            recipe=dataclasses.asdict(self.recipe),
+            recipe=self.recipe.record(),
             eval_seed=self.eval_seed,
             **fields,
         )

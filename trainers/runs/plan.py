@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks import BACKBONES, names
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
-from mubench.trainers.models.base_models import recipe_arguments
+from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method
@@ -62,7 +62,8 @@ class UnlearningRequest:
             return recipe_arguments(self.setting.recipe)
         family = BACKBONES[self.setting.backbone].family
         found = default_arguments(self.setting.task.kind, family, self.method)
-        return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found})
+        precision = precision_arguments(self.setting.recipe)
+        return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found, **precision})
 
     @property
     def changes(self) -> dict[str, Any]:
