@@ -189,6 +189,8 @@ class TaskTrainer(Trainer):
     ) -> tuple[list[Any], Any]:
         """Return the micro-batches of one optimizer step, and its rows per split over all processes."""
         batches = list(itertools.islice(epoch_iterator, num_batches))
+        if unlabelled := [sorted(batch) for batch in batches if "labels" not in batch]:
+            raise ValueError(f"expected batches with labels, got {', '.join(unlabelled[0])}")
         sizes = [len(batch["labels"]) for batch in batches]
         forget = sum(int(batch["forget"].sum()) for batch in batches if "forget" in batch)
         counts = torch.tensor([forget, sum(sizes)], device=device)

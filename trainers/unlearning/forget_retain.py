@@ -26,10 +26,10 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
     """
 
     def __init__(self, datasets: Mapping[str, Any]) -> None:
-        if set(datasets) - set(SPLITS) or not datasets:
-            raise ValueError(
-                f"train_dataset must hold forget and retain, got {', '.join(sorted(datasets)) or 'nothing'}"
-            )
+        given = sorted(datasets) if isinstance(datasets, Mapping) else [type(datasets).__name__]
+        if not {*given} or {*given} - {*SPLITS}:
+            got = ", ".join(given) or "nothing"
+            raise ValueError(f'expected train_dataset={{"forget": rows, "retain": rows}}, got {got}')
         self.forget, self.retain = datasets.get("forget", ()), datasets.get("retain", ())
         self.forget_rows = np.arange(len(self.forget))
         self.retain_rows = np.arange(len(self.retain)) + len(self.forget)

@@ -241,8 +241,17 @@ def test_a_missing_set_is_an_error(split: str, tmp_path: Path) -> None:
     data = toy.split_rows(toy.table_rows())
     with pytest.raises(ValueError, match=rf"ScrubTrainer needs forget and retain rows, got .*0 {split}"):
         toy.trainer("scrub", toy.Table(), {**data, split: []}, tmp_path)
-    with pytest.raises(ValueError, match="train_dataset must hold forget and retain, got test"):
-        toy.trainer("scrub", toy.Table(), {"test": data[split]}, tmp_path)
+    for given, got in (({"test": data[split]}, "test"), ({}, "nothing"), (data[split], "list")):
+        with pytest.raises(ValueError, match=f'expected train_dataset={{"forget": rows, "retain": rows}}, got {got}$'):
+            toy.trainer("scrub", toy.Table(), given, tmp_path)
+
+
+def test_rows_without_labels_are_refused(tmp_path: Path) -> None:
+    """They are met where a batch is counted, since a collator may add labels."""
+    data = toy.split_rows([{key: row[key] for key in row if key != "labels"} for row in toy.table_rows()])
+    trainer = toy.trainer("neg_grad_plus", toy.Table(), data, tmp_path)
+    with pytest.raises(ValueError, match="expected batches with labels, got forget, index"):
+        trainer.train()
 
 
 def test_a_teacher_is_kept_where_a_method_has_one_and_refused_elsewhere(tmp_path: Path) -> None:
