@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
 # Tables that are printed; all else is written into folders.
-PRINTED = ("leaderboard", "matrix", "audit")
+PRINTED = ("leaderboard", "matrix", "audit", "report")
 
 
 def parser() -> Parser:
@@ -96,6 +96,11 @@ def _run(options: argparse.Namespace) -> None:
     found = shipped_tables() if options.shipped else _tables(*place)
     if options.what == "audit":
         _audit(found, options)
+        return
+    if options.what == "report":
+        from mubench.cards import report  # noqa: PLC0415
+
+        print(report.as_text(found), end="")
         return
     print(as_matrix(found) if options.what == "matrix" else as_text(found), end="")
 

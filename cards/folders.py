@@ -9,10 +9,12 @@ from itertools import count
 from pathlib import Path
 
 from mubench.cards.audit_table import PICTURE as AUDIT_PICTURE
-from mubench.cards.audit_table import as_markdown, audit_tables, left_out
+from mubench.cards.audit_table import as_markdown as audit_as_markdown
+from mubench.cards.audit_table import audit_tables, left_out
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
+from mubench.cards.report import as_markdown
 from mubench.cards.reports import is_reported, report
 from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml
@@ -132,7 +134,9 @@ def write_results_card(folder: Path, **folders: Path) -> Path:
     ranked = tables(read_results(folder), results=folder, **folders)
     draw_leaderboard(ranked, folder / PICTURE)
     audited = _write_audit(ranked, folder / AUDIT_PICTURE)
-    return replace_card(folder / "README.md", results_card(ranked, picture=PICTURE, **audited))
+    return replace_card(
+        folder / "README.md", results_card(ranked, picture=PICTURE, report=as_markdown(ranked), **audited)
+    )
 
 
 def _write_audit(ranked: Sequence[Table], picture: Path) -> dict[str, str]:
@@ -143,4 +147,4 @@ def _write_audit(ranked: Sequence[Table], picture: Path) -> dict[str, str]:
         picture.unlink(missing_ok=True)  # of earlier rows
         return {"audit": f"The metrics are not audited on these rows: {error}."}
     missing = "".join(f"\nNot audited: {title}.\n" for title in left_out(ranked))
-    return {"audit": as_markdown(audits) + missing, "audit_picture": draw_audit(audits, picture).name}
+    return {"audit": audit_as_markdown(audits) + missing, "audit_picture": draw_audit(audits, picture).name}

@@ -243,15 +243,21 @@ def model_card(
 
 
 def results_card(
-    tables: Sequence[Table], *, picture: str | None = None, audit: str | None = None, audit_picture: str | None = None
+    tables: Sequence[Table],
+    *,
+    picture: str | None = None,
+    audit: str | None = None,
+    audit_picture: str | None = None,
+    report: str = "",
 ) -> str:
-    """Return the card of the results: every table, the picture, the legend and the audit of the metrics.
+    """Return the card of the results: every table, the picture, the legend, the audit of the metrics and the report.
 
     Args:
         tables: The tables.
         picture: File name of the leaderboard's picture.
         audit: The audit in markdown, or why there is none.
         audit_picture: File name of the audit's picture.
+        report: Analyses and ledger of claims in markdown.
     """
     words = {"legend": "\n".join(legend(tables)), "controls": CONTROLS, "audit": audit, "audit_picture": audit_picture}
-    return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, **words)
+    return _render("results.md.jinja", tables=tables, picture=picture, as_markdown=as_markdown, report=report, **words)

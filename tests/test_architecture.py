@@ -23,7 +23,7 @@ LAYERS = {
         "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation", "runs",
         "tuning",
     ),
-    "cards": ("evidence", "evaluate"),
+    "cards": ("evidence", "evaluate", "report"),
     "space": ("jobs", "charts", "handlers", "tabs"),
 }  # fmt: skip
 REGISTRIES = {

@@ -1,0 +1,131 @@
+"""Analyses over one factor: lines of several tables, or of one, that differ in nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mubench.cards.entries import Entry
+from mubench.cards.formats import number
+from mubench.cards.leaderboard import Table
+from mubench.trainers.metrics.score import SCORE_VERSION
+
+Level = str
+_PLAIN = (
+    ("tier", "full"), ("family", "canonical"), ("deletion_seed", 0), ("eval_seed", 0),
+    ("score_version", SCORE_VERSION),
+)  # fmt: skip
+NONE = "No rows of real data differ in one factor alone."
+_SETTING = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "eval_seed", "score_version")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What an analysis varies.
+
+    Attributes:
+        title: Heading of the analysis.
+        level: The level of a line, in words.
+        ignored: What lines of one analysis may differ in: fields of the setting, and arguments.
+        plain: The level that every method has, so that an analysis needs another one; ``None`` where any two will do.
+    """
+
+    title: str
+    level: Callable[[Entry], Level]
+    ignored: frozenset[str]
+    plain: Level | None = None
+
+
+def _argument(name: str) -> Callable[[Entry], Level]:
+    def level(entry: Entry) -> Level:
+        value = entry.rows[0].arguments.get(name)
+        return "without" if value is None else f"{name} {value}"
+
+    return level
+
+
+FACTORS = (
+    Factor("Deletion ratio", lambda entry: f"{entry.rows[0].ratio} %", frozenset({"ratio"})),
+    Factor("Model size and architecture", lambda entry: entry.rows[0].backbone, frozenset({"backbone"})),
+    Factor("Deletion family", lambda entry: entry.rows[0].family, frozenset({"family"})),
+    Factor(
+        "LoRA against all weights", _argument("lora_rank"),
+        frozenset({"lora_rank", "lora_alpha", "lora_dropout", "lora_targets"}), "without",
+    ),
+    Factor(
+        "Curriculum (SuperLoss)", _argument("curriculum"), frozenset({"curriculum", "curriculum_lambda"}), "without",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Lines of methods by level of one factor.
+
+    Attributes:
+        title: The factor.
+        setting: What all lines share.
+        levels: Levels in their order.
+        lines: The line of every method at each level, where there is one.
+    """
+
+    title: str
+    setting: str
+    levels: tuple[Level, ...]
+    lines: Mapping[str, Mapping[Level, Entry]]
+
+
+def find_analyses(tables: Iterable[Table]) -> list[Analysis]:
+    """Return all analyses that the tables of real rows allow: methods with lines at two levels of a factor or more."""
+    entries = [entry for table in tables if table.row.tier != "mini" for entry in (*table.entries, *table.controls)]
+    return [one for factor in FACTORS for one in _analyses(factor, entries)]
+
+
+def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
+    groups: dict[str, dict[str, dict[Level, Entry]]] = defaultdict(lambda: defaultdict(dict))
+    for entry in entries:
+        if entry.score is not None and not entry.flags:
+            groups[_setting(entry, factor)][_line_key(entry, factor)].setdefault(factor.level(entry), entry)
+    found = []
+    for setting, lines in groups.items():
+        kept = [by_level for by_level in lines.values() if len(by_level) > 1]
+        levels = {level for by_level in kept for level in by_level}
+        ordered = sorted(levels, key=lambda level: (level != factor.plain, len(level), level))
+        named = {next(iter(by_level.values())).name: by_level for by_level in kept}
+        if kept:
+            found.append(Analysis(factor.title, setting, tuple(ordered), named))
+    return found
+
+
+def _setting(entry: Entry, factor: Factor) -> str:
+    row = entry.rows[0]
+    shared = {name: getattr(row, name) for name in _SETTING if name not in factor.ignored}
+    words = [shared.pop("task"), shared.pop("backbone", ""), f"{shared.pop('ratio')} %" if "ratio" in shared else ""]
+    rest = [f"{name} {value}" for name, value in shared.items() if (name, value) not in _PLAIN]
+    return ", ".join([word for word in (*words, *rest) if word])
+
+
+def _line_key(entry: Entry, factor: Factor) -> str:
+    """Return what lines of one method share; defaults of architectures may differ where these do."""
+    row = entry.rows[0]
+    arguments = {} if "backbone" in factor.ignored else row.arguments
+    arguments = {name: value for name, value in arguments.items() if name not in factor.ignored}
+    return json.dumps([row.control, row.method, row.tuned == "tuned", arguments], sort_keys=True, default=str)
+
+
+def as_markdown(found: Sequence[Analysis]) -> str:
+    """Return every analysis as a table of S with its interval."""
+    return "\n\n".join(_table(one) for one in found)
+
+
+def _table(one: Analysis) -> str:
+    lines: list[Sequence[str]] = [("method", *one.levels), ("---", *("---:" for _ in one.levels))]
+    lines += [(method, *(_cell(by.get(level)) for level in one.levels)) for method, by in sorted(one.lines.items())]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"**{one.title}**: {one.setting}\n\n{table}"
+
+
+def _cell(entry: Entry | None) -> str:
+    return "-" if entry is None else f"{number(entry.score)} ({number(entry.low)} to {number(entry.high)})"

@@ -1,0 +1,211 @@
+"""The ledger of claims: what papers and other projects state, and what the suite's rows of real data say of it.
+
+A test of a claim holds, fails or is undecided on each table; the verdict is that of the tables. Rows of tier mini test
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from mubench.cards.entries import Entry, beats
+from mubench.cards.formats import number
+from mubench.cards.leaderboard import Table
+from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.utils.tables import align_columns
+
+Verdict = Literal["held", "did not hold", "could not be tested"]
+HEAD = ("claim", "source", "replication", "here", "verdict")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one table says of a claim.
+
+    Attributes:
+        table: The table.
+        holds: Whether the claim holds there; ``None`` where the rows do not decide it.
+        values: The compared numbers, in words.
+    """
+
+    table: Table
+    holds: bool | None
+    values: str
+
+
+class Leads(_Strict):
+    """One of the methods has rank 1."""
+
+    rule: Literal["leads"]
+    methods: tuple[str, ...]
+
+    def observe(self, table: Table) -> Observation | None:
+        lines = [line for line in (_line(table, name) for name in self.methods) if line is not None]
+        if table.no_signal or len(lines) < len(self.methods):
+            return None
+        ranks = ", ".join(f"{line.name}: rank {line.rank or '-'}" for line in lines)
+        return Observation(table, any(line.rank == 1 for line in lines), ranks)
+
+
+class Order(_Strict):
+    """A metric of one line is at least ``by`` below that of another; S is compared by the paired bootstrap."""
+
+    rule: Literal["order"]
+    metric: str
+    lower: str
+    higher: str
+    by: float = 0.0
+
+    def observe(self, table: Table) -> Observation | None:
+        lower, higher = _line(table, self.lower), _line(table, self.higher)
+        if lower is None or higher is None:
+            return None
+        values = _value(lower, self.metric), _value(higher, self.metric)
+        if values[0] is None or values[1] is None:
+            return None
+        words = f"{self.metric} {number(values[0])} ({lower.name}), {number(values[1])} ({higher.name})"
+        if self.metric == "score":
+            above, below = beats(higher.draws, lower.draws), beats(lower.draws, higher.draws)
+        else:
+            above, below = values[1] - values[0] >= self.by, values[1] <= values[0]
+        return Observation(table, None if above == below else above, words)
+
+
+class Near(_Strict):
+    """A metric is within a distance of a number, of another line's value, or of chance."""
+
+    rule: Literal["near"]
+    method: str
+    metric: str
+    level: float | str
+    within: float
+
+    def observe(self, table: Table) -> Observation | None:
+        line = _line(table, self.method)
+        value = _value(line, self.metric) if line else None
+        level = self._level(table)
+        if value is None or level is None:
+            return None
+        words = f"{self.metric} {number(value)} ({self.method}), {number(level)} ({self.level})"
+        return Observation(table, abs(value - level) <= self.within, words)
+
+    def _level(self, table: Table) -> float | None:
+        if not isinstance(self.level, str):
+            return self.level
+        if self.level == "chance":
+            labels = get_task(table.row.task).label_names(table.row.tier)
+            return 1 / len(labels) if labels else None
+        line = _line(table, self.level)
+        return _value(line, self.metric) if line else None
+
+
+class Claim(_Strict):
+    """A claim, its source, somebody's replication, and the test.
+
+    Attributes:
+        claim: The claim.
+        source: Where it is made.
+        replication: Figures of others.
+        tasks: Tasks to test it on; empty: all.
+        ratios: Percentages of deleted rows to test it at; empty: all.
+        test: The test on a table.
+        untested: Why there is no test.
+    """
+
+    claim: str
+    source: str
+    replication: str = ""
+    tasks: tuple[str, ...] = ()
+    ratios: tuple[int, ...] = ()
+    test: Annotated[Leads | Order | Near, Field(discriminator="rule")] | None = None
+    untested: str = ""
+
+    @model_validator(mode="after")
+    def _has_test_or_reason(self) -> Claim:
+        if (self.test is None) != bool(self.untested):
+            raise ValueError(f"expected a test of {self.claim!r} or why there is none, got both or neither")
+        return self
+
+    def is_about(self, table: Table) -> bool:
+        """Whether a table has real rows of its tasks and ratios."""
+        row = table.row
+        fits = (not self.tasks or row.task in self.tasks) and (not self.ratios or row.ratio in self.ratios)
+        return fits and row.tier != "mini"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what the tables say of it."""
+
+    claim: Claim
+    observations: tuple[Observation, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """``"held"`` or ``"did not hold"`` by most tables that decide it."""
+        decided = [one.holds for one in self.observations if one.holds is not None]
+        if not decided:
+            return "could not be tested"
+        return "held" if 2 * sum(decided) > len(decided) else "did not hold"
+
+    @property
+    def here(self) -> str:
+        """The numbers of every table, or why there are none."""
+        if not self.observations:
+            return (
+                self.claim.untested or f"no real rows of {', '.join(self.claim.tasks) or 'any task'} that it is about"
+            )
+        return "; ".join(f"{one.table.row.task} {one.table.row.ratio} %: {one.values}" for one in self.observations)
+
+
+def _line(table: Table, method: str) -> Entry | None:
+    """Return the line of a method with its defaults, or of a control."""
+    lines = [line for line in (*table.entries, *table.controls) if line.rows[0].method == method]
+    return next((line for line in lines if line.rows[0].tuned == "default" or line.rows[0].control), None)
+
+
+def _value(line: Entry, metric: str) -> float | None:
+    values = [row.metrics[metric].value for row in line.rows if metric in row.metrics]
+    return sum(values) / len(values) if values else None
+
+
+@cache
+def read_claims() -> tuple[Claim, ...]:
+    """Return the ledger."""
+    text = files("mubench.cards.report").joinpath("claims.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(tuple[Claim, ...]).validate_python(yaml.safe_load(text))
+
+
+def examine_claims(tables: Sequence[Table]) -> list[Finding]:
+    """Return what tables say of every claim."""
+    return [Finding(claim, _observations(claim, tables)) for claim in read_claims()]
+
+
+def _observations(claim: Claim, tables: Sequence[Table]) -> tuple[Observation, ...]:
+    found = [claim.test.observe(table) for table in tables if claim.is_about(table)] if claim.test else []
+    return tuple(one for one in found if one is not None)
+
+
+def as_markdown(findings: Sequence[Finding]) -> str:
+    """Return the ledger as a table."""
+    lines = [HEAD, ("---",) * len(HEAD)]
+    for one in findings:
+        lines.append((one.claim.claim, one.claim.source, one.claim.replication or "none", one.here, one.verdict))
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """Return verdicts and claims for a terminal, with the numbers of the suite's own rows below each."""
+    heads = align_columns([(one.verdict, one.claim.claim) for one in findings], left=(0, 1))
+    return "".join(f"{head}\n    {one.here}\n" for head, one in zip(heads, findings, strict=True))

@@ -1,0 +1,55 @@
+"""Analyses: lines that differ in one factor alone, of real rows."""
+
+import pytest
+
+from mubench.cards import report
+from mubench.cards.leaderboard import tables
+from mubench.cards.report.analyses import as_markdown, find_analyses
+from mubench.trainers.evaluation.result import References
+
+FULL = {"tier": "full", "references": References(retrained=[0, 1, 2, 3, 4], bases=[0, 1, 2])}
+
+
+@pytest.fixture
+def rows(new_row):
+    def make(method, score, **changes):
+        given = {**FULL, **changes}
+        name = f"{method}-{given.get('ratio')}-{given.get('backbone')}-{sorted(given.get('arguments', {}))}"
+        return new_row(method, score=score, **given).model_copy(update={"run_id": name})
+
+    return [
+        make("scrub", 0.8, ratio=2),
+        make("scrub", 0.7, ratio=10),
+        make("salun", 0.6, ratio=10),
+        make("scrub", 0.9, ratio=10, backbone="vit"),
+        make("scrub", 0.4, ratio=10, arguments={"lora_rank": 8, "lora_alpha": 16.0}, tuned="custom"),
+        make("scrub", 0.3, ratio=10, arguments={"curriculum": "superloss", "curriculum_lambda": 0.5}, tuned="custom"),
+    ]
+
+
+def test_lines_that_differ_in_one_factor_are_set_side_by_side(rows):
+    found = {one.title: one for one in find_analyses(tables(rows))}
+    levels = {title: {name: [*by] for name, by in one.lines.items()} for title, one in found.items()}
+    assert [*found] == [
+        "Deletion ratio", "Model size and architecture", "LoRA against all weights", "Curriculum (SuperLoss)",
+    ]  # fmt: skip
+    assert found["Deletion ratio"].levels == ("2 %", "10 %")
+    assert levels["Model size and architecture"] == {"scrub": ["resnet", "vit"]}
+    assert found["LoRA against all weights"].levels == ("without", "lora_rank 8")
+    assert [one.setting for one in found.values()][:2] == [
+        "cifar10, resnet",
+        "cifar10, 10 %",
+    ]
+
+
+def test_a_table_shows_s_with_its_interval(rows):
+    text = as_markdown(find_analyses(tables(rows[:2])))
+    assert text.splitlines()[0] == "**Deletion ratio**: cifar10, resnet"
+    assert text.splitlines()[-1].startswith("| scrub | 0.80 (0.") and "| 0.70 (0." in text
+
+
+def test_mini_rows_are_not_analysed(rows, demo_rows):
+    mini = [row.model_copy(update={"tier": "mini"}) for row in rows]
+    assert find_analyses(tables(mini)) == [] and report.as_markdown(tables(mini)) == ""
+    whole = report.as_markdown(tables(rows))
+    assert whole.startswith("## Analyses\n\n**Deletion ratio**") and "\n\n## Claims\n\n| claim | source |" in whole
