@@ -1,8 +1,5 @@
 """The shipped result rows are complete, and about the rows that the suite builds today."""
 
-import json
-import shutil
-
 import pytest
 
 from mubench.cards.__main__ import main
@@ -13,47 +10,40 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.metrics.score import SIGNAL_LIMIT
+from mubench.trainers.metrics.score import SCORE_VERSION, SIGNAL_LIMIT
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_on
-
-# The task whose rows are of S version 1, at 5 %.
-EARLIER = {"tiny_imagenet"}
 
 
 def test_there_is_a_table_of_every_mini_task():
     found, keys = shipped_tables(), sorted(TASKS)
     assert [(one.row.task, one.row.tier) for one in found] == [(key, "mini") for key in keys]
-    assert [one.row.ratio for one in found] == [5 if key in EARLIER else 10 for key in keys]
+    assert [one.row.ratio for one in found] == [10] * len(keys)
     assert [one.row.backbone for one in found] == [next(iter(TASKS[key].recipes)) for key in keys]
-    today = [one for one in found if one.row.score_version == 2]
-    assert {one.row.task for one in found} - {one.row.task for one in today} == EARLIER
-    assert not [one.title for one in today if {entry.rows[0].method for entry in one.controls} != set(CONTROLS)]
-    assert all(not one.row.provisional and len(one.curve) == 7 for one in today)
-    assert max(one.row.row_spread for one in today) <= SIGNAL_LIMIT and not any(one.no_signal for one in today)
+    assert {one.row.score_version for one in found} == {SCORE_VERSION}
+    assert not [one.title for one in found if {entry.rows[0].method for entry in one.controls} != set(CONTROLS)]
+    assert all(not one.row.provisional and len(one.curve) == 7 for one in found)
+    assert max(one.row.row_spread for one in found) <= SIGNAL_LIMIT and not any(one.no_signal for one in found)
 
 
 def test_controls_of_shipped_tables_score_as_they_should():
     """Held-out retrained models reach .85 on average; bases, flipped and constant answers do not exceed .05."""
-    for table in (one for one in shipped_tables() if one.row.score_version == 2):
+    for table in shipped_tables():
         scores = {entry.rows[0].method: entry.score for entry in table.controls}
         assert scores["retrain"] >= 0.85, table.title
         assert max(scores["base"], scores["flip_cheat"], scores["constant"]) <= 0.05, table.title
 
 
 @pytest.mark.slow
-def test_every_shipped_score_is_recomputed_from_its_evidence(tmp_path):
-    folder = tmp_path / "rows"
-    folder.mkdir()
-    for path in SHIPPED.glob("*.json"):
-        if json.loads(path.read_text()).get("score_version") == 2:
-            shutil.copy(path, folder)
-    assert recompute.main(str(folder), str(SHIPPED.parent / "evidence")) <= 1e-9
+def test_every_shipped_score_is_recomputed_from_its_evidence():
+    assert recompute.main(str(SHIPPED), str(SHIPPED.parent / "evidence")) <= 1e-9
 
 
-def test_shipped_rows_are_unflagged_and_of_defaults():
+def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed():
     rows = [row for row in read_results(SHIPPED) if not row.control]
-    assert not [row.run_id for row in rows if row.flags]
+    assert {(row.task, row.method): row.flags for row in rows if row.flags} == {
+        ("tiny_imagenet", "ssd"): ["equals_base"]
+    }
     assert {row.tuned for row in rows} == {"default"}
 
 

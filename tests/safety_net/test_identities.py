@@ -17,10 +17,7 @@ from tests.safety_net import doors, golden, measures, shipped
 GOLDEN, VARIANTS, RECIPES = golden.read("identities"), golden.read("variants"), golden.read("recipes")
 ROWS = {name: row for name, row in shipped.rows().items() if row["identity"]}
 FAST = ("cifar10-", "tofu-")
-# Methods with new arguments or other defaults since S of version 1, of which the rows of two tasks are.
-CHANGED = {"amun", "jensun", "rmu"}
-AGAIN = [name for name, row in ROWS.items() if row.get("score_version") == 2 or row["method"] not in CHANGED]
-TODAY = [name for name in AGAIN if ROWS[name]["method"] != "retrain_at"]  # of which five are made, one by default
+TODAY = [name for name in ROWS if ROWS[name]["method"] != "retrain_at"]  # of which five are made, one by default
 
 
 def cases(names: Any) -> list[Any]:
@@ -68,7 +65,7 @@ def test_a_row_is_the_run_that_its_method_makes_by_default(
     assert (answer.code, answer.err, answer.out) == (0, "", f"model: {folder} (was there)\n")
 
 
-@pytest.mark.parametrize("name", cases(AGAIN))
+@pytest.mark.parametrize("name", cases(ROWS))
 def test_a_row_can_be_run_again(name: str, data: Path, tmp_path: Path, elsewhere: Path) -> None:
     row = ROWS[name]
     folder = tmp_path / "models" / shipped.forge_for(row, tmp_path / "models")

@@ -1,6 +1,5 @@
 """Menus, ratios and forms, and the refusal of invalid input."""
 
-import dataclasses
 import math
 import shlex
 from pathlib import Path
@@ -26,7 +25,7 @@ HOSTILE: list[Any] = [
 
 def models(root: Path, **methods: Any) -> None:
     """Write model folders of cifar10, without weights."""
-    recipe = dataclasses.asdict(TASKS["cifar10"].recipes["resnet"])
+    recipe = TASKS["cifar10"].recipes["resnet"].record()
     common = {"split": task_info("cifar10").split, "recipe": recipe, "arguments": {}, "parent": None}
     for name, fields in methods.items():
         (root / "models" / name).mkdir(parents=True)
