@@ -16,7 +16,7 @@ import torch
 # The column of the number that identifies a row; no model sees it.
 KEY = "row_key"
 # Purposes of random numbers, so that no two purposes share any.
-TRAINING, GRID, START = range(3)
+TRAINING, GRID, START, TEXT = range(4)
 
 
 def row_key(example_id: str) -> int:

@@ -1,6 +1,6 @@
 """`Answers`: the texts that a language model writes for some rows of a split, and its losses on other answers to them.
 
-Letters: ``N`` rows, ``A`` alternative answers.
+Letters: ``N`` rows, ``A`` alternative answers, ``S`` sampled texts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pyarrow as pa
 Array = npt.NDArray[np.float64]
 # Columns beside those of `TokenOutputs`.
 ANSWER_COLUMNS = ("generated", "reference", "group", "paraphrase_loss", "perturbed_losses", "option_losses")
+SAMPLED = "sampled"
+TEXTS = pa.list_(pa.string())
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class Answers:
         paraphrase_loss: Loss on the true answer in other words, ``(N,)``; NaN where there is none.
         perturbed_losses: Losses on wrong answers in those words, ``(N, A)``; NaN where there are fewer.
         option_losses: Losses on all options of a choice, the true answer among them, ``(N, A)``; NaN likewise.
+        sampled: Texts sampled from the model's distribution for the prompt, ``(N, S)``; ``None`` where there are
+            fewer, as in most rows and in outputs of earlier versions.
     """
 
     generated: npt.NDArray[np.object_]
@@ -38,10 +42,11 @@ class Answers:
     paraphrase_loss: Array
     perturbed_losses: Array
     option_losses: Array
+    sampled: npt.NDArray[np.object_]
 
     def __post_init__(self) -> None:
-        found = {len(getattr(self, name)) for name in ANSWER_COLUMNS}
-        if len(found) != 1 or self.perturbed_losses.ndim != 2 or self.option_losses.ndim != 2:
+        found = {len(getattr(self, name)) for name in (*ANSWER_COLUMNS, SAMPLED)}
+        if len(found) != 1 or {self.perturbed_losses.ndim, self.option_losses.ndim, self.sampled.ndim} != {2}:
             raise ValueError(f"expected answers of equally many rows, got {', '.join(map(str, sorted(found)))}")
 
     def __len__(self) -> int:
@@ -54,12 +59,12 @@ class Answers:
 
     def take(self, rows: npt.NDArray[np.intp]) -> Answers:
         """Return the rows at these positions, ``(n,)``."""
-        return Answers(**{name: getattr(self, name)[rows] for name in ANSWER_COLUMNS})
+        return Answers(**{name: getattr(self, name)[rows] for name in (*ANSWER_COLUMNS, SAMPLED)})
 
     def among(self, rows: int, positions: npt.NDArray[np.intp]) -> Answers:
         """Return answers of this many rows: these at the positions, ``(n,)``, and none elsewhere."""
         values: dict[str, Any] = {}
-        for name in ANSWER_COLUMNS:
+        for name in (*ANSWER_COLUMNS, SAMPLED):
             own = getattr(self, name)
             values[name] = np.full((rows, *own.shape[1:]), None if own.dtype == np.object_ else np.nan, own.dtype)
             values[name][positions] = own
@@ -75,6 +80,7 @@ class Answers:
             "paraphrase_loss": pa.array(self.paraphrase_loss, from_pandas=False),
             "perturbed_losses": _as_lists(self.perturbed_losses),
             "option_losses": _as_lists(self.option_losses),
+            SAMPLED: pa.array([[text for text in row if text is not None] or None for row in self.sampled], TEXTS),
         }
 
     @classmethod
@@ -90,6 +96,7 @@ class Answers:
             paraphrase_loss=table["paraphrase_loss"].to_numpy(),
             perturbed_losses=_as_matrix(table["perturbed_losses"]),
             option_losses=_as_matrix(table["option_losses"]),
+            sampled=_as_texts(table[SAMPLED].to_pylist() if SAMPLED in table.column_names else [None] * len(table)),
         )
 
 
@@ -106,4 +113,12 @@ def _as_matrix(column: pa.ChunkedArray) -> Array:
     lengths = np.diff(lists.offsets.to_numpy())
     values = np.full((len(column), lengths.max(initial=0)), np.nan)
     values[np.arange(values.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def _as_texts(lists: list[list[str] | None]) -> npt.NDArray[np.object_]:
+    """Return lists of texts as ``(N, S)``, ``None`` where a list is shorter than the longest."""
+    values = np.full((len(lists), max((len(one or ()) for one in lists), default=0)), None, dtype=np.object_)
+    for row, texts in zip(values, lists, strict=True):
+        row[: len(texts or ())] = texts or ()
     return values

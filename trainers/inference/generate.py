@@ -1,4 +1,4 @@
-"""What a model generates for some rows of a split: the rows that are chosen, and texts by greedy decoding."""
+"""What a model generates for some rows of a split: the rows that are chosen, texts by greedy decoding, and samples."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.hash_order import stratified_ranks
+from mubench.trainers.engine.noise import TEXT, generators, row_key
 from mubench.trainers.inference.predict import eval_mode, rows_per_pass
 
 # Rows of each split beside the forget sets, chosen by the hash of their ids.
 SAMPLE = 200
+# Rows with sampled texts, the first in deletion order, which all ratios forget; and the texts of each.
+SAMPLED_ROWS, SAMPLES = 32, 8
 # Tokens of a written text at most.
 MOST_TOKENS = 128
 # Rows of a forward pass.
@@ -32,12 +35,16 @@ class GenerationRequest:
         rows: The chosen rows.
         positions: Their positions in the split, ``(n,)``.
         max_length: Maximum tokens per text; ``None`` for no limit.
+        sampled: Positions among the chosen rows of those with sampled texts.
+        seed: Seed of the samples.
     """
 
     split: str
     rows: datasets.Dataset
     positions: npt.NDArray[np.intp]
     max_length: int | None
+    sampled: Sequence[int] = ()
+    seed: int = 0
 
 
 def sample_rows(ids: Sequence[str], size: int = SAMPLE) -> npt.NDArray[np.intp]:
@@ -53,10 +60,12 @@ def generate_texts(
     *,
     max_tokens: int,
     batch_size: int = BATCH,
+    uniforms: npt.NDArray[np.float64] | None = None,
 ) -> list[str]:
     """Return the greedy continuation of every prompt, or what a decoder writes about it, without special tokens.
 
-    The model runs in eval mode, without gradients, on its device; every module's mode is restored.
+    With ``uniforms`` it is a sample from the model's distribution, at temperature 1. The model runs in eval mode,
+    without gradients, on its device; every module's mode is restored.
 
     Args:
         model: A causal language model, or an encoder and a decoder.
@@ -64,6 +73,7 @@ def generate_texts(
         prompts: Token ids of every prompt.
         max_tokens: Number of tokens after which a text ends if it has no end token before.
         batch_size: Rows per forward pass.
+        uniforms: A number in [0, 1) for every text and token, ``(n, max_tokens)``, which decides that token.
     """
     decoder = bool(model.config.is_encoder_decoder)
     side = "right" if decoder else "left"  # a causal model continues after its last position
@@ -81,7 +91,59 @@ def generate_texts(
         for start in range(0, len(prompts), size):
             rows = {"input_ids": [list(one) for one in prompts[start : start + size]]}
             batch = tokenizer.pad(rows, padding_side=side, return_tensors="pt").to(model.device)
-            tokens = model.generate(**batch, generation_config=config)
+            chosen = [] if uniforms is None else [InverseTransform(uniforms[start : start + size])]
+            tokens = model.generate(**batch, generation_config=config, logits_processor=LogitsProcessorList(chosen))
             written = tokens if decoder else tokens[:, batch["input_ids"].shape[1] :]
             texts += tokenizer.batch_decode(written, skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+class InverseTransform(LogitsProcessor):
+    """Leaves one token a text, the sample that a uniform number chooses, so that greedy decoding takes it.
+
+    A text then depends neither on the others of its batch nor on the state of a random generator.
+
+    Args:
+        uniforms: A number in [0, 1) for every text and step, ``(B, T)``.
+    """
+
+    def __init__(self, uniforms: npt.NDArray[np.float64]) -> None:
+        self.uniforms, self.step = torch.from_numpy(uniforms), 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores ``(B, V)`` that are 0 at the chosen token and minus infinity elsewhere.
+
+        The chosen one is the first whose cumulative probability is above the number.
+        """
+        sums = scores.double().softmax(dim=-1).cumsum(dim=-1)
+        drawn = self.uniforms[:, self.step, None].to(sums.device) * sums[:, -1:]
+        self.step += 1
+        token = torch.searchsorted(sums, drawn, right=True)
+        token = token.clamp(max=scores.shape[1] - 1)  # the sums of a diverged model are NaN
+        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
+
+
+def sample_texts(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    ids: Sequence[str],
+    *,
+    seed: int,
+    max_tokens: int,
+) -> npt.NDArray[np.object_]:
+    """Return texts sampled for every prompt at temperature 1, ``(n, SAMPLES)``.
+
+    Args:
+        model: A causal language model, or an encoder and a decoder.
+        tokenizer: Its tokenizer.
+        prompts: Token ids of every prompt.
+        ids: Example ids of the prompts; with the seed they decide the samples.
+        seed: Evaluation seed.
+        max_tokens: Number of tokens after which a text ends if it has no end token before.
+    """
+    keys = torch.tensor([row_key(one) for one in ids])
+    uniforms = [each.random((max_tokens, SAMPLES)).T for each in generators(keys, TEXT, 0, seed)]
+    repeated = [prompt for prompt in prompts for _ in range(SAMPLES)]
+    texts = generate_texts(model, tokenizer, repeated, max_tokens=max_tokens, uniforms=np.concatenate(uniforms))
+    return np.array(texts, dtype=np.object_).reshape(len(prompts), SAMPLES)

@@ -23,6 +23,7 @@ from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.forgetting_score import neurips_forgetting, neurips_score
 from mubench.trainers.metrics.frechet import feature_rows, frechet_classifier
 from mubench.trainers.metrics.klom import klom_of
+from mubench.trainers.metrics.leak import leak, sampled_rows
 from mubench.trainers.metrics.likelihood_ratio import u_lira
 from mubench.trainers.metrics.memorisation import (
     auc_of,
@@ -192,6 +193,9 @@ METRICS: dict[str, Metric] = {
     "rouge_l_test": Metric(
         compute=rouge_on("test"), title="ROUGE-L recall of texts generated for test rows, without stemming",
         better="higher", needs=("test",), paper="arXiv:2401.06121", rows=generated_rows, outputs=_TEXTS),
+    "leak_at_4": Metric(
+        compute=leak, title="leak@4: expected best ROUGE-L recall of 4 texts sampled for a forget row",
+        better="near retrained", paper="arXiv:2511.04934", rows=sampled_rows, outputs=_TEXTS),
     "exact_memorisation": Metric(
         compute=on_forget(exact_memorisation), title="share of the tokens of forget rows predicted, end token apart",
         better="near retrained", paper="arXiv:2303.04129", rows=token_rows, outputs=_TEXTS),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
+from mubench.hub_builders.dataset.load import forget_mask
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.hub_builders.utils.atomic import staged_folder
@@ -29,7 +30,7 @@ from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.inference.generate import GenerationRequest, sample_rows
+from mubench.trainers.inference.generate import SAMPLED_ROWS, GenerationRequest, sample_rows
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
@@ -121,13 +122,21 @@ def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, spl
     outputs = modality.predict(model, processor, rows, setting.encode(split, processor))
     if split == "validation":  # no metric reads it
         return outputs
-    forget = np.zeros(len(rows), dtype=np.bool_)
+    forget = first = np.zeros(len(rows), dtype=np.bool_)
     if split == "train":
         forget = setting.forget_mask(max(setting.info.forget))
+        first = forget_mask(rows, min(SAMPLED_ROWS, int(forget.sum())))
     rest = np.flatnonzero(~forget)
     sample = rest[sample_rows([str(one) for one in outputs.ids[rest]])]
     chosen = np.sort(np.concatenate([np.flatnonzero(forget), sample]))
-    request = GenerationRequest(split, rows.select(chosen), chosen, setting.recipe.max_length)
+    request = GenerationRequest(
+        split=split,
+        rows=rows.select(chosen),
+        positions=chosen,
+        max_length=setting.recipe.max_length,
+        sampled=np.flatnonzero(first[chosen]).tolist(),
+        seed=setting.eval_seed,
+    )
     return modality.add_generated(outputs, model, processor, request)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import METRICS, Case
 from mubench.trainers.metrics.frechet import frechet_distance
+from mubench.trainers.metrics.leak import expected_best
 from mubench.trainers.metrics.memorisation import exact_memorisation, extraction_strength, lowest_mean, min_k
 from mubench.trainers.metrics.rouge import longest_common_subsequence, rouge_l_recall
 from mubench.trainers.metrics.truth_ratio import forget_form, log_truth_ratio, utility_form
@@ -23,7 +25,7 @@ from mubench.trainers.metrics.truth_ratio import forget_form, log_truth_ratio, u
 END = 0
 WRITTEN = (
     "probability", "truth_ratio", "forget_quality", "rouge_l", "exact_memorisation", "extraction_strength", "min_k",
-    "min_k_plus_plus", "priv_leak",
+    "min_k_plus_plus", "priv_leak", "leak_at_4",
 )  # fmt: skip
 
 
@@ -44,6 +46,7 @@ def written(correct, seed=0):
         paraphrase_loss=rng.random(n),
         perturbed_losses=rng.random((n, 3)),
         option_losses=1 + rng.random((n, 4)),
+        sampled=np.array([["The cat"] * 6 + ["a dog"] * 6] * n, dtype=object),
     )
     return TokenOutputs(
         np.array([f"row-{i}" for i in range(n)]), lengths, token_id, logprob, np.concatenate(correct).astype(bool),
@@ -89,6 +92,29 @@ def test_the_longest_common_subsequence_is_that_of_the_plain_recursion():
             for j, other in enumerate(second):
                 table[i + 1, j + 1] = table[i, j] + 1 if one == other else max(table[i, j + 1], table[i + 1, j])
         assert longest_common_subsequence(first, second) == table[-1, -1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 7])
+def test_the_expected_best_of_k_scores_is_the_mean_maximum_over_all_subsets(k):
+    scores = np.random.default_rng(k).random(7).round(1)  # some are equal
+    every = [max(subset) for subset in combinations(scores, k)]
+    assert expected_best(scores, k) == pytest.approx(np.mean(every), abs=1e-12)
+    assert expected_best(scores, 1) == pytest.approx(scores.mean()) and expected_best(scores, 7) == scores.max()
+    with pytest.raises(ValueError, match=r"^expected 1 to 7 samples as k, got 8$"):
+        expected_best(scores, 8)
+
+
+def test_leak_at_4_reads_rows_with_4_sampled_texts_or_more():
+    one, metric = case(), METRICS["leak_at_4"]
+    # 6 of 12 texts hold 2 of the 4 words, the others none: that 4 drawn texts are of the latter is C(6, 4) / C(12, 4)
+    assert metric.compute(one) == pytest.approx(0.5 * (1 - math.comb(6, 4) / math.comb(12, 4)))
+    forget = one.model["forget"]
+    sampled = forget.answers.sampled.copy()
+    sampled[1:], sampled[1, 8:], sampled[2, :3] = None, "the cat sat down", "the cat sat down"
+    few = replace(forget, answers=replace(forget.answers, sampled=sampled))
+    assert metric.rows(few) == 2
+    leaks = [metric.compute(one), metric.compute(Case({"forget": few}, [], [], 0.1))]
+    assert leaks[1] == pytest.approx((leaks[0] + 1) / 2)
 
 
 def test_the_truth_ratio_is_the_geometric_mean_of_wrong_answers_over_the_paraphrase():
@@ -197,7 +223,7 @@ def test_the_distance_of_images_reads_the_chosen_rows():
 
 def test_metrics_of_generated_texts_are_absent_where_a_model_or_a_reference_stores_none():
     one, older = case(), case(answers=None, token_mean=None, token_std=None)
-    needs_answers = {"truth_ratio", "forget_quality", "rouge_l", "min_k_plus_plus"}
+    needs_answers = {"truth_ratio", "forget_quality", "rouge_l", "min_k_plus_plus", "leak_at_4"}
     for name in WRITTEN:
         metric = METRICS[name]
         low, high = metric.range

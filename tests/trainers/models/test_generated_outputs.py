@@ -1,19 +1,23 @@
 """What a model generates for some rows of a split, stored beside its outputs."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pytest
 import torch
 
-from mubench.trainers.inference.generate import GenerationRequest, sample_rows
+from mubench.trainers.engine.noise import TEXT, generators, row_key
+from mubench.trainers.inference.generate import SAMPLES, GenerationRequest, InverseTransform, sample_rows
 from mubench.trainers.inference.predict import answer_losses, predict_tokens
 from mubench.trainers.inference.storage import outputs_by_split, read_outputs, write_outputs
+from mubench.trainers.models import base_models
 from mubench.trainers.models.modalities import MODALITIES
 from tests.fixtures.backbones import first_by_day
 
 BY_DAY = (("text_generation", "llama"), ("summarization", "bart"))
+SAMPLED, SEED = (1, 3), 5
 KINDS = first_by_day(
     [*BY_DAY, ("text_generation", "gpt2"), ("text_generation", "phi"), ("summarization", "t5")], *BY_DAY
 )
@@ -52,12 +56,15 @@ def made(request, rows):
 def outputs(made, rows):
     modality, model, processor = made
     plain = modality.predict(model, processor, rows, modality.encode(rows, processor))
-    request = GenerationRequest("ood", rows.select([0, 1, 3, 5]), np.array([0, 1, 3, 5]), None)
+    request = GenerationRequest(
+        "ood", rows.select([0, 1, 3, 5]), np.array([0, 1, 3, 5]), None, sampled=SAMPLED, seed=SEED
+    )
     return modality.add_generated(plain, model, processor, request)
 
 
-def greedy(modality, model, processor, row, tokens):
+def written_by(made, row, tokens, choose=torch.argmax):
     """Return a text written one token at a time, without a batch and without a cache."""
+    modality, model, processor = made
     prompt, written = modality.prompt(row), []
     for _ in range(tokens):
         if model.config.is_encoder_decoder:
@@ -65,7 +72,7 @@ def greedy(modality, model, processor, row, tokens):
             logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([start])).logits
         else:
             logits = model(input_ids=torch.tensor([prompt + written])).logits
-        written.append(int(logits[0, -1].argmax()))
+        written.append(int(choose(logits[0, -1])))
         if written[-1] == processor.eos_token_id:
             break
     return processor.decode(written, skip_special_tokens=True).strip()
@@ -77,11 +84,61 @@ def test_texts_of_a_padded_batch_are_those_of_greedy_decoding_row_by_row(made, r
     longest = max(sum(label >= 0 for label in encoded[row]["labels"]) for row in (0, 1, 3, 5))
     model.eval()
     with torch.no_grad():
-        expected = [greedy(modality, model, processor, encoded[row], longest) for row in (0, 1, 3, 5)]
+        expected = [written_by(made, encoded[row], longest) for row in (0, 1, 3, 5)]
     assert outputs.answers.generated[outputs.answers.chosen].tolist() == expected
     assert outputs.answers.generated[[2, 4]].tolist() == [None, None]
     assert outputs.answers.reference[[1, 3]].tolist() == ["In Brisk, by the sea.", "In Velsk."]
     assert outputs.answers.group[[1, 3]].tolist() == ["a", "b"]
+
+
+def test_sampled_texts_are_those_that_numbers_of_seed_and_row_choose_token_by_token(made, rows, outputs):
+    modality, model, processor = made
+    encoded, sampled = modality.encode(rows, processor), outputs.answers.sampled
+    longest = max(sum(label >= 0 for label in encoded[row]["labels"]) for row in (0, 1, 3, 5))
+    assert sampled.shape == (6, SAMPLES) and [row for row in range(6) if sampled[row, 0] is not None] == [1, 5]
+    model.eval()
+    for row in (1, 5):
+        (source,) = generators(torch.tensor([row_key(f"row-{row}")]), TEXT, 0, SEED)
+        numbers = source.random((longest, SAMPLES))
+        for place in (0, SAMPLES - 1):
+            steps = iter(numbers[:, place])
+
+            def choose(logits, steps=steps):
+                return (logits.double().softmax(-1).cumsum(-1) <= next(steps)).sum()
+
+            with torch.no_grad():
+                assert sampled[row, place] == written_by(made, encoded[row], longest, choose)
+    assert len({*sampled[1], *sampled[5]}) > SAMPLES
+
+
+def test_uniform_numbers_choose_tokens_as_often_as_their_probability_and_a_diverged_model_writes_one():
+    probability = torch.tensor([0.0, 0.125, 0.5, 0.375])
+    sampler = InverseTransform((np.arange(80)[:, None] + 0.5) / 80)
+    tokens = sampler(torch.empty(80, 0), probability.log().expand(80, 4)).argmax(dim=1)
+    assert torch.bincount(tokens, minlength=4).tolist() == [0, 10, 40, 30]
+    lost = InverseTransform(np.array([[0.5]]))(torch.empty(1, 0), torch.full((1, 4), torch.nan))
+    assert lost.tolist() == [[-torch.inf] * 3 + [0]]
+
+
+def test_texts_are_sampled_for_the_first_rows_in_deletion_order(monkeypatch):
+    requests = []
+    rank = [3, 4, 0, 2, 1, 5]
+    train = datasets.Dataset.from_dict({"example_id": list("abcdef"), "deletion_rank": rank})
+    modality = SimpleNamespace(
+        predict=lambda *_: SimpleNamespace(ids=np.array(train["example_id"])),
+        add_generated=lambda outputs, model, processor, request: requests.append(request),
+    )
+    setting = SimpleNamespace(
+        rows={"train": train, "test": train}, modality=modality, encode=lambda *_: None, encode_shifted=lambda _: None,
+        info=SimpleNamespace(forget={1: 2, 2: 4}), recipe=SimpleNamespace(max_length=None), eval_seed=7,
+        task=SimpleNamespace(classifiers={}), forget_mask=lambda ratio: np.array(rank) < 2 * ratio,
+    )  # fmt: skip
+    for most, expected in ((3, ["c", "d", "e"]), (9, ["a", "c", "d", "e"])):
+        monkeypatch.setattr(base_models, "SAMPLED_ROWS", most)
+        base_models.predict_splits(setting, None, None)
+        of_train, of_test = requests[-2:]
+        assert [of_train.rows["example_id"][row] for row in of_train.sampled] == expected
+        assert (of_train.seed, len(of_test.sampled), len(of_test.rows)) == (7, 0, 6)
 
 
 def test_losses_on_other_answers_are_those_of_rows_with_these_answers(made, rows, outputs):
@@ -117,6 +174,9 @@ def test_files_and_splits_keep_what_was_generated_and_older_files_have_nothing(o
     assert found["forget"].answers.generated.tolist() == outputs.answers.generated[[3, 2]].tolist()
     np.testing.assert_array_equal(found["forget"].answers.perturbed_losses[1], [np.nan, np.nan])
     np.testing.assert_array_equal(found["retain"].answers.option_losses, outputs.answers.option_losses[:1])
+    np.testing.assert_array_equal(
+        read_outputs(tmp_path / "reference")["train"].answers.sampled, outputs.answers.sampled
+    )
     np.testing.assert_array_equal(found["retain"].token_std, outputs.token_std[: outputs.lengths[0]])
     older = replace(outputs, token_mean=None, token_std=None, answers=None)
     write_outputs(tmp_path / "older", {"train": older})

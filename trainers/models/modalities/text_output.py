@@ -18,7 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.inference.answers import Answers
-from mubench.trainers.inference.generate import MOST_TOKENS, GenerationRequest, generate_texts
+from mubench.trainers.inference.generate import MOST_TOKENS, SAMPLES, GenerationRequest, generate_texts, sample_texts
 from mubench.trainers.inference.outputs import Array, Outputs
 from mubench.trainers.inference.predict import answer_losses, predict_tokens
 from mubench.trainers.inference.token_outputs import TokenOutputs
@@ -127,9 +127,12 @@ class TextOutputModality(Modality):
         encoded = self.encode(rows, processor, request.max_length)
         items = [encoded[row] for row in range(len(rows))]
         longest = max(sum(label != IGNORED for label in item["labels"]) for item in items)
-        texts = generate_texts(
-            model, processor, [self.prompt(item) for item in items], max_tokens=min(MOST_TOKENS, longest)
-        )
+        prompts, most = [self.prompt(item) for item in items], min(MOST_TOKENS, longest)
+        texts = generate_texts(model, processor, prompts, max_tokens=most)
+        sampled = np.full((len(rows), SAMPLES if request.sampled else 0), None, dtype=np.object_)
+        if request.sampled:
+            own, ids = [prompts[row] for row in request.sampled], rows.select(request.sampled)["example_id"]
+            sampled[[*request.sampled]] = sample_texts(model, processor, own, ids, seed=request.seed, max_tokens=most)
 
         def losses(column: str, wanted: bool = True) -> Array:
             given = list(rows[column]) if wanted and column in rows.column_names else [""] * len(rows)
@@ -142,6 +145,7 @@ class TextOutputModality(Modality):
             paraphrase_loss=losses(PARAPHRASE)[:, 0],
             perturbed_losses=losses(PERTURBED),
             option_losses=losses(OPTIONS, request.split == "ood"),
+            sampled=sampled,
         )
         return replace(outputs, answers=answers.among(len(outputs), request.positions))
 
