@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Judge:
         """Return the models of the group."""
         group = self.group
         retrained, bases = (
-            {seed: group.outputs(folder) for seed, folder in sorted(folders.items())}
+            {seed: group.outputs(folder, random=True) for seed, folder in sorted(folders.items())}
             for folders in (group.retrained, group.bases)
         )
         chance = majority_baseline(retrained[min(retrained)]["test"])
@@ -74,7 +75,7 @@ class Judge:
             "identities": [group.runs[folder].identity for folder in folders],
             "outputs": [group.hash(folder) for folder in folders],
         }
-        return ReferenceModels(found.seeds.model_copy(update=names), found.evidence, found.retrained, found.bases)
+        return replace(found, seeds=found.seeds.model_copy(update=names))
 
     @cached_property
     def _retrain_cost(self) -> dict[str, float]:

@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from mubench.trainers.evaluation.result import References
+from mubench.trainers.inference.outputs import Outputs
+from mubench.trainers.inference.storage import RANDOM
 from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, NotDefined, SplitOutputs
 from mubench.trainers.metrics.evidence import EvidenceRows, ReferenceEvidence
 from mubench.trainers.metrics.score import GATE_RETRAINED, SIGNAL_LIMIT, row_spread
@@ -23,18 +25,20 @@ class ReferenceModels:
         evidence: Evidence of both, in the order of the seeds.
         retrained: Outputs of the retrained models, by ascending seed; empty where only evidence is at hand.
         bases: Outputs of the bases, by ascending seed; empty there too.
+        random: Outputs of a randomly initialised model on the forget rows, where they are at hand.
     """
 
     seeds: References
     evidence: ReferenceEvidence
     retrained: Mapping[int, SplitOutputs]
     bases: Mapping[int, SplitOutputs]
+    random: Outputs | None = None
 
     @classmethod
     def from_outputs(
         cls, retrained: Mapping[int, SplitOutputs], bases: Mapping[int, SplitOutputs], chance: float
     ) -> ReferenceModels:
-        """Return the references for outputs by seed.
+        """Return the references for outputs by seed; those of a randomly initialised model are the first base's.
 
         Raises:
             ValueError: If there are fewer than 2 retrained models or no base, or outputs are not finite.
@@ -44,17 +48,23 @@ class ReferenceModels:
                 if not all(outputs.is_finite() for outputs in splits.values()):
                     raise ValueError(f"expected finite outputs of all reference models, got NaN of {kind} s{seed}")
         seeds = References(retrained=sorted(retrained), bases=sorted(bases))
-        retrained, bases = ({seed: group[seed] for seed in sorted(group)} for group in (retrained, bases))
+        random = bases[seeds.bases[0]].get(RANDOM)
+        retrained, bases = (
+            {seed: {split: one for split, one in group[seed].items() if split != RANDOM} for seed in sorted(group)}
+            for group in (retrained, bases)
+        )
         rows = EvidenceRows.of(retrained[seeds.retrained[0]], chance)
         evidence = ReferenceEvidence(
             rows, [rows.read(one) for one in retrained.values()], [rows.read(one) for one in bases.values()]
         )
-        return cls(seeds, evidence, retrained, bases)
+        return cls(seeds, evidence, retrained, bases, random)
 
     def case(self, model: SplitOutputs, method: str | None = None) -> Case:
         """Return the case of a judged model, and of the method that made it."""
         retrained, bases = list(self.retrained.values()), list(self.bases.values())
-        return Case(model, retrained, bases, self.evidence.rows.chance, self.evidence, method=method)
+        return Case(
+            model, retrained, bases, self.evidence.rows.chance, self.evidence, method=method, random=self.random
+        )
 
     @cached_property
     def leave_one_out(self) -> dict[int, ReferenceModels]:
@@ -71,7 +81,7 @@ class ReferenceModels:
             changed[name] = [*values[:index], *values[index + 1 :]] if len(values) > bases else values
         others = {other: outputs for other, outputs in self.retrained.items() if other != seed}
         seeds = self.seeds.model_copy(update=changed)
-        return ReferenceModels(seeds, self.evidence.leave_one_out[index], others, self.bases)
+        return ReferenceModels(seeds, self.evidence.leave_one_out[index], others, self.bases, self.random)
 
     @cached_property
     def _cases(self) -> list[Case]:

@@ -12,7 +12,14 @@ from typing import TypeVar
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.inference.storage import SHIFTED, hash_outputs, outputs_by_split, read_or_explain, read_outputs
+from mubench.trainers.inference.storage import (
+    RANDOM,
+    SHIFTED,
+    hash_outputs,
+    outputs_by_split,
+    read_or_explain,
+    read_outputs,
+)
 from mubench.trainers.models.setting import Setting
 
 T = TypeVar("T")
@@ -40,10 +47,11 @@ class Group:
     retrained: dict[int, Path]
     unlearned: dict[Path, Run]
 
-    def outputs(self, folder: Path) -> dict[str, Outputs]:
+    def outputs(self, folder: Path, *, random: bool = False) -> dict[str, Outputs]:
         """Return a model's outputs by split, ``forget`` and ``retain`` in place of ``train``.
 
-        ``shifted`` is left out for all models if a reference model has none, being of an earlier version.
+        ``shifted`` is left out for all models if a reference model has none, being of an earlier version, and those of
+        a randomly initialised model, which lie beside a base's, unless ``random`` is set.
 
         Raises:
             ValueError: If they are missing, damaged or not those that ``run.json`` records; the message names the
@@ -54,6 +62,8 @@ class Group:
         stored = self._read(read_outputs, folder)
         if not self.can_compare_shifted:
             stored.pop(SHIFTED, None)
+        if not random:
+            stored.pop(RANDOM, None)
         return outputs_by_split(stored, ids[mask], ids[~mask])
 
     @cached_property

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # The outputs on forget rows with a slightly changed input; models of earlier versions have none.
 SHIFTED = "shifted"
+# The outputs of a randomly initialised model on forget rows, beside those of a base model.
+RANDOM = "random"
 # The column that names the split of a row where one file holds all of them.
 SPLIT = "split"
 REQUIRED = sorted({*COLUMNS, *IMAGE_COLUMNS, *TOKEN_COLUMNS})
@@ -197,7 +199,7 @@ def outputs_by_split(
 ) -> dict[str, Outputs]:
     """Return the splits that metrics read: ``forget`` and ``retain`` in place of ``train``.
 
-    ``shifted``, where it is stored, has the rows of ``forget``.
+    ``shifted`` and ``random``, where they are stored, have the rows of ``forget``.
 
     Raises:
         ValueError: If a row is in both sets, or has no outputs.
@@ -207,6 +209,6 @@ def outputs_by_split(
         raise ValueError(f"expected forget and retain to share no row, got {len(both)} such as {min(both)!r}")
     train = splits["train"]
     rest = {name: outputs for name, outputs in splits.items() if name != "train"}
-    if SHIFTED in rest:  # stored once for the largest ratio
-        rest[SHIFTED] = rest[SHIFTED].select(forget_ids)
+    for name in {SHIFTED, RANDOM} & {*rest}:  # stored once for the largest ratio
+        rest[name] = rest[name].select(forget_ids)
     return {"forget": train.select(forget_ids), "retain": train.select(retain_ids), **rest}

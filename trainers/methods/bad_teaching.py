@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mubench.trainers.engine.fresh_model import has_fresh, random_copy
 from mubench.trainers.engine.losses import kl
 from mubench.trainers.unlearning.forget_retain import sample_rows
 from mubench.trainers.unlearning.kinds import ALL_KINDS, TEXT_GENERATION, TEXT_TO_IMAGE
-from mubench.trainers.unlearning.teachers import frozen_copy, has_fresh, random_copy
+from mubench.trainers.unlearning.teachers import frozen_copy
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Positive, Share
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from mubench.trainers.engine.fresh_model import has_fresh, random_copy
 from mubench.trainers.methods.cf_k import CfKArguments, CfKTrainer
-from mubench.trainers.unlearning.teachers import has_fresh, random_copy
 
 
 @dataclass

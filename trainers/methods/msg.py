@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from mubench.trainers.engine.fresh_model import random_copy
 from mubench.trainers.engine.parameters import trainable_weights
 from mubench.trainers.tools.convolutions import is_convolutional, kernels
 from mubench.trainers.tools.importance import gradient_sum, top_share
 from mubench.trainers.tools.masks import PackedMask
 from mubench.trainers.unlearning.kinds import CLASSIFICATION
-from mubench.trainers.unlearning.teachers import random_copy
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import ShareOrZero
 

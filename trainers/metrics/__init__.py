@@ -41,6 +41,7 @@ from mubench.trainers.metrics.retraining_scores import (
     normalized_score,
     tug_of_war,
     tug_of_war_mia,
+    zrf,
     zrf_uniform,
 )
 from mubench.trainers.metrics.rouge import generated_rows, rouge_on
@@ -166,6 +167,10 @@ METRICS: dict[str, Metric] = {
     "zrf_uniform": Metric(
         compute=zrf_uniform, title="zero-retrain forgetting with a uniform teacher", better="near retrained",
         unit="nats", range=(1 - math.log(2), 1), outputs=_CLASSES, paper="arXiv:2205.08096"),
+    "zrf": Metric(
+        compute=zrf, title="zero-retrain forgetting with a randomly initialised model as the teacher",
+        better="near retrained", unit="nats", range=(1 - math.log(2), 1), random=True, outputs=(ClassOutputs,),
+        paper="arXiv:2205.08096"),
     "forget_macro_f1": Metric(
         compute=macro_f1("forget"), title="mean F1 of classes on forget rows", better="near retrained",
         outputs=_CLASSES),

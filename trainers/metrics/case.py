@@ -36,6 +36,7 @@ class Case:
             without the references' outputs.
         known_evidence: Evidence of the judged model, where it is at hand; it may stand alone, without outputs.
         method: Key of the method that made the judged model, where a metric treats methods differently; else ``None``.
+        random: Outputs of a randomly initialised model on the forget rows, where they are at hand.
 
     Raises:
         ValueError: If a reference model lacks a split of the judged model, or has other rows in it.
@@ -48,6 +49,7 @@ class Case:
     known: ReferenceEvidence | None = None
     known_evidence: Evidence | None = None
     method: str | None = None
+    random: Outputs | None = None
 
     def __post_init__(self) -> None:
         for name, others in self._references():
@@ -87,12 +89,15 @@ class Case:
                 chance=self.chance,
                 known=others[i],
                 known_evidence=evidence[i],
+                random=self.random,
             )
             for i in range(len(evidence))
         ]
 
     def has(self, metric: Metric) -> bool:
         """Whether the case has the splits and references that a metric needs."""
+        if metric.random and self.random is None:
+            return False
         retrained, bases = len(self.retrained), len(self.bases)
         if metric.evidence:
             retrained, bases = len(self.reference.retrained), len(self.reference.bases)
@@ -116,6 +121,7 @@ class Description:
         needs: Splits that it reads; the ``n`` of a result counts the rows of the first one.
         references: Minimum number of retrained models.
         bases: Minimum number of base models.
+        random: Whether it needs outputs of a randomly initialised model.
         evidence: Whether evidence of the references is enough, without their outputs.
         outputs: Kinds of outputs that it is defined for; by default all.
         paper: Its source.
@@ -129,6 +135,7 @@ class Description:
     needs: tuple[str, ...] = ("forget",)
     references: int = 0
     bases: int = 0
+    random: bool = False
     evidence: bool = False
     outputs: tuple[type[Outputs], ...] = (Outputs,)
     paper: str = "mubench"

@@ -74,10 +74,24 @@ def zero_retrain_forgetting(forget: Outputs, teacher: Outputs) -> float:
 def zrf_uniform(case: Case) -> float:
     """Return ZRF with a teacher that gives every class the same probability.
 
-    The paper's teacher is a randomly initialised model, whose outputs no run stores; it differs in that only. Values
-    compare with none that were made with another teacher, of which there are many; those here compare with each
-    other, since this teacher is the same for all.
+    It needs no model, and is the same teacher for all; that of the paper is in `zrf`. Values compare with none that
+    were made with another teacher.
     """
     forget = class_outputs(case.model["forget"])
     uniform = np.full_like(forget.logits, 0)
     return zero_retrain_forgetting(forget, type(forget)(forget.ids, uniform, forget.labels))
+
+
+def zrf(case: Case) -> float:
+    """Return ZRF with the paper's teacher, a randomly initialised model of the same config.
+
+    The authors' code divides by the number of classes too, and has the arguments of the divergence exchanged: its
+    values are nearer 1.
+
+    Raises:
+        ValueError: If there are no outputs of such a model, or none of a forget row.
+    """
+    if case.random is None:
+        raise ValueError("expected outputs of a randomly initialised model, got none")
+    forget = case.model["forget"]
+    return zero_retrain_forgetting(forget, case.random.select(forget.ids))

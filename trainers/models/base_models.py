@@ -7,7 +7,7 @@ import importlib.metadata
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from mubench.trainers.engine.errors import (
     explain_full_disk,
     explain_out_of_memory,
 )
+from mubench.trainers.engine.fresh_model import random_copy
 from mubench.trainers.engine.parameters import has_batch_norm
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
@@ -34,7 +35,8 @@ from mubench.trainers.inference.generate import SAMPLED_ROWS, GenerationRequest,
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
-from mubench.trainers.inference.storage import SHIFTED, write_outputs
+from mubench.trainers.inference.storage import RANDOM, SHIFTED, write_outputs
+from mubench.trainers.models.modalities.modality import ClassifierModality
 from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
 
@@ -140,6 +142,15 @@ def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, spl
     return modality.add_generated(outputs, model, processor, request)
 
 
+def _predict_random(setting: Setting, model: PreTrainedModel, processor: Any, seed: int) -> dict[str, Outputs]:
+    """Return the outputs of a model with fresh weights on the largest forget set, where these are over classes."""
+    if not isinstance(setting.modality, ClassifierModality):
+        return {}
+    rows, fresh = setting.largest_forget_set, cast("PreTrainedModel", random_copy(model, seed))
+    encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
+    return {RANDOM: setting.modality.predict(fresh, processor, rows, encoded)}
+
+
 def train_into(
     folder: Path, run: Run, trainer: TaskTrainer, setting: Setting, processor: Any, *, batch_size: int | None = None
 ) -> None:
@@ -166,6 +177,8 @@ def train_into(
         model: Any = trainer.model
         with explain_out_of_memory("a pass over every row", EVALUATION):
             outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
+            if run.method is None:
+                outputs |= _predict_random(setting, model, processor, run.base_seed)
         with staged_folder(folder) as stage:
             model.save_pretrained(stage)
             processor.save_pretrained(stage)

@@ -31,7 +31,7 @@ def _kinds(metric: Description) -> str:
 
 
 def _needs(metric: Description) -> str:
-    models = {"retrained": metric.references, "base": metric.bases}
+    models = {"retrained": metric.references, "base": metric.bases, "random": int(metric.random)}
     return " ".join([*metric.needs, *(f"{least}+{name}" for name, least in models.items() if least)])
 
 

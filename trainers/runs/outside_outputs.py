@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
-from mubench.trainers.inference.storage import SHIFTED, read_outputs, read_outputs_file
+from mubench.trainers.inference.storage import RANDOM, SHIFTED, read_outputs, read_outputs_file
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.models.setting import Setting
@@ -61,7 +61,7 @@ class OutsideOutputs:
         return {split: self._check(split, found[split]) for split in self._places if split in found}
 
     def _by_split(self, given: Mapping[str, Outputs]) -> dict[str, Outputs]:
-        found = dict(given)
+        found = {split: one for split, one in given.items() if split != RANDOM}  # of another model
         if "train" in found:
             if both := {"forget", "retain"} & set(found):
                 raise ValueError(f"expected outputs of train, or of forget and retain, got train and {min(both)}")

@@ -19,7 +19,8 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import read_outputs, write_outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
-from tests.fixtures.walk import BASES, RATIO, RETRAINED, files
+from mubench.trainers.metrics.retraining_scores import zero_retrain_forgetting
+from tests.fixtures.walk import BASES, FORGET, RATIO, RETRAINED, files
 
 MODEL = "cifar10-mini-resnet-del10-neg-grad-s0"
 
@@ -34,6 +35,10 @@ def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
     assert row.arguments == run.arguments and row.tuned == "default" and not row.control
     assert row.cost["forward"] == run.cost["forward"]
     assert "gap" in row.metrics and "nan" not in row.flags
+    own, random = (read_outputs(own_walk.models / name / REFERENCE) for name in (MODEL, "cifar10-mini-resnet"))
+    forget = own["train"].select(random["random"].ids)
+    assert row.metrics["zrf"].value == zero_retrain_forgetting(forget, random["random"])
+    assert row.metrics["zrf"].retrained is not None and row.metrics["zrf"].n == FORGET
 
 
 def test_judging_again_writes_nothing(own_walk, monkeypatch):
@@ -126,7 +131,7 @@ def test_outputs_are_read_once(own_walk, monkeypatch):
     judge.controls()
     judge.run(own_walk.models / MODEL)
     files = [path for path in reads if path.suffix == ".parquet"]
-    assert len(files) == len(set(files)) == 6 * 4
+    assert len(files) == len(set(files)) == 6 * 4 + 2  # beside a base lie those of an untrained model
 
 
 def test_controls_are_rows_for_every_base_and_every_retrained_model(own_walk):

@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.data import Subset
 
 from mubench.trainers.engine.batches import model_inputs
+from mubench.trainers.engine.fresh_model import random_copy
 from mubench.trainers.engine.losses import squared_error
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.modalities import MODALITIES
@@ -16,7 +17,7 @@ from mubench.trainers.models.modalities.diffusion import DiffusionModel
 from mubench.trainers.models.modalities.text_to_image import SIZE
 from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.tools.blocks import split_before
-from mubench.trainers.unlearning.teachers import frozen_logits, random_copy
+from mubench.trainers.unlearning.teachers import frozen_logits
 from tests.fixtures.toy import HERE
 
 pytestmark = pytest.mark.slow

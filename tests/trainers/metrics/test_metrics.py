@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,12 @@ def random_label(world):
     return {**views, "forget": ClassOutputs(forget.ids, logits, forget.labels)}
 
 
+def untrained(world):
+    """A model that hardly prefers any class."""
+    forget = world.bases()[0]["forget"]
+    return replace(forget, logits=0.1 * np.random.default_rng(0).normal(size=forget.logits.shape).astype(np.float32))
+
+
 JUDGED = ("forget", "retain", "test")
 # The others read generated texts, answer tokens or features of images; test_written_metrics.py is about them.
 ON_CLASSES = [name for name, metric in METRICS.items() if metric.rows is len]
@@ -170,6 +177,7 @@ ORDERS: dict[str, list[str]] = {
     "nomus": ["retrained", "half", "base", "collapsed"],
     "knowledge_gap": ["random_label", "retrained", "half", "base"],
     "zrf_uniform": ["retrained", "half", "base"],
+    "zrf": ["retrained", "half", "base"],
     "forget_macro_f1": ["base", "half", "retrained", "collapsed"],
     "test_macro_f1": ["retrained", "collapsed"],
 }
@@ -190,7 +198,8 @@ def cases(world):
         "collapsed": constant(world.bases()[0]),
     }
     retrained, bases = ([moved(one) for one in group().values()] for group in (world.retrained, world.bases))
-    return {name: Case(moved(model), retrained, bases, 0.1) for name, model in models.items()}
+    fresh = untrained(world)
+    return {name: Case(moved(model), retrained, bases, 0.1, random=fresh) for name, model in models.items()}
 
 
 @pytest.mark.parametrize("name", sorted(ORDERS))
@@ -224,7 +233,7 @@ PARTS = {"score": JUDGED, "row": ("forget",), "mean": ("forget",), "membership":
 def test_a_metric_needs_what_it_declares(world, name):
     metric = METRICS[name]
 
-    def computes(splits, references, bases):
+    def computes(splits, references, bases, random=metric.random):
         def cut(outputs):
             return {
                 split: {**moved(outputs), "validation": outputs["test"], "ood": outputs["test"]}[split]
@@ -232,7 +241,9 @@ def test_a_metric_needs_what_it_declares(world, name):
             }
 
         case = world.case(world.views(saw=0.4, seed=7), retrained=references, bases=bases)
-        case = Case(cut(case.model), list(map(cut, case.retrained)), list(map(cut, case.bases)), case.chance)
+        models = cut(case.model), list(map(cut, case.retrained)), list(map(cut, case.bases))
+        case = Case(*models, case.chance, random=untrained(world) if random else None)
+        assert random or not metric.random or not case.has(metric)
         try:
             with warnings.catch_warnings(action="error"):
                 return math.isfinite(metric.compute(case))
@@ -243,6 +254,7 @@ def test_a_metric_needs_what_it_declares(world, name):
     assert computes(splits, metric.references, metric.bases)
     assert not metric.references or not computes(splits, metric.references - 1, metric.bases)
     assert not metric.bases or not computes(splits, metric.references, metric.bases - 1)
+    assert not metric.random or not computes(splits, metric.references, metric.bases, random=False)
     if name in PARTS:
         assert metric.needs == PARTS[name]
         return

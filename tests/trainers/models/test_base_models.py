@@ -27,7 +27,7 @@ def test_a_folder_holds_weights_processor_run_and_outputs_of_every_split(walked)
     assert folder == walked.models / "cifar10-mini-resnet"
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "run.json"} <= files(folder).keys()
     assert {name for name in files(folder) if name.startswith("reference/")} == {
-        f"reference/{split}.parquet" for split in (*COUNTS, "shifted")
+        f"reference/{split}.parquet" for split in (*COUNTS, "shifted", "random")
     }
     assert not [name for name in files(folder) if name.endswith((".bin", ".pt", ".pth", ".pkl"))], "no pickles"
 
@@ -52,6 +52,20 @@ def test_outputs_on_moved_rows_are_stored_for_the_largest_forget_set(walked):
     assert (plain.logits != stored["shifted"].logits).any(axis=1).all()
     views = outputs_by_split(stored, ids[:3][::-1], [])
     assert views["shifted"].ids.tolist() == views["forget"].ids.tolist() == ids[:3][::-1].tolist()
+
+
+def test_outputs_of_an_untrained_model_of_the_same_config_lie_beside_a_base_alone(walked):
+    setting, folder = walked.setting(), walked.base(1)
+    found, shifted = (read_outputs(folder / "reference")[name] for name in ("random", "shifted"))
+    assert found.ids.tolist() == shifted.ids.tolist() and (found.labels == shifted.labels).all()
+    model, processor = setting.modality.load(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        untrained = type(model)(model.config)
+    rows = setting.largest_forget_set
+    expected = setting.modality.predict(untrained, processor, rows, setting.modality.encode(rows, processor, None))
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    assert not list(walked.models.glob("*del10*/reference/random.parquet"))
 
 
 def test_the_run_records_task_data_and_recipe(walked):

@@ -116,6 +116,7 @@ def test_shipped_evidence_stands_for_missing_references(own_walk, tmp_path, monk
     for name, value in row.metrics.items():
         assert value.value == own.metrics[name].value
     assert "score" in row.metrics and row.interval == own.interval
+    assert "zrf" in own.metrics and "zrf" not in row.metrics
 
 
 def change_column(name, change):

@@ -55,6 +55,11 @@ def test_one_file_of_tokens_is_read_as_it_was_written(splits, setting, tmp_path)
         assert np.array_equal(getattr(found["retain"], name), getattr(expected, name))
 
 
+def test_outputs_of_an_untrained_model_beside_those_of_a_base_are_not_the_bases(splits, setting):
+    outside = OutsideOutputs(setting, 5, {})
+    assert outside.align({**splits, "random": tokens(["b", "c"])}).keys() == outside.align(splits).keys()
+
+
 def test_answer_tokens_of_another_tokenizer_are_refused(splits, setting):
     reference = OutsideOutputs(setting, 5, {}).align(splits)
     outside = OutsideOutputs(setting, 5, reference)
