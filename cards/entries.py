@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,9 @@ class Entry:
         return self.flags == (ORACLE_SELECTION,)
 
 
-def _average(values: Iterable[float | None]) -> float | None:
-    """Return the mean, or ``None`` if there are no values or one is missing."""
-    known = list(values)
-    numbers = [value for value in known if value is not None]
-    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(known) else None
+def _average(values: Sequence[float], rows: Sequence[Result]) -> float | None:
+    """Return the mean, or ``None`` if a row has no value."""
+    return sum(values) / len(values) if len(values) == len(rows) else None
 
 
 def _weights(row: Result) -> Array:
@@ -90,10 +89,17 @@ def _weights(row: Result) -> Array:
 
 def pooled_draws(rows: Sequence[Result]) -> Array:
     """Return S of a group in every draw, ``(J,)``: the mean of its runs by the weight of their base seeds."""
-    weights = np.stack([_weights(row) for row in rows])
-    values = np.stack([row.interval.draws for row in rows if row.interval is not None]) / 1000
-    total = weights.sum(axis=0)
-    return np.divide((weights * values).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    weights = [_weights(row) for row in rows]
+    values = [np.asarray(row.interval.draws) for row in rows if row.interval is not None]
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of draws without any of the bases
+        pooled: Array = sum(map(np.multiply, weights, values)) / (1000 * sum(weights))
+    return pooled
+
+
+@cache
+def _normals() -> Array:
+    """Return ``2^20`` standard normal numbers, of which a line takes a stretch from a place that its runs decide."""
+    return np.random.default_rng(0).standard_normal(2**20)
 
 
 def seed_errors(rows: Sequence[Result], draws: int) -> Array:
@@ -108,8 +114,8 @@ def seed_errors(rows: Sequence[Result], draws: int) -> Array:
     squares = (count - 1) * np.var(scores, ddof=1) if count > 1 else 0.0
     spread = np.sqrt((ONE_SEED_SPREAD**2 + squares) / count)
     digest = hashlib.sha256("\n".join(sorted(row.run_id for row in rows)).encode()).digest()
-    generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    errors: Array = spread / np.sqrt(count) * generator.standard_normal(draws)
+    start = int.from_bytes(digest[:8], "big") % (len(_normals()) - draws)
+    errors: Array = spread / np.sqrt(count) * _normals()[start : start + draws]
     return errors
 
 
@@ -125,13 +131,13 @@ def beats(first: Array, second: Array) -> bool:
 
 def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     """Pool the runs of one line."""
-    values = [{key: value.value for key, value in row.metrics.items()} for row in rows]
-    score, *metrics = (_average(each.get(key) for each in values) for key in ("score", *METRICS))
-    reported = {key: _average(each.get(key) for each in values) for key in get_task(rows[0].task).reported}
+    names = ("score", *METRICS, *get_task(rows[0].task).reported)
+    means = {name: _average([row.metrics[name].value for row in rows if name in row.metrics], rows) for name in names}
+    score = means["score"]
     draws = np.full(1, np.nan)
     if score is not None:
         pooled = pooled_draws(rows)
-        draws = np.clip(pooled + seed_errors(rows, len(pooled)), 0, 1).astype(np.float32)
+        draws = np.clip(pooled + seed_errors(rows, len(pooled)), 0, 1, dtype=np.float32)
     low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])
     return Entry(
         name=name,
@@ -139,10 +145,10 @@ def make_entry(name: str, rows: Sequence[Result]) -> Entry:
         score=score,
         low=low,
         high=high,
-        metrics=dict(zip(METRICS, metrics, strict=True)),
-        reported=reported,
-        seconds=_average(r.cost.get("seconds_share") for r in rows),
-        passes=_average(r.cost.get("passes_share") for r in rows),
+        metrics={name: means[name] for name in METRICS},
+        reported={name: means[name] for name in get_task(rows[0].task).reported},
+        seconds=_average([row.cost["seconds_share"] for row in rows if "seconds_share" in row.cost], rows),
+        passes=_average([row.cost["passes_share"] for row in rows if "passes_share" in row.cost], rows),
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
         draws=draws,
     )

@@ -20,6 +20,7 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`.
 SHIPPED = Path(__file__).parent / "results"
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,11 +91,13 @@ class Table:
 
 def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
     """Name each group after its method, and the arguments that distinguish it from others of the same method."""
-    names = []
+    names, arguments = [], defaultdict(list)
+    for rows in groups:
+        arguments[rows[0].method].append(rows[0].arguments)
     for rows in groups:
         first = rows[0]
-        same_method = [other[0].arguments for other in groups if other[0].method == first.method]
-        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in same_method)]
+        others = [each for each in arguments[first.method] if each is not first.arguments]
+        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
         names.append(" ".join(words if first.tuned == "default" or first.control else [*words, f"({first.tuned})"]))
     return names
@@ -146,7 +149,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
     for row in rows:
         foreign_parent = None if row.parent in row.references.identities else row.parent
         key = [row.control, row.method, row.arguments, row.recipe, foreign_parent, row.outputs_only]
-        groups[json.dumps(key, sort_keys=True)].append(row)
+        groups[_encode(key)].append(row)
     lines = list(groups.values())
     entries = list(map(make_entry, _names(lines), lines))
     methods = [entry for entry in entries if not entry.rows[0].control]

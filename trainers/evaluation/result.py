@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -186,8 +189,7 @@ class Result(RunInfo):
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
         for name, value in self.metrics.items():
-            limits.check_range(name, value.value)
-            limits.check_range(name, value.retrained)
+            limits.check_range(name, value.value, value.retrained)
         if len(set(self.flags)) < len(self.flags):
             raise ValueError("expected every flag once, got one twice")
         if ("score" in self.metrics) != (self.interval is not None):
@@ -258,13 +260,25 @@ def read_result(path: str | Path) -> Result:
         ValueError: If it is not a valid row, or not the one its file is named after.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    if not path.is_file() and path.exists():
         raise ValueError(f"expected {path} to be a result row, got no file")
     with path.open("rb") as file:
         result = parse_result(file.read(limits.MAX_BYTES + 1), path)
     if result.run_id != path.stem:
         raise ValueError(f"expected {path} to hold run {path.stem!r}, got {result.run_id!r}")
     return result
+
+
+@contextmanager
+def _paused_collector() -> Iterator[None]:
+    """Pause the collection of cycles, which would search all earlier rows again while thousands are read."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_results(folder: str | Path) -> list[Result]:
@@ -274,8 +288,9 @@ def read_results(folder: str | Path) -> list[Result]:
         FileNotFoundError: If there are none.
         ValueError: If one of them is not valid.
     """
-    files = sorted(Path(folder).glob("*.json"))
+    files = sorted(Path(folder).glob("*.json"), key=lambda path: path.name)
     if not files:
         making = target("results", results=folder)
         raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
-    return [read_result(file) for file in files]
+    with _paused_collector():
+        return [read_result(file) for file in files]

@@ -118,6 +118,9 @@ def test_invalid_rows_are_refused_in_one_line(row, tmp_path, place, value, messa
         (b"[" * 60_000, "JSON nested too deeply"),
         (b'{"seed": 1, "seed": 1}', "'seed' twice"),
         (b'{"a": {"b": 1, "b": 1}}', "'b' twice"),
+        (b'{"a" : 1, "\\u0061" : 1, "c": {"d": {"e": 1}}}', "'a' twice"),
+        (b'{"a": {"b": {"c": {"d": 1, "d": 1}}}}', "'d' twice"),
+        (b'{"a": [{"b": 1, "b": 1}]}', "'b' twice"),
         (b'{"a": "\xff"}', "codec can't decode"),
         (b'{"seed": ' + b"1" * 5000 + b"}", "Exceeds the limit"),
         (b'{"\\u001b[2J": 1}', "Field required"),
@@ -130,6 +133,11 @@ def test_a_text_is_bounded_before_it_is_read(tmp_path, text, message):
         with pytest.raises(ValueError, match="expected") as caught:
             read()
         assert message in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_a_row_with_colons_in_its_texts_reads_back(row):
+    other = row.model_copy(update={"device": "cuda:0", "arguments": {"a": '": "'}})
+    assert parse_result(results.to_json(other)) == other
 
 
 def test_a_text_is_measured_in_bytes():
