@@ -38,18 +38,22 @@ def _store(folder: Path, views: Any) -> None:
     write_outputs(folder, {"train": ClassOutputs(*parts), "test": views["test"]})
 
 
-def _read(folder: Path, world: World) -> Any:
+def _ids(split: str) -> Any:
+    """Return the ids of a split, which are listed once for a group."""
+    return np.array([f"{split}-{i:05d}" for i in range(ROWS[split])])
+
+
+def _read(folder: Path, forget: Any, retain: Any) -> Any:
     from mubench.trainers.inference.storage import outputs_by_split, read_outputs  # noqa: PLC0415
 
-    ids = {split: np.array([f"{split}-{i:05d}" for i in range(world.rows[split])]) for split in ("forget", "retain")}
-    return outputs_by_split(read_outputs(folder), ids["forget"], ids["retain"])
+    return outputs_by_split(read_outputs(folder), forget, retain)
 
 
-def _references(folder: Path, world: World, retrained: int) -> Any:
+def _references(folder: Path, ids: Any, retrained: int) -> Any:
     """Read the reference models, and return the function that judges a model against them."""
     judge = importlib.import_module("mubench.trainers.evaluation.judge")
-    models = {seed: _read(folder / f"retrain-{seed}", world) for seed in range(retrained)}
-    bases = {seed: _read(folder / f"base-{seed}", world) for seed in range(3)}
+    models = {seed: _read(folder / f"retrain-{seed}", *ids) for seed in range(retrained)}
+    bases = {seed: _read(folder / f"base-{seed}", *ids) for seed in range(3)}
     run = make_run_info()
     if not hasattr(judge, "judge_against"):  # before version 2 of S every run resampled its references anew
         return lambda model: judge.judge(run, model, models, bases, chance=1 / CLASSES)
@@ -70,10 +74,14 @@ def measure() -> dict[str, float]:
         for seed in range(2):
             _store(folder / f"run-{seed}", world.views(saw=0.3, seed=50 + seed))
         for retrained in (5, 8):
-            read, judge = _seconds(partial(_references, folder, world, retrained))
-            first, _ = _seconds(lambda judge=judge: judge(_read(folder / "run-0", world)))  # type: ignore[misc]
-            further, _ = _seconds(lambda judge=judge: judge(_read(folder / "run-1", world)))  # type: ignore[misc]
-            found |= {f"judge_first_{retrained}_cpu_s": read + first, f"judge_further_{retrained}_cpu_s": further}
+            listed, ids = _seconds(lambda: (_ids("forget"), _ids("retain")))
+            read, judge = _seconds(partial(_references, folder, ids, retrained))
+            first, _ = _seconds(lambda judge=judge, ids=ids: judge(_read(folder / "run-0", *ids)))  # type: ignore[misc]
+            further, _ = _seconds(lambda judge=judge, ids=ids: judge(_read(folder / "run-1", *ids)))  # type: ignore[misc]
+            found |= {
+                f"judge_first_{retrained}_cpu_s": listed + read + first,
+                f"judge_further_{retrained}_cpu_s": further,
+            }
     return {**found, "judge_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 

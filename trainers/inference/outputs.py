@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -40,7 +41,7 @@ class Outputs(ABC):
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {one: position for position, one in enumerate(self.ids.tolist())}
+        return dict(zip(self.ids.tolist(), range(len(self)), strict=True))
 
     def select(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Self:
         """Return the rows with these ids, in their order.
@@ -49,7 +50,7 @@ class Outputs(ABC):
             ValueError: If an id has no row.
         """
         wanted = np.asarray(ids, dtype=np.str_)
-        found = np.array([self._positions.get(one, -1) for one in wanted.tolist()], dtype=np.intp)
+        found = np.fromiter(map(self._positions.get, wanted.tolist(), repeat(-1)), np.intp, len(wanted))
         missing = found < 0
         if missing.any():
             raise ValueError(
@@ -150,7 +151,7 @@ class ClassOutputs(Outputs):
     @property
     def log_probabilities(self) -> npt.NDArray[np.float64]:
         """Log-softmax of the logits, ``(N, K)``."""
-        logits = self.logits.astype(np.float64)
+        logits = self.logits.astype(np.float64, order="F")  # sums over few classes are many times faster
         shifted = logits - logits.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -166,7 +167,7 @@ class ClassOutputs(Outputs):
     @cached_property
     def log_odds(self) -> npt.NDArray[np.float64]:
         rows = np.arange(len(self))
-        others = self.logits.astype(np.float64)
+        others = self.logits.astype(np.float64, order="F")
         true = others[rows, self.labels].copy()
         others[rows, self.labels] = -np.inf
         top = others.max(axis=1)

@@ -204,7 +204,7 @@ def outputs_by_split(
     Raises:
         ValueError: If a row is in both sets, or has no outputs.
     """
-    both = set(map(str, forget_ids)) & set(map(str, retain_ids))
+    both = set(np.asarray(forget_ids).tolist()) & set(np.asarray(retain_ids).tolist())
     if both:
         raise ValueError(f"expected forget and retain to share no row, got {len(both)} such as {min(both)!r}")
     train = splits["train"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from mubench.trainers.inference.outputs import Outputs
-from mubench.trainers.metrics.attacks import loss_mia
+from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.metrics.row_values import class_outputs
@@ -33,9 +32,9 @@ def majority_baseline(outputs: Outputs) -> float:
     return float(outputs.constant(outputs.most_frequent()).correct.mean())
 
 
-def _averages(case: Case, model: SplitOutputs) -> np.ndarray:
+def _averages(model: SplitOutputs) -> np.ndarray:
     accuracies = (accuracy(model, split) for split in ("forget", "retain", "test"))
-    return np.array([*accuracies, loss_mia(replace(case, model=model))])
+    return np.array([*accuracies, auc(model["forget"].log_odds, model["test"].log_odds)])
 
 
 def gap(case: Case) -> float:
@@ -44,8 +43,8 @@ def gap(case: Case) -> float:
     The averages are the accuracies on forget, retain and test rows and the AUC of the loss attack. For comparison
     only: a base model with random forget rows flipped matches all four.
     """
-    retrained = np.mean([_averages(case, model) for model in case.retrained], axis=0)
-    return float(np.abs(_averages(case, case.model) - retrained).mean())
+    retrained = np.mean([_averages(model) for model in case.retrained], axis=0)
+    return float(np.abs(_averages(case.model) - retrained).mean())
 
 
 def harmonic_overall(

@@ -90,15 +90,15 @@ def threshold_attack(feature: str, sign: int) -> Callable[[Case], float]:
         shadow = hash_ranks(test) % 2 == 0
         if len(test) < 2:
             raise NotDefined(f"expected 2 test rows, got {len(test)}")
-        half, rest = test.take(np.flatnonzero(shadow)), test.take(np.flatnonzero(~shadow))
-        seen, drawn, member, other = (sign * ROW_VALUES[feature](one) for one in (retain, half, forget, rest))
-        own, theirs = row_labels(retain), row_labels(half)
+        seen, unseen, member = (sign * ROW_VALUES[feature](one) for one in (retain, test, forget))
+        drawn, other = unseen[shadow], unseen[~shadow]
+        own, theirs, rest = row_labels(retain), row_labels(test)[shadow], row_labels(test)[~shadow]
         thresholds = dict.fromkeys(np.union1d(row_labels(forget), row_labels(test)), best_threshold(seen, drawn))
         for label in np.intersect1d(own, theirs):
             thresholds[label] = best_threshold(seen[own == label], drawn[theirs == label])
         found, missed = (
-            (values >= [thresholds[label] for label in row_labels(rows)]).mean()
-            for values, rows in ((member, forget), (other, rest))
+            (values >= [thresholds[label] for label in labels]).mean()
+            for values, labels in ((member, row_labels(forget)), (other, rest))
         )
         return float((found + 1 - missed) / 2)
 

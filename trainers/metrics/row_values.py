@@ -79,7 +79,12 @@ ROW_VALUES: dict[str, Callable[[Outputs], Array]] = {
 @lru_cache(maxsize=64)
 def hash_ranks(outputs: Outputs) -> npt.NDArray[np.int64]:
     """Return the place of every row in the order of the SHA-256 of ``attack:<example_id>``, ``(N,)``."""
-    words = digest_words(outputs.ids.tolist(), "attack")
+    return _hash_ranks(outputs.ids.tobytes(), outputs.ids.dtype.str)
+
+
+@lru_cache(maxsize=16)  # the models of a group have the same rows
+def _hash_ranks(ids: bytes, dtype: str) -> npt.NDArray[np.int64]:
+    words = digest_words(np.frombuffer(ids, dtype).tolist(), "attack")
     ranks = np.empty(len(words), dtype=np.int64)
     ranks[np.argsort(words[:, 0], kind="stable")] = np.arange(len(words))
     return ranks
@@ -87,5 +92,6 @@ def hash_ranks(outputs: Outputs) -> npt.NDArray[np.int64]:
 
 def first_by_hash(outputs: Outputs, rows: int) -> Outputs:
     """Return the rows with the smallest hashes, at most ``rows``, in the order of their hashes."""
-    order = np.argsort(hash_ranks(outputs))
-    return outputs.take(order[:rows])
+    ranks = hash_ranks(outputs)
+    chosen = np.flatnonzero(ranks < rows)
+    return outputs.take(chosen[np.argsort(ranks[chosen])])

@@ -200,16 +200,13 @@ class WeightedReference:
 @lru_cache(maxsize=16)
 def reference_attacks(reference: ReferenceEvidence) -> tuple[list[Attacks], list[Attacks]]:
     """Return the attacks on the retrained models, each without itself among the references, and on the bases."""
-    retrained = [
-        run_attacks(one, others.retrained, reference.rows)
-        for one, others in zip(reference.retrained, reference.leave_one_out, strict=True)
-    ]
-    return retrained, [run_attacks(base, reference.retrained, reference.rows) for base in reference.bases]
+    retrained = list(map(judged_attacks, reference.retrained, reference.leave_one_out))
+    return retrained, [judged_attacks(base, reference) for base in reference.bases]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def judged_attacks(model: Evidence, reference: ReferenceEvidence) -> Attacks:
-    """Return the attacks on a judged model; a process caches the last few."""
+    """Return the attacks on a judged model; a process caches the last ones."""
     return run_attacks(model, reference.retrained, reference.rows)
 
 
