@@ -9,99 +9,78 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-SAME = [
-    "task",
-    "tier",
-    "family",
-    "deletion_seed",
-    "ratio",
-    "backbone",
-    "split",
-    "recipe",
-    "eval_seed",
-    "score_version",
-]
-
 
 def below(a: Any, b: Any) -> Any:
-    """Return the share of b below each value of a."""
-    return (np.searchsorted(np.sort(b), a, "left") + np.searchsorted(np.sort(b), a, "right")) / (2 * len(b))
+    """Return the share of b below each value of a, where ties count half."""
+    return sum(np.searchsorted(np.sort(b), a, side) for side in ("left", "right")) / (2 * len(b))
 
 
 def logistic(x: Any, member: Any, folds: Any) -> Any:
     """Return out-of-fold scores of a logistic regression with an L2 penalty, by Newton's method."""
-    out = np.zeros(len(x))
+    out, ridge = np.zeros(len(x)), np.r_[np.ones(x.shape[1]), 0]
     for fit in (folds != fold for fold in range(5)):
         x1 = np.c_[(x - x[fit].mean(0)) / np.where(x[fit].std(0) > 0, x[fit].std(0), 1), np.ones(len(x))]
-        w, ridge, sign = np.zeros(x1.shape[1]), np.r_[np.ones(x.shape[1]), 0], np.where(member, 1, -1)[fit]
+        signed, w = x1[fit] * np.where(member, 1, -1)[fit, None], 0 * ridge
         for _ in range(50):
-            p = 1 / (1 + np.exp(sign * (x1[fit] @ w)))
-            hessian = x1[fit].T @ (x1[fit] * (p * (1 - p))[:, None]) + np.diag(ridge + 1e-9)
-            w -= np.linalg.solve(hessian, ridge * w - x1[fit].T @ (sign * p))
+            p = 1 / (1 + np.exp(signed @ w))
+            step = np.linalg.solve(signed.T * (p * (1 - p)) @ signed + np.diag(ridge + 1e-9), ridge * w - p @ signed)
+            w = w - step
+            if abs(step).max() < 1e-9:
+                break
         out[~fit] = x1[~fit] @ w
     return out
 
 
-def advantage(model: Any, refs: Any, facts: Any, folds: Any) -> float:
-    """Return the advantage of the strongest attack on a model."""
+def advantage(own: int, refs: Any, facts: Any) -> Any:
+    """Return the advantage of the strongest attack on a model, given the numbers of models in the evidence."""
     x, odds = [], facts["is_probability"]
-    for part in ("forget", "test"):
-        own, r = (np.clip(one, -np.log(1e6), np.log(1e6)) for one in (model[part][0], [o[part][0] for o in refs]))
-        p_own, p_r = (1 / (1 + np.exp(-one)) if odds else np.exp(one) for one in (own, r))
-        unseen = (1.3 * p_r.mean(0) + 0.7) / 2 if odds else p_r.mean(0)
-        x.append(np.array([*model[part], own - r.mean(0), abs(own - r.mean(0)), p_own / unseen]))
-    x[0][-1], x[1][-1] = below(x[0][-1], x[1][-1]), below(x[1][-1], x[1][-1])
-    member = np.arange(len(folds)) < x[0].shape[1]
-    learned = logistic(np.hstack(x).T, member, folds)
-    plain = [2 * abs(below(f, t).mean() - 0.5) for f, t in zip(*x, strict=True)]
-    return float(max(*plain, 2 * below(learned[member], learned[~member]).mean() - 1))
+    for rows in facts["rows"]:
+        log_odds = np.clip(rows[0], -np.log(1e6), np.log(1e6))
+        p = 1 / (1 + np.exp(-log_odds)) if odds else np.exp(log_odds)
+        unseen, z = p[refs].mean(0), log_odds[own] - log_odds[refs].mean(0)
+        x.append(np.r_[rows[:, own], [z, abs(z), p[own] / (0.65 * unseen + 0.35 if odds else unseen)]])
+    x[0][-1], x[1][-1] = (below(one[-1], x[1][-1]) for one in x)
+    member = np.arange(len(facts["folds"])) < x[0].shape[1]
+    learned = logistic(np.hstack(x).T, member, facts["folds"])
+    plain = [abs(2 * below(f, t).mean() - 1) for f, t in zip(*x, strict=True)]
+    return max(*plain, 2 * below(learned[member], learned[~member]).mean() - 1)
 
 
-def score(model: Any, refs: Any, bases: Any, facts: Any, folds: Any) -> float:
+def score(own: int, refs: Any, bases: Any, facts: Any) -> Any:
     """Return S of a model."""
-    s = np.array([m["forget"][0] for m in (model, *refs, *bases)])
+    s, m = facts["rows"][0][0], facts["rows"][0][1].mean(1)
     s = 1 / (1 + np.exp(-s)) if facts["is_probability"] else s
-    own, r, b = s[0], s[1 : len(refs) + 1], s[len(refs) + 1 :]
-    floor = abs(r[:, None] - r).mean(2)[np.triu_indices(len(r), 1)].mean()
-    row = (abs(own - r).mean() - floor) / (abs(b[:, None] - r).mean() - floor)
-    m, m_r, m_b = (np.mean([one["forget"][1] for one in group]) for group in ([model], refs, bases))
-    a_r = np.mean([advantage(one, [o for o in refs if o is not one], facts, folds) for one in refs])
-    a_b = np.mean([advantage(one, refs, facts, folds) for one in bases])
-    member = max(float(advantage(model, refs, facts, folds) - a_r), 0.0) / (a_b - a_r)
-    top = {k: np.mean([one["scores"][k] for one in refs]) for k in model["scores"]}
-    lost: Any = max(max(top[k] - own, 0) / (top[k] - facts["chance"]) for k, own in model["scores"].items())
-    return float((1 - min(1, max(row, abs(m - m_r) / abs(m_b - m_r), member, 0))) * (1 - min(1, lost)))
-
-
-def read(line: Any) -> Any:
-    """Return log-odds, task score and entropy of every row of a model, and its task score on whole splits."""
-    values, splits = ("log_odds", "correct", "entropy"), ("retain", "test", "ood")
-    rows = {part: [np.array(line[f"{part}_{v}"], float) for v in values] for part in ("forget", "test")}
-    return {**rows, "scores": {k: line[f"score_{k}"] for k in splits if line[f"score_{k}"] is not None}}
+    floor = abs(s[refs][:, None] - s[refs]).mean(2).sum() / (len(refs) * (len(refs) - 1))
+    row = (abs(s[own] - s[refs]).mean() - floor) / (abs(s[bases][:, None] - s[refs]).mean() - floor)
+    mean = abs((m[own] - m[refs].mean()) / (m[bases].mean() - m[refs].mean()))
+    retrained = np.mean([advantage(one, [other for other in refs if other != one], facts) for one in refs])
+    base = np.mean([advantage(one, refs, facts) for one in bases])
+    member = (advantage(own, refs, facts) - retrained) / (base - retrained)
+    top = facts["scores"][:, refs].mean(1)
+    lost = np.nanmax((top - facts["scores"][:, own]) / (top - facts["chance"]))  # a split may be missing
+    return (1 - np.clip(np.max([row, mean, member]), 0, 1)) * (1 - np.clip(lost, 0, 1))
 
 
 def main(rows: str, evidence: str) -> float:
     """Print and return the largest difference to the recorded scores."""
-    worst, count = 0.0, 0
     found = [json.loads(path.read_text()) for path in Path(rows).glob("*.json")]
+    found, off = [row for row in found if row.get("score_version") == 2 and "score" in row["metrics"]], []
     for table in map(pq.read_table, sorted(Path(evidence).glob("*.parquet"))):
-        facts, lines = json.loads(table.schema.metadata[b"mubench"]), table.to_pylist()
-        ids = [f"fold:{i}" for part in ("forget_ids", "test_ids") for i in lines[0][part]]
-        folds = np.array([int.from_bytes(hashlib.sha256(i.encode()).digest()[:8], "big") % 5 for i in ids])
-        models = {line["model"]: read(line) for line in lines}
-        for row in found:
-            if [row.get(k) for k in SAME] == [facts[k] for k in SAME] and "score" in row["metrics"]:
-                reference = row["method"] in ("retrain", "base")
-                own = models[f"{row['method']}-s{row['base_seed']}" if reference else row["run_id"]]
-                refs = [models[f"retrain-s{seed}"] for seed in row["references"]["retrained"]]
-                bases = [models[f"base-s{seed}"] for seed in row["references"]["bases"]]
-                worst = max(worst, abs(score(own, refs, bases, facts, folds) - row["metrics"]["score"]["value"]))
-                count += 1
-    needed = sum(row.get("score_version") == 2 and "score" in row["metrics"] for row in found)
-    if count < needed or not count:
-        sys.exit(f"expected evidence of all {needed} rows with an S of version 2 in {rows}, got that of {count}")
-    sys.stdout.write(f"{count} rows, largest difference of S: {worst:.1e}\n")
-    return worst
+        facts, data = json.loads(table.schema.metadata[b"mubench"]), table.to_pydict()
+        place, values = {name: i for i, name in enumerate(data["model"])}, ("log_odds", "correct", "entropy")
+        facts["rows"] = [np.array([data[f"{part}_{v}"] for v in values], float) for part in ("forget", "test")]
+        facts["scores"] = np.array([data[f"score_{split}"] for split in ("retain", "test", "ood")], float)
+        ids = (f"fold:{i}".encode() for i in data["forget_ids"][0] + data["test_ids"][0])
+        facts["folds"] = np.array([int.from_bytes(hashlib.sha256(i).digest()[:8], "big") % 5 for i in ids])
+        for row in (row for row in found if all(row[k] == facts[k] for k in facts.keys() & row.keys())):
+            own = f"{row['method']}-s{row['base_seed']}" if row["method"] in ("retrain", "base") else row["run_id"]
+            refs = [place[f"retrain-s{seed}"] for seed in row["references"]["retrained"]]
+            bases = [place[f"base-s{seed}"] for seed in row["references"]["bases"]]
+            off.append(abs(score(place[own], refs, bases, facts) - row["metrics"]["score"]["value"]))
+    if len(off) < len(found) or not off:
+        sys.exit(f"expected evidence of all {len(found)} rows with S of version 2 in {rows}, got that of {len(off)}")
+    sys.stdout.write(f"{len(off)} rows, largest difference of S: {np.max(off):.1e}\n")
+    return float(np.max(off))
 
 
 if __name__ == "__main__":
