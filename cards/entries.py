@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,8 @@ class Entry:
         score: Mean S; ``None`` if a run has none.
         low: Lower end of its 95 % interval, by which the table is ordered.
         high: Upper end.
-        metrics: Means of ``METRICS``; ``None`` for one that a run lacks.
-        reported: Means of the metrics that the task reports beside S, likewise.
-        seconds: Training time as a share of retraining's.
-        passes: Examples forward plus twice those backward, as a share of retraining's.
-        flags: Flags of its runs.
-        rank: Rank; equal where the paired bootstrap cannot tell two lines apart; ``None`` if unranked.
         draws: S in every bootstrap draw, NaN where a draw has none of the base seeds, ``(J,)``.
+        rank: Rank; equal where the paired bootstrap cannot tell two lines apart; ``None`` if unranked.
     """
 
     name: str
@@ -46,13 +41,33 @@ class Entry:
     score: float | None
     low: float | None
     high: float | None
-    metrics: Mapping[str, float | None]
-    reported: Mapping[str, float | None]
-    seconds: float | None
-    passes: float | None
-    flags: tuple[str, ...]
     draws: Array
     rank: int | None = None
+
+    @cached_property
+    def metrics(self) -> Mapping[str, float | None]:
+        """Means of ``METRICS``; ``None`` for one that a run lacks."""
+        return {name: _mean(self.rows, name) for name in METRICS}
+
+    @cached_property
+    def reported(self) -> Mapping[str, float | None]:
+        """Means of the metrics that the task reports beside S, likewise."""
+        return {name: _mean(self.rows, name) for name in get_task(self.rows[0].task).reported}
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Training time as a share of retraining's."""
+        return _average([row.cost.get("seconds_share") for row in self.rows])
+
+    @cached_property
+    def passes(self) -> float | None:
+        """Examples forward plus twice those backward, as a share of retraining's."""
+        return _average([row.cost.get("passes_share") for row in self.rows])
+
+    @cached_property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of its runs."""
+        return tuple(sorted({flag for row in self.rows for flag in row.flags}))
 
     @property
     def title(self) -> str:
@@ -69,30 +84,43 @@ class Entry:
         return self.flags == (ORACLE_SELECTION,)
 
 
-def _average(values: Sequence[float], rows: Sequence[Result]) -> float | None:
-    """Return the mean, or ``None`` if a row has no value."""
-    return sum(values) / len(values) if len(values) == len(rows) else None
+def _average(values: Sequence[float | None]) -> float | None:
+    """Return the mean, or ``None`` if a value is missing."""
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
 
 
-def _weights(row: Result) -> Array:
-    """Return the weight of a run in each draw, ``(J,)``: how often its base seed was drawn."""
-    if row.interval is None:
-        raise ValueError(f"expected a row with draws, got {row.run_id!r}")
-    draws = len(row.interval.draws)
+def _mean(rows: Sequence[Result], metric: str) -> float | None:
+    return _average([row.metrics[metric].value if metric in row.metrics else None for row in rows])
+
+
+def _base_position(row: Result) -> int | None:
+    """Return the place of a run's base seed among those of its references; ``None`` without a base."""
     if row.method in FROM_SCRATCH:
-        return np.ones(draws)
+        return None
     if row.base_seed not in row.references.bases:
         raise ValueError(f"expected base seed {row.base_seed} of {row.run_id!r} among {row.references.bases}")
-    counts: Array = base_counts(row.split, row.n_bases, draws)[:, row.references.bases.index(row.base_seed)]
-    return counts
+    return row.references.bases.index(row.base_seed)
+
+
+@lru_cache(maxsize=64)
+def _weights(split: str, bases: int, draws: int, positions: tuple[int | None, ...]) -> Array:
+    """Return the weight of each run in each draw, ``(runs, J)``: how often its base seed was drawn, of all runs'.
+
+    Weights are NaN in draws that have none of the base seeds.
+    """
+    counts = base_counts(split, bases, draws).T
+    drawn = np.stack([np.ones(draws) if one is None else counts[one] for one in positions])
+    total = drawn.sum(axis=0)
+    weights: Array = drawn / np.where(total > 0, total, np.nan)
+    return weights
 
 
 def pooled_draws(rows: Sequence[Result]) -> Array:
     """Return S of a group in every draw, ``(J,)``: the mean of its runs by the weight of their base seeds."""
-    weights = [_weights(row) for row in rows]
     values = [np.asarray(row.interval.draws) for row in rows if row.interval is not None]
-    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of draws without any of the bases
-        pooled: Array = sum(map(np.multiply, weights, values)) / (1000 * sum(weights))
+    weights = _weights(rows[0].split, rows[0].n_bases, len(values[0]), tuple(map(_base_position, rows)))
+    pooled: Array = sum(weight * value for weight, value in zip(weights, values, strict=True)) / 1000
     return pooled
 
 
@@ -131,24 +159,9 @@ def beats(first: Array, second: Array) -> bool:
 
 def make_entry(name: str, rows: Sequence[Result]) -> Entry:
     """Pool the runs of one line."""
-    names = ("score", *METRICS, *get_task(rows[0].task).reported)
-    means = {name: _average([row.metrics[name].value for row in rows if name in row.metrics], rows) for name in names}
-    score = means["score"]
-    draws = np.full(1, np.nan)
+    score, low, high, draws = _mean(rows, "score"), None, None, np.full(1, np.nan)
     if score is not None:
         pooled = pooled_draws(rows)
         draws = np.clip(pooled + seed_errors(rows, len(pooled)), 0, 1, dtype=np.float32)
-    low, high = (None, None) if score is None else interval(draws[np.isfinite(draws)])
-    return Entry(
-        name=name,
-        rows=tuple(rows),
-        score=score,
-        low=low,
-        high=high,
-        metrics={name: means[name] for name in METRICS},
-        reported={name: means[name] for name in get_task(rows[0].task).reported},
-        seconds=_average([row.cost["seconds_share"] for row in rows if "seconds_share" in row.cost], rows),
-        passes=_average([row.cost["passes_share"] for row in rows if "passes_share" in row.cost], rows),
-        flags=tuple(sorted({flag for row in rows for flag in row.flags})),
-        draws=draws,
-    )
+        low, high = interval(draws[np.isfinite(draws)])
+    return Entry(name=name, rows=tuple(rows), score=score, low=low, high=high, draws=draws)
