@@ -131,8 +131,9 @@ def parse_json(text: str | bytes) -> Any:
         found = pydantic_core.from_json(text)
     except ValueError:
         found = None
+    colons = text.count(":") if isinstance(text, str) else text.count(b":")
     # One colon for each name: none is given twice. Otherwise the slower reader decides, and says what is wrong.
-    if isinstance(found, dict) and text.count(":" if isinstance(text, str) else b":") == _count_names(found):
+    if isinstance(found, dict) and colons == _count_names(found):
         return found
     try:
         return json.loads(text, object_pairs_hook=_unique)

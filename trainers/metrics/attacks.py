@@ -125,11 +125,12 @@ def cross_validated_logistic(features: Array, member: npt.NDArray[np.bool_], fol
         out = folds == fold
         if member[~out].all() or not member[~out].any():
             raise NoSignal("no signal: too few forget or test rows for a cross-validated attack")
-        fitted = columns[:, ~out]
-        center, scale = fitted.mean(axis=1, keepdims=True), fitted.std(axis=1, keepdims=True)
-        design = np.concatenate([(columns - center) / np.where(scale > 0, scale, 1), np.ones((1, len(features)))])
-        weights = _fit_logistic(design[:, ~out], member[~out], start=weights)
-        result[out] = weights @ design[:, out]
+        parts = columns[:, ~out], columns[:, out]
+        center, scale = parts[0].mean(axis=1, keepdims=True), parts[0].std(axis=1, keepdims=True)
+        scale[scale == 0] = 1
+        fitted, held_out = (np.concatenate([(one - center) / scale, np.ones((1, one.shape[1]))]) for one in parts)
+        weights = _fit_logistic(fitted, member[~out], start=weights)
+        result[out] = weights @ held_out
     return result
 
 
