@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ RECIPE = {"learning_rate": 0.003, "epochs": 12, "batch_size": 64}
 
 def make_row(method="scrub", *, score=0.8, noise=None, **changes):
     """A row whose draws are its score plus the noise given (thousandths)."""
-    draws = np.clip(np.rint(1000 * score + (np.zeros(2000) if noise is None else noise)), 0, 1000).astype(int)
+    draws = np.clip(np.rint(1000 * score + (np.zeros(2000) if noise is None else noise)), 0, 1000).astype("<i2")
     low, high = np.quantile(draws / 1000, [0.025, 0.975])
     values = {"score": score, "row": 1 - score, "mean": 0.1, "membership": 0.05, "utility": 0.0, "gap": 0.02,
               "kl_retrained": 0.5, "forget_score": 0.75, "test_score": 0.7}  # fmt: skip
@@ -24,7 +26,7 @@ def make_row(method="scrub", *, score=0.8, noise=None, **changes):
         "arguments": {}, "tuned": "default", "seed": 0, "versions": {"torch": "2.13.0"}, "device": "cpu",
         "cost": {"seconds": 2.0, "forward": 300, "backward": 300, "seconds_share": 0.1, "passes_share": 0.1},
         "metrics": {name: Value(value=float(value), n=60, retrained=0.5) for name, value in values.items()},
-        "interval": Interval(low=float(low), high=float(high), lost=0, draws=draws.tolist()),
+        "interval": Interval(low=float(low), high=float(high), lost=0, draws=base64.b64encode(draws).decode()),
         "references": References(retrained=[0, 1, 2], bases=[0, 1]),
         "row_spread": 0.03, "no_signal": None, "flags": [], "score_version": 2,
     }  # fmt: skip

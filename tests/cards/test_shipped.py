@@ -15,6 +15,11 @@ from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_on
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return [row for row in read_results(SHIPPED) if not row.control]
+
+
 def test_there_is_a_table_of_every_mini_task():
     found, keys = shipped_tables(), sorted(TASKS)
     assert [(one.row.task, one.row.tier) for one in found] == [(key, "mini") for key in keys]
@@ -39,21 +44,19 @@ def test_every_shipped_score_is_recomputed_from_its_evidence():
     assert recompute.main(str(SHIPPED), str(SHIPPED.parent / "evidence")) <= 1e-9
 
 
-def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed():
-    rows = [row for row in read_results(SHIPPED) if not row.control]
-    assert {(row.task, row.method): row.flags for row in rows if row.flags} == {
+def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed(shipped):
+    assert {(row.task, row.method): row.flags for row in shipped if row.flags} == {
         ("tiny_imagenet", "ssd"): ["equals_base"]
     }
-    assert {row.tuned for row in rows} == {"default"}
+    assert {row.tuned for row in shipped} == {"default"}
 
 
 @pytest.mark.parametrize("key", TASKS)
-def test_all_rows_of_a_table_are_judged_against_the_same_models(key):
+def test_all_rows_of_a_table_are_judged_against_the_same_models(key, shipped):
     retrained = {}
-    for row in read_results(SHIPPED):
-        if row.task == key and not row.control:
-            for name, metric in row.metrics.items():
-                retrained.setdefault(name, []).extend([] if metric.retrained is None else [metric.retrained])
+    for row in (row for row in shipped if row.task == key):
+        for name, metric in row.metrics.items():
+            retrained.setdefault(name, []).extend([] if metric.retrained is None else [metric.retrained])
     assert len(retrained["score"]) > 10
     assert not {name: each for name, each in retrained.items() if each and max(each) - min(each) > 0.01}
 

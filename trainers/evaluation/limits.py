@@ -58,7 +58,7 @@ def _unpack(draws: Any) -> array[int]:
         if sys.byteorder == "big":
             found.byteswap()
     elif isinstance(draws, list | array) and all(type(one) is int for one in draws):
-        found = array("h", (max(-1, min(one, 1001)) for one in draws))
+        found = array("h", draws if max(map(abs, draws), default=0) <= THOUSANDTHS else [])
     else:
         raise ValueError("expected draws as a list of integers or as base64, got something else")
     numbers = np.frombuffer(found, np.int16)
