@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, TypeAdapter
+import pydantic_core
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.metrics import DESCRIPTIONS
@@ -23,7 +24,6 @@ MAX_NAME, MAX_RUN_ID, MAX_TEXT = 64, 200, 256
 # The largest number, and by how much rounding may exceed a range. S divides by nothing below 1 / MAX_NUMBER.
 MAX_NUMBER, ROUNDING = 1e12, 1e-6
 THOUSANDTHS = 1000
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 _PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
 
@@ -128,7 +128,7 @@ def parse_json(text: str | bytes) -> Any:
     if len(text.encode(errors="replace") if isinstance(text, str) else text) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes")
     try:
-        found = _JSON.validate_json(text)
+        found = pydantic_core.from_json(text)
     except ValueError:
         found = None
     colons = text.count(":") if isinstance(text, str) else text.count(b":")
