@@ -48,11 +48,12 @@ class Recipe:
     optim: str = "adamw_torch"
     scheduler: str = "linear"
     precision: Literal["fp32", "bf16"] = "fp32"
+    momentum: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return what a run records of its recipe; ``precision`` only where it is not fp32, as older runs lack it."""
-        fields = asdict(self)
-        return fields if self.precision != "fp32" else {name: fields[name] for name in fields if name != "precision"}
+        """Return what a run records of its recipe; what older runs lack is left out where it has its default."""
+        later = {"precision": "fp32", "momentum": 0.0}
+        return {name: value for name, value in asdict(self).items() if (name, value) not in later.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,9 @@ class Backbone:
 
     Attributes:
         family: Architecture family, the key of tuned method defaults.
-        hub_id: Pretrained weights on the Hub; ``None`` builds the mini backbone of the modality from its config.
+        hub_id: Pretrained weights on the Hub; ``None`` builds the backbone from the modality's config.
         revision: Pinned commit of that repository; ``None`` is the default branch.
-        millions: Parameters in millions as its authors state; ``None`` for mini backbones.
+        millions: Parameters in millions, as its authors state where it is published; ``None`` for mini backbones.
         package: Python package that ships these weights, perhaps quantized, and replaces the Hub as their source.
         files: The files that are read of the package, and the SHA-256 of each.
     """
@@ -74,6 +75,11 @@ class Backbone:
     millions: float | None = None
     package: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_mini(self) -> bool:
+        """Whether it is made for mini tasks; others without published weights are made for real rows."""
+        return self.family.startswith("mini-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

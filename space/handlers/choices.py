@@ -51,7 +51,7 @@ def ranked_family(task: str) -> str:
 def backbones(task: Any) -> list[str]:
     """Return the backbones for a task's tier: mini ones for mini rows."""
     mini = built_task_info(task).tier == "mini"
-    return [key for key in get_task(task).recipes if (BACKBONES[key].hub_id is None) == mini]
+    return [key for key in get_task(task).recipes if BACKBONES[key].is_mini == mini]
 
 
 def chosen_setting(task: Any, backbone: Any) -> Setting:

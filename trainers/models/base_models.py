@@ -61,6 +61,7 @@ def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> 
         "optim": recipe.optim,
         "lr_scheduler_type": recipe.scheduler,
         **precision_arguments(recipe),
+        **({"optim_args": f"momentum={recipe.momentum},nesterov=true"} if recipe.momentum else {}),
     }
 
 
@@ -291,7 +292,7 @@ def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     """Return the classifier of a task's generated images, a base model of its own; train it if it is missing."""
     mini = setting.info.tier == "mini"
-    backbone = next(key for key in setting.task.classifiers if (BACKBONES[key].hub_id is None) == mini)
+    backbone = next(key for key in setting.task.classifiers if BACKBONES[key].is_mini == mini)
     task = dataclasses.replace(
         setting.task, kind="image_classification", recipes=setting.task.classifiers, classifiers={}
     )

@@ -11,6 +11,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, Recipe
 from mubench.trainers.engine.distributed import step_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.storage import outputs_by_split, read_outputs
 from mubench.trainers.models import base_models
 from mubench.trainers.models import setting as setting_module
@@ -143,6 +144,15 @@ def test_recipe_arguments_hold_the_whole_recipe(tmp_path):
     assert (made.learning_rate, made.num_train_epochs, made.per_device_train_batch_size) == (3e-3, 12, 64)
     assert (made.warmup_steps, made.weight_decay) == (0.1, 0.5)
     assert (made.optim.value, made.lr_scheduler_type.value) == ("sgd", "linear")
+
+
+def test_a_recipe_with_momentum_and_half_precision_trains_and_records_them(tmp_path):
+    recipe = replace(RECIPE, momentum=0.9, precision="bf16")
+    made = TaskArguments(output_dir=str(tmp_path), **recipe_arguments(recipe))
+    kind, options = TaskTrainer.get_optimizer_cls_and_kwargs(made)
+    assert (kind, options["momentum"], options["nesterov"], made.bf16) == (torch.optim.SGD, 0.9, True, True)
+    added = {"momentum": 0.9, "precision": "bf16"}
+    assert recipe.record() == {**RECIPE.record(), **added} and not added.keys() & RECIPE.record().keys()
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,10 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
     assert {one["label"] for one in scores} == set(LABELS)
     for one in scores:
         assert one["score"] == pytest.approx(expected[LABELS.index(one["label"])].item(), abs=1e-4)
+
+
+def test_the_backbone_for_real_images_enlarges_them_and_has_its_stated_size(rows):
+    model, processor = MODALITY.create("resnet-small", LABELS, {"train": rows}, seed=0)
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(1.24, abs=0.01)
+    assert tuple(MODALITY.encode(rows, processor)[0]["pixel_values"].shape) == (3, 64, 64)
+    assert logits(model, processor, rows).shape == (7, 3)

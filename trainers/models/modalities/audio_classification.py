@@ -105,10 +105,10 @@ class AudioModality(ClassifierModality):
     """Audio classification."""
 
     auto = transformers.AutoModelForAudioClassification
-    mini = MINI
+    configs = MINI
     train_transform = staticmethod(augment_audio)
 
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         model = self.auto.from_config(config)
         zero_head(model)
         if config.model_type == "whisper":

@@ -62,17 +62,30 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         classifier_dropout_prob=0.0,
     ),
 }
+# For real images of 32 pixels, which are enlarged: the first layers of stock ResNets divide the sides by 4.
+SMALL: dict[str, Callable[[], PreTrainedConfig]] = {
+    "resnet-small": partial(
+        transformers.ResNetConfig,
+        embedding_size=64,
+        hidden_sizes=[64, 128, 256],
+        depths=[1, 1, 1],
+        layer_type="basic",
+        image_size=64,
+    ),
+}
+CONFIGS = {**MINI, **SMALL}
 
 
 class ImageModality(ClassifierModality):
     """Image classification."""
 
     auto = transformers.AutoModelForImageClassification
-    mini = MINI
+    configs = CONFIGS
     train_transform = staticmethod(augment_images)
 
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        processor = transformers.ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        side = getattr(config, "image_size", SIZE)
+        processor = transformers.ViTImageProcessorPil(size={"height": side, "width": side})
         return self.auto.from_config(config), processor
 
     def load_processor(self, **source: Any) -> Any:

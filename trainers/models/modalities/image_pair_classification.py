@@ -78,10 +78,10 @@ class ImagePairModality(ClassifierModality):
     """Classification of a statement about two images."""
 
     auto: ClassVar[Any] = transformers.ViltForImagesAndTextClassification
-    mini = MINI
+    configs = MINI
     train_transform = staticmethod(augment_image_pairs)
 
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
         image_processor = transformers.ViltImageProcessorPil.from_dict(
             {"size": {"shortest_edge": SIZE}, "size_divisor": PATCH}

@@ -130,11 +130,11 @@ class ClassifierModality(Modality):
     """A modality whose backbones classify, each published one with a fresh head."""
 
     auto: ClassVar[Any]
-    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
+    configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
     @abstractmethod
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        """Return a mini backbone at its initialisation, and its processor; its config names its classes."""
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        """Return a backbone at its initialisation, and its processor; its config names its classes."""
 
     @abstractmethod
     def load_processor(self, **source: Any) -> Any:
@@ -147,9 +147,9 @@ class ClassifierModality(Modality):
         if BACKBONES[backbone].hub_id is not None:
             model = load_published(self.auto, backbone, **classes)
             return model, self.load_processor(**checkpoint_source(backbone))
-        config = self.mini[backbone]()
+        config = self.configs[backbone]()
         config.update(classes)
-        return self.create_mini(config, rows, seed)
+        return self.create_from_config(config, rows, seed)
 
     def load(self, folder: Path | str) -> ModelPair:
         model = load_complete(self.auto, folder)

@@ -51,7 +51,7 @@ class Seq2SeqModality(TextOutputModality):
     """Summaries of texts, by an encoder and a decoder whose first token is padding, as T5's is."""
 
     auto = transformers.AutoModelForSeq2SeqLM
-    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
+    configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def special(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         return {

@@ -102,9 +102,9 @@ class TextModality(ClassifierModality):
     """Text classification."""
 
     auto = transformers.AutoModelForSequenceClassification
-    mini = MINI
+    configs = MINI
 
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
         config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto.from_config, config), seed)

@@ -78,7 +78,7 @@ class CausalModality(TextOutputModality):
     """Answers to prompts, by a causal language model."""
 
     auto = transformers.AutoModelForCausalLM
-    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
+    configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         packaged = BACKBONES[backbone].package is not None

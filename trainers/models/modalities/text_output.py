@@ -81,7 +81,7 @@ class TextOutputModality(Modality):
     """Answers to prompts, each a column of texts."""
 
     auto: ClassVar[Any]
-    mini: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
+    configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
     def load(self, folder: Path | str) -> ModelPair:
         return self.with_tokenizer(load_complete(self.auto, folder), pretrained_model_name_or_path=folder)
@@ -96,7 +96,7 @@ class TextOutputModality(Modality):
         train = rows["train"]
         names = prompts_and_answers(train)
         tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
-        config = self.mini[backbone]()
+        config = self.configs[backbone]()
         config.update({**self.special(tokenizer), "vocab_size": len(tokenizer)})
         set_seed(seed)
         model = self.auto.from_config(config)

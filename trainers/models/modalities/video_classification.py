@@ -62,10 +62,10 @@ class VideoModality(ClassifierModality):
     """Video classification."""
 
     auto = transformers.AutoModelForVideoClassification
-    mini = MINI
+    configs = MINI
     train_transform = staticmethod(augment_video)
 
-    def create_mini(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+    def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         side = {"height": SIZE, "width": SIZE}
         processor: Any = transformers.VideoMAEImageProcessorPil(size=side, crop_size=side)
         processor.num_frames = LENGTH
