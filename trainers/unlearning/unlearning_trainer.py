@@ -224,8 +224,13 @@ class UnlearningTrainer(TaskTrainer):
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and split, and the hash of their content where teachers are cached."""
-        hashes = bool(self.teachers) and self.teacher_cache.on
-        return collate_with_split(items, self.data_collator, hashes=hashes)
+        return collate_with_split(
+            items,
+            self.data_collator,
+            hashes=bool(self.teachers) and self.teacher_cache.on,
+            fixed=self.train_dataset.fixed,
+            device=self.batch_device,
+        )
 
     def batches(
         self, dataset: Any, rows: np.ndarray | None = None, size: int | None = None
@@ -290,7 +295,8 @@ class UnlearningTrainer(TaskTrainer):
             loss = super().forward_backward(model, inputs, num_items_in_batch)
         else:
             loss = self.split_gradients.accumulate(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients and torch.isfinite(loss):
+        addons = self.split_gradients is not None or self.curriculum is not None
+        if addons and self.accelerator.sync_gradients and torch.isfinite(loss):
             if self.split_gradients is not None:
                 self.split_gradients.finish(model, num_items_in_batch)
             if self.curriculum is not None:
