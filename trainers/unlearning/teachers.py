@@ -204,7 +204,7 @@ class TeacherCache:
             return _joined(compute(batch))
         key, index, hashes = f"{self._hash(teacher)} {kind}", batch["index"], batch[CONTENT_HASH]
         table = self.outputs.get(key)
-        missing = ~table.knows(index, hashes) if table else torch.ones_like(index, dtype=torch.bool)
+        missing = ~table.knows(index, hashes) if table is not None else torch.ones_like(index, dtype=torch.bool)
         if not missing.any():
             return self.outputs[key].read(index)
         if isinstance(teacher, DroppedTeacher):
