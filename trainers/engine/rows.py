@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,9 @@ CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
 
 
 class RowSource(Protocol):
-    """Model-ready rows, which it also returns as batches."""
+    """Model-ready rows, which it also returns as batches; ``labels`` are those of all, ``(N,)`` int64."""
+
+    labels: torch.Tensor
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
         """Return one row."""
@@ -61,10 +63,23 @@ def fetch_rows(dataset: Any, rows: Sequence[int]) -> Sequence[Any]:
     return fetch(rows) if callable(fetch) else [dataset[row] for row in rows]
 
 
+def fetch_parts(dataset: Any, size: int) -> Iterator[Sequence[Any]]:
+    """Yield the items of a data set in order, so many at once."""
+    for start in range(0, len(dataset), size):
+        yield fetch_rows(dataset, range(start, min(start + size, len(dataset))))
+
+
+def read_labels(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return the labels of rows; those of a view without its rows being made."""
+    if isinstance(rows, RowView):
+        return rows.source.labels[rows.rows].tolist()
+    return [row["labels"] for row in rows]
+
+
 def merge_rows(first: Sequence[Any], second: Sequence[Any], is_first: npt.NDArray[np.bool_]) -> Sequence[Any]:
     """Return the rows of two sequences in one: ``is_first``, ``(n,)``, says which of them the next row is from."""
     views = [part for part in (first, second) if len(part)]
-    if all(isinstance(part, RowView) and part.source is views[0].source for part in views):
+    if views and all(isinstance(part, RowView) and part.source is views[0].source for part in views):
         rows = np.empty(len(is_first), dtype=np.intp)
         for part, places in ((first, is_first), (second, ~is_first)):
             if len(part):

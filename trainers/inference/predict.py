@@ -14,7 +14,7 @@ import torch
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import IGNORED, per_example_loss, shift_labels
-from mubench.trainers.engine.rows import CPU, RowView, collate_rows, fetch_rows
+from mubench.trainers.engine.rows import CPU, RowView, collate_rows, fetch_parts
 from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 
@@ -131,8 +131,7 @@ def collate_batches(
     """
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
-    for start in range(0, len(dataset), size):
-        rows = fetch_rows(dataset, range(start, min(start + size, len(dataset))))
+    for rows in fetch_parts(dataset, size):
         yield collate_rows(rows if isinstance(rows, RowView) else [dict(row) for row in rows], collate, device)
 
 

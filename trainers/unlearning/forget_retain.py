@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from mubench.trainers.engine.batches import CONTENT_HASH, content_hash
-from mubench.trainers.engine.rows import CPU, collate_rows, fetch_rows, merge_rows, rows_are_fixed
+from mubench.trainers.engine.rows import CPU, collate_rows, fetch_rows, merge_rows, read_labels, rows_are_fixed
 
 SPLITS = ("forget", "retain")
+PART = 256  # rows whose labels are read at once
 Item = tuple[Mapping[str, Any], int, bool]
 
 
@@ -86,12 +87,12 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
 
     def classes(self, rows: np.ndarray) -> np.ndarray:
         """Return the classes of some rows, shape ``(n,)``; of rows labelled with tokens or noise none, ``(0,)``."""
-        labels = []
-        for row in rows.tolist():
-            label = self[row][0]["labels"]
-            if np.ndim(label):
+        labels: list[int] = []
+        for part in np.array_split(rows, range(PART, len(rows), PART)):
+            found = read_labels(self.__getitems__(part.tolist()).rows)
+            if any(np.ndim(label) for label in found):
                 return np.empty(0, dtype=np.int64)
-            labels.append(int(label))
+            labels += map(int, found)
         return np.array(labels, dtype=np.int64)
 
 

@@ -16,6 +16,7 @@ from transformers import default_data_collator
 from mubench.trainers.engine import rows as rows_module
 from mubench.trainers.engine.rows import CPU, RowView, collate_rows, fetch_rows, memory_share, rows_are_fixed
 from mubench.trainers.inference.predict import predict
+from mubench.trainers.unlearning.epoch_evaluation import compute_outputs
 from mubench.trainers.unlearning.forget_retain import ForgetRetain, collate_with_split
 from tests.fixtures import toy
 
@@ -27,6 +28,7 @@ class Stacked:
 
     def __init__(self, name: str = "vit") -> None:
         self.rows, self.batches = toy.rows(name), 0
+        self.labels = torch.tensor([int(row["labels"]) for row in self.rows])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -89,6 +91,15 @@ def test_predict_reads_whole_batches() -> None:
     assert source.batches == 3
     rows = [source.rows[row] for row in (3, 1, 2, 0, 4)]
     assert np.array_equal(found, predict(model, rows, default_data_collator, batch_size=2))
+
+
+def test_labels_are_read_without_making_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, rows = split(Stacked()), np.array([toy.FORGET + 1, 0, 3])
+    expected = [int(ForgetRetain(parts)[row][0]["labels"]) for row in rows]
+    monkeypatch.setattr(Stacked, "__getitem__", lambda *_: pytest.fail("a row was made"))
+    assert ForgetRetain(parts).classes(rows).tolist() == expected
+    found = compute_outputs(toy.build("vit"), parts["forget"], default_data_collator)
+    assert found.labels.tolist() == ForgetRetain(parts).classes(np.arange(toy.FORGET)).tolist()  # type: ignore[attr-defined]
 
 
 def test_only_the_default_collator_is_replaced() -> None:
