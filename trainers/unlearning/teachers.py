@@ -125,7 +125,7 @@ class OutputTable:
 
     def __init__(self, lines: torch.Tensor) -> None:
         self.lines, self.used = lines, len(lines)
-        self.hashes, self.starts, self.sizes = (torch.full((0,), -1, device=lines.device) for _ in range(3))
+        self.hashes, self.starts, self.sizes = (torch.full((1,), -1, device=lines.device) for _ in range(3))
 
     def __len__(self) -> int:
         return int((self.hashes >= 0).sum())

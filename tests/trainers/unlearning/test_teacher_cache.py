@@ -176,12 +176,13 @@ def test_logits_that_are_not_the_output_of_the_head_are_never_cached() -> None:
         torch.testing.assert_close(cache.logits(teacher, rows), frozen_logits(teacher, rows))
 
 
-def test_a_full_cache_computes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "MAX_BYTES", 2 * toy.CLASSES * 4)
+@pytest.mark.parametrize("kept", [2, 0])
+def test_a_full_cache_computes_the_rest(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "MAX_BYTES", kept * toy.CLASSES * 4)
     teacher, cache, rows = frozen_copy(toy.build("vit")), TeacherCache(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
         torch.testing.assert_close(cache.logits(teacher, rows), frozen_logits(teacher, rows))
-    assert [len(table) for table in cache.outputs.values()] == [2]
+    assert [len(table) for table in cache.outputs.values()] == [kept]
 
 
 def test_without_hashes_or_switched_off_nothing_is_cached() -> None:
