@@ -78,13 +78,12 @@ def read_labels(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def merge_rows(first: Sequence[Any], second: Sequence[Any], is_first: npt.NDArray[np.bool_]) -> Sequence[Any]:
     """Return the rows of two sequences in one: ``is_first``, ``(n,)``, says which of them the next row is from."""
-    views = [part for part in (first, second) if len(part)]
-    if views and all(isinstance(part, RowView) and part.source is views[0].source for part in views):
+    if not (len(first) and len(second)):
+        return first if len(first) else second
+    if isinstance(first, RowView) and isinstance(second, RowView) and first.source is second.source:
         rows = np.empty(len(is_first), dtype=np.intp)
-        for part, places in ((first, is_first), (second, ~is_first)):
-            if len(part):
-                rows[places] = part.rows  # type: ignore[attr-defined]
-        return RowView(views[0].source, rows)  # type: ignore[attr-defined]
+        rows[is_first], rows[~is_first] = first.rows, second.rows
+        return RowView(first.source, rows)
     parts = iter(second), iter(first)
     return [next(parts[one]) for one in is_first.tolist()]
 
