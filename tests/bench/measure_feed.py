@@ -1,7 +1,7 @@
 """How fast rows reach a model: full CIFAR-10 on one core; processor seconds. ``MUBENCH_DATA`` has the original files.
 
-Measured are whole shuffled batches alone, an epoch of training beside the same model on random tensors that lie in
-memory, batch by batch, and an optimizer step of scrub on a model that costs nothing.
+Measured are whole shuffled batches alone, steps of training beside those of the same model on random tensors that lie
+in memory, in turn, and an optimizer step of scrub on a model that costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import TrainerCallback
 
@@ -69,13 +71,6 @@ def _arguments(kind: Any, folder: str, **changes: Any) -> Any:
     )  # fmt: skip
 
 
-def _epoch_seconds(kind: type[TaskTrainer], setting: Setting, rows: Any, folder: str) -> float:
-    model, processor = setting.fresh_model(0)
-    arguments, collator = _arguments(TaskArguments, folder, num_train_epochs=1), setting.modality.collator(processor)
-    trainer = kind(model=model, args=arguments, train_dataset=rows, data_collator=collator)
-    return _seconds(trainer.train)
-
-
 class Clock(TrainerCallback):
     """Notes the processor seconds at which every step ended."""
 
@@ -86,24 +81,35 @@ class Clock(TrainerCallback):
         self.ends.append(time.process_time())
 
 
+def _steps_ms(trainer: TaskTrainer) -> npt.NDArray[np.float64]:
+    """Train, and return the milliseconds of every step but the first."""
+    clock = Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    return 1000 * np.diff(clock.ends)
+
+
+def _training_ms(kind: type[TaskTrainer], setting: Setting, rows: Any, folder: str) -> npt.NDArray[np.float64]:
+    """Return the milliseconds of the steps of half an epoch of base training."""
+    model, processor = setting.fresh_model(0)
+    arguments = _arguments(TaskArguments, folder, max_steps=ROWS // BATCH // 2)
+    collator = setting.modality.collator(processor)
+    return _steps_ms(kind(model=model, args=arguments, train_dataset=rows, data_collator=collator))
+
+
 def _scrub_step_ms(setting: Setting, processor: Any, folder: str) -> float:
-    """Return the mean milliseconds of a step but the first."""
-    kind, clock = METHODS["scrub"], Clock()
+    kind = METHODS["scrub"]
     trainer = kind(
         Free(),
         _arguments(kind.arguments, folder, num_train_epochs=3),
         train_dataset=setting.forget_retain_sets(RATIO, processor),
         data_collator=setting.modality.collator(processor),
-        callbacks=[clock],
     )
-    trainer.train()
-    return 1000 * (clock.ends[-1] - clock.ends[0]) / (len(clock.ends) - 1)
+    return float(np.median(_steps_ms(trainer)))
 
 
 def measure() -> dict[str, float]:
-    """Return rows a second (``_rows_s``), seconds, milliseconds a step, and the rate of an epoch over that of random
-    tensors.
-    """
+    """Return rows a second (``_rows_s``), seconds, milliseconds, and the rate of training over that on random rows."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         data = build("cifar10", out=Path(folder), tier="full", raw=RAW)
@@ -120,14 +126,13 @@ def measure() -> dict[str, float]:
         ).get_train_dataloader()
         rates = [ROWS / _seconds(lambda: [None for _ in loader]) for _ in range(3)]
         steps = [_scrub_step_ms(setting, processor, folder) for _ in range(2)]
-        random, real, again = (
-            _epoch_seconds(kind, setting, rows, folder) for kind in (RandomTensors, TaskTrainer, RandomTensors)
-        )
+        turns = [_training_ms(kind, setting, rows, folder) for kind in (RandomTensors, TaskTrainer) * 2]
+        random, real = (float(np.median(np.concatenate(turns[first::2]))) for first in (0, 1))
     return {
         **found,
         "feed_scrub_step_ms": min(steps),
-        "feed_epoch_rows_s": ROWS / real,
-        "feed_epoch_to_random_tensors": (random + again) / 2 / real,
+        "feed_training_rows_s": 1000 * BATCH / real,
+        "feed_training_to_random_tensors": random / real,
         "feed_batches_rows_s": max(rates),
     }
 
