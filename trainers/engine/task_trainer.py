@@ -181,15 +181,15 @@ class TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of this process; the batch sampler has split rows over processes already."""
-        sampler = self.batch_sampler()
+        sampler, workers = self.batch_sampler(), self.args.dataloader_num_workers
         self.epoch_ends = sampler.ends
         return EpochDataLoader(
             self.train_dataset,  # type: ignore[arg-type]
             batch_sampler=sampler,
             collate_fn=self.train_collator,
-            num_workers=self.args.dataloader_num_workers,
+            num_workers=workers,
             # Without workers, pinning only adds a copy; and a batch may lie on the device already.
-            pin_memory=self.args.dataloader_pin_memory and self.args.dataloader_num_workers > 0,
+            pin_memory=self.args.dataloader_pin_memory and workers > 0 and torch.cuda.is_available(),
         )
 
     def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader[Any]) -> Any:
