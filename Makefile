@@ -170,8 +170,8 @@ nightly: weights ## tests too long for continuous integration, some on the model
 	$(MAKE) vulnerabilities
 	$(MAKE) mutants
 
-bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (AGAINST: another checkout)
-	$(PY) -m tests.bench$(if $(AGAINST), --against "$(AGAINST)")
+bench: $(STAMP) types ## measure speed: start-up, training, judging, builds, leaderboard, Space (ONLY, AGAINST: another checkout)
+	$(PY) -m tests.bench$(if $(ONLY), $(ONLY))$(if $(AGAINST), --against "$(AGAINST)")
 
 mutants: $(STAMP) types ## count how many of 60 small changes of the sources the fast tests notice (SEED; an hour or more)
 	$(PY) tests/mutants.py --seed $(SEED) --count 60 --workers $(WORKERS)

@@ -2,6 +2,7 @@
 
 The yardstick is a count to 5 million in plain Python, about .36 s on a quiet core: divide by it before two machines,
 or two hours of one machine, are compared. ``--against CHECKOUT`` measures another checkout in turn, and adds ratios.
+Where `feed` is measured, the last line is its rate of whole batches, ``N rows/s``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from mubench.hub_builders.utils.tables import align_columns
 
+RATE = "feed_batches_rows_s"
 HERE = Path(__file__).resolve().parent
 MEASURES = sorted(path.stem.removeprefix("measure_") for path in HERE.glob("measure_*.py"))
 
@@ -50,15 +52,18 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="another checkout after `make types`")
     options = parser.parse_args()
     checkouts = [HERE.parents[1], *([options.against.resolve()] if options.against else [])]
+    last = ""
     rows = [("measurement", "value", *(["other", "ratio"] if options.against else []), "yardstick s")]
     for name in tqdm(options.measures or MEASURES, desc="measurements"):
         unit = yardstick()
         found = [measure(name, checkout) for checkout in checkouts]
+        if RATE in found[0]:
+            last = f"{found[0][RATE]:.0f} rows/s\n"
         for key, value in found[0].items():
             other = found[-1].get(key) if options.against else None
             pair = [f"{other:.3g}", f"{value / other:.2f}"] if other else ["-", "-"]
             rows.append((key, f"{value:.3g}", *(pair if options.against else []), f"{unit:.2f}"))
-    sys.stdout.write("\n".join(align_columns(rows)) + "\n")
+    sys.stdout.write("\n".join(align_columns(rows)) + f"\n{last}")
 
 
 if __name__ == "__main__":

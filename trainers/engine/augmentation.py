@@ -63,8 +63,8 @@ def shift_images(
     )
     if mirror:
         across = torch.where(numbers[:, :1] < 0.5, across.flip(1), across)
-    lines = pixels.gather(2, down[:, None, :, None].expand_as(pixels))
-    return lines.gather(3, across[:, None, None, :].expand_as(pixels))
+    origins = (down[:, :, None] * pixels.shape[-1] + across[:, None, :]).flatten(1)  # (B, H * W)
+    return pixels.flatten(2).gather(2, origins[:, None].expand(-1, pixels.shape[1], -1)).view_as(pixels)
 
 
 def augment_images(batch: Mapping[str, Any], numbers: torch.Tensor) -> dict[str, Any]:

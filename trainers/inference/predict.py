@@ -14,6 +14,7 @@ import torch
 
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import IGNORED, per_example_loss, shift_labels
+from mubench.trainers.engine.rows import CPU, RowView, collate_rows, fetch_parts
 from mubench.trainers.inference.token_outputs import KEPT, TokenOutputs
 
 
@@ -115,21 +116,23 @@ def _forward(
     """Yield logits and batch, a batch at a time."""
     device = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        for batch in collate_batches(dataset, collate, rows_per_pass(batch_size)):
+        for batch in collate_batches(dataset, collate, rows_per_pass(batch_size), device):
             inputs = {key: value.to(device) for key, value in model_inputs(batch).items()}
             yield model(**inputs).logits, batch
 
 
-def collate_batches(dataset: Any, collate: Collate, size: int) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a data set in batches, in order.
+def collate_batches(
+    dataset: Any, collate: Collate, size: int, device: torch.device = CPU
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a data set in batches, in order; on the device where they are made at once.
 
     Raises:
         ValueError: If there are no rows.
     """
     if not len(dataset):
         raise ValueError("expected at least 1 row to predict, got 0")
-    for start in range(0, len(dataset), size):
-        yield collate([dict(dataset[i]) for i in range(start, min(start + size, len(dataset)))])
+    for rows in fetch_parts(dataset, size):
+        yield collate_rows(rows if isinstance(rows, RowView) else [dict(row) for row in rows], collate, device)
 
 
 def _answer_tokens(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, npt.NDArray[Any]]:

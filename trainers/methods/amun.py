@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import Subset
 
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.tools.adversarial import NoAdversarialInputError, nearest_adversarial, replace_inputs, targets
@@ -99,8 +99,7 @@ class AmunTrainer(UnlearningTrainer):
             labels: Predicted classes of those inputs, shape ``(n_f,)``.
         """
         first = len(self.forget_rows)
-        forget: Any = Subset(self.train_dataset.forget, self.forget_rows.tolist())
-        both: Any = ConcatDataset([forget, Subset(forget, attacked)])
+        both: Any = Subset(self.train_dataset.forget, [*self.forget_rows.tolist(), *attacked])
         self.train_dataset = ForgetRetain({"forget": both, "retain": self.train_dataset.retain})
         self.retain_rows = self.train_dataset.retain_rows
         self.adversarial_rows = first + np.arange(len(attacked))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class BadTeachingTrainer(UnlearningTrainer):
     arguments = BadTeachingArguments
     args: BadTeachingArguments
     uses_teacher = True
+    teacher_splits: ClassVar = {"good": ("retain",), "bad": ("forget",)}
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -45,6 +45,7 @@ class DeleteTrainer(UnlearningTrainer):
     like = "neg_grad"
     splits = ("forget",)
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("forget",)}
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         logits, labels = self.logits(model, batch), batch["labels"]

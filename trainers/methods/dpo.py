@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -63,6 +63,7 @@ class DpoTrainer(NpoTrainer):
     arguments = DpoArguments
     like = "neg_grad"
     args: DpoArguments
+    teacher_splits: ClassVar = {}  # it also runs on preferred answers, which are no rows
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and build the forget examples with preferred answers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -108,6 +108,7 @@ class JensunTrainer(UnlearningTrainer):
     args: JensunArguments
     paired = True
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("retain",)}
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and encode the refusal.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -48,6 +48,7 @@ class KlMinTrainer(UnlearningTrainer):
     args: KlMinArguments
     paired = True
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("retain",)}
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         """Return the ascent on the forget set and the divergence on the retain set."""

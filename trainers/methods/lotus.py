@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class LotusTrainer(UnlearningTrainer):
     like = "random_label"
     args: LotusArguments
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("forget", "retain")}
     needs_validation = True
 
     def prepare(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -53,6 +53,7 @@ class NpoTrainer(UnlearningTrainer):
     args: NpoArguments
     paired = True
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("forget", "retain")}
 
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         logits = self.logits(model, batch)

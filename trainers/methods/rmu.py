@@ -145,4 +145,4 @@ class RmuTrainer(UnlearningTrainer):
                 states = hidden_states_at(teacher, teacher, self.block, model_inputs(rest), self.depth)
             return [state[mask] for state, mask in zip(states, token_mask(states, rest), strict=True)]
 
-        return torch.cat(self.teacher_cache.lookup_each(teacher, self.block, batch, compute)).to(self.args.device)
+        return self.teacher_cache.lookup(teacher, self.block, batch, compute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class ScrubTrainer(UnlearningTrainer):
     arguments = ScrubArguments
     args: ScrubArguments
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("forget", "retain")}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return the passes of an epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +58,7 @@ class UndialTrainer(UnlearningTrainer):
     args: UndialArguments
     splits = ("forget",)
     uses_teacher = True
+    teacher_splits: ClassVar = {"original": ("forget",)}
 
     def phases(self, epoch: int) -> list[np.ndarray]:
         """Return one phase: the forget set, paired with retain examples if ``alpha`` is not 0."""

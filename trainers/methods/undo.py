@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -84,6 +84,7 @@ class UndoTrainer(UnlearningTrainer):
     like = "finetune"
     args: UndoArguments
     per_weight = True
+    teacher_splits: ClassVar = {"suppressed": ("retain",)}
 
     def prepare(self) -> None:
         """Unlearn with the other method, keep the result as the teacher, and add noise to the weights."""

@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.engine.distributed import on_main_process
 from mubench.trainers.engine.errors import EVALUATION, NonFiniteError, explain_out_of_memory
+from mubench.trainers.engine.rows import fetch_parts, fetch_rows, read_labels
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.metrics.accuracy import accuracy
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 OutputFunction = Callable[[torch.nn.Module], SplitOutputs]
 # Retain rows that are evaluated after every epoch.
 RETAIN_SAMPLE = 500
+PART = 256  # rows whose labels are read at once
 BEST = "best.safetensors"
 EVALUATED_SPLITS = ("forget", "retain", "validation")
 
@@ -223,10 +225,10 @@ def compute_outputs(model: torch.nn.Module, rows: Any, collate: Collate) -> Outp
         ValueError: If labels are neither classes nor tokens.
     """
     ids = np.arange(len(rows)).astype(np.str_)
-    shape = torch.as_tensor(rows[0]["labels"]).shape
+    shape = torch.as_tensor(read_labels(fetch_rows(rows, [0]))[0]).shape
     if len(shape) == 1:
         return predict_tokens(model, rows, collate, ids.tolist())
     if shape:
         raise ValueError(f"expected labels that are classes or tokens, got shape {tuple(shape)}")
-    labels = np.array([int(rows[i]["labels"]) for i in range(len(rows))], dtype=np.int64)
+    labels = np.array([int(one) for part in fetch_parts(rows, PART) for one in read_labels(part)], dtype=np.int64)
     return ClassOutputs(ids, predict(model, rows, collate), labels)

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
 from mubench.trainers.engine.batches import CONTENT_HASH, content_hash
+from mubench.trainers.engine.rows import CPU, collate_rows, fetch_rows, merge_rows, read_labels, rows_are_fixed
 
 SPLITS = ("forget", "retain")
+PART = 256  # rows whose labels are read at once
+Item = tuple[Mapping[str, Any], int, bool]
+
+
+@dataclass(frozen=True)
+class Items(Sequence[Item]):
+    """Items of `ForgetRetain`, one list a part.
+
+    Attributes:
+        rows: Model-ready rows, ``n`` of them.
+        indices: The index of each, ``(n,)``.
+        forget: Whether each is a forget row, ``(n,)``.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    indices: npt.NDArray[np.int64]
+    forget: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Items:
+        """Return a list of items as one."""
+        if isinstance(items, cls):
+            return items
+        rows, index, forget = zip(*items, strict=True)
+        return cls(rows, np.array(index), np.array(forget))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.rows[place], int(self.indices[place]), bool(self.forget[place])
 
 
 class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
@@ -23,6 +57,7 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
     Attributes:
         forget_rows: Indices of the forget rows, shape ``(n_f,)``.
         retain_rows: Indices of the retain rows, shape ``(n_r,)``.
+        fixed: Whether no row ever changes.
     """
 
     def __init__(self, datasets: Mapping[str, Any]) -> None:
@@ -33,6 +68,7 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
         self.forget, self.retain = datasets.get("forget", ()), datasets.get("retain", ())
         self.forget_rows = np.arange(len(self.forget))
         self.retain_rows = np.arange(len(self.retain)) + len(self.forget)
+        self.fixed = all(rows_are_fixed(rows) for rows in (self.forget, self.retain) if len(rows))
 
     def __len__(self) -> int:
         return len(self.forget_rows) + len(self.retain_rows)
@@ -42,22 +78,31 @@ class ForgetRetain(Dataset[tuple[dict[str, Any], int, bool]]):
             return self.forget[index], index, True
         return self.retain[index - len(self.forget_rows)], index, False
 
+    def __getitems__(self, indices: Sequence[int]) -> Items:
+        index = np.array(indices, dtype=np.int64)
+        forget = index < len(self.forget_rows)
+        own = fetch_rows(self.forget, index[forget].tolist())
+        others = fetch_rows(self.retain, (index[~forget] - len(self.forget_rows)).tolist())
+        return Items(merge_rows(own, others, forget), index, forget)
+
     def classes(self, rows: np.ndarray) -> np.ndarray:
         """Return the classes of some rows, shape ``(n,)``; of rows labelled with tokens or noise none, ``(0,)``."""
-        labels = []
-        for row in rows.tolist():
-            label = self[row][0]["labels"]
-            if np.ndim(label):
+        labels: list[int] = []
+        for part in np.array_split(rows, range(PART, len(rows), PART)):
+            found = read_labels(self.__getitems__(part.tolist()).rows)
+            if any(np.ndim(label) for label in found):
                 return np.empty(0, dtype=np.int64)
-            labels.append(int(label))
+            labels += map(int, found)
         return np.array(labels, dtype=np.int64)
 
 
 def collate_with_split(
-    items: Sequence[tuple[dict[str, Any], int, bool]],
-    collator: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    items: Sequence[Item],
+    collator: Callable[[list[Any]], Mapping[str, Any]],
     *,
     hashes: bool = False,
+    fixed: bool = False,
+    device: torch.device = CPU,
 ) -> dict[str, Any]:
     """Collate rows and add ``index`` (B,) int64 and ``forget`` (B,) bool, which the user's collator does not see.
 
@@ -65,10 +110,16 @@ def collate_with_split(
         items: Items of `ForgetRetain`.
         collator: The user's collator.
         hashes: Whether to add ``content_hash`` (B,) int64 as well, by which a changed row is noticed.
+        fixed: Whether rows never change; their hashes are then 0.
+        device: Where a batch is made of rows that lie in one array.
     """
-    rows, indices, flags = zip(*items, strict=True)
-    batch = {**collator(list(rows)), "index": torch.tensor(indices), "forget": torch.tensor(flags)}
-    return {**batch, CONTENT_HASH: torch.tensor([content_hash(row) for row in rows])} if hashes else batch
+    parts = Items.of(items)
+    batch = collate_rows(parts.rows, collator, device)
+    batch |= {"index": torch.from_numpy(parts.indices), "forget": torch.from_numpy(parts.forget)}
+    if hashes:
+        found = [0] * len(parts) if fixed else [content_hash(row) for row in parts.rows]
+        batch[CONTENT_HASH] = torch.tensor(found)
+    return batch
 
 
 def pair_rows(anchor: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save_file
 from mubench.trainers.engine.batches import CONTENT_HASH, Batch, content_hash, model_inputs, select_rows
 from mubench.trainers.engine.losses import IGNORED, answer_nll
 from mubench.trainers.engine.parameters import adapters_are_zero, has_adapters, has_batch_norm, unwrap
+from mubench.trainers.engine.rows import CPU, memory_share
 from mubench.trainers.inference.predict import eval_mode
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-# The most that a cache holds; outputs beyond that are computed anew.
+# The most that a cache holds, where a share of the free memory is not less; outputs beyond that are computed anew.
 MAX_BYTES = 1 << 31
 FILE = "teachers.safetensors"
 
@@ -94,6 +95,79 @@ def frozen_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | N
         return teacher(**model_inputs(select_rows(batch, rows))).logits
 
 
+class DroppedTeacher(torch.nn.Module):
+    """Stands for a teacher whose outputs are known for all rows that it will get: of its weights the head is left.
+
+    Args:
+        teacher: The teacher.
+    """
+
+    def __init__(self, teacher: torch.nn.Module) -> None:
+        super().__init__()
+        self.heads = (getattr(teacher, "get_output_embeddings", lambda: None)(),)  # which may be the student's
+
+    def get_output_embeddings(self) -> torch.nn.Module | None:
+        """Return the head of a language model."""
+        return self.heads[0]
+
+
+class OutputTable:
+    """Outputs of one kind by row, one after another in one tensor.
+
+    Attributes:
+        hashes: Hash of the content that each row had, ``(N,)`` int64; -1 where its outputs are unknown.
+        starts: Where each row's outputs begin, ``(N,)`` int64.
+        sizes: How many lines they take, ``(N,)`` int64.
+        lines: Outputs, ``(M, ...)``, of which the first ``used`` are in use.
+    """
+
+    FIELDS = ("hashes", "starts", "sizes", "lines")
+
+    def __init__(self, lines: torch.Tensor) -> None:
+        self.lines, self.used = lines, len(lines)
+        self.hashes, self.starts, self.sizes = (torch.full((1,), -1, device=lines.device) for _ in range(3))
+
+    def __len__(self) -> int:
+        return int((self.hashes >= 0).sum())
+
+    def hashes_of(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the hashes of rows, -1 where outputs are unknown."""
+        last = len(self.hashes) - 1
+        return torch.where(index <= last, self.hashes[index.clamp(max=last)], -1)
+
+    def knows(self, index: torch.Tensor, hashes: torch.Tensor) -> torch.Tensor:
+        """Return which rows' outputs are known, ``(B,)`` bool, given their indices and hashes."""
+        return self.hashes_of(index) == hashes
+
+    def read(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of known rows, in order, ``(n_1 + ... + n_B, ...)``."""
+        return self.lines[self._places(self.starts[index], self.sizes[index])]
+
+    def add(self, index: torch.Tensor, hashes: torch.Tensor, sizes: torch.Tensor, lines: torch.Tensor) -> None:
+        """Add outputs of rows, ``(n_1 + ... + n_b, ...)``; those of a changed row take its place if they fit there."""
+        last = int(index.max()) + 1
+        if last > len(self.hashes):
+            rows = torch.full((max(last, 2 * len(self.hashes)) - len(self.hashes),), -1, device=index.device)
+            self.hashes, self.starts, self.sizes = (
+                torch.cat([part, rows]) for part in (self.hashes, self.starts, self.sizes)
+            )
+        new = torch.where(self.sizes[index] == sizes, 0, sizes)
+        ends = new.cumsum(0) + self.used
+        starts = torch.where(new > 0, ends - new, self.starts[index])
+        self.used = int(ends[-1])
+        if self.used > len(self.lines):
+            more = max(self.used, 2 * len(self.lines)) - len(self.lines)
+            self.lines = torch.cat([self.lines, lines.new_empty(more, *lines.shape[1:])])
+        self.lines[self._places(starts, sizes)] = lines
+        self.hashes[index], self.starts[index], self.sizes[index] = hashes, starts, sizes
+
+    @staticmethod
+    def _places(starts: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        """Return the places of all lines of rows, one row after another."""
+        first = starts - (sizes.cumsum(0) - sizes)
+        return first.repeat_interleave(sizes) + torch.arange(int(sizes.sum()), device=sizes.device)
+
+
 class TeacherCache:
     """Outputs of frozen teachers by row, so that each teacher runs on a row once.
 
@@ -105,52 +179,71 @@ class TeacherCache:
 
     Args:
         on: Whether to cache at all.
+        device: Where outputs lie: that of the batches.
 
     Attributes:
-        outputs: By teacher and kind of output, and row: the row's hash and the output, in main memory.
+        outputs: By hash of the teacher and kind of output.
+        passes: Rows on which teachers have run.
     """
 
-    def __init__(self, *, on: bool = True) -> None:
-        self.on = on
-        self.outputs: dict[tuple[str, int], tuple[int, torch.Tensor]] = {}
-        self._bytes = 0
+    def __init__(self, *, on: bool = True, device: torch.device = CPU) -> None:
+        self.on, self.device = on, device
+        self.outputs: dict[str, OutputTable] = {}
+        self.passes = 0
+        self._limit: int | None = None
         self._hashes: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
         self._headless: set[str] = set()
 
     def lookup(self, teacher: torch.nn.Module, kind: str, batch: Batch, compute: Compute) -> torch.Tensor:
-        """Return a teacher's outputs of one kind for all rows, shape ``(B, ...)``, on the device of the labels.
+        """Return a teacher's outputs of one kind for all rows, one after another, on the device of the labels.
 
-        Those that are not in the cache are computed: ``compute`` returns one tensor a row, all of one shape.
+        Those that are not in the cache are computed: ``compute`` returns a tensor, ``(b, ...)``, or one of any length
+        a row, ``(n_i, ...)`` each, which are returned as ``(n_1 + ... + n_B, ...)``.
         """
-        return torch.stack(self.lookup_each(teacher, kind, batch, compute)).to(batch["labels"].device)
-
-    def lookup_each(self, teacher: torch.nn.Module, kind: str, batch: Batch, compute: Compute) -> list[torch.Tensor]:
-        """Return what `lookup` does, for outputs of different shapes: one tensor a row, on any device."""
         if not self.on or CONTENT_HASH not in batch or batch["labels"].is_floating_point():
-            return list(compute(batch))
-        keys = [(f"{self._hash(teacher)} {kind}", index) for index in batch["index"].tolist()]
-        hashes = batch[CONTENT_HASH].tolist()
-        found = {
-            key: self.outputs[key][1]
-            for key, row_hash in zip(keys, hashes, strict=True)
-            if key in self.outputs and self.outputs[key][0] == row_hash
-        }
-        missing = [position for position, key in enumerate(keys) if key not in found]
-        if missing:
-            mask = torch.zeros(len(keys), dtype=torch.bool, device=batch["labels"].device)
-            mask[missing] = True
-            computed = compute(select_rows(batch, mask))
-            computed = computed.cpu() if torch.is_tensor(computed) else computed
-            for position, output in zip(missing, computed, strict=True):
-                found[keys[position]] = output.cpu()
-                self._add(keys[position], hashes[position], found[keys[position]])
-        return [found[key] for key in keys]
+            return _joined(compute(batch))
+        key, index, hashes = f"{self._hash(teacher)} {kind}", batch["index"], batch[CONTENT_HASH]
+        table = self.outputs.get(key)
+        missing = ~table.knows(index, hashes) if table is not None else torch.ones_like(index, dtype=torch.bool)
+        if not missing.any():
+            return self.outputs[key].read(index)
+        if isinstance(teacher, DroppedTeacher):
+            more = int(missing.sum())
+            raise RuntimeError(f"expected rows with known outputs of a dropped teacher, got {more} more")  # noqa: TRY004
+        computed = compute(select_rows(batch, missing))
+        self.passes += len(computed)
+        lines = _joined(computed)
+        sizes = index.new_tensor([1] * len(computed) if torch.is_tensor(computed) else [len(one) for one in computed])
+        table = self.outputs.setdefault(key, OutputTable(lines[:0]))
+        room = self._room(lines)
+        fits = int((sizes.cumsum(0) <= room).sum())
+        if fits:
+            table.add(index[missing][:fits], hashes[missing][:fits], sizes[:fits], lines[: int(sizes[:fits].sum())])
+        if fits == len(sizes):
+            return table.read(index)
+        rest = iter(lines.split(sizes.tolist()))
+        return torch.cat(
+            [next(rest) if new else table.read(one[None]) for new, one in zip(missing.tolist(), index, strict=True)]
+        )
 
-    def _add(self, key: tuple[str, int], row_hash: int, output: torch.Tensor) -> None:
-        size = output.nbytes - (self.outputs[key][1].nbytes if key in self.outputs else 0)
-        if self._bytes + size <= MAX_BYTES:
-            self.outputs[key] = (row_hash, output)
-            self._bytes += size
+    def _room(self, lines: torch.Tensor) -> int:
+        """Return how many more lines like these the cache may hold."""
+        if self._limit is None:
+            self._limit = min(MAX_BYTES, memory_share(self.device))
+        used = sum(table.lines[: table.used].nbytes for table in self.outputs.values())
+        return (self._limit - used) // max(1, lines[:1].nbytes)
+
+    def drop_if_known(self, teacher: torch.nn.Module, rows: torch.Tensor) -> torch.nn.Module:
+        """Return a `DroppedTeacher` if outputs of all rows are known, of any kind, and the teacher otherwise."""
+        tables = [table for key, table in self.outputs.items() if key.startswith(f"{self._hash(teacher)} ")]
+        known = torch.zeros_like(rows, dtype=torch.bool)
+        for table in tables:
+            known |= table.hashes_of(rows) >= 0
+        if isinstance(teacher, DroppedTeacher) or not known.all():
+            return teacher
+        dropped = DroppedTeacher(teacher)
+        self._hashes[dropped] = self._hash(teacher)
+        return dropped
 
     def _hash(self, teacher: torch.nn.Module) -> str:
         if teacher not in self._hashes:
@@ -170,11 +263,11 @@ class TeacherCache:
         head = getattr(teacher, "get_output_embeddings", lambda: None)()
         if not self.on or head is None or self._hash(teacher) in self._headless:
             return frozen_logits(teacher, part)
-        states = self.lookup_each(teacher, "states", part, lambda rest: self._states(teacher, head, rest))
+        states = self.lookup(teacher, "states", part, lambda rest: self._states(teacher, head, rest))
         if self._hash(teacher) in self._headless:
             return frozen_logits(teacher, part)
         with torch.no_grad():
-            scores = head(torch.cat(states).to(part["labels"].device))
+            scores = head(states)
         answer = part["labels"] != IGNORED
         logits = scores.new_zeros(*answer.shape, scores.shape[-1])
         logits[answer] = scores
@@ -205,23 +298,23 @@ class TeacherCache:
 
     def save(self, folder: Path) -> None:
         """Write all outputs into a checkpoint, so that a resumed run continues with the very same ones."""
-        kinds: dict[str, list[tuple[int, int, torch.Tensor]]] = {}
-        for (kind, index), (row_hash, output) in self.outputs.items():
-            kinds.setdefault(kind, []).append((index, row_hash, output))
-        tensors = {}
-        for kind, rows in kinds.items():
-            tensors[f"{kind} rows"] = torch.tensor([(index, row_hash, *out.shape) for index, row_hash, out in rows])
-            tensors[f"{kind} answers"] = torch.cat([output.flatten() for *_, output in rows])
+        tensors = {
+            f"{key} {field}": getattr(table, field)[: table.used if field == "lines" else None]
+            for key, table in self.outputs.items()
+            for field in OutputTable.FIELDS
+        }
         if tensors:
             save_file(tensors, folder / FILE)
 
     def load(self, folder: Path) -> None:
         if not self.on or not (folder / FILE).exists():
             return
-        tensors = load_file(folder / FILE)
-        for kind in (name.removesuffix(" rows") for name in tensors if name.endswith(" rows")):
-            rows, start = tensors[f"{kind} rows"].tolist(), 0
-            for index, row_hash, *shape in rows:
-                size = int(torch.Size(shape).numel())
-                self._add((kind, index), row_hash, tensors[f"{kind} answers"][start : start + size].view(shape))
-                start += size
+        tensors = load_file(folder / FILE, device=str(self.device))
+        for key in (name.removesuffix(" lines") for name in tensors if name.endswith(" lines")):
+            table = OutputTable(tensors[f"{key} lines"])
+            table.hashes, table.starts, table.sizes = (tensors[f"{key} {field}"] for field in OutputTable.FIELDS[:3])
+            self.outputs[key] = table
+
+
+def _joined(outputs: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+    return outputs if torch.is_tensor(outputs) else torch.cat(list(outputs))

@@ -7,6 +7,7 @@ features, ``N`` rows of a dataset.
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -88,6 +89,8 @@ class UnlearningTrainer(TaskTrainer):
         paired: Whether an epoch is one pass over the forget set, each example paired with a sampled retain example; a
             batch size then counts pairs.
         uses_teacher: Whether it takes a ``teacher``, by default a frozen copy of the base model called ``"original"``.
+        teacher_splits: By teacher, the splits on whose rows it runs, on each for one kind of output; where no row ever
+            changes, a teacher that is listed is dropped once the outputs of all of them are cached.
         per_weight: Whether it works on weights or blocks themselves, where LoRA has no place.
         coupled: Whether the loss of a row depends on other rows, so that a curriculum cannot weight it.
         forget_rows: Positions of the forget rows in ``self.train_dataset``, shape ``(n_f,)``.
@@ -118,6 +121,7 @@ class UnlearningTrainer(TaskTrainer):
     is_control: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     uses_teacher: ClassVar[bool] = False
+    teacher_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     per_weight: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
     args: UnlearningArguments
@@ -182,7 +186,9 @@ class UnlearningTrainer(TaskTrainer):
         self.check_addons()
         self.teacher = teacher
         self.teachers = {}
-        self.teacher_cache = TeacherCache(on=args.remember and self.transform is None)
+        self.teacher_cache = TeacherCache(on=args.remember and self.transform is None, device=args.device)
+        self._rows_of_teacher: dict[str, torch.Tensor] = {}
+        self._passes_before: dict[str, int] = {}
         self.inner: UnlearningTrainer | None = None
         self.curriculum = SuperLoss(args.curriculum_lambda) if args.curriculum else None
         split = any(addon.splits_gradients for addon in enabled_addons(args))
@@ -224,8 +230,13 @@ class UnlearningTrainer(TaskTrainer):
 
     def train_collator(self, items: Sequence[Any]) -> dict[str, Any]:
         """Collate rows and add their index and split, and the hash of their content where teachers are cached."""
-        hashes = bool(self.teachers) and self.teacher_cache.on
-        return collate_with_split(items, self.data_collator, hashes=hashes)
+        return collate_with_split(
+            items,
+            self.data_collator,
+            hashes=bool(self.teachers) and self.teacher_cache.on,
+            fixed=self.train_dataset.fixed,
+            device=self.batch_device,
+        )
 
     def batches(
         self, dataset: Any, rows: np.ndarray | None = None, size: int | None = None
@@ -275,12 +286,35 @@ class UnlearningTrainer(TaskTrainer):
             Logits, shape ``(b, K)`` or ``(b, T, V)``; of the latter those at answer tokens are valid.
         """
         with self.accelerator.autocast():
-            return self.teacher_cache.logits(self.teachers[teacher], batch, rows)
+            logits = self.teacher_cache.logits(self.teachers[teacher], batch, rows)
+        self._drop_known_teacher(teacher)
+        return logits
 
     def teacher_nll(self, teacher: str, batch: Mapping[str, Any], rows: torch.Tensor | None = None) -> torch.Tensor:
         """Return ``-log p(y)`` of whole answers under a teacher, shape ``(b,)``; arguments as in `teacher_logits`."""
         with self.accelerator.autocast():
-            return self.teacher_cache.nll(self.teachers[teacher], batch, rows)
+            losses = self.teacher_cache.nll(self.teachers[teacher], batch, rows)
+        self._drop_known_teacher(teacher)
+        return losses
+
+    def _teacher_rows(self, teacher: str) -> torch.Tensor:
+        """Return the rows of its splits that training gives to a teacher, each once, ``(n,)``."""
+        epochs = range(max(math.ceil(self.args.num_train_epochs), int(self.state.num_train_epochs)))
+        rows = np.concatenate([part.ravel() for epoch in epochs for part in self.phases(epoch)])
+        splits = {"forget": self.forget_rows, "retain": self.retain_rows}
+        own = np.concatenate([splits[split] for split in self.teacher_splits[teacher]])
+        return torch.from_numpy(np.intersect1d(rows, own)).to(self.args.device)
+
+    def _drop_known_teacher(self, name: str) -> None:
+        """Drop a teacher once the outputs of all its rows are known, where rows never change."""
+        passes = self.teacher_cache.passes
+        droppable = name in self.teacher_splits and self.train_dataset.fixed and self.is_in_train
+        if not droppable or self._passes_before.get(name) == passes:
+            return
+        self._passes_before[name] = passes
+        if name not in self._rows_of_teacher:
+            self._rows_of_teacher[name] = self._teacher_rows(name)
+        self.teachers[name] = self.teacher_cache.drop_if_known(self.teachers[name], self._rows_of_teacher[name])
 
     # Losses and steps under addons
 
@@ -290,7 +324,8 @@ class UnlearningTrainer(TaskTrainer):
             loss = super().forward_backward(model, inputs, num_items_in_batch)
         else:
             loss = self.split_gradients.accumulate(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients and torch.isfinite(loss):
+        addons = self.split_gradients is not None or self.curriculum is not None
+        if addons and self.accelerator.sync_gradients and torch.isfinite(loss):
             if self.split_gradients is not None:
                 self.split_gradients.finish(model, num_items_in_batch)
             if self.curriculum is not None:

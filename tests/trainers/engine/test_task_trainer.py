@@ -214,6 +214,24 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         toy.task_trainer(toy.build("vit"), toy.broken("vit", [3]), tmp_path).train()
 
 
+@pytest.mark.parametrize("save_steps", [1, 100])
+def test_losses_that_are_checked_later_stop_the_run_with_the_same_words_before_a_save(
+    save_steps: int, tmp_path: Path
+) -> None:
+    found = []
+    for check_every in (1, 100):
+        trainer = toy.task_trainer(
+            toy.build("vit"), toy.broken("vit", [3]), tmp_path, save_strategy="steps", save_steps=save_steps
+        )
+        trainer.check_every = check_every
+        with pytest.raises(NonFiniteError) as error:
+            trainer.train()
+        step = int(str(error.value).rsplit(" ", 1)[1])
+        assert last_checkpoint(tmp_path) == (tmp_path / f"checkpoint-{step - 1}" if save_steps < step else None)
+        found.append(str(error.value))
+    assert found[0] == found[1]
+
+
 class Diverging(TaskTrainer):
     """Finite losses, infinite gradients."""
 

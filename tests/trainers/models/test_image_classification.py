@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForImageClassification, pipeline
+from transformers import AutoModelForImageClassification, ViTImageProcessorPil, pipeline
 
+from mubench.trainers.engine.rows import collate_rows, fetch_rows
 from mubench.trainers.inference.predict import predict
-from mubench.trainers.models.modalities import MODALITIES
-from mubench.trainers.models.modalities import modality as modality_base
+from mubench.trainers.models.modalities import MODALITIES, pixel_rows
 from mubench.trainers.models.modalities.image_classification import MINI as BACKBONES
 from tests.fixtures.backbones import first_by_day
 
@@ -43,24 +43,72 @@ def logits(model, processor, rows):
     return predict(model, MODALITY.encode(rows, processor), MODALITY.collator(processor))
 
 
-def test_kept_rows_and_rows_encoded_on_demand_are_equal(made, rows, monkeypatch):
+def encode_by_processor(rows, processor):
+    return processor([row["image"] for row in rows], return_tensors="pt")["pixel_values"]
+
+
+def test_rows_are_the_processors_values_to_the_bit_one_by_one_and_in_batches(made, rows):
+    encoded, expected = MODALITY.encode(rows, made[1]), encode_by_processor(rows, made[1])
+    order = [6, 0, 3, 0]
+    batch = collate_rows(fetch_rows(encoded, order), MODALITY.collator(made[1]))
+    assert batch.keys() == encoded[0].keys() == {"pixel_values", "labels"} and len(encoded) == len(rows)
+    assert torch.equal(batch["pixel_values"], expected[order]) and batch["pixel_values"].dtype == torch.float32
+    assert batch["labels"].tolist() == [rows[i]["label"] for i in order]
+    assert all(torch.equal(encoded[i]["pixel_values"], expected[i]) for i in range(len(rows)))
+    assert encoded[5]["labels"] == rows[5]["label"] and encoded.levels.dtype == torch.uint8
+
+
+def test_rows_of_any_other_collator_are_given_one_by_one(made, rows):
+    encoded = MODALITY.encode(rows, made[1])
+    seen = collate_rows(fetch_rows(encoded, [2, 1]), lambda found: {"all": found})["all"]
+    assert [row["labels"] for row in seen] == [2, 1]
+    assert torch.equal(seen[0]["pixel_values"], encoded[2]["pixel_values"])
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(pixel_rows, "BATCH", 3)
+    monkeypatch.setattr(pixel_rows, "memory_share", lambda: 7 * 3 * 32 * 32 - 1)
+    return tmp_path / pixel_rows.FOLDER
+
+
+def test_rows_that_do_not_fit_lie_in_a_file_that_is_made_once(made, rows, cache, monkeypatch):
+    mapped = MODALITY.encode(rows, made[1])
+    (file,) = cache.iterdir()
+    written = file.stat().st_mtime_ns
+    copy = datasets.Dataset.from_list(rows.cast_column("image", datasets.Image(decode=False)).to_list())
+    again = MODALITY.encode(copy.cast(rows.features), made[1])
+    assert [path.stat().st_mtime_ns for path in cache.iterdir()] == [written], "equal content, equal file"
+    monkeypatch.setattr(pixel_rows, "memory_share", lambda: 7 * 3 * 32 * 32)
     kept = MODALITY.encode(rows, made[1])
-    monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
-    lazy = MODALITY.encode(rows, made[1])
-    assert kept.kept is not None and lazy.kept is None
-    assert len(kept) == len(lazy) == len(rows)
-    for i in range(len(rows)):
-        assert kept[i].keys() == lazy[i].keys() == {"pixel_values", "labels"}
-        assert torch.equal(kept[i]["pixel_values"], lazy[i]["pixel_values"])
-        assert i == 0 or not torch.equal(kept[i]["pixel_values"], kept[0]["pixel_values"])
-        assert kept[i]["labels"] == lazy[i]["labels"] == rows[i]["label"]
+    assert torch.equal(mapped.levels, kept.levels) and torch.equal(again.levels, kept.levels)
 
 
-def test_rows_are_kept_only_while_all_of_them_fit(made, rows, monkeypatch):
-    size = 7 * 3 * 32 * 32 * 4
-    for limit, kept in ((size, True), (size - 1, False)):
-        monkeypatch.setattr(modality_base, "KEPT_BYTES", limit)
-        assert (MODALITY.encode(rows, made[1]).kept is not None) == kept
+def test_other_rows_and_shifted_ones_have_files_of_their_own(made, rows, cache):
+    MODALITY.encode(rows, made[1])
+    MODALITY.encode(rows.select([1, 0, 2, 3, 4, 5, 6]), made[1])
+    MODALITY.encode_shifted(rows, made[1], None)
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_a_file_that_was_not_written_to_its_end_is_not_there(made, rows, cache, monkeypatch):
+    monkeypatch.setattr(pixel_rows.np.lib.format, "write_array_header_1_0", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        MODALITY.encode(rows, made[1])
+    assert not list(cache.iterdir())
+
+
+class Odd(ViTImageProcessorPil):
+    """Does more to a level than to rescale and normalize it."""
+
+    def rescale(self, image, scale, **_):
+        return (image * scale).astype(np.float32) ** 2
+
+
+def test_a_processor_that_does_more_than_normalize_is_refused(rows):
+    with pytest.raises(ValueError, match=r"^expected a processor that rescales and normalizes .* got another: Odd$"):
+        MODALITY.encode(rows, Odd(size={"height": 32, "width": 32}))
 
 
 def test_a_grey_or_large_image_becomes_three_channels_of_the_models_size(made):

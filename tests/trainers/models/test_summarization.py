@@ -64,7 +64,7 @@ def test_a_row_is_a_text_to_read_and_a_text_to_write_with_their_ends(made, rows)
 
 def test_encoding_twice_gives_the_same_and_so_does_encoding_on_demand(made, rows, monkeypatch):
     kept = MODALITY.encode(rows["train"], made[1])
-    monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
+    monkeypatch.setattr(modality_base, "memory_share", lambda: 0)
     lazy = MODALITY.encode(rows["train"], made[1])
     assert kept.kept is not None and lazy.kept is None
     assert [kept[i] for i in range(len(kept))] == [lazy[i] for i in range(len(lazy))]

@@ -84,7 +84,7 @@ def test_a_row_is_prompt_answer_and_end_and_the_answer_alone_has_labels(made, ro
 
 def test_encoding_twice_gives_the_same_and_so_does_encoding_on_demand(made, rows, monkeypatch):
     kept = MODALITY.encode(rows["train"], made[1])
-    monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
+    monkeypatch.setattr(modality_base, "memory_share", lambda: 0)
     lazy = MODALITY.encode(rows["train"], made[1])
     assert kept.kept is not None and lazy.kept is None
     assert [kept[i] for i in range(len(kept))] == [lazy[i] for i in range(len(lazy))]

@@ -87,7 +87,7 @@ def test_rows_hold_caption_picture_class_and_key(made, rows):
 
 def test_encoding_twice_gives_the_same_and_so_does_encoding_on_demand(made, rows, monkeypatch):
     kept = MODALITY.encode(rows["train"], made[1])
-    monkeypatch.setattr(modality_base, "KEPT_BYTES", 0)
+    monkeypatch.setattr(modality_base, "memory_share", lambda: 0)
     lazy = MODALITY.encode(rows["train"], made[1])
     assert kept.kept is not None and lazy.kept is None
     for i in range(3):

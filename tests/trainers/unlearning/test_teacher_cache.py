@@ -11,10 +11,16 @@ import pytest
 import torch
 
 from mubench.trainers.engine.losses import shift_labels
-from mubench.trainers.unlearning import teachers
+from mubench.trainers.unlearning import forget_retain, teachers
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.forget_retain import ForgetRetain, collate_with_split
-from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy, frozen_logits
+from mubench.trainers.unlearning.teachers import (
+    DroppedTeacher,
+    OutputTable,
+    TeacherCache,
+    frozen_copy,
+    frozen_logits,
+)
 from tests.fixtures import toy
 
 F, R, E = toy.FORGET, toy.ROWS - toy.FORGET, 2
@@ -170,12 +176,13 @@ def test_logits_that_are_not_the_output_of_the_head_are_never_cached() -> None:
         torch.testing.assert_close(cache.logits(teacher, rows), frozen_logits(teacher, rows))
 
 
-def test_a_full_cache_computes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "MAX_BYTES", 2 * toy.CLASSES * 4)
+@pytest.mark.parametrize("kept", [2, 0])
+def test_a_full_cache_computes_the_rest(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "MAX_BYTES", kept * toy.CLASSES * 4)
     teacher, cache, rows = frozen_copy(toy.build("vit")), TeacherCache(), batch("vit", [0, 1, 2, 3])
     for _ in range(2):
         torch.testing.assert_close(cache.logits(teacher, rows), frozen_logits(teacher, rows))
-    assert len(cache.outputs) == 2
+    assert [len(table) for table in cache.outputs.values()] == [kept]
 
 
 def test_without_hashes_or_switched_off_nothing_is_cached() -> None:
@@ -184,6 +191,83 @@ def test_without_hashes_or_switched_off_nothing_is_cached() -> None:
     off.logits(teacher, rows)
     on.logits(teacher, {key: value for key, value in rows.items() if key != "content_hash"})
     assert not off.outputs and not on.outputs
+
+
+class Fixed(list[Any]):
+    """Rows that declare that none of them ever changes."""
+
+    fixed = True
+
+
+# Teachers that are dropped after a run: they have all the outputs that the run needs.
+DROPPED = {
+    "scrub": {"original"}, "bad_teaching": {"good", "bad"}, "lotus": {"original"}, "delete": {"original"},
+    "undial": {"original"}, "kl_min": {"original"}, "jensun": {"original"}, "npo": {"original"}, "dpo": set(),
+    "rmu": set(), "multi_delete": set(), "undo": {"suppressed"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [*((key, toy.name_for(key)) for key in PASSES), ("scrub", "gpt2"), ("npo", "gpt2")]
+)
+def test_rows_that_never_change_are_not_hashed_and_a_teacher_whose_rows_are_known_is_dropped(
+    method: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, _, once = PASSES[method]
+    models = []
+    for kind in (list, Fixed):
+        if kind is Fixed:
+            monkeypatch.setattr(forget_retain, "content_hash", lambda _: pytest.fail("a row was hashed"))
+        data = {split: kind(rows) for split, rows in toy.split_rows(toy.rows(name)).items()}
+        trainer, passes = run(method, toy.build(name), data, tmp_path, **options)
+        models.append(trainer.model)
+        dropped = {key for key, one in trainer.teachers.items() if isinstance(one, DroppedTeacher)}
+        assert dropped == (DROPPED[method] if kind is Fixed else set())
+    paired = len({int(row) for epoch in range(E) for row in trainer.phases(epoch)[0].reshape(-1) if row >= F})
+    assert passes == once(paired)
+    assert toy.same(models[0], toy.snapshot(models[1]))
+
+
+def test_a_run_that_is_resumed_drops_its_teacher_without_a_pass(tmp_path: Path) -> None:
+    data = {split: Fixed(rows) for split, rows in toy.split_rows(toy.rows("vit")).items()}
+    changes: dict[str, Any] = {"num_train_epochs": E + 1, "learning_rate": 0.3, "save_strategy": "epoch"}
+    whole = toy.trainer("scrub", toy.build("vit"), data, tmp_path, **changes)
+    whole.train()
+    resumed = toy.trainer("scrub", toy.build("vit"), data, tmp_path, **changes)
+    resumed.train(
+        resume_from_checkpoint=str(min(tmp_path.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime))
+    )
+    assert isinstance(resumed.teachers["original"], DroppedTeacher) and not resumed.teacher_cache.passes
+    assert toy.same(whole.model, toy.snapshot(resumed.model))
+
+
+def test_a_dropped_teacher_runs_on_no_other_row() -> None:
+    teacher, cache = frozen_copy(toy.build("vit")), TeacherCache()
+    cache.logits(teacher, batch("vit", [0, 1]))
+    assert cache.drop_if_known(teacher, torch.tensor([0, 1, 2])) is teacher
+    dropped = cache.drop_if_known(teacher, torch.tensor([0, 1]))
+    assert torch.equal(cache.logits(dropped, batch("vit", [1, 0])), cache.logits(teacher, batch("vit", [1, 0])))
+    assert not list(dropped.parameters())
+    with pytest.raises(RuntimeError, match="expected rows with known outputs of a dropped teacher, got 1 more"):
+        cache.logits(dropped, batch("vit", [0, 2]))
+
+
+def test_outputs_of_any_length_are_read_in_the_order_of_the_batch_and_changed_ones_replaced() -> None:
+    table = OutputTable(torch.empty(0, 2))
+    rows = {4: 1, 0: 3, 7: 0, 2: 2}
+    lines = {row: torch.randn(size, 2) for row, size in rows.items()}
+    for part in ([4, 0], [7, 2]):
+        sizes = torch.tensor([rows[row] for row in part])
+        table.add(torch.tensor(part), torch.tensor(part) + 10, sizes, torch.cat([lines[row] for row in part]))
+    index = torch.tensor([2, 7, 0, 4, 0])
+    assert torch.equal(table.read(index), torch.cat([lines[row] for row in index.tolist()]))
+    assert table.knows(torch.tensor([0, 1, 4, 99]), torch.tensor([10, 11, 15, 109])).tolist() == [True, *[False] * 3]
+    for size in (3, 1):
+        lines[0] = torch.randn(size, 2)
+        before = table.used
+        table.add(torch.tensor([0]), torch.tensor([5]), torch.tensor([size]), lines[0])
+        assert torch.equal(table.read(index), torch.cat([lines[row] for row in index.tolist()]))
+        assert table.used == before + (0 if size == 3 else 1)
 
 
 class Random(torch.nn.Module):

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 
 from mubench.trainers.engine.augmentation import augment_images
 from mubench.trainers.models.modalities.modality import ClassifierModality, EncodedRows, ModelPair, Splits
+from mubench.trainers.models.modalities.pixel_rows import PixelRows
 from mubench.trainers.models.modalities.pretrained import read
 from mubench.trainers.models.modalities.shifts import shift_pictures
 
@@ -93,13 +94,7 @@ class ImageModality(ClassifierModality):
 
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``pixel_values`` (3, H, W) float32 and ``labels``."""
-
-        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            images = [image.convert("RGB") for image in batch["image"]]
-            pixels = processor(images, return_tensors="pt")["pixel_values"]
-            return [{"pixel_values": p, "labels": y} for p, y in zip(pixels, batch["label"], strict=True)]
-
-        return EncodedRows(rows, encode, encode(rows[:1])[0]["pixel_values"].nbytes)
+        return PixelRows(rows, processor)
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
-        return self.encode(rows.with_transform(shift_pictures), processor, max_length)
+        return PixelRows(rows, processor, shift_pictures)

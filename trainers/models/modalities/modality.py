@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, default_data_collato
 
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.engine.augmentation import Transform
+from mubench.trainers.engine.rows import memory_share
 from mubench.trainers.inference.generate import GenerationRequest
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import predict
@@ -24,7 +25,6 @@ Encode = Callable[[dict[str, list[Any]]], list[dict[str, Any]]]
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
 Splits = Mapping[str, datasets.Dataset]
 ModelPair = tuple[Any, Any]  # a model and its processor
-KEPT_BYTES = 1 << 29
 BATCH = 256
 BODY = 0  # seed of the weights that mini classifiers of all seeds share
 
@@ -32,16 +32,20 @@ BODY = 0  # seed of the weights that mini classifiers of all seeds share
 class EncodedRows(Dataset[dict[str, Any]]):
     """Model-ready rows: encoded once and cached while they fit in memory, otherwise encoded at every access.
 
+    No row ever changes (``fixed``).
+
     Args:
         rows: Rows with the task's columns.
         encode: Turns a batch of columns into a list of model-ready rows; deterministic.
         row_bytes: Size of one encoded row, to decide whether all are cached.
     """
 
+    fixed = True
+
     def __init__(self, rows: datasets.Dataset, encode: Encode, row_bytes: int) -> None:
         self.rows, self.encode = rows, encode
         self.kept: list[dict[str, Any]] | None = None
-        if len(rows) * row_bytes <= KEPT_BYTES:
+        if len(rows) * row_bytes <= memory_share():
             self.kept = [row for start in range(0, len(rows), BATCH) for row in encode(rows[start : start + BATCH])]
 
     def __len__(self) -> int:
@@ -49,6 +53,9 @@ class EncodedRows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.kept[index] if self.kept is not None else self.encode(self.rows[index : index + 1])[0]
+
+    def __getitems__(self, rows: Sequence[int]) -> Sequence[dict[str, Any]]:
+        return [self.kept[row] for row in rows] if self.kept is not None else self.encode(self.rows[list(rows)])
 
 
 def zero_head(model: PreTrainedModel) -> None:
