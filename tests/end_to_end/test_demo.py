@@ -20,7 +20,7 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
+from mubench.trainers.sweeps.sweep import Place, Sweep, run_sweep
 
 pytestmark = pytest.mark.slow
 BACKBONES = ("resnet", "vit")

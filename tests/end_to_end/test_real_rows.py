@@ -8,7 +8,7 @@ import pytest
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import task_info
 from mubench.trainers.evaluation.result import read_results
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
+from mubench.trainers.sweeps.sweep import Place, Sweep, run_sweep
 
 RAW = Path(os.environ.get("MUBENCH_DATA", "../shared/data")) / "raw"
 

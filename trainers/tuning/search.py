@@ -19,7 +19,7 @@ from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET, Place, Sweep
+from mubench.trainers.sweeps.sweep import QUIET, Place, Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
 from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials

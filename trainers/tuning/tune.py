@@ -19,8 +19,8 @@ from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.runs.grid_parsers import read_ratio
-from mubench.trainers.runs.sweep import Place, Sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.sweep import Place, Sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod, defaults_key
 from mubench.trainers.tuning.trials import check_optuna, read_trials

@@ -13,7 +13,7 @@ from mubench.trainers.evaluation.controls import constant
 from mubench.trainers.evaluation.validation_score import validation_score
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.sweep import Place, Sweep
+from mubench.trainers.sweeps.sweep import Place, Sweep
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TuneMethod

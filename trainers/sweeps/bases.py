@@ -15,8 +15,8 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.runs.grid_parsers import PRIMARY
-from mubench.trainers.runs.sweep import Place, Sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.sweep import Place, Sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 
 HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "seconds")
 

@@ -12,8 +12,8 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import read_defaults
-from mubench.trainers.runs.sweep import CURVE, Place, Sweep, run_sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.sweep import CURVE, Place, Sweep, run_sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 from tests.fixtures.walk import RATIO, files
 
 
@@ -102,7 +102,7 @@ def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
     ],
 )
 def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, message, monkeypatch):
-    monkeypatch.setattr("mubench.trainers.runs.sweep.Workers", None)
+    monkeypatch.setattr("mubench.trainers.sweeps.sweep.Workers", None)
     before = files(own_walk.models)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_sweep(replace(sweep, **change), workers=1)

@@ -21,7 +21,7 @@ from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.worker_pool import Workers
 
 # Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
 QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
