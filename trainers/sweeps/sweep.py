@@ -1,64 +1,27 @@
-"""Many runs of one task: references first, then methods, then judging, on a few persistent worker processes."""
+"""`Sweep`: a grid of runs on one task, from references to result rows, as jobs."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
-from mubench.hub_builders.tasks.names import DATASET
-from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.evaluation.judge_runs import Judge
-from mubench.trainers.evaluation.references import Group, find_group
+from mubench.hub_builders.utils.cli import did_you_mean
+from mubench.trainers.engine.task_arguments import UNRECORDED
 from mubench.trainers.methods import METHODS
-from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.setting import Setting, load_setting
+from mubench.trainers.runs.defaults import recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
-from mubench.trainers.runs.plan import UnlearningRequest, resolve
-from mubench.trainers.runs.run import unlearn
-from mubench.trainers.sweeps.worker_pool import Workers
+from mubench.trainers.sweeps.executor import Executor
+from mubench.trainers.sweeps.jobs import BaseJob, Given, JudgeGroupJob, JudgeJob, MethodJob, Place, SweepJob
+from mubench.trainers.sweeps.schedule import Report, run_jobs
 
-# Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
-QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
 # The compute-matched curve: percentages of the recipe's passes, at one seed each. Other controls take this many seeds.
 CURVE = (2, 5, 10, 20, 50)
 CONTROL_SEEDS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Data, models and results of a sweep.
-
-    Attributes:
-        data: Dataset folder or Hub id.
-        family: Deletion family.
-        eval_seed: Seed of the images that models generate.
-        models: Folder of all models.
-        results: Folder of the rows.
-    """
-
-    data: str = DATASET
-    family: str = "canonical"
-    eval_seed: int = 0
-    models: Path = Path("models")
-    results: Path = Path("results")
-
-    def setting(self, task: str, backbone: str) -> Setting:
-        """Return the setting of a task and backbone."""
-        return load_setting(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
-
-    def group(self, task: str, backbone: str, ratio: int) -> Group:
-        """Return the finished runs on a task, backbone and ratio."""
-        return find_group(self.setting(task, backbone), ratio, self.models)
-
-    def request(self, task: str, backbone: str, **fields: Any) -> UnlearningRequest:
-        """Return a request on a task and backbone; ``fields`` are the others of `UnlearningRequest`."""
-        return UnlearningRequest(setting=self.setting(task, backbone), models=self.models, **fields)
+REFERENCE = "retrain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +36,9 @@ class Sweep:
         retrain_seeds: Seeds of the retrained models; controls from fresh models take the first of them.
         methods: Method keys; empty takes all but references and controls.
         seeds: Seeds of the unlearning runs, from every base model.
+        arguments: Arguments of methods in place of their defaults, by method.
+        options: Sets of arguments of all methods; every run is made once with each.
+        controls: Controls from fresh models; ``None`` takes all.
         place: Data, models and results.
     """
 
@@ -83,6 +49,9 @@ class Sweep:
     retrain_seeds: Sequence[int]
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Sequence[Mapping[str, Any]] = ({},)
+    controls: Sequence[str] | None = None
     place: Place = field(default_factory=Place)
 
     def check(self) -> None:
@@ -102,40 +71,70 @@ class Sweep:
         info.forget_size(self.ratio)
         for key, backbone in itertools.product(self.methods, self.backbones):
             check_request(key, self.place.setting(self.task, backbone), self.ratio)
+        self._check_arguments()
         for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
 
-    def references(self, methods: Sequence[str] = ()) -> list[_Base | _Method]:
-        """Return the jobs of base models and of runs from fresh models: retrained ones and controls.
+    def _check_arguments(self) -> None:
+        if unknown := set(self.arguments) - set(self.methods):
+            raise ValueError(f"expected arguments of methods of the sweep, got some of {', '.join(sorted(unknown))}")
+        for key in self.methods:
+            for name, _ in itertools.chain(*self._given(key)):
+                known = recorded_names(get_method(key))
+                if name not in (*known, *UNRECORDED):
+                    raise ValueError(f"expected arguments that {key} records, got {name!r}{did_you_mean(name, known)}")
+        for key in self.controls or ():
+            if not get_method(key).from_scratch or key == REFERENCE:
+                raise ValueError(f"expected controls that start from a fresh model, got {key!r}")
 
-        Args:
-            methods: Method keys of the latter; none is all.
-        """
-        scratch = methods or [key for key in methods_for(get_task(self.task).kind) if METHODS[key].from_scratch]
-        jobs: list[_Base | _Method] = []
-        for backbone in self.backbones:
-            jobs += [_Base(self.place, self.task, backbone, seed) for seed in self.base_seeds]
-            what = (self.place, self.task, backbone, self.ratio)
-            jobs += [_Method(*what, key, seed, 0, given) for key in scratch for seed, given in self._scratch_runs(key)]
-        return jobs
+    def bases(self, backbone: str) -> list[BaseJob]:
+        """Return the jobs of base models."""
+        return [BaseJob(self.place, self.task, backbone, seed) for seed in self.base_seeds]
 
-    def _scratch_runs(self, method: str) -> list[tuple[int, tuple[tuple[str, Any], ...]]]:
+    def from_scratch(self, backbone: str, methods: Sequence[str]) -> list[MethodJob]:
+        """Return the jobs of runs from fresh models: retrained ones and controls."""
+        what = (self.place, self.task, backbone, self.ratio)
+        return [MethodJob(*what, key, seed, 0, given) for key in methods for seed, given in self._scratch_runs(key)]
+
+    def _scratch_runs(self, method: str) -> list[tuple[int, Given]]:
         """Return seed and arguments of the runs of a reference or a control."""
         if method == "retrain_at":
             return [(seed, (("percent", percent),)) for seed in self.retrain_seeds[:1] for percent in CURVE]
         seeds = self.retrain_seeds if method == "retrain" else self.retrain_seeds[:CONTROL_SEEDS]
         return [(seed, ()) for seed in seeds]
 
-    def unlearning(self) -> list[_Method]:
-        """Return the jobs of unlearning runs."""
+    def references(self, methods: Sequence[str] = ()) -> list[BaseJob | MethodJob]:
+        """Return the jobs of base models and of runs from fresh models: retrained ones and controls.
+
+        Args:
+            methods: Method keys of the latter; none is all that the sweep has.
+        """
+        jobs: list[BaseJob | MethodJob] = []
+        for backbone in self.backbones:
+            jobs += self.bases(backbone) + self.from_scratch(backbone, methods or [REFERENCE, *self._controls()])
+        return jobs
+
+    def _controls(self) -> list[str]:
+        """Return the controls from fresh models that are made for the task."""
+        wanted = methods_for(get_task(self.task).kind) if self.controls is None else self.controls
+        return [key for key in wanted if METHODS[key].from_scratch and key != REFERENCE]
+
+    def unlearning(self) -> list[MethodJob]:
+        """Return the jobs of unlearning runs, each of which requires its base model."""
         return [
-            _Method(self.place, self.task, b, self.ratio, key, base, seed)
+            MethodJob(self.place, self.task, b, self.ratio, key, base.seed, seed, given, base.key)
             for b in self.backbones
             for key in self.methods or self.find_methods(b)
-            for base in self.base_seeds
+            for given in self._given(key)
+            for base in self.bases(b)
             for seed in self.seeds
         ]
+
+    def _given(self, method: str) -> list[Given]:
+        """Return the arguments of a method's runs, once for each of the options."""
+        own = self.arguments.get(method, {})
+        return [tuple(sorted({**own, **options}.items())) for options in self.options]
 
     def find_methods(self, backbone: str) -> list[str]:
         """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
@@ -146,76 +145,37 @@ class Sweep:
         there = methods_on(self.place.setting(self.task, backbone), self.ratio)
         return [key for key in keys if key in there]
 
-    def judging(self) -> list[_Judge]:
-        """Return the jobs that judge finished runs."""
-        jobs = []
+    def judging(self) -> list[SweepJob]:
+        """Return the jobs that judge every run, each as soon as it and the references are there, and the controls."""
+        jobs: list[SweepJob] = []
+        runs = [*self.references(), *self.unlearning()]
         for backbone in self.backbones:
-            group = self.place.group(self.task, backbone, self.ratio)
-            group.require()
-            what = (self.place, self.task, backbone, self.ratio)
-            jobs += [_Judge(*what, folder) for folder in (None, *group.unlearned)]
+            required = [*self.bases(backbone), *self.from_scratch(backbone, [REFERENCE])]
+            references, what = tuple(job.key for job in required), (self.place, self.task, backbone)
+            judged = [run for run in runs if isinstance(run, MethodJob) and run.backbone == backbone]
+            own = [JudgeJob(*what, run, references) for run in judged if run.method != REFERENCE]
+            jobs += [*own, JudgeGroupJob(*what, self.ratio, references, tuple(job.key for job in own))]
         return jobs
 
-
-@dataclass(frozen=True)
-class _Base:
-    place: Place
-    task: str
-    backbone: str
-    seed: int
-
-    def __call__(self) -> Path:
-        return train_base(self.place.setting(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
+    def jobs(self) -> list[SweepJob]:
+        """Return all jobs, references first; without seeds of runs there are no others."""
+        return [*self.references(), *(self.unlearning() + self.judging() if self.seeds else [])]
 
 
-@dataclass(frozen=True)
-class _Method:
-    place: Place
-    task: str
-    backbone: str
-    ratio: int
-    method: str
-    base_seed: int
-    seed: int
-    given: tuple[tuple[str, Any], ...] = ()
+def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report:
+    """Run what is left of sweeps, and return what came of all jobs.
 
-    def __call__(self) -> Path:
-        what = {"method": self.method, "ratio": self.ratio, "base_seed": self.base_seed, "seed": self.seed}
-        arguments = {**QUIET, **dict(self.given)}
-        return unlearn(resolve(self.place.request(self.task, self.backbone, **what, arguments=arguments)))
-
-
-@dataclass(frozen=True)
-class _Judge:
-    place: Place
-    task: str
-    backbone: str
-    ratio: int
-    folder: Path | None
-
-    def __call__(self) -> Path | list[Path]:
-        judge = _judge(self.place, self.task, self.backbone, self.ratio)
-        return judge.controls() if self.folder is None else judge.run(self.folder)
-
-
-@lru_cache(maxsize=4)
-def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
-    return Judge(place.group(task, backbone, ratio), place.results)
-
-
-def run_sweep(*sweeps: Sweep, workers: int = 2) -> None:
-    """Run what is left of sweeps with one pool of workers, step by step: references, methods, rows.
+    Args:
+        *sweeps: Grids of runs.
+        executor: Processes to run them.
+        retry: Whether runs that failed before are repeated.
 
     Raises:
-        NonFiniteError: If runs diverged, or found no other class near; all others are finished and judged.
+        ValueError: If a grid is wrong, as in `Sweep.check`.
+        FileNotFoundError: If the data are not there.
     """
     for sweep in sweeps:
         sweep.check()
-    with Workers(workers) as pool:
-        failed = pool.run([job for sweep in sweeps for job in sweep.references()], "references")
-        judged = [sweep for sweep in sweeps if sweep.seeds]
-        if judged and not failed:
-            failed = pool.run([job for sweep in judged for job in sweep.unlearning()], "unlearning")
-            pool.run([job for sweep in judged for job in sweep.judging()], "judging")
-    if failed:
-        raise NonFiniteError(f"{len(failed)} runs came to nothing and have no row: {'; '.join(sorted(failed))}")
+    jobs = [job for sweep in sweeps for job in sweep.jobs()]
+    with executor:
+        return run_jobs(jobs, executor, retry=retry)

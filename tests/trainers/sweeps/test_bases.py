@@ -5,7 +5,7 @@ import pytest
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
 from mubench.trainers.sweeps.bases import PRIMARY, task_sweeps
-from mubench.trainers.sweeps.sweep import Place
+from mubench.trainers.sweeps.jobs import Place
 from tests.fixtures.walk import files
 
 
