@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from functools import cache
 from typing import Any, Self
@@ -14,8 +15,16 @@ from mubench.trainers.sweeps.worker_pool import set_up_worker
 
 LOCAL = "local"
 OBJECT_STORE = 100 * 2**20  # bytes; jobs and outcomes are small
+REACH_S = 10.0
 # A raylet may start slowly on a busy machine.
 _START = {"RAY_raylet_start_wait_time_s": "120", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def _check_reachable(address: str) -> None:
+    """Raise an `OSError` if nothing listens at an address with a port: Ray would go on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
 
 
 @cache
@@ -63,8 +72,9 @@ class RayCluster:
             self._ray.init(address=LOCAL, _temp_dir=self._folder, _node_ip_address="127.0.0.1", **own, **quiet)
         else:
             try:
+                _check_reachable(self._address)
                 self._ray.init(address=self._address, log_to_driver=False, logging_level="CRITICAL")
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {error}") from error
         there = self._ray.cluster_resources().get("GPU", 0)
         gpus = min(1, there) if self._gpus is None else self._gpus
