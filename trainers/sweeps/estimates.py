@@ -32,12 +32,14 @@ class Estimates:
 
     @cached_property
     def _runs(self) -> list[Run]:
-        return [run for run in read_runs(self.models).values() if passes(run.cost) > 0]
+        return list(read_runs(self.models).values())
 
-    def _like(self, setting: Setting) -> list[Run]:
-        """Return the finished runs on the task, tier and backbone of a setting."""
+    def _like(self, setting: Setting) -> list[tuple[Run, float]]:
+        """Return the finished runs on the task, tier and backbone of a setting, each with its passes."""
         same = {"task": setting.task.key, "tier": setting.info.tier, "backbone": setting.backbone}
-        return [run for run in self._runs if all(getattr(run, name) == value for name, value in same.items())]
+        found = [run for run in self._runs if all(getattr(run, name) == value for name, value in same.items())]
+        whole = _epochs(setting) * setting.info.counts["train"]  # a base model counts no passes
+        return [(run, passes(run.cost) if "forward" in run.cost else float(whole)) for run in found]
 
     def passes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the passes of a run: by the recipe, or the mean of finished runs of its method and ratio.
@@ -45,28 +47,32 @@ class Estimates:
         A backward pass counts as two; ``None`` if no such run is finished.
         """
         setting = job.place.setting(job.task, job.backbone)
-        rows = setting.info.counts["train"]
-        epoch = (1 + BACKWARD) * setting.recipe.epochs
+        rows, epochs = setting.info.counts["train"], _epochs(setting)
         if isinstance(job, BaseJob):
-            return float(epoch * rows)
+            return float(epochs * rows)
         forget = setting.info.forget_size(job.ratio)
         by_recipe = {
-            "retrain": epoch * (rows - forget),
-            "retrain_keep50": epoch * (rows - forget // 2),
-            "retrain_at": epoch * (rows - forget) * dict(job.given).get("percent", 0) / 100,
+            "retrain": rows - forget,
+            "retrain_keep50": rows - forget // 2,
+            "retrain_at": (rows - forget) * dict(job.given).get("percent", 0) / 100,
         }
         if job.method in by_recipe:
-            return float(by_recipe[job.method])
-        found = [run for run in self._like(setting) if (run.method, run.ratio) == (job.method, job.ratio)]
-        return sum(passes(run.cost) for run in found) / len(found) if found else None
+            return float(epochs * by_recipe[job.method])
+        found = [cost for run, cost in self._like(setting) if (run.method, run.ratio) == (job.method, job.ratio)]
+        return sum(found) / len(found) if found else None
 
     def minutes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the minutes of training of a run, at the mean rate of all finished runs on its task and backbone."""
         found, count = self._like(job.place.setting(job.task, job.backbone)), self.passes(job)
-        if count is None or not found:
+        whole = sum(cost for _, cost in found)
+        if count is None or not whole:
             return None
-        seconds = sum(run.cost["seconds"] for run in found) / sum(passes(run.cost) for run in found)
-        return count * seconds / 60
+        return count * sum(run.cost["seconds"] for run, _ in found) / whole / 60
+
+
+def _epochs(setting: Setting) -> int:
+    """Return the passes of a row over the recipe's epochs."""
+    return (1 + BACKWARD) * setting.recipe.epochs
 
 
 def is_done(job: BaseJob | MethodJob) -> bool:
@@ -91,14 +97,14 @@ def describe_jobs(jobs: Iterable[SweepJob], models: Path) -> list[str]:
         state = "done" if is_done(job) else f"failed: {failure}" if failure else "to do"
         cost = (estimates.passes(job), estimates.minutes(job))
         left += [cost] if state == "to do" else []
-        lines.append((job.label, state, _show(cost[0], ".0f"), _show(cost[1], ".2f")))
+        lines.append((job.label, state, _show(cost[0], ".0f"), _show(cost[1], ".3g")))
     return [*align_columns(lines, left=(0, 1)), "", _sum_up(left)]
 
 
 def _sum_up(costs: Sequence[tuple[float | None, float | None]]) -> str:
     """Return the whole cost of runs in a line; what is unknown is counted apart."""
     columns = []
-    for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".1f"), strict=True):
+    for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".3g"), strict=True):
         known = [value for value in values if value is not None]
         missing = f" ({len(values) - len(known)} runs {UNKNOWN})" if len(known) < len(values) else ""
         columns.append(f"{_show(sum(known), style)} {unit}{missing}")
