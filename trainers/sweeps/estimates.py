@@ -79,8 +79,9 @@ def is_done(job: BaseJob | MethodJob) -> bool:
     """Return whether the model of a run is there."""
     if isinstance(job, BaseJob):
         setting = job.place.setting(job.task, job.backbone)
-        info, seeds = setting.info, {"base_seed": job.seed, "eval_seed": setting.eval_seed}
-        name = base_model(info.task, info.tier, job.backbone, family=info.family, **seeds)
+        info = setting.info
+        where = (info.task, info.tier, job.backbone)
+        name = base_model(*where, family=info.family, base_seed=job.seed, eval_seed=setting.eval_seed)
         return is_complete(job.place.models / name, setting.run(ratio=None, base_seed=job.seed))
     try:
         return job.plan().is_complete

@@ -112,7 +112,8 @@ class Sweep:
         """
         jobs: list[BaseJob | MethodJob] = []
         for backbone in self.backbones:
-            jobs += self.bases(backbone) + self.from_scratch(backbone, methods or [REFERENCE, *self._controls()])
+            scratch = self.from_scratch(backbone, methods or [REFERENCE, *self._controls()])
+            jobs += [*self.bases(backbone), *scratch]
         return jobs
 
     def _controls(self) -> list[str]:
