@@ -10,7 +10,7 @@ from typing import cast
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.failures import read_failure, remove_failure, write_failure
 from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, Outcome, SweepJob
-from mubench.trainers.sweeps.progress import Progress
+from mubench.trainers.sweeps.sweep_progress import Progress
 
 WAIT_S = 1.0  # at most, until the runs of other sweeps are looked at again
 _RUNS = (BaseJob, MethodJob)

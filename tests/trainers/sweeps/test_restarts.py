@@ -53,6 +53,13 @@ class Sweep:
     def wait(self) -> int:
         return self.process.wait(LIMIT_S)
 
+    def __enter__(self) -> "Sweep":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -61,7 +68,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task in GRID["tasks"]:
         build(task, out=root)
     (root / "grid.yaml").write_text(yaml.safe_dump({**GRID, "methods": ["neg_grad"], "seeds": [9]}))
-    assert Sweep(root, tempfile.gettempdir()).wait() == 0, (root / "log").read_text()[-2000:]
+    with Sweep(root, tempfile.gettempdir()) as references:
+        assert references.wait() == 0, references.log.read_text()[-2000:]
     for path in [*root.glob("models/*neg-grad*"), root / "results"]:
         shutil.rmtree(path)
     (root / "grid.yaml").write_text(yaml.safe_dump(GRID))
@@ -77,7 +85,7 @@ def short() -> Iterator[str]:
 
 
 def rows(root: Path) -> list[tuple[str, str, int]]:
-    found = read_results(root / "results") if (root / "results").is_dir() else []
+    found = read_results(root / "results") if list(root.glob("results/*.json")) else []
     return [(row.task, row.method, row.seed) for row in found if row.method in METHODS]
 
 
@@ -85,12 +93,12 @@ def rows(root: Path) -> list[tuple[str, str, int]]:
 def test_a_sweep_killed_half_way_is_finished_by_the_next_with_every_row_once(made, tmp_path, short, engine):
     root = tmp_path / "own"
     shutil.copytree(made, root)
-    killed, end = Sweep(root, short, *engine), time.monotonic() + LIMIT_S
-    while len(rows(root)) < WHOLE // 3:
-        assert killed.process.poll() is None and time.monotonic() < end, killed.log.read_text()[-2000:]
-        time.sleep(0.2)
-    os.kill(killed.process.pid, signal.SIGKILL)  # alone: what it has started has to notice
-    killed.wait()
+    end = time.monotonic() + LIMIT_S
+    with Sweep(root, short, *engine) as killed:
+        while len(rows(root)) < WHOLE // 3:
+            assert killed.process.poll() is None and time.monotonic() < end, killed.log.read_text()[-2000:]
+            time.sleep(0.2)
+        os.kill(killed.process.pid, signal.SIGKILL)  # alone: what it has started has to notice
     assert_gone(killed.process.pid)
     end = time.monotonic() + 60
     while left := processes_below(short):
@@ -98,8 +106,8 @@ def test_a_sweep_killed_half_way_is_finished_by_the_next_with_every_row_once(mad
         time.sleep(0.2)
     before = {path: path.stat().st_mtime_ns for path in root.glob("models/*/run.json")}
     assert len(rows(root)) < WHOLE
-    again = Sweep(root, short, *engine)
-    assert again.wait() == 0, again.log.read_text()[-2000:]
+    with Sweep(root, short, *engine) as again:
+        assert again.wait() == 0, again.log.read_text()[-2000:]
     expected = {(task, method, seed): 1 for task in GRID["tasks"] for method in METHODS for seed in SEEDS}
     assert Counter(rows(root)) == expected
     assert {path: path.stat().st_mtime_ns for path in before} == before  # no finished run was made again
