@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mubench.hub_builders.hub.model_folder import Run, is_complete, read_runs
-from mubench.hub_builders.tasks.names import base_model
+from mubench.hub_builders.hub.model_folder import Run, read_runs
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.models.setting import Setting
@@ -75,27 +74,13 @@ def _epochs(setting: Setting) -> int:
     return (1 + BACKWARD) * setting.recipe.epochs
 
 
-def is_done(job: BaseJob | MethodJob) -> bool:
-    """Return whether the model of a run is there."""
-    if isinstance(job, BaseJob):
-        setting = job.place.setting(job.task, job.backbone)
-        info = setting.info
-        where = (info.task, info.tier, job.backbone)
-        name = base_model(*where, family=info.family, base_seed=job.seed, eval_seed=setting.eval_seed)
-        return is_complete(job.place.models / name, setting.run(ratio=None, base_seed=job.seed))
-    try:
-        return job.plan().is_complete
-    except FileNotFoundError:  # its base model is missing
-        return False
-
-
 def describe_jobs(jobs: Iterable[SweepJob], models: Path) -> list[str]:
     """Return the lines of a table of a sweep's runs, with their state and cost, and the sum of what is to do."""
     runs = list({job.key: job for job in jobs if isinstance(job, BaseJob | MethodJob)}.values())
     estimates, lines, left = Estimates(models), [HEAD], []
     for job in runs:
         failure = read_failure(job)
-        state = "done" if is_done(job) else f"failed: {failure}" if failure else "to do"
+        state = "done" if job.is_done() else f"failed: {failure}" if failure else "to do"
         cost = (estimates.passes(job), estimates.minutes(job))
         left += [cost] if state == "to do" else []
         lines.append((job.label, state, _show(cost[0], ".0f"), _show(cost[1], ".3g")))

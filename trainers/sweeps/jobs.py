@@ -11,7 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mubench.hub_builders.tasks.names import DATASET, fingerprint
+from mubench.hub_builders.hub.model_folder import is_complete
+from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
 from mubench.hub_builders.utils.atomic import WORK, claimed
 from mubench.hub_builders.utils.text import one_line
 from mubench.trainers.evaluation.judge_runs import Judge
@@ -160,6 +161,13 @@ class BaseJob(SweepJob):
     def label(self) -> str:
         return f"base of {self.task} {self.backbone} s{self.seed}"
 
+    def is_done(self) -> bool:
+        """Return whether the model is there."""
+        setting = self.place.setting(self.task, self.backbone)
+        where = (self.task, setting.info.tier, self.backbone)
+        name = base_model(*where, family=setting.info.family, base_seed=self.seed, eval_seed=setting.eval_seed)
+        return is_complete(self.place.models / name, setting.run(ratio=None, base_seed=self.seed))
+
     def __call__(self) -> Path:
         """Train, and return the model's folder."""
         return train_base(self.place.setting(self.task, self.backbone), self.seed, models=self.place.models, **QUIET)
@@ -212,6 +220,13 @@ class MethodJob(SweepJob):
     def plan(self) -> Plan:
         """Return the resolved request; errors are those of `resolve`."""
         return resolve(self.request())
+
+    def is_done(self) -> bool:
+        """Return whether the model is there."""
+        try:
+            return self.plan().is_complete
+        except FileNotFoundError:  # its base model is missing
+            return False
 
     def __call__(self) -> Path:
         """Run the method, and return the folder of its model."""

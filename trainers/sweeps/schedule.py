@@ -96,10 +96,12 @@ class _Schedule:
                     self.start(job)
 
     def start(self, job: SweepJob) -> None:
-        """Hand a job to the executor, unless it has failed before."""
+        """Hand a job to the executor, unless it has failed before and was not made by hand since."""
         if isinstance(job, _RUNS) and (reason := read_failure(job)):
-            self.fail(job, reason)
-            return
+            if not job.is_done():
+                self.fail(job, reason)
+                return
+            remove_failure(job)
         self.running[job.key] = job
         self.progress.start(job)
         self.executor.submit(job)

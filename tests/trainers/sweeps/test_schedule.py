@@ -63,6 +63,12 @@ def test_a_failure_blocks_what_requires_it_alone_and_is_kept_until_it_is_retried
     assert read_failure(jobs[0]) == ""
 
 
+def test_a_run_that_failed_and_was_made_by_hand_since_is_done(run, tmp_path):
+    run_jobs([run("base", "no luck")], InProcess())
+    (tmp_path / "base").touch()
+    assert names(run_jobs([run("base")], InProcess()).done) == ["base"] and not read_failure(run("base"))
+
+
 def test_a_damaged_record_of_a_failure_is_named(run, tmp_path):
     path = tmp_path / WORK / "failed" / "base.json"
     path.parent.mkdir(parents=True)
