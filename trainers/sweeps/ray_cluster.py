@@ -75,7 +75,8 @@ class RayCluster:
                 _check_reachable(self._address)
                 self._ray.init(address=self._address, log_to_driver=False, logging_level="CRITICAL")
             except (OSError, ValueError, RuntimeError) as error:
-                raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {error}") from error
+                reason = f"{error} (RAY_AUTH_MODE must be that of the cluster)"
+                raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {reason}") from error
         there = self._ray.cluster_resources().get("GPU", 0)
         gpus = min(1, there) if self._gpus is None else self._gpus
         if self._address == LOCAL and gpus > there:
