@@ -77,24 +77,27 @@ def _epochs(setting: Setting) -> int:
 def describe_jobs(jobs: Iterable[SweepJob], models: Path) -> list[str]:
     """Return the lines of a table of a sweep's runs, with their state and cost, and the sum of what is to do."""
     runs = list({job.key: job for job in jobs if isinstance(job, BaseJob | MethodJob)}.values())
-    estimates, lines, left = Estimates(models), [HEAD], []
+    estimates, lines, left, failed = Estimates(models), [HEAD], [], []
     for job in runs:
-        failure = read_failure(job)
-        state = "done" if job.is_done() else f"failed: {failure}" if failure else "to do"
+        reason = read_failure(job)
+        state = "done" if job.is_done() else "failed" if reason else "to do"
         cost = (estimates.passes(job), estimates.minutes(job))
         left += [cost] if state == "to do" else []
+        failed += [f"{job.label} failed: {reason}"] if state == "failed" else []
         lines.append((job.label, state, _show(cost[0], ".0f"), _show(cost[1], ".3g")))
-    return [*align_columns(lines, left=(0, 1)), "", _sum_up(left)]
+    return [*align_columns(lines, left=(0, 1)), "", *failed, _sum_up(left)]
 
 
 def _sum_up(costs: Sequence[tuple[float | None, float | None]]) -> str:
     """Return the whole cost of runs in a line; what is unknown is counted apart."""
+    if not costs:
+        return "to do: nothing"
     columns = []
     for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".3g"), strict=True):
         known = [value for value in values if value is not None]
         missing = f" ({len(values) - len(known)} runs {UNKNOWN})" if len(known) < len(values) else ""
         columns.append(f"{_show(sum(known), style)} {unit}{missing}")
-    return f"to do: {len(costs)} runs, {', '.join(columns)} of one worker" if costs else "to do: nothing"
+    return f"to do: {len(costs)} runs, {', '.join(columns)} of one worker"
 
 
 def _show(value: float | None, style: str) -> str:

@@ -1,6 +1,7 @@
 """Grids from files: what they mean, what is wrong with them in one line, and what a dry run lists."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -8,8 +9,9 @@ import yaml
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.judge_runs import passes
+from mubench.trainers.sweeps.failures import write_failure
 from mubench.trainers.sweeps.grid_file import read_grid
-from mubench.trainers.sweeps.jobs import BaseJob, JudgeJob, MethodJob
+from mubench.trainers.sweeps.jobs import BaseJob, JudgeJob, MethodJob, Outcome
 from tests.fixtures.walk import files
 
 
@@ -120,6 +122,15 @@ def test_a_dry_run_lists_runs_with_state_passes_and_minutes_and_makes_nothing(wr
     assert measured[2] == table["neg_grad of cifar10 resnet del10 b0 s0"][2] and int(measured[2]) > 0
     assert table["finetune of cifar10 resnet del10 b0 s1"][2:] == ["unknown", "unknown"]
     assert last.startswith("to do: 8 runs, ") and "passes (2 runs unknown)" in last
+
+
+def test_a_dry_run_names_what_failed_with_the_reason(write, own_walk, capsys):
+    path = write(methods=["finetune"], retrain_seeds=[0, 1], controls=[])
+    (job,) = (job for sweep in read_grid(path, data=own_walk.data).sweeps() for job in sweep.unlearning())
+    write_failure(replace(job, place=replace(job.place, models=own_walk.models)), Outcome(failure="no luck"))
+    assert main(["sweep", str(path), *own_walk.flags(), "--dry_run"]) == 0
+    last = capsys.readouterr().out.splitlines()[-2:]
+    assert last == ["finetune of cifar10 resnet del10 b0 s0 failed: no luck", "to do: nothing"]
 
 
 def test_a_grid_is_run_from_the_command_line_and_a_second_time_nothing_is(write, own_walk, capsys):
