@@ -60,7 +60,11 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
         from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
 
         return run_tune(options)
-    from mubench.trainers.runs.commands import run_grid  # noqa: PLC0415
+    if command == "robustness":
+        from mubench.trainers.runs.commands import measure_robustness  # noqa: PLC0415
+
+        return measure_robustness(options)
+    from mubench.trainers.sweeps.grid_commands import run_grid  # noqa: PLC0415
 
     return run_grid(command, options)
 

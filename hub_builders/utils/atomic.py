@@ -146,8 +146,7 @@ def owned(lock: Path, purpose: str = "") -> Iterator[bool]:
         yield True
         return
     try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        _write(file, f"process {os.getpid()} on {socket.gethostname()}, since {since}", purpose)
+        _write_owner(file, purpose)
         yield False
         if purpose:
             _write(file, _FINISHED, purpose)
@@ -155,6 +154,52 @@ def owned(lock: Path, purpose: str = "") -> Iterator[bool]:
     finally:
         _remove(lock, made)
         _release(file)
+
+
+@contextmanager
+def claimed(lock: Path) -> Iterator[str]:
+    """Hold a lock if it is free, without waiting; a process that dies frees its own.
+
+    Args:
+        lock: The lock's file.
+
+    Yields:
+        An empty text, or else the process that has it.
+    """
+    made = [parent for parent in lock.parents if not parent.exists()]
+    file, owner = _try_to_take(lock)
+    try:
+        if not owner:
+            _write_owner(file)
+        yield owner
+    finally:
+        if owner:
+            os.close(file)
+        else:
+            _remove(lock, made)
+            _release(file)
+
+
+def _try_to_take(lock: Path) -> tuple[int, str]:
+    """Return a lock's open file, and its owner if that is another process."""
+    while True:
+        file = _open(lock)
+        try:
+            if not _lock(file, lock):
+                return file, _read(file)[0] or "another process"
+            if _is_of(file, lock):
+                return file, ""
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _is_of(file: int, lock: Path) -> bool:
+    """Return whether an open file is still the one of this name: its owner may have removed it."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), lock.stat())
+    return False
 
 
 def _take(lock: Path, purpose: str) -> tuple[int, bool]:
@@ -169,10 +214,8 @@ def _take(lock: Path, purpose: str) -> tuple[int, bool]:
                 lock_descriptor(file)
             if waited and purpose and _read(file) == [_FINISHED, purpose]:
                 return file, True
-            if lock.exists() and os.path.samestat(os.fstat(file), lock.stat()):
+            if _is_of(file, lock):
                 return file, False
-        except FileNotFoundError:  # removed between opening and comparison
-            pass
         except BaseException:
             os.close(file)
             raise
@@ -214,6 +257,11 @@ def _read(file: int) -> list[str]:
     """Return the two lines that the last owner wrote; byte 0 may be the lock itself."""
     os.lseek(file, 1, os.SEEK_SET)
     return os.read(file, 1 << 16).decode(errors="replace").split("\n", 1)
+
+
+def _write_owner(file: int, *lines: str) -> None:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    _write(file, f"process {os.getpid()} on {socket.gethostname()}, since {since}", *lines)
 
 
 def _write(file: int, *lines: str) -> None:

@@ -11,6 +11,8 @@ EXTRAS = {
     "soundfile": ("audio", "read and write recordings"),
     "diffusers": ("text-to-image", "generate images"),
     "gradio": ("space", "serve the Space"),
+    "optuna": ("sweep", "suggest trials"),
+    "ray": ("sweep", "run sweeps on a cluster"),
     "sentencepiece": ("text", "read the tokenizers of some language models"),
 }
 

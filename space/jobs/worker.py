@@ -27,8 +27,8 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
-from mubench.trainers.runs.worker_pool import set_up_worker
+from mubench.trainers.sweeps.jobs import QUIET
+from mubench.trainers.sweeps.worker_pool import set_up_worker
 from mubench.trainers.unlearning.progress import Point, ProgressCallback
 
 Report = Callable[[dict[str, Any]], None]

@@ -20,7 +20,9 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.sweep import Sweep, run_sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 
 pytestmark = pytest.mark.slow
 BACKBONES = ("resnet", "vit")
@@ -37,7 +39,8 @@ def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo")
     place = Place(data=str(build("cifar10", out=root)), models=root / "models", results=root / "results")
     seeds = {"base_seeds": (0, 1), "retrain_seeds": (0, 1, 2), "seeds": (0,)}
-    run_sweep(Sweep(task="cifar10", ratio=10, backbones=BACKBONES, methods=TRIED, place=place, **seeds), workers=2)
+    sweep = Sweep(task="cifar10", ratio=10, backbones=BACKBONES, methods=TRIED, place=place, **seeds)
+    run_sweep(sweep, executor=Workers(2)).check()
     return place
 
 

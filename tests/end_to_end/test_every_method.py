@@ -10,7 +10,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from tests.fixtures.few import RATIO, TASK_OF, few_rows
 
 pytestmark = pytest.mark.slow

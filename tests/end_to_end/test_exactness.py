@@ -13,7 +13,7 @@ from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from tests.fixtures.few import RATIO, few_rows
 from tests.fixtures.toy import KillAt, Killed, distance, snapshot
 

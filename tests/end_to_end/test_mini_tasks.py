@@ -22,7 +22,7 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION, TEXT_TO_IMAGE
 from tests.fixtures.mini_rules import Outputs, check
 

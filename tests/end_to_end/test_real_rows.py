@@ -8,7 +8,9 @@ import pytest
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import task_info
 from mubench.trainers.evaluation.result import read_results
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.sweep import Sweep, run_sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 
 RAW = Path(os.environ.get("MUBENCH_DATA", "../shared/data")) / "raw"
 
@@ -23,7 +25,7 @@ def test_a_subset_of_cifar10_is_unlearned_and_judged(tmp_path):
         task="cifar10", ratio=5, backbones=["resnet"], base_seeds=[0], retrain_seeds=[0, 1, 2], seeds=[0],
         methods=["neg_grad", "scrub"], place=place,
     )  # fmt: skip
-    run_sweep(grid, workers=2)
+    run_sweep(grid, executor=Workers(2)).check()
     rows = {(row.method, row.seed): row for row in read_results(place.results)}
     for row in sorted(rows.values(), key=lambda row: row.method):
         score, test = (row.metrics[name].value for name in ("score", "test_score"))

@@ -15,7 +15,7 @@ import pytest
 
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.runs.argument_parser import base_parser, method_parser
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.worker_pool import Workers
 from tests.fuzz.cases import count_outcomes, shares
 from tests.safety_net.mistakes import MISTAKES
 

@@ -1,1 +1,1 @@
-"""Runs from request to row: plan, run, sweep, and their commands. Imports every folder above it."""
+"""Runs from request to row: plan, run, and their commands. Imports every folder above it."""

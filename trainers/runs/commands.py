@@ -28,13 +28,11 @@ from mubench.trainers.runs.argument_parser import (
     method_parser,
     training_flags,
 )
-from mubench.trainers.runs.bases import make_bases, matrix_sweeps, task_sweeps
 from mubench.trainers.runs.defaults import for_one_of
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.method_table import get_method
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import Place, Sweep, run_sweep
 
 
 def run_base(arguments: Sequence[str]) -> list[str]:
@@ -160,39 +158,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     return _run_plan(plan, where)
 
 
-def run_grid(command: str, options: argparse.Namespace) -> list[str]:
-    """Run a command about many runs, and return the lines to print."""
-    if command == "robustness":
-        return _measure_robustness(options)
-    ratio = read_ratio(options)
-    place = Place(
-        data=options.data,
-        family=options.family,
-        eval_seed=options.eval_seed,
-        models=Path(options.models),
-        results=Path(getattr(options, "results", "results")),
-    )
-    if command == "bases":
-        seeds = {"base_seeds": options.seeds, "retrain_seeds": options.seeds}
-        sweeps = task_sweeps(options.task, place, backbone=options.backbone, ratio=ratio, **seeds)
-        return make_bases(sweeps, workers=options.workers)
-    grid = {
-        "ratio": ratio,
-        "methods": options.methods,
-        "base_seeds": options.base_seeds or options.seeds,
-        "retrain_seeds": options.retrain_seeds or options.seeds,
-        "seeds": [] if command == "references" else options.seeds,
-    }
-    if command == "matrix":
-        sweeps = matrix_sweeps(task_sweeps(options.task, place, **grid))
-    else:
-        backbones = options.backbones or [get_task(options.task).default_backbone]
-        sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid)]
-    run_sweep(*sweeps, workers=options.workers)
-    return []
-
-
-def _measure_robustness(options: argparse.Namespace) -> list[str]:
+def measure_robustness(options: argparse.Namespace) -> list[str]:
     """Add the values that need weights to the rows of a group's runs; a row that has them is kept."""
     backbone = options.backbone or get_task(options.task).default_backbone
     setting = load_setting(

@@ -9,7 +9,7 @@ from typing import Any
 
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
-from mubench.hub_builders.utils.cli import Parser, check_options
+from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options
 from mubench.trainers.runs.method_table import check_known
 
 # In place of a deletion family: the one that each task is ranked on.
@@ -23,16 +23,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "base_seeds": {"nargs": "+", "default": ["0"], "help": "seeds of the base models"},
     "retrain_seeds": {"nargs": "+", "default": ["0 1 2"], "help": "seeds of the retrained models"},
     "seeds": {"nargs": "+", "default": ["0"], "help": "seeds of the runs (references, bases: of the models)"},
-    "trials": {"type": int, "default": 16, "help": "settings a method, the default among them"},
+    "trials": {
+        "type": int,
+        "default": 16,
+        "help": "settings a method at most, which together cost one retraining",
+    },
     "workers": {"type": int, "default": 2, "help": "number of processes"},
     "eval_seed": {"type": int, "default": 0, "help": "seed of the noise that generated images start from"},
     "data": {"default": DATASET, "help": "dataset folder or Hub id"},
     "family": {"default": PRIMARY, "help": f"deletion family; {PRIMARY}: the one a task is ranked on"},
     "models": {"default": "models", "help": "folder of all models"},
     "results": {"default": "results", "help": "folder of the result rows"},
+    "ray": {"metavar": "ADDRESS", "help": "run on Ray: local starts it here, auto finds it, or an address"},
+    "retry": {"action": "store_true", "help": "repeat runs that failed before"},
+    "dry_run": {"action": "store_true", "help": "list the runs with their cost, and start none"},
     "out": {"type": Path, "default": Path("tuning"), "help": "folder of the trials"},
 }
 ALL = ("ratio", "seeds", "workers", "eval_seed", "models")
+SCHEDULED = ("ray", "retry", "dry_run")
+# Options that also hold for the grid of a file.
+BESIDE_GRID = ("data", "family", "eval_seed", "models", "results", "workers")
 
 
 def _parser(command: str, description: str, *names: str, common: Sequence[str] = ALL) -> Parser:
@@ -45,11 +55,14 @@ def _parser(command: str, description: str, *names: str, common: Sequence[str] =
     return parser
 
 
-def grid_parser(command: str) -> Parser:
-    """Return the parser of ``sweep`` or ``references``."""
+def grid_parser(command: str, *, from_file: bool = False) -> Parser:
+    """Return the parser of ``sweep`` or ``references``; ``from_file`` for a sweep over the grid of a file."""
     line = "Train what is missing of a grid of runs on one task; finished runs are skipped."
-    parser = _parser(command, line, "methods", "data", "results")
-    parser.add_argument("--task", required=True, help="task key")
+    parser = _parser(command, line, "methods", "data", "results", *SCHEDULED)
+    if command == "sweep":
+        about = "YAML file of a grid over several tasks, in place of the options about task, methods and seeds"
+        parser.add_argument("grid", nargs="?", type=Path, metavar="GRID.yaml", help=about)
+    parser.add_argument("--task", required=not from_file, help="task key")
     parser.add_argument("--backbones", "--backbone", nargs="+", help="backbone keys; default: the task's first")
     parser.add_argument("--base_seeds", nargs="+", help="seeds of the base models; default: --seeds")
     retrain_seeds = ("--retrain_seeds", "--seeds_of_retrained")
@@ -92,12 +105,13 @@ def _tasks_parser(command: str) -> Parser:
         return _parser(command, line, "task", "backbone", "data", "family")
     if command == "matrix":
         line = "Run every method on every task that it is made for, beside the references."
-        return _parser(command, line, "task", "methods", "base_seeds", "retrain_seeds", "data", "family", "results")
+        names = ("task", "methods", "base_seeds", "retrain_seeds", "data", "family", "results", *SCHEDULED)
+        return _parser(command, line, *names)
     line = (
         "Tune the arguments of methods on other draws of the forget set. Tasks that share their defaults are tuned "
         "together: a setting is scored by its mean over all tasks and draws."
     )
-    parser = _parser(command, line, "task", "methods", "backbone", "trials", "out")
+    parser = _parser(command, line, "task", "methods", "backbone", "trials", "out", "ray")
     default = [dataset_folder(deletion_seed=1)]
     parser.add_argument("--data", nargs="+", default=default, help="folders of build --deletion_seed")
     parser.set_defaults(models="tuning/models")
@@ -110,6 +124,8 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: If a seed is no whole number, or a task or method is unknown.
     """
+    if command == "sweep" and _names_grid(arguments):
+        return _parse_grid_file(arguments)
     if command in GROUP_PARSERS:
         parser = GROUP_PARSERS[command]()
     else:
@@ -123,6 +139,36 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     for method in getattr(options, "methods", ()):
         check_known(method)
     return options
+
+
+def _names_grid(arguments: Sequence[str]) -> bool:
+    """Return whether a word is a YAML file, other than that of ``--config``."""
+    before = ["", *arguments]
+    return any(
+        word.endswith((".yaml", ".yml")) and not word.startswith("-") and last != CONFIG
+        for last, word in zip(before, arguments, strict=False)
+    )
+
+
+def _parse_grid_file(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a sweep over the grid of a file; ``changes`` are those in place of its fields.
+
+    Raises:
+        ValueError: If an option is about what the file is about.
+    """
+    parser = grid_parser("sweep", from_file=True)
+    options = parser.parse_args(check_options(parser, arguments))
+    changed = {name: value for name, value in vars(options).items() if value != parser.get_default(name)}
+    changed |= {name: getattr(options, name) for name in BESIDE_GRID if f"--{name}" in _options_of(arguments)}
+    about = sorted(set(changed) - {*BESIDE_GRID, *SCHEDULED, "grid", CONFIG[2:]})
+    if about:
+        raise ValueError(f"expected {', '.join(about)} in {options.grid}, got --{about[0]} beside it")
+    options.changes = {name: value for name, value in changed.items() if name in BESIDE_GRID}
+    return options
+
+
+def _options_of(arguments: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in arguments if word.startswith("--")}
 
 
 def read_ratio(options: argparse.Namespace) -> int:

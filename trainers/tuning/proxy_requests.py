@@ -11,8 +11,9 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
 from mubench.hub_builders.utils.hints import command
-from mubench.trainers.runs.bases import task_sweeps
-from mubench.trainers.runs.sweep import Place, Sweep
+from mubench.trainers.sweeps.bases import task_sweeps
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.sweep import Sweep
 
 RETRAIN_SEEDS = (0, 1)  # of the retrained models of a proxy request
 

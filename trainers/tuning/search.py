@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags
 from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
-from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET, Place, Sweep
+from mubench.trainers.sweeps.jobs import MethodJob, Place
+from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
-from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
+from mubench.trainers.tuning.trials import DIVERGED, Trial, merge_trials, read_trials, suggest, write_trials
 
-# Passes of a trial at most, as a share of retraining: what costs more is no unlearning. A mini model is retrained in a
-# dozen epochs, of which a tenth is hardly one.
-SPENT = 0.5
+# What all trials of a method may cost, and one of them at most, as shares of the passes of retraining: every method
+# has the same budget, and what costs more is no unlearning. The published defaults are tried at any cost.
+BUDGET = 1.0
+LIMIT = 0.25
+EPOCHS = "num_train_epochs"
 # A trial that is this far below the best one after the first requests seldom catches up on the others.
 MARGIN = 0.25
 
@@ -45,13 +48,45 @@ def _read_references(place: Place, task: str, backbone: str, ratio: int) -> tupl
 
 
 @dataclasses.dataclass(frozen=True)
+class TrialJob:
+    """A setting on one proxy request: run, judged on validation rows, and its model removed.
+
+    Attributes:
+        run: The run, which a sweep makes in the same way.
+    """
+
+    run: MethodJob
+
+    def __call__(self) -> Trial:
+        """Return what the setting scored and cost; a run that comes to nothing is a trial, too."""
+        run, arguments = self.run, dict(self.run.given)
+        score, whole = _read_references(run.place, run.task, run.backbone, run.ratio)
+        plan = run.plan()
+        try:
+            folder = unlearn(plan)
+        except (NonFiniteError, NoAdversarialInputError) as error:
+            shutil.rmtree(work_folder(plan.folder, plan.run))
+            return Trial(arguments, [-1.0], note=DIVERGED if isinstance(error, NonFiniteError) else "nothing near")
+        model, spent = score.group.outputs(folder), passes(read_run(folder).cost) / whole
+        shutil.rmtree(folder)
+        too_dear = ["too dear"] if arguments and spent > LIMIT else []
+        if notes := [*find_flags(validation_as_test(model), []), *too_dear]:
+            return Trial(arguments, [-1.0], spent, notes[0])
+        return Trial(arguments, [score(model)], spent)
+
+
+# The jobs of the trials of a method; what each found is sent back.
+Search = Generator[TrialJob, Trial | None, None]
+
+
+@dataclasses.dataclass(frozen=True)
 class TuneMethod:
     """The trials of one method; those on disk are not repeated.
 
     Attributes:
         sweeps: Proxy requests of one kind of task and backbone family; only the first of their seeds is used.
         method: Method key.
-        trials: Number of settings, the default included.
+        trials: Number of settings at most, the default included.
         out: Folder of the trials.
     """
 
@@ -69,7 +104,7 @@ class TuneMethod:
     @property
     def defaults(self) -> dict[str, Any]:
         """The defaults of the arguments in the search space."""
-        plain = self._request(self.sweeps[0], {}).training_arguments()
+        plain = self._job(self.sweeps[0], {}).run.request().training_arguments()
         return {name: getattr(plain, name) for name in space_of(self.method)}
 
     @property
@@ -78,48 +113,70 @@ class TuneMethod:
         return {"draws": [_describe(sweep) for sweep in self.sweeps], "defaults": self.defaults}
 
     def __call__(self) -> Path:
-        lock = self.sweeps[0].place.models / WORK / f"{self.path.name}.lock"
-        with owned(lock):  # another search would remove the models of this one's trials
-            return self._search()
-
-    def _search(self) -> Path:
-        about, space = self.about, space_of(self.method)
-        done = read_trials(self.path, about)
-        while len(done) < self.trials:  # a new study each time: trials do not depend on interruptions
-            arguments = suggest(space, about["defaults"], done) if done else {}
-            done.append(self._trial(arguments, max(done, key=lambda trial: trial.value, default=None)))
-            write_trials(self.path, about, done)
+        """Run all trials in this process, and return their file."""
+        search = self.search()
+        with contextlib.suppress(StopIteration):
+            job = next(search)
+            while True:
+                job = search.send(job())
         return self.path
 
-    def _request(self, sweep: Sweep, arguments: Mapping[str, Any]) -> UnlearningRequest:
-        seeds = {"base_seed": sweep.base_seeds[0], "seed": sweep.seeds[0]}
-        what = {"method": self.method, "ratio": sweep.ratio, "arguments": {**QUIET, **arguments}}
-        return sweep.place.request(sweep.task, sweep.backbones[0], **what, **seeds)
+    def search(self) -> Search:
+        """Yield the jobs of the trials that are missing, one after the other, and take what each found.
 
-    def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Trial:
-        """Run a setting on all requests; one that falls behind ``best`` on the first ones is not run on the others."""
+        It ends when the budget of passes does not hold the next trial.
+        """
+        lock = self.sweeps[0].place.models / WORK / f"{self.path.name}.lock"
+        with owned(lock):  # another search would remove the models of this one's trials
+            about = self.about
+            done = read_trials(self.path, about)
+            while len(done) < self.trials and (arguments := self._next(about["defaults"], done)) is not None:
+                trial = yield from self._trial(arguments, max(done, key=lambda trial: trial.value, default=None))
+                done.append(self._charge(trial, done))
+                write_trials(self.path, about, done)
+
+    def _next(self, defaults: Mapping[str, Any], done: Sequence[Trial]) -> dict[str, Any] | None:
+        """Return the next setting; ``None`` if what is left of the budget is less than it costs.
+
+        A new study each time: trials do not depend on interruptions.
+        """
+        if not done:
+            return {}
+        left = BUDGET - sum(trial.passes for trial in done)
+        arguments = suggest(space_of(self.method), defaults, done)
+        if EPOCHS in arguments and (cost := _cost(arguments, defaults, done)) > LIMIT:
+            arguments[EPOCHS] = max(1, int(arguments[EPOCHS] * LIMIT / cost))
+        cost = _cost(arguments, defaults, done)
+        return arguments if cost <= min(left, LIMIT) else None
+
+    @staticmethod
+    def _charge(trial: Trial, done: Sequence[Trial]) -> Trial:
+        """Return a trial with a cost if it has none, since it diverged: that of the first one."""
+        if trial.note != DIVERGED or trial.passes:
+            return trial
+        return dataclasses.replace(trial, passes=done[0].passes if done else LIMIT)
+
+    def _job(self, sweep: Sweep, arguments: Mapping[str, Any]) -> TrialJob:
+        what = (sweep.place, sweep.task, sweep.backbones[0], sweep.ratio, self.method)
+        return TrialJob(MethodJob(*what, sweep.base_seeds[0], sweep.seeds[0], tuple(arguments.items())))
+
+    def _trial(self, arguments: dict[str, Any], best: Trial | None) -> Generator[TrialJob, Trial | None, Trial]:
+        """Try a setting on all requests; one that falls behind ``best`` on the first ones is not run on the others."""
         done: list[Trial] = []
         for sweep in self.sweeps:
-            done.append(self._trial_on(sweep, arguments))
+            found = yield self._job(sweep, arguments)
+            assert found is not None
+            done.append(found)
             trial = merge_trials(done)
             if trial.note or (best is not None and trial.value < _bar(best, len(done))):
                 break
         return trial
 
-    def _trial_on(self, sweep: Sweep, arguments: dict[str, Any]) -> Trial:
-        """Run a setting on one request, judge it and remove the model."""
-        score, whole = _read_references(sweep.place, sweep.task, sweep.backbones[0], sweep.ratio)
-        plan = resolve(self._request(sweep, arguments))
-        try:
-            folder = unlearn(plan)
-        except (NonFiniteError, NoAdversarialInputError) as error:
-            shutil.rmtree(work_folder(plan.folder, plan.run))
-            return Trial(arguments, [-1.0], note="diverged" if isinstance(error, NonFiniteError) else "nothing near")
-        model, spent = score.group.outputs(folder), passes(read_run(folder).cost) / whole
-        shutil.rmtree(folder)
-        if notes := [*find_flags(validation_as_test(model), []), *(["too dear"] if spent > SPENT else [])]:
-            return Trial(arguments, [-1.0], spent, notes[0])
-        return Trial(arguments, [score(model)], spent)
+
+def _cost(arguments: Mapping[str, Any], defaults: Mapping[str, Any], done: Sequence[Trial]) -> float:
+    """Return the passes of a setting, from those of the defaults: as many more as it has more epochs."""
+    epochs = arguments[EPOCHS] / defaults[EPOCHS] if EPOCHS in arguments else 1.0
+    return float(done[0].passes * epochs)
 
 
 def _bar(best: Trial, count: int) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.utils.atomic import write_text
+from mubench.hub_builders.utils.optional import require
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
+DIVERGED = "diverged"
 STARTUP_TRIALS = 4  # random ones, before the sampler has a model
 
 
@@ -119,18 +119,7 @@ def _round(value: float, distribution: Any) -> float:
     return min(max(float(f"{value:.2g}"), distribution.low), distribution.high)
 
 
-def check_optuna() -> None:
-    """Check that the search algorithm is installed, without importing it.
-
-    Raises:
-        FileNotFoundError: If it is not.
-    """
-    if find_spec("optuna") is None:
-        raise FileNotFoundError("expected optuna to suggest trials, got none: pip install 'mubench[sweep]'")
-
-
 def _import_optuna() -> Any:
-    check_optuna()
-    optuna = import_module("optuna")
+    optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

@@ -1,4 +1,4 @@
-"""Tuning of method arguments: an equal number of trials a method, on proxy requests.
+"""Tuning of method arguments: an equal budget of passes a method, one retraining, on proxy requests.
 
 Proxy requests have another deletion seed than the published one (``build --deletion_seed 1``) and their own reference
 models, and validation rows take the place of test rows, so that tuning uses nothing that official results depend on.
@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.optional import check_package
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.runs.grid_parsers import read_ratio
-from mubench.trainers.runs.sweep import Place, Sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.executor import Executor
+from mubench.trainers.sweeps.grid_commands import open_executor
+from mubench.trainers.sweeps.jobs import Job, Outcome, Place
+from mubench.trainers.sweeps.schedule import FailedRunsError, run_jobs
+from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
-from mubench.trainers.tuning.search import TuneMethod, defaults_key
-from mubench.trainers.tuning.trials import check_optuna, read_trials
+from mubench.trainers.tuning.search import Search, TuneMethod, defaults_key
+from mubench.trainers.tuning.trials import Trial, read_trials
 
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
@@ -45,7 +52,7 @@ def plan_trials(sweeps: Sequence[Sweep], *, trials: int, out: Path) -> list[Tune
 
     Args:
         sweeps: Proxy requests; only the first of their seeds is used.
-        trials: Settings a method, the default included.
+        trials: Settings a method at most, the default included.
         out: Folder of the trials.
     """
     alike: dict[tuple[Kind, str], list[Sweep]] = {}
@@ -59,23 +66,69 @@ def plan_trials(sweeps: Sequence[Sweep], *, trials: int, out: Path) -> list[Tune
     return jobs
 
 
-def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, workers: int = 2) -> list[str]:
-    """Tune under one progress bar, and return the lines of a table of the best settings.
+class _Searches:
+    """Searches on an executor, under one progress bar."""
+
+    def __init__(self, executor: Executor, bar: Any) -> None:
+        self.executor, self.bar = executor, bar
+        self.running: dict[int, tuple[TuneMethod, Search]] = {}
+        self.failed: list[str] = []
+
+    def advance(self, one: TuneMethod, search: Search, found: Trial | None = None) -> None:
+        """Send a search what its last job found, if there was one, and submit its next job."""
+        try:
+            job = search.send(found)
+        except StopIteration:
+            self.bar.update()
+        else:
+            self.running[id(job)] = one, search
+            self.executor.submit(job)
+
+    def take(self, job: Job, outcome: Outcome) -> None:
+        """Go on with the search of a job that has ended; it stops where the job failed."""
+        one, search = self.running.pop(id(job))
+        if outcome.failure:
+            search.close()
+            self.failed.append(f"{one.method}: {outcome.failure}")
+            self.bar.update()
+        else:
+            self.advance(one, search, outcome.value)
+
+
+def run_searches(searches: Sequence[TuneMethod], executor: Executor) -> None:
+    """Run searches side by side, the trials of each one after the other.
+
+    Raises:
+        FailedRunsError: If a trial failed for another reason than its setting; the other searches are finished.
+    """
+    with tqdm(total=len(searches), desc=f"{'tuning':<12}", unit="method") as bar:
+        work = _Searches(executor, bar)
+        for one in searches:
+            work.advance(one, one.search())
+        while work.running:
+            for job, outcome in executor.wait(1.0):
+                work.take(job, outcome)
+    if work.failed:
+        got = f"{len(work.failed)} failed ones: {'; '.join(work.failed)}"
+        raise FailedRunsError(f"expected all trials to finish, got {got}")
+
+
+def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor) -> list[str]:
+    """Tune, and return the lines of a table of the best settings.
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
         FileNotFoundError: If the data do not exist, or optuna, which suggests all but the first trial.
-        NonFiniteError: If a reference diverged.
+        FailedRunsError: If a reference failed, or trials did for another reason than their setting.
     """
     _check_requests(sweeps, trials)
     if trials > 1:
-        check_optuna()
+        check_package("optuna")
     searches = plan_trials(sweeps, trials=trials, out=out)
-    with Workers(workers) as pool:
+    with executor:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
-        if diverged := pool.run(references, "references"):
-            raise NonFiniteError(f"{len(diverged)} references diverged: {'; '.join(sorted(diverged))}")
-        pool.run(searches, "tuning")
+        run_jobs(references, executor, retry=True).check(advice="")
+        run_searches(searches, executor)
     return align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
 
 
@@ -104,4 +157,7 @@ def run_tune(options: argparse.Namespace) -> list[str]:
         place=Place(eval_seed=options.eval_seed, models=Path(options.models)),
         methods=options.methods,
     )
-    return tune(sweeps, trials=options.trials, out=options.out, workers=options.workers)
+    if options.ray is not None:  # its workers may have another working directory
+        sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
+    executor = open_executor(options.ray, options.workers)
+    return tune(sweeps, trials=options.trials, out=options.out, executor=executor)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mubench.hub_builders.utils import atomic
-from mubench.hub_builders.utils.atomic import owned
+from mubench.hub_builders.utils.atomic import claimed, owned
 
 HOLD = """
 import sys, time
@@ -60,6 +60,21 @@ def test_the_second_waits_in_one_line_that_names_the_first(lock: Path) -> None:
     first.communicate("\n")
     assert line_of(second) == "owner"
     assert second.communicate("\n") == ("", "")
+    assert not lock.exists()
+
+
+def test_a_claim_is_refused_at_once_with_its_owner_and_free_when_that_is_killed(lock: Path) -> None:
+    first = hold(lock)
+    assert line_of(first) == "owner"
+    with claimed(lock) as owner:
+        assert owner.startswith(f"process {first.pid} on {socket.gethostname()}, since ")
+    assert lock.exists()
+    first.kill()
+    first.communicate()
+    with claimed(lock) as owner:
+        assert owner == ""
+        with claimed(lock) as second:
+            assert second.startswith(f"process {os.getpid()} on ")
     assert not lock.exists()
 
 

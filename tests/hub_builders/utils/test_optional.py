@@ -17,7 +17,7 @@ def test_every_package_is_in_its_extra_and_in_the_one_of_all():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     names = {name: [re.split("[<>=]", line)[0] for line in lines] for name, lines in extras.items()}
-    assert all(names[extra] == [package] for package, (extra, _) in EXTRAS.items())
+    assert all(package in names[extra] for package, (extra, _) in EXTRAS.items())
     (everything,) = extras["all"]
     assert set(re.findall(r"[\w-]+", everything)) == {"mubench", *(extra for extra, _ in EXTRAS.values())}
     required = {re.split("[<>=]", line)[0] for line in project["dependencies"]}

@@ -20,7 +20,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities.image_classification import ImageModality
 from mubench.trainers.runs.plan import resolve
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from tests.fixtures import toy
 from tests.fixtures.few import few_rows

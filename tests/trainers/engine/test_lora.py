@@ -17,7 +17,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from mubench.trainers.unlearning import teachers
 from mubench.trainers.unlearning.cost_counter import CostCounter
 from mubench.trainers.unlearning.teachers import WithoutAdapters, frozen_copy, frozen_logits

@@ -17,7 +17,7 @@ from mubench.trainers.models import base_models
 from mubench.trainers.models import setting as setting_module
 from mubench.trainers.models.base_models import environment, predict_splits, recipe_arguments, train_base
 from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from tests.fixtures.walk import BACKBONES, COUNTS, FORGET, files, quick
 
 RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")

@@ -16,7 +16,7 @@ from mubench.trainers.runs.method_table import (
 )
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from tests.fixtures.walk import COUNTS, RATIO, few, quick
 
 

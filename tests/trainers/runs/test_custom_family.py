@@ -11,7 +11,7 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
-from mubench.trainers.runs.sweep import QUIET
+from mubench.trainers.sweeps.jobs import QUIET
 from tests.fixtures.walk import COUNTS, few, quick
 
 LISTED = 59

@@ -1,8 +1,9 @@
 """Tuning: equal trials a method, on proxy requests and validation rows alone."""
 
 import dataclasses
+import importlib.util
 import json
-from importlib.util import find_spec
+import os
 
 import numpy as np
 import pytest
@@ -13,13 +14,16 @@ from mubench.trainers.evaluation.controls import constant
 from mubench.trainers.evaluation.validation_score import validation_score
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
-from mubench.trainers.runs.sweep import Place, Sweep
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.schedule import FailedRunsError
+from mubench.trainers.sweeps.sweep import Sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
-from mubench.trainers.tuning.search import TuneMethod
+from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
 from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
-from mubench.trainers.tuning.tune import plan_trials, tune
+from mubench.trainers.tuning.tune import plan_trials, run_searches, tune
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -82,21 +86,63 @@ def test_a_setting_without_near_inputs_is_a_trial_and_leaves_no_files(own_walk, 
     assert sorted(path.name for path in own_walk.models.rglob("*")) == before
 
 
-def fake_scores(monkeypatch, *values):
+def fake_scores(monkeypatch, *values, passes=0.0):
     """Give trials these scores one after the other, and return the list of run seeds that they use."""
     scores, made_on = iter(values), []
 
-    def trial_on(job, sweep, arguments):
-        made_on.append(sweep.seeds[0])
-        value = next(scores)
-        return Trial(arguments, [value], note="diverged" if value == -1 else "")
+    def trial(job):
+        made_on.append(job.run.seed)
+        value, arguments = next(scores), dict(job.run.given)
+        epochs = arguments.get("num_train_epochs", 1)
+        return Trial(arguments, [value], passes * epochs, note="diverged" if value == -1 else "")
 
-    monkeypatch.setattr(TuneMethod, "_trial_on", trial_on)
+    monkeypatch.setattr(TrialJob, "__call__", trial)
     return made_on
 
 
+def passes_of(own_walk, out, monkeypatch, method, passes, *scores):
+    """Return the passes of the trials of a method whose defaults cost so many."""
+    fake_scores(monkeypatch, *scores, *[0.5] * 20, passes=passes)
+    job = TuneMethod([sweep(own_walk)], method, 20, out)
+    return [trial.passes for trial in read_trials(job(), job.about)]
+
+
+def test_all_trials_of_a_method_cost_one_retraining_and_none_but_the_defaults_a_quarter(
+    own_walk, tmp_path, monkeypatch
+):
+    cheap = passes_of(own_walk, tmp_path / "a", monkeypatch, "ssd", 0.15)  # without epochs, which change the cost
+    assert cheap == [0.15] * 6
+    dear = passes_of(own_walk, tmp_path / "b", monkeypatch, "finetune", 0.1)
+    assert dear[0] == 0.1 and len(dear) > 4 and max(dear) <= 0.25 + 1e-9 and 0.75 < sum(dear) <= 1.0 + 1e-9
+    assert passes_of(own_walk, tmp_path / "c", monkeypatch, "ssd", 0.3) == [0.3]
+
+
+def test_a_trial_that_diverged_is_charged_as_much_as_the_first(own_walk, tmp_path, monkeypatch):
+    assert passes_of(own_walk, tmp_path / "a", monkeypatch, "ssd", 0.0, -1.0)[0] == 0.25
+    lost = Trial({"alpha": 2.0}, [-1.0], note="diverged")
+    assert TuneMethod._charge(lost, [Trial({}, [0.1], 0.2)]).passes == 0.2
+
+
+def test_searches_run_side_by_side_and_a_lost_worker_stops_its_own_alone(own_walk, tmp_path, monkeypatch):
+    fake_scores(monkeypatch, *[0.5] * 3)
+    kept = TrialJob.__call__
+
+    def dies(job):
+        if job.run.method == "neg_grad":
+            os._exit(7)
+        return kept(job)
+
+    monkeypatch.setattr(TrialJob, "__call__", dies)
+    searches = [TuneMethod([sweep(own_walk)], key, 2, tmp_path) for key in ("neg_grad", "ssd")]
+    line = (
+        "^expected all trials to finish, got 1 failed ones: neg_grad: expected its process to live, got exit code 7$"
+    )
+    with pytest.raises(FailedRunsError, match=line), Workers(2) as pool:
+        run_searches(searches, pool)
+    assert [len(read_trials(one.path, one.about)) for one in searches] == [0, 2]
+
+
 def test_a_score_is_the_mean_over_requests_and_no_more_are_run_than_needed(own_walk, tmp_path, monkeypatch):
-    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     sweeps = [sweep(own_walk), sweep(own_walk, seeds=(6,))]
     made_on = fake_scores(monkeypatch, 0.5, 0.3, 0.1, 0.3, 0.7, -1.0, 0.9, 0.1)
     job = TuneMethod(sweeps, "neg_grad", 5, tmp_path)
@@ -116,7 +162,6 @@ def test_a_score_is_the_mean_over_requests_and_no_more_are_run_than_needed(own_w
     ],
 )
 def test_a_trial_that_is_not_run_on_all_requests_is_never_the_best(own_walk, tmp_path, monkeypatch, scores, expected):
-    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     fake_scores(monkeypatch, *scores)
     job = TuneMethod([sweep(own_walk), sweep(own_walk, seeds=(6,))], "neg_grad", 2, tmp_path)
     trials = read_trials(job(), job.about)
@@ -193,7 +238,6 @@ def test_trials_are_read_as_they_were_written(tmp_path):
 
 
 def test_integers_stay_in_their_range_and_trials_outside_it_are_left_out():
-    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"num_train_epochs": LogInt(0.25, 2.0)}
     assert space["num_train_epochs"].bounds(3) == (1, 6) and space["num_train_epochs"].bounds(1) == (1, 2)
     done = [Trial({}, [0.1]), Trial({"num_train_epochs": 32}, [0.9])]
@@ -203,7 +247,6 @@ def test_integers_stay_in_their_range_and_trials_outside_it_are_left_out():
 
 
 def test_a_study_finds_a_maximum_across_restarts():
-    pytest.importorskip("optuna", reason="needs the extra [sweep]")
     space = {"alpha": LogFloat(0.01, 100.0), "k": Categorical((0, 1, 2))}
     defaults = {"alpha": 1.0, "k": 1}
 
@@ -219,8 +262,9 @@ def test_a_study_finds_a_maximum_across_restarts():
     assert max(trial.value for trial in done[15:]) > max(0.9, done[0].value)
 
 
-@pytest.mark.skipif(find_spec("optuna") is not None, reason="needs an environment without the extra [sweep]")
-def test_a_search_without_optuna_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^expected optuna to suggest trials, got none: pip install"):
-        tune([], trials=2, out=tmp_path)
+def test_a_search_without_optuna_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    line = r"^expected the package optuna to suggest trials, got none: pip install 'mubench\[sweep\]'$"
+    with pytest.raises(FileNotFoundError, match=line):
+        tune([], trials=2, out=tmp_path, executor=None)
     assert not list(tmp_path.iterdir())

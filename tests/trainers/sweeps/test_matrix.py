@@ -5,9 +5,9 @@ import pytest
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.bases import PRIMARY, matrix_sweeps, task_sweeps
 from mubench.trainers.runs.method_table import methods_for
-from mubench.trainers.runs.sweep import Place
+from mubench.trainers.sweeps.bases import PRIMARY, matrix_sweeps, task_sweeps
+from mubench.trainers.sweeps.jobs import Place
 from tests.fixtures.walk import files
 
 RANKED = Place(family=PRIMARY)

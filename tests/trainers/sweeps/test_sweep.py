@@ -1,19 +1,18 @@
 """Sweeps: which jobs there are, what a worker does with them, and that nothing is done twice."""
 
-import time
+import os
 from collections import Counter
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import read_defaults
-from mubench.trainers.runs.sweep import CURVE, Place, Sweep, run_sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.jobs import BaseJob, JudgeGroupJob, JudgeJob, MethodJob, Place
+from mubench.trainers.sweeps.schedule import FailedRunsError
+from mubench.trainers.sweeps.sweep import CURVE, Sweep, run_sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 from tests.fixtures.walk import RATIO, files
 
 
@@ -26,27 +25,9 @@ def sweep(own_walk):
     )  # fmt: skip
 
 
-@pytest.fixture
-def later(tmp_path):
-    """Return jobs that each leave a folder after a moment."""
-    folder = tmp_path / "later"
-    folder.mkdir()
-
-    def jobs(count):
-        return [partial(_slowly, folder / str(i)) for i in range(count)]
-
-    return folder, jobs
-
-
-def _slowly(path: Path) -> Path:
-    time.sleep(0.05)
-    path.mkdir()
-    return path
-
-
 def test_references_are_every_base_and_every_model_from_scratch(sweep):
     jobs = replace(sweep, backbones=["resnet", "vit"]).references()
-    bases = [(job.backbone, job.seed) for job in jobs if not hasattr(job, "method")]
+    bases = [(job.backbone, job.seed) for job in jobs if isinstance(job, BaseJob)]
     assert bases == [(backbone, seed) for backbone in ("resnet", "vit") for seed in (0, 1)]
     scratch = [(job.backbone, job.method, job.base_seed) for job in jobs if hasattr(job, "method")]
     assert sorted(scratch) == sorted(
@@ -85,9 +66,36 @@ def test_only_methods_made_for_the_kind_of_task_are_run(sweep):
     assert "lotus" not in {job.method for job in jobs}
 
 
-def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
-    jobs = sweep.judging()
-    assert [job.folder and job.folder.name for job in jobs] == [None, "cifar10-mini-resnet-del10-neg-grad-s0"]
+def test_a_row_needs_its_run_and_all_references_and_a_run_only_its_own_base(sweep):
+    jobs = {job.key: job for job in sweep.jobs()}
+    bases = {job.seed: key for key, job in jobs.items() if isinstance(job, BaseJob)}
+    runs = {key: job for key, job in jobs.items() if isinstance(job, MethodJob)}
+    for job in runs.values():
+        assert job.requires == (() if METHODS[job.method].from_scratch else (bases[job.base_seed],))
+    references = {*bases.values(), *(key for key, job in runs.items() if job.method == "retrain")}
+    rows = [job for job in jobs.values() if isinstance(job, JudgeJob)]
+    assert Counter(job.run.method for job in rows) == {"finetune": 2, "retrain_keep50": 3, "retrain_at": 5}
+    assert all({*job.requires} == {job.run.key, *references} for job in rows)
+    (group,) = (job for job in jobs.values() if isinstance(job, JudgeGroupJob))
+    assert ({*group.requires}, {*group.after}) == (references, {job.key for job in rows})
+
+
+def test_options_multiply_the_runs_and_controls_may_be_left_out(sweep):
+    options = ({}, {"sam_rho": 0.1})
+    grid = replace(sweep, methods=["scrub"], arguments={"scrub": {"alpha": 0.5}}, options=options, controls=())
+    jobs = grid.unlearning()
+    given = (("alpha", 0.5),), (("alpha", 0.5), ("sam_rho", 0.1))
+    assert [(job.base_seed, job.given) for job in jobs] == [(base, one) for one in given for base in (0, 1)]
+    assert len({job.key for job in jobs}) == 4
+    assert {job.method for job in grid.references() if isinstance(job, MethodJob)} == {"retrain"}
+
+
+def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, own_walk, monkeypatch):
+    (job, *_) = sweep.unlearning()
+    monkeypatch.chdir(own_walk.root)
+    place = replace(job.place, data=os.path.relpath(own_walk.data, own_walk.root))
+    assert replace(job, place=place.absolute()).key == job.key == replace(job, place=place).key
+    assert replace(job, place=replace(place, eval_seed=1)).key != job.key != replace(job, given=(("alpha", 1),)).key
 
 
 @pytest.mark.parametrize(
@@ -97,20 +105,25 @@ def test_judging_is_the_controls_and_every_finished_model(sweep, own_walk):
         ({"methods": ["finetune", "retrain"]}, "expected methods that start from a base model, got 'retrain'"),
         ({"task": "nope"}, "task must be one of"),
         ({"backbones": ["resnet", "bert"]}, "backbone of cifar10 must be one of"),
+        ({"methods": ["scrub"], "arguments": {"scrub": {"alhpa": 1}}}, "got 'alhpa'; did you mean 'alpha'"),
+        (
+            {"methods": ["scrub"], "arguments": {"salun": {"rho": 1}}},
+            "expected arguments of methods of the sweep",
+        ),
+        ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),
         ({"seeds": [1, 1]}, "expected each backbone, method and seed once, got 1 1"),
         ({"place": Place(data="nowhere/at/all")}, "mubench.hub_builders build cifar10"),
     ],
 )
-def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, message, monkeypatch):
-    monkeypatch.setattr("mubench.trainers.runs.sweep.Workers", None)
+def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, message):
     before = files(own_walk.models)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        run_sweep(replace(sweep, **change), workers=1)
+        run_sweep(replace(sweep, **change), executor=None)
     assert files(own_walk.models) == before
 
 
 def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them(sweep, own_walk, capsys):
-    run_sweep(sweep, workers=1)
+    run_sweep(sweep, executor=Workers(1))
     made = {path.name.removeprefix("cifar10-mini-resnet-") for path in own_walk.models.glob("*del10*")}
     assert {"del10-finetune-s0", "s1-del10-finetune-s0", "del10-retrain-keep50-s2"} <= made
     rows = read_results(own_walk.results)
@@ -122,44 +135,29 @@ def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them
     error = capsys.readouterr().err
     assert all(title in error for title in ("references", "unlearning", "judging"))
     models, results = files(own_walk.models), files(own_walk.results)
-    run_sweep(sweep, workers=1)
+    run_sweep(sweep, executor=Workers(1))
     assert (files(own_walk.models), files(own_walk.results)) == (models, results)
 
 
 def test_without_seeds_only_the_references_are_made(sweep, own_walk):
-    run_sweep(replace(sweep, seeds=[], retrain_seeds=[0, 1]), workers=1)
+    run_sweep(replace(sweep, seeds=[], retrain_seeds=[0, 1]), executor=Workers(1))
     assert (own_walk.models / "cifar10-mini-resnet-del10-retrain-keep50-s1").is_dir()
     assert not own_walk.results.exists() and not list(own_walk.models.glob("*finetune*"))
 
 
-def test_the_first_failure_is_raised_and_the_rest_is_not_begun(later):
-    folder, jobs = later
-    with pytest.raises(ValueError, match="invalid literal"), Workers(1) as pool:
-        pool.run([*jobs(1), partial(int, "no number"), *jobs(30)[1:]], "jobs")
-    assert 1 <= len(list(folder.iterdir())) < 10
-
-
-def test_no_workers_are_refused():
-    with pytest.raises(ValueError, match=r"^workers must be 1 or more, got 0$"):
-        Workers(0)
-
-
-def test_all_jobs_are_done_when_none_fails(later):
-    folder, jobs = later
-    with Workers(2) as pool:
-        pool.run(jobs(4), "jobs")
-        pool.run([], "none")
-    assert len(list(folder.iterdir())) == 4
-
-
 def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(sweep, own_walk):
     table = read_defaults("image_classification/mini-resnet")
-    few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,)}
+    methods = ("neg_grad", "boundary_shrink", "finetune")
+    few = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (5,), "controls": ()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e17, "max_grad_norm": 0.0}})
         patch.setattr(boundary_shrink, "targets", lambda *_: [])
-        message = "2 runs came to nothing and have no row: boundary_shrink of resnet: expected .*; neg_grad of resnet"
-        with pytest.raises(NonFiniteError, match=message):
-            run_sweep(replace(sweep, methods=("neg_grad", "boundary_shrink", "finetune"), **few), workers=1)
-    methods = {row.method for row in read_results(own_walk.results)}
-    assert "finetune" in methods
+        message = "got 2 failed ones, and 2 jobs .*: boundary_shrink of cifar10 .* b0 s5: expected .*; neg_grad"
+        with pytest.raises(FailedRunsError, match=message):
+            run_sweep(replace(sweep, methods=methods, **few), executor=Workers(1)).check()
+    assert "finetune" in {row.method for row in read_results(own_walk.results)}
+    kept = run_sweep(replace(sweep, methods=methods, **few), executor=Workers(1))  # with what now would succeed
+    assert sorted(job.method for job, _ in kept.failed) == ["boundary_shrink", "neg_grad"]
+    again = run_sweep(replace(sweep, methods=methods, **few), executor=Workers(1), retry=True)
+    assert not again.failed and not again.blocked
+    assert {*methods} <= {row.method for row in read_results(own_walk.results)}

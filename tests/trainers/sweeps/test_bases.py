@@ -4,8 +4,8 @@ import pytest
 
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
-from mubench.trainers.runs.bases import PRIMARY, task_sweeps
-from mubench.trainers.runs.sweep import Place
+from mubench.trainers.sweeps.bases import PRIMARY, task_sweeps
+from mubench.trainers.sweeps.jobs import Place
 from tests.fixtures.walk import files
 
 

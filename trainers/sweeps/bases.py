@@ -11,12 +11,13 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import TASKS, get_task
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.runs.grid_parsers import PRIMARY
-from mubench.trainers.runs.sweep import Place, Sweep
-from mubench.trainers.runs.worker_pool import Workers
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.schedule import run_jobs
+from mubench.trainers.sweeps.sweep import Sweep
+from mubench.trainers.sweeps.worker_pool import Workers
 
 HEAD = ("task", "backbone", "model", "forget", "retain", "test", "MIA AUC", "seconds")
 
@@ -69,15 +70,13 @@ def make_bases(sweeps: Sequence[Sweep], *, workers: int = 2) -> list[str]:
     Raises:
         ValueError: If a task, backbone or ratio is unknown.
         FileNotFoundError: If the data are not there.
-        NonFiniteError: If a training diverged; all others are finished.
+        FailedRunsError: If a training failed; all others are finished.
     """
     for sweep in sweeps:
         sweep.check()
     jobs = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
     with Workers(workers) as pool:
-        diverged = pool.run(jobs, "base models")
-    if diverged:
-        raise NonFiniteError(f"{len(diverged)} models diverged: {'; '.join(sorted(diverged))}")
+        run_jobs(jobs, pool, retry=True).check(advice="")
     return align_columns([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
 
 

@@ -1,0 +1,72 @@
+"""Ray: the same jobs on a local cluster of two workers, one that dies, and what is refused without Ray."""
+
+import importlib.util
+import os
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mubench.trainers.__main__ import main
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.ray_cluster import RayCluster
+from mubench.trainers.sweeps.schedule import run_jobs
+from tests.fixtures.fake_jobs import FakeRun, lines_of
+
+
+def processes_below(folder: str) -> list[str]:
+    """Return the command lines that name a folder: those of a cluster name its session's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if folder in line:
+            found.append(line)
+    return found
+
+
+def test_without_ray_a_sweep_is_refused_in_one_line(own_walk, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "ray" else find(name, *a))
+    words = ["sweep", "--task=cifar10", "--ratio=10", "--methods=finetune", "--ray=local", *own_walk.flags()]
+    assert main(words) == 2
+    line = "mubench: expected the package ray to run sweeps on a cluster, got none: pip install 'mubench[sweep]'\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_ray_costs_one_run_and_no_process_is_left(tmp_path):
+    place = Place(models=tmp_path)
+
+    def run(name: str, **fields) -> FakeRun:
+        return FakeRun(place, "cifar10", "resnet", 0, name, **fields)
+
+    jobs = [run("bad", fault="kill"), run("base"), run("wrong", fault="no luck"), run("blocked", first=("bad",))]
+    jobs += [run(str(number), first=("base",), seconds=0.1) for number in range(8)]
+    with RayCluster("local", workers=2) as cluster:
+        report = run_jobs(jobs, cluster)
+        folder = str(cluster._folder)
+        assert processes_below(folder)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    reasons = {job.name: reason for job, reason in report.failed}
+    assert reasons.keys() == {"bad", "wrong"} and reasons["wrong"] == "no luck"
+    assert reasons["bad"].startswith("expected its worker to live, got WorkerCrashedError")
+    assert [job.name for job in report.blocked] == ["blocked"]
+    assert Counter(lines_of(tmp_path)) == dict.fromkeys(["bad", "base", "wrong", *map(str, range(8))], 1)
+    end = time.monotonic() + 30
+    while processes_below(folder):
+        assert time.monotonic() < end, processes_below(folder)
+        time.sleep(0.1)
+    assert not Path(folder).exists()
+
+
+def test_no_cluster_at_an_address_is_one_line():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        with pytest.raises(FileNotFoundError, match=f"^expected a Ray cluster at {address}, got: .*refused"):
+            RayCluster(address).__enter__()

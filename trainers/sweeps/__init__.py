@@ -1,0 +1,1 @@
+"""Grids of runs on the cores of one machine or a Ray cluster. Imports every folder above it."""

@@ -1,0 +1,104 @@
+"""What the runs of a sweep will cost: passes from their recipe or from finished runs, minutes at the rate of those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mubench.hub_builders.hub.model_folder import Run, read_runs
+from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.evaluation.judge_runs import passes
+from mubench.trainers.models.setting import Setting
+from mubench.trainers.sweeps.failures import read_failure
+from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, SweepJob
+
+HEAD = ("run", "state", "passes", "minutes")
+UNKNOWN = "unknown"
+BACKWARD = 2  # forward passes that a backward one counts
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Costs of runs, from the finished ones in a folder of models.
+
+    Attributes:
+        models: The folder.
+    """
+
+    models: Path
+
+    @cached_property
+    def _runs(self) -> list[Run]:
+        return list(read_runs(self.models).values())
+
+    def _like(self, setting: Setting) -> list[tuple[Run, float]]:
+        """Return the finished runs on the task, tier and backbone of a setting, each with its passes."""
+        same = {"task": setting.task.key, "tier": setting.info.tier, "backbone": setting.backbone}
+        found = [run for run in self._runs if all(getattr(run, name) == value for name, value in same.items())]
+        whole = _epochs(setting) * setting.info.counts["train"]  # a base model counts no passes
+        return [(run, passes(run.cost) if "forward" in run.cost else float(whole)) for run in found]
+
+    def passes(self, job: BaseJob | MethodJob) -> float | None:
+        """Return the passes of a run: by the recipe, or the mean of finished runs of its method and ratio.
+
+        A backward pass counts as two; ``None`` if no such run is finished.
+        """
+        setting = job.place.setting(job.task, job.backbone)
+        rows, epochs = setting.info.counts["train"], _epochs(setting)
+        if isinstance(job, BaseJob):
+            return float(epochs * rows)
+        forget = setting.info.forget_size(job.ratio)
+        by_recipe = {
+            "retrain": rows - forget,
+            "retrain_keep50": rows - forget // 2,
+            "retrain_at": (rows - forget) * dict(job.given).get("percent", 0) / 100,
+        }
+        if job.method in by_recipe:
+            return float(epochs * by_recipe[job.method])
+        found = [cost for run, cost in self._like(setting) if (run.method, run.ratio) == (job.method, job.ratio)]
+        return sum(found) / len(found) if found else None
+
+    def minutes(self, job: BaseJob | MethodJob) -> float | None:
+        """Return the minutes of training of a run, at the mean rate of all finished runs on its task and backbone."""
+        found, count = self._like(job.place.setting(job.task, job.backbone)), self.passes(job)
+        whole = sum(cost for _, cost in found)
+        if count is None or not whole:
+            return None
+        return count * sum(run.cost["seconds"] for run, _ in found) / whole / 60
+
+
+def _epochs(setting: Setting) -> int:
+    """Return the passes of a row over the recipe's epochs."""
+    return (1 + BACKWARD) * setting.recipe.epochs
+
+
+def describe_jobs(jobs: Iterable[SweepJob], models: Path) -> list[str]:
+    """Return the lines of a table of a sweep's runs, with their state and cost, and the sum of what is to do."""
+    runs = list({job.key: job for job in jobs if isinstance(job, BaseJob | MethodJob)}.values())
+    estimates, lines, left, failed = Estimates(models), [HEAD], [], []
+    for job in runs:
+        reason = read_failure(job)
+        state = "done" if job.is_done() else "failed" if reason else "to do"
+        cost = (estimates.passes(job), estimates.minutes(job))
+        left += [cost] if state == "to do" else []
+        failed += [f"{job.label} failed: {reason}"] if state == "failed" else []
+        lines.append((job.label, state, _show(cost[0], ".0f"), _show(cost[1], ".3g")))
+    return [*align_columns(lines, left=(0, 1)), "", *failed, _sum_up(left)]
+
+
+def _sum_up(costs: Sequence[tuple[float | None, float | None]]) -> str:
+    """Return the whole cost of runs in a line; what is unknown is counted apart."""
+    if not costs:
+        return "to do: nothing"
+    columns = []
+    for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".3g"), strict=True):
+        known = [value for value in values if value is not None]
+        missing = f" ({len(values) - len(known)} runs {UNKNOWN})" if len(known) < len(values) else ""
+        columns.append(f"{_show(sum(known), style)} {unit}{missing}")
+    return f"to do: {len(costs)} runs, {', '.join(columns)} of one worker"
+
+
+def _show(value: float | None, style: str) -> str:
+    return UNKNOWN if value is None else format(value, style)

@@ -1,0 +1,83 @@
+"""Commands about grids of runs, from their options to the lines they print."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mubench.hub_builders.tasks import get_task
+from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.sweeps.bases import make_bases, matrix_sweeps, task_sweeps
+from mubench.trainers.sweeps.estimates import describe_jobs
+from mubench.trainers.sweeps.executor import Executor
+from mubench.trainers.sweeps.grid_file import Resources, read_grid
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.ray_cluster import RayCluster
+from mubench.trainers.sweeps.sweep import Sweep, run_sweep
+from mubench.trainers.sweeps.worker_pool import Workers
+
+
+def open_executor(ray: str | None, workers: int, resources: Resources | None = None) -> Executor:
+    """Return the processes that run a sweep's jobs.
+
+    Args:
+        ray: Address of a Ray cluster; ``None`` takes processes of this machine.
+        workers: Number of processes.
+        resources: What a run takes of a Ray cluster.
+    """
+    if ray is None:
+        return Workers(workers)
+    one = resources or Resources()
+    return RayCluster(ray, workers=workers, cpus=one.cpus, gpus=one.gpus)
+
+
+def run_grid(command: str, options: argparse.Namespace) -> list[str]:
+    """Run a command about many runs, and return the lines to print.
+
+    Raises:
+        ValueError: If an option or a grid is wrong, or runs failed.
+    """
+    if getattr(options, "grid", None):
+        grid = read_grid(options.grid, **options.changes)
+        return _schedule(grid.sweeps(), options, grid.workers, grid.resources)
+    ratio = read_ratio(options)
+    place = Place(
+        data=options.data,
+        family=options.family,
+        eval_seed=options.eval_seed,
+        models=Path(options.models),
+        results=Path(getattr(options, "results", "results")),
+    )
+    if command == "bases":
+        seeds = {"base_seeds": options.seeds, "retrain_seeds": options.seeds}
+        sweeps = task_sweeps(options.task, place, backbone=options.backbone, ratio=ratio, **seeds)
+        return make_bases(sweeps, workers=options.workers)
+    grid_of = {
+        "ratio": ratio,
+        "methods": options.methods,
+        "base_seeds": options.base_seeds or options.seeds,
+        "retrain_seeds": options.retrain_seeds or options.seeds,
+        "seeds": [] if command == "references" else options.seeds,
+    }
+    if command == "matrix":
+        sweeps = matrix_sweeps(task_sweeps(options.task, place, **grid_of))
+    else:
+        backbones = options.backbones or [get_task(options.task).default_backbone]
+        sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid_of)]
+    return _schedule(sweeps, options, options.workers)
+
+
+def _schedule(
+    sweeps: Sequence[Sweep], options: argparse.Namespace, workers: int, resources: Resources | None = None
+) -> list[str]:
+    """Run sweeps, or list their runs."""
+    if options.dry_run:
+        for sweep in sweeps:
+            sweep.check()
+        return describe_jobs([job for sweep in sweeps for job in sweep.jobs()], sweeps[0].place.models)
+    if options.ray is not None:  # its workers may have another working directory
+        sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
+    run_sweep(*sweeps, executor=open_executor(options.ray, workers, resources), retry=options.retry).check()
+    return []

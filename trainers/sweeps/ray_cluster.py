@@ -1,0 +1,115 @@
+"""`RayCluster`: jobs as tasks of Ray, on this machine or on many that share a folder of models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from functools import cache
+from typing import Any, Self
+
+from mubench.hub_builders.utils.optional import require
+from mubench.trainers.sweeps.jobs import Job, Outcome, execute
+from mubench.trainers.sweeps.worker_pool import set_up_worker
+
+LOCAL = "local"
+OBJECT_STORE = 100 * 2**20  # bytes; jobs and outcomes are small
+REACH_S = 10.0
+# A raylet may start slowly on a busy machine.
+_START = {"RAY_raylet_start_wait_time_s": "120", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def _check_reachable(address: str) -> None:
+    """Raise an `OSError` if nothing listens at an address with a port: Ray would go on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+
+
+@cache
+def _set_up(threads: int) -> None:
+    set_up_worker(threads)
+
+
+def _execute(job: Job, threads: int) -> Outcome:
+    """Do a job in a worker of Ray."""
+    _set_up(threads)
+    return execute(job)
+
+
+class RayCluster:
+    """A Ray cluster, see `Executor`.
+
+    All its machines have this suite installed and share the folders of data, models and results by absolute paths. A
+    task that loses its worker is not repeated by Ray: it is a failed run like others.
+
+    Args:
+        address: ``local`` starts a cluster on this machine, ``auto`` finds one that runs here, or an address.
+        workers: Runs at a time on a cluster that is started here.
+        cpus: Cores of a run.
+        gpus: GPUs of a run, of which several share one if it is a fraction; ``None`` takes one where there are some.
+
+    Raises:
+        FileNotFoundError: If Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(self, address: str, *, workers: int = 2, cpus: float = 1.0, gpus: float | None = None) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be 1 or more, got {workers}")
+        for name, value in _START.items():  # read as Ray is imported
+            os.environ.setdefault(name, value)
+        self._ray = require("ray")
+        self._address, self._workers, self._cpus, self._gpus = address, workers, cpus, gpus
+        self._running: dict[Any, Job] = {}
+        self._folder: str | None = None
+
+    def __enter__(self) -> Self:
+        quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
+        if self._address == LOCAL:
+            self._folder = tempfile.mkdtemp(prefix="mu-ray-")  # sockets lie in it, whose paths must be short
+            own = {"num_cpus": max(1, round(self._workers * self._cpus)), "object_store_memory": OBJECT_STORE}
+            self._ray.init(address=LOCAL, _temp_dir=self._folder, _node_ip_address="127.0.0.1", **own, **quiet)
+        else:
+            try:
+                _check_reachable(self._address)
+                self._ray.init(address=self._address, log_to_driver=False, logging_level="CRITICAL")
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = f"{error} (RAY_AUTH_MODE must be that of the cluster)"
+                raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {reason}") from error
+        there = self._ray.cluster_resources().get("GPU", 0)
+        gpus = min(1, there) if self._gpus is None else self._gpus
+        if self._address == LOCAL and gpus > there:
+            raise ValueError(f"expected at most the {there:.0f} GPUs of this machine a run, got {gpus}")
+        options = {"num_cpus": self._cpus, "num_gpus": gpus, "max_retries": 0}
+        self._task = self._ray.remote(_execute).options(**options)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for task in self._running:
+            self._ray.cancel(task, force=True)
+        self._running.clear()
+        self._ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # its processes write logs until they have ended
+
+    def submit(self, job: Job) -> None:
+        """Run a job as soon as the cluster has the resources."""
+        self._running[self._task.remote(job, max(1, int(self._cpus)))] = job
+
+    def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
+        """Return the jobs that have ended, see `Executor`."""
+        if not self._running:
+            return []
+        tasks = list(self._running)
+        self._ray.wait(tasks, timeout=seconds)  # for the first
+        ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=0)
+        return [(self._running.pop(task), self._take(task)) for task in ended]
+
+    def _take(self, task: Any) -> Outcome:
+        try:
+            outcome: Outcome = self._ray.get(task)
+        except self._ray.exceptions.RayError as error:
+            first = (str(error).strip().splitlines() or [""])[0]
+            return Outcome(failure=f"expected its worker to live, got {type(error).__name__}: {first}")
+        return outcome

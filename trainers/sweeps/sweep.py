@@ -1,0 +1,182 @@
+"""`Sweep`: a grid of runs on one task, from references to result rows, as jobs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.tasks import get_recipe, get_task
+from mubench.hub_builders.utils.cli import did_you_mean
+from mubench.trainers.engine.task_arguments import UNRECORDED
+from mubench.trainers.methods import METHODS
+from mubench.trainers.runs.defaults import recorded_names
+from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
+from mubench.trainers.sweeps.executor import Executor
+from mubench.trainers.sweeps.jobs import BaseJob, Given, JudgeGroupJob, JudgeJob, MethodJob, Place, SweepJob
+from mubench.trainers.sweeps.schedule import Report, run_jobs
+
+# The compute-matched curve: percentages of the recipe's passes, at one seed each. Other controls take this many seeds.
+CURVE = (2, 5, 10, 20, 50)
+CONTROL_SEEDS = 3
+REFERENCE = "retrain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid of runs.
+
+    Attributes:
+        task: Task key.
+        ratio: Percentage to delete.
+        backbones: Backbone keys.
+        base_seeds: Seeds of the base models.
+        retrain_seeds: Seeds of the retrained models; controls from fresh models take the first of them.
+        methods: Method keys; empty takes all but references and controls.
+        seeds: Seeds of the unlearning runs, from every base model.
+        arguments: Arguments of methods in place of their defaults, by method.
+        options: Sets of arguments of all methods; every run is made once with each.
+        controls: Controls from fresh models; ``None`` takes all.
+        place: Data, models and results.
+    """
+
+    task: str
+    ratio: int
+    backbones: Sequence[str]
+    base_seeds: Sequence[int]
+    retrain_seeds: Sequence[int]
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Sequence[Mapping[str, Any]] = ({},)
+    controls: Sequence[str] | None = None
+    place: Place = field(default_factory=Place)
+
+    def check(self) -> None:
+        """Check the grid before anything is trained.
+
+        Raises:
+            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control, or
+                not made for what there is to forget.
+            FileNotFoundError: If the data are not there.
+        """
+        for key in self.methods:
+            if get_method(key).from_scratch:
+                raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
+        for backbone in self.backbones:
+            get_recipe(get_task(self.task), backbone)
+        info = task_info(self.task, data=self.place.data, family=self.place.family)
+        info.forget_size(self.ratio)
+        for key, backbone in itertools.product(self.methods, self.backbones):
+            check_request(key, self.place.setting(self.task, backbone), self.ratio)
+        self._check_arguments()
+        for seeds in (self.backbones, self.methods, self.base_seeds, self.retrain_seeds, self.seeds):
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
+
+    def _check_arguments(self) -> None:
+        if unknown := set(self.arguments) - set(self.methods):
+            raise ValueError(f"expected arguments of methods of the sweep, got some of {', '.join(sorted(unknown))}")
+        for key in self.methods:
+            for name, _ in itertools.chain(*self._given(key)):
+                known = recorded_names(get_method(key))
+                if name not in (*known, *UNRECORDED):
+                    raise ValueError(f"expected arguments that {key} records, got {name!r}{did_you_mean(name, known)}")
+        for key in self.controls or ():
+            if not get_method(key).from_scratch or key == REFERENCE:
+                raise ValueError(f"expected controls that start from a fresh model, got {key!r}")
+
+    def bases(self, backbone: str) -> list[BaseJob]:
+        """Return the jobs of base models."""
+        return [BaseJob(self.place, self.task, backbone, seed) for seed in self.base_seeds]
+
+    def from_scratch(self, backbone: str, methods: Sequence[str]) -> list[MethodJob]:
+        """Return the jobs of runs from fresh models: retrained ones and controls."""
+        what = (self.place, self.task, backbone, self.ratio)
+        return [MethodJob(*what, key, seed, 0, given) for key in methods for seed, given in self._scratch_runs(key)]
+
+    def _scratch_runs(self, method: str) -> list[tuple[int, Given]]:
+        """Return seed and arguments of the runs of a reference or a control."""
+        if method == "retrain_at":
+            return [(seed, (("percent", percent),)) for seed in self.retrain_seeds[:1] for percent in CURVE]
+        seeds = self.retrain_seeds if method == "retrain" else self.retrain_seeds[:CONTROL_SEEDS]
+        return [(seed, ()) for seed in seeds]
+
+    def references(self, methods: Sequence[str] = ()) -> list[BaseJob | MethodJob]:
+        """Return the jobs of base models and of runs from fresh models: retrained ones and controls.
+
+        Args:
+            methods: Method keys of the latter; none is all that the sweep has.
+        """
+        jobs: list[BaseJob | MethodJob] = []
+        for backbone in self.backbones:
+            scratch = self.from_scratch(backbone, methods or [REFERENCE, *self._controls()])
+            jobs += [*self.bases(backbone), *scratch]
+        return jobs
+
+    def _controls(self) -> list[str]:
+        """Return the controls from fresh models that are made for the task."""
+        wanted = methods_for(get_task(self.task).kind) if self.controls is None else self.controls
+        return [key for key in wanted if METHODS[key].from_scratch and key != REFERENCE]
+
+    def unlearning(self) -> list[MethodJob]:
+        """Return the jobs of unlearning runs, each of which requires its base model."""
+        return [
+            MethodJob(self.place, self.task, b, self.ratio, key, base.seed, seed, given, base.key)
+            for b in self.backbones
+            for key in self.methods or self.find_methods(b)
+            for given in self._given(key)
+            for base in self.bases(b)
+            for seed in self.seeds
+        ]
+
+    def _given(self, method: str) -> list[Given]:
+        """Return the arguments of a method's runs, once for each of the options."""
+        own = self.arguments.get(method, {})
+        return [tuple(sorted({**own, **options}.items())) for options in self.options]
+
+    def find_methods(self, backbone: str) -> list[str]:
+        """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
+        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
+        keys = [key for key in known if not self.methods or key in self.methods]
+        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be read
+            return keys
+        there = methods_on(self.place.setting(self.task, backbone), self.ratio)
+        return [key for key in keys if key in there]
+
+    def judging(self) -> list[SweepJob]:
+        """Return the jobs that judge every run, each as soon as it and the references are there, and the controls."""
+        jobs: list[SweepJob] = []
+        runs = [*self.references(), *self.unlearning()]
+        for backbone in self.backbones:
+            required = [*self.bases(backbone), *self.from_scratch(backbone, [REFERENCE])]
+            references, what = tuple(job.key for job in required), (self.place, self.task, backbone)
+            judged = [run for run in runs if isinstance(run, MethodJob) and run.backbone == backbone]
+            own = [JudgeJob(*what, run, references) for run in judged if run.method != REFERENCE]
+            jobs += [*own, JudgeGroupJob(*what, self.ratio, references, tuple(job.key for job in own))]
+        return jobs
+
+    def jobs(self) -> list[SweepJob]:
+        """Return all jobs, references first; without seeds of runs there are no others."""
+        return [*self.references(), *(self.unlearning() + self.judging() if self.seeds else [])]
+
+
+def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report:
+    """Run what is left of sweeps, and return what came of all jobs.
+
+    Args:
+        *sweeps: Grids of runs.
+        executor: Processes to run them.
+        retry: Whether runs that failed before are repeated.
+
+    Raises:
+        ValueError: If a grid is wrong, as in `Sweep.check`.
+        FileNotFoundError: If the data are not there.
+    """
+    for sweep in sweeps:
+        sweep.check()
+    jobs = [job for sweep in sweeps for job in sweep.jobs()]
+    with executor:
+        return run_jobs(jobs, executor, retry=retry)
