@@ -63,18 +63,18 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
         classifier_dropout_prob=0.0,
     ),
 }
-# For real images of 32 pixels, which are enlarged: the first layers of stock ResNets divide the sides by 4.
-SMALL: dict[str, Callable[[], PreTrainedConfig]] = {
-    "resnet-small": partial(
-        transformers.ResNetConfig,
-        embedding_size=64,
-        hidden_sizes=[64, 128, 256],
-        depths=[1, 1, 1],
-        layer_type="basic",
-        image_size=64,
-    ),
-}
-CONFIGS = {**MINI, **SMALL}
+
+
+def small_resnet() -> PreTrainedConfig:
+    """Return a ResNet for real images of 32 pixels, which are enlarged: its first two layers divide the sides by 4."""
+    config = transformers.ResNetConfig(
+        embedding_size=64, hidden_sizes=[64, 128, 256], depths=[1, 1, 1], layer_type="basic"
+    )
+    config.update({"image_size": 64})  # for the processor
+    return config
+
+
+CONFIGS = {**MINI, "resnet-small": small_resnet}
 
 
 class ImageModality(ClassifierModality):
