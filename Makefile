@@ -189,16 +189,16 @@ bases: $(STAMP) ## base models of every task or TASK, a retrained one beside eac
 	$(PY) -m mubench.trainers bases$(TASK_FLAG) --ratio $(RATIO)$(BACKBONE_FLAG) --seeds $(SEED)$(WORKERS_FLAG)$(READ_FLAGS)
 
 references: $(STAMP) ## base and retrained models with their outputs (TASK, RATIO, BACKBONE, SEEDS)
-	$(PY) -m mubench.trainers references $(ON_TASK)$(BACKBONE_FLAG) --seeds "$(SEEDS)"$(READ_FLAGS)
+	$(PY) -m mubench.trainers references $(ON_TASK)$(BACKBONE_FLAG) --seeds "$(SEEDS)"$(READ_FLAGS) --retry
 
 unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
 	$(PY) -m mubench.trainers $(METHOD) $(ON_TASK)$(BACKBONE_FLAG) --seed $(SEED)$(READ_FLAGS)$(RESULTS_FLAG)
 
 results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
-	$(PY) -m mubench.trainers sweep $(ON_TASK)$(BACKBONES_FLAG) $(SEEDS_FLAGS)$(METHODS_FLAG)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG)
+	$(PY) -m mubench.trainers sweep $(ON_TASK)$(BACKBONES_FLAG) $(SEEDS_FLAGS)$(METHODS_FLAG)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry
 
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
-	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG)
+	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry
 	$(PY) -m mubench.cards matrix$(ALL_FLAGS)
 
 # Over the rows that ship, or those in RESULTS.
@@ -223,7 +223,7 @@ push: $(STAMP) ## write all cards, and upload a dataset, model or Space folder t
 
 demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	$(PY) -m mubench.hub_builders build cifar10 --keep_tier$(OUT_FLAG)
-	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 10 $(DEMO_FLAGS)$(ALL_FLAGS)
+	$(PY) -m mubench.trainers sweep --task cifar10 --ratio 10 $(DEMO_FLAGS)$(ALL_FLAGS) --retry
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 	$(PY) -m mubench.cards leaderboard$(ALL_FLAGS)
 	@echo

@@ -194,7 +194,8 @@ def test_a_sweep_on_a_truncated_shard_ends_with_the_same_line(own_data, capsys):
     assert trainers.main(["references", "--task=cifar10", "--base_seeds=7", *TWO[3:], *own_data.flags()]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("mubench: ") and shard.name in last
-    assert kept(own_data.models) == before
+    failed = {name for name in kept(own_data.models) if name.startswith(".work/failed")}
+    assert failed and {name: kept(own_data.models)[name] for name in kept(own_data.models).keys() - failed} == before
 
 
 def test_a_task_too_small_to_delete_from_is_not_built(complains):

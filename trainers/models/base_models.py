@@ -123,7 +123,7 @@ def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, spl
     """Return the outputs on a split, with what the model generates for the largest forget set and a sample of rows."""
     rows, modality = setting.rows[split], setting.modality
     outputs = modality.predict(model, processor, rows, setting.encode(split, processor))
-    if split == "validation":  # no metric reads it
+    if not modality.generates or split == "validation":  # of which no metric reads what is generated
         return outputs
     forget = first = np.zeros(len(rows), dtype=np.bool_)
     if split == "train":
@@ -179,7 +179,8 @@ def train_into(
         with explain_out_of_memory("a pass over every row", EVALUATION):
             outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
             if run.method is None:
-                outputs |= _predict_random(setting, model, processor, run.base_seed)
+                with eval_batch_size(batch_size):
+                    outputs |= _predict_random(setting, model, processor, run.base_seed)
         with staged_folder(folder) as stage:
             model.save_pretrained(stage)
             processor.save_pretrained(stage)

@@ -125,6 +125,7 @@ def test_texts_are_sampled_for_the_first_rows_in_deletion_order(monkeypatch):
     rank = [3, 4, 0, 2, 1, 5]
     train = datasets.Dataset.from_dict({"example_id": list("abcdef"), "deletion_rank": rank})
     modality = SimpleNamespace(
+        generates=True,
         predict=lambda *_: SimpleNamespace(ids=np.array(train["example_id"])),
         add_generated=lambda outputs, model, processor, request: requests.append(request),
     )

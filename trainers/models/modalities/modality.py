@@ -83,9 +83,11 @@ class Modality(ABC):
     Attributes:
         train_transform: Augments a training batch of ``B`` rows by uniform numbers in [0, 1), each row's own, shape
             ``(B, NUMBERS_PER_ROW)``; ``None`` where the kind has no augmentation. Evaluation does not call it.
+        generates: Whether its models generate texts or images, see `add_generated`.
     """
 
     train_transform: Transform | None = None
+    generates: ClassVar[bool] = True
 
     @abstractmethod
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
@@ -125,7 +127,7 @@ class Modality(ABC):
     def add_generated(
         self, outputs: Outputs, model: PreTrainedModel, processor: Any, request: GenerationRequest
     ) -> Outputs:
-        """Return the outputs on a split with what the model generates for some rows; classifiers generate nothing."""
+        """Return the outputs on a split with what the model generates for some rows."""
         return outputs
 
     def collator(self, processor: Any) -> Collator:
@@ -136,6 +138,7 @@ class Modality(ABC):
 class ClassifierModality(Modality):
     """A modality whose backbones classify, each published one with a fresh head."""
 
+    generates = False
     auto: ClassVar[Any]
     configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
 
