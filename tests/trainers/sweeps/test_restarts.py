@@ -90,7 +90,9 @@ def rows(root: Path) -> list[tuple[str, str, int]]:
     return [(row.task, row.method, row.seed) for row in found if row.method in METHODS]
 
 
-@pytest.mark.parametrize("engine", [(), ("--ray", "local")], ids=["pool", "ray"])
+@pytest.mark.parametrize(
+    "engine", [pytest.param((), id="pool"), pytest.param(("--ray", "local"), id="ray", marks=pytest.mark.nightly)]
+)
 def test_a_sweep_killed_half_way_is_finished_by_the_next_with_every_row_once(made, tmp_path, short, engine):
     root = tmp_path / "own"
     shutil.copytree(made, root)
