@@ -334,6 +334,7 @@ def test_the_data_room_needs_no_torch() -> None:
     assert not loaded(everything, "torch", "transformers")
 
 
+@pytest.mark.slow
 def test_methods_load_no_data_code_and_have_two_trainer_classes_of_ours_above_them() -> None:
     code = (
         "from mubench.trainers.methods import METHODS\n"

@@ -287,7 +287,7 @@ def interrupted(monkeypatch, tmp_path, step):
     return False
 
 
-@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("rebuild", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_build_stopped_at_any_step_leaves_the_old_or_the_new(small, tmp_path, monkeypatch, rebuild):
     """Stop before each step in turn, read, then build again; the second build must remove all remains."""
     build("imdb", out=tmp_path / "old")

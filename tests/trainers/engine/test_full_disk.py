@@ -33,7 +33,7 @@ def room_for(size):
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    "size", [0, *(pytest.param(size, marks=pytest.mark.slow) for size in (3_000, 60_000)), 200_000]
+    "size", [0, *(pytest.param(size, marks=pytest.mark.slow) for size in (3_000, 60_000, 200_000))]
 )
 def test_a_run_without_space_is_one_line_and_goes_on_later(own_walk, capsys, command, size):
     before = files(own_walk.models)

@@ -80,7 +80,10 @@ def test_a_row_names_the_outputs_it_is_about(own_walk):
     assert all(read_result(path).references.outputs for path in own_walk.judge().controls())
 
 
-@pytest.mark.parametrize("changed", [MODEL, "cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet-s1"])
+REFERENCES = ("cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet-s1")
+
+
+@pytest.mark.parametrize("changed", [MODEL, *(pytest.param(name, marks=pytest.mark.slow) for name in REFERENCES)])
 def test_other_outputs_of_the_same_runs_are_judged_anew(own_walk, changed):
     judge = own_walk.judge()
     paths = [judge.run(own_walk.models / MODEL), *sorted(judge.controls())]
@@ -103,7 +106,7 @@ def test_a_row_that_names_no_outputs_is_judged_anew(own_walk):
     assert read_result(path) == row
 
 
-@pytest.mark.parametrize("judged", [False, True])
+@pytest.mark.parametrize("judged", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [MODEL, "cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet"])
 def test_damaged_outputs_name_the_command_that_makes_them_anew(own_walk, name, judged):
     if judged:

@@ -164,7 +164,9 @@ def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, 
 ADDONS = ["--curriculum=superloss", "--optim=sophia", "--harmonise=munba", "--dual_optim=sgd", "--sam-rho=0.01"]
 
 
-@pytest.mark.parametrize(("method", "options"), [("scrub", []), ("random_label", ADDONS)])
+@pytest.mark.parametrize(
+    ("method", "options"), [("scrub", []), pytest.param("random_label", ADDONS, marks=pytest.mark.slow)]
+)
 def test_rerun_reproduces_the_run_and_its_metrics_from_the_row_alone(own_walk, words, method, options):
     given = ["--learning_rate=0.0007", "--num_train_epochs=1", "--weight_decay=0.01", "--seed=2", *options]
     first = own_walk.root / "first"

@@ -85,6 +85,7 @@ def test_outputs_give_the_row_of_the_model_to_the_last_bit(own_walk, one_file):
     assert rows[0].metrics.keys() == own.metrics.keys() and rows[0].outputs == rows[1].outputs == rows[2].outputs
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_fetched(own_walk, tmp_path, monkeypatch):
     shutil.copytree(own_walk.models / MODEL, tmp_path / "fetched" / "me" / "model")
     monkeypatch.setattr(commands, "fetch_model", lambda repository: tmp_path / "fetched" / repository)
@@ -92,6 +93,7 @@ def test_a_hub_id_is_fetched(own_walk, tmp_path, monkeypatch):
     assert not row_of(own_walk, "mine").outputs_only
 
 
+@pytest.mark.slow
 def test_judging_under_the_same_name_replaces_the_row(own_walk, one_file):
     assert judge(own_walk, own_walk.models / MODEL) == 0
     assert judge(own_walk, one_file()) == 0

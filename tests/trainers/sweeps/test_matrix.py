@@ -37,6 +37,7 @@ def test_a_method_is_left_out_of_the_tasks_that_it_is_not_made_for():
     assert {grid.task: grid.place.family for grid in grids} == {"cifar10": "canonical", "tofu": "group"}
 
 
+@pytest.mark.slow
 def test_runs_are_made_and_judged(own_walk):
     words = ["--methods", "neg_grad", "--ratio", "10", "--workers", "1", "--retrain_seeds", "0 1", "--seeds", "5"]
     assert main(["matrix", "--task", "cifar10", *words, *own_walk.flags(), f"--results={own_walk.results}"]) == 0
