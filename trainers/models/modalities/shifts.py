@@ -2,8 +2,9 @@
 
 They change no label, and are the same for every model: a model that has learned to answer like a retrained one should
 still do so on the changed rows, one that answers by looking up the exact input does not. Where a change takes away
-what distinguishes base and retrained models, `row_shifted` has no signal: the tokenizers of mini imdb and ddi2013
-spell the sentence in 15 and more pieces.
+what distinguishes base and retrained models, `row_shifted` has no signal: on mini ddi2013 and imdb, whose tokenizers
+spell the sentence in 15 and more pieces, base models are no farther from retrained ones than these from each other; on
+mini cifar100, nlvr2 and speech_commands, retrained models differ too much among themselves.
 """
 
 from __future__ import annotations
