@@ -19,6 +19,7 @@ CPU = torch.device("cpu")
 SHARE = 0.25
 # Limit and use of a container's memory, in bytes.
 CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
+PART = 256  # rows whose labels are read at once
 
 
 class RowSource(Protocol):

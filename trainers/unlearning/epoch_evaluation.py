@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.engine.distributed import on_main_process
 from mubench.trainers.engine.errors import EVALUATION, NonFiniteError, explain_out_of_memory
-from mubench.trainers.engine.rows import fetch_parts, fetch_rows, read_labels
+from mubench.trainers.engine.rows import PART, fetch_parts, fetch_rows, read_labels
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.metrics.accuracy import accuracy
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 OutputFunction = Callable[[torch.nn.Module], SplitOutputs]
 # Retain rows that are evaluated after every epoch.
 RETAIN_SAMPLE = 500
-PART = 256  # rows whose labels are read at once
 BEST = "best.safetensors"
 EVALUATED_SPLITS = ("forget", "retain", "validation")
 

@@ -12,10 +12,9 @@ import torch
 from torch.utils.data import Dataset
 
 from mubench.trainers.engine.batches import CONTENT_HASH, content_hash
-from mubench.trainers.engine.rows import CPU, collate_rows, fetch_rows, merge_rows, read_labels, rows_are_fixed
+from mubench.trainers.engine.rows import CPU, PART, collate_rows, fetch_rows, merge_rows, read_labels, rows_are_fixed
 
 SPLITS = ("forget", "retain")
-PART = 256  # rows whose labels are read at once
 Item = tuple[Mapping[str, Any], int, bool]
 
 
