@@ -92,6 +92,14 @@ def test_other_rows_and_shifted_ones_have_files_of_their_own(made, rows, cache):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_changes_are_distinguished_by_the_keys_that_callers_give(made, rows, cache):
+    for key in ("one", "other", "one"):
+        pixel_rows.PixelRows(rows, made[1], lambda batch: batch, key)
+    assert len(list(cache.iterdir())) == 2
+    with pytest.raises(ValueError, match=r"^expected a key with a change of columns, and none without, got ''"):
+        pixel_rows.PixelRows(rows, made[1], lambda batch: batch)
+
+
 def test_a_file_that_was_not_written_to_its_end_is_not_there(made, rows, cache, monkeypatch):
     monkeypatch.setattr(pixel_rows.np.lib.format, "write_array_header_1_0", lambda *_: pytest.fail("killed"))
     with pytest.raises(pytest.fail.Exception):

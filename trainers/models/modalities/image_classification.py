@@ -97,4 +97,4 @@ class ImageModality(ClassifierModality):
         return PixelRows(rows, processor)
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
-        return PixelRows(rows, processor, shift_pictures)
+        return PixelRows(rows, processor, shift_pictures, "shift_pictures")

@@ -57,9 +57,10 @@ class PixelRows(EncodedRows):
         rows: Rows with columns ``image`` and ``label``.
         processor: An image processor; images of one split have one size behind it.
         change: Changes columns before they are processed.
+        change_key: What distinguishes the change from others, part of the name of the file; empty for none.
 
     Raises:
-        ValueError: If the processor does more to a level than to rescale and normalize it.
+        ValueError: If the processor does more to a level than to rescale and normalize it, or a change has no key.
 
     Attributes:
         levels: Those of all rows, ``(N, C, H, W)`` uint8, in memory or mapped from a file.
@@ -70,14 +71,18 @@ class PixelRows(EncodedRows):
         self,
         rows: datasets.Dataset,
         processor: Any,
-        change: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] = dict,
+        change: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None,
+        change_key: str = "",
     ) -> None:
+        if (change is None) != (not change_key):
+            raise ValueError(f"expected a key with a change of columns, and none without, got {change_key!r}")
         self.rows, self.normalize = rows, Normalization.of(processor)
         self.labels = torch.tensor(list(rows["label"]), dtype=torch.int64)
         self.devices: dict[torch.device, torch.Tensor] = {}
 
         def process(start: int, **options: bool) -> torch.Tensor:
-            images = [image.convert("RGB") for image in change(rows[start : start + BATCH])["image"]]
+            batch = rows[start : start + BATCH]
+            images = [image.convert("RGB") for image in (change(batch) if change else batch)["image"]]
             pixels: torch.Tensor = processor(images, return_tensors="pt", **options)["pixel_values"]
             return pixels
 
@@ -99,7 +104,7 @@ class PixelRows(EncodedRows):
             for number, part in enumerate(parts()):
                 array[number * BATCH :][: len(part)] = part
         else:
-            array = _map_file(_content_key(rows, processor, change), shape, parts())
+            array = _map_file(_content_key(rows, processor, change_key), shape, parts())
         self.levels = torch.from_numpy(array)
 
     def __len__(self) -> int:
@@ -125,9 +130,9 @@ class PixelRows(EncodedRows):
         return self.devices.get(device, self.levels)
 
 
-def _content_key(rows: datasets.Dataset, processor: Any, change: Callable[[Any], Any]) -> str:
+def _content_key(rows: datasets.Dataset, processor: Any, change_key: str) -> str:
     """Return a hash of all that levels depend on: stored images, the processor, the change, and Pillow."""
-    digest = hashlib.sha256(f"{processor.to_json_string()} {change.__name__} {PIL.__version__}".encode())
+    digest = hashlib.sha256(f"{processor.to_json_string()} {change_key} {PIL.__version__}".encode())
     for value in rows.with_format(None).cast_column("image", datasets.Image(decode=False))["image"]:
         data = stored_bytes(value)
         digest.update(len(data).to_bytes(8) + data)
