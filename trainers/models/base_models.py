@@ -219,6 +219,28 @@ def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
         )
 
 
+def _base_arguments(setting: Setting, base_seed: int, given: Mapping[str, Any]) -> TaskArguments:
+    """Return the recipe with the given arguments, without ``output_dir``; errors are those of `train_base`."""
+    _check_recipe(setting, given)
+    check_arguments(given, (*STEP, *LORA, *SWITCHES))
+    settings = {**given, **recipe_arguments(setting.recipe, given)}
+    if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
+        raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
+    return TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
+
+
+def _base_name(run: Run, base_seed: int) -> str:
+    return names.base_model(
+        run.task,
+        run.tier,
+        run.backbone,
+        family=run.family,
+        base_seed=base_seed,
+        eval_seed=run.eval_seed,
+        arguments=run.arguments,
+    )
+
+
 def train_base(
     setting: Setting,
     base_seed: int,
@@ -246,25 +268,11 @@ def train_base(
         ValueError: If an argument could change the result or does not apply to the task, or the seed is invalid.
     """
     names.check_seed("base_seed", base_seed)
-    _check_recipe(setting, arguments)
-    check_arguments(arguments, (*STEP, *LORA, *SWITCHES))
-    settings = {**arguments, **recipe_arguments(setting.recipe, arguments)}
-    if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
-        raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
-    args = TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
+    args = _base_arguments(setting, base_seed, arguments)
     options = _recorded_options(args, setting.recipe)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
-    name = names.base_model(
-        run.task,
-        run.tier,
-        run.backbone,
-        family=run.family,
-        base_seed=base_seed,
-        eval_seed=run.eval_seed,
-        arguments=options,
-    )
-    folder = models / name
+    folder = models / _base_name(run, base_seed)
     with own_run(folder, run) as missing:
         if missing:
             model, processor = setting.fresh_model(base_seed)
