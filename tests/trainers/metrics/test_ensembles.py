@@ -191,9 +191,7 @@ NO_EASYDUB = f"{EASYDUB} names no copy of the dataset easydub/EasyDUB-dataset"
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(
-    EASYDUB not in os.environ, reason=f"{EASYDUB} names no copy of the dataset easydub/EasyDUB-dataset"
-)
+@pytest.mark.skipif(EASYDUB not in os.environ, reason=NO_EASYDUB)
 @pytest.mark.parametrize(("split", "printed"), [("retain", 0.3191), ("forget", 9.2647), ("val", 0.2639)])
 def test_klom_reproduces_what_easydub_prints(split, printed):
     """The base models against oracles of forget set 2, 100 models each, as `eval_pretrain.py` there has them."""
