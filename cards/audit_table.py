@@ -12,7 +12,7 @@ from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
 from mubench.cards.picture import draw_audit
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.hub_builders.utils.tables import align_columns
+from mubench.hub_builders.utils.tables import align_columns, markdown_table
 from mubench.trainers.evaluation.audit import (
     CAUGHT,
     LEAST_POWER,
@@ -68,12 +68,16 @@ def _ends(low: float, high: float) -> str:
     return f"{number(low)} to {number(high)}"
 
 
+def _share(value: float) -> str:
+    return _MISSING if math.isnan(value) else f"{value:.0%}"
+
+
 def _line(one: MetricAudit) -> tuple[str, ...]:
     start = (one.name, METRICS[one.name].better)
     if not one.tables:
         return (*start, "0", *[_MISSING] * (len(HEAD) - 4), "not measured")
     alarms = f"{one.alarms} of {one.retrained} = {one.alarms / one.retrained:.0%}"
-    powers = [f"{one.power(control):.0%}" for control in CAUGHT]
+    powers = [_share(one.power(control)) for control in CAUGHT]
     tau, *ends = one.tau or (None,)
     taus = (number(tau), _ends(*ends) if ends else _MISSING)
     weak = f"weak: {', '.join(one.weaknesses)}" if one.weaknesses else ""
@@ -115,14 +119,9 @@ def as_text(audits: Sequence[MetricAudit]) -> str:
 def as_markdown(audits: Sequence[MetricAudit]) -> str:
     """Return both tables and the legend in markdown, without a title."""
     letters = "; ".join(f"{letter}: {title}" for title, letter in _titles(audits).items())
-    blocks = [_markdown([HEAD, *map(_line, audits)]), _markdown(_by_table(audits)), letters, "\n".join(LEGEND)]
+    head, *lines = _by_table(audits)
+    blocks = [markdown_table(HEAD, map(_line, audits)), markdown_table(head, lines), letters, "\n".join(LEGEND)]
     return "\n\n".join(blocks)
-
-
-def _markdown(lines: Sequence[tuple[str, ...]]) -> str:
-    head, *rows = lines
-    rule = ("---", *["---:"] * (len(head) - 1))
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
 def as_json(audits: Sequence[MetricAudit]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.utils.tables import align_columns
+from mubench.hub_builders.utils.tables import align_columns, markdown_table
 from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.metrics import METRICS
 
@@ -101,10 +101,9 @@ def as_markdown(table: Table) -> str:
     head, *rows = _lines(table)
     head = tuple(f"{name} (weak)" if is_weak(name) else name for name in head)
     ranked = len(table.entries)
-    lines = [head, tuple("---" if name == "method" else "---:" for name in head)]
-    lines += [(rank, _escape(name), *rest) for rank, name, *rest in rows[:ranked]]
+    lines = [(rank, _escape(name), *rest) for rank, name, *rest in rows[:ranked]]
     lines += [(rank, f"*{_escape(name)}*", *rest) for rank, name, *rest in rows[ranked:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(head, lines, left=(HEAD.index("method"),))
 
 
 def _escape(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Plain-text tables with aligned columns."""
+"""Tables as plain text with aligned columns, and in markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 def align_columns(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
@@ -23,3 +23,21 @@ def align_columns(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) 
         ).rstrip()
         for line in lines
     ]
+
+
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """Return a table in markdown.
+
+    Args:
+        head: Names of the columns.
+        lines: Cells, as many in each line; they are not escaped.
+        left: Columns that are left-aligned; all others are right-aligned.
+
+    Raises:
+        ValueError: If a line differs from the head in length.
+    """
+    rule = ["---" if place in left else "---:" for place in range(len(head))]
+    rows = [head, rule, *lines]
+    if faults := [line for line in rows if len(line) != len(head)]:
+        raise ValueError(f"expected {len(head)} cells in a line, got {len(faults[0])}: {' | '.join(faults[0])}")
+    return "\n".join("| " + " | ".join(line) + " |" for line in rows)

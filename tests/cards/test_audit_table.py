@@ -70,6 +70,17 @@ def test_markdown_tables_have_equally_many_cells_in_every_line(audits):
     assert "| kl_retrained | 0/5 100% 1.00 |" in second and letters.startswith("A: cifar10 (mini)")
 
 
+def test_power_that_no_table_has_is_a_dash(rows):
+    cut = [row.metrics.items() if row.method == "flip_cheat" else () for row in rows]
+    without = [
+        row.model_copy(update={"metrics": {name: value for name, value in found if name != "gap"}}) if found else row
+        for row, found in zip(rows, cut, strict=True)
+    ]
+    audits = audit_tables(tables(without))
+    assert " 100% 100% - 1 -0.67 " in " ".join(line_of(as_text(audits), "gap ").split())
+    assert "| 100% | 100% | - | 1 | -0.67 |" in line_of(as_markdown(audits), "| gap |")
+
+
 def test_json_holds_every_table_and_the_weak_metrics_read_it_back(audits, tmp_path, monkeypatch):
     path = tmp_path / "audit.json"
     path.write_text(as_json(audits))
