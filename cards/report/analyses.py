@@ -6,10 +6,12 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from mubench.cards.entries import Entry
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
+from mubench.hub_builders.utils.tables import markdown_table
 from mubench.trainers.metrics.score import SCORE_VERSION
 
 Level = str
@@ -68,13 +70,13 @@ class Analysis:
         title: The factor.
         setting: What all lines share.
         levels: Levels in their order.
-        lines: The line of every method at each level, where there is one.
+        lines: Name and entries by level of every line, in the order of names, which may repeat.
     """
 
     title: str
     setting: str
     levels: tuple[Level, ...]
-    lines: Mapping[str, Mapping[Level, Entry]]
+    lines: tuple[tuple[str, Mapping[Level, Entry]], ...]
 
 
 def find_analyses(tables: Iterable[Table]) -> list[Analysis]:
@@ -93,9 +95,9 @@ def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
         kept = [by_level for by_level in lines.values() if len(by_level) > 1]
         levels = {level for by_level in kept for level in by_level}
         ordered = sorted(levels, key=lambda level: (level != factor.plain, len(level), level))
-        named = {next(iter(by_level.values())).name: by_level for by_level in kept}
+        named = sorted(((next(iter(by_level.values())).name, by_level) for by_level in kept), key=itemgetter(0))
         if kept:
-            found.append(Analysis(factor.title, setting, tuple(ordered), named))
+            found.append(Analysis(factor.title, setting, tuple(ordered), tuple(named)))
     return found
 
 
@@ -121,10 +123,8 @@ def as_markdown(found: Sequence[Analysis]) -> str:
 
 
 def _table(one: Analysis) -> str:
-    lines: list[Sequence[str]] = [("method", *one.levels), ("---", *("---:" for _ in one.levels))]
-    lines += [(method, *(_cell(by.get(level)) for level in one.levels)) for method, by in sorted(one.lines.items())]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"**{one.title}**: {one.setting}\n\n{table}"
+    lines = [(name, *(_cell(by_level.get(level)) for level in one.levels)) for name, by_level in one.lines]
+    return f"**{one.title}**: {one.setting}\n\n{markdown_table(('method', *one.levels), lines)}"
 
 
 def _cell(entry: Entry | None) -> str:

@@ -29,17 +29,25 @@ def rows(new_row):
 
 def test_lines_that_differ_in_one_factor_are_set_side_by_side(rows):
     found = {one.title: one for one in find_analyses(tables(rows))}
-    levels = {title: {name: [*by] for name, by in one.lines.items()} for title, one in found.items()}
+    levels = {title: [(name, [*by]) for name, by in one.lines] for title, one in found.items()}
     assert [*found] == [
         "Deletion ratio", "Model size and architecture", "LoRA against all weights", "Curriculum (SuperLoss)",
     ]  # fmt: skip
     assert found["Deletion ratio"].levels == ("2 %", "10 %")
-    assert levels["Model size and architecture"] == {"scrub": ["resnet", "vit"]}
+    assert levels["Model size and architecture"] == [("scrub", ["resnet", "vit"])]
     assert found["LoRA against all weights"].levels == ("without", "lora_rank 8")
     assert [one.setting for one in found.values()][:2] == [
         "cifar10, resnet",
         "cifar10, 10 %",
     ]
+
+
+def test_argument_sets_with_one_name_have_a_line_each(rows):
+    other = [row.model_copy(update={"ratio": row.ratio + 1, "arguments": {"gamma": 2}}) for row in rows[:2]]
+    (one,) = find_analyses(tables([*rows[:2], *other]))
+    levels = [(name, sorted(by)) for name, by in one.lines]
+    assert levels == [("scrub", ["10 %", "2 %"]), ("scrub", ["11 %", "3 %"])]
+    assert as_markdown([one]).count("| scrub |") == 2
 
 
 def test_a_table_shows_s_with_its_interval(rows):
