@@ -1,7 +1,7 @@
 """The ledger of claims: what papers and other projects state, and what the suite's rows of real data say of it.
 
-A test of a claim holds, fails or is undecided on each table; the verdict is that of the tables. Rows of tier mini test
-nothing.
+A test of a claim holds, fails or is undecided on each table; the verdict is that of most tables that decide it. Rows
+of tier mini test nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from mubench.cards.entries import Entry, beats
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
 from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.utils.tables import align_columns
+from mubench.hub_builders.utils.tables import align_columns, markdown_table
 
 Verdict = Literal["held", "did not hold", "could not be tested"]
 HEAD = ("claim", "source", "replication", "here", "verdict")
+
+
+class Untestable(LookupError):  # noqa: N818  a finding about rows, not a fault
+    """A table lacks a method or a metric that a test is about; the message names it."""
 
 
 class _Strict(BaseModel):
@@ -50,10 +54,10 @@ class Leads(_Strict):
     rule: Literal["leads"]
     methods: tuple[str, ...]
 
-    def observe(self, table: Table) -> Observation | None:
-        lines = [line for line in (_line(table, name) for name in self.methods) if line is not None]
-        if table.no_signal or len(lines) < len(self.methods):
-            return None
+    def observe(self, table: Table) -> Observation:
+        if table.no_signal:
+            raise Untestable("no ranks without signal")
+        lines = [_line(table, name) for name in self.methods]
         ranks = ", ".join(f"{line.name}: rank {line.rank or '-'}" for line in lines)
         return Observation(table, any(line.rank == 1 for line in lines), ranks)
 
@@ -67,13 +71,9 @@ class Order(_Strict):
     higher: str
     by: float = 0.0
 
-    def observe(self, table: Table) -> Observation | None:
+    def observe(self, table: Table) -> Observation:
         lower, higher = _line(table, self.lower), _line(table, self.higher)
-        if lower is None or higher is None:
-            return None
         values = _value(lower, self.metric), _value(higher, self.metric)
-        if values[0] is None or values[1] is None:
-            return None
         words = f"{self.metric} {number(values[0])} ({lower.name}), {number(values[1])} ({higher.name})"
         if self.metric == "score":
             above, below = beats(higher.draws, lower.draws), beats(lower.draws, higher.draws)
@@ -91,23 +91,21 @@ class Near(_Strict):
     level: float | str
     within: float
 
-    def observe(self, table: Table) -> Observation | None:
-        line = _line(table, self.method)
-        value = _value(line, self.metric) if line else None
+    def observe(self, table: Table) -> Observation:
+        value = _value(_line(table, self.method), self.metric)
         level = self._level(table)
-        if value is None or level is None:
-            return None
         words = f"{self.metric} {number(value)} ({self.method}), {number(level)} ({self.level})"
         return Observation(table, abs(value - level) <= self.within, words)
 
-    def _level(self, table: Table) -> float | None:
+    def _level(self, table: Table) -> float:
         if not isinstance(self.level, str):
             return self.level
         if self.level == "chance":
             labels = get_task(table.row.task).label_names(table.row.tier)
-            return 1 / len(labels) if labels else None
-        line = _line(table, self.level)
-        return _value(line, self.metric) if line else None
+            if not labels:
+                raise Untestable(f"no level of chance without classes ({table.row.task})")
+            return 1 / len(labels)
+        return _value(_line(table, self.level), self.metric)
 
 
 class Claim(_Strict):
@@ -146,16 +144,26 @@ class Claim(_Strict):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim and what the tables say of it."""
+    """A claim and what the tables say of it.
+
+    Attributes:
+        claim: The claim.
+        observations: One of each table that the claim can be tested on.
+        missing: What the other tables lack.
+    """
 
     claim: Claim
     observations: tuple[Observation, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """``"held"`` or ``"did not hold"`` by most tables that decide it."""
+        """``"held"`` or ``"did not hold"`` by most tables that decide it.
+
+        A tie is ``"could not be tested"``, as are no such tables.
+        """
         decided = [one.holds for one in self.observations if one.holds is not None]
-        if not decided:
+        if 2 * sum(decided) == len(decided):
             return "could not be tested"
         return "held" if 2 * sum(decided) > len(decided) else "did not hold"
 
@@ -163,21 +171,25 @@ class Finding:
     def here(self) -> str:
         """The numbers of every table, or why there are none."""
         if not self.observations:
-            return (
-                self.claim.untested or f"no real rows of {', '.join(self.claim.tasks) or 'any task'} that it is about"
-            )
+            tasks = ", ".join(self.claim.tasks) or "any task"
+            return self.claim.untested or "; ".join(self.missing) or f"no real rows of {tasks} that it is about"
         return "; ".join(f"{one.table.row.task} {one.table.row.ratio} %: {one.values}" for one in self.observations)
 
 
-def _line(table: Table, method: str) -> Entry | None:
+def _line(table: Table, method: str) -> Entry:
     """Return the line of a method with its defaults, or of a control."""
     lines = [line for line in (*table.entries, *table.controls) if line.rows[0].method == method]
-    return next((line for line in lines if line.rows[0].tuned == "default" or line.rows[0].control), None)
+    for line in lines:
+        if line.rows[0].tuned == "default" or line.rows[0].control:
+            return line
+    raise Untestable(f"no rows of {method}{' with its defaults' if lines else ''}")
 
 
-def _value(line: Entry, metric: str) -> float | None:
+def _value(line: Entry, metric: str) -> float:
     values = [row.metrics[metric].value for row in line.rows if metric in row.metrics]
-    return sum(values) / len(values) if values else None
+    if not values:
+        raise Untestable(f"no {metric} of {line.name}")
+    return sum(values) / len(values)
 
 
 @cache
@@ -189,20 +201,29 @@ def read_claims() -> tuple[Claim, ...]:
 
 def examine_claims(tables: Sequence[Table]) -> list[Finding]:
     """Return what tables say of every claim."""
-    return [Finding(claim, _observations(claim, tables)) for claim in read_claims()]
+    return [examine_claim(claim, tables) for claim in read_claims()]
 
 
-def _observations(claim: Claim, tables: Sequence[Table]) -> tuple[Observation, ...]:
-    found = [claim.test.observe(table) for table in tables if claim.is_about(table)] if claim.test else []
-    return tuple(one for one in found if one is not None)
+def examine_claim(claim: Claim, tables: Sequence[Table]) -> Finding:
+    """Return what tables say of a claim."""
+    if claim.test is None:
+        return Finding(claim, ())
+    observations, missing = [], []
+    for table in filter(claim.is_about, tables):
+        try:
+            observations.append(claim.test.observe(table))
+        except Untestable as lack:
+            missing.append(str(lack))
+    return Finding(claim, tuple(observations), tuple(dict.fromkeys(missing)))
 
 
 def as_markdown(findings: Sequence[Finding]) -> str:
     """Return the ledger as a table."""
-    lines = [HEAD, ("---",) * len(HEAD)]
-    for one in findings:
-        lines.append((one.claim.claim, one.claim.source, one.claim.replication or "none", one.here, one.verdict))
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+    lines = [
+        (one.claim.claim, one.claim.source, one.claim.replication or "none", one.here, one.verdict) for one in findings
+    ]
+    plain = [[cell.replace("|", "/") for cell in line] for line in lines]
+    return markdown_table(HEAD, plain, left=range(len(HEAD)))
 
 
 def as_text(findings: Sequence[Finding]) -> str:

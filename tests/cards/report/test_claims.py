@@ -4,7 +4,15 @@ import pytest
 from pydantic import ValidationError
 
 from mubench.cards.leaderboard import tables
-from mubench.cards.report.claims import Claim, Finding, as_markdown, as_text, examine_claims, read_claims
+from mubench.cards.report.claims import (
+    Claim,
+    Finding,
+    as_markdown,
+    as_text,
+    examine_claim,
+    examine_claims,
+    read_claims,
+)
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.result import References, Value
 from mubench.trainers.methods import METHODS
@@ -34,9 +42,7 @@ def table(new_row):
 
 
 def finding(table, **test):
-    claim = Claim(claim="c", source="s", test=test)
-    seen = claim.test.observe(table)
-    return Finding(claim, (seen,) if seen else ())
+    return examine_claim(Claim(claim="c", source="s", test=test), [table])
 
 
 @pytest.mark.parametrize(("test", "verdict"), [
@@ -65,8 +71,31 @@ def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
     (yes,) = one.observations
     no = type(yes)(yes.table, False, "other")
     assert Finding(one.claim, (yes, yes, no)).verdict == "held"
-    assert Finding(one.claim, (yes, no)).verdict == "did not hold"
+    assert Finding(one.claim, (yes, no, no)).verdict == "did not hold"
+    assert Finding(one.claim, (yes, no)).verdict == "could not be tested"
     assert Finding(one.claim, (yes, no)).here == "cifar10 5 %: scrub: rank 1; cifar10 5 %: other"
+
+
+@pytest.mark.parametrize(("test", "missing"), [
+    ({"rule": "leads", "methods": ("scrub", "npo")}, "no rows of npo"),
+    ({"rule": "order", "metric": "gap", "lower": "scrub", "higher": "ssd"}, "no rows of ssd with its defaults"),
+    ({"rule": "order", "metric": "zrf", "lower": "scrub", "higher": "salun"}, "no zrf of scrub"),
+    ({"rule": "near", "method": "scrub", "metric": "gap", "level": "retrain_keep50", "within": 0},
+     "no rows of retrain_keep50"),
+])  # fmt: skip
+def test_what_a_table_lacks_is_named(new_row, table, test, missing):
+    tuned = new_row("ssd", tuned="tuned", **ENOUGH)
+    (whole,) = tables([*(row for line in (*table.entries, *table.controls) for row in line.rows), tuned])
+    one = finding(whole, **test)
+    assert (one.verdict, one.here) == ("could not be tested", missing)
+
+
+def test_no_level_of_chance_without_classes_and_no_leader_without_signal(new_row):
+    (text,) = tables([new_row(task="samsum", no_signal="too few", **ENOUGH)])
+    assert finding(text, rule="near", method="scrub", metric="gap", level="chance", within=0).here == (
+        "no level of chance without classes (samsum)"
+    )
+    assert finding(text, rule="leads", methods=("scrub",)).here == "no ranks without signal"
 
 
 def test_mini_rows_test_nothing(demo_rows, table):
