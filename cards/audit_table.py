@@ -127,7 +127,12 @@ def as_markdown(audits: Sequence[MetricAudit]) -> str:
 def as_json(audits: Sequence[MetricAudit]) -> str:
     """Return the audit as JSON; ``weak`` names what a metric fails, and is empty for one that passes."""
     titles = [*_titles(audits)]
-    return json.dumps({"tables": titles, "metrics": {one.name: _values(one) for one in audits}}, indent=2) + "\n"
+    return (
+        json.dumps(
+            {"tables": titles, "metrics": {one.name: _values(one) for one in audits}}, indent=2, allow_nan=False
+        )
+        + "\n"
+    )
 
 
 def _values(one: MetricAudit) -> dict[str, Any]:
@@ -139,9 +144,9 @@ def _values(one: MetricAudit) -> dict[str, Any]:
         "false_alarms": one.alarms,
         "retrained": one.retrained,
         "false_alarm_interval": _round_all(one.alarm_interval),
-        "power": {control: round(one.power(control), 6) for control in CAUGHT},
+        "power": {control: _round(one.power(control)) for control in CAUGHT},
         "strong_tables": one.strong_tables,
-        "tau": None if tau is None else round(tau, 6),
+        "tau": _round(tau),
         "tau_interval": _round_all(ends),
         "tables": {title: _table_values(each) for title, each in one.tables.items()},
     }
@@ -151,14 +156,19 @@ def _table_values(one: TableAudit) -> dict[str, Any]:
     return {
         "false_alarms": one.alarms,
         "retrained": one.retrained,
-        "power": {control: round(share, 6) for control, share in one.power.items()},
+        "power": {control: _round(share) for control, share in one.power.items()},
         "rows": one.rows,
-        "tau": round(one.tau, 6) if math.isfinite(one.tau) else None,
+        "tau": _round(one.tau),
     }
 
 
-def _round_all(values: Sequence[float]) -> list[float]:
-    return [round(value, 6) for value in values]
+def _round(value: float | None) -> float | None:
+    """Return a number to 6 digits; JSON has none for a missing one."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _round_all(values: Sequence[float]) -> list[float | None]:
+    return [_round(value) for value in values]
 
 
 def write_audit(audits: Sequence[MetricAudit], folder: Path) -> list[Path]:
