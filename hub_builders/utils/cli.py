@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from mubench.hub_builders.utils.text import one_line
 
 CONFIG = "--config"
+INTERRUPTED = 130  # 128 + SIGINT
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -148,7 +149,8 @@ def run_command(command: Callable[[], object]) -> int:
     """Run a command and return its exit code.
 
     A user's mistake, a run that diverged and too little memory are one line on stderr and code 2. A closed pipe, as
-    `head` leaves one, is no error. Any other exception is ours, and is raised.
+    `head` leaves one, is no error. Ctrl-C is one line and code 130, as of a shell. Any other exception is ours, and is
+    raised.
     """
     try:
         command()
@@ -156,6 +158,9 @@ def run_command(command: Callable[[], object]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would fail as it ends
         return 0
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return INTERRUPTED
     except OSError as error:
         # Ours have a text, those of the system a number.
         message = str(error) if error.errno is None else f"expected files that can be read and written, got: {error}"

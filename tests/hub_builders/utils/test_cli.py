@@ -1,6 +1,7 @@
 """Front doors: exit codes, one-line errors, suggestions and config files."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -77,6 +78,15 @@ def test_a_task_named_twice_is_built_once(small, tmp_path, capsys):
 def test_our_own_mistakes_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0)
+
+
+def test_ctrl_c_is_one_line_and_the_exit_code_of_a_shell():
+    script = (
+        "import os, signal, sys; from mubench.hub_builders.utils.cli import run_command\n"
+        "sys.exit(run_command(lambda: signal.raise_signal(signal.SIGINT)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "mubench: interrupted\n")
 
 
 def test_a_command_that_works_is_exit_code_0(capsys):
