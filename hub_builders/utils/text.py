@@ -21,6 +21,11 @@ def one_line(message: str) -> str:
     return line if len(line) <= LINE_LENGTH else f"{line[:half]} ... {line[-half:]}"
 
 
+def count_noun(count: int, noun: str) -> str:
+    """Return ``"1 job"`` or ``"2 jobs"``, for nouns whose plural ends in a mere s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def decode_text(data: bytes, where: str, *, encoding: str = "utf-8", fallback: str | None = None) -> str:
     """Decode the bytes of a text file.
 

@@ -31,11 +31,13 @@ from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.evidence import Evidence
 from mubench.trainers.metrics.score import SCORE_VERSION
 
+BACKWARD = 2  # forward passes that a backward one counts
+
 
 def passes(cost: Mapping[str, float]) -> float:
-    """Return a run's cost in forward passes; a backward one counts 2, one that ends early its share of the depth."""
+    """Return a run's cost in forward passes, in which one that ends early counts its share of the depth."""
     share = cost["whole"] / cost["forward"] if "whole" in cost else 1.0
-    return share * (cost["forward"] + 2 * cost["backward"])
+    return share * (cost["forward"] + BACKWARD * cost["backward"])
 
 
 class Judge:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mubench.hub_builders.hub.model_folder import Run, read_runs
 from mubench.hub_builders.utils.tables import align_columns
-from mubench.trainers.evaluation.judge_runs import passes
+from mubench.hub_builders.utils.text import count_noun
+from mubench.trainers.evaluation.judge_runs import BACKWARD, passes
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.sweeps.failures import read_failure
 from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, SweepJob
 
 HEAD = ("run", "state", "passes", "minutes")
 UNKNOWN = "unknown"
-BACKWARD = 2  # forward passes that a backward one counts
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Estimates:
     def passes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the passes of a run: by the recipe, or the mean of finished runs of its method and ratio.
 
-        A backward pass counts as two; ``None`` if no such run is finished.
+        A backward pass counts as `BACKWARD` forward ones; ``None`` if no such run is finished.
         """
         setting = job.place.setting(job.task, job.backbone)
         rows, epochs = setting.info.counts["train"], _epochs(setting)
@@ -74,12 +74,18 @@ def _epochs(setting: Setting) -> int:
     return (1 + BACKWARD) * setting.recipe.epochs
 
 
-def describe_jobs(jobs: Iterable[SweepJob], models: Path) -> list[str]:
-    """Return the lines of a table of a sweep's runs, with their state and cost, and the sum of what is to do."""
+def describe_jobs(jobs: Iterable[SweepJob], models: Path, *, retry: bool = False) -> list[str]:
+    """Return the lines of a table of a sweep's runs, with their state and cost, and the sum of what is to do.
+
+    Args:
+        jobs: All jobs of the sweep.
+        models: Folder of the finished runs.
+        retry: Whether runs that failed before are to be repeated.
+    """
     runs = list({job.key: job for job in jobs if isinstance(job, BaseJob | MethodJob)}.values())
     estimates, lines, left, failed = Estimates(models), [HEAD], [], []
     for job in runs:
-        reason = read_failure(job)
+        reason = "" if retry else read_failure(job)
         state = "done" if job.is_done() else "failed" if reason else "to do"
         cost = (estimates.passes(job), estimates.minutes(job))
         left += [cost] if state == "to do" else []
@@ -95,9 +101,9 @@ def _sum_up(costs: Sequence[tuple[float | None, float | None]]) -> str:
     columns = []
     for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".3g"), strict=True):
         known = [value for value in values if value is not None]
-        missing = f" ({len(values) - len(known)} runs {UNKNOWN})" if len(known) < len(values) else ""
+        missing = f" ({count_noun(len(values) - len(known), 'run')} {UNKNOWN})" if len(known) < len(values) else ""
         columns.append(f"{_show(sum(known), style)} {unit}{missing}")
-    return f"to do: {len(costs)} runs, {', '.join(columns)} of one worker"
+    return f"to do: {count_noun(len(costs), 'run')}, {', '.join(columns)} of one worker"
 
 
 def _show(value: float | None, style: str) -> str:

@@ -76,7 +76,8 @@ def _schedule(
     if options.dry_run:
         for sweep in sweeps:
             sweep.check()
-        return describe_jobs([job for sweep in sweeps for job in sweep.jobs()], sweeps[0].place.models)
+        jobs = [job for sweep in sweeps for job in sweep.jobs()]
+        return describe_jobs(jobs, sweeps[0].place.models, retry=options.retry)
     if options.ray is not None:  # its workers may have another working directory
         sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
     run_sweep(*sweeps, executor=open_executor(options.ray, workers, resources), retry=options.retry).check()

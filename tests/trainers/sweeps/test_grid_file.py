@@ -131,6 +131,9 @@ def test_a_dry_run_names_what_failed_with_the_reason(write, own_walk, capsys):
     assert main(["sweep", str(path), *own_walk.flags(), "--dry_run"]) == 0
     last = capsys.readouterr().out.splitlines()[-2:]
     assert last == ["finetune of cifar10 resnet del10 b0 s0 failed: no luck", "to do: nothing"]
+    assert main(["sweep", str(path), *own_walk.flags(), "--dry_run", "--retry"]) == 0
+    *_, row, _, last = capsys.readouterr().out.splitlines()
+    assert "to do" in row and last.startswith("to do: 1 run, ")
 
 
 def test_a_grid_is_run_from_the_command_line_and_a_second_time_nothing_is(write, own_walk, capsys):
