@@ -76,7 +76,7 @@ def make_bases(sweeps: Sequence[Sweep], *, workers: int = 2) -> list[str]:
         sweep.check()
     jobs = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
     with Workers(workers) as pool:
-        run_jobs(jobs, pool, retry=True).check(advice="")
+        run_jobs(jobs, pool, retry=True).check()
     return align_columns([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
 
 

@@ -21,6 +21,10 @@ class Executor(Protocol):
         """
         ...
 
+    def running(self) -> list[Job]:
+        """Return the jobs that have a process; the other submitted ones wait for one."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,8 +10,6 @@ from typing import Any, Protocol
 
 from mubench.hub_builders.hub.model_folder import is_complete
 from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
-from mubench.hub_builders.utils.atomic import WORK, claimed
-from mubench.hub_builders.utils.text import one_line
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.models.base_models import train_base
@@ -24,8 +19,6 @@ from mubench.trainers.runs.run import unlearn
 
 # Short runs gain nothing from checkpoints; a long one is its own command, with checkpoints on.
 QUIET: dict[str, Any] = {"save_strategy": "no", "disable_tqdm": True}
-# Errors whose message is for the user; others are named with their type.
-_EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
 Given = tuple[tuple[str, Any], ...]
 
 
@@ -81,12 +74,14 @@ class Outcome:
         failure: Why it failed, in one line; else empty.
         trace: Traceback of the failure; empty where a process died.
         owner: Process that works on the same run, which was left to it; else empty.
+        recorded: Whether the failure is in the folder of models already.
     """
 
     value: Any = None
     failure: str = ""
     trace: str = ""
     owner: str = ""
+    recorded: bool = False
 
 
 class Job(Protocol):
@@ -222,10 +217,10 @@ class MethodJob(SweepJob):
         return resolve(self.request())
 
     def is_done(self) -> bool:
-        """Return whether the model is there."""
+        """Return whether the model is there; a request that cannot be resolved has none."""
         try:
             return self.plan().is_complete
-        except FileNotFoundError:  # its base model is missing
+        except (FileNotFoundError, ValueError):  # its base model is missing, or it fits neither the data nor the model
             return False
 
     def __call__(self) -> Path:
@@ -310,23 +305,3 @@ class JudgeGroupJob(SweepJob):
 @lru_cache(maxsize=4)
 def _judge(place: Place, task: str, backbone: str, ratio: int) -> Judge:
     return Judge(place.group(task, backbone, ratio), place.results)
-
-
-@contextmanager
-def claim(job: Job) -> Iterator[str]:
-    """Claim the run of a job, and yield its owner if that is another process; what is no run needs no claim."""
-    if not isinstance(job, BaseJob | MethodJob):
-        yield ""
-        return
-    with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
-        yield owner
-
-
-def execute(job: Job) -> Outcome:
-    """Do a job in this process; its failure, of whatever kind, is an outcome like others."""
-    try:
-        with claim(job) as owner:
-            return Outcome(owner=owner) if owner else Outcome(job())
-    except Exception as error:
-        kind = "" if isinstance(error, _EXPLAINED) and str(error) else f"{type(error).__name__}: "
-        return Outcome(failure=one_line(f"{kind}{error}"), trace=traceback.format_exc())

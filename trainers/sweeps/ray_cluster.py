@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import tempfile
+from contextlib import ExitStack
 from functools import cache
 from typing import Any, Self
 
 from mubench.hub_builders.utils.optional import require
-from mubench.trainers.sweeps.jobs import Job, Outcome, execute
+from mubench.trainers.sweeps.execution import execute
+from mubench.trainers.sweeps.jobs import Job, Outcome
 from mubench.trainers.sweeps.worker_pool import set_up_worker
 
 LOCAL = "local"
@@ -65,33 +67,50 @@ class RayCluster:
         self._folder: str | None = None
 
     def __enter__(self) -> Self:
-        quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
+        with ExitStack() as stack:  # what has been started is ended if the rest fails
+            self._connect(stack)
+            self._options = self._task_options()
+            self._task = self._ray.remote(_execute).options(**self._options)
+            self._stack = stack.pop_all()
+        return self
+
+    def _connect(self, stack: ExitStack) -> None:
+        """Start a cluster or join one, which the stack ends or leaves."""
+        quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
         if self._address == LOCAL:
             self._folder = tempfile.mkdtemp(prefix="mu-ray-")  # sockets lie in it, whose paths must be short
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)  # its processes may still write logs
+        if not self._ray.is_initialized():  # a session that the caller has opened is the caller's to end
+            stack.callback(self._ray.shutdown)
+        if self._address == LOCAL:
             own = {"num_cpus": max(1, round(self._workers * self._cpus)), "object_store_memory": OBJECT_STORE}
-            self._ray.init(address=LOCAL, _temp_dir=self._folder, _node_ip_address="127.0.0.1", **own, **quiet)
-        else:
-            try:
-                _check_reachable(self._address)
-                self._ray.init(address=self._address, log_to_driver=False, logging_level="CRITICAL")
-            except (OSError, ValueError, RuntimeError) as error:
-                reason = f"{error} (RAY_AUTH_MODE must be that of the cluster)"
-                raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {reason}") from error
+            where = {"_temp_dir": self._folder, "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            self._ray.init(address=LOCAL, **where, **own, **quiet)
+            return
+        try:
+            _check_reachable(self._address)
+            self._ray.init(address=self._address, **quiet)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = f"{error} (RAY_AUTH_MODE must be that of the cluster)"
+            raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {reason}") from error
+
+    def _task_options(self) -> dict[str, Any]:
+        """Return what a task takes of the cluster.
+
+        Raises:
+            ValueError: If it is more GPUs than this machine has.
+        """
         there = self._ray.cluster_resources().get("GPU", 0)
         gpus = min(1, there) if self._gpus is None else self._gpus
         if self._address == LOCAL and gpus > there:
             raise ValueError(f"expected at most the {there:.0f} GPUs of this machine a run, got {gpus}")
-        options = {"num_cpus": self._cpus, "num_gpus": gpus, "max_retries": 0}
-        self._task = self._ray.remote(_execute).options(**options)
-        return self
+        return {"num_cpus": self._cpus, "num_gpus": gpus, "max_retries": 0}
 
     def __exit__(self, *_: object) -> None:
         for task in self._running:
             self._ray.cancel(task, force=True)
         self._running.clear()
-        self._ray.shutdown()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)  # its processes write logs until they have ended
+        self._stack.close()
 
     def submit(self, job: Job) -> None:
         """Run a job as soon as the cluster has the resources."""
@@ -106,10 +125,16 @@ class RayCluster:
         ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=0)
         return [(self._running.pop(task), self._take(task)) for task in ended]
 
+    def running(self) -> list[Job]:
+        """Return the oldest submitted jobs, as many as the cluster has cores and GPUs for: Ray starts them in turn."""
+        there, jobs = self._ray.cluster_resources(), list(self._running.values())
+        wanted = {"CPU": self._options["num_cpus"], "GPU": self._options["num_gpus"]}
+        return jobs[: min((int(there.get(name, 0) / count) for name, count in wanted.items() if count), default=None)]
+
     def _take(self, task: Any) -> Outcome:
         try:
             outcome: Outcome = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             first = (str(error).strip().splitlines() or [""])[0]
-            return Outcome(failure=f"expected its worker to live, got {type(error).__name__}: {first}")
+            return Outcome(failure=f"expected the Ray worker to finish the job, got {type(error).__name__}: {first}")
         return outcome

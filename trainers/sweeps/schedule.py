@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.failures import read_failure, remove_failure, write_failure
 from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, Outcome, SweepJob
@@ -28,41 +29,46 @@ class Report:
         done: Jobs that succeeded, or were done before.
         failed: Jobs that failed, now or in an earlier sweep, with the reason.
         blocked: Jobs that were not started, since one that they require failed.
+        retried: Whether runs that failed in an earlier sweep were repeated.
     """
 
     done: list[SweepJob] = field(default_factory=list)
     failed: list[tuple[SweepJob, str]] = field(default_factory=list)
     blocked: list[SweepJob] = field(default_factory=list)
+    retried: bool = False
 
-    def check(self, advice: str = "; --retry repeats them") -> None:
+    def check(self) -> None:
         """Raise if a job failed.
-
-        Args:
-            advice: End of the message.
 
         Raises:
             FailedRunsError: If one did; the line names each with its reason.
         """
         if self.failed:
             reasons = "; ".join(sorted(f"{job.label}: {reason}" for job, reason in self.failed))
-            blocked = f", and {len(self.blocked)} jobs that need them were not started" if self.blocked else ""
-            got = f"{len(self.failed)} failed ones{blocked}"
-            raise FailedRunsError(f"expected all runs to finish, got {got}: {reasons}{advice}")
+            count = len(self.blocked)
+            were = "was" if count == 1 else "were"
+            blocked = f", and {count_noun(count, 'dependent job')} {were} not started" if count else ""
+            # Failed judgements have no record: the same command repeats them.
+            is_kept = not self.retried and any(isinstance(job, _RUNS) for job, _ in self.failed)
+            advice = "; --retry repeats failed runs" if is_kept else ""
+            got = f"{count_noun(len(self.failed), 'failed job')}{blocked}"
+            raise FailedRunsError(f"expected all jobs to finish, got {got}: {reasons}{advice}")
 
 
 class _Schedule:
-    def __init__(self, jobs: Sequence[SweepJob], executor: Executor, progress: Progress) -> None:
+    def __init__(self, jobs: Sequence[SweepJob], executor: Executor, progress: Progress, report: Report) -> None:
         self.executor, self.progress = executor, progress
         self.left = {job.key: job for job in jobs}
         self.running: dict[str, SweepJob] = {}
         self.held: list[tuple[float, SweepJob]] = []  # when each is looked at again
-        self.report = Report()
+        self.report = report
         self.done: set[str] = set()
         self.lost: set[str] = set()
 
     def run(self) -> Report:
         """Run all jobs, and return what came of them."""
         self.start_ready()
+        self.show()
         while self.running or self.held:
             if not self.running:
                 time.sleep(WAIT_S)
@@ -70,7 +76,12 @@ class _Schedule:
                 self.end(cast("SweepJob", job), outcome)
             self.start_held()
             self.start_ready()
+            self.show()
         return self.report
+
+    def show(self) -> None:
+        """Show which of the submitted jobs run."""
+        self.progress.show(cast("list[SweepJob]", self.executor.running()))
 
     def start_held(self) -> None:
         """Look again at the runs of others that have been left alone for long enough."""
@@ -103,7 +114,6 @@ class _Schedule:
                 return
             remove_failure(job)
         self.running[job.key] = job
-        self.progress.start(job)
         self.executor.submit(job)
 
     def end(self, job: SweepJob, outcome: Outcome) -> None:
@@ -111,9 +121,8 @@ class _Schedule:
         del self.running[job.key]
         if outcome.owner:
             self.held.append((time.monotonic() + WAIT_S, job))
-            self.progress.hold(job)
         elif outcome.failure:
-            if isinstance(job, _RUNS):
+            if isinstance(job, _RUNS) and not outcome.recorded:  # its process ended first
                 write_failure(job, outcome)
             self.fail(job, outcome.failure)
         else:
@@ -142,4 +151,4 @@ def run_jobs(jobs: Iterable[SweepJob], executor: Executor, *, retry: bool = Fals
         if retry and isinstance(job, _RUNS):
             remove_failure(job)
     with Progress(unique) as progress:
-        return _Schedule(unique, executor, progress).run()
+        return _Schedule(unique, executor, progress, Report(retried=retry)).run()

@@ -19,7 +19,8 @@ import datasets
 import torch
 import transformers
 
-from mubench.trainers.sweeps.jobs import Job, Outcome, execute
+from mubench.trainers.sweeps.execution import execute
+from mubench.trainers.sweeps.jobs import Job, Outcome
 
 END_S = 10.0  # a worker that is told to end has this long
 
@@ -70,7 +71,7 @@ class _Worker:
     job: Job | None = None
 
     def take(self) -> Outcome:
-        """Return the outcome of its job, which has ended or has died with it."""
+        """Return the outcome of its job; a process that ended before its job has failed it."""
         with contextlib.suppress(EOFError, OSError):
             if self.pipe.poll():
                 outcome: Outcome = self.pipe.recv()
@@ -78,7 +79,7 @@ class _Worker:
         self.end()
         code = self.process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Outcome(failure=f"expected its process to live, got {how}")
+        return Outcome(failure=f"expected the worker process to finish the job, got {how}")
 
     @property
     def is_alive(self) -> bool:
@@ -101,8 +102,8 @@ class _Worker:
 class Workers:
     """A pool of worker processes, started when there is work for them.
 
-    A worker that dies takes its job with it, and another is started. Where there are several GPUs, each worker sees
-    one of them, and more workers than GPUs share them.
+    If a worker process ends during a job, the job fails and another worker is started. Where there are several GPUs,
+    each worker sees one of them, and more workers than GPUs share them.
 
     Args:
         count: Number of processes.
@@ -146,6 +147,10 @@ class Workers:
         self._workers = [worker for worker in self._workers if not worker.pipe.closed]
         self._feed()
         return ended
+
+    def running(self) -> list[Job]:
+        """Return the jobs that have a worker, see `Executor`."""
+        return [worker.job for worker in self._workers if worker.job is not None]
 
     def _feed(self) -> None:
         while self._waiting and (worker := self._free()):

@@ -22,6 +22,7 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.optional import check_package
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.grid_commands import open_executor
@@ -109,7 +110,7 @@ def run_searches(searches: Sequence[TuneMethod], executor: Executor) -> None:
             for job, outcome in executor.wait(1.0):
                 work.take(job, outcome)
     if work.failed:
-        got = f"{len(work.failed)} failed ones: {'; '.join(work.failed)}"
+        got = f"{count_noun(len(work.failed), 'failed trial')}: {'; '.join(work.failed)}"
         raise FailedRunsError(f"expected all trials to finish, got {got}")
 
 
@@ -127,7 +128,7 @@ def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor)
     searches = plan_trials(sweeps, trials=trials, out=out)
     with executor:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
-        run_jobs(references, executor, retry=True).check(advice="")
+        run_jobs(references, executor, retry=True).check()
         run_searches(searches, executor)
     return align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
 

@@ -3,13 +3,16 @@
 import importlib.util
 import os
 import socket
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mubench.trainers.__main__ import main
+from mubench.trainers.sweeps import ray_cluster
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.ray_cluster import RayCluster
 from mubench.trainers.sweeps.schedule import run_jobs
@@ -54,7 +57,7 @@ def test_a_killed_worker_of_ray_costs_one_run_and_no_process_is_left(tmp_path):
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     reasons = {job.name: reason for job, reason in report.failed}
     assert reasons.keys() == {"bad", "wrong"} and reasons["wrong"] == "no luck"
-    assert reasons["bad"].startswith("expected its worker to live, got WorkerCrashedError")
+    assert reasons["bad"].startswith("expected the Ray worker to finish the job, got WorkerCrashedError")
     assert [job.name for job in report.blocked] == ["blocked"]
     assert Counter(lines_of(tmp_path)) == dict.fromkeys(["bad", "base", "wrong", *map(str, range(8))], 1)
     end = time.monotonic() + 30
@@ -70,3 +73,60 @@ def test_no_cluster_at_an_address_is_one_line():
         address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
         with pytest.raises(FileNotFoundError, match=f"^expected a Ray cluster at {address}, got: .*refused"):
             RayCluster(address).__enter__()
+
+
+class FakeRay(SimpleNamespace):
+    """A Ray that starts nothing, on a machine without GPUs."""
+
+    def __init__(self, fault: str = "", opened: bool = False) -> None:
+        super().__init__(fault=fault, opened=opened, calls=[])
+
+    def is_initialized(self) -> bool:
+        return self.opened
+
+    def init(self, **_: object) -> None:
+        self.calls.append("init")
+        if self.fault:
+            raise RuntimeError(self.fault)
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def remote(self, _: object) -> SimpleNamespace:
+        task = SimpleNamespace(remote=lambda *_: object())
+        return SimpleNamespace(options=lambda **_: task)
+
+    def cancel(self, _: object, **__: object) -> None:
+        self.calls.append("cancel")
+
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+
+
+@pytest.mark.parametrize(
+    ("ray", "message", "calls"),
+    [
+        (FakeRay(), "^expected at most the 0 GPUs of this machine a run, got 1$", ["init", "shutdown"]),
+        (FakeRay("no raylet"), "^no raylet$", ["init", "shutdown"]),
+        (FakeRay("a session is open", opened=True), "^a session is open$", ["init"]),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_ended_with_its_folder(ray, message, calls, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ray_cluster, "require", lambda _: ray)
+    with pytest.raises((ValueError, RuntimeError), match=message), RayCluster("local", gpus=1):
+        pass
+    assert ray.calls == calls and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("cpus", "count"), [(1.0, 2), (0.5, 4), (2.0, 1)])
+def test_as_many_jobs_run_as_the_cluster_has_cores_for(cpus, count, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ray = FakeRay()
+    monkeypatch.setattr(ray_cluster, "require", lambda _: ray)
+    jobs = [FakeRun(Place(models=tmp_path), "cifar10", "resnet", 0, str(number)) for number in range(5)]
+    with RayCluster("local", cpus=cpus) as cluster:
+        for job in jobs:
+            cluster.submit(job)
+        assert cluster.running() == jobs[:count]
+    assert ray.calls == ["init", *["cancel"] * 5, "shutdown"]

@@ -1,5 +1,6 @@
-"""Schedules: when a job starts, whom a failure stops, and that two sweeps share their runs."""
+"""Schedules: when a job starts, which jobs a failure blocks, and that two sweeps share their runs."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -8,8 +9,9 @@ import pytest
 
 from mubench.hub_builders.utils.atomic import WORK, claimed
 from mubench.trainers.sweeps import schedule
-from mubench.trainers.sweeps.failures import read_failure
-from mubench.trainers.sweeps.jobs import Place, execute
+from mubench.trainers.sweeps.execution import execute
+from mubench.trainers.sweeps.failures import read_failure, write_failure
+from mubench.trainers.sweeps.jobs import MethodJob, Outcome, Place
 from mubench.trainers.sweeps.schedule import FailedRunsError, run_jobs
 from tests.fixtures.fake_jobs import FakeLast, FakeModel, FakeRun, lines_of
 
@@ -22,6 +24,9 @@ class InProcess:
 
     def submit(self, job) -> None:
         self.waiting.append(job)
+
+    def running(self) -> list:
+        return self.waiting[-1:]
 
     def wait(self, seconds: float) -> Iterable:
         if not self.waiting:
@@ -54,7 +59,7 @@ def test_a_failure_blocks_what_requires_it_alone_and_is_kept_until_it_is_retried
     report = run_jobs([*jobs, last], InProcess())
     assert (names(job for job, _ in report.failed), names(report.blocked)) == (["base"], ["run", "row"])
     assert sorted(lines_of(tmp_path)) == ["base", "last", "other"] and lines_of(tmp_path)[-1] == "last"
-    line = "got 1 failed ones, and 2 jobs that need them were not started: run base: no luck; --retry repeats them$"
+    line = "got 1 failed job, and 2 dependent jobs were not started: run base: no luck; --retry repeats failed runs$"
     with pytest.raises(FailedRunsError, match=line):
         report.check()
     healed = [run("base"), *jobs[1:]]
@@ -75,6 +80,72 @@ def test_a_damaged_record_of_a_failure_is_named(run, tmp_path):
     path.write_text("[]")
     with pytest.raises(ValueError, match=f"expected the reason of a failed run in {path}, got"):
         run_jobs([run("base")], InProcess())
+
+
+def test_the_failure_of_a_run_is_recorded_before_another_sweep_can_repeat_it(run, tmp_path):
+    job, others = run("base", "no luck"), []
+
+    class Between(InProcess):
+        def wait(self, seconds):
+            found = super().wait(seconds)  # the worker has failed, and its own sweep does not know yet
+            others.append(run_jobs([job], InProcess()))
+            return found
+
+    report = run_jobs([job], Between())
+    assert lines_of(tmp_path) == ["base"] and report.failed == [(job, "no luck")] == others[0].failed
+    (record,) = (tmp_path / WORK / "failed").iterdir()
+    assert "ValueError: no luck" in json.loads(record.read_text())["traceback"]
+
+
+def test_a_run_that_failed_elsewhere_since_it_was_submitted_is_not_repeated(run, tmp_path):
+    write_failure(run("base"), Outcome(failure="no luck"))
+    assert execute(run("base")).failure == "no luck" and lines_of(tmp_path) == []
+    (tmp_path / "base").touch()  # made by hand since
+    assert execute(run("base")).failure == "" and lines_of(tmp_path) == ["base"]
+
+
+def test_a_process_that_ended_during_a_run_leaves_a_record_by_its_sweep(run):
+    class Dying(InProcess):
+        def wait(self, seconds):
+            return [(self.waiting.pop(), Outcome(failure="got exit code 3"))]
+
+    run_jobs([run("base")], Dying())
+    assert read_failure(run("base")) == "got exit code 3"
+
+
+def test_a_failed_run_whose_request_cannot_be_resolved_any_more_keeps_its_failure(run, monkeypatch):
+    def cannot(job):
+        raise ValueError("expected the base model of this recipe, got another")
+
+    monkeypatch.setattr(MethodJob, "plan", cannot)
+    lost = MethodJob(run("base").place, "cifar10", "resnet", 10, "finetune", 0, 0)
+    write_failure(lost, Outcome(failure="no luck"))
+    report = run_jobs([lost, run("other")], InProcess())
+    assert report.failed == [(lost, "no luck")] and names(report.done) == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "blocked", "retried", "line"),
+    [
+        ("a", "", False, "1 failed job: run a: no luck; --retry repeats failed runs"),
+        ("ab", "c", True, "2 failed jobs, and 1 dependent job was not started: run a: no luck; run b: no luck"),
+    ],
+)
+def test_the_line_about_failures_counts_them_and_advises_what_was_not_done_yet(run, failed, blocked, retried, line):
+    report = schedule.Report(
+        failed=[(run(name), "no luck") for name in failed], blocked=[run(name) for name in blocked], retried=retried
+    )
+    with pytest.raises(FailedRunsError, match=f"^expected all jobs to finish, got {line}$"):
+        report.check()
+
+
+def test_a_retry_is_not_advised_twice_nor_for_judgements_which_are_repeated_anyway(run):
+    report = run_jobs([run("a", "no luck")], InProcess(), retry=True)
+    with pytest.raises(FailedRunsError, match=r"run a: no luck$"):
+        report.check()
+    judging = FakeLast(run("a").place, "cifar10", "resnet", 10, (), ())
+    with pytest.raises(FailedRunsError, match=f"{judging.label}: no luck$"):
+        schedule.Report(failed=[(judging, "no luck")]).check()
 
 
 def test_equal_jobs_are_run_once(run, tmp_path):

@@ -152,7 +152,7 @@ def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(swe
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(table, "neg_grad", {"value": {"learning_rate": 1e17, "max_grad_norm": 0.0}})
         patch.setattr(boundary_shrink, "targets", lambda *_: [])
-        message = "got 2 failed ones, and 2 jobs .*: boundary_shrink of cifar10 .* b0 s5: expected .*; neg_grad"
+        message = "got 2 failed jobs, and 2 dependent .*: boundary_shrink of cifar10 .* b0 s5: expected .*; neg_grad"
         with pytest.raises(FailedRunsError, match=message):
             run_sweep(replace(sweep, methods=methods, **few), executor=Workers(1)).check()
     assert "finetune" in {row.method for row in read_results(own_walk.results)}

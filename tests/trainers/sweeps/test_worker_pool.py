@@ -1,4 +1,4 @@
-"""The pool of worker processes: what it brings back, whom a death costs, and which GPU a worker sees."""
+"""The pool of worker processes: what it returns, which job fails with a worker, and which GPU a worker sees."""
 
 import os
 import time
@@ -35,6 +35,16 @@ def test_all_jobs_are_done_and_bring_their_values(tmp_path):
     assert not any(outcome.failure for outcome in found)
 
 
+def test_the_jobs_that_run_are_those_that_have_a_worker():
+    jobs = [partial(time.sleep, 0.01 * number) for number in range(3)]
+    with Workers(2) as pool:
+        for job in jobs:
+            pool.submit(job)
+        assert pool.running() == jobs[:2]
+        ended(pool, 3)
+        assert pool.running() == []
+
+
 def test_an_error_is_an_outcome_with_its_traceback_and_the_rest_is_done():
     with Workers(1) as pool:
         for job in (partial(int, "no number"), partial(int, "7"), partial({}.__getitem__, "x")):
@@ -49,7 +59,7 @@ def test_a_dead_worker_costs_its_own_job():
         pool.submit(partial(os._exit, 3))
         pool.submit(partial(int, "7"))
         lost, good = ended(pool, 2)
-    assert lost.failure == "expected its process to live, got exit code 3" and good.value == 7
+    assert lost.failure == "expected the worker process to finish the job, got exit code 3" and good.value == 7
 
 
 def _kill_self() -> None:
@@ -61,7 +71,8 @@ def test_a_killed_worker_is_named_by_its_signal_and_replaced():
         for job in (_kill_self, _kill_self, partial(int, "1"), partial(int, "2")):
             pool.submit(job)
         found = ended(pool, 4)
-    assert sorted(outcome.failure for outcome in found)[2:] == ["expected its process to live, got signal SIGKILL"] * 2
+    line = "expected the worker process to finish the job, got signal SIGKILL"
+    assert sorted(outcome.failure for outcome in found)[2:] == [line] * 2
     assert {outcome.value for outcome in found} == {None, 1, 2}
 
 

@@ -134,9 +134,8 @@ def test_searches_run_side_by_side_and_a_lost_worker_stops_its_own_alone(own_wal
 
     monkeypatch.setattr(TrialJob, "__call__", dies)
     searches = [TuneMethod([sweep(own_walk)], key, 2, tmp_path) for key in ("neg_grad", "ssd")]
-    line = (
-        "^expected all trials to finish, got 1 failed ones: neg_grad: expected its process to live, got exit code 7$"
-    )
+    reason = "expected the worker process to finish the job, got exit code 7"
+    line = f"^expected all trials to finish, got 1 failed trial: neg_grad: {reason}$"
     with pytest.raises(FailedRunsError, match=line), Workers(2) as pool:
         run_searches(searches, pool)
     assert [len(read_trials(one.path, one.about)) for one in searches] == [0, 2]

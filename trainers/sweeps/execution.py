@@ -1,0 +1,51 @@
+"""`execute`: a job in this process, under the claim of its run."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from mubench.hub_builders.utils.atomic import WORK, claimed
+from mubench.hub_builders.utils.text import one_line
+from mubench.trainers.sweeps.failures import read_failure, write_failure
+from mubench.trainers.sweeps.jobs import BaseJob, Job, MethodJob, Outcome
+
+# Errors whose message is for the user; others are named with their type.
+_EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
+
+
+def execute(job: Job) -> Outcome:
+    """Do a job in this process; its failure, of whatever kind, is an outcome like others."""
+    try:
+        if not isinstance(job, BaseJob | MethodJob):
+            return Outcome(job())
+        with _claim(job) as owner:
+            return Outcome(owner=owner) if owner else _run(job)
+    except Exception as error:
+        return _failure(error)
+
+
+@contextmanager
+def _claim(job: BaseJob | MethodJob) -> Iterator[str]:
+    """Claim the run of a job, and yield its owner if that is another process."""
+    with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
+        yield owner
+
+
+def _run(job: BaseJob | MethodJob) -> Outcome:
+    """Do a claimed run, and record its failure before the claim is free; one that has a record is not repeated."""
+    if (reason := read_failure(job)) and not job.is_done():
+        return Outcome(failure=reason, recorded=True)
+    try:
+        return Outcome(job())
+    except Exception as error:
+        outcome = _failure(error)
+    write_failure(job, outcome)
+    return replace(outcome, recorded=True)
+
+
+def _failure(error: Exception) -> Outcome:
+    kind = "" if isinstance(error, _EXPLAINED) and str(error) else f"{type(error).__name__}: "
+    return Outcome(failure=one_line(f"{kind}{error}"), trace="".join(traceback.format_exception(error)))
