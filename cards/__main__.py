@@ -1,4 +1,4 @@
-"""Front door of room 3: ``python -m mubench.cards`` writes all cards; other words print a table."""
+"""Write the cards of all repositories, or print a table: leaderboard, S of methods by tasks, audit, or report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ def parser() -> Parser:
     """Return the parser."""
     one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
     one.add_config()
-    one.add_argument("what", nargs="?", choices=("all", *PRINTED), default="all", help="all cards, or a table")
+    one.add_argument(
+        "what",
+        nargs="?",
+        choices=("all", *PRINTED),
+        default="all",
+        help="all cards, or a table; report: analyses and claims on rows of real data",
+    )
     data, models, results = PLACE
     one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
     one.add_argument("--models", type=Path, default=models, help="folder of model folders")

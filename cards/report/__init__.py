@@ -19,4 +19,6 @@ def as_markdown(tables: Sequence[Table]) -> str:
 def as_text(tables: Sequence[Table]) -> str:
     """Return both for a terminal."""
     compared = analyses.as_markdown(analyses.find_analyses(tables)) or analyses.NONE
+    if all(table.row.tier == "mini" for table in tables):
+        compared = "All rows are of tier mini, which tests no claim."
     return f"{compared}\n\n{claims.as_text(claims.examine_claims(tables))}"

@@ -30,6 +30,7 @@ from mubench.hub_builders.utils.cli import print_error
 WORK = ".work"
 _STAGE = ".stage-"
 _FINISHED = "finished"
+SILENT_S = 1.0  # of waiting for another process before that is reported
 # State of a process that has ended and whose parent has not called `wait` yet.
 _ENDED = re.compile(r"\) [ZX] ")
 # Answers of file systems without locks.
@@ -202,13 +203,21 @@ def _is_of(file: int, lock: Path) -> bool:
     return False
 
 
+def _lock_within(file: int, lock: Path, seconds: float) -> bool:
+    """Return whether a lock was free within some seconds."""
+    end = time.monotonic() + seconds
+    while not (found := _lock(file, lock)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
 def _take(lock: Path, purpose: str) -> tuple[int, bool]:
     """Wait for the lock; return its open file, and whether a process with this purpose finished meanwhile."""
     while True:
         file = _open(lock)
         try:
             waited = not _lock(file, lock)
-            if waited:
+            if waited and not _lock_within(file, lock, SILENT_S):
                 owner = _read(file)[0] or "another process"
                 print_error(f"waiting for {owner}, which has {lock}")
                 lock_descriptor(file)

@@ -101,6 +101,9 @@ def _sum_up(costs: Sequence[tuple[float | None, float | None]]) -> str:
     columns = []
     for unit, values, style in zip(("passes", "minutes"), zip(*costs, strict=True), (".0f", ".3g"), strict=True):
         known = [value for value in values if value is not None]
+        if not known:
+            columns.append(f"{unit} {UNKNOWN}")
+            continue
         missing = f" ({count_noun(len(values) - len(known), 'run')} {UNKNOWN})" if len(known) < len(values) else ""
         columns.append(f"{_show(sum(known), style)} {unit}{missing}")
     return f"to do: {count_noun(len(costs), 'run')}, {', '.join(columns)} of one worker"
