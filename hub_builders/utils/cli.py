@@ -109,16 +109,30 @@ def split_config(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return options, rest
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    """Return the options of a YAML file by name, dashes as underscores."""
-    import yaml  # noqa: PLC0415  (few commands have a config)
+def read_yaml(file: Path, wanted: str) -> Any:
+    """Return what a user's YAML file holds.
+
+    Args:
+        file: The file.
+        wanted: What is expected, for the message where it cannot be read.
+
+    Raises:
+        FileNotFoundError: If it cannot be read.
+        ValueError: If it is no YAML.
+    """
+    import yaml  # noqa: PLC0415  (few commands read one)
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileNotFoundError(f"expected a config file {file}, got: {error.strerror or error}") from error
+        raise FileNotFoundError(f"expected {wanted}, got: {error.strerror or error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"expected YAML in {file}, got: {error}") from error
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """Return the options of a YAML file by name, dashes as underscores."""
+    found = read_yaml(file, f"a config file {file}")
     if not isinstance(found or {}, dict):
         raise ValueError(f"expected option names and values in {file}, got {type(found).__name__}")  # noqa: TRY004
     return {str(name).replace("-", "_"): value for name, value in (found or {}).items()}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from mubench.hub_builders.utils.atomic import WORK, claimed
@@ -21,17 +19,10 @@ def execute(job: Job) -> Outcome:
     try:
         if not isinstance(job, BaseJob | MethodJob):
             return Outcome(job())
-        with _claim(job) as owner:
+        with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
             return Outcome(owner=owner) if owner else _run(job)
     except Exception as error:
         return _failure(error)
-
-
-@contextmanager
-def _claim(job: BaseJob | MethodJob) -> Iterator[str]:
-    """Claim the run of a job, and yield its owner if that is another process."""
-    with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
-        yield owner
 
 
 def _run(job: BaseJob | MethodJob) -> Outcome:

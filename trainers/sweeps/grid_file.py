@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET
-from mubench.hub_builders.utils.cli import did_you_mean
+from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.runs.grid_parsers import PRIMARY
 from mubench.trainers.sweeps.bases import task_sweeps
@@ -135,12 +134,7 @@ def read_grid(path: Path, **changes: Any) -> Grid:
         FileNotFoundError: If it cannot be read.
         ValueError: If it is no grid; the line names the first field that is wrong.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileNotFoundError(f"expected a grid in {path}, got: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected YAML in {path}, got: {error}") from error
+    found = read_yaml(path, f"a grid in {path}")
     if not isinstance(found, dict):
         raise ValueError(f"expected the fields of a grid in {path}, got {quote(found)}")  # noqa: TRY004
     try:
