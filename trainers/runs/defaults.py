@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("default_arguments")
 # Every field of a method's own dataclass is recorded as well. No paths and no tokens.
-RECORDED = (*RECORDED_TRAINING, "augment", *LORA, *ADDON_ARGUMENTS, "keep")
+RECORDED = (*RECORDED_TRAINING, "optim_args", "augment", *LORA, *ADDON_ARGUMENTS, "keep")
 
 
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:
@@ -81,8 +81,7 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
         off |= set(LORA)
     if arguments.keep == "last":  # the default is not recorded
         off.add("keep")
-    if not arguments.augment:
-        off.add("augment")
+    off |= {name for name in ("augment", "optim_args") if not getattr(arguments, name)}  # nor are these
     values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
     size, parts = STEP
     values[size] *= arguments.world_size

@@ -165,8 +165,17 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
         assert one["score"] == pytest.approx(expected[LABELS.index(one["label"])].item(), abs=1e-4)
 
 
-def test_the_backbone_for_real_images_enlarges_them_and_has_its_stated_size(rows):
-    model, processor = MODALITY.create("resnet-small", LABELS, {"train": rows}, seed=0)
-    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(1.24, abs=0.01)
-    assert tuple(MODALITY.encode(rows, processor)[0]["pixel_values"].shape) == (3, 64, 64)
+@pytest.mark.parametrize(("backbone", "millions", "side"), [("resnet-tiny", 0.31, 48), ("resnet-small", 1.24, 64)])
+def test_a_backbone_for_real_images_enlarges_them_and_has_its_stated_size(rows, backbone, millions, side):
+    model, processor = MODALITY.create(backbone, LABELS, {"train": rows}, seed=0)
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+    assert tuple(MODALITY.encode(rows, processor)[0]["pixel_values"].shape) == (3, side, side)
     assert logits(model, processor, rows).shape == (7, 3)
+
+
+def test_channels_are_the_last_axis_of_weights_made_and_read(made, tmp_path):
+    for part in made:
+        part.save_pretrained(tmp_path)
+    for model, _ in (made, MODALITY.load(tmp_path)):
+        kernels = [weight for weight in model.parameters() if weight.ndim == 4]
+        assert kernels and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)

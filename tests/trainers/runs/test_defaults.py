@@ -63,7 +63,7 @@ def test_an_entry_has_a_source_and_tuned_ones_their_trials(name):
     for method, entry in FILES[name].get("methods", {}).items():
         assert {"value"} <= entry.keys() <= {"value", "source", "trials", "S", "by_hand"}
         source = read_defaults(name)[method]["source"]
-        assert source in ("paper", "guess", "tuned")
+        assert source in ("paper", "authors", "guess", "tuned")
         assert (source == "tuned") == ("trials" in entry) == ("S" in entry)
     for entry in read_defaults(name).values():
         assert {"value", "source"} <= entry.keys()
