@@ -76,7 +76,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install weights lock vulnerabilities format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
-	unlearn results matrix audit cards space pack push demo ci clean distclean
+	unlearn results results-real matrix audit cards space pack push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning. Start with: make demo, make test."
@@ -197,6 +197,17 @@ unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
 results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
 	$(PY) -m mubench.trainers sweep $(ON_TASK)$(BACKBONES_FLAG) $(SEEDS_FLAGS)$(METHODS_FLAG)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry
 
+# Real rows lie apart from those of mini tasks. Where data sets are at hand in part only, these are built.
+REAL := real
+REAL_RAW = $(or $(RAW),$(if $(MUBENCH_DATA),$(MUBENCH_DATA)/raw))
+REAL_TIER = $(if $(filter file,$(origin TIER)),$(if $(filter nlvr2 speech_commands tiny_imagenet ucf101,$(TASK)),partial,full),$(TIER))
+REAL_FAMILY = $(shell sed -n 's/^family: *//p' cards/grids/$(TASK).yaml 2>/dev/null)
+REAL_FLAGS = --models $(REAL)/models --results $(REAL)/results
+results-real: $(STAMP) ## real rows into ./real: data, the grid in cards/grids, its table; again to go on (TASK, RAW, TIER, WORKERS)
+	$(PY) -m mubench.hub_builders build $(TASK) --tier $(REAL_TIER) --family $(REAL_FAMILY)$(if $(REAL_RAW), --raw "$(REAL_RAW)")$(if $(filter partial,$(REAL_TIER)), --allow_partial) --out $(REAL)
+	$(PY) -m mubench.trainers sweep cards/grids/$(TASK).yaml --data $(REAL)/mu-bench $(REAL_FLAGS)$(WORKERS_FLAG) --retry
+	$(PY) -m mubench.cards leaderboard --data $(REAL)/mu-bench $(REAL_FLAGS)
+
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
 	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry
 	$(PY) -m mubench.cards matrix$(ALL_FLAGS)
@@ -245,5 +256,5 @@ clean: ## remove everything that was built (the environment stays)
 	rm -rf *.egg-info
 	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and the environment too
-	rm -rf $(VENV)
+distclean: clean ## clean, and the environment and real rows too
+	rm -rf $(VENV) $(REAL)

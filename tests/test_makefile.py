@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mubench.hub_builders.utils.hints import target
 
@@ -71,6 +72,19 @@ def test_every_task_is_built_unless_one_is_named():
     assert partial[2:] == ["--tier", "partial", "--raw", "my files", "--allow_partial"]
     assert commands("make data TASK=imdb")[0][:3] == ["hub_builders", "build", "imdb"]
     assert commands("make demo")[0][:3] == ["hub_builders", "build", "cifar10"]
+
+
+@pytest.mark.parametrize("grid", sorted(path.stem for path in (ROOT / "cards" / "grids").glob("*.yaml")))
+def test_real_rows_are_made_of_a_grid_and_its_data_apart_from_mini_tasks(grid):
+    build, sweep, table = commands(f"make results-real TASK={grid} RAW=raw")
+    family = yaml.safe_load((ROOT / "cards" / "grids" / f"{grid}.yaml").read_text())["family"]
+    assert build[:3] == ["hub_builders", "build", grid] and build[build.index("--family") + 1] == family
+    assert build[build.index("--out") + 1] == "real" and build[build.index("--raw") + 1] == "raw"
+    assert (build[build.index("--tier") + 1] == "partial") == ("--allow_partial" in build)
+    assert sweep[:3] == ["trainers", "sweep", f"cards/grids/{grid}.yaml"] and "--retry" in sweep
+    for words in (sweep, table):
+        for option in ("data", "models", "results"):
+            assert words[words.index(f"--{option}") + 1].startswith("real/")
 
 
 @pytest.mark.parametrize(("family", "name", "flag"), [
