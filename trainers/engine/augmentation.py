@@ -20,7 +20,7 @@ SHIFT_DIVISOR = 8
 # A recording is shifted by up to this share of its length, and its level by up to so many decibels.
 LAG = 0.1
 DECIBELS = 3.0
-# The log-mel features of Whisper are (log10 of a power + 4) / 4.
+# The log-mel features of Whisper are (log10 of a power + 4) / 4; those of AST grow as fast, within one in a hundred.
 FEATURE_PER_DECIBEL = 1 / 40
 
 
@@ -111,13 +111,16 @@ def _shift_in_time(sound: torch.Tensor, numbers: torch.Tensor, silence: torch.Te
 def augment_audio(batch: Mapping[str, Any], numbers: torch.Tensor) -> dict[str, Any]:
     """Return a batch whose recordings are shifted by up to a tenth of their length and up to 3 dB louder or softer.
 
-    They are ``input_values``, waves of shape ``(B, T)``, or ``input_features``, log-mel of shape ``(B, M, T)``.
+    They are ``input_values``, waves of shape ``(B, T)`` or log-mel of shape ``(B, T, M)``, or ``input_features``,
+    log-mel of shape ``(B, M, T)``.
     """
     level = (2 * numbers[:, 1] - 1) * DECIBELS
-    if "input_values" in batch:
-        waves = batch["input_values"][:, None]
+    name = "input_values" if "input_values" in batch else "input_features"
+    if batch[name].ndim == 2:
+        waves = batch[name][:, None]
         later = _shift_in_time(waves, numbers[:, 0], waves.new_zeros(len(waves), 1, 1))[:, 0]
-        return {**batch, "input_values": later * (10 ** (level / 20))[:, None]}
-    features = batch["input_features"]
+        return {**batch, name: later * (10 ** (level / 20))[:, None]}
+    features = batch[name].mT if name == "input_values" else batch[name]
     later = _shift_in_time(features, numbers[:, 0], features.amin(dim=(1, 2), keepdim=True))
-    return {**batch, "input_features": later + FEATURE_PER_DECIBEL * level[:, None, None]}
+    later += FEATURE_PER_DECIBEL * level[:, None, None]
+    return {**batch, name: later.mT if name == "input_values" else later}

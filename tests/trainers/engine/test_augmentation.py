@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import WhisperFeatureExtractor
+from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
 
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.engine.augmentation import (
@@ -49,6 +49,7 @@ BATCHES: dict[str, tuple[Any, dict[str, torch.Tensor]]] = {
     ),
     "waves": (augment_audio, {"input_values": noise(6, 50), "attention_mask": torch.ones(6, 50, dtype=int)}),
     "features": (augment_audio, {"input_features": noise(6, 4, 50)}),
+    "features by time": (augment_audio, {"input_values": noise(6, 50, 4)}),
 }
 
 
@@ -163,6 +164,18 @@ def test_features_change_like_those_of_the_changed_recording() -> None:
     by = next(by for by in range(1, 100) if torch.equal(made[..., by : by + 20], plain[..., :20]))
     assert by == 5, "a tenth of the half second of sound, at a hundred frames a second"
     assert made[..., :by].eq(plain.min()).all()
+
+
+def test_features_by_time_change_like_those_of_the_changed_recording() -> None:
+    extractor = ASTFeatureExtractor(num_mel_bins=16, max_length=98)
+    wave = 0.1 * noise(16_000).numpy()
+    options: Any = {"sampling_rate": 16_000, "return_tensors": "pt"}
+    plain = extractor(wave, **options)["input_values"]
+    louder = extractor(wave * np.float32(10 ** (3 / 20)), **options)["input_values"]
+    made = augment_audio({"input_values": plain}, torch.tensor([[0.5, 1.0, 0.0]]))["input_values"]
+    torch.testing.assert_close(made, louder, atol=1e-3, rtol=0)
+    later = augment_audio({"input_values": plain}, torch.tensor([[0.999, 0.5, 0.0]]))["input_values"]
+    assert torch.equal(later[:, 9:], plain[:, :-9]) and later[:, :9].eq(plain.min()).all()
 
 
 @pytest.mark.parametrize("kind", MODALITIES)

@@ -141,3 +141,15 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
     assert {one["label"] for one in scores} == set(LABELS)
     for one in scores:
         assert one["score"] == pytest.approx(expected[LABELS.index(one["label"])].item(), abs=1e-4)
+
+
+def test_the_backbone_for_real_recordings_reads_log_mel_of_a_second_and_has_its_stated_size(rows, tmp_path):
+    model, processor = MODALITY.create("ast-small", LABELS, {"train": rows}, seed=0)
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(0.44, abs=0.01)
+    encoded = MODALITY.encode(rows, processor)
+    assert {encoded[i]["input_values"].shape for i in range(len(rows))} == {(98, 40)}
+    for part in (model, processor):
+        part.save_pretrained(tmp_path)
+    again, reloaded = MODALITY.load(tmp_path)
+    np.testing.assert_array_equal(logits(again, reloaded, rows), logits(model, processor, rows))
+    assert len(np.unique(logits(model, processor, rows))) > 3

@@ -20,6 +20,7 @@ from mubench.trainers.models.modalities.modality import (
     EncodedRows,
     ModelPair,
     Splits,
+    create_with_shared_body,
     zero_head,
 )
 from mubench.trainers.models.modalities.pretrained import read
@@ -86,6 +87,25 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    **MINI,
+    # For real recordings. A patch is 160 ms of 16 of the 40 mel bands; patches overlap by half in both directions.
+    "ast-small": partial(
+        transformers.ASTConfig,
+        num_mel_bins=40,
+        max_length=SECONDS * 100 - 2,  # frames of 25 ms, 10 ms apart
+        patch_size=16,
+        frequency_stride=8,
+        time_stride=8,
+        hidden_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=256,
+        initializer_range=0.05,
+    ),
+}
+
+
 def set_filter_bank(layer: torch.nn.Conv1d) -> None:
     """Initialise the layer on the raw sound as a filter bank: pitches evenly apart, each in four phases.
 
@@ -105,10 +125,14 @@ class AudioModality(ClassifierModality):
     """Audio classification."""
 
     auto = transformers.AutoModelForAudioClassification
-    configs = MINI
+    configs = CONFIGS
     train_transform = staticmethod(augment_audio)
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
+        if config.model_type == "audio-spectrogram-transformer":
+            sizes = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+            model = create_with_shared_body(partial(self.auto.from_config, config), seed)
+            return model, transformers.ASTFeatureExtractor(**sizes)
         model = self.auto.from_config(config)
         zero_head(model)
         if config.model_type == "whisper":
