@@ -152,3 +152,14 @@ def test_videomae_needs_its_names_kept_for_that(rows, tmp_path):
         with safe_open(tmp_path / str(cured) / "model.safetensors", "pt") as stored:
             names[cured] = set(stored.keys())
     assert names[True] == set(model.state_dict()) != names[False]
+
+
+def test_the_backbone_for_real_clips_reads_larger_frames_and_has_its_stated_size(rows, tmp_path):
+    model, processor = MODALITY.create("videomae-tiny", LABELS, {"train": rows}, seed=0)
+    torch.nn.init.normal_(model.classifier.weight)  # it is initialised at zero
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(0.33, abs=0.01)
+    assert MODALITY.encode(rows, processor)[0]["pixel_values"].shape == (LENGTH, 3, 64, 64)
+    for part in (model, processor):
+        part.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(logits(*MODALITY.load(tmp_path), rows), logits(model, processor, rows))
+    assert len(np.unique(logits(model, processor, rows))) > 3

@@ -52,6 +52,26 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     ),
 }
 
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    **MINI,
+    # For real clips. Patches of 8 px and one tube a clip: two layers on patches of 16 px scored .55 for .63 on unseen
+    # rows, with tubes of a quarter of the clip .44.
+    "videomae-tiny": partial(
+        transformers.VideoMAEConfig,
+        image_size=64,
+        num_frames=LENGTH,
+        patch_size=8,
+        tubelet_size=LENGTH,
+        hidden_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=256,
+        initializer_range=0.06,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    ),
+}
+
 
 def sample_frames(frames: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
     """Return ``count`` frames evenly apart, the first and the last among them; of a shorter video some repeat."""
@@ -62,13 +82,13 @@ class VideoModality(ClassifierModality):
     """Video classification."""
 
     auto = transformers.AutoModelForVideoClassification
-    configs = MINI
+    configs = CONFIGS
     train_transform = staticmethod(augment_video)
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        side = {"height": SIZE, "width": SIZE}
+        side = {"height": config.image_size, "width": config.image_size}
         processor: Any = transformers.VideoMAEImageProcessorPil(size=side, crop_size=side)
-        processor.num_frames = LENGTH
+        processor.num_frames = config.num_frames
         model = self.auto.from_config(config)
         zero_head(model)
         return model, processor
