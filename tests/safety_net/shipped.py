@@ -14,12 +14,13 @@ FIELDS = (
 BASE = {"ratio": None, "method": None, "seed": None, "arguments": {}, "parent": None}
 
 
-def rows() -> dict[str, dict[str, Any]]:
-    """Return every shipped row by the name of its file."""
+def rows(*, mini: bool = True) -> dict[str, dict[str, Any]]:
+    """Return every shipped row of mini tasks, or every one of real data, by the name of its file."""
     import mubench.cards  # noqa: PLC0415
 
     root = Path(mubench.cards.__file__).parent
-    return {path.stem: json.loads(path.read_text()) for path in sorted((root / "results").glob("*.json"))}
+    found = {path.stem: json.loads(path.read_text()) for path in sorted((root / "results").glob("*.json"))}
+    return {name: row for name, row in found.items() if (row["tier"] == "mini") == mini}
 
 
 def path(name: str) -> Path:

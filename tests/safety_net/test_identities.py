@@ -45,7 +45,8 @@ def test_the_shipped_rows_are_the_ones_that_were_written_down() -> None:
 
 
 def test_an_identity_is_the_hash_of_what_a_row_says() -> None:
-    for name, row in ROWS.items():
+    real = {name: row for name, row in shipped.rows(mini=False).items() if row["identity"]}
+    for name, row in {**ROWS, **real}.items():
         assert shipped.identity(shipped.config(row)) == row["identity"], name
         assert row["parent"] in (None, shipped.identity(shipped.config(row, **shipped.BASE))), name
         judges = row["references"]
