@@ -205,7 +205,7 @@ def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, capsys):
     assert "method must be one of" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--lr_scheduler_kwargs={}", "--neftune_noise_alpha=5", "--optim_args=eps=0.1"])
+@pytest.mark.parametrize("flag", ["--lr_scheduler_kwargs={}", "--neftune_noise_alpha=5"])
 def test_an_argument_that_would_change_the_result_unseen_is_refused(walked, flag):
     request, _ = request_of("scrub", ["--task=cifar10", "--ratio=10", *walked.flags()[:1], flag])
     with pytest.raises(ValueError, match="expected arguments that a run records or that change no result"):

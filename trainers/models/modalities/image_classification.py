@@ -81,7 +81,11 @@ def real_resnet(width: int, size: int) -> PreTrainedConfig:
     return config
 
 
-CONFIGS = {**MINI, "resnet-tiny": partial(real_resnet, 32, 48), "resnet-small": partial(real_resnet, 64, 64)}
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    **MINI,
+    "resnet-tiny": partial(real_resnet, 32, 48),
+    "resnet-small": partial(real_resnet, 64, 64),
+}
 
 
 def _with_channels_last(pair: ModelPair) -> ModelPair:
