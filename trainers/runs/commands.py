@@ -30,7 +30,7 @@ from mubench.trainers.runs.argument_parser import (
 )
 from mubench.trainers.runs.defaults import for_one_of
 from mubench.trainers.runs.grid_parsers import read_ratio
-from mubench.trainers.runs.method_table import get_method
+from mubench.trainers.runs.method_table import CUSTOM, get_method
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 
@@ -149,12 +149,17 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
         options["seed"] = row.seed
+    if row.method_file and row.method not in CUSTOM:
+        raise ValueError(
+            f"expected --method_file with the file of {row.method}, SHA-256 {row.method_file[:12]}, got no such method"
+        )
     recorded = [one for key, value in options.items() if value is not None for one in _flag(key, value)]
     set_up_process()
     request, where = request_of(row.method, [*recorded, *rest])
     plan = resolve(request)
     if (found := plan.run.identity) != row.identity:
-        raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")
+        what = "data, base model, method file and arguments" if row.method_file else "data, base model and arguments"
+        raise ValueError(f"expected the {what} of {known.row}, got another run: {found[:12]}")
     return _run_plan(plan, where)
 
 

@@ -16,7 +16,7 @@ from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
-from mubench.trainers.runs.method_table import check_request, get_method
+from mubench.trainers.runs.method_table import CUSTOM, check_request, get_method
 from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
@@ -180,6 +180,7 @@ def resolve(request: UnlearningRequest) -> Plan:
     check_epochs(trainer, arguments)
     setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
     recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
+    method_file = CUSTOM[request.method].sha256 if request.method in CUSTOM else None
     base_folder, base = (None, None) if trainer.from_scratch else request.find_base()
     run = setting.run(
         ratio=request.ratio,
@@ -189,10 +190,13 @@ def resolve(request: UnlearningRequest) -> Plan:
         arguments=recorded,
         tuned="default" if recorded == default else "custom",
         parent=base.identity if base else None,
+        method_file=method_file,
     )
     changed = {key: value for key, value in recorded.items() if default.get(key) != value}
     if base and request.base and not is_complete(request.own_base, base):
         changed["base_model"] = base.identity
+    if method_file:
+        changed["method_file"] = method_file
     return Plan(
         request=request, run=run, folder=request.folder(run, changed), arguments=arguments, base_folder=base_folder
     )
