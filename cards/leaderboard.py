@@ -110,6 +110,7 @@ def _remarks(row: Result) -> list[str]:
     if row.control:
         return []
     remarks: list[str] = [] if row.tuned == "default" else [row.tuned]
+    remarks += [f"own base {row.foreign_base}"] if row.foreign_base else []
     return [f"custom method {row.method_file[:8]}", *remarks] if row.method_file else remarks
 
 

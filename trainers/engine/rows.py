@@ -135,7 +135,7 @@ def drop_unused_columns(rows: Any, model: torch.nn.Module) -> Any:
         return rows
     if not isinstance(first := rows[0], Mapping) or not isinstance(model, torch.nn.Module):  # refused elsewhere
         return rows
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # adapters take any column
+    inner: Any = getattr(model, "get_base_model", lambda: model)()  # adapters take any column
     named = {*inspect.signature(inner.forward).parameters}
     unused = frozenset({*first} - named - {*LABELS, KEY})
     if not unused or not named & {*first} - {*LABELS}:
