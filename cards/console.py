@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from mubench.hub_builders.utils.cli import did_you_mean, print_error
+from mubench.hub_builders.utils.cli import did_you_mean, find_options, print_error, replace_dashes
 
 # What a command runs: a room, and arguments that come before the user's.
 CARDS = {
@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     rooms = {name: room for room, names in _commands().items() for name in names}
     rooms |= dict.fromkeys(METHODS, "trainers")
+    if command not in rooms and find_options(replace_dashes(rest), "method_file")["method_file"] is not None:
+        rooms[command] = "trainers"  # a method of the user's own
     if command not in rooms:
         print_error(
             f"expected a command or a method, see mubench --help, got {command!r}{did_you_mean(command, rooms)}"

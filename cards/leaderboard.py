@@ -99,8 +99,19 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
         others = [each for each in arguments[first.method] if each is not first.arguments]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
-        names.append(" ".join(words if first.tuned == "default" or first.control else [*words, f"({first.tuned})"]))
+        if remarks := _remarks(first):
+            words.append(f"({', '.join(remarks)})")
+        names.append(" ".join(words))
     return names
+
+
+def _remarks(row: Result) -> list[str]:
+    """Return what a name says of a run beside its method and arguments: that either is of the user's own."""
+    if row.control:
+        return []
+    remarks: list[str] = [] if row.tuned == "default" else [row.tuned]
+    remarks += [f"own base {row.foreign_base}"] if row.foreign_base else []
+    return [f"custom method {row.method_file[:8]}", *remarks] if row.method_file else remarks
 
 
 def _rank(entries: Iterable[Entry]) -> list[Entry]:
@@ -148,7 +159,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         foreign_parent = None if row.parent in row.references.identities else row.parent
-        key = [row.control, row.method, row.arguments, row.recipe, foreign_parent, row.outputs_only]
+        key = [row.control, row.method, row.arguments, row.recipe, foreign_parent, row.outputs_only, row.method_file]
         groups[_encode(key)].append(row)
     lines = list(groups.values())
     entries = list(map(make_entry, _names(lines), lines))

@@ -6,7 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mubench.hub_builders.utils.cli import Parser, did_you_mean, print_error, replace_dashes, run_command
+from mubench.hub_builders.utils.cli import (
+    Parser,
+    did_you_mean,
+    find_options,
+    print_error,
+    replace_dashes,
+    run_command,
+)
 from mubench.trainers.methods import METHODS
 
 # All commands but the methods, in a line each. What a command needs is imported when it is called: help, lists and
@@ -25,6 +32,8 @@ COMMANDS = {
     "judge": "a model of any origin, from a folder or the Hub, or a parquet of outputs: its result row",
     "rerun": "repeat the run of a result row",
 }
+# Those of them that take a user's own methods, beside every method.
+TAKE_METHODS = ("references", "sweep", "matrix", "tune", "methods", "rerun")
 
 
 def help_text() -> str:
@@ -39,9 +48,11 @@ def help_text() -> str:
 
 
 def _list_methods(arguments: Sequence[str]) -> list[str]:
-    from mubench.trainers.runs.method_table import descriptions, table  # noqa: PLC0415
+    from mubench.trainers.runs.method_table import METHOD_FILE, descriptions, table  # noqa: PLC0415
 
-    Parser(prog="python -m mubench.trainers methods", description=COMMANDS["methods"]).parse_args(list(arguments))
+    parser = Parser(prog="python -m mubench.trainers methods", description=COMMANDS["methods"])
+    parser.add_argument("--method_file", metavar="FILE.py", help=METHOD_FILE)
+    parser.parse_args(list(arguments))
     return [*table(), "", *descriptions()]
 
 
@@ -77,7 +88,7 @@ def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
         parser.parse_given(arguments)  # help and mistyped options end here, before all that trains is imported
     from mubench.trainers.runs import commands  # noqa: PLC0415
 
-    if command in METHODS:
+    if command not in COMMANDS:
         return commands.run_method(command, arguments)
     return commands.run_base(arguments) if command == "base" else commands.rerun(arguments)
 
@@ -93,7 +104,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         lines = _list_methods(arguments)
     elif command in ("metrics", "ensemble"):
         lines = _read_metrics(command, arguments)
-    elif command in METHODS or command in ("base", "rerun"):
+    elif command not in COMMANDS or command in ("base", "rerun"):
         lines = _run_one(command, arguments)
     else:
         lines = _run_grid(command, arguments)
@@ -108,11 +119,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or command in ("-h", "--help"):
         print(help_text())
         return 0 if given else 2
+    takes = command not in COMMANDS or command in TAKE_METHODS
+    if takes and (source := find_options(rest, "method_file")["method_file"]) is not None:
+        return run_command(lambda: _run_custom(source, command, rest))
     if command not in (*METHODS, *COMMANDS):
         closest = did_you_mean(command, (*METHODS, *COMMANDS))
         print_error(f"method must be one of {', '.join(METHODS)}, got {command!r}{closest}")
         return 2
     return run_command(lambda: _run(command, rest))
+
+
+def _run_custom(source: str, command: str, arguments: Sequence[str]) -> None:
+    """Run a command with the user's own methods of a file."""
+    from mubench.trainers.runs.method_files import custom_methods, read_method_file  # noqa: PLC0415  (one option)
+    from mubench.trainers.runs.method_table import CUSTOM  # noqa: PLC0415
+
+    with custom_methods(read_method_file(source)):
+        if command not in (*METHODS, *CUSTOM, *COMMANDS):
+            raise ValueError(f"expected a method of {source} ({', '.join(CUSTOM)}) or of the suite, got {command!r}")
+        _run(command, arguments)
 
 
 if __name__ == "__main__":

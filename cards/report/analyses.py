@@ -114,7 +114,9 @@ def _line_key(entry: Entry, factor: Factor) -> str:
     row = entry.rows[0]
     arguments = {} if "backbone" in factor.ignored else row.arguments
     arguments = {name: value for name, value in arguments.items() if name not in factor.ignored}
-    return json.dumps([row.control, row.method, row.tuned == "tuned", arguments], sort_keys=True, default=str)
+    return json.dumps(
+        [row.control, row.method, row.method_file, row.tuned == "tuned", arguments], sort_keys=True, default=str
+    )
 
 
 def as_markdown(found: Sequence[Analysis]) -> str:

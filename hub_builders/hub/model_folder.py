@@ -47,6 +47,9 @@ class Run:
         tuned: Origin of the arguments: ``"default"``, ``"tuned"`` or ``"custom"``.
         parent: Identity of the model the run started from; ``None`` for base and retrained models.
         eval_seed: Seed of the noise of generated images among the reference outputs.
+        method_file: SHA-256 of the user's file that defines the method; ``None`` for a method of the suite.
+        foreign_base: Architecture of the model that the run started from, where another program made it: of its
+            training nothing is known, and ``parent`` is the SHA-256 over its files. ``None`` for models of the suite.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
@@ -70,6 +73,8 @@ class Run:
     tuned: str = "default"
     parent: str | None = None
     eval_seed: int = 0
+    method_file: str | None = None
+    foreign_base: str | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -84,12 +89,17 @@ class Run:
         Evaluation seed 0 is left out: only text-to-image models use another.
         """
         ignored = (*_MEASURED, *(() if self.eval_seed else ("eval_seed",)))
-        return fingerprint({key: value for key, value in asdict(self).items() if key not in ignored})
+        return fingerprint({key: value for key, value in self.record().items() if key not in ignored})
 
     @property
     def checksum(self) -> str:
         """The SHA-256 of all attributes, measurements too."""
-        return fingerprint(asdict(self))
+        return fingerprint(self.record())
+
+    def record(self) -> dict[str, Any]:
+        """Return the attributes as ``run.json`` holds them: those of a user's method or model where there is one."""
+        absent = [name for name in ("method_file", "foreign_base") if getattr(self, name) is None]
+        return {key: value for key, value in asdict(self).items() if key not in absent}
 
     def finished(self, **measured: Any) -> Run:
         """Return the run with its measurements (cost, history, versions, device, outputs) and the same identity."""
@@ -99,7 +109,7 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""
-        record = {"schema": 1, **asdict(self), "identity": self.identity, "checksum": self.checksum}
+        record = {"schema": 1, **self.record(), "identity": self.identity, "checksum": self.checksum}
         write_json(folder / RUN_FILE, record, sort_keys=True)
         _READ[(folder / RUN_FILE).read_text()] = self
 
@@ -161,6 +171,7 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     data = data or family_location(DATASET, run.family, run.deletion_seed)
     what = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio, "base_seed": run.base_seed}
     what |= {"seed": run.seed if run.parent else None, "eval_seed": run.eval_seed}
+    what |= {"method_file": "FILE" if run.method_file else None, "base_model": "FOLDER" if run.foreign_base else None}
     own = run.arguments if run.method is None or run.tuned != "default" else {}
     given = {name: str(value) for name, value in own.items() if value is not None and not isinstance(value, list)}
     lists = [f"--{name} {' '.join(map(str, value))}" for name, value in own.items() if isinstance(value, list)]

@@ -109,6 +109,21 @@ def split_config(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return options, rest
 
 
+def find_options(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
+    """Return the values that arguments, or the ``--config`` file among them, give some options, before all are parsed.
+
+    A file that cannot be read gives none: the command's own parser reports it.
+    """
+    try:
+        config, rest = split_config(arguments)
+    except (OSError, ValueError):
+        config, rest = {}, list(arguments)
+    parser = Parser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(f"--{name}", default=value if isinstance(value := config.get(name), str) else None)
+    return vars(parser.parse_known_args(rest)[0])
+
+
 def read_yaml(file: Path, wanted: str) -> Any:
     """Return what a user's YAML file holds.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 import torch
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 from transformers import default_data_collator
+
+from mubench.trainers.engine.noise import KEY
 
 CPU = torch.device("cpu")
 # The share of the free memory that one data set or one cache may take.
 SHARE = 0.25
 # Limit and use of a container's memory, in bytes.
 CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
+LABELS = ("label", "label_ids", "labels")  # as collators of transformers find them
 PART = 256  # rows whose labels are read at once
 
 
@@ -96,6 +100,48 @@ def collate_rows(
     if isinstance(rows, RowView) and collator is default_data_collator:
         return rows.source.batch(rows.rows, device)
     return dict(collator(list(rows)))
+
+
+class UsedColumns(Dataset[dict[str, Any]]):
+    """The rows of a map-style data set without some of their columns; ``unused`` names these."""
+
+    def __init__(self, rows: Any, unused: frozenset[str]) -> None:
+        self.rows, self.unused = rows, unused
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._keep(self.rows[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        return [self._keep(row) for row in fetch_rows(self.rows, indices)]
+
+    def _keep(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if name not in self.unused}
+
+
+def drop_unused_columns(rows: Any, model: torch.nn.Module) -> Any:
+    """Return rows without the columns that a model's forward pass does not name, as `transformers.Trainer` drops them.
+
+    Labels stay. Rows stay as they are where it names none of their columns, as that of a wrapper or a collator's own
+    rows, and where they declare that none ever changes: the suite has prepared them.
+
+    Args:
+        rows: A data set of `datasets`, a sequence or a map-style data set, whose rows have the columns of the first.
+        model: The model, perhaps with adapters.
+    """
+    if not hasattr(rows, "__len__") or not len(rows) or rows_are_fixed(rows):  # none, or a stream
+        return rows
+    if not isinstance(first := rows[0], Mapping) or not isinstance(model, torch.nn.Module):  # refused elsewhere
+        return rows
+    inner: Any = getattr(model, "get_base_model", lambda: model)()  # adapters take any column
+    named = {*inspect.signature(inner.forward).parameters}
+    unused = frozenset({*first} - named - {*LABELS, KEY})
+    if not unused or not named & {*first} - {*LABELS}:
+        return rows
+    remove = getattr(rows, "remove_columns", None)
+    return remove(sorted(unused)) if callable(remove) else UsedColumns(rows, unused)
 
 
 def rows_are_fixed(dataset: Any) -> bool:

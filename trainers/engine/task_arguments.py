@@ -22,6 +22,7 @@ UNRECORDED = frozenset({
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
     "use_cpu", "output_dir", "skip_memory_metrics", "torch_empty_cache_steps", "remember", "ddp_backend",
     "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size", "eval_each_epoch",
+    "gradient_checkpointing",
 })  # fmt: skip
 
 

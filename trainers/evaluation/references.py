@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import (
     RANDOM,
@@ -20,9 +23,12 @@ from mubench.trainers.inference.storage import (
     read_or_explain,
     read_outputs,
 )
+from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Group:
         runs: Finished runs on the setting at any ratio, by folder.
         bases: Folders of the base models, by base seed.
         retrained: Folders of the retrained models, by seed.
-        unlearned: Every other folder of the group, with its run.
+        unlearned: Every other folder of the group, with its run; those of unknown methods are left out.
     """
 
     setting: Setting
@@ -119,7 +125,7 @@ def find_group(setting: Setting, ratio: int, models: Path) -> Group:
             bases[run.base_seed] = folder
         elif run.ratio == ratio and _is_reference(run):
             retrained[run.base_seed] = folder
-        elif run.method is not None and run.ratio == ratio:
+        elif run.method is not None and run.ratio == ratio and _is_judged(folder, run):
             unlearned[folder] = run
     return Group(setting, ratio, models, runs, bases, retrained, unlearned)
 
@@ -146,6 +152,20 @@ def _runs_on(setting: Setting, models: Path) -> dict[Path, Run]:
 def _is_base(run: Run) -> bool:
     """Whether it is a base model, without options of its own such as LoRA."""
     return run.method is None and not run.arguments
+
+
+def _is_judged(folder: Path, run: Run) -> bool:
+    """Whether a run is of a method of the suite or of a user's own, whose file need not be there; else report it."""
+    if run.method in METHODS or _SHA256.fullmatch(run.method_file or ""):
+        return True
+    _warn(f"{folder.name} is left out: expected a method of the suite, or one with the SHA-256 of its file, got "
+          f"{quote(run.method)}")  # fmt: skip
+    return False
+
+
+@lru_cache(maxsize=256)  # a command finds the same group again and again
+def _warn(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def _is_reference(run: Run) -> bool:

@@ -43,7 +43,9 @@ class RunInfo(_Row):
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
-        method: Key in ``METHODS``, or a control's name.
+        method: Key in ``METHODS``, a control's name, or a user's own.
+        foreign_base: Architecture of a base model that another program made, whose files' sha256 is the parent.
+        method_file: sha256 of the file that defines a user's own method; ``None`` for others.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
         outputs_only: Whether the model itself was not at hand, so that a table of outputs may have been judged.
@@ -73,6 +75,8 @@ class RunInfo(_Row):
     tuned: Literal["default", "tuned", "custom"]
     seed: limits.Seed
     eval_seed: limits.Seed = 0
+    method_file: Sha256 | None = None
+    foreign_base: limits.Name | None = None
     versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
     device: limits.Label
     cost: dict[limits.Name, limits.Positive] = Field(max_length=limits.MAX_ENTRIES)

@@ -11,11 +11,11 @@ from transformers import HfArgumentParser
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.tasks.names import DATASET
-from mubench.hub_builders.utils.cli import Parser, check_options, split_config
+from mubench.hub_builders.utils.cli import Parser, check_options, find_options
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.task_arguments import LORA, SPEED, UNRECORDED, TaskArguments
 from mubench.trainers.runs.defaults import RECORDED, default_arguments
-from mubench.trainers.runs.method_table import check_known, method_table, read_arguments
+from mubench.trainers.runs.method_table import METHOD_FILE, check_known, method_table, read_arguments
 from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, EpochArguments, UnlearningArguments
 
 
@@ -46,6 +46,7 @@ class RunArguments(BaseArguments):
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
     judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
+    method_file: str | None = field(default=None, metadata={"help": METHOD_FILE})
 
 
 class FlagParser(HfArgumentParser, Parser):
@@ -101,7 +102,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     """
     check_known(method)
     # The method's own file would import all that trains; its arguments are read from its source.
-    both: Any = [RunArguments, read_arguments(method).dataclass(UnlearningArguments)]
+    both: Any = [RunArguments, read_arguments(method, UnlearningArguments)]
     parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
     parser.add_config()
     place, defaults = _defaults_there(method, arguments)
@@ -127,16 +128,9 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
 
 def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
     """Return where a method's defaults hold, as a phrase, and those that differ from its dataclass."""
-    try:
-        config, rest = split_config(arguments)
-    except (OSError, ValueError):  # reported by the parser itself
-        config, rest = {}, list(arguments)
-    parser = Parser(add_help=False, allow_abbrev=False)
-    for name in ("task", "backbone"):
-        parser.add_argument(f"--{name}", default=value if isinstance(value := config.get(name), str) else None)
-    given, _ = parser.parse_known_args(rest)
-    task = TASKS.get(given.task)
-    backbone = given.backbone or (task.default_backbone if task else "")
+    given = find_options(arguments, "task", "backbone")
+    task = TASKS.get(given["task"] or "")
+    backbone = given["backbone"] or (task.default_backbone if task else "")
     declared = method_table()[method]
     if task is None or backbone not in BACKBONES or declared.from_scratch:
         return "of the method; a task and backbone have their own: give --task before --help to see them", {}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.load import HUB_ID
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.load import HUB_ID, task_info
+from mubench.hub_builders.tasks import BACKBONES, get_task
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hub_client import fetch_model
@@ -20,6 +20,7 @@ from mubench.trainers.evaluation.robustness import Robustness, add_values
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import WEIGHT_METRICS
 from mubench.trainers.models.base_models import train_base
+from mubench.trainers.models.foreign_models import check_tokens, closest_backbone, read_foreign
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
@@ -30,7 +31,7 @@ from mubench.trainers.runs.argument_parser import (
 )
 from mubench.trainers.runs.defaults import for_one_of
 from mubench.trainers.runs.grid_parsers import read_ratio
-from mubench.trainers.runs.method_table import get_method
+from mubench.trainers.runs.method_table import CUSTOM, get_method
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 
@@ -66,6 +67,10 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
+    base = start_from(where.base_model)
+    if base is not None and (foreign := read_foreign(base)):
+        info = task_info(where.task, data=where.data, family=where.family)
+        where.backbone = where.backbone or closest_backbone(foreign, get_task(where.task), info.tier)
     request = UnlearningRequest(
         setting=_setting(where),
         method=method,
@@ -73,7 +78,7 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
         base_seed=where.base_seed,
         seed=given.pop("seed", 0),
         arguments=training_flags(given),
-        base=start_from(where.base_model),
+        base=base,
         models=Path(where.models),
     )
     return request, where
@@ -101,15 +106,30 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
     request, there = plan.request, " (was there)" if plan.is_complete else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
-        require_references(find_group(request.setting, request.ratio, request.models))
+        group = find_group(request.setting, request.ratio, request.models)
+        shipped = require_references(group)
+        if plan.run.foreign_base and plan.base_folder and shipped is None:
+            check_tokens(request.setting, plan.base_folder, next(iter(group.bases.values())))
+    lines = _about_base(plan)
     folder = unlearn(plan)
     if not is_main_process():
         return []
     if not judged:
-        return [f"model: {folder}{there}"]
+        return [*lines, f"model: {folder}{there}"]
     judge = Judge(find_group(request.setting, request.ratio, request.models), Path(where.results))
     path = judge_group(judge)[folder]
-    return [f"model: {folder}{there}", f"row:   {path}", *summary(read_result(path))]
+    return [*lines, f"model: {folder}{there}", f"row:   {path}", *summary(read_result(path))]
+
+
+def _about_base(plan: Plan) -> list[str]:
+    """Return a line about a foreign base model: what its run takes of which backbone."""
+    if not (architecture := plan.run.foreign_base):
+        return []
+    setting, backbone = plan.request.setting, plan.run.backbone
+    foreign = read_foreign(plan.base_folder) if plan.base_folder else None
+    same = foreign is not None and foreign.is_of(BACKBONES[backbone].family)
+    why = "of its family" if same else f"a backbone of another family, for tasks of {setting.task.kind}"
+    return [f"base:  {architecture} of unknown training; defaults and references are those of {backbone}, {why}"]
 
 
 def judge_group(judge: Judge) -> dict[Path, Path]:
@@ -149,12 +169,17 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
         options["seed"] = row.seed
+    if row.method_file and row.method not in CUSTOM:
+        raise ValueError(
+            f"expected --method_file with the file of {row.method}, SHA-256 {row.method_file[:12]}, got no such method"
+        )
     recorded = [one for key, value in options.items() if value is not None for one in _flag(key, value)]
     set_up_process()
     request, where = request_of(row.method, [*recorded, *rest])
     plan = resolve(request)
     if (found := plan.run.identity) != row.identity:
-        raise ValueError(f"expected the data, base model and arguments of {known.row}, got another run: {found[:12]}")
+        what = "data, base model, method file and arguments" if row.method_file else "data, base model and arguments"
+        raise ValueError(f"expected the {what} of {known.row}, got another run: {found[:12]}")
     return _run_plan(plan, where)
 
 
@@ -170,6 +195,9 @@ def measure_robustness(options: argparse.Namespace) -> list[str]:
     lines = []
     for folder, run in group.unlearned.items():
         if options.methods and run.method not in options.methods:
+            continue
+        if run.foreign_base:
+            lines.append(f"{folder.name}: left out, since its base model is none of the suite's")
             continue
         row = read_result(judge.run(folder))
         if not row.metrics.keys() & WEIGHT_METRICS.keys() and "nan" not in row.flags:

@@ -20,7 +20,7 @@ from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.task_arguments import LORA, UNRECORDED, TaskArguments
-from mubench.trainers.runs.method_table import RECORDED_TRAINING, method_table
+from mubench.trainers.runs.method_table import CUSTOM, RECORDED_TRAINING, suite_table
 from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, AddonArguments, EpochArguments
 
 if TYPE_CHECKING:
@@ -32,8 +32,17 @@ RECORDED = (*RECORDED_TRAINING, "optim_args", "augment", *LORA, *ADDON_ARGUMENTS
 
 
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:
-    """Return the default arguments of a method that is made for the kind of task; empty: its dataclass's defaults."""
-    return read_defaults(f"{kind}/{family}").get(method, {"value": {}})["value"]
+    """Return the default arguments of a method that is made for the kind of task; empty: its dataclass's defaults.
+
+    A user's own method takes those of the method that it is `like`, as far as it has such arguments.
+    """
+    table = read_defaults(f"{kind}/{family}")
+    if method not in CUSTOM:
+        return table.get(method, {"value": {}})["value"]
+    trainer = CUSTOM[method].trainer
+    own = {field.name for field in dataclasses.fields(trainer.arguments)}
+    value = table.get(trainer.like or "", {"value": {}})["value"]
+    return {name: one for name, one in value.items() if name in own}
 
 
 @cache
@@ -56,7 +65,7 @@ def read_defaults(name: str) -> dict[str, dict[str, Any]]:
     if "inherits" in data:
         table = dict(read_defaults(data["inherits"]))
     else:
-        alike = {key: own[method.like]["value"] for key, method in method_table().items() if method.like in own}
+        alike = {key: own[method.like]["value"] for key, method in suite_table().items() if method.like in own}
         table = {method: {"value": value, "source": "guess"} for method, value in alike.items()}
     for method, entry in own.items():
         value = {**table.get(method, {"value": {}})["value"], **entry["value"]}

@@ -10,7 +10,7 @@ from typing import Any
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options
-from mubench.trainers.runs.method_table import check_known
+from mubench.trainers.runs.method_table import METHOD_FILE, check_known, check_recorded
 
 # In place of a deletion family: the one that each task is ranked on.
 PRIMARY = "primary"
@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "backbone": {"help": "backbone key; default: the first of each task"},
     "ratio": {"default": "10", "help": "percentage to delete, 1 to 10"},
     "methods": {"nargs": "+", "default": [], "help": "method keys; default: all that a task has"},
+    "method_file": {"metavar": "FILE.py", "help": METHOD_FILE},
     "base_seeds": {"nargs": "+", "default": ["0"], "help": "seeds of the base models"},
     "retrain_seeds": {"nargs": "+", "default": ["0 1 2"], "help": "seeds of the retrained models"},
     "seeds": {"nargs": "+", "default": ["0"], "help": "seeds of the runs (references, bases: of the models)"},
@@ -42,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 ALL = ("ratio", "seeds", "workers", "eval_seed", "models")
 SCHEDULED = ("ray", "retry", "dry_run")
 # Options that also hold for the grid of a file.
-BESIDE_GRID = ("data", "family", "eval_seed", "models", "results", "workers")
+BESIDE_GRID = ("data", "family", "eval_seed", "models", "results", "workers", "method_file")
 
 
 def _parser(command: str, description: str, *names: str, common: Sequence[str] = ALL) -> Parser:
@@ -58,7 +59,7 @@ def _parser(command: str, description: str, *names: str, common: Sequence[str] =
 def grid_parser(command: str, *, from_file: bool = False) -> Parser:
     """Return the parser of ``sweep`` or ``references``; ``from_file`` for a sweep over the grid of a file."""
     line = "Train what is missing of a grid of runs on one task; finished runs are skipped."
-    parser = _parser(command, line, "methods", "data", "results", *SCHEDULED)
+    parser = _parser(command, line, "methods", "method_file", "data", "results", *SCHEDULED)
     if command == "sweep":
         about = "YAML file of a grid over several tasks, in place of the options about task, methods and seeds"
         parser.add_argument("grid", nargs="?", type=Path, metavar="GRID.yaml", help=about)
@@ -105,13 +106,14 @@ def _tasks_parser(command: str) -> Parser:
         return _parser(command, line, "task", "backbone", "data", "family")
     if command == "matrix":
         line = "Run every method on every task that it is made for, beside the references."
-        names = ("task", "methods", "base_seeds", "retrain_seeds", "data", "family", "results", *SCHEDULED)
+        methods = ("methods", "method_file")
+        names = ("task", *methods, "base_seeds", "retrain_seeds", "data", "family", "results", *SCHEDULED)
         return _parser(command, line, *names)
     line = (
         "Tune the arguments of methods on other draws of the forget set. Tasks that share their defaults are tuned "
         "together: a setting is scored by its mean over all tasks and draws."
     )
-    parser = _parser(command, line, "task", "methods", "backbone", "trials", "out", "ray")
+    parser = _parser(command, line, "task", "methods", "method_file", "backbone", "trials", "out", "ray")
     default = [dataset_folder(deletion_seed=1)]
     parser.add_argument("--data", nargs="+", default=default, help="folders of build --deletion_seed")
     parser.set_defaults(models="tuning/models")
@@ -137,7 +139,10 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     for task in [options.task] if isinstance(options.task, str) else options.task:
         get_task(task)
     for method in getattr(options, "methods", ()):
-        check_known(method)
+        if command == "robustness":
+            check_recorded(method, options.models)
+        else:
+            check_known(method)
     return options
 
 

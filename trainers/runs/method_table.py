@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.tasks import BACKBONES, Kind
 from mubench.hub_builders.utils import hints
 from mubench.hub_builders.utils.cli import did_you_mean
@@ -27,6 +29,7 @@ SHORT: dict[Kind, str] = {
     "audio_classification": "audio", "video_classification": "video", "summarization": "summary",
     "text_generation": "answer", "text_to_image": "drawing",
 }  # fmt: skip
+METHOD_FILE = "file of methods of your own, my_method.py or package.module:Class; its code is run"
 NATIVE, ADAPTED, UNDEFINED = "+", "o", "-"
 LEGEND = f"{NATIVE} native, {ADAPTED} carried over by an adapter, {UNDEFINED} undefined"
 # Fields of `TrainingArguments` that a run does record.
@@ -45,10 +48,11 @@ class Method:
         summary: First line of the trainer's docstring.
         edits: Whether weights are edited once in place of training.
         options: Defaults of its own arguments, by name; not those of `TrainingArguments` that it changes.
+        paper: Its paper; of a user's own method ``None`` where it names none.
     """
 
     summary: str
-    paper: Paper
+    paper: Paper | None
     kinds: tuple[Kind, ...]
     adapted_kinds: tuple[Kind, ...]
     families: tuple[str, ...] | None
@@ -91,6 +95,21 @@ class Method:
         return [remark for remark, holds in remarks.items() if holds]
 
 
+@dataclass(frozen=True)
+class CustomMethod:
+    """A user's own method.
+
+    Attributes:
+        trainer: Its class.
+        sha256: SHA-256 of the file that defines it, by which runs of several versions are told apart.
+    """
+
+    trainer: type[UnlearningTrainer]
+    sha256: str
+
+
+# The user's own methods by key, where an option names their file; `method_files` fills it.
+CUSTOM: dict[str, CustomMethod] = {}
 # Class attributes that a method declares, and that its row in the table repeats.
 DECLARED = tuple(one.name for one in fields(Method) if one.name not in ("summary", "edits", "options"))
 
@@ -100,10 +119,11 @@ def _read_trainer(key: str) -> StaticClass:
     return trainer
 
 
-def read_arguments(key: str) -> StaticClass:
-    """Return the dataclass of a method's arguments as its source declares it."""
-    arguments: StaticClass = _read_trainer(key).attribute("arguments")
-    return arguments
+def read_arguments(key: str, base: type) -> type:
+    """Return the dataclass of a method's arguments: as its source declares it below ``base``, or of a user's own."""
+    if key in CUSTOM:
+        return CUSTOM[key].trainer.arguments
+    return _read_trainer(key).attribute("arguments").dataclass(base)
 
 
 def _read_method(key: str) -> Method:
@@ -121,10 +141,31 @@ def _read_method(key: str) -> Method:
     )
 
 
+def _describe_custom(trainer: type[UnlearningTrainer]) -> Method:
+    from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments  # noqa: PLC0415  (seconds)
+
+    known = {field.name for field in fields(UnlearningArguments)}
+    own = [field for field in fields(trainer.arguments) if field.name not in known]
+    declared: dict[str, Any] = {name: getattr(trainer, name, None) for name in DECLARED}  # perhaps no paper
+    return Method(
+        summary=(trainer.__dict__.get("__doc__") or "").strip().partition("\n")[0].replace("`", ""),
+        edits=trainer.edits(),
+        options={
+            field.name: field.default if field.default_factory is MISSING else field.default_factory() for field in own
+        },
+        **declared,
+    )
+
+
 @cache
-def method_table() -> Mapping[str, Method]:
-    """Return what every method declares, in the order of ``METHODS``."""
+def suite_table() -> Mapping[str, Method]:
+    """Return what every method of the suite declares, in the order of ``METHODS``."""
     return {key: _read_method(key) for key in METHODS}
+
+
+def method_table() -> Mapping[str, Method]:
+    """Return what every method declares, in the order of ``METHODS``, and after them the user's own ones."""
+    return {**suite_table(), **{key: _describe_custom(one.trainer) for key, one in CUSTOM.items()}}
 
 
 @cache
@@ -133,14 +174,29 @@ def addon_table() -> Mapping[str, Addon]:
     return {key: read_module(f"{ADDONS.package}.{key}")[name] for key, name in ADDONS.names.items()}
 
 
+def known_methods() -> tuple[str, ...]:
+    """Return the keys of the methods of the suite, and after them those of the user's own ones."""
+    return (*METHODS, *CUSTOM)
+
+
 def check_known(key: str) -> None:
     """Check that there is a method of this name, without importing it.
 
     Raises:
         ValueError: If there is none; the message names those there are.
     """
-    if key not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {key!r}{did_you_mean(key, METHODS)}")
+    if key not in (known := known_methods()):
+        raise ValueError(f"method must be one of {', '.join(known)}, got {key!r}{did_you_mean(key, known)}")
+
+
+def check_recorded(key: str, models: str | Path) -> None:
+    """Check that a method is known, or is that of a run in a folder of models, where its code is not needed.
+
+    Raises:
+        ValueError: If it is neither; the message names the methods there are.
+    """
+    if key not in known_methods() and key not in {run.method for run in read_runs(Path(models)).values()}:
+        check_known(key)
 
 
 def get_method(key: str) -> type[UnlearningTrainer]:
@@ -150,7 +206,7 @@ def get_method(key: str) -> type[UnlearningTrainer]:
         ValueError: If there is no such method; the message names those there are.
     """
     check_known(key)
-    return METHODS[key]
+    return CUSTOM[key].trainer if key in CUSTOM else METHODS[key]
 
 
 def methods_for(kind: Kind, backbone: str | None = None) -> list[str]:

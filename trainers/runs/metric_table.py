@@ -14,7 +14,7 @@ from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics import DESCRIPTIONS, ENSEMBLE_METRICS, Description
-from mubench.trainers.runs.method_table import check_known
+from mubench.trainers.runs.method_table import check_recorded
 
 KINDS: dict[str, type[Outputs]] = {"classes": ClassOutputs, "tokens": TokenOutputs, "images": ImageOutputs}
 HEAD = ("metric", "title", "better", "range", "unit", "needs", "of", "paper")
@@ -68,7 +68,7 @@ def _parse_ensemble(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(check_options(parser, arguments))
     options.backbone = options.backbone or get_task(options.task).default_backbone
     options.ratio = check_ratio(options.ratio, options.family)
-    check_known(options.method)
+    check_recorded(options.method, options.models)
     return options
 
 

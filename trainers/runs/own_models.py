@@ -13,6 +13,7 @@ import torch
 from transformers import default_data_collator
 
 from mubench.hub_builders.tasks.names import fingerprint
+from mubench.trainers.engine.rows import drop_unused_columns
 from mubench.trainers.evaluation.judge import Judgement, measure_model
 from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.reference_models import ReferenceModels
@@ -48,7 +49,8 @@ def judge(
         retrained: Models trained in the same way on the retain rows alone, 2 at least, of different seeds.
         data: Model-ready rows (mappings with ``labels``) by split: ``forget``, ``retain``, ``test``; also
             ``validation``, ``ood``, and ``shifted``, the forget rows in their order with a slightly changed input.
-            Where rows have an ``example_id``, attacks are cross-validated by it, otherwise by position.
+            Where rows have an ``example_id``, attacks are cross-validated by it, otherwise by position. Other columns
+            that the model does not take are dropped.
         collator: Turns a list of rows into a batch; by default tensors of equal shapes are stacked.
         batch_size: Rows per forward pass.
 
@@ -63,6 +65,7 @@ def judge(
     models = {"model": model, **_named("base", base, 1), **_named("retrained", retrained, 2)}
     data = _check_data(data)
     ids = _read_ids(data)
+    data = {split: drop_unused_columns(found, model) for split, found in data.items()}
     rows = _Rows(data, ids, collator or default_data_collator, batch_size)
     outputs = {name: rows.outputs(name, one) for name, one in models.items()}
     _check_outputs(outputs)
@@ -122,7 +125,7 @@ def _read_ids(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
 class _Rows:
     """The rows of all splits, their ids, and how batches are made of them."""
 
-    data: Mapping[str, list[dict[str, Any]]]
+    data: Mapping[str, Any]
     ids: Mapping[str, list[str]]
     collate: Collate
     batch_size: int

@@ -14,9 +14,10 @@ from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
+from mubench.trainers.models.foreign_models import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
-from mubench.trainers.runs.method_table import check_request, get_method
+from mubench.trainers.runs.method_table import CUSTOM, check_request, get_method
 from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
@@ -95,8 +96,8 @@ class UnlearningRequest:
         given = {**self.defaults, **self.changes, "seed": self.run_seed, "output_dir": ""}
         return self.trainer.arguments(**given)
 
-    def find_base(self) -> tuple[Path, Run]:
-        """Return the folder of the base model, and its run.
+    def find_base(self) -> tuple[Path, Run | ForeignModel]:
+        """Return the folder of the base model, and its run, or what is known of a foreign model.
 
         Raises:
             FileNotFoundError: If it is missing; the message names the command that makes it.
@@ -106,6 +107,8 @@ class UnlearningRequest:
         if not folder.is_dir():
             making = "" if self.base else f"; make it with: {self.base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
+        if self.base and (foreign := read_foreign(folder)):
+            return folder, foreign
         run, wanted = read_run(folder), self.setting.run(ratio=None, base_seed=self.base_seed)
         if any(
             getattr(run, one) != getattr(wanted, one) for one in ("task", "tier", "split", "backbone", "base_seed")
@@ -180,6 +183,7 @@ def resolve(request: UnlearningRequest) -> Plan:
     check_epochs(trainer, arguments)
     setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
     recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
+    method_file = CUSTOM[request.method].sha256 if request.method in CUSTOM else None
     base_folder, base = (None, None) if trainer.from_scratch else request.find_base()
     run = setting.run(
         ratio=request.ratio,
@@ -189,10 +193,16 @@ def resolve(request: UnlearningRequest) -> Plan:
         arguments=recorded,
         tuned="default" if recorded == default else "custom",
         parent=base.identity if base else None,
+        foreign_base=base.architecture if isinstance(base, ForeignModel) else None,
+        method_file=method_file,
     )
+    if isinstance(base, ForeignModel):  # its processor may be another: no encoded rows are shared
+        request = dataclasses.replace(request, setting=dataclasses.replace(setting, encoded={}))
     changed = {key: value for key, value in recorded.items() if default.get(key) != value}
-    if base and request.base and not is_complete(request.own_base, base):
+    if base and request.base and (isinstance(base, ForeignModel) or not is_complete(request.own_base, base)):
         changed["base_model"] = base.identity
+    if method_file:
+        changed["method_file"] = method_file
     return Plan(
         request=request, run=run, folder=request.folder(run, changed), arguments=arguments, base_folder=base_folder
     )

@@ -18,6 +18,7 @@ from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
+from mubench.trainers.models.foreign_models import load_start
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.unlearning.cost_counter import CostCounter
@@ -37,6 +38,8 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
     setting = request.setting
     if folder is None:
         return setting.fresh_model(request.base_seed)
+    if plan.run.foreign_base:
+        return load_start(setting, folder, plan.run.parent)
     again = "" if request.base else f"remove the folder and make it again with: {request.base_command}"
     return setting.load(folder, again)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from mubench.hub_builders.utils.atomic import WORK, claimed
 from mubench.hub_builders.utils.text import one_line
+from mubench.trainers.runs.method_files import custom_methods
 from mubench.trainers.sweeps.failures import read_failure, write_failure
-from mubench.trainers.sweeps.jobs import BaseJob, Job, MethodJob, Outcome
+from mubench.trainers.sweeps.jobs import BaseJob, Job, MethodJob, Outcome, SweepJob
 
 # Errors whose message is for the user; others are named with their type.
 _EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
@@ -17,12 +18,15 @@ _EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
 def execute(job: Job) -> Outcome:
     """Do a job in this process; its failure, of whatever kind, is an outcome like others."""
     try:
-        if not isinstance(job, BaseJob | MethodJob):
-            return Outcome(job())
-        with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
-            return Outcome(owner=owner) if owner else _run(job)
+        with custom_methods(job.place.method_file if isinstance(job, SweepJob) else None):
+            return _claim(job) if isinstance(job, BaseJob | MethodJob) else Outcome(job())
     except Exception as error:
         return _failure(error)
+
+
+def _claim(job: BaseJob | MethodJob) -> Outcome:
+    with claimed(job.place.models / WORK / "claims" / f"{job.key}.lock") as owner:
+        return Outcome(owner=owner) if owner else _run(job)
 
 
 def _run(job: BaseJob | MethodJob) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.runs.method_files import custom_methods, read_method_file
 from mubench.trainers.sweeps.bases import make_bases, matrix_sweeps, task_sweeps
 from mubench.trainers.sweeps.estimates import describe_jobs
 from mubench.trainers.sweeps.executor import Executor
@@ -41,7 +42,9 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
     """
     if getattr(options, "grid", None):
         grid = read_grid(options.grid, **options.changes)
-        return _schedule(grid.sweeps(), options, grid.workers, grid.resources)
+        sweeps = grid.sweeps()
+        with custom_methods(sweeps[0].place.method_file):
+            return _schedule(sweeps, options, grid.workers, grid.resources)
     ratio = read_ratio(options)
     place = Place(
         data=options.data,
@@ -49,6 +52,7 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
         eval_seed=options.eval_seed,
         models=Path(options.models),
         results=Path(getattr(options, "results", "results")),
+        method_file=read_method_file(file) if (file := getattr(options, "method_file", None)) else None,
     )
     if command == "bases":
         seeds = {"base_seeds": options.seeds, "retrain_seeds": options.seeds}

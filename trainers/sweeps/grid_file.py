@@ -14,6 +14,7 @@ from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.runs.grid_parsers import PRIMARY
+from mubench.trainers.runs.method_files import read_method_file
 from mubench.trainers.sweeps.bases import task_sweeps
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.sweep import Sweep
@@ -61,6 +62,7 @@ class Grid(BaseModel):
         backbones: Backbone keys of all tasks, or by task; a task without any takes its first.
         ratios: Percentages to delete.
         methods: Method keys, or arguments by method key; empty: every method that is made for the task.
+        method_file: File of methods of the user's own, whose code is run; see `method_files`.
         options: Sets of arguments of all methods; every run is made once with each.
         base_seeds: Seeds of the base models.
         retrain_seeds: Seeds of the retrained models.
@@ -81,6 +83,7 @@ class Grid(BaseModel):
     backbones: Annotated[dict[str, list[str]], BeforeValidator(_by_task)] = {}
     ratios: list[int] = Field(default=[10], min_length=1)
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_to_mapping)] = {}
+    method_file: str | None = None
     options: list[dict[str, Any]] = Field(default=[{}], min_length=1)
     base_seeds: Seeds = [0]
     retrain_seeds: Seeds = [0, 1, 2]
@@ -96,8 +99,14 @@ class Grid(BaseModel):
 
     def place(self) -> Place:
         """Return where data, models and results are."""
-        folders = {"models": Path(self.models), "results": Path(self.results)}
-        return Place(data=self.data, family=self.family, eval_seed=self.eval_seed, **folders)
+        return Place(
+            data=self.data,
+            family=self.family,
+            eval_seed=self.eval_seed,
+            models=Path(self.models),
+            results=Path(self.results),
+            method_file=read_method_file(self.method_file) if self.method_file else None,
+        )
 
     def sweeps(self) -> list[Sweep]:
         """Return a sweep for every task and ratio; `Sweep.check` looks at their keys.

@@ -12,8 +12,10 @@ from mubench.hub_builders.hub.model_folder import is_complete
 from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
+from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
+from mubench.trainers.runs.method_files import MethodFile
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
 
@@ -32,6 +34,7 @@ class Place:
         eval_seed: Seed of the images that models generate.
         models: Folder of all models.
         results: Folder of the rows.
+        method_file: The user's own methods, which every process that runs jobs adds to the table.
     """
 
     data: str = DATASET
@@ -39,6 +42,7 @@ class Place:
     eval_seed: int = 0
     models: Path = Path("models")
     results: Path = Path("results")
+    method_file: MethodFile | None = None
 
     def setting(self, task: str, backbone: str) -> Setting:
         """Return the setting of a task and backbone."""
@@ -195,7 +199,8 @@ class MethodJob(SweepJob):
     @cached_property
     def key(self) -> str:
         name = f"{self.task}-{self.backbone}-del{self.ratio}-{self.method}-b{self.base_seed}-s{self.seed}"
-        return self.place.key(name, given=dict(self.given))
+        file = None if self.method in METHODS else self.place.method_file  # a changed file is another run
+        return self.place.key(name, given=dict(self.given), **({"method_file": file.sha256} if file else {}))
 
     @property
     def label(self) -> str:

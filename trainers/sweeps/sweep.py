@@ -11,9 +11,8 @@ from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import get_recipe, get_task
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
-from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.defaults import recorded_names
-from mubench.trainers.runs.method_table import check_request, get_method, methods_for, methods_on
+from mubench.trainers.runs.method_table import check_request, get_method, method_table, methods_for, methods_on
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.jobs import BaseJob, Given, JudgeGroupJob, JudgeJob, MethodJob, Place, SweepJob
 from mubench.trainers.sweeps.schedule import Report, run_jobs
@@ -119,7 +118,7 @@ class Sweep:
     def _controls(self) -> list[str]:
         """Return the controls from fresh models that are made for the task."""
         wanted = methods_for(get_task(self.task).kind) if self.controls is None else self.controls
-        return [key for key in wanted if METHODS[key].from_scratch and key != REFERENCE]
+        return [key for key in wanted if method_table()[key].from_scratch and key != REFERENCE]
 
     def unlearning(self) -> list[MethodJob]:
         """Return the jobs of unlearning runs, each of which requires its base model."""
@@ -139,9 +138,10 @@ class Sweep:
 
     def find_methods(self, backbone: str) -> list[str]:
         """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
-        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not METHODS[key].from_scratch]
+        table = method_table()
+        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not table[key].from_scratch]
         keys = [key for key in known if not self.methods or key in self.methods]
-        if not any(METHODS[key].whole_classes for key in keys):  # the rows need not be read
+        if not any(table[key].whole_classes for key in keys):  # the rows need not be read
             return keys
         there = methods_on(self.place.setting(self.task, backbone), self.ratio)
         return [key for key in keys if key in there]
@@ -177,6 +177,8 @@ def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report
     """
     for sweep in sweeps:
         sweep.check()
+        for backbone in sweep.backbones if sweep.seeds else ():  # workers report no runs that they leave out
+            sweep.place.group(sweep.task, backbone, sweep.ratio)
     jobs = [job for sweep in sweeps for job in sweep.jobs()]
     with executor:
         return run_jobs(jobs, executor, retry=retry)

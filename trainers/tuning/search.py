@@ -18,6 +18,8 @@ from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags
 from mubench.trainers.evaluation.judge_runs import passes
 from mubench.trainers.evaluation.validation_score import ValidationScore, validation_as_test
+from mubench.trainers.runs.method_files import custom_methods
+from mubench.trainers.runs.method_table import CUSTOM
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.sweeps.jobs import MethodJob, Place
 from mubench.trainers.sweeps.sweep import Sweep
@@ -59,6 +61,10 @@ class TrialJob:
 
     def __call__(self) -> Trial:
         """Return what the setting scored and cost; a run that comes to nothing is a trial, too."""
+        with custom_methods(self.run.place.method_file):
+            return self._try()
+
+    def _try(self) -> Trial:
         run, arguments = self.run, dict(self.run.given)
         score, whole = _read_references(run.place, run.task, run.backbone, run.ratio)
         plan = run.plan()
@@ -110,7 +116,8 @@ class TuneMethod:
     @property
     def about(self) -> dict[str, Any]:
         """Proxy requests, seeds and defaults that the trials depend on."""
-        return {"draws": [_describe(sweep) for sweep in self.sweeps], "defaults": self.defaults}
+        own = {"method_file": CUSTOM[self.method].sha256} if self.method in CUSTOM else {}
+        return {"draws": [_describe(sweep) for sweep in self.sweeps], "defaults": self.defaults, **own}
 
     def __call__(self) -> Path:
         """Run all trials in this process, and return their file."""

@@ -24,6 +24,7 @@ from mubench.hub_builders.utils.optional import check_package
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.grid_parsers import read_ratio
+from mubench.trainers.runs.method_files import read_method_file
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.grid_commands import open_executor
 from mubench.trainers.sweeps.jobs import Job, Outcome, Place
@@ -149,13 +150,14 @@ def run_tune(options: argparse.Namespace) -> list[str]:
     """
     if len(options.seeds) != 1:
         raise ValueError(f"expected one seed, got {' '.join(map(str, options.seeds))}")
+    file = read_method_file(options.method_file) if options.method_file else None
     sweeps = proxy_sweeps(
         options.data,
         options.task,
         backbone=options.backbone,
         ratio=read_ratio(options),
         seed=options.seeds[0],
-        place=Place(eval_seed=options.eval_seed, models=Path(options.models)),
+        place=Place(eval_seed=options.eval_seed, models=Path(options.models), method_file=file),
         methods=options.methods,
     )
     if options.ray is not None:  # its workers may have another working directory

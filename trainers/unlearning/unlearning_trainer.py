@@ -26,6 +26,7 @@ from mubench.trainers.engine.distributed import all_gather
 from mubench.trainers.engine.losses import Term
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.engine.parameters import check_finite, uses_batch_statistics
+from mubench.trainers.engine.rows import drop_unused_columns
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.unlearning.epoch_evaluation import (
     EpochEvaluationCallback,
@@ -42,6 +43,13 @@ if TYPE_CHECKING:
     from mubench.trainers.unlearning.cost_counter import CostCounter
 
 __all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
+
+
+def _drop_unused(data: Any, model: torch.nn.Module) -> Any:
+    """Return rows, or rows by name, without columns that the model does not take."""
+    if isinstance(data, Mapping):
+        return {name: drop_unused_columns(rows, model) for name, rows in data.items()}
+    return drop_unused_columns(data, model)
 
 
 class UnlearningTrainer(TaskTrainer):
@@ -62,7 +70,8 @@ class UnlearningTrainer(TaskTrainer):
     Args:
         model: The trained model; it is changed in place.
         args: Arguments of the method's own class.
-        train_dataset: ``{"forget": rows, "retain": rows}``; rows are model-ready dicts with ``labels``.
+        train_dataset: ``{"forget": rows, "retain": rows}``; rows are model-ready dicts with ``labels``. Columns that
+            the model's forward pass does not name are dropped, as by `transformers.Trainer`.
         eval_dataset: As in `transformers.Trainer`; evaluation reports the plain loss of the task. Methods that need
             validation rows take those called ``"validation"``, or all of them if they have no names.
         teacher: A model to distil from in place of a frozen copy of ``model``; methods without a teacher refuse it.
@@ -176,7 +185,9 @@ class UnlearningTrainer(TaskTrainer):
         check_epochs(type(self), args)
         if teacher is not None and not self.uses_teacher:
             raise ValueError(f"{type(self).__name__} has no teacher, got one")
-        rows = ForgetRetain(train_dataset)
+        is_by_split = isinstance(train_dataset, Mapping)  # else it is refused here
+        rows = ForgetRetain(_drop_unused(train_dataset, model) if is_by_split else train_dataset)
+        eval_dataset = _drop_unused(eval_dataset, model)
         self.forget_rows, self.retain_rows = rows.forget_rows, rows.retain_rows
         self.validation = eval_dataset.get("validation") if isinstance(eval_dataset, Mapping) else eval_dataset
         self.check_rows()

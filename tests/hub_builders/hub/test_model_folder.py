@@ -24,7 +24,7 @@ MEASURED = {
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
     "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},
-    "parent": None, "eval_seed": 1,
+    "parent": None, "eval_seed": 1, "method_file": "0" * 64, "foreign_base": "Llama",
 }  # fmt: skip
 
 

@@ -7,14 +7,26 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import numpy as np
+import peft
 import pytest
 import torch
 from torch.utils.data import Subset
-from transformers import default_data_collator
+from transformers import DataCollatorForSeq2Seq, DataCollatorWithPadding, default_data_collator
 
+from mubench import trainers
 from mubench.trainers.engine import rows as rows_module
-from mubench.trainers.engine.rows import CPU, RowView, collate_rows, fetch_rows, memory_share, rows_are_fixed
+from mubench.trainers.engine.rows import (
+    CPU,
+    RowView,
+    UsedColumns,
+    collate_rows,
+    drop_unused_columns,
+    fetch_rows,
+    memory_share,
+    rows_are_fixed,
+)
 from mubench.trainers.inference.predict import predict
 from mubench.trainers.unlearning.epoch_evaluation import compute_outputs
 from mubench.trainers.unlearning.forget_retain import ForgetRetain, collate_with_split
@@ -125,3 +137,67 @@ def test_a_share_of_the_free_memory_of_machine_and_container(
     monkeypatch.setattr(rows_module, "CONTAINER", files)
     monkeypatch.setattr(rows_module.psutil, "virtual_memory", lambda: SimpleNamespace(available=400))
     assert memory_share() == memory_share(CPU) == expected
+
+
+EXTRA = {"text": "some words", "idx": 3, "tags": ["a", "b"]}
+
+
+def test_columns_that_the_forward_pass_does_not_name_are_dropped_from_any_data_set() -> None:
+    model, plain = toy.build("bert"), toy.rows("bert", 4)
+    rows = [{**row, **EXTRA, "label": 1, "row_key": 5} for row in plain]
+    kept = {*plain[0], "label", "row_key"}  # labels, and the key of diffusion's noise
+    for given in (rows, tuple(rows), Subset(rows, range(4))):
+        found = drop_unused_columns(given, model)
+        assert isinstance(found, UsedColumns) and len(found) == 4
+        assert {*found[3]} == {*found.__getitems__([0, 3])[1]} == kept
+        assert torch.equal(found[3]["input_ids"], plain[3]["input_ids"])
+    table = datasets.Dataset.from_list([{**row, **EXTRA} for row in toy.rows("gpt2", 4)])
+    assert {*drop_unused_columns(table, toy.build("gpt2")).column_names} == {"input_ids", "attention_mask", "labels"}
+
+
+def test_rows_without_unused_columns_stay_the_same_object() -> None:
+    class Wrapper(torch.nn.Module):
+        def forward(self, **inputs: Any) -> Any:
+            return inputs
+
+    model, plain = toy.build("bert"), toy.rows("bert", 2)
+    texts = [{"text": "a", "labels": 1}]  # which a collator will tokenize
+    fixed, stream = Stacked("bert"), iter(plain)
+    for rows in (plain, texts, fixed, stream, [], None, [3]):
+        assert drop_unused_columns(rows, model) is rows
+    assert drop_unused_columns(rows := [{**plain[0], **EXTRA}], Wrapper()) is rows
+
+
+def test_adapters_take_what_their_model_takes() -> None:
+    model = peft.get_peft_model(toy.build("bert"), peft.LoraConfig(target_modules=["query"]))
+    (found,) = [{*row} for row in drop_unused_columns([{**toy.rows("bert", 1)[0], **EXTRA}], model)]
+    assert found == {"input_ids", "attention_mask", "labels"}
+
+
+@pytest.mark.parametrize("method", ["ScrubTrainer", "NpoTrainer"])
+def test_a_leftover_text_column_changes_nothing(method: str, tmp_path: Path) -> None:
+    """The usual state of rows after ``map(tokenizer)``, with the collator that pads: every column reaches it."""
+    name, weights = {"ScrubTrainer": "bert", "NpoTrainer": "gpt2"}[method], []
+    trainer_class, own = getattr(trainers, method), {"num_train_epochs": 1, "report_to": "none", "save_strategy": "no"}
+    for extra in ({}, EXTRA):
+        rows = [{key: torch.as_tensor(value).tolist() for key, value in row.items()} | extra for row in toy.rows(name)]
+        sets = {"forget": datasets.Dataset.from_list(rows[:6]), "retain": rows[6:]}
+        arguments = trainer_class.arguments(output_dir=str(tmp_path), use_cpu=True, disable_tqdm=True, **own)
+        pad = DataCollatorForSeq2Seq(toy.tokenizer()) if name == "gpt2" else DataCollatorWithPadding(toy.tokenizer())
+        model = toy.build(name)
+        given = {"train_dataset": sets, "eval_dataset": rows[:4], "data_collator": pad}
+        trainer = trainer_class(model, arguments, **given)
+        trainer.train()
+        weights.append(
+            [*(one.detach().clone() for one in trainer.model.parameters()), trainer.evaluate()["eval_loss"]]
+        )
+    assert all(map(torch.equal, weights[0][:-1], weights[1][:-1])) and weights[0][-1] == weights[1][-1]
+
+
+def test_judge_drops_them_too() -> None:
+    models, found = [toy.build("bert", seed=seed) for seed in range(4)], []
+    for extra in ({}, EXTRA):
+        rows = [{**row, **extra} for row in toy.rows("bert", 40)]
+        data = {"forget": rows[:10], "retain": rows[10:20], "test": rows[20:]}
+        found.append(trainers.judge(model=models[0], base=models[1], retrained=models[2:], data=data).metrics)
+    assert found[0] == found[1] != {}
