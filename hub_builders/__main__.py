@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
-from mubench.hub_builders.tasks.names import FAMILIES
+from mubench.hub_builders.tasks.names import DATASET, FAMILIES
 from mubench.hub_builders.utils.cli import CommandParser, Parser, print_error, replace_dashes, run_command
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
@@ -32,6 +32,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, parser_class=CommandParser)
     build = _add_command(commands, "build")
     build.add_argument("task", nargs="*", help="task keys, such as cifar10; default: all that family and tier have")
+    build.add_argument("--task_file", type=Path, help="YAML file of a task of your own, in place of keys (tier custom)")
     build.add_argument("--tier", default="mini", help="full, partial or mini")
     build.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     build.add_argument("--out", type=Path, default=Path(), help="folder in which the dataset folder is written")
@@ -47,6 +48,7 @@ def parser() -> Parser:
     build.set_defaults(run=run_build)
     backbones = _add_command(commands, "backbones")
     backbones.add_argument("task", nargs="?", help="task key; default: every task")
+    backbones.add_argument("--data", default=DATASET, help="dataset folder or Hub id with tasks of your own")
     backbones.set_defaults(run=run_backbones)
     _add_publishing(commands)
     return top
@@ -73,8 +75,11 @@ def _add_publishing(commands: argparse._SubParsersAction[CommandParser]) -> None
     verify.set_defaults(run=run_verify)
 
 
-def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
+def run_build(task: list[str], tier: Tier, out: Path, task_file: Path | None = None, **options: Any) -> None:
     """Build tasks one after the other, and print the size of each."""
+    if task_file is not None:
+        _build_own(task_file, out, {"task": task, "tier": tier, **options})
+        return
     for key in task:
         get_task(key)
     from tqdm.auto import tqdm  # noqa: PLC0415  (help and mistyped names need none of these)
@@ -99,6 +104,20 @@ def run_build(task: list[str], tier: Tier, out: Path, **options: Any) -> None:
         print(f"left out, for want of a release to build in full: {', '.join(left)}")
 
 
+def _build_own(task_file: Path, out: Path, options: dict[str, Any]) -> None:
+    """Build the task of a task file, and print its size."""
+    from mubench.hub_builders.dataset.build import build_own  # noqa: PLC0415
+    from mubench.hub_builders.dataset.load import task_info  # noqa: PLC0415
+    from mubench.hub_builders.dataset.task_file import read_task_file  # noqa: PLC0415
+
+    usual: dict[str, Any] = {"task": [], "tier": "mini", "raw": None, "paper_splits": None, "allow_partial": False}
+    if wrong := [name for name, value in usual.items() if options.pop(name) not in (value, "custom")]:
+        raise ValueError(f"expected a task of the suite with {wrong[0]}, got it with task_file {task_file}")
+    own = read_task_file(task_file)
+    folder = build_own(own, out=out, **options)
+    print(_summary(folder, task_info(own.file.key, data=folder, family=options["family"])))
+
+
 def _summary(folder: Path, info: TaskInfo) -> str:
     counts = ", ".join(f"{rows} {split}" for split, rows in info.counts.items())
     sets = ", ".join(f"{rows} rows at {ratio} %" for ratio, rows in info.forget.items())
@@ -106,10 +125,12 @@ def _summary(folder: Path, info: TaskInfo) -> str:
     return f"{folder}: {info.task} ({info.tier} tier, split {info.split[:8]}): {counts}{listed}"
 
 
-def run_backbones(task: str | None) -> None:
+def run_backbones(task: str | None, data: str) -> None:
     """Print the backbones of a task or of all, with the sizes that their authors give."""
+    from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  (help needs no manifests)
+
     table = [("task", "backbone", "Hub id", "parameters")]
-    for row in [get_task(task)] if task else TASKS.values():
+    for row in [find_task(task, data=data)] if task else TASKS.values():
         for key in row.recipes:
             one = BACKBONES[key]
             table.append((row.key, key, one.hub_id or "-", f"{one.millions:,g} M" if one.millions else "-"))

@@ -7,9 +7,8 @@ from typing import Any
 
 import yaml
 
-from mubench.hub_builders.dataset.manifest import Manifest, holds_ids
+from mubench.hub_builders.dataset.manifest import Manifest, holds_ids, task_of
 from mubench.hub_builders.dataset.readme import DUMPER, title
-from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import board_name, config_name, ids_config
 
 # Names that the Hub prescribes; its page `docs/hub/eval-results` describes both files.
@@ -38,7 +37,7 @@ def _boards(manifest: Manifest) -> list[dict[str, str]]:
     return [
         {"id": board_name(task, ratio, backbone, family), "config": config_name(task, ratio, family), **rows}
         for ratio in sorted(manifest["forget"])
-        for backbone in get_task(task).recipes
+        for backbone in task_of(manifest).recipes
     ]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
+from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
@@ -21,8 +23,16 @@ from mubench.hub_builders.dataset.manifest import (
 )
 from mubench.hub_builders.dataset.readme import find_manifests, read_manifests, task_folders, write_readme
 from mubench.hub_builders.dataset.shards import split_fingerprint, write_shards
-from mubench.hub_builders.dataset.sources import check_options, load_rows, with_source_labels
+from mubench.hub_builders.dataset.sources import (
+    check_options,
+    complete_splits,
+    limit_train_rows,
+    load_rows,
+    with_source_labels,
+)
+from mubench.hub_builders.dataset.task_file import OwnTask
 from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, deletion_rule
+from mubench.hub_builders.deletion.ranks import Deletion
 from mubench.hub_builders.tasks import Task, Tier, get_task
 from mubench.hub_builders.tasks.names import dataset_folder
 from mubench.hub_builders.tasks.rows import Splits
@@ -88,7 +98,58 @@ def build(
     purpose = f"build {task.key} {tier} {family} {deletion_seed} {less} {keep_tier} {places}"
     with owned(folder / f".{task.key}.lock", purpose) as finished:
         if not finished:
-            _build(folder, task, request, tier=tier, raw=raw, keep_tier=keep_tier, **less)
+            _check_replaced(folder, task, tier, keep_tier=keep_tier)
+            delete = deletion_rule(task, request)
+            task = with_source_labels(task, tier, raw)
+            splits = load_rows(task, tier, raw, **less, hold_out=family != "paper")
+            options = {"tier": tier, "raw": raw and "DIR", **less}
+            _write(folder, Build(task, tier, splits, delete(splits), request, _repeat([task.key], request, options)))
+    return folder
+
+
+def build_own(
+    own: OwnTask,
+    *,
+    out: Path = Path(),
+    family: str = "canonical",
+    deletion_seed: int = 0,
+    max_train_rows: int | None = None,
+    keep_tier: bool = False,
+    forget_ids: Path | None = None,
+) -> Path:
+    """Build or replace the task of a task file, as `build` does one of the table; its tier is ``custom``.
+
+    Args:
+        own: The task file.
+        out: Parent of the dataset folder.
+        family: Deletion family, which names the folder.
+        deletion_seed: Seed of the deletion order.
+        max_train_rows: Keep a hashed, label-balanced subset of the training rows.
+        keep_tier: Refuse to replace a build of another tier.
+        forget_ids: File of the example ids to forget, one per line (family ``custom``).
+
+    Returns:
+        The dataset folder.
+
+    Raises:
+        ValueError: If an option or a row is invalid.
+        FileNotFoundError: If the rows cannot be read.
+    """
+    tier: Tier = "custom"
+    request = DeletionRequest(family=family, deletion_seed=deletion_seed, forget_ids=forget_ids)
+    task = own.task()
+    check_deletion(task, tier, request)
+    if max_train_rows is not None and max_train_rows < 1:
+        raise ValueError(f"expected max_train_rows of 1 or more, got {max_train_rows}")
+    folder = Path(out) / dataset_folder(family, deletion_seed)
+    with owned(folder / f".{task.key}.lock"):
+        _check_replaced(folder, task, tier, keep_tier=keep_tier)
+        task, splits = read_own_rows(own)
+        delete = deletion_rule(task, request)
+        splits = limit_train_rows(task, complete_splits(task, tier, splits), max_train_rows)
+        repeat = _repeat([], request, {"task_file": own.path.name, "max_train_rows": max_train_rows})
+        definition = own.definition(task.labels).model_dump(exclude_none=True)
+        _write(folder, Build(task, tier, splits, delete(splits), request, repeat, definition))
     return folder
 
 
@@ -97,37 +158,55 @@ def _describe_place(path: Path | None) -> str:
     return f"{path.resolve()} {path.stat().st_mtime_ns}" if path and path.exists() else ""
 
 
-def _build(
-    folder: Path,
-    task: Task,
-    request: DeletionRequest,
-    *,
-    tier: Tier,
-    raw: Path | None,
-    keep_tier: bool,
-    allow_partial: bool,
-    max_train_rows: int | None,
-) -> None:
+class Build(NamedTuple):
+    """Rows and deletions of a task, to be written.
+
+    Attributes:
+        task: The task.
+        tier: Tier of the rows.
+        splits: Rows by split.
+        deletion: Order of the training rows.
+        request: Which rows are deleted.
+        repeat: Command that builds it again, with placeholders for local paths.
+        definition: What makes a task of a user's own; ``None`` for those of the table.
+    """
+
+    task: Task
+    tier: Tier
+    splits: Splits
+    deletion: Deletion
+    request: DeletionRequest
+    repeat: str
+    definition: dict[str, Any] | None = None
+
+
+def _check_replaced(folder: Path, task: Task, tier: Tier, *, keep_tier: bool) -> None:
+    """Raise if a build of another tier is there, and is to be kept."""
     replaced = _current_manifest(folder, task)
     if keep_tier and replaced and replaced["tier"] != tier:
         raise ValueError(
             f"expected {folder} without {task.key} or with its tier {tier}, got tier {replaced['tier']}; build "
             "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove that build (make clean)"
         )
-    delete = deletion_rule(task, request)
-    task = with_source_labels(task, tier, raw)
-    splits = load_rows(task, tier, raw, allow_partial, max_train_rows, hold_out=request.family != "paper")
-    deletion = delete(splits)
-    _sort_by_rank(splits, deletion.ranks)
-    family, deletion_seed = request.family, request.deletion_seed
-    marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
-    options = {"tier": tier, "raw": raw and "DIR", "family": family, "deletion_seed": deletion_seed}
-    options |= {"max_train_rows": max_train_rows, "allow_partial": allow_partial}
-    options |= {"paper_splits": request.paper_splits and "DIR", "forget_ids": request.forget_ids and "FILE"}
-    repeat = command("hub_builders", "build", task.key, **options)  # with placeholders for local paths
+
+
+def _repeat(words: Sequence[str], request: DeletionRequest, options: Mapping[str, Any]) -> str:
+    """Return the command that repeats a build."""
+    deletion = {"family": request.family, "deletion_seed": request.deletion_seed}
+    lists = {"paper_splits": request.paper_splits and "DIR", "forget_ids": request.forget_ids and "FILE"}
+    order = ("tier", "raw", "task_file", *deletion, "max_train_rows", "allow_partial", *lists)
+    given = {**options, **deletion, **lists}
+    return command("hub_builders", "build", *words, **{name: given[name] for name in order if name in given})
+
+
+def _write(folder: Path, built: Build) -> None:
+    """Write shards beside those in use, then the README, then remove the old ones."""
+    task, splits, request = built.task, built.splits, built.request
+    replaced = _current_manifest(folder, task)
+    _sort_by_rank(splits, built.deletion.ranks)
     with FileLock(folder / ".lock"):
         _remove_unused(folder, task)
-        staged = _stage(folder, task, splits, deletion.forget, marks=marks, repeat=repeat)
+        staged = _stage(folder, built)
         others = _other_manifests(folder, task)
         _install(folder, staged)
         write_readme(folder, manifests=[*others.values(), staged])
@@ -201,22 +280,24 @@ def _remove_unused(folder: Path, task: Task) -> None:
         path.unlink()
 
 
-def _stage(
-    folder: Path, task: Task, splits: Splits, forget: dict[int, int], *, marks: dict[str, Any], repeat: str
-) -> Manifest:
+def _stage(folder: Path, built: Build) -> Manifest:
+    task, tier, splits, forget = built.task, built.tier, built.splits, built.deletion.forget
+    family, deletion_seed = built.request.family, built.request.deletion_seed
+    marks = {"task": task.key, "tier": tier, "family": family, "deletion_seed": deletion_seed}
     staging = folder / "data" / task.key / STAGING
     staging.mkdir(parents=True)
-    shards = write_shards(staging, task, marks["tier"], splits, forget=forget, marks=marks)
+    shards = write_shards(staging, task, tier, splits, forget=forget, marks=marks)
     manifest = {
         **marks,
         "files": files_fingerprint(shard_sums(staging, shards)),
-        "split": split_fingerprint(task, marks["tier"], splits, forget),
+        "split": split_fingerprint(task, tier, splits, forget),
         "counts": {name: len(part) for name, part in splits.items()},
         "forget": forget,
-        "labels": list(task.label_names(marks["tier"])),
+        "labels": list(task.label_names(tier)),
         "shards": shards,
         "bytes": {name: (staging / name).stat().st_size for names in shards.values() for name in names},
-        "command": repeat,
+        "command": built.repeat,
+        **({"definition": built.definition} if built.definition else {}),
     }
     write_json(staging / MANIFEST, manifest)
     write_build_sums(staging, shards)

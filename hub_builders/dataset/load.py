@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,72 +10,22 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mubench.hub_builders.dataset.manifest import (
-    MANIFEST,
-    Manifest,
-    check_shards,
-    data_folder,
-    holds_ids,
-    read_manifest,
+from mubench.hub_builders.dataset.built import (
+    HUB_ID,
+    TaskInfo,
+    describe,
+    fetch,
+    find_task,
+    locate,
+    read_built,
+    task_info,
 )
-from mubench.hub_builders.dataset.readme import build_hint, rebuild_hint, task_folders
-from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.tasks.names import (
-    DATASET,
-    FAMILIES,
-    check_family,
-    check_ratio,
-    dataset_folder,
-    deletion_seed_of,
-)
-from mubench.hub_builders.utils.checksums import SUMS
-from mubench.hub_builders.utils.hints import NEEDED, command
-from mubench.hub_builders.utils.hub_client import MissingFileError, commit_of, fetch_file
+from mubench.hub_builders.dataset.manifest import Manifest, check_shards, data_folder, holds_ids
+from mubench.hub_builders.dataset.readme import build_hint
+from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
+from mubench.hub_builders.utils.hints import command
 
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-
-
-@dataclass(frozen=True)
-class TaskInfo:
-    """Description of a built task.
-
-    Attributes:
-        task: Task key.
-        tier: Tier of the rows.
-        family: Deletion family.
-        deletion_seed: Seed of the deletion order; 0 is the published one.
-        files: Fingerprint of the shards.
-        split: Fingerprint of ids, ranks and contents: equal for equal rows and deletions.
-        counts: Number of rows by split.
-        forget: Number of deleted training rows by ratio.
-        labels: Class names, which may differ from the task's for a stand-in.
-    """
-
-    task: str
-    tier: str
-    family: str
-    deletion_seed: int
-    files: str
-    split: str
-    counts: dict[str, int]
-    forget: dict[int, int]
-    labels: tuple[str, ...]
-
-    def forget_size(self, ratio: int) -> int:
-        """Return how many training rows a ratio deletes.
-
-        Raises:
-            ValueError: If the build lacks the ratio; the message lists the known ones.
-        """
-        if ratio not in self.forget:
-            known = ", ".join(map(str, sorted(self.forget)))
-            raise ValueError(f"ratio of {self.task} ({self.family} family) must be one of {known}, got {ratio}")
-        return self.forget[ratio]
-
-
-def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical") -> TaskInfo:
-    """Return the description of a built task; arguments and errors as of `load_task`."""
-    return _task_info(_read_manifest(task, _locate(data, family), family))
+__all__ = ["HUB_ID", "TaskInfo", "forget_mask", "load_task", "split_by_rank", "task_info", "task_shards"]
 
 
 def load_task(
@@ -97,15 +44,16 @@ def load_task(
         FileNotFoundError: If the task is missing; the message names the command that builds it.
     """
     checked = None if ratio is None else check_ratio(ratio, family)
-    root = _locate(data, family)
-    manifest = _read_manifest(task, root, family)
+    root = locate(data, family)
+    find_task(task, data=data, family=family)
+    manifest = read_built(task, root, family)
     if holds_ids(manifest):
         check = command("hub_builders", "verify", task, data=root, family=family)
         raise FileNotFoundError(
             f"expected rows of {task} in {root}, got only ids, since its licence forbids redistribution: build them "
             f"with `{manifest['command']}` and check them with `{check}`"
         )
-    size = None if checked is None else _task_info(manifest).forget_size(checked)
+    size = None if checked is None else describe(manifest).forget_size(checked)
     splits = _load(root, manifest)
     if size is None:
         return splits
@@ -120,8 +68,9 @@ def task_shards(task: str, *, data: str | Path = DATASET, family: str = "canonic
         ValueError: If an argument is invalid, or a file is not the one that was built.
         FileNotFoundError: If the task or one of its files is missing; the message names the command that builds it.
     """
-    root = _locate(data, family)
-    return _checked_shards(root, _read_manifest(task, root, family))
+    root = locate(data, family)
+    find_task(task, data=data, family=family)
+    return _checked_shards(root, read_built(task, root, family))
 
 
 def _checked_shards(root: str, manifest: Manifest) -> dict[str, list[Path]]:
@@ -131,7 +80,7 @@ def _checked_shards(root: str, manifest: Manifest) -> dict[str, list[Path]]:
     if not local:
         names = [name for part in manifest["shards"].values() for name in part]
         missing = f"no whole {manifest['task']} in {root}"
-        folder = [_fetch(root, f"{place}/{name}", missing, manifest["commit"]).parent for name in names][-1]
+        folder = [fetch(root, f"{place}/{name}", missing, manifest["commit"]).parent for name in names][-1]
         advice = "remove it from the cache, and it is fetched again"
     check_shards(folder, manifest, advice)
     return {split: [(folder / name).absolute() for name in names] for split, names in manifest["shards"].items()}
@@ -164,57 +113,6 @@ def split_by_rank(train: Dataset, size: int) -> tuple[Dataset, Dataset]:
     if ranks[0] == 0 and (np.diff(ranks) == 1).all():
         return train.select(range(size)), train.select(range(size, len(ranks)))
     return train.select(np.flatnonzero(ranks < size)), train.select(np.flatnonzero(ranks >= size))
-
-
-def _task_info(manifest: Manifest) -> TaskInfo:
-    own = {name: manifest[name] for name in TaskInfo.__dataclass_fields__}
-    return TaskInfo(**{**own, "labels": tuple(manifest["labels"])})
-
-
-def _locate(data: str | Path, family: str) -> str:
-    """Return the folder or repository of a family: beside ``mu-bench``, else ``data`` itself."""
-    suffix = FAMILIES[check_family(family)]
-    return f"{data}{suffix}" if Path(data).name == DATASET else str(data)
-
-
-def _read_manifest(task: str, root: str, family: str) -> Manifest:
-    """Read the manifest of the build in a README, and add the commit of a Hub repository."""
-    get_task(task)
-    seed = deletion_seed_of(Path(root).name, family)
-    line = command("hub_builders", "build", task, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
-    missing = f"no {task} in {root}: make it {build_hint(Path(root), line, dataset_folder(family, seed))}"
-    readme = _fetch(root, "README.md", missing)
-    commit = None if Path(root).is_dir() else commit_of(readme, "README.md")
-    try:
-        shown = task_folders(readme).get(task)
-        if shown is None:
-            raise FileNotFoundError(missing)
-        path = _fetch(root, f"{shown}/{MANIFEST}", missing, commit)
-        if commit is not None:
-            with suppress(MissingFileError):  # early repositories have none
-                fetch_file(root, f"{shown}/{SUMS}", commit)
-        manifest = read_manifest(path, shown)
-    except ValueError as error:
-        raise ValueError(f"{error}; {rebuild_hint(Path(root), task, family)}") from error
-    if manifest["family"] != family:
-        raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
-    return {**manifest, "commit": commit}
-
-
-def _fetch(root: str, name: str, missing: str, commit: str | None = None) -> Path:
-    """Return a file of a local dataset folder or, without such a folder, of a Hub repository."""
-    if not Path(root).is_dir() and "/" in root:
-        if not HUB_ID.fullmatch(root):
-            raise FileNotFoundError(
-                f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {root}; {missing}"
-            )
-        try:
-            return fetch_file(root, name, commit)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}; {missing}") from error
-    if not (path := Path(root) / name).is_file():
-        raise FileNotFoundError(missing)
-    return path
 
 
 def _load(root: str, manifest: Manifest) -> DatasetDict:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mubench.hub_builders.tasks import Tier, get_task
+from mubench.hub_builders.tasks import Task, Tier
+from mubench.hub_builders.tasks.definition import Definition, resolve_task
 from mubench.hub_builders.utils.checksums import SUMS, read_sums, sha256_of, write_sums
 from mubench.hub_builders.utils.text import quote
 
@@ -26,7 +27,7 @@ _Shard = Annotated[str, Field(pattern=_SHARD)]
 
 
 class _Schema(BaseModel):
-    """What a manifest holds; the number of deleted rows is by ratio."""
+    """What a manifest holds; the number of deleted rows is by ratio, and tasks of a user's own have a definition."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -42,6 +43,7 @@ class _Schema(BaseModel):
     shards: dict[str, list[_Shard]]
     bytes: dict[str, _Count]
     command: _Line
+    definition: Definition | None = None
 
     @model_validator(mode="after")
     def _check_splits(self) -> _Schema:
@@ -63,7 +65,7 @@ def read_manifest(path: Path, listed: str | None = None) -> Manifest:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise OSError("too long")  # noqa: TRY301
-        manifest = _Schema.model_validate_json(path.read_bytes()).model_dump()
+        manifest = _Schema.model_validate_json(path.read_bytes()).model_dump(exclude_none=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         got = f"{first['msg']} at {quote('.'.join(map(str, first['loc'])))}" if first["loc"] else first["msg"]
@@ -92,7 +94,12 @@ def is_own(manifest: Manifest) -> bool:
 
 def licence(manifest: Manifest) -> str:
     """Return the licence of a build's rows: the task's is not that of data of one's own."""
-    return "other" if is_own(manifest) else get_task(manifest["task"]).licence_of(manifest["tier"])
+    return "other" if is_own(manifest) else task_of(manifest).licence_of(manifest["tier"])
+
+
+def task_of(manifest: Manifest) -> Task:
+    """Return the task of a build: of the table, or a user's own."""
+    return resolve_task(manifest["task"], manifest.get("definition"))
 
 
 def holds_ids(manifest: Manifest) -> bool:

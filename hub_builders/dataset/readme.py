@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import yaml
 
-from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, data_folder, holds_ids, licence, read_manifest
-from mubench.hub_builders.tasks import Tier, get_task
+from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, data_folder, holds_ids, licence, read_manifest, task_of
+from mubench.hub_builders.tasks import TASKS, Tier
 from mubench.hub_builders.tasks.names import FAMILIES, config_name, dataset_folder, deletion_seed_of, ids_config
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import NEEDED, command, extend
@@ -64,10 +64,18 @@ def rebuild_hint(folder: Path, task: str, family: str | None = None) -> str:
     """
     named = [one for one in FAMILIES if folder.name == dataset_folder(one, deletion_seed_of(folder.name, one))]
     family = family or (named[0] if named else "canonical")
-    tier, seed = _listed_tier(folder / "README.md", task), deletion_seed_of(folder.name, family)
+    tier = _listed_tier(folder / "README.md", task) if task in TASKS else None
+    seed = deletion_seed_of(folder.name, family)
     needed = {"tier": tier, "allow_partial": tier == "partial", **NEEDED.get(family, {})}
-    line = command("hub_builders", "build", task, **needed, family=family, deletion_seed=seed)
+    line = build_command(task, **needed, family=family, deletion_seed=seed)
     return f"build it again {build_hint(folder, line, dataset_folder(family, seed))}"
+
+
+def build_command(task: str, **options: object) -> str:
+    """Return the command that builds a task; that of a user's own has a file."""
+    if task in TASKS:
+        return command("hub_builders", "build", task, **options)
+    return command("hub_builders", "build", task_file=f"{task}.yaml", **options)
 
 
 def build_hint(folder: Path, line: str, name: str) -> str:
@@ -224,7 +232,7 @@ def percentages(manifest: Mapping[str, Any]) -> dict[int, float]:
 
 
 def _default_body(manifests: list[Manifest]) -> str:
-    tasks = ", ".join(f"{get_task(one['task']).title} ({one['tier']} tier)" for one in manifests)
+    tasks = ", ".join(f"{task_of(one).title} ({one['tier']} tier)" for one in manifests)
     example = example_config(manifests[0]) if manifests else "cifar10_del5"
     return (
         f"# MU-Bench\n\nDeletion splits for machine unlearning of {tasks}. A config such as `{example}` holds the "

@@ -9,11 +9,11 @@ from typing import get_args
 
 import numpy as np
 
-from mubench.hub_builders.deletion.ranks import held_out_groups, validation_rows
+from mubench.hub_builders.deletion.ranks import held_out_groups, held_out_rows, validation_rows
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB, LABELS, RAW
 from mubench.hub_builders.tasks import Task, Tier
-from mubench.hub_builders.tasks.rows import Row, Splits
+from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.hash_order import stratified_ranks
 
 SPLIT_ORDER = ("train", "validation", "test", "ood")
@@ -33,6 +33,8 @@ def check_options(
     if max_train_rows is not None and max_train_rows < 1:
         raise ValueError(f"expected max_train_rows of 1 or more, got {max_train_rows}")
     less = allow_partial or max_train_rows is not None
+    if tier == "custom":
+        raise ValueError(f"expected a task file (--task_file FILE.yaml) with tier custom, got {task.key}")
     if less and tier != "partial":
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
     if tier == "partial" and not less:
@@ -94,29 +96,66 @@ def load_rows(
     whole = "test" not in splits and not hold_out
     if "test" not in splits and task.group is None:
         raise ValueError(f"expected test rows of {task.key}, got none")
+    splits = complete_splits(task, tier, splits, hold_out=hold_out)
+    if not allow_partial:
+        known = [task.counts["mini"]] if tier == "mini" else task.known_releases
+        _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
+    return limit_train_rows(task, splits, max_train_rows)
+
+
+def complete_splits(task: Task, tier: Tier, splits: Splits, *, hold_out: bool = True) -> Splits:
+    """Return splits with the validation and test rows that are missing, after a check of labels and ids.
+
+    Test rows, where there are none, are a tenth of the training rows by hash, and validation rows half as many: whole
+    groups where rows have them, else rows of each label. Validation rows alone are a fifth of the test rows.
+
+    Args:
+        task: The task.
+        tier: Tier of the rows.
+        splits: Rows by split, with their ids.
+        hold_out: Take test rows from training rows.
+
+    Raises:
+        ValueError: If labels or ids are unexpected, or the rows are too few.
+    """
+    whole = "test" not in splits and not hold_out
     if "test" not in splits and hold_out:
-        splits |= _hold_out_groups(task, splits["train"])
+        splits |= _hold_out_groups(task, splits) if task.group else _hold_out_rows(task, splits)
     if "validation" not in splits and not whole:
         splits |= _split_test_rows(task, splits)
     splits = {name: splits[name] for name in SPLIT_ORDER if name in splits}
+    if empty := [name for name, rows in splits.items() if not rows]:
+        raise ValueError(f"expected rows of {task.key} in every split, got none in {empty[0]}")
     _check_labels(task, tier, splits)
     ids = [row["example_id"] for part in splits.values() for row in part]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
-    if not allow_partial:
-        known = [task.counts["mini"]] if tier == "mini" else task.known_releases
-        _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
-    if max_train_rows is not None:
-        splits["train"] = _select_subset(task, splits["train"], max_train_rows)
     return splits
 
 
-def _hold_out_groups(task: Task, rows: list[Row]) -> Splits:
+def limit_train_rows(task: Task, splits: Splits, most: int | None) -> Splits:
+    """Return splits with a hashed subset of the training rows that is balanced over the labels; ``None``: all."""
+    return splits if most is None else {**splits, "train": _select_subset(task, splits["train"], most)}
+
+
+def _hold_out_groups(task: Task, splits: Splits) -> Splits:
+    rows = splits["train"]
     place = held_out_groups([row["group"] for row in rows], task=task.key)
-    splits: Splits = {"train": [], "validation": [], "test": []}
-    for row in rows:
-        splits[place.get(row["group"], "train")].append(row)
-    return splits
+    return _divide(splits, [place.get(row["group"], "train") for row in rows])
+
+
+def _hold_out_rows(task: Task, splits: Splits) -> Splits:
+    rows = splits["train"]
+    labels = [row["label"] for row in rows] if "label" in task.columns else None
+    return _divide(splits, held_out_rows([row["example_id"] for row in rows], labels, task=task.key))
+
+
+def _divide(splits: Splits, places: Sequence[str]) -> Splits:
+    """Return the training rows by their places; there are no other validation rows where the source has some."""
+    found: Splits = {"train": [], "test": [], **({} if "validation" in splits else {"validation": []})}
+    for row, place in zip(splits["train"], places, strict=True):
+        found.get(place, found["train"]).append(row)
+    return found
 
 
 def _split_test_rows(task: Task, splits: Splits) -> Splits:

@@ -24,6 +24,8 @@ from mubench.hub_builders.utils.hash_order import (
 
 MIN_STRATUM_ROWS = 10
 VALIDATION_SHARE = 0.2
+# Shares of the training rows that a task without test rows holds out.
+TEST_SHARE, HELD_OUT_SHARE = 0.1, 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,17 @@ def validation_rows(
     """Return which test rows, `(N,)`, validate a task without a validation split: the first fifth of each label."""
     words = digest_words(example_ids, f"validation:{task}")
     return relative_positions(words, number_strata(labels, len(example_ids))) < VALIDATION_SHARE
+
+
+def held_out_rows(example_ids: Sequence[str], labels: Sequence[object] | None, *, task: str) -> list[str]:
+    """Select the rows that a task without test rows and groups holds out: of each label a tenth, and half as many.
+
+    Returns:
+        `(N,)` ``"train"``, ``"test"`` or ``"validation"``.
+    """
+    words = digest_words(example_ids, f"test:{task}")
+    places = relative_positions(words, number_strata(labels, len(example_ids)))
+    return ["test" if one < TEST_SHARE else "validation" if one < HELD_OUT_SHARE else "train" for one in places]
 
 
 def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:

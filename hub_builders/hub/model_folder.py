@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
-_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs")
+_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -55,6 +55,8 @@ class Run:
         versions: Library versions.
         device: Device of the run.
         files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
+        definition: What makes the task, if it is a user's own, with the SHA-256 of its file; ``None`` for those of the
+            table. The split's fingerprint, which is part of the identity, is that of its rows.
         outputs: SHA-256 of every file of outputs, by name; empty in folders from before they were recorded.
     """
 
@@ -81,6 +83,7 @@ class Run:
     device: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    definition: Mapping[str, Any] | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -97,8 +100,8 @@ class Run:
         return fingerprint(self.record())
 
     def record(self) -> dict[str, Any]:
-        """Return the attributes as ``run.json`` holds them: those of a user's method or model where there is one."""
-        absent = [name for name in ("method_file", "foreign_base") if getattr(self, name) is None]
+        """Return the attributes as ``run.json`` holds them: those of a user's method, model or task where there is one."""
+        absent = [name for name in ("method_file", "foreign_base", "definition") if getattr(self, name) is None]
         return {key: value for key, value in asdict(self).items() if key not in absent}
 
     def finished(self, **measured: Any) -> Run:

@@ -16,11 +16,13 @@ from mubench.hub_builders.dataset.manifest import (
     check_shards,
     data_folder,
     holds_ids,
+    task_of,
     write_build_sums,
 )
 from mubench.hub_builders.dataset.readme import read_body, read_manifests, task_folders, write_readme
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.hub.restricted import NAMESPACE, OUTPUT_COLUMNS, is_restricted, rewrite_card, write_ids
+from mubench.hub_builders.tasks.definition import resolve_task
 from mubench.hub_builders.tasks.names import board_name, check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hub_client import (
@@ -120,7 +122,7 @@ def _inspect_space(folder: Path) -> Upload:
         name = folder.resolve().name
         return Upload("space", name, "full", f"Push the metric {name}")
     held = [one for data in sorted(folder.glob("mu-bench*")) for one in read_manifests(data, strict=True).values()]
-    closed = sorted({f"{one['task']} ({one['tier']})" for one in held if is_restricted(one["task"], one["tier"])})
+    closed = sorted({f"{one['task']} ({one['tier']})" for one in held if is_restricted(task_of(one), one["tier"])})
     tiers = sorted({str(one["tier"]) for one in held})
     if closed or len(tiers) != 1:
         got = ", ".join(closed) or " and ".join(tiers) or "none"
@@ -153,7 +155,7 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
         check_shards(source, manifest, f"build it again with `{manifest['command']}`")
-        if is_restricted(manifest["task"], manifest["tier"]):
+        if is_restricted(task_of(manifest), manifest["tier"]):
             staged.append(write_ids(source, target, manifest))
             restricted.append(staged[-1])
         else:
@@ -181,7 +183,7 @@ def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
     if not any(name.suffix == ".safetensors" for name in names):
         raise ValueError(f"expected weights as .safetensors in the model folder {folder}, got none")
     outputs = run.outputs
-    if is_restricted(run.task, run.tier):
+    if is_restricted(resolve_task(run.task, run.definition), run.tier):
         kept_back = {name for name in names if name.parts[0] == REFERENCE and not _is_publishable(folder / name)}
         names = [name for name in names if name not in kept_back]
         outputs = {name: found for name, found in outputs.items() if Path(REFERENCE, name) not in kept_back}

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from datasets import Features, Value
 
 from mubench.hub_builders.dataset.load import task_info, task_shards
-from mubench.hub_builders.dataset.manifest import IDS, Manifest
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.manifest import IDS, Manifest, task_of
+from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.names import DATASET, config_name, dataset_folder, ids_config
 from mubench.hub_builders.utils.hints import command
 
@@ -26,9 +26,9 @@ NAMESPACE = "NAMESPACE"
 OUTPUT_COLUMNS = {"example_id", "label", "logits", "loss_sum", "n_tokens", "token_logprob", "token_correct", "losses"}
 
 
-def is_restricted(task: str, tier: str) -> bool:
+def is_restricted(task: Task, tier: str) -> bool:
     """Return whether the licence of a task forbids to publish its rows; mini rows are never restricted."""
-    return tier != "mini" and not get_task(task).redistributable
+    return tier != "mini" and not task.redistributable
 
 
 def write_ids(source: Path, target: Path, manifest: Manifest) -> Manifest:
@@ -59,7 +59,7 @@ def _ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
         built = folder if one["deletion_seed"] else None
         check = command("hub_builders", "verify", task, data=repository, family=one["family"], built=built)
         lines.append(
-            f"- {get_task(task).title}, here as config `{ids_config(task)}`: `{one['command']}`, then `{check}`; "
+            f"- {task_of(one).title}, here as config `{ids_config(task)}`: `{one['command']}`, then `{check}`; "
             f'then `load_dataset("{folder}", "{config_name(task)}")` and the other configs of the task read '
             "that build"
         )

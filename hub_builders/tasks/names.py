@@ -105,7 +105,8 @@ def check_repository(repository: str, tier: str, *, last: bool) -> str:
 
 def published_dataset(family: str, deletion_seed: int, tier: str) -> str:
     """Name a published dataset repository, such as ``mu-bench`` or ``mu-bench-mini``: it ends in its tier."""
-    return f"{dataset_folder(family, deletion_seed)}{'' if tier == 'full' else f'-{tier}'}"
+    scale = {"full": "", "custom": "-tasks-custom"}.get(tier, f"-{tier}")  # -custom alone is a family
+    return f"{dataset_folder(family, deletion_seed)}{scale}"
 
 
 def base_model(

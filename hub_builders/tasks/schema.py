@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-Tier = Literal["full", "partial", "mini"]
+# "custom": the rows of a task of a user's own, see `definition`.
+Tier = Literal["full", "partial", "mini", "custom"]
 Kind = Literal[
     "image_classification",
     "text_classification",

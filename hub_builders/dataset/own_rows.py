@@ -1,0 +1,249 @@
+"""Rows of a task of a user's own: read by the loaders of `datasets`, or by the user's Python file, and checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, Video, load_dataset
+from datasets.exceptions import DatasetsError
+
+from mubench.hub_builders.dataset.task_file import OwnTask
+from mubench.hub_builders.raw._recordings import check_recording, check_video
+from mubench.hub_builders.tasks import Task
+from mubench.hub_builders.tasks.definition import COLUMNS
+from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, store_media
+from mubench.hub_builders.utils.images import rgb_bytes
+from mubench.hub_builders.utils.optional import require
+from mubench.hub_builders.utils.spool import Spool
+from mubench.hub_builders.utils.text import quote
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test", "ood")
+RATE = 16_000  # of all speech backbones
+SECONDS = 1  # that they read of a recording
+SPLIT_OF_ROW = "split"
+
+
+class Found(NamedTuple):
+    """A row as the source has it.
+
+    Attributes:
+        split: Split of the task.
+        index: Position in the split of the source.
+        cells: Values by column of the source; media undecoded.
+        classes: Class names of the source's label column, if it names them.
+    """
+
+    split: str
+    index: int
+    cells: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        return f"{self.split} row {self.index}"
+
+
+def read_own_rows(own: OwnTask) -> tuple[Task, Splits]:
+    """Read the rows of a task file, and return its task, with the class names that were found, and the rows by split.
+
+    Raises:
+        ValueError: If a row or a column is not what the file promises; the line names the row.
+        FileNotFoundError: If the source cannot be read.
+    """
+    cells = _Cells(own)
+    splits: Splits = {}
+    for found in _run_reader(own) if own.reader else _load(own):
+        splits.setdefault(found.split, []).append(cells.row(found))
+    if "train" not in splits:
+        raise ValueError(f"expected training rows in {own.file.source!r}, got none")
+    cells.report()
+    task = own.task(cells.name_classes(splits))
+    return task, add_ids(splits, task.columns, task.labels)
+
+
+@dataclass
+class _Cells:
+    """Turns rows of a source into rows of the task; labels are names until all rows are read."""
+
+    own: OwnTask
+    spool: Spool = field(default_factory=Spool)
+    classes: tuple[str, ...] = ()
+    long_recordings: int = 0
+
+    def row(self, found: Found) -> Row:
+        file, cells = self.own.file, found.cells
+        wanted = [*file.columns.values(), *([file.group] if file.group else [])]
+        if missing := [name for name in wanted if name not in cells]:
+            raise ValueError(f"expected the column {missing[0]!r} in {file.source!r}, got {', '.join(cells) or 'none'}")
+        kinds, row = COLUMNS[file.kind], {"source_index": found.index}
+        if file.group:
+            row["group"] = _text(cells[file.group], file.group, found.where)
+        for name, kind in kinds.items():
+            value, column = cells[file.columns[name]], file.columns[name]
+            if value is None:
+                raise ValueError(f"expected a value in column {column!r} of {found.where}, got none")
+            if kind == "label":
+                row[name] = self._class_name(value, found)
+            elif kind == "string":
+                row[name] = _text(value, column, found.where)
+            else:
+                row[name] = store_media(self._media(kind, value, found.where), self.spool)
+        return row
+
+    def _class_name(self, value: Any, found: Found) -> str:
+        """Return the name of a class: that of the source, or of a whole number where the file names the classes."""
+        self.classes = self.classes or found.classes
+        if found.classes:
+            if not 0 <= value < len(found.classes):
+                raise ValueError(f"expected a label of {found.where}, got number {value}, which the source does not name")
+            name = found.classes[value]
+        else:
+            name = _text(value, self.own.file.columns["label"], found.where)
+        labels = self.own.file.labels
+        if not labels or name in labels:
+            return name
+        if not found.classes and name.isdecimal() and int(name) < len(labels):
+            return labels[int(name)]
+        raise ValueError(f"expected a label out of {', '.join(labels)} in {found.where}, got {quote(name)}")
+
+    def _media(self, kind: str, value: Any, where: str) -> bytes:
+        """Return the checked bytes of a media cell: bytes, a path, or both as `datasets` has them."""
+        path = value.get("path") if isinstance(value, dict) else value if isinstance(value, str | Path) else None
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes):
+            if path is None:
+                raise ValueError(f"expected bytes or a path of {kind} in {where}, got {quote(value)}")
+            file = self.own.folder / path
+            if not file.is_file():
+                raise FileNotFoundError(f"expected a file of {kind} in {where}, got none at {file}")
+            data, where = file.read_bytes(), f"{where}, {path}"
+        if kind == "image":
+            return rgb_bytes(data, None, where)
+        return check_video(data, where) if kind == "video" else self._recording(data, where)
+
+    def _recording(self, data: bytes, where: str) -> bytes:
+        """Return the bytes of a recording, as they are or, from another rate or several channels, as a WAV file."""
+        soundfile = require("soundfile")
+        try:
+            samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise ValueError(f"expected a recording, got {len(data)} bytes that do not open: {where}") from error
+        self.long_recordings += len(samples) > SECONDS * rate
+        if (rate, samples.shape[1]) != (RATE, 1):
+            buffer = io.BytesIO()
+            soundfile.write(buffer, _resample(samples.mean(axis=1), rate), RATE, format="WAV", subtype="PCM_16")
+            data = buffer.getvalue()
+        return check_recording(data, RATE, where)
+
+    def report(self) -> None:
+        """Log what models will not hear."""
+        if self.long_recordings:
+            logger.warning(
+                "%s: %d recordings are longer than %d s; models hear the first second of each",
+                self.own.file.key, self.long_recordings, SECONDS,
+            )  # fmt: skip
+
+    def name_classes(self, splits: Splits) -> tuple[str, ...]:
+        """Return the class names, and replace those in the rows by their numbers."""
+        if "label" not in COLUMNS[self.own.file.kind]:
+            return ()
+        seen = {str(row["label"]) for row in splits["train"]}
+        found = sorted(seen, key=int) if all(name.isdecimal() for name in seen) else sorted(seen)
+        names = tuple(self.own.file.labels) or self.classes or tuple(found)
+        if len(names) < 2:
+            raise ValueError(f"expected rows of 2 labels or more in {self.own.file.source!r}, got {', '.join(names)}")
+        numbers = {name: number for number, name in enumerate(names)}
+        for split, rows in splits.items():
+            for row in rows:
+                if row["label"] not in numbers:
+                    raise ValueError(f"expected labels of training rows in {split}, got {quote(row['label'])}")
+                row["label"] = numbers[row["label"]]
+        return names
+
+
+def _text(value: Any, column: str, where: str) -> str:
+    """Return a cell as a text that is not empty."""
+    if not isinstance(value, str | int | float) or not (text := str(value).strip()) or value != value:  # noqa: PLR0124
+        raise ValueError(f"expected a text in column {column!r} of {where}, got {quote(value)}")
+    return text
+
+
+def _resample(samples: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
+    from scipy.signal import resample_poly  # noqa: PLC0415  (half a second)
+
+    shared = int(np.gcd(rate, RATE))
+    return np.clip(resample_poly(samples, RATE // shared, rate // shared), -1, 1)
+
+
+def _load(own: OwnTask) -> Iterator[Found]:
+    """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`."""
+    file = own.file
+    try:
+        loaded: DatasetDict = load_dataset(own.loader, **own.loading)
+    except (OSError, ValueError, DatasetsError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        raise FileNotFoundError(f"expected rows in {file.source!r} of {own.path}, got: {reason[0]}") from error
+    for split, theirs in _choose_splits(own, list(loaded)).items():
+        yield from _rows(split, loaded[theirs], file.columns.get("label", ""))
+
+
+def _choose_splits(own: OwnTask, found: list[str]) -> dict[str, str]:
+    """Return the split of the source by split of the task."""
+    chosen: dict[str, str] = dict(own.file.splits) or {name: name for name in SPLITS if name in found}  # type: ignore[arg-type]
+    if missing := [name for name in chosen.values() if name not in found]:
+        raise ValueError(f"expected the split {missing[0]!r} in {own.file.source!r}, got {', '.join(found)}")
+    if repeated := [name for name, count in Counter(chosen.values()).items() if count > 1]:
+        raise ValueError(f"expected each split of {own.file.source!r} once in {own.path}, got {repeated[0]!r} twice")
+    if "train" not in chosen:
+        raise ValueError(
+            f"expected a split called train in {own.file.source!r}, or `splits: {{train: ...}}` in {own.path}, got "
+            f"{', '.join(found)}"
+        )
+    return chosen
+
+
+def _rows(split: str, rows: Dataset, label: str) -> Iterator[Found]:
+    for column, feature in rows.features.items():
+        if isinstance(feature, Image | Audio | Video):
+            rows = rows.cast_column(column, type(feature)(decode=False))
+    feature = rows.features.get(label)
+    classes = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
+    for index, row in enumerate(rows):
+        yield Found(split, index, row, classes)
+
+
+def _run_reader(own: OwnTask) -> Iterator[Found]:
+    """Yield what the user's function yields: rows by column, with their ``split`` unless it is train.
+
+    This runs the user's code, which is why only ``--task_file`` names such a file.
+    """
+    assert own.reader is not None  # noqa: S101
+    path, name = own.reader
+    spec = importlib.util.spec_from_file_location(f"mubench_reader_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"expected a Python file, got {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ValueError(f"expected a function {name} in {path}, got none")  # noqa: TRY004
+    rows: Iterable[Any] = function()
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise ValueError(f"expected rows by column from {path.name}:{name}, got {quote(row)}")  # noqa: TRY004
+        split = str(row.get(SPLIT_OF_ROW, "train"))
+        if split not in SPLITS:
+            raise ValueError(f"expected a split out of {', '.join(SPLITS)} from {path.name}:{name}, got {split!r}")
+        yield Found(split, counts[split], row)
+        counts[split] += 1

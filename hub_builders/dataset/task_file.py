@@ -1,0 +1,245 @@
+"""Task files: a task of a user's own in YAML, validated in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from mubench.hub_builders.tasks import Kind, Task
+from mubench.hub_builders.tasks.definition import COLUMNS, Definition, Line, check_key, read_recipes, resolve_task
+from mubench.hub_builders.utils.checksums import sha256_of
+from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
+from mubench.hub_builders.utils.text import quote
+
+Split = Literal["train", "validation", "test", "ood"]
+READER = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# Loaders of `datasets` by the end of a file's name, and by kind for folders.
+FILES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+FOLDERS: dict[Kind, str] = {
+    "image_classification": "imagefolder",
+    "image_pair_classification": "imagefolder",
+    "audio_classification": "audiofolder",
+    "video_classification": "videofolder",
+}
+
+
+def _as_names(found: Any) -> Any:
+    """Return class names, which YAML may read as whole numbers."""
+    if not isinstance(found, list):
+        return found
+    if other := [one for one in found if isinstance(one, bool) or not isinstance(one, int | str)]:
+        raise ValueError(f"class names in quotes where YAML reads them as something else, got {quote(other[0])}")
+    return [str(one) for one in found]
+
+
+def _check_labels(labels: list[str]) -> list[str]:
+    if repeated := sorted({one for one in labels if labels.count(one) > 1}):
+        raise ValueError(f"each class name once, got {repeated[0]!r} again")
+    return labels
+
+
+class TaskFile(BaseModel):
+    """A task of a user's own.
+
+    Attributes:
+        key: Task key.
+        kind: Kind of task.
+        columns: Columns of the source by column of the kind.
+        source: Hub id, file or folder of rows, ``reader.py:function``, or a file or folder by split.
+        title: Display name; ``None`` is the key.
+        labels: Class names in their order; empty: those of the source.
+        group: Column of the source whose rows of equal value may be deleted as a whole.
+        splits: Splits of the source by split of the task; empty: those of our names.
+        config: Config of a data set on the Hub.
+        revision: Commit or branch there.
+        licence: Licence of the rows.
+        redistributable: Whether ``push`` may publish the rows; else it publishes their ids.
+        recipes: Fields of the training recipe by backbone, the first of which is the default.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: Annotated[str, AfterValidator(check_key)]
+    kind: Kind
+    columns: dict[str, str]
+    source: str | dict[Split, str]
+    title: Line | None = None
+    labels: Annotated[list[Line], BeforeValidator(_as_names), AfterValidator(_check_labels)] = []
+    group: Line | None = None
+    splits: dict[Split, str] = {}
+    config: str | None = None
+    revision: Line | None = None
+    licence: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=64)] = "unknown"
+    redistributable: bool = False
+    recipes: dict[str, dict[str, Any]] = {}
+
+
+class OwnTask:
+    """A task file that was read and whose source is there.
+
+    Attributes:
+        path: The YAML file.
+        file: Its content.
+        reader: Path and function of a Python file that reads the rows; ``None`` without one.
+        loader: Loader of `datasets` for the rows, such as ``csv``; a Hub id; empty with a reader.
+        files: File or folder by split of the source; empty with a reader or a Hub id.
+    """
+
+    def __init__(self, path: Path, file: TaskFile) -> None:
+        self.path, self.file = path, file
+        self.reader: tuple[Path, str] | None = None
+        self.loader, self.files = "", dict[str, Path]()
+        if isinstance(file.source, dict):
+            self._take_files(dict(file.source))
+        elif match := READER.fullmatch(file.source):
+            self.reader = self._place(match["file"]), match["function"]
+        elif self._place(file.source, missing_ok=True).exists():
+            self._take_files({"train": file.source})
+        elif HUB_ID.fullmatch(file.source):
+            self.loader = file.source
+        else:
+            self._place(file.source)
+        if (file.config or file.revision) and not self.is_hub:
+            raise ValueError(f"expected a Hub id as source with config or revision, got {file.source!r} in {path}")
+        if isinstance(file.source, dict) and file.splits:
+            raise ValueError(f"expected splits or a source by split, got both in {path}")
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether the rows are on the Hub."""
+        return bool(self.loader) and not self.files
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths in rows are relative to: that of the file with the rows."""
+        if self.reader:
+            return self.reader[0].parent
+        first = next(iter(self.files.values()), self.path)
+        return first if first.is_dir() else first.parent
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Arguments of ``load_dataset`` beside the loader."""
+        if self.is_hub:
+            return {"name": self.file.config, "revision": self.file.revision}
+        if self.loader in FOLDERS.values():
+            if isinstance(self.file.source, str):
+                return {"data_dir": str(self.files["train"])}
+            return {"data_files": {split: f"{path}/**" for split, path in self.files.items()}}
+        options: dict[str, Any] = {"data_files": {split: str(path) for split, path in self.files.items()}}
+        if self.loader == "csv":  # a text such as NA is a text
+            options["keep_default_na"] = False
+            if next(iter(self.files.values())).suffix.lower() == ".tsv":
+                options["sep"] = "\t"
+        return options
+
+    def _place(self, name: str, *, missing_ok: bool = False) -> Path:
+        """Return a path that the file names; relative ones are relative to it."""
+        found = self.path.parent / Path(name).expanduser()
+        if not missing_ok and not found.exists():
+            raise FileNotFoundError(
+                f"expected a file, a folder, NAMESPACE/NAME on the Hub or reader.py:function as source in {self.path}, "
+                f"got {name!r}, and nothing at {found}"
+            )
+        return found
+
+    def _take_files(self, names: dict[str, str]) -> None:
+        self.files = {split: self._place(name) for split, name in names.items()}
+        self.loader = [self._loader_of(path) for path in self.files.values()][0]
+        ends = sorted({path.suffix.lower() if path.is_file() else "folder" for path in self.files.values()})
+        if len(ends) > 1:
+            raise ValueError(f"expected one kind of file as source in {self.path}, got {' and '.join(ends)}")
+
+    def _loader_of(self, path: Path) -> str:
+        kind = self.file.kind
+        if path.is_dir():
+            if kind not in FOLDERS:
+                raise ValueError(
+                    f"expected a file ({', '.join(FILES)}) as source of {kind} in {self.path}, got folder {path}"
+                )
+            return FOLDERS[kind]
+        if path.suffix.lower() not in FILES:
+            raise ValueError(f"expected a file ending in {', '.join(FILES)} as source in {self.path}, got {path.name}")
+        return FILES[path.suffix.lower()]
+
+    def definition(self, labels: tuple[str, ...] = ()) -> Definition:
+        """Return what builds, runs and rows carry of it.
+
+        Args:
+            labels: Class names that were found in the rows, where the file names none.
+        """
+        file = self.file
+        where = file.source if self.is_hub or self.reader else next(iter(self.files.values())).name
+        return Definition(
+            file=sha256_of(self.path),
+            reader=sha256_of(self.reader[0]) if self.reader else None,
+            title=file.title or file.key,
+            kind=file.kind,
+            labels=file.labels or list(labels),
+            group=file.group,
+            source=Path(self.reader[0]).name if self.reader else str(where),
+            is_hub=self.is_hub,
+            revision=file.revision,
+            licence=file.licence,
+            redistributable=file.redistributable,
+            recipes=file.recipes,
+        )
+
+    def task(self, labels: tuple[str, ...] = ()) -> Task:
+        """Return the task, with the class names that were found where the file names none."""
+        return resolve_task(self.file.key, self.definition(labels))
+
+
+def read_task_file(path: Path) -> OwnTask:
+    """Read a task file.
+
+    Raises:
+        FileNotFoundError: If it, or the source of the rows that it names, is missing.
+        ValueError: If it is none; the line names the first field that is wrong.
+    """
+    found = read_yaml(path, f"a task file {path}")
+    if not isinstance(found, dict):
+        raise ValueError(f"expected the fields of a task in {path}, got {quote(found)}")  # noqa: TRY004
+    try:
+        file = TaskFile.model_validate(found)
+        _check_columns(file)
+        read_recipes(file.kind, file.recipes)
+    except ValidationError as error:
+        raise ValueError(f"{_explain(error, found)} in {path}") from error
+    except ValueError as error:
+        raise ValueError(f"expected {error} in {path}") from error
+    return OwnTask(path, file)
+
+
+def _check_columns(file: TaskFile) -> None:
+    wanted = COLUMNS[file.kind] if file.kind in COLUMNS else None
+    if wanted is None:
+        raise ValueError(f"a kind that tasks of one's own may have, {', '.join(COLUMNS)}, got {file.kind!r}")
+    if set(file.columns) != set(wanted):
+        raise ValueError(f"columns: {{{', '.join(f'{name}: ...' for name in wanted)}}} of {file.kind}, "
+                         f"got {', '.join(file.columns) or 'none'}")  # fmt: skip
+    if file.labels and "label" not in wanted:
+        raise ValueError(f"no labels with kind {file.kind}, got {', '.join(file.labels)}")
+    if len(file.labels) == 1:
+        raise ValueError(f"2 labels or more, got {file.labels[0]!r} alone")
+
+
+def _explain(error: ValidationError, found: dict[Any, Any]) -> str:
+    """Return what is expected of the first wrong field, and what is there."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(one) for one in first["loc"] if one not in ("str", "[key]") and "[" not in str(one))
+    if first["type"] == "extra_forbidden":
+        known = TaskFile.model_fields
+        return f"expected the fields {', '.join(known)}, got {where!r}{did_you_mean(where, known)}"
+    if first["type"] == "missing":
+        return f"expected the field {where}, got {', '.join(map(str, found)) or 'none'}"
+    wanted = first["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    if first["type"] == "value_error":
+        return f"expected {wanted} ({where})"
+    if "[key]" in first["loc"]:
+        where = f"the names in {first['loc'][0]}"
+    return f"expected {where} to {wanted[0].lower()}{wanted[1:]}, got {quote(first['input'])}"
