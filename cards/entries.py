@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mubench.hub_builders.tasks import get_task
 from mubench.trainers.evaluation.controls import FROM_SCRATCH
 from mubench.trainers.evaluation.result import ORACLE_SELECTION, Result
 from mubench.trainers.metrics.bootstrap import base_counts, interval
@@ -52,7 +51,7 @@ class Entry:
     @cached_property
     def reported(self) -> Mapping[str, float | None]:
         """Means of the metrics that the task reports beside S, likewise."""
-        return {name: _mean(self.rows, name) for name in get_task(self.rows[0].task).reported}
+        return {name: _mean(self.rows, name) for name in self.rows[0].task_row.reported}
 
     @cached_property
     def seconds(self) -> float | None:

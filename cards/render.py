@@ -14,13 +14,14 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from mubench.cards.formats import as_markdown, legend
 from mubench.cards.leaderboard import Table
 from mubench.cards.usage import OUTPUTS, model_usage, usage
-from mubench.hub_builders.dataset.manifest import Manifest, is_own
+from mubench.hub_builders.dataset.manifest import Manifest, is_own, task_of
 from mubench.hub_builders.dataset.readme import example_config, percentages
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.hub.restricted import NAMESPACE
-from mubench.hub_builders.tasks import BACKBONES, TIERS, Kind, Task, get_task
+from mubench.hub_builders.tasks import BACKBONES, TABLE_TIERS, Kind, Task
+from mubench.hub_builders.tasks.definition import resolve_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.audit import weak_metrics
@@ -97,7 +98,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
 
 def _task(manifest: Manifest) -> dict[str, Any]:
     """Return the template values of a task."""
-    task, tier, labels = get_task(manifest["task"]), manifest["tier"], manifest["labels"]
+    task, tier, labels = task_of(manifest), manifest["tier"], manifest["labels"]
     return {
         **manifest,
         "task": task,
@@ -113,7 +114,7 @@ def _task(manifest: Manifest) -> dict[str, Any]:
 
 def _family(family: str) -> dict[str, Any]:
     """Return description, folder and repositories (one per tier) of a deletion family."""
-    tiers = ("full",) if family == "paper" else TIERS
+    tiers = ("full",) if family == "paper" else TABLE_TIERS
     return {
         "folder": dataset_folder(family),
         "published": [published_dataset(family, 0, tier) for tier in tiers],
@@ -141,7 +142,7 @@ def _usages(manifests: Sequence[Manifest], repository: str) -> dict[str, str]:
     """Return how to read a row, by kind of task."""
     examples: dict[str, str] = {}
     for one in manifests:
-        kind = get_task(one["task"]).kind
+        kind = task_of(one).kind
         title = kind.replace("_", " ").capitalize()
         examples.setdefault(title, usage(kind, repository=repository, config=example_config(one)))
     return examples
@@ -160,7 +161,7 @@ def _reading(metric: Description) -> str:
 
 def _kind(run: Run) -> Kind:
     """Return the kind of a run's model: a text-to-image task also has models that classify images."""
-    task = get_task(run.task)
+    task = resolve_task(run.task, run.definition)
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
 
@@ -175,7 +176,7 @@ def _doubt(task: Task) -> str:
 
 def _licence(run: Run) -> str:
     """Return the licence of the rows of a run; those of a partial build may be data of one's own."""
-    return "other" if run.tier == "partial" else get_task(run.task).licence_of(run.tier)
+    return "other" if run.tier == "partial" else resolve_task(run.task, run.definition).licence_of(run.tier)
 
 
 def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Value]) -> str:
@@ -225,9 +226,9 @@ def model_card(
         "model.md.jinja",
         name=name,
         run=run,
-        task=get_task(run.task),
+        task=resolve_task(run.task, run.definition),
         licence=_licence(run),
-        doubt=_doubt(get_task(run.task)) if run.tier == "partial" else "",
+        doubt=_doubt(resolve_task(run.task, run.definition)) if run.tier == "partial" else "",
         parent=parent,
         scores=[(DESCRIPTIONS[key], _range(DESCRIPTIONS[key]), score) for key, score in scores.items()],
         weak=[DESCRIPTIONS[key].title for key in scores if key in weak_metrics()],

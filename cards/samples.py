@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.load import load_task
-from mubench.hub_builders.dataset.manifest import Manifest
-from mubench.hub_builders.tasks import Task, get_task
+from mubench.hub_builders.dataset.manifest import Manifest, task_of
+from mubench.hub_builders.tasks import Task
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -28,13 +28,13 @@ CELL = 1.25  # inches
 
 def has_public_images(manifest: Manifest) -> bool:
     """Whether a task has images or video that a card may show: of mini rows always, of others by their licence."""
-    task = get_task(manifest["task"])
+    task = task_of(manifest)
     return bool(_visual(task)) and (manifest["tier"] == "mini" or task.redistributable)
 
 
 def draw_samples(manifest: Manifest, data: Path, target: Path) -> None:
     """Draw the first forget and retain rows of a task that is built in the folder ``data`` into a PNG file."""
-    task, ratio = get_task(manifest["task"]), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
+    task, ratio = task_of(manifest), min(manifest["forget"], key=lambda ratio: abs(ratio - 5))
     splits = decode(load_task(task.key, ratio, data=data, family=manifest["family"]))
     titles = {"forget": f"forget ({ratio} %)", "retain": "retain"}
     rows = {split: [splits[split][index] for index in range(min(COLUMNS, len(splits[split])))] for split in titles}

@@ -32,7 +32,9 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, parser_class=CommandParser)
     build = _add_command(commands, "build")
     build.add_argument("task", nargs="*", help="task keys, such as cifar10; default: all that family and tier have")
-    build.add_argument("--task_file", type=Path, help="YAML file of a task of your own, in place of keys (tier custom)")
+    build.add_argument(
+        "--task_file", type=Path, help="YAML file of a task of your own, in place of keys (tier custom)"
+    )
     build.add_argument("--tier", default="mini", help="full, partial or mini")
     build.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     build.add_argument("--out", type=Path, default=Path(), help="folder in which the dataset folder is written")

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from mubench.cards.entries import Entry, beats
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.utils.tables import align_columns, markdown_table
 
 Verdict = Literal["held", "did not hold", "could not be tested"]
@@ -101,7 +100,7 @@ class Near(_Strict):
         if not isinstance(self.level, str):
             return self.level
         if self.level == "chance":
-            labels = get_task(table.row.task).label_names(table.row.tier)
+            labels = table.row.task_row.label_names(table.row.tier)
             if not labels:
                 raise Untestable(f"no level of chance without classes ({table.row.task})")
             return 1 / len(labels)
@@ -139,7 +138,7 @@ class Claim(_Strict):
         """Whether a table has real rows of its tasks and ratios."""
         row = table.row
         fits = (not self.tasks or row.task in self.tasks) and (not self.ratios or row.ratio in self.ratios)
-        return fits and row.tier != "mini"
+        return fits and row.tier not in ("mini", "custom")
 
 
 @dataclass(frozen=True)

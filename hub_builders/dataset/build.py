@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.manifest import (
     MANIFEST,
     Manifest,
@@ -21,6 +20,7 @@ from mubench.hub_builders.dataset.manifest import (
     shard_sums,
     write_build_sums,
 )
+from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.readme import find_manifests, read_manifests, task_folders, write_readme
 from mubench.hub_builders.dataset.shards import split_fingerprint, write_shards
 from mubench.hub_builders.dataset.sources import (
@@ -144,8 +144,8 @@ def build_own(
     folder = Path(out) / dataset_folder(family, deletion_seed)
     with owned(folder / f".{task.key}.lock"):
         _check_replaced(folder, task, tier, keep_tier=keep_tier)
-        task, splits = read_own_rows(own)
         delete = deletion_rule(task, request)
+        task, splits = read_own_rows(own)
         splits = limit_train_rows(task, complete_splits(task, tier, splits), max_train_rows)
         repeat = _repeat([], request, {"task_file": own.path.name, "max_train_rows": max_train_rows})
         definition = own.definition(task.labels).model_dump(exclude_none=True)
@@ -201,7 +201,7 @@ def _repeat(words: Sequence[str], request: DeletionRequest, options: Mapping[str
 
 def _write(folder: Path, built: Build) -> None:
     """Write shards beside those in use, then the README, then remove the old ones."""
-    task, splits, request = built.task, built.splits, built.request
+    task, splits = built.task, built.splits
     replaced = _current_manifest(folder, task)
     _sort_by_rank(splits, built.deletion.ranks)
     with FileLock(folder / ".lock"):

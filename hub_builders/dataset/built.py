@@ -12,6 +12,7 @@ from typing import Any
 from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, read_manifest, task_of
 from mubench.hub_builders.dataset.readme import build_command, build_hint, rebuild_hint, task_folders
 from mubench.hub_builders.tasks import TASKS, Task
+from mubench.hub_builders.tasks.definition import resolve_task
 from mubench.hub_builders.tasks.names import DATASET, FAMILIES, check_family, dataset_folder, deletion_seed_of
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.cli import did_you_mean
@@ -35,7 +36,7 @@ class TaskInfo:
         counts: Number of rows by split.
         forget: Number of deleted training rows by ratio.
         labels: Class names, which may differ from the task's for a stand-in.
-        definition: What makes the task, if it is a user's own, see `tasks.definition`; ``None`` for those of the table.
+        definition: What makes a task of a user's own, see `tasks.definition`; ``None`` for those of the table.
     """
 
     task: str
@@ -48,6 +49,11 @@ class TaskInfo:
     forget: dict[int, int]
     labels: tuple[str, ...]
     definition: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def row(self) -> Task:
+        """The task, of the table or a user's own."""
+        return resolve_task(self.task, self.definition)
 
     def forget_size(self, ratio: int) -> int:
         """Return how many training rows a ratio deletes.

@@ -25,7 +25,16 @@ from mubench.hub_builders.dataset.readme import build_hint
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.hints import command
 
-__all__ = ["HUB_ID", "TaskInfo", "forget_mask", "load_task", "split_by_rank", "task_info", "task_shards"]
+__all__ = [
+    "HUB_ID",
+    "TaskInfo",
+    "find_task",
+    "forget_mask",
+    "load_task",
+    "split_by_rank",
+    "task_info",
+    "task_shards",
+]
 
 
 def load_task(

@@ -84,7 +84,9 @@ class _Cells:
         file, cells = self.own.file, found.cells
         wanted = [*file.columns.values(), *([file.group] if file.group else [])]
         if missing := [name for name in wanted if name not in cells]:
-            raise ValueError(f"expected the column {missing[0]!r} in {file.source!r}, got {', '.join(cells) or 'none'}")
+            raise ValueError(
+                f"expected the column {missing[0]!r} in {file.source!r}, got {', '.join(cells) or 'none'}"
+            )
         kinds, row = COLUMNS[file.kind], {"source_index": found.index}
         if file.group:
             row["group"] = _text(cells[file.group], file.group, found.where)
@@ -105,7 +107,9 @@ class _Cells:
         self.classes = self.classes or found.classes
         if found.classes:
             if not 0 <= value < len(found.classes):
-                raise ValueError(f"expected a label of {found.where}, got number {value}, which the source does not name")
+                raise ValueError(
+                    f"expected a label of {found.where}, got number {value}, which the source does not name"
+                )
             name = found.classes[value]
         else:
             name = _text(value, self.own.file.columns["label"], found.where)
@@ -227,7 +231,7 @@ def _run_reader(own: OwnTask) -> Iterator[Found]:
 
     This runs the user's code, which is why only ``--task_file`` names such a file.
     """
-    assert own.reader is not None  # noqa: S101
+    assert own.reader is not None
     path, name = own.reader
     spec = importlib.util.spec_from_file_location(f"mubench_reader_{path.stem}", path)
     if spec is None or spec.loader is None:

@@ -11,7 +11,15 @@ from typing import Any, get_args
 
 import yaml
 
-from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, data_folder, holds_ids, licence, read_manifest, task_of
+from mubench.hub_builders.dataset.manifest import (
+    MANIFEST,
+    Manifest,
+    data_folder,
+    holds_ids,
+    licence,
+    read_manifest,
+    task_of,
+)
 from mubench.hub_builders.tasks import TASKS, Tier
 from mubench.hub_builders.tasks.names import FAMILIES, config_name, dataset_folder, deletion_seed_of, ids_config
 from mubench.hub_builders.utils.atomic import write_text

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from mubench.hub_builders.deletion.ranks import held_out_groups, held_out_rows, validation_rows
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.raw import HUB, LABELS, RAW
-from mubench.hub_builders.tasks import Task, Tier
+from mubench.hub_builders.tasks import TABLE_TIERS, Task, Tier
 from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.hash_order import stratified_ranks
 
@@ -28,13 +27,11 @@ def check_options(
         ValueError: If options are incompatible, or the task lacks the tier.
         FileNotFoundError: If ``raw`` is not a folder.
     """
-    if tier not in get_args(Tier):
-        raise ValueError(f"tier must be one of {', '.join(get_args(Tier))}, got {tier!r}")
+    if tier not in TABLE_TIERS:
+        raise ValueError(f"tier must be one of {', '.join(TABLE_TIERS)}, got {tier!r}")
     if max_train_rows is not None and max_train_rows < 1:
         raise ValueError(f"expected max_train_rows of 1 or more, got {max_train_rows}")
     less = allow_partial or max_train_rows is not None
-    if tier == "custom":
-        raise ValueError(f"expected a task file (--task_file FILE.yaml) with tier custom, got {task.key}")
     if less and tier != "partial":
         raise ValueError(f"expected tier partial with allow_partial or max_train_rows, got tier {tier}")
     if tier == "partial" and not less:

@@ -142,14 +142,14 @@ class OwnTask:
         found = self.path.parent / Path(name).expanduser()
         if not missing_ok and not found.exists():
             raise FileNotFoundError(
-                f"expected a file, a folder, NAMESPACE/NAME on the Hub or reader.py:function as source in {self.path}, "
-                f"got {name!r}, and nothing at {found}"
+                f"expected a file, a folder, NAMESPACE/NAME on the Hub or reader.py:function as source in "
+                f"{self.path}, got {name!r}, and nothing at {found}"
             )
         return found
 
     def _take_files(self, names: dict[str, str]) -> None:
         self.files = {split: self._place(name) for split, name in names.items()}
-        self.loader = [self._loader_of(path) for path in self.files.values()][0]
+        self.loader = next(iter({self._loader_of(path) for path in self.files.values()}))
         ends = sorted({path.suffix.lower() if path.is_file() else "folder" for path in self.files.values()})
         if len(ends) > 1:
             raise ValueError(f"expected one kind of file as source in {self.path}, got {' and '.join(ends)}")
@@ -216,7 +216,7 @@ def read_task_file(path: Path) -> OwnTask:
 
 
 def _check_columns(file: TaskFile) -> None:
-    wanted = COLUMNS[file.kind] if file.kind in COLUMNS else None
+    wanted = COLUMNS.get(file.kind)
     if wanted is None:
         raise ValueError(f"a kind that tasks of one's own may have, {', '.join(COLUMNS)}, got {file.kind!r}")
     if set(file.columns) != set(wanted):

@@ -20,6 +20,7 @@ Kind = Literal[
 ]
 Column = Literal["image", "audio", "video", "string", "strings", "label"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
+TABLE_TIERS: tuple[Tier, ...] = ("full", "partial", "mini")  # of tasks of the table
 MEDIA: tuple[Column, ...] = ("image", "audio", "video")
 
 

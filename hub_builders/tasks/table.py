@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def get_task(key: str) -> Task:
     if key not in TASKS:
         raise ValueError(f"task must be one of {', '.join(TASKS)}, got {key!r}{did_you_mean(key, TASKS)}")
     return TASKS[key]
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Return task keys in the order of the table, those of tasks of a user's own after it by name."""
+    found = set(keys)
+    return [*(key for key in TASKS if key in found), *sorted(found - TASKS.keys())]
 
 
 def get_recipe(task: Task, backbone: str) -> Recipe:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from handlers.checks import MAX_NUMBER, check_choice, check_integer, check_number
+from handlers.choices import built_task_info
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.methods import METHODS
@@ -54,7 +55,7 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
         ValueError: If there is no such method.
     """
     trainer = METHODS[check_choice("method", method, METHODS)]
-    kind = TASKS[check_choice("task", task, TASKS)].kind
+    kind = TASKS[task].kind if task in TASKS else built_task_info(task).row.kind
     defaults = default_arguments(kind, BACKBONES[check_choice("backbone", backbone, BACKBONES)].family, method)
     hints = typing.get_type_hints(trainer.arguments)
     own = [name for name in recorded_names(trainer) if name not in RECORDED]

@@ -10,7 +10,7 @@ from jobs.paths import DATA, MODELS
 from handlers.checks import check_choice, check_ratio
 from mubench.hub_builders.dataset.load import TaskInfo, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.tasks import BACKBONES, TASKS, get_task
+from mubench.hub_builders.tasks import BACKBONES, in_order
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
@@ -24,7 +24,7 @@ DEFAULT_RATIO = 10
 def built_tasks(family: str = "canonical") -> list[str]:
     """Return the tasks that are built in a family, in the order of the table."""
     found = read_manifests(DATA.with_name(f"{DATA.name}{FAMILIES[family]}"))
-    return [key for key in TASKS if key in found]
+    return in_order(found)
 
 
 def built_families() -> list[str]:
@@ -44,14 +44,17 @@ def built_task_info(task: Any, family: str | None = None) -> TaskInfo:
 
 def ranked_family(task: str) -> str:
     """Return the family that a task's results are about if it is built, otherwise ``canonical``."""
-    primary = get_task(task).family_of(task_info(task).tier)
+    info = task_info(task)
+    primary = info.row.family_of(info.tier)
     return primary if task in built_tasks(primary) else "canonical"
 
 
 def backbones(task: Any) -> list[str]:
-    """Return the backbones for a task's tier: mini ones for mini rows."""
-    mini = built_task_info(task).tier == "mini"
-    return [key for key in get_task(task).recipes if BACKBONES[key].is_mini == mini]
+    """Return the backbones for a task's tier: mini ones for mini rows, and for those of a task of a user's own."""
+    info = built_task_info(task)
+    mini = [key for key in info.row.recipes if BACKBONES[key].is_mini]
+    others = [key for key in info.row.recipes if key not in mini]
+    return (mini or others) if info.tier in ("mini", "custom") else others
 
 
 def chosen_setting(task: Any, backbone: Any) -> Setting:

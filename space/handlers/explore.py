@@ -14,7 +14,6 @@ from handlers.choices import DEFAULT_RATIO, built_families, built_task_info, bui
 from handlers.gallery import TEXTS, row_cards, splits
 from mubench.cards.usage import usage
 from mubench.hub_builders.dataset.load import TaskInfo
-from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.names import config_name, dataset_folder
 
 PAGE_SIZE = 12
@@ -61,7 +60,7 @@ class Config:
     def code(self) -> str:
         """Python that loads it."""
         return usage(
-            get_task(self.info.task).kind,
+            self.info.row.kind,
             repository=dataset_folder(self.info.family),
             config=config_name(self.info.task, self.ratio or None, self.info.family),
             split=self.training_splits[0],
@@ -99,7 +98,7 @@ def menu_choices(family: Any, task: Any, ratio: Any) -> dict[str, Any]:
 
 def render_description(config: Config) -> str:
     """Return task, tier, deletion family, seed and split of a config."""
-    info, task = config.info, get_task(config.info.task)
+    info, task = config.info, config.info.row
     origin = f" ({escape(task.mini)})" if info.tier == "mini" else ""
     group = f" A group is a {escape(task.group)}." if task.group and info.family == "group" else ""
     return (
@@ -158,7 +157,7 @@ def sample_rows(config: Config, split: Any, page: Any) -> list[dict[str, Any]]:
         ValueError: If there is no such split or page.
     """
     indices, info = _page_rows(config, split, page), config.info
-    texts = [name for name, kind in get_task(info.task).columns.items() if kind in TEXTS]
+    texts = [name for name, kind in info.row.columns.items() if kind in TEXTS]
     rows = splits(info, config.ratio)[split].select(indices)
     rows = rows.select_columns([name for name in ("example_id", "label", *texts) if name in rows.column_names])
     return [{**row, "label": info.labels[row["label"]]} if info.labels and "label" in row else row for row in rows]

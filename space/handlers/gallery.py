@@ -12,7 +12,6 @@ from datasets import Dataset, DatasetDict
 
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.load import TaskInfo, load_task, split_by_rank, task_info
-from mubench.hub_builders.tasks import get_task
 
 MEDIA: dict[str, Callable[[Any, str], str]] = {"image": image, "audio": audio_player, "video": video_player}
 TEXTS = ("string", "strings")
@@ -41,7 +40,7 @@ def _content(task: str, family: str, _: str, ratio: int, split: str, index: int)
     """Return a row's images, audio, video and texts; the third argument is the fingerprint of the files."""
     info = task_info(task, family=family)
     row = decode(splits(info, ratio)[split].select([index]))[0]
-    label, columns = _label(info, row), get_task(task).columns
+    label, columns = _label(info, row), info.row.columns
     media = [
         MEDIA[kind](row[name], f"{name} of a row{f', {label}' if label else ''}")
         for name, kind in columns.items()
@@ -62,7 +61,7 @@ def row_cards(
     predictions: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """Return the rows at some positions of a split as cards, with the predictions of the models for each of them."""
-    rows, kind = splits(info, ratio)[split], get_task(info.task).kind
+    rows, kind = splits(info, ratio)[split], info.row.kind
     rows = rows.select_columns([name for name in ("example_id", "label") if name in rows.column_names])
     cards = []
     for position, index in enumerate(indices):

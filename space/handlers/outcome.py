@@ -15,7 +15,7 @@ from handlers.choices import built_task_info
 from handlers.gallery import row_cards, splits
 from handlers.runs import FinishedRun, finished_run
 from mubench.cards.formats import number
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.built import find_task
 
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
@@ -93,7 +93,7 @@ def render_attack(name: Any, model: Any, threshold: Any) -> str:
         ("advantage", "The difference: 0 is what an attack on a retrained model should find."),
     ]
     lines = [[model, *(f"{share:.3f}" for share in shares.values())] for model, shares in found.items()]
-    is_image = get_task(run.request.task).kind == "text_to_image"
+    is_image = find_task(run.request.task).kind == "text_to_image"
     loss = "denoising error" if is_image else "cross-entropy loss, in nats"
     chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=loss)
     note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'

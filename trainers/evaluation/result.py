@@ -15,7 +15,8 @@ import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 
 from mubench.hub_builders.hub.model_folder import Run
-from mubench.hub_builders.tasks import Tier
+from mubench.hub_builders.tasks import Task, Tier
+from mubench.hub_builders.tasks.definition import Definition, resolve_task
 from mubench.hub_builders.tasks.names import check_ratio
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import target
@@ -80,6 +81,22 @@ class RunInfo(_Row):
     versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
     device: limits.Label
     cost: dict[limits.Name, limits.Positive] = Field(max_length=limits.MAX_ENTRIES)
+    definition: Definition | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _defined(self) -> Self:
+        if (self.tier == "custom") != (self.definition is not None):
+            raise ValueError(
+                f"expected a definition of the task with tier custom and only there, got tier {self.tier}"
+            )
+        if self.definition is not None:
+            resolve_task(self.task, self.definition)
+        return self
+
+    @property
+    def task_row(self) -> Task:
+        """The task, of the table or a user's own."""
+        return resolve_task(self.task, self.definition)
 
     @pydantic.field_validator("ratio")
     @classmethod
@@ -224,7 +241,14 @@ class Result(RunInfo):
 
 def to_json(result: Result) -> str:
     """Return the row as JSON, one field a line."""
-    return json.dumps(result.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    return (
+        json.dumps(
+            result.model_dump(mode="json", exclude=None if result.definition else {"definition"}),
+            indent=2,
+            allow_nan=False,
+        )
+        + "\n"
+    )
 
 
 def write_result(result: Result, folder: str | Path) -> Path:

@@ -15,9 +15,11 @@ import numpy.typing as npt
 from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
 from mubench.hub_builders.hub.model_folder import Run, read_run
-from mubench.hub_builders.tasks import Recipe, Task, get_recipe, get_task, names
+from mubench.hub_builders.tasks import Recipe, Task, get_recipe, names
+from mubench.hub_builders.tasks.definition import Definition
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.storage import SHIFTED
 from mubench.trainers.models.modalities import MODALITIES, Modality
@@ -30,7 +32,7 @@ class Setting:
     """A task's rows with one backbone, which base training, methods and judging share.
 
     Attributes:
-        task: The task's row of `TASKS`.
+        task: The task, of the table or a user's own.
         info: Tier, family and fingerprints of the data.
         recipe: Recipe of base and retrained models.
         backbone: Backbone key.
@@ -163,6 +165,7 @@ class Setting:
             backbone=self.backbone,
             recipe=self.recipe.record(),
             eval_seed=self.eval_seed,
+            definition=info.definition and Definition.model_validate(info.definition).record(),
             **fields,
         )
 
@@ -185,11 +188,11 @@ def _list_classes(labels: Sequence[str]) -> str:
 def _load_setting(
     task: str, backbone: str, *, data: str, family: str, eval_seed: int, place: Path, fingerprint: str
 ) -> Setting:
-    row = get_task(task)
+    info = task_info(task, data=data, family=family)
     return Setting(
-        task=row,
-        info=task_info(task, data=data, family=family),
-        recipe=get_recipe(row, backbone),
+        task=info.row,
+        info=info,
+        recipe=get_recipe(info.row, backbone),
         backbone=backbone,
         data=data,
         eval_seed=eval_seed,
@@ -205,7 +208,7 @@ def load_setting(
         ValueError: If task, backbone or family are unknown, or `eval_seed` is set where no images are generated.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
-    row = get_task(task)
+    row = find_task(task, data=data, family=family)
     get_recipe(row, backbone)
     if eval_seed and not row.classifiers:
         raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")

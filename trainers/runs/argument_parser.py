@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.tasks import BACKBONES, Task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import Parser, check_options, find_options
 from mubench.trainers.engine.distributed import STEP
@@ -128,14 +129,22 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
 
 def _defaults_there(method: str, arguments: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
     """Return where a method's defaults hold, as a phrase, and those that differ from its dataclass."""
-    given = find_options(arguments, "task", "backbone")
-    task = TASKS.get(given["task"] or "")
+    given = find_options(arguments, "task", "backbone", "data")
+    task = _find_task(given["task"], given["data"] or DATASET)
     backbone = given["backbone"] or (task.default_backbone if task else "")
     declared = method_table()[method]
     if task is None or backbone not in BACKBONES or declared.from_scratch:
         return "of the method; a task and backbone have their own: give --task before --help to see them", {}
     place, made = f"on {task.key} with {backbone}", task.kind in declared.kinds
     return place, default_arguments(task.kind, BACKBONES[backbone].family, method) if made else {}
+
+
+def _find_task(key: str | None, data: str) -> Task | None:
+    """Return a task for its defaults, or ``None``: a mistyped key is reported as it is used."""
+    try:
+        return None if key is None else find_task(key, data=data)
+    except ValueError:
+        return None
 
 
 def training_flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.load import HUB_ID, task_info
-from mubench.hub_builders.tasks import BACKBONES, get_task
+from mubench.hub_builders.dataset.load import HUB_ID, find_task, task_info
+from mubench.hub_builders.tasks import BACKBONES
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hub_client import fetch_model
@@ -49,7 +49,8 @@ def run_base(arguments: Sequence[str]) -> list[str]:
 
 
 def _setting(where: BaseArguments) -> Setting:
-    backbone = where.backbone or get_task(where.task).default_backbone
+    task = find_task(where.task, data=where.data, family=where.family)
+    backbone = where.backbone or task.default_backbone
     return load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
 
 
@@ -61,7 +62,7 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
     """
     given = method_parser(method, arguments).parse_given(arguments)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
-    get_task(where.task)
+    find_task(where.task, data=where.data, family=where.family)
     ratio = check_ratio(where.ratio, where.family)
     for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):
         check_seed(name, seed)
@@ -70,7 +71,7 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
     base = start_from(where.base_model)
     if base is not None and (foreign := read_foreign(base)):
         info = task_info(where.task, data=where.data, family=where.family)
-        where.backbone = where.backbone or closest_backbone(foreign, get_task(where.task), info.tier)
+        where.backbone = where.backbone or closest_backbone(foreign, info.row, info.tier)
     request = UnlearningRequest(
         setting=_setting(where),
         method=method,
@@ -185,7 +186,8 @@ def rerun(arguments: Sequence[str]) -> list[str]:
 
 def measure_robustness(options: argparse.Namespace) -> list[str]:
     """Add the values that need weights to the rows of a group's runs; a row that has them is kept."""
-    backbone = options.backbone or get_task(options.task).default_backbone
+    task = find_task(options.task, data=options.data, family=options.family)
+    backbone = options.backbone or task.default_backbone
     setting = load_setting(
         options.task, backbone, data=options.data, family=options.family, eval_seed=options.eval_seed
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options
 from mubench.trainers.runs.method_table import METHOD_FILE, check_known, check_recorded
@@ -137,13 +137,26 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
         if getattr(options, name, None):
             setattr(options, name, _read_seeds(" ".join(getattr(options, name))))
     for task in [options.task] if isinstance(options.task, str) else options.task:
-        get_task(task)
+        _check_task(task, options)
     for method in getattr(options, "methods", ()):
         if command == "robustness":
             check_recorded(method, options.models)
         else:
             check_known(method)
     return options
+
+
+def _check_task(task: str, options: argparse.Namespace) -> None:
+    """Raise if a task is neither in the table nor built in a folder of the options, of which ``tune`` has several."""
+    folders = [options.data] if isinstance(options.data, str) else options.data
+    for number, data in enumerate(folders, start=1):
+        try:
+            find_task(task, data=data, family=getattr(options, "family", None))
+        except ValueError:
+            if number == len(folders):
+                raise
+        else:
+            return
 
 
 def _names_grid(arguments: Sequence[str]) -> bool:

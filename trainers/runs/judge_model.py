@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
-from mubench.hub_builders.tasks import get_task, names
+from mubench.hub_builders.tasks import names
 from mubench.trainers.engine.errors import EVALUATION, explain_out_of_memory
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.judge_runs import Judge
@@ -54,9 +55,9 @@ def judge_model(options: argparse.Namespace) -> list[str]:
     """
     name, ratio = _check_method_name(options.name), read_ratio(options)
     names.check_seed("base_seed", options.base_seed)
-    backbone = options.backbone or get_task(options.task).default_backbone
-    place = {"data": options.data, "family": options.family, "eval_seed": options.eval_seed}
-    setting = load_setting(options.task, backbone, **place)
+    place = {"data": options.data, "family": options.family}
+    backbone = options.backbone or find_task(options.task, **place).default_backbone
+    setting = load_setting(options.task, backbone, **place, eval_seed=options.eval_seed)
     setting.info.forget_size(ratio)
     wanted = setting.run(ratio=ratio, base_seed=options.base_seed, method=name, seed=0, tuned="custom")
     judge = Judge(find_group(setting, ratio, Path(options.models)), Path(options.results))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio
 from mubench.hub_builders.utils.cli import Parser, check_options
 from mubench.hub_builders.utils.tables import align_columns
@@ -66,7 +66,8 @@ def _parse_ensemble(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--family", default="canonical", help="deletion family")
     parser.add_argument("--models", default="models", help="folder of all models")
     options = parser.parse_args(check_options(parser, arguments))
-    options.backbone = options.backbone or get_task(options.task).default_backbone
+    task = find_task(options.task, data=options.data, family=options.family)
+    options.backbone = options.backbone or task.default_backbone
     options.ratio = check_ratio(options.ratio, options.family)
     check_recorded(options.method, options.models)
     return options

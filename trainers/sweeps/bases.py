@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.tasks import TASKS, get_task
+from mubench.hub_builders.tasks import in_order
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.metrics.accuracy import accuracy
@@ -39,8 +40,8 @@ def task_sweeps(
     """
     built = read_manifests(Path(place.data))
     sweeps = []
-    for key in tasks or [key for key in TASKS if key in built]:
-        task = get_task(key)
+    for key in tasks or in_order(built):
+        task = find_task(key, data=place.data, family=place.family)
         family = task.family_of(built[key]["tier"] if key in built else "mini")
         own = replace(place, family=family) if place.family == PRIMARY else place
         backbones = [backbone or task.default_backbone]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.built import find_task
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.method_files import custom_methods, read_method_file
 from mubench.trainers.sweeps.bases import make_bases, matrix_sweeps, task_sweeps
@@ -68,7 +68,9 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
     if command == "matrix":
         sweeps = matrix_sweeps(task_sweeps(options.task, place, **grid_of))
     else:
-        backbones = options.backbones or [get_task(options.task).default_backbone]
+        backbones = options.backbones or [
+            find_task(options.task, data=options.data, family=options.family).default_backbone
+        ]
         sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid_of)]
     return _schedule(sweeps, options, options.workers)
 

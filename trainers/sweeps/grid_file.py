@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
 from mubench.hub_builders.utils.text import quote
@@ -129,7 +129,9 @@ class Grid(BaseModel):
         return found
 
     def _backbones(self, task: str) -> Sequence[str]:
-        return self.backbones.get(task) or self.backbones.get(ANY) or [get_task(task).default_backbone]
+        return (
+            self.backbones.get(task) or self.backbones.get(ANY) or [find_task(task, data=self.data).default_backbone]
+        )
 
 
 def read_grid(path: Path, **changes: Any) -> Grid:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mubench.hub_builders.dataset.load import task_info
-from mubench.hub_builders.tasks import get_recipe, get_task
+from mubench.hub_builders.dataset.load import find_task, task_info
+from mubench.hub_builders.tasks import Task, get_recipe
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
 from mubench.trainers.runs.defaults import recorded_names
@@ -53,6 +53,11 @@ class Sweep:
     controls: Sequence[str] | None = None
     place: Place = field(default_factory=Place)
 
+    @property
+    def row(self) -> Task:
+        """The task, of the table or a user's own."""
+        return find_task(self.task, data=self.place.data, family=self.place.family)
+
     def check(self) -> None:
         """Check the grid before anything is trained.
 
@@ -65,7 +70,7 @@ class Sweep:
             if get_method(key).from_scratch:
                 raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
         for backbone in self.backbones:
-            get_recipe(get_task(self.task), backbone)
+            get_recipe(self.row, backbone)
         info = task_info(self.task, data=self.place.data, family=self.place.family)
         info.forget_size(self.ratio)
         for key, backbone in itertools.product(self.methods, self.backbones):
@@ -117,7 +122,7 @@ class Sweep:
 
     def _controls(self) -> list[str]:
         """Return the controls from fresh models that are made for the task."""
-        wanted = methods_for(get_task(self.task).kind) if self.controls is None else self.controls
+        wanted = methods_for(self.row.kind) if self.controls is None else self.controls
         return [key for key in wanted if method_table()[key].from_scratch and key != REFERENCE]
 
     def unlearning(self) -> list[MethodJob]:
@@ -139,7 +144,7 @@ class Sweep:
     def find_methods(self, backbone: str) -> list[str]:
         """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
         table = method_table()
-        known = [key for key in methods_for(get_task(self.task).kind, backbone) if not table[key].from_scratch]
+        known = [key for key in methods_for(self.row.kind, backbone) if not table[key].from_scratch]
         keys = [key for key in known if not self.methods or key in self.methods]
         if not any(table[key].whole_classes for key in keys):  # the rows need not be read
             return keys

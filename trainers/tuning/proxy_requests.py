@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.manifest import task_of
 from mubench.hub_builders.dataset.readme import read_manifests
-from mubench.hub_builders.tasks import TASKS, get_task
+from mubench.hub_builders.tasks import TASKS, in_order
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.sweeps.bases import task_sweeps
@@ -34,11 +36,10 @@ def proxy_sweeps(
         ValueError: If a folder's name has no family, or a task is missing from a folder of the family that ranks it,
             or no folder is of that family.
     """
-    for key in tasks:
-        get_task(key)
     families = {folder: _folder_family(folder) for folder in folders}
     built = {folder: read_manifests(Path(folder)) for folder in folders}
-    wanted = tasks or [key for key in TASKS if any(_is_ranked(key, built[one], families[one]) for one in folders)]
+    there = in_order(key for manifests in built.values() for key in manifests)
+    wanted = tasks or [key for key in there if any(_is_ranked(key, built[one], families[one]) for one in folders)]
     found: list[Sweep] = []
     for folder in folders:
         here = [key for key in wanted if _is_ranked(key, built[folder], families[folder])]
@@ -53,7 +54,8 @@ def proxy_sweeps(
 
 def _check_built(task: str, families: Mapping[str, str], there: Sequence[str]) -> None:
     """Raise if a folder of the task's family lacks the task."""
-    family = get_task(task).family_of("mini") if not there else families[there[0]]
+    row = find_task(task, data=next(iter(families)))
+    family = row.family_of("mini") if not there else families[there[0]]
     missing = [folder for folder, one in families.items() if one == family and folder not in there]
     if missing or not there:
         folder = missing[0] if missing else dataset_folder(family, deletion_seed=1)
@@ -75,4 +77,4 @@ def _folder_family(folder: str) -> str:
 
 def _is_ranked(task: str, built: Mapping[str, Any], family: str) -> bool:
     """Return whether a folder of a family has a task that this family ranks."""
-    return task in built and get_task(task).family_of(built[task]["tier"]) == family
+    return task in built and task_of(built[task]).family_of(built[task]["tier"]) == family
