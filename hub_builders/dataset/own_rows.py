@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, Video, load_dataset
 from datasets.exceptions import DatasetsError
+from datasets.features.features import register_feature
+from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
 from mubench.hub_builders.dataset.task_file import OwnTask
 from mubench.hub_builders.raw._recordings import check_recording, check_video
@@ -193,12 +197,39 @@ def _load(own: OwnTask) -> Iterator[Found]:
     """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`."""
     file = own.file
     try:
-        loaded: DatasetDict = load_dataset(own.loader, **own.loading)
+        with _recordings_by_path():
+            loaded: DatasetDict = load_dataset(own.loader, **own.loading)
     except (OSError, ValueError, DatasetsError) as error:
         reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
         raise FileNotFoundError(f"expected rows in {file.source!r} of {own.path}, got: {reason[0]}") from error
     for split, theirs in _choose_splits(own, list(loaded)).items():
         yield from _rows(split, loaded[theirs], file.columns.get("label", ""))
+
+
+@dataclass
+class _Recording(Audio):  # type: ignore[misc]
+    """A recording in a file, which `Audio` refuses to name without torchcodec, and with it torch."""
+
+    _type: str = field(default="_Recording", init=False, repr=False)
+
+    def encode_example(self, value: str) -> dict[str, Any]:
+        """Return the path of a file."""
+        return {"bytes": None, "path": str(value)}
+
+
+with warnings.catch_warnings(action="ignore"):  # `datasets` calls its registry experimental
+    register_feature(_Recording, "_Recording")
+
+
+@contextmanager
+def _recordings_by_path() -> Iterator[None]:
+    """Let the loader of folders of recordings make `_Recording` columns."""
+    usual = AudioFolder.BASE_FEATURE
+    AudioFolder.BASE_FEATURE = _Recording
+    try:
+        yield
+    finally:
+        AudioFolder.BASE_FEATURE = usual
 
 
 def _choose_splits(own: OwnTask, found: list[str]) -> dict[str, str]:
@@ -218,8 +249,8 @@ def _choose_splits(own: OwnTask, found: list[str]) -> dict[str, str]:
 
 def _rows(split: str, rows: Dataset, label: str) -> Iterator[Found]:
     for column, feature in rows.features.items():
-        if isinstance(feature, Image | Audio | Video):
-            rows = rows.cast_column(column, type(feature)(decode=False))
+        if kind := next((one for one in (Image, Audio, Video) if isinstance(feature, one)), None):
+            rows = rows.cast_column(column, kind(decode=False))
     feature = rows.features.get(label)
     classes = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     for index, row in enumerate(rows):
