@@ -94,6 +94,8 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
             return task_of(_read_listed(key, root, f"no {key} in {root}"))
         except FileNotFoundError:  # of another family, or nowhere
             continue
+        except ValueError as error:
+            raise ValueError(f"{error}; {rebuild_hint(Path(root), key)}") from error
     known = list(dict.fromkeys([*TASKS, *listed]))
     raise ValueError(f"task must be one of {', '.join(known)}, got {key!r}{did_you_mean(key, known)}")
 

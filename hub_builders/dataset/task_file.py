@@ -131,8 +131,9 @@ class OwnTask:
                 return {"data_dir": str(self.files["train"])}
             return {"data_files": {split: f"{path}/**" for split, path in self.files.items()}}
         options: dict[str, Any] = {"data_files": {split: str(path) for split, path in self.files.items()}}
-        if self.loader == "csv":  # a text such as NA is a text
-            options["keep_default_na"] = False
+        if self.loader == "csv":  # texts such as NA, 007 and true are texts
+            read = [*self.file.columns.values(), *([self.file.group] if self.file.group else [])]
+            options |= {"converters": dict.fromkeys(read, str), "keep_default_na": False}
             if next(iter(self.files.values())).suffix.lower() == ".tsv":
                 options["sep"] = "\t"
         return options
@@ -230,7 +231,11 @@ def _check_columns(file: TaskFile) -> None:
 
 def _explain(error: ValidationError, found: dict[Any, Any]) -> str:
     """Return what is expected of the first wrong field, and what is there."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A mistyped field says more than one that is missing, and a source by split is no text.
+    mistyped = [one for one in errors if one["type"] == "extra_forbidden"]
+    by_split = [one for one in errors if isinstance(found.get("source"), str) or one["loc"] != ("source", "str")]
+    first = (mistyped or by_split)[0]
     where = ".".join(str(one) for one in first["loc"] if one not in ("str", "[key]") and "[" not in str(one))
     if first["type"] == "extra_forbidden":
         known = TaskFile.model_fields
