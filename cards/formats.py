@@ -114,6 +114,8 @@ def _escape(name: str) -> str:
 def as_matrix(tables: Sequence[Table]) -> str:
     """Return S of every method (lines) on every task (columns), and on how many tasks it exceeds the keep-50 control.
 
+    Tasks of a user's own have a matrix apart.
+
     A line is a method with the arguments that distinguish it; a cell is the mean over its runs, ``-`` for no run,
     ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,
     which are the noise floor.
@@ -123,6 +125,9 @@ def as_matrix(tables: Sequence[Table]) -> str:
     """
     if not tables:
         raise ValueError("expected rows of results, got none")
+    own = [table for table in tables if table.row.tier == "custom"]
+    if own and (others := [table for table in tables if table not in own]):
+        return f"{as_matrix(others)}\n{as_matrix(own)}"
     columns = [
         {entry.title if entry.oracle_selected else entry.name: entry for entry in (*table.entries, *table.controls)}
         for table in tables

@@ -20,6 +20,10 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`.
 SHIPPED = Path(__file__).parent / "results"
+CAVEATS: dict[str, str] = {
+    "mini": "Rows of tier mini show that things run; they rank no methods.",
+    "custom": "Rows of tier custom are of a user's own task, and rank apart from those of the suite.",
+}
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
@@ -75,7 +79,7 @@ class Table:
     @property
     def caveat(self) -> str:
         """What rows of its tier say, if it is little."""
-        return "Rows of tier mini show that things run; they rank no methods." if self.row.tier == "mini" else ""
+        return CAVEATS.get(self.row.tier, "")
 
     @property
     def standing(self) -> str:
@@ -202,7 +206,7 @@ def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
     for row in sorted(rows, key=lambda r: r.run_id):
         place = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
         groups[*place, row.score_version].append(row)
-    return [_table(groups[key], folders) for key in sorted(groups, key=str)]
+    return [_table(groups[key], folders) for key in sorted(groups, key=lambda key: (key[1] == "custom", str(key)))]
 
 
 @cache

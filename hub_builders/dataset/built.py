@@ -102,7 +102,7 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
 
 def describe(manifest: Manifest) -> TaskInfo:
     """Return the description of a build by its manifest."""
-    own = {name: manifest.get(name) for name in TaskInfo.__dataclass_fields__}
+    own: dict[str, Any] = {name: manifest.get(name) for name in TaskInfo.__dataclass_fields__}
     return TaskInfo(**{**own, "labels": tuple(manifest["labels"])})
 
 

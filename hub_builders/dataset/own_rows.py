@@ -42,19 +42,19 @@ class Found(NamedTuple):
 
     Attributes:
         split: Split of the task.
-        index: Position in the split of the source.
+        position: Position in the split of the source.
         cells: Values by column of the source; media undecoded.
         classes: Class names of the source's label column, if it names them.
     """
 
     split: str
-    index: int
+    position: int
     cells: Mapping[str, Any]
     classes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
-        return f"{self.split} row {self.index}"
+        return f"{self.split} row {self.position}"
 
 
 def read_own_rows(own: OwnTask) -> tuple[Task, Splits]:
@@ -91,10 +91,10 @@ class _Cells:
             raise ValueError(
                 f"expected the column {missing[0]!r} in {file.source!r}, got {', '.join(cells) or 'none'}"
             )
-        kinds, row = COLUMNS[file.kind], {"source_index": found.index}
+        row: Row = {"source_index": found.position}
         if file.group:
             row["group"] = _text(cells[file.group], file.group, found.where)
-        for name, kind in kinds.items():
+        for name, kind in COLUMNS[file.kind].items():
             value, column = cells[file.columns[name]], file.columns[name]
             if value is None:
                 raise ValueError(f"expected a value in column {column!r} of {found.where}, got none")

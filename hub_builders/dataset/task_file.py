@@ -94,7 +94,7 @@ class OwnTask:
         self.reader: tuple[Path, str] | None = None
         self.loader, self.files = "", dict[str, Path]()
         if isinstance(file.source, dict):
-            self._take_files(dict(file.source))
+            self._take_files({str(split): name for split, name in file.source.items()})
         elif match := READER.fullmatch(file.source):
             self.reader = self._place(match["file"]), match["function"]
         elif self._place(file.source, missing_ok=True).exists():
