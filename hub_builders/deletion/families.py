@@ -31,7 +31,7 @@ class FamilyText(NamedTuple):
 _VALIDATION = "Validation rows come from the original test rows where a task has no\nvalidation split."
 _HOLD_OUT = (
     f"{_VALIDATION} Training rows are cut only where it has no test split either: a tenth of its groups by hash\n"
-    "(without groups: of the rows of each label) becomes test, and half as many validation, before any row is forgotten."
+    "(without groups: of the rows of each label) becomes test, and half as many validation, before rows are forgotten."
 )
 
 FAMILY_TEXTS: dict[str, FamilyText] = {

@@ -171,5 +171,10 @@ def resolve_task(key: str, definition: Definition | Mapping[str, Any] | None) ->
     """
     if definition is None:
         return get_task(key)
-    found = definition if isinstance(definition, Definition) else Definition.model_validate(definition)
+    try:
+        found = definition if isinstance(definition, Definition) else Definition.model_validate(definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        what = f"{first['msg']} at {quote('.'.join(map(str, first['loc'])))}"
+        raise ValueError(f"expected the definition of {quote(key)}, got another ({what})") from error
     return _as_task(key, found.model_dump_json())

@@ -24,6 +24,17 @@ def test_a_task_is_a_column_and_a_method_a_line(demo_rows, new_row):
     assert cells["retrain"] == ["0.93", "-"] and cells["retrain_keep50"] == ["0.45", "0.50"]
 
 
+def test_tasks_of_a_users_own_come_last_in_a_matrix_apart(demo_rows, new_row):
+    definition = {"file": "ab" * 32, "title": "A", "kind": "image_classification", "source": "rows"}
+    own = new_row("scrub", score=0.99, task="a", tier="custom", definition=definition)
+    found = tables([own, *demo_rows])
+    assert [table.row.task for table in found] == ["cifar10", "a"]
+    assert "a user's own task" in found[1].caveat and "mini" in found[0].caveat
+    first, _, second = as_matrix(found).partition("A  a (custom)")
+    assert lines(first) == lines(as_matrix(tables(demo_rows)))
+    assert lines(f"A  a (custom){second}")["scrub"] == ["0.99", "0"]
+
+
 def test_lines_are_ordered_by_mean_and_controls_stand_below(demo_rows):
     order = list(lines(as_matrix(tables(demo_rows))))
     assert order == ["method", "salun", "scrub", "finetune", "neg_grad", *CONTROLS]

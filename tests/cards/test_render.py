@@ -43,6 +43,20 @@ def test_dataset_card():
     compare("dataset.md", dataset_body([manifest("imdb", "full", ood=400), manifest()], repository="mu-bench"))
 
 
+def test_cards_of_a_users_own_task_name_its_file_and_cite_nothing(new_run):
+    definition = {"file": "ab" * 32, "reader": "cd" * 32, "title": "Mine", "kind": "image_classification",
+                  "source": "rows.py", "licence": "cc0-1.0", "labels": ["a", "b"]}  # fmt: skip
+    own = {**manifest(), "task": "mine", "tier": "custom", "definition": definition}
+    text = dataset_body([own], repository="mu-bench")
+    assert "### Mine (`mine`, custom)" in text and "stand-in" not in text and "bibtex" not in text
+    assert (
+        f"`rows.py`, read by a file with SHA-256 `{'cd' * 32}`, for the task file with SHA-256 `{'ab' * 32}`" in text
+    )
+    assert "| Mine | cc0-1.0 | cc0-1.0 | no | no |" in text and "mu-bench-tasks-custom" in text
+    card = model_card("m", new_run(task="mine", tier="custom", definition=definition), parent="b")
+    assert "a user's own task" in card and "ab" * 32 in card and "license: cc0-1.0" in card
+
+
 def test_base_model_card(new_run):
     run = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
     metrics = {"test_score": Value(value=0.71234, n=397)}

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from mubench.hub_builders.dataset.build import build, build_own
 from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.dataset.task_file import read_task_file
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.commands import request_of
@@ -15,6 +17,7 @@ from mubench.trainers.runs.method_table import methods_for
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from tests.cards.conftest import make_run
 from tests.fixtures.walk import RATIO, Walk
+from tests.own_data import make
 from tests.space.conftest import Import
 
 HOSTILE: list[Any] = [
@@ -83,6 +86,19 @@ def test_the_form_of_every_method_has_help_and_accepts_its_defaults(space: Impor
     assert all(field.help for field in form)
     assert {field.kind for field in form} <= {"number", "whole", "switch", "text"}
     assert arguments.check_arguments(form, {field.name: field.default for field in form}) == {}
+
+
+def test_a_task_of_a_users_own_is_a_choice_after_those_of_the_suite(space: Import, root: Path, tmp_path: Path) -> None:
+    (root / "mu-bench").unlink()
+    build("cifar10", out=root)
+    build_own(read_task_file(make("images", tmp_path / "mine")), out=root)
+    choices, arguments = space("handlers.choices"), space("handlers.arguments")
+    assert choices.built_tasks() == ["cifar10", "my_images"]
+    found = choices.menu_choices("my_images", None, None, None)
+    assert found["backbones"] == ["resnet", "vit", "convnext", "swin", "mobilenet"] and "scrub" in found["methods"]
+    assert arguments.argument_fields("my_images", "resnet", "scrub")[0].name == "gamma"
+    config = space("handlers.explore").find_config("canonical", "my_images", 5)
+    assert "<b>My images</b>, custom tier." in space("handlers.explore").render_description(config)
 
 
 def test_a_form_returns_only_arguments_that_differ(space: Import) -> None:

@@ -20,6 +20,7 @@ RUN = Run(
 MEASURED = {
     "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
     "tuned": "custom", "outputs": {"test.parquet": "ab" * 32}, "files": {"config.json": "ab" * 32},
+    "definition": {"file": "ab" * 32, "title": "Mine", "kind": "image_classification", "source": "rows"},
 }  # fmt: skip
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
@@ -64,6 +65,11 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert read_run(tmp_path) == run
     assert is_complete(tmp_path, RUN)
     assert not is_complete(tmp_path, replace(RUN, seed=2))
+
+
+def test_a_run_of_the_suite_is_written_without_a_definition(tmp_path):
+    RUN.write(tmp_path)
+    assert "definition" not in json.loads((tmp_path / RUN_FILE).read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 import base64
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,17 @@ import pytest
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.trainers.evaluation import result as results
 from mubench.trainers.evaluation.judge import judge
-from mubench.trainers.evaluation.result import RunInfo, parse_result, read_result, read_results, write_result
+from mubench.trainers.evaluation.result import (
+    Result,
+    RunInfo,
+    parse_result,
+    read_result,
+    read_results,
+    to_json,
+    write_result,
+)
+
+DEFINITION = {"file": "ab" * 32, "title": "Mine", "kind": "text_classification", "source": "rows.csv"}
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +215,32 @@ def test_a_model_folders_run_becomes_a_rows_description():
     info = RunInfo.from_run(run, "some-run", control=True)
     assert info.identity == run.identity and info.control and info.run_id == "some-run"
     assert (info.base_seed, info.seed, info.cost) == (1, 2, {"seconds": 2.0, "forward": 3})
+    own = replace(run, task="mine", tier="custom", definition=DEFINITION)
+    assert RunInfo.from_run(own, "some-run").task_row.title == "Mine"
     base = Run(task="cifar10", tier="mini", family="canonical", deletion_seed=0, ratio=None, split="aa",
                backbone="resnet", base_seed=1, recipe={})  # fmt: skip
     with pytest.raises(ValueError, match="unlearned model, got base model 'b'"):
         RunInfo.from_run(base, "b")
+
+
+def test_a_row_of_a_users_own_task_carries_its_definition(row, tmp_path):
+    own = Result(**{**row.model_dump(), "task": "mine", "tier": "custom", "definition": DEFINITION})
+    assert read_result(write_result(own, tmp_path)) == own
+    assert own.task_row.kind == "text_classification" and own.definition.file == "ab" * 32
+    assert "definition" not in json.loads(write_result(row, tmp_path).read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tier": "custom"}, "expected a definition of the task with tier custom"),
+        ({"definition": DEFINITION}, "expected a definition of the task with tier custom"),
+        ({"tier": "custom", "definition": DEFINITION}, "a key that no task of the suite has, got 'cifar10'"),
+        ({"tier": "custom", "task": "Mine", "definition": DEFINITION}, "got 'Mine'"),
+        ({"tier": "custom", "task": "mine", "definition": {**DEFINITION, "kind": "texts"}}, "definition.kind"),
+        ({"tier": "custom", "task": "mine", "definition": {**DEFINITION, "recipes": {"x": {}}}}, "backbones of text"),
+    ],
+)
+def test_a_row_whose_definition_does_not_fit_is_refused(row, changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_result(json.dumps({**json.loads(to_json(row)), **changes}))
