@@ -103,7 +103,7 @@ class _Cells:
             elif kind == "string":
                 row[name] = _text(value, column, found.where)
             else:
-                row[name] = store_media(self._media(kind, value, found.where), self.spool)
+                row[name] = store_media(self._media(kind, value, found), self.spool)
         return row
 
     def _class_name(self, value: Any, found: Found) -> str:
@@ -124,14 +124,15 @@ class _Cells:
             return labels[int(name)]
         raise ValueError(f"expected a label out of {', '.join(labels)} in {found.where}, got {quote(name)}")
 
-    def _media(self, kind: str, value: Any, where: str) -> bytes:
+    def _media(self, kind: str, value: Any, found: Found) -> bytes:
         """Return the checked bytes of a media cell: bytes, a path, or both as `datasets` has them."""
+        where, fetched = found.where, isinstance(value, dict)
         path = value.get("path") if isinstance(value, dict) else value if isinstance(value, str | Path) else None
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
             if path is None:
                 raise ValueError(f"expected bytes or a path of {kind} in {where}, got {quote(value)}")
-            file = self.own.folder / path
+            file = Path(path) if fetched else self.own.folder_of(found.split) / path
             if not file.is_file():
                 raise FileNotFoundError(f"expected a file of {kind} in {where}, got none at {file}")
             data, where = file.read_bytes(), f"{where}, {path}"

@@ -113,13 +113,18 @@ class OwnTask:
         """Whether the rows are on the Hub."""
         return bool(self.loader) and not self.files
 
-    @property
-    def folder(self) -> Path:
-        """The folder that paths in rows are relative to: that of the file with the rows."""
+    def folder_of(self, split: str) -> Path:
+        """Return the folder that paths in the rows of a split are relative to: that of the file with the rows.
+
+        Raises:
+            ValueError: If the rows are on the Hub, which must not name files of this machine.
+        """
+        if self.is_hub:
+            raise ValueError(f"expected media in the rows of {self.file.source!r}, got the path of a file")
         if self.reader:
             return self.reader[0].parent
-        first = next(iter(self.files.values()), self.path)
-        return first if first.is_dir() else first.parent
+        place = self.files[split] if isinstance(self.file.source, dict) else self.files["train"]
+        return place if place.is_dir() else place.parent
 
     @property
     def loading(self) -> dict[str, Any]:

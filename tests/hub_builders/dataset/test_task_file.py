@@ -5,13 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
+from datasets import ClassLabel, Dataset, DatasetDict, Features
 from PIL import Image
 
 from mubench.hub_builders import decode, load_task
 from mubench.hub_builders.__main__ import main
+from mubench.hub_builders.dataset import own_rows
 from mubench.hub_builders.dataset.build import build_own
 from mubench.hub_builders.dataset.built import find_task, task_info
 from mubench.hub_builders.dataset.manifest import MANIFEST
@@ -208,6 +211,62 @@ def test_a_subset_and_a_list_of_rows_to_forget(tmp_path):
         == train["text"][:5]
     )
     assert len(sets["train"]) == 50
+
+
+def pictures(count):
+    """Return rows of images with a class, as `datasets` has them."""
+    names = ClassLabel(names=["day", "night"])
+    cells = [{"picture": Image.new("RGB", (4, 4), (row, 0, 0)), "when": row % 2} for row in range(count)]
+    return Dataset.from_list(cells, features=Features({"picture": datasets.Image(), "when": names}))
+
+
+PICTURES = TEXTS.replace("text_class", "image_class").replace(
+    "{text: words, label: class}", "{image: picture, label: when}"
+)
+
+
+def test_a_data_set_on_the_hub_is_read_by_its_own_splits_and_class_names(tmp_path, monkeypatch):
+    def load(path, **options):
+        assert (path, options) == ("some/where", {"name": "small", "revision": "main"})
+        return DatasetDict({"fit": pictures(60), "dev": pictures(20)})
+
+    monkeypatch.setattr(own_rows, "load_dataset", load)
+    hub = "source: some/where\nconfig: small\nrevision: main\nsplits: {train: fit, test: dev}"
+    splits = built_from(tmp_path, PICTURES.replace("source: rows.csv", hub))
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 60, "validation": 4, "test": 16}
+    assert splits["train"].features["label"].names == ["day", "night"]
+    assert {np.asarray(row["image"])[0, 0, 0] % 2 == row["label"] for row in splits["test"]} == {True}
+    task = find_task("mine", data=tmp_path / "mu-bench")
+    assert (task.source.hub_id, task.source.revision) == ("some/where", "main")
+
+
+def test_rows_on_the_hub_name_no_file_of_this_machine(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    rows = Dataset.from_dict({"picture": [str(tmp_path / "a.png")] * 60, "when": ["x", "y"] * 30})
+    monkeypatch.setattr(own_rows, "load_dataset", lambda *_, **__: DatasetDict({"train": rows}))
+    with pytest.raises(ValueError, match=r"expected media in the rows of 'some/where', got the path of a file"):
+        built_from(tmp_path, PICTURES.replace("rows.csv", "some/where"))
+
+
+def test_parquet_holds_its_media(tmp_path):
+    for split, count in (("train", 60), ("test", 20)):
+        pictures(count).to_parquet(tmp_path / f"{split}.parquet")
+    splits = built_from(tmp_path, PICTURES.replace("rows.csv", "{train: train.parquet, test: test.parquet}"))
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 60, "validation": 4, "test": 16}
+    assert {np.asarray(row["image"])[0, 0, 0] % 2 == row["label"] for row in splits["test"]} == {True}
+
+
+def test_a_folder_is_a_split_by_name_or_by_its_own_name(tmp_path):
+    for split, count in (("train", 60), ("test", 20)):
+        for row, cells in enumerate(pictures(count)):
+            path = tmp_path / "all" / split / "xy"[cells["when"]] / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cells["picture"].save(path)
+    text = PICTURES.replace("{image: picture, label: when}", "{image: image, label: label}")
+    first = built_from(tmp_path, text.replace("rows.csv", "all"))
+    second = built_from(tmp_path, text.replace("rows.csv", "{train: all/train, test: all/test}"))
+    assert [len(first[name]) for name in ("train", "validation", "test")] == [60, 4, 16]
+    assert all(first[name]["example_id"] == second[name]["example_id"] for name in first)
 
 
 def test_recipes_are_those_of_the_kind_or_of_the_file(built):
