@@ -53,7 +53,7 @@ class TaskInfo:
     @property
     def row(self) -> Task:
         """The task, of the table or a user's own."""
-        return resolve_task(self.task, self.definition)
+        return TASKS[self.task] if self.definition is None else resolve_task(self.task, self.definition)
 
     def forget_size(self, ratio: int) -> int:
         """Return how many training rows a ratio deletes.
