@@ -100,7 +100,7 @@ class Run:
         return fingerprint(self.record())
 
     def record(self) -> dict[str, Any]:
-        """Return the attributes as ``run.json`` holds them: those of a user's method, model or task where there are."""
+        """Return the attributes as ``run.json`` holds them: those of a user's method, model or task if there are."""
         absent = [name for name in ("method_file", "foreign_base", "definition") if getattr(self, name) is None]
         return {key: value for key, value in asdict(self).items() if key not in absent}
 
