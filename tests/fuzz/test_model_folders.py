@@ -57,7 +57,8 @@ class Folders:
 
 def outputs(setting: Setting, folder: Path) -> Any:
     """Return what the model of a folder makes of the first rows, read as a run reads it."""
-    plan: Any = SimpleNamespace(request=SimpleNamespace(setting=setting, base=folder), base_folder=folder)
+    request = SimpleNamespace(setting=setting, base=folder)
+    plan: Any = SimpleNamespace(request=request, base_folder=folder, run=SimpleNamespace(foreign_base=None))
     model, processor = starting_model(plan)
     rows = setting.rows["test"].select(range(4))
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)

@@ -19,7 +19,7 @@ from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as plan_module
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.defaults import RECORDED, recorded_arguments
-from mubench.trainers.runs.method_table import check_method, get_method, method_table
+from mubench.trainers.runs.method_table import check_method, get_method, suite_table
 from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import starting_model
 from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS
@@ -124,7 +124,7 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
         "remember",
         "eval_each_epoch",
     }
-    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *ADDON_ARGUMENTS, "keep", "augment"}
+    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *ADDON_ARGUMENTS, "keep", "augment", "optim_args"}
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 
@@ -133,8 +133,8 @@ def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, 
     check_method("lotus", "image_classification")
     with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'lotus'"):
         check_method("lotus", "text_generation")
-    changed = dataclasses.replace(method_table()["scrub"], kinds=("text_generation",))
-    monkeypatch.setitem(method_table(), "scrub", changed)
+    changed = dataclasses.replace(suite_table()["scrub"], kinds=("text_generation",))
+    monkeypatch.setitem(suite_table(), "scrub", changed)
     with pytest.raises(ValueError, match=r"method for image_classification must be one of .*got 'scrub'"):
         planned(walked, "scrub")
 
