@@ -197,7 +197,7 @@ unlearn: $(STAMP) ## one method, one run (METHOD, TASK, RATIO, BACKBONE, SEED)
 results: $(STAMP) ## the grid: every method, seed and base; finished runs are skipped (METHODS, SEEDS, BASE_SEEDS)
 	$(PY) -m mubench.trainers sweep $(ON_TASK)$(BACKBONES_FLAG) $(SEEDS_FLAGS)$(METHODS_FLAG)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry
 
-# Real rows lie apart from those of mini tasks. Where data sets are at hand in part only, these are built.
+# Real rows lie apart from those of mini tasks. Some data sets are built from whichever part of them lies in RAW.
 REAL := real
 REAL_RAW = $(or $(RAW),$(if $(MUBENCH_DATA),$(MUBENCH_DATA)/raw))
 REAL_TIER = $(if $(filter file,$(origin TIER)),$(if $(filter nlvr2 speech_commands tiny_imagenet ucf101,$(TASK)),partial,full),$(TIER))

@@ -48,6 +48,7 @@ def _argument(name: str) -> Callable[[Entry], Level]:
     return level
 
 
+REAL = ("full", "partial")  # tiers of the suite's own tasks
 FACTORS = (
     Factor("Deletion ratio", lambda entry: f"{entry.rows[0].ratio} %", frozenset({"ratio"})),
     Factor("Model size and architecture", lambda entry: entry.rows[0].backbone, frozenset({"backbone"})),
@@ -81,7 +82,7 @@ class Analysis:
 
 def find_analyses(tables: Iterable[Table]) -> list[Analysis]:
     """Return all analyses that the tables of real rows allow: methods with lines at two levels of a factor or more."""
-    entries = [entry for table in tables if table.row.tier != "mini" for entry in (*table.entries, *table.controls)]
+    entries = [entry for table in tables if table.row.tier in REAL for entry in (*table.entries, *table.controls)]
     return [one for factor in FACTORS for one in _analyses(factor, entries)]
 
 
@@ -114,9 +115,8 @@ def _line_key(entry: Entry, factor: Factor) -> str:
     row = entry.rows[0]
     arguments = {} if "backbone" in factor.ignored else row.arguments
     arguments = {name: value for name, value in arguments.items() if name not in factor.ignored}
-    return json.dumps(
-        [row.control, row.method, row.method_file, row.tuned == "tuned", arguments], sort_keys=True, default=str
-    )
+    origin = [row.method_file, row.foreign_base and row.parent]
+    return json.dumps([row.control, row.method, *origin, row.tuned == "tuned", arguments], sort_keys=True, default=str)
 
 
 def as_markdown(found: Sequence[Analysis]) -> str:

@@ -55,7 +55,8 @@ def argument_fields(task: str, backbone: str, method: Any) -> list[Field]:
         ValueError: If there is no such method.
     """
     trainer = METHODS[check_choice("method", method, METHODS)]
-    kind = TASKS[task].kind if task in TASKS else built_task_info(task).row.kind
+    is_suite = isinstance(task, str) and task in TASKS
+    kind = TASKS[task].kind if is_suite else built_task_info(task).row.kind
     defaults = default_arguments(kind, BACKBONES[check_choice("backbone", backbone, BACKBONES)].family, method)
     hints = typing.get_type_hints(trainer.arguments)
     own = [name for name in recorded_names(trainer) if name not in RECORDED]

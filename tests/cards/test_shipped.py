@@ -44,7 +44,9 @@ def test_a_table_of_real_rows_is_whole():
         assert controls.keys() == set(CONTROLS) and len(table.curve) == 7, table.title
         assert len(controls["base"].rows) >= 3 and len(controls["retrain"].rows) >= 5, table.title
         assert len(table.entries) >= 14 and not table.row.provisional and not table.no_signal, table.title
-        assert max(controls["base"].score, controls["constant"].score) <= 0.05 < controls["retrain"].score, table.title
+        assert max(controls["base"].score, controls["constant"].score) <= 0.05 and controls["retrain"].score >= 0.7, (
+            table.title
+        )
 
 
 def test_controls_of_shipped_tables_score_as_they_should():

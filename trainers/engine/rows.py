@@ -140,8 +140,10 @@ def drop_unused_columns(rows: Any, model: torch.nn.Module) -> Any:
     unused = frozenset({*first} - named - {*LABELS, KEY})
     if not unused or not named & {*first} - {*LABELS}:
         return rows
+    stored = unused <= {*(getattr(rows, "column_names", None) or ())}
+    is_transformed = (getattr(rows, "format", None) or {}).get("type") == "custom"  # it may read what is unused
     remove = getattr(rows, "remove_columns", None)
-    return remove(sorted(unused)) if callable(remove) else UsedColumns(rows, unused)
+    return remove(sorted(unused)) if callable(remove) and stored and not is_transformed else UsedColumns(rows, unused)
 
 
 def rows_are_fixed(dataset: Any) -> bool:

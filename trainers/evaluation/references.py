@@ -14,6 +14,7 @@ from typing import TypeVar
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.text import quote
+from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import (
     RANDOM,
@@ -29,6 +30,7 @@ from mubench.trainers.models.setting import Setting
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _is_base(run: Run) -> bool:
 
 def _is_judged(folder: Path, run: Run) -> bool:
     """Whether a run is of a method of the suite or of a user's own, whose file need not be there; else report it."""
-    if run.method in METHODS or _SHA256.fullmatch(run.method_file or ""):
+    is_own = _SHA256.fullmatch(run.method_file or "") and _KEY.fullmatch(run.method or "")
+    if run.method in METHODS or (is_own and run.method not in CONTROLS):
         return True
     _warn(f"{folder.name} is left out: expected a method of the suite, or one with the SHA-256 of its file, got "
           f"{quote(run.method)}")  # fmt: skip

@@ -109,8 +109,8 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
     if judged:
         group = find_group(request.setting, request.ratio, request.models)
         shipped = require_references(group)
-        if plan.run.foreign_base and plan.base_folder and shipped is None:
-            check_tokens(request.setting, plan.base_folder, next(iter(group.bases.values())))
+        if plan.run.foreign_base and plan.base_folder:
+            check_tokens(request.setting, plan.base_folder, None if shipped else next(iter(group.bases.values())))
     lines = _about_base(plan)
     folder = unlearn(plan)
     if not is_main_process():

@@ -113,6 +113,8 @@ def _load(file: MethodFile) -> dict[str, CustomMethod]:
     keys = [_key_of(trainer) for trainer in found] if name or len(found) > 1 else [path.stem.replace("-", "_")]
     for key, trainer in zip(keys, found, strict=True):
         _check_key(key, path)
+        if keys.count(key) > 1:
+            raise ValueError(f"expected classes with keys of their own in {path}, got {key!r} twice")
         _check_trainer(trainer)
     return {key: CustomMethod(trainer, file.sha256) for key, trainer in zip(keys, found, strict=True)}
 
@@ -161,6 +163,8 @@ def _read_class(module: str, name: str) -> type[UnlearningTrainer]:
     if not (isinstance(found, type) and issubclass(found, UnlearningTrainer)):
         got = "nothing of this name" if found is None else quote(repr(found))
         raise ValueError(f"expected {name} of {module} to be a subclass of UnlearningTrainer, got {got}")  # noqa: TRY004
+    if found.__module__ != module:  # the hash is that of the file that defines it
+        raise ValueError(f"expected the module that defines {name}, {found.__module__}, got {module}")
     return found
 
 

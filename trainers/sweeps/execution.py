@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from mubench.hub_builders.utils.atomic import WORK, claimed
 from mubench.hub_builders.utils.text import one_line
-from mubench.trainers.runs.method_files import custom_methods
+from mubench.trainers.methods import METHODS
+from mubench.trainers.runs.method_files import MethodFile, custom_methods
 from mubench.trainers.sweeps.failures import read_failure, write_failure
-from mubench.trainers.sweeps.jobs import BaseJob, Job, MethodJob, Outcome, SweepJob
+from mubench.trainers.sweeps.jobs import BaseJob, Job, MethodJob, Outcome
 
 # Errors whose message is for the user; others are named with their type.
 _EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
@@ -18,10 +19,15 @@ _EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
 def execute(job: Job) -> Outcome:
     """Do a job in this process; its failure, of whatever kind, is an outcome like others."""
     try:
-        with custom_methods(job.place.method_file if isinstance(job, SweepJob) else None):
+        with custom_methods(_file_of(job)):
             return _claim(job) if isinstance(job, BaseJob | MethodJob) else Outcome(job())
     except Exception as error:
         return _failure(error)
+
+
+def _file_of(job: Job) -> MethodFile | None:
+    """Return the file of a job's method, where it is not one of the suite."""
+    return job.place.method_file if isinstance(job, MethodJob) and job.method not in METHODS else None
 
 
 def _claim(job: BaseJob | MethodJob) -> Outcome:

@@ -225,18 +225,21 @@ def test_a_file_that_changes_while_jobs_run_fails_those_that_are_left(own_walk, 
     assert execute(other).failure == "" and KEY not in CUSTOM
 
 
-def test_no_folder_and_no_row_runs_code(own_walk, method, monkeypatch, capsys):
+@pytest.mark.parametrize("named", ["my_method.py", "my_method:X"])
+def test_no_folder_and_no_row_runs_code(own_walk, method, monkeypatch, capsys, named):
     """Only the user's option names a file: what others wrote cannot."""
     monkeypatch.chdir(method.parent)
+    monkeypatch.syspath_prepend(method.parent)
+    assert method.name == "my_method.py"
     method.write_text(f"import pathlib\npathlib.Path({str(own_walk.root / 'ran')!r}).touch()\n")
     folder = custom_folder(own_walk)
     run = read_run(folder)
-    named = {**run.arguments, "method_file": method.stem}
-    type(run)(**{**dataclasses.asdict(run), "arguments": named}).write(folder)
+    arguments = {**run.arguments, "method_file": named}
+    type(run)(**{**dataclasses.asdict(run), "arguments": arguments}).write(folder)
     own_walk.judge().run(folder)
     (path,) = own_walk.results.glob("*.json")
     row = read_result(path)
-    assert row.arguments["method_file"] == method.stem
+    assert row.arguments["method_file"] == named
     for name in (KEY, "neg_grad"):
         changed = row.model_copy(update={"method": name, "method_file": None})
         write_result(changed, own_walk.results)

@@ -129,6 +129,12 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
     assert str(tmp_path) not in text and "hf_secret" not in text
 
 
+def test_arguments_of_the_optimizer_are_recorded_where_they_are_given(tmp_path):
+    trainer = get_method("finetune")
+    given = trainer.arguments(output_dir=str(tmp_path), optim="sgd", optim_args="momentum=0.9")
+    assert recorded_arguments(trainer, given)["optim_args"] == "momentum=0.9"
+
+
 def test_a_method_is_refused_for_a_kind_of_task_that_it_is_not_made_for(walked, monkeypatch):
     check_method("lotus", "image_classification")
     with pytest.raises(ValueError, match=r"method for text_generation must be one of .*scrub, .*got 'lotus'"):
