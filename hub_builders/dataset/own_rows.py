@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets
 import numpy as np
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, Video, load_dataset
 from datasets.exceptions import DatasetsError
 from datasets.features.features import register_feature
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from mubench.hub_builders.dataset.task_file import OwnTask
 from mubench.hub_builders.raw._recordings import check_recording, check_video
@@ -132,13 +134,21 @@ class _Cells:
         if not isinstance(data, bytes):
             if path is None:
                 raise ValueError(f"expected bytes or a path of {kind} in {where}, got {quote(value)}")
-            file = Path(path) if fetched else self.own.folder_of(found.split) / path
+            file = self._cached(path, found.split) if fetched else self.own.folder_of(found.split) / path
             if not file.is_file():
                 raise FileNotFoundError(f"expected a file of {kind} in {where}, got none at {file}")
             data, where = file.read_bytes(), f"{where}, {path}"
         if kind == "image":
             return rgb_bytes(data, None, where)
         return check_video(data, where) if kind == "video" else self._recording(data, where)
+
+    def _cached(self, path: str, split: str) -> Path:
+        """Return a path that the loader gives; that of a data set on the Hub must be of a file that was fetched."""
+        file = Path(path)
+        caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, HF_HUB_CACHE)
+        if self.own.is_hub and not any(file.resolve().is_relative_to(Path(one).resolve()) for one in caches):
+            self.own.folder_of(split)
+        return file
 
     def _recording(self, data: bytes, where: str) -> bytes:
         """Return the bytes of a recording, as they are or, from another rate or several channels, as a WAV file."""

@@ -248,6 +248,21 @@ def test_rows_on_the_hub_name_no_file_of_this_machine(tmp_path, monkeypatch):
         built_from(tmp_path, PICTURES.replace("rows.csv", "some/where"))
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_path_in_parquet_of_the_hub_is_of_a_fetched_file(cached, tmp_path, monkeypatch):
+    for row in range(80):
+        Image.new("RGB", (4, 4), (row, 0, 0)).save(tmp_path / f"{row}.png")
+    cells = [{"picture": {"bytes": None, "path": f"{tmp_path}/{row}.png"}, "when": row % 2} for row in range(80)]
+    rows = Dataset.from_list(cells, features=pictures(1).features)
+    monkeypatch.setattr(own_rows, "load_dataset", lambda *_, **__: DatasetDict({"train": rows}))
+    if cached:
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+        assert len(built_from(tmp_path, PICTURES.replace("rows.csv", "some/where"))["train"]) == 68
+    else:
+        with pytest.raises(ValueError, match=r"expected media in the rows of 'some/where', got the path of a file"):
+            built_from(tmp_path, PICTURES.replace("rows.csv", "some/where"))
+
+
 def test_parquet_holds_its_media(tmp_path):
     for split, count in (("train", 60), ("test", 20)):
         pictures(count).to_parquet(tmp_path / f"{split}.parquet")
