@@ -51,6 +51,13 @@ class _Schema(BaseModel):
             raise ValueError("no training rows")
         return self
 
+    @model_validator(mode="after")
+    def _check_task(self) -> _Schema:
+        if (self.tier == "custom") != (self.definition is not None):
+            raise ValueError(f"expected a definition with tier custom and only there, got tier {self.tier}")
+        resolve_task(self.task, self.definition)
+        return self
+
 
 def read_manifest(path: Path, listed: str | None = None) -> Manifest:
     """Read one task's manifest.

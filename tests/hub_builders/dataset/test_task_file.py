@@ -65,9 +65,9 @@ def write(folder: Path, text: str = TEXTS, rows: str | None = None) -> Path:
     return folder / "task.yaml"
 
 
-def built_from(folder: Path, text: str = TEXTS, rows: str | None = None, **options):
+def built_from(folder: Path, text: str = TEXTS, rows: str | None = None, key: str = "mine", **options):
     data = build_own(read_task_file(write(folder, text, rows)), out=folder, **options)
-    return load_task("mine", data=data, family=options.get("family", "canonical"))
+    return load_task(key, data=data, family=options.get("family", "canonical"))
 
 
 def test_there_is_an_example_of_at_most_25_lines_for_every_kind():
@@ -316,6 +316,34 @@ def test_a_changed_definition_is_damage(built, tmp_path):
         ValueError, match=r"expected the manifest that was built.*build it again.*--task_file my_images.yaml"
     ):
         load_task("my_images", data=data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "mine_ids"},
+        {"task": "cifar10"},
+        {"tier": "mini"},
+        {"definition": None},
+        {"recipes": {"resnet": {}}},
+        {"recipes": {"bert": {"epochs": 0}}},
+    ],
+)
+def test_a_manifest_with_another_definition_is_left_out(changes, tmp_path):
+    built_from(tmp_path)
+    data = tmp_path / "mu-bench"
+    (manifest,) = data.glob(f"data/mine/*/{MANIFEST}")
+    found = json.loads(manifest.read_text())
+    found |= {name: value for name, value in changes.items() if name in found}
+    if "recipes" in changes:
+        found["definition"] |= changes
+    manifest.write_text(json.dumps(found))
+    (manifest.parent / "SHA256SUMS").unlink()
+    assert read_manifests(data) == {}
+    with pytest.raises(ValueError, match=r"expected a manifest with .*build it again"):
+        find_task("mine", data=data)
+    built_from(tmp_path, TEXTS.replace("key: mine", "key: other"), key="other")
+    assert list(read_manifests(data)) == ["other"]
 
 
 @pytest.mark.parametrize(
