@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import datasets
@@ -21,7 +21,8 @@ from datasets.features.features import register_feature
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from mubench.hub_builders.dataset.task_file import OwnTask
+from mubench.hub_builders.dataset.own_reader import run_reader
+from mubench.hub_builders.dataset.task_file import OwnTask, Reader
 from mubench.hub_builders.raw._recordings import check_recording, check_video
 from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.definition import COLUMNS
@@ -68,7 +69,7 @@ def read_own_rows(own: OwnTask) -> tuple[Task, Splits]:
     """
     cells = _Cells(own)
     splits: Splits = {}
-    for found in _run_reader(own) if own.reader else _load(own):
+    for found in _read(own.reader) if own.reader else _load(own):
         splits.setdefault(found.split, []).append(cells.row(found))
     if "train" not in splits:
         raise ValueError(f"expected training rows in {own.file.source!r}, got none")
@@ -206,15 +207,35 @@ def _resample(samples: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
 
 def _load(own: OwnTask) -> Iterator[Found]:
     """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`."""
-    file = own.file
+    if own.is_hub and Path(own.loader).is_dir():
+        raise ValueError(
+            f"expected {own.loader!r} on the Hub, got a folder of that name in {Path.cwd()}, which `datasets` would "
+            f"read in its place: build elsewhere, or name the folder from {own.path}"
+        )
+    with _recordings_cache(own) as cache:
+        loaded = _load_splits(own, cache)
+        for split, theirs in _choose_splits(own, list(loaded)).items():
+            yield from _rows(split, loaded[theirs], own.file.columns.get("label", ""))
+
+
+def _load_splits(own: OwnTask, cache: str | None) -> DatasetDict:
     try:
+        if cache is None:
+            return load_dataset(own.loader, **own.loading)
         with _recordings_by_path():
-            loaded: DatasetDict = load_dataset(own.loader, **own.loading)
-    except (OSError, ValueError, DatasetsError) as error:
+            return load_dataset(own.loader, **own.loading, cache_dir=cache)
+    except (OSError, ValueError, RuntimeError, ImportError, DatasetsError) as error:
         reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
-        raise FileNotFoundError(f"expected rows in {file.source!r} of {own.path}, got: {reason[0]}") from error
-    for split, theirs in _choose_splits(own, list(loaded)).items():
-        yield from _rows(split, loaded[theirs], file.columns.get("label", ""))
+        raise FileNotFoundError(f"expected rows in {own.file.source!r} of {own.path}, got: {reason[0]}") from error
+
+
+def _recordings_cache(own: OwnTask) -> AbstractContextManager[str | None]:
+    """Return a cache for `_Recording` columns, which other programs that load the same source cannot read."""
+    if own.file.kind != "audio_classification" or not (own.is_hub or own.loader == "audiofolder"):
+        return nullcontext()
+    place = Path(datasets.config.HF_DATASETS_CACHE)
+    place.mkdir(parents=True, exist_ok=True)
+    return TemporaryDirectory(prefix="mubench-", dir=place)
 
 
 @dataclass
@@ -268,28 +289,15 @@ def _rows(split: str, rows: Dataset, label: str) -> Iterator[Found]:
         yield Found(split, index, row, classes)
 
 
-def _run_reader(own: OwnTask) -> Iterator[Found]:
-    """Yield what the user's function yields: rows by column, with their ``split`` unless it is train.
-
-    This runs the user's code, which is why only ``--task_file`` names such a file.
-    """
-    assert own.reader is not None
-    path, name = own.reader
-    spec = importlib.util.spec_from_file_location(f"mubench_reader_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(f"expected a Python file, got {path}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise ValueError(f"expected a function {name} in {path}, got none")  # noqa: TRY004
-    rows: Iterable[Any] = function()
+def _read(reader: Reader) -> Iterator[Found]:
+    """Yield the rows of a user's function: values by column, with their ``split`` unless it is train."""
+    where = f"{reader.path.name}:{reader.function}"
     counts: Counter[str] = Counter()
-    for row in rows:
+    for row in run_reader(reader):
         if not isinstance(row, Mapping):
-            raise ValueError(f"expected rows by column from {path.name}:{name}, got {quote(row)}")  # noqa: TRY004
+            raise ValueError(f"expected rows by column from {where}, got {quote(row)}")  # noqa: TRY004
         split = str(row.get(SPLIT_OF_ROW, "train"))
         if split not in SPLITS:
-            raise ValueError(f"expected a split out of {', '.join(SPLITS)} from {path.name}:{name}, got {split!r}")
+            raise ValueError(f"expected a split out of {', '.join(SPLITS)} from {where}, got {split!r}")
         yield Found(split, counts[split], row)
         counts[split] += 1

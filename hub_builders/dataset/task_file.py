@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mubench.hub_builders.tasks import Kind, Task
 from mubench.hub_builders.tasks.definition import COLUMNS, Definition, Line, check_key, read_recipes, resolve_task
-from mubench.hub_builders.utils.checksums import sha256_of
-from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
+from mubench.hub_builders.utils.cli import did_you_mean, parse_yaml, read_bytes
 from mubench.hub_builders.utils.text import quote
 
 Split = Literal["train", "validation", "test", "ood"]
@@ -78,25 +78,45 @@ class TaskFile(BaseModel):
     recipes: dict[str, dict[str, Any]] = {}
 
 
+class Reader(NamedTuple):
+    """A function that yields rows, in a Python file that is read once.
+
+    Attributes:
+        path: The file.
+        function: Name of the function.
+        code: Bytes of the file.
+    """
+
+    path: Path
+    function: str
+    code: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.code).hexdigest()
+
+
 class OwnTask:
     """A task file that was read and whose source is there.
 
     Attributes:
         path: The YAML file.
         file: Its content.
-        reader: Path and function of a Python file that reads the rows; ``None`` without one.
+        sha256: SHA-256 of the bytes that the content is of.
+        reader: What yields the rows; ``None`` without such a function.
         loader: Loader of `datasets` for the rows, such as ``csv``; a Hub id; empty with a reader.
         files: File or folder by split of the source; empty with a reader or a Hub id.
     """
 
-    def __init__(self, path: Path, file: TaskFile) -> None:
-        self.path, self.file = path, file
-        self.reader: tuple[Path, str] | None = None
+    def __init__(self, path: Path, file: TaskFile, sha256: str) -> None:
+        self.path, self.file, self.sha256 = path, file, sha256
+        self.reader: Reader | None = None
         self.loader, self.files = "", dict[str, Path]()
         if isinstance(file.source, dict):
             self._take_files({str(split): name for split, name in file.source.items()})
         elif match := READER.fullmatch(file.source):
-            self.reader = self._place(match["file"]), match["function"]
+            place = self._place(match["file"])
+            self.reader = Reader(place, match["function"], read_bytes(place, f"a Python file {place}"))
         elif self._place(file.source, missing_ok=True).exists():
             self._take_files({"train": file.source})
         elif HUB_ID.fullmatch(file.source):
@@ -122,7 +142,7 @@ class OwnTask:
         if self.is_hub:
             raise ValueError(f"expected media in the rows of {self.file.source!r}, got the path of a file")
         if self.reader:
-            return self.reader[0].parent
+            return self.reader.path.parent
         place = self.files[split] if isinstance(self.file.source, dict) else self.files["train"]
         return place if place.is_dir() else place.parent
 
@@ -181,13 +201,13 @@ class OwnTask:
         file = self.file
         where = file.source if self.is_hub or self.reader else next(iter(self.files.values())).name
         return Definition(
-            file=sha256_of(self.path),
-            reader=sha256_of(self.reader[0]) if self.reader else None,
+            file=self.sha256,
+            reader=self.reader.sha256 if self.reader else None,
             title=file.title or file.key,
             kind=file.kind,
             labels=file.labels or list(labels),
             group=file.group,
-            source=Path(self.reader[0]).name if self.reader else str(where),
+            source=self.reader.path.name if self.reader else str(where),
             is_hub=self.is_hub,
             revision=file.revision,
             licence=file.licence,
@@ -205,9 +225,10 @@ def read_task_file(path: Path) -> OwnTask:
 
     Raises:
         FileNotFoundError: If it, or the source of the rows that it names, is missing.
-        ValueError: If it is none; the line names the first field that is wrong.
+        ValueError: If it is not a task file; the line names the first field that is wrong.
     """
-    found = read_yaml(path, f"a task file {path}")
+    data = read_bytes(path, f"a task file {path}")
+    found = parse_yaml(data, path)
     if not isinstance(found, dict):
         raise ValueError(f"expected the fields of a task in {path}, got {quote(found)}")  # noqa: TRY004
     try:
@@ -218,7 +239,7 @@ def read_task_file(path: Path) -> OwnTask:
         raise ValueError(f"{_explain(error, found)} in {path}") from error
     except ValueError as error:
         raise ValueError(f"expected {error} in {path}") from error
-    return OwnTask(path, file)
+    return OwnTask(path, file, hashlib.sha256(data).hexdigest())
 
 
 def _check_columns(file: TaskFile) -> None:

@@ -135,12 +135,23 @@ def read_yaml(file: Path, wanted: str) -> Any:
         FileNotFoundError: If it cannot be read.
         ValueError: If it is no YAML.
     """
+    return parse_yaml(read_bytes(file, wanted), file)
+
+
+def read_bytes(file: Path, wanted: str) -> bytes:
+    """Return the bytes of a user's file; arguments and errors as of `read_yaml`."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileNotFoundError(f"expected {wanted}, got: {error.strerror or error}") from error
+
+
+def parse_yaml(data: bytes, file: Path) -> Any:
+    """Return what the bytes of a YAML file hold; errors as of `read_yaml`."""
     import yaml  # noqa: PLC0415  (few commands read one)
 
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileNotFoundError(f"expected {wanted}, got: {error.strerror or error}") from error
+        return yaml.safe_load(data.decode("utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"expected YAML in {file}, got: {error}") from error
 

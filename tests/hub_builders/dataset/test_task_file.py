@@ -263,6 +263,35 @@ def test_a_path_in_parquet_of_the_hub_is_of_a_fetched_file(cached, tmp_path, mon
             built_from(tmp_path, PICTURES.replace("rows.csv", "some/where"))
 
 
+def test_a_folder_with_the_name_of_a_data_set_on_the_hub_is_not_read(tmp_path, monkeypatch):
+    path = write(tmp_path, TEXTS.replace("rows.csv", "some/where"))
+    (tmp_path / "work" / "some" / "where").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(ValueError, match=r"expected 'some/where' on the Hub, got a folder of that name in .*work, "):
+        own_rows.read_own_rows(read_task_file(path))
+
+
+def test_recordings_leave_nothing_in_the_cache_of_data_sets(tmp_path, monkeypatch):
+    for row in range(4):
+        path = tmp_path / "speech" / "ab"[row % 2] / f"{row}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.full(100, row / 10), 16_000)
+    shutil.copyfile(str(EXAMPLES / "speech.yaml"), tmp_path / "speech.yaml")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    _, splits = own_rows.read_own_rows(read_task_file(tmp_path / "speech.yaml"))
+    assert len(splits["train"]) == 4
+    assert not [found for found in (tmp_path / "cache").rglob("*") if found.suffix in (".arrow", ".json")]
+
+
+def test_a_loader_that_fails_is_one_line(tmp_path, monkeypatch):
+    def load(*_, **__):
+        raise RuntimeError("Dataset scripts are no longer supported, but found where.py")
+
+    monkeypatch.setattr(own_rows, "load_dataset", load)
+    with pytest.raises(FileNotFoundError, match=r"expected rows in 'some/where' of .*, got: Dataset scripts are no"):
+        built_from(tmp_path, TEXTS.replace("rows.csv", "some/where"))
+
+
 def test_parquet_holds_its_media(tmp_path):
     for split, count in (("train", 60), ("test", 20)):
         pictures(count).to_parquet(tmp_path / f"{split}.parquet")
@@ -458,6 +487,12 @@ def test_a_row_that_is_wrong_is_one_line(rows, message, tmp_path, capsys):
         ("def rows():\n    return []", "expected training rows in 'reader.py:rows', got none"),
         ("def rows():\n    return [{'q': 'a', 'a': None}]", "expected a value in column 'a' of train row 0, got none"),
         ("def rows():\n    return [{'q': 'a'}]", "expected the column 'a' in 'reader.py:rows', got q"),
+        ("def rows(:", "expected rows by column from reader.py:rows, got SyntaxError: invalid syntax (line 1)"),
+        ("\nimport nothing_of_this_name", "got ModuleNotFoundError: No module named 'nothing_of_this_name' (line 2)"),
+        ("def rows():\n    return 1 / 0", "reader.py:rows, got ZeroDivisionError: division by zero (line 2)"),
+        ("def rows():\n    yield {}['a']", "expected rows by column from reader.py:rows, got KeyError: 'a' (line 2)"),
+        ("import sys\ndef rows():\n    sys.exit(3)", "reader.py:rows, got SystemExit: 3 (line 3)"),
+        ("def rows():\n    pass", "expected rows by column from reader.py:rows, got None"),
     ],
 )
 def test_a_reader_that_is_wrong_is_one_line(reader, message, tmp_path, capsys):
@@ -465,6 +500,20 @@ def test_a_reader_that_is_wrong_is_one_line(reader, message, tmp_path, capsys):
     text = "key: mine\nkind: text_generation\ncolumns: {prompt: q, text: a}\nsource: reader.py:rows\n"
     assert main(["build", "--task_file", str(write(tmp_path, text)), "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_hashes_of_a_build_are_of_the_bytes_that_it_read(tmp_path):
+    text = "key: mine\nkind: text_generation\ncolumns: {prompt: q, text: a}\nsource: reader.py:rows\n"
+    code = "def rows():\n    return [{'q': 'a', 'a': 'b'}]\n"
+    (tmp_path / "reader.py").write_text(code)
+    own = read_task_file(write(tmp_path, text))
+    (tmp_path / "task.yaml").write_text("other")
+    (tmp_path / "reader.py").write_text("other")
+    _, splits = own_rows.read_own_rows(own)
+    assert [row["text"] for row in splits["train"]] == ["b"]
+    found = own.definition()
+    assert (found.file, found.reader) == tuple(hashlib.sha256(one.encode()).hexdigest() for one in (text, code))
+    assert not (tmp_path / "__pycache__").exists()
 
 
 @pytest.mark.parametrize(
