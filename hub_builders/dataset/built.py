@@ -17,7 +17,7 @@ from mubench.hub_builders.tasks.names import DATASET, FAMILIES, check_family, da
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.hub_builders.utils.hints import NEEDED
-from mubench.hub_builders.utils.hub_client import MissingFileError, commit_of, fetch_file
+from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError, commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -83,6 +83,7 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
 
     Raises:
         ValueError: If there is no such task; the message lists the known ones.
+        FileNotFoundError: If the Hub cannot be asked.
     """
     if key in TASKS:
         return TASKS[key]
@@ -92,12 +93,19 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
         try:
             listed += task_folders(fetch(root, "README.md", f"nothing in {root}"))
             return task_of(_read_listed(key, root, f"no {key} in {root}"))
-        except FileNotFoundError:  # of another family, or nowhere
-            continue
+        except FileNotFoundError as error:  # of another family, or nowhere
+            if _is_unreachable(error):
+                raise
         except ValueError as error:
             raise ValueError(f"{error}; {rebuild_hint(Path(root), key)}") from error
     known = list(dict.fromkeys([*TASKS, *listed]))
     raise ValueError(f"task must be one of {', '.join(known)}, got {key!r}{did_you_mean(key, known)}")
+
+
+def _is_unreachable(error: FileNotFoundError) -> bool:
+    """Return whether the Hub did not say that it lacks a file or a repository."""
+    cause = error.__cause__
+    return isinstance(cause, FileNotFoundError) and not isinstance(cause, MissingFileError | MissingRepositoryError)
 
 
 def describe(manifest: Manifest) -> TaskInfo:

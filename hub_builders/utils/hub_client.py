@@ -30,6 +30,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import (
     DryRunError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
@@ -123,11 +124,16 @@ class MissingFileError(FileNotFoundError):
     """A repository has no such file, as it says or has said of the same commit."""
 
 
+class MissingRepositoryError(FileNotFoundError):
+    """There is no such repository, or none that the token may see."""
+
+
 def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
     """Return a file of a dataset repository, from the cache if possible.
 
     Raises:
         MissingFileError: If the repository has no such file.
+        MissingRepositoryError: If there is no such repository.
         FileNotFoundError: If it cannot be fetched; the message says why, in one line.
     """
     at: dict[str, Any] = {"repo_type": "dataset", "revision": revision}
@@ -138,6 +144,9 @@ def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
         known = revision is not None and try_to_load_from_cache(repository, name, **at) is _CACHED_NO_EXIST
         if known or isinstance(error.__cause__, RemoteEntryNotFoundError):
             raise MissingFileError(str(error)) from error
+        cause = error.__cause__
+        if isinstance(cause, RepositoryNotFoundError) and not isinstance(cause, GatedRepoError):
+            raise MissingRepositoryError(str(error)) from error
         raise
 
 

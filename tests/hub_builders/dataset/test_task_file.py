@@ -14,6 +14,7 @@ from PIL import Image
 
 from mubench.hub_builders import decode, load_task
 from mubench.hub_builders.__main__ import main
+from mubench.hub_builders.dataset import built as built_module
 from mubench.hub_builders.dataset import own_rows
 from mubench.hub_builders.dataset.build import build_own
 from mubench.hub_builders.dataset.built import find_task, task_info
@@ -23,6 +24,7 @@ from mubench.hub_builders.dataset.task_file import read_task_file
 from mubench.hub_builders.deletion.ranks import held_out_rows
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_recipes
+from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError
 from tests.own_data import EXAMPLES, KEYS, make
 
 CUT = {"train": 68, "validation": 4, "test": 8}
@@ -112,7 +114,7 @@ def test_stereo_is_averaged_and_a_long_recording_is_reported(tmp_path, caplog):
         soundfile.write(path, np.stack([np.full(17_000, 0.5), np.full(17_000, row / 1000)], axis=1), 16_000)
     shutil.copyfile(str(EXAMPLES / "speech.yaml"), tmp_path / "speech.yaml")
     data = build_own(read_task_file(tmp_path / "speech.yaml"), out=tmp_path)
-    assert "80 recordings are longer than 1 s; models hear the first second of each" in caplog.text
+    assert "80 recordings are longer than 1 s; speech models read the first second of each" in caplog.text
     levels = {
         round(float(row["audio"]["array"].mean()), 4) for row in decode(load_task("my_speech", data=data))["train"]
     }
@@ -334,6 +336,23 @@ def test_a_task_of_the_suite_lies_beside_it_and_an_unknown_one_is_named(built):
         FileNotFoundError, match=r"no my_images in .*: make it .*build --task_file my_images.yaml --family group"
     ):
         load_task("my_images", data=data, family="group")
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "message"),
+    [
+        (FileNotFoundError("expected it from the Hub, got a timeout"), FileNotFoundError, "got a timeout; nothing in"),
+        (MissingFileError("no file"), ValueError, "task must be one of cifar10, .*, got 'mine'"),
+        (MissingRepositoryError("no repository"), ValueError, "task must be one of cifar10, .*, got 'mine'"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_no_unknown_task(fault, raised, message, monkeypatch):
+    def fetch(*_):
+        raise fault
+
+    monkeypatch.setattr(built_module, "fetch_file", fetch)
+    with pytest.raises(raised, match=message):
+        find_task("mine", data="some/where")
 
 
 def test_a_changed_definition_is_damage(built, tmp_path):

@@ -9,6 +9,7 @@ from huggingface_hub import HfApi
 from mubench.hub_builders.utils import hub_client as ours
 from mubench.hub_builders.utils.hub_client import (
     MissingFileError,
+    MissingRepositoryError,
     StoredFile,
     Target,
     commit_of,
@@ -352,6 +353,15 @@ def test_a_file_that_cannot_be_fetched_is_one_line(hub, folder, name, repository
     with pytest.raises(FileNotFoundError, match=f"expected {name} of {repository} from the Hub, got ") as error:
         fetch_file(repository, name)
     assert "\n" not in str(error.value)
+
+
+def test_a_repository_that_is_not_there_is_missing(hub):
+    with pytest.raises(MissingRepositoryError, match=r"expected README.md of mu-bench/nowhere from the Hub, got "):
+        fetch_file("mu-bench/nowhere", "README.md")
+    hub.faults += [Fault("README", "drop", times=100)]
+    with pytest.raises(FileNotFoundError) as error:
+        fetch_file("mu-bench/nowhere", "README.md")
+    assert not isinstance(error.value, MissingRepositoryError)
 
 
 def test_only_a_file_that_a_repository_lacks_is_missing(hub, folder):
