@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -212,7 +213,8 @@ def load_setting(
     get_recipe(row, backbone)
     if eval_seed and not row.classifiers:
         raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
-    fingerprint = task_info(task, data=data, family=family).files
+    info = task_info(task, data=data, family=family)
+    fingerprint = f"{info.files} {json.dumps(info.definition, sort_keys=True)}"  # recipes change without the rows
     place = Path(data).absolute()  # a relative path depends on the working directory
     return _load_setting(
         task, backbone, data=data, family=family, eval_seed=eval_seed, place=place, fingerprint=fingerprint
