@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry
 from mubench.cards.leaderboard import Table
-from mubench.hub_builders.utils.tables import align_columns, markdown_table
+from mubench.hub_builders.utils.tables import align_columns, escape_markdown, markdown_table
 from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.metrics import METRICS
 
@@ -101,14 +100,9 @@ def as_markdown(table: Table) -> str:
     head, *rows = _lines(table)
     head = tuple(f"{name} (weak)" if is_weak(name) else name for name in head)
     ranked = len(table.entries)
-    lines = [(rank, _escape(name), *rest) for rank, name, *rest in rows[:ranked]]
-    lines += [(rank, f"*{_escape(name)}*", *rest) for rank, name, *rest in rows[ranked:]]
+    lines = [(rank, escape_markdown(name), *rest) for rank, name, *rest in rows[:ranked]]
+    lines += [(rank, f"*{escape_markdown(name)}*", *rest) for rank, name, *rest in rows[ranked:]]
     return markdown_table(head, lines, left=(HEAD.index("method"),))
-
-
-def _escape(name: str) -> str:
-    """Return a name, which may hold an argument's text, without the characters that Markdown or HTML interpret."""
-    return re.sub(r"[&<|$\[\]`*]", lambda found: f"&#{ord(found[0])};", name)
 
 
 def as_matrix(tables: Sequence[Table]) -> str:

@@ -23,6 +23,7 @@ from mubench.hub_builders.hub.restricted import NAMESPACE
 from mubench.hub_builders.tasks import BACKBONES, TABLE_TIERS, Kind, Task
 from mubench.hub_builders.tasks.definition import resolve_task
 from mubench.hub_builders.tasks.names import RATIOS, config_name, dataset_folder, published_dataset
+from mubench.hub_builders.utils.tables import code_span, escape_markdown
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -52,6 +53,7 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"text": escape_markdown, "code": code_span}  # titles and sources of a user's tasks
     return environment.get_template(template).render(**values)
 
 
@@ -89,7 +91,7 @@ def dataset_body(manifests: Sequence[Manifest], *, repository: str, pictures: Ma
         reach="for every ratio from 1 % to 10 %" if ratios == list(RATIOS) else f"at {', '.join(map(str, ratios))} %",
         rule=FAMILY_TEXTS[family].rule.format(seed=seed),
         ratios=ratios,
-        sizes={one["task"].title: _sizes(one) for one in tasks},
+        sizes={one["task"].key: _sizes(one) for one in tasks},
         usages=_usages(ordered, repository),
         pictures=pictures or {},
         faults={one["task"].title: PAPER_LISTS[one["task"].key].fault for one in tasks} if family == "paper" else {},

@@ -24,6 +24,7 @@ from mubench.hub_builders.tasks import TASKS, Tier
 from mubench.hub_builders.tasks.names import FAMILIES, config_name, dataset_folder, deletion_seed_of, ids_config
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import NEEDED, command, extend
+from mubench.hub_builders.utils.tables import escape_markdown
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ def percentages(manifest: Mapping[str, Any]) -> dict[int, float]:
 
 
 def _default_body(manifests: list[Manifest]) -> str:
-    tasks = ", ".join(f"{task_of(one).title} ({one['tier']} tier)" for one in manifests)
+    tasks = ", ".join(f"{escape_markdown(task_of(one).title)} ({one['tier']} tier)" for one in manifests)
     example = example_config(manifests[0]) if manifests else "cifar10_del5"
     return (
         f"# MU-Bench\n\nDeletion splits for machine unlearning of {tasks}. A config such as `{example}` holds the "

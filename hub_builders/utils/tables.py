@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 
@@ -23,6 +24,18 @@ def align_columns(lines: Sequence[Sequence[str]], left: Collection[int] = (0,)) 
         ).rstrip()
         for line in lines
     ]
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text of a user's without the characters that Markdown or HTML interpret."""
+    return re.sub(r"[&<|$\[\]`*]", lambda found: f"&#{ord(found[0])};", text)
+
+
+def code_span(text: str) -> str:
+    """Return a line as code in Markdown, in more backticks than it holds in a row."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    pad = " " if "`" in (text[:1], text[-1:]) else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> str:

@@ -57,6 +57,22 @@ def test_cards_of_a_users_own_task_name_its_file_and_cite_nothing(new_run):
     assert "a user's own task" in card and "ab" * 32 in card and "license: cc0-1.0" in card
 
 
+def test_words_of_a_users_own_task_are_no_markup(new_run):
+    definition = {"file": "ab" * 32, "title": "A | <b> [x](y) `z`", "kind": "image_classification",
+                  "source": "a ``b.csv", "labels": ["<i>", "`"]}  # fmt: skip
+    own = [{**manifest(), "task": key, "tier": "custom", "definition": definition, "labels": ["<i>", "`"]}
+           for key in ("mine", "other")]  # fmt: skip
+    own[1]["forget"] = dict.fromkeys(own[1]["forget"], 77)
+    title = "A &#124; &#60;b> &#91;x&#93;(y) &#96;z&#96;"
+    text = dataset_body(own, repository="mu-bench")
+    assert f"### {title} (`mine`, custom)" in text and f"| {title} (`mine`) | custom |" in text
+    assert "- Rows: ```a ``b.csv```, read for" in text and "- Labels: &#60;i>, &#96;\n" in text
+    sizes = [line for line in text.splitlines() if line.startswith(f"| {title} | ")]
+    assert sum("77" in line for line in sizes) == 1 and definition["title"] not in text
+    card = model_card("m", new_run(task="mine", tier="custom", definition=definition), parent="b")
+    assert title in card and definition["title"] not in card
+
+
 def test_base_model_card(new_run):
     run = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
     metrics = {"test_score": Value(value=0.71234, n=397)}
