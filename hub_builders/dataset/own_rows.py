@@ -166,10 +166,10 @@ class _Cells:
         return check_recording(data, RATE, where)
 
     def report(self) -> None:
-        """Log what models will not hear."""
+        """Log how many recordings are longer than what models read."""
         if self.long_recordings:
             logger.warning(
-                "%s: %d recordings are longer than %d s; models hear the first second of each",
+                "%s: %d recordings are longer than %d s; speech models read the first second of each",
                 self.own.file.key, self.long_recordings, SECONDS,
             )  # fmt: skip
 

@@ -37,7 +37,7 @@ MODELS: dict[Kind, str] = {
 MINI_LENGTHS: dict[Kind, int] = {"text_classification": 128, "summarization": 256}
 _RECIPE = TypeAdapter(Recipe)
 KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# Ends that names of configs have.
+# Endings that are reserved for names of configs.
 _TAKEN = re.compile(r".*_(ids|del\d+)")
 ID_RULE = "sha256 of split, label and content, and a counter among equal rows"
 
@@ -49,7 +49,7 @@ def check_key(key: str) -> str:
     """Return the key of a task of a user's own, which becomes part of paths, configs and names of repositories.
 
     Raises:
-        ValueError: If it is none, or that of a task of the table.
+        ValueError: If it is not a valid key, or is that of a task of the table.
     """
     if not KEY.fullmatch(key) or _TAKEN.fullmatch(key):
         raise ValueError(
