@@ -39,6 +39,7 @@ OF_ALL_TASKS = (
     "test_mini.py",
     "test_mini_rules.py",
     "test_raw.py",
+    "test_setting.py",
     "test_published_repositories.py",
     "test_published_sizes.py",
     "test_full_tier.py",

@@ -32,13 +32,15 @@ def _as_names(found: Any) -> Any:
     if not isinstance(found, list):
         return found
     if other := [one for one in found if isinstance(one, bool) or not isinstance(one, int | str)]:
-        raise ValueError(f"class names in quotes where YAML reads them as something else, got {quote(other[0])}")
+        raise ValueError(
+            f"expected class names in quotes where YAML reads them as something else, got {quote(other[0])}"
+        )
     return [str(one) for one in found]
 
 
 def _check_labels(labels: list[str]) -> list[str]:
     if repeated := sorted({one for one in labels if labels.count(one) > 1}):
-        raise ValueError(f"each class name once, got {repeated[0]!r} again")
+        raise ValueError(f"expected each class name once, got {repeated[0]!r} again")
     return labels
 
 
@@ -197,7 +199,16 @@ class OwnTask:
 
         Args:
             labels: Class names that were found in the rows, where the file names none.
+
+        Raises:
+            ValueError: If a class name or the source is too long or not a line.
         """
+        try:
+            return self._define(labels)
+        except ValidationError as error:
+            raise ValueError(f"{_explain(error, {})} in {self.path}") from error
+
+    def _define(self, labels: tuple[str, ...]) -> Definition:
         file = self.file
         where = file.source if self.is_hub or self.reader else next(iter(self.files.values())).name
         return Definition(
@@ -238,21 +249,21 @@ def read_task_file(path: Path) -> OwnTask:
     except ValidationError as error:
         raise ValueError(f"{_explain(error, found)} in {path}") from error
     except ValueError as error:
-        raise ValueError(f"expected {error} in {path}") from error
+        raise ValueError(f"{error} in {path}") from error
     return OwnTask(path, file, hashlib.sha256(data).hexdigest())
 
 
 def _check_columns(file: TaskFile) -> None:
     wanted = COLUMNS.get(file.kind)
     if wanted is None:
-        raise ValueError(f"a kind that tasks of one's own may have, {', '.join(COLUMNS)}, got {file.kind!r}")
+        raise ValueError(f"expected a kind that tasks of one's own may have, {', '.join(COLUMNS)}, got {file.kind!r}")
     if set(file.columns) != set(wanted):
-        raise ValueError(f"columns: {{{', '.join(f'{name}: ...' for name in wanted)}}} of {file.kind}, "
+        raise ValueError(f"expected columns: {{{', '.join(f'{name}: ...' for name in wanted)}}} of {file.kind}, "
                          f"got {', '.join(file.columns) or 'none'}")  # fmt: skip
     if file.labels and "label" not in wanted:
-        raise ValueError(f"no labels with kind {file.kind}, got {', '.join(file.labels)}")
+        raise ValueError(f"expected no labels with kind {file.kind}, got {', '.join(file.labels)}")
     if len(file.labels) == 1:
-        raise ValueError(f"2 labels or more, got {file.labels[0]!r} alone")
+        raise ValueError(f"expected 2 labels or more, got {file.labels[0]!r} alone")
 
 
 def _explain(error: ValidationError, found: dict[Any, Any]) -> str:
@@ -268,9 +279,9 @@ def _explain(error: ValidationError, found: dict[Any, Any]) -> str:
         return f"expected the fields {', '.join(known)}, got {where!r}{did_you_mean(where, known)}"
     if first["type"] == "missing":
         return f"expected the field {where}, got {', '.join(map(str, found)) or 'none'}"
-    wanted = first["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    wanted = re.sub("^(Value error, |(Input|String) should )", "", first["msg"])
     if first["type"] == "value_error":
-        return f"expected {wanted} ({where})"
+        return f"{wanted} ({where})"
     if "[key]" in first["loc"]:
         where = f"the names in {first['loc'][0]}"
     return f"expected {where} to {wanted[0].lower()}{wanted[1:]}, got {quote(first['input'])}"

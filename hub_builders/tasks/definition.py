@@ -53,11 +53,11 @@ def check_key(key: str) -> str:
     """
     if not KEY.fullmatch(key) or _TAKEN.fullmatch(key):
         raise ValueError(
-            "a key of 1 to 40 lower-case letters, digits and '_' that begins with a letter and does not end in _ids "
-            f"or _del and digits, got {key!r}"
+            "expected a key of 1 to 40 lower-case letters, digits and '_' that begins with a letter and does not end "
+            f"in _ids or _del and digits, got {key!r}"
         )
     if key in TASKS:
-        raise ValueError(f"a key that no task of the suite has, got {key!r}")
+        raise ValueError(f"expected a key that no task of the suite has, got {key!r}")
     return key
 
 
@@ -120,17 +120,22 @@ def read_recipes(kind: Kind, given: Mapping[str, Mapping[str, Any]]) -> dict[str
     known, found = kind_recipes(kind), {}
     for backbone, fields in given.items():
         if backbone not in known:
-            raise ValueError(f"backbones of {kind}, {', '.join(known)}, got {backbone!r}")
+            raise ValueError(f"expected backbones of {kind}, {', '.join(known)}, got {backbone!r}")
         if unknown := [name for name in fields if name not in Recipe.__dataclass_fields__]:
-            raise ValueError(f"the fields {', '.join(Recipe.__dataclass_fields__)} of a recipe, got {unknown[0]!r}")
+            known_fields = ", ".join(Recipe.__dataclass_fields__)
+            raise ValueError(f"expected the fields {known_fields} of a recipe, got {quote(unknown[0])}")
         try:
             recipe = _RECIPE.validate_python({**asdict(known[backbone]), **fields})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = first["loc"][0]
-            raise ValueError(f"{first['msg']} as {name} of {backbone}, got {quote(first['input'])}") from error
+            wanted = first["msg"].removeprefix("Input should be ")
+            raise ValueError(f"expected {wanted} as {name} of {backbone}, got {quote(first['input'])}") from error
         if recipe.epochs < 1 or recipe.batch_size < 1 or not recipe.learning_rate > 0:
-            raise ValueError(f"learning_rate above 0, epochs and batch_size of 1 or more of {backbone}, got {fields}")
+            raise ValueError(
+                f"expected learning_rate above 0, epochs and batch_size of 1 or more of {backbone}, "
+                f"got {quote(fields)}"
+            )
         found[backbone] = recipe
     return found or known
 

@@ -23,7 +23,7 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.dataset.task_file import read_task_file
 from mubench.hub_builders.deletion.ranks import held_out_rows
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_recipes
+from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_recipes, resolve_task
 from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError
 from tests.own_data import EXAMPLES, KEYS, make
 
@@ -325,6 +325,28 @@ def test_recipes_are_those_of_the_kind_or_of_the_file(built):
     assert kind_recipes("text_classification")["bert"].max_length == 128
 
 
+@pytest.mark.parametrize(
+    ("key", "changes", "message"),
+    [
+        ("Mine", {}, "expected a key of 1 to 40 lower-case letters, .*, got 'Mine'"),
+        ("cifar10", {}, "expected a key that no task of the suite has, got 'cifar10'"),
+        ("mine", {"recipes": {"x": {}}}, "expected backbones of text_classification, bert, .*, got 'x'"),
+        ("mine", {"recipes": {"bert": {"lr": 1}}}, "expected the fields .* of a recipe, got 'lr'"),
+        (
+            "mine",
+            {"recipes": {"bert": {"epochs": -1}}},
+            "expected learning_rate above 0, epochs .*, got {'epochs': -1}",
+        ),
+        ("mine", {"labels": ["a" * 201]}, "expected the definition of 'mine', got another"),
+    ],
+)
+def test_a_definition_that_makes_no_task_is_one_line(key, changes, message):
+    definition = {"file": "ab" * 32, "title": "A", "kind": "text_classification", "source": "rows", **changes}
+    with pytest.raises(ValueError, match=f"^{message}") as error:
+        resolve_task(key, definition)
+    assert "\n" not in str(error.value)
+
+
 def test_a_task_of_the_suite_lies_beside_it_and_an_unknown_one_is_named(built):
     _, data = built("images")
     assert find_task("cifar10", data=data) is TASKS["cifar10"]
@@ -443,11 +465,18 @@ def test_a_manifest_with_another_definition_is_left_out(changes, tmp_path):
         (("source: rows.csv", "source: rows.csv\nlabels: [a]"), "expected 2 labels or more, got 'a' alone"),
         (("source: rows.csv", "source: rows.csv\nlicence: Mine!"), "got 'Mine!'"),
         (
+            ("source: rows.csv", f"source: rows.csv\ntitle: {'t' * 201}"),
+            "expected title to have at most 200 characters",
+        ),
+        (
             ("source: rows.csv", "source: rows.csv\nrecipes: {resnet: {}}"),
             "expected backbones of text_classification, bert, ",
         ),
         (("source: rows.csv", "source: rows.csv\nrecipes: {bert: {lr: 1}}"), "of a recipe, got 'lr'"),
-        (("source: rows.csv", "source: rows.csv\nrecipes: {bert: {epochs: many}}"), "as epochs of bert, got 'many'"),
+        (
+            ("source: rows.csv", "source: rows.csv\nrecipes: {bert: {epochs: many}}"),
+            "expected a valid integer, unable to parse string as an integer as epochs of bert, got 'many'",
+        ),
         (
             ("source: rows.csv", "source: rows.csv\nrecipes: {bert: {epochs: 0}}"),
             "epochs and batch_size of 1 or more of bert",
@@ -473,7 +502,7 @@ def test_a_file_that_is_wrong_is_one_line(change, message, tmp_path, capsys):
     path = write(tmp_path, TEXTS.replace(*change))
     assert main(["build", "--task_file", str(path), "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("mubench: ") and message in error
+    assert error.startswith("mubench: expected ") and "expected expected" not in error and message in error
     assert not (tmp_path / "mu-bench").exists()
 
 
@@ -483,6 +512,7 @@ def test_a_file_that_is_wrong_is_one_line(change, message, tmp_path, capsys):
         ("words,class\n,a\n", "expected a text in column 'words' of train row 0, got ''"),
         ("words,class\none,\n", "expected a text in column 'class' of train row 0, got ''"),
         ("words,class\none,a\ntwo,a\n", "expected rows of 2 labels or more in 'rows.csv', got a"),
+        (f"words,class\none,a\ntwo,{'b' * 201}\n", "expected labels.1 to have at most 200 characters, got 'bbb"),
         ("words,class\n", "expected rows in 'rows.csv'|expected training rows in 'rows.csv', got none"),
         ("words,class\none,a\ntwo,b\n", "expected rows of mine in every split, got none in validation"),
         (FEW, "expected a ratio that deletes at least one row, got 1 % of 34 rows"),
