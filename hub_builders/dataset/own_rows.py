@@ -19,7 +19,6 @@ from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, Video, load
 from datasets.exceptions import DatasetsError
 from datasets.features.features import register_feature
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
-from huggingface_hub.constants import HF_HUB_CACHE
 
 from mubench.hub_builders.dataset.own_reader import run_reader
 from mubench.hub_builders.dataset.task_file import OwnTask, Reader
@@ -27,6 +26,7 @@ from mubench.hub_builders.raw._recordings import check_recording, check_video
 from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.definition import COLUMNS
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, store_media
+from mubench.hub_builders.utils.hub_client import file_cache
 from mubench.hub_builders.utils.images import rgb_bytes
 from mubench.hub_builders.utils.optional import require
 from mubench.hub_builders.utils.spool import Spool
@@ -143,10 +143,10 @@ class _Cells:
             return rgb_bytes(data, None, where)
         return check_video(data, where) if kind == "video" else self._recording(data, where)
 
-    def _cached(self, path: str, split: str) -> Path:
+    def _cached(self, path: str | Path, split: str) -> Path:
         """Return a path that the loader gives; that of a data set on the Hub must be of a file that was fetched."""
         file = Path(path)
-        caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, HF_HUB_CACHE)
+        caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, file_cache())
         if self.own.is_hub and not any(file.resolve().is_relative_to(Path(one).resolve()) for one in caches):
             self.own.folder_of(split)
         return file

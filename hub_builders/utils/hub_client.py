@@ -128,6 +128,11 @@ class MissingRepositoryError(FileNotFoundError):
     """There is no such repository, or none that the token may see."""
 
 
+def file_cache() -> Path:
+    """Return the folder of all files that were fetched from the Hub."""
+    return Path(constants.HF_HUB_CACHE)
+
+
 def fetch_file(repository: str, name: str, revision: str | None = None) -> Path:
     """Return a file of a dataset repository, from the cache if possible.
 
