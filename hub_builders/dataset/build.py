@@ -24,6 +24,7 @@ from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.readme import find_manifests, read_manifests, task_folders, write_readme
 from mubench.hub_builders.dataset.shards import split_fingerprint, write_shards
 from mubench.hub_builders.dataset.sources import (
+    check_filled,
     check_options,
     complete_splits,
     limit_train_rows,
@@ -146,7 +147,9 @@ def build_own(
         _check_replaced(folder, task, tier, keep_tier=keep_tier)
         delete = deletion_rule(task, request)
         task, splits = read_own_rows(own)
-        splits = limit_train_rows(task, complete_splits(task, tier, splits), max_train_rows)
+        splits = complete_splits(task, tier, splits)
+        check_filled(task, splits)
+        splits = limit_train_rows(task, splits, max_train_rows)
         repeat = _repeat([], request, {"task_file": own.path.name, "max_train_rows": max_train_rows})
         definition = own.definition(task.labels).model_dump(exclude_none=True)
         _write(folder, Build(task, tier, splits, delete(splits), request, repeat, definition))

@@ -97,6 +97,7 @@ def load_rows(
     if not allow_partial:
         known = [task.counts["mini"]] if tier == "mini" else task.known_releases
         _check_counts(task, [_merge_held_out_counts(counts) for counts in known] if whole else known, splits)
+    check_filled(task, splits)
     return limit_train_rows(task, splits, max_train_rows)
 
 
@@ -113,7 +114,7 @@ def complete_splits(task: Task, tier: Tier, splits: Splits, *, hold_out: bool = 
         hold_out: Take test rows from training rows.
 
     Raises:
-        ValueError: If labels or ids are unexpected, or the rows are too few.
+        ValueError: If labels or ids are unexpected, or the rows are too few to take some out.
     """
     whole = "test" not in splits and not hold_out
     if "test" not in splits and hold_out:
@@ -121,13 +122,17 @@ def complete_splits(task: Task, tier: Tier, splits: Splits, *, hold_out: bool = 
     if "validation" not in splits and not whole:
         splits |= _split_test_rows(task, splits)
     splits = {name: splits[name] for name in SPLIT_ORDER if name in splits}
-    if empty := [name for name, rows in splits.items() if not rows]:
-        raise ValueError(f"expected rows of {task.key} in every split, got none in {empty[0]}")
     _check_labels(task, tier, splits)
     ids = [row["example_id"] for part in splits.values() for row in part]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct ids in {task.key}, got {len(ids) - len(set(ids))} repeated")
     return splits
+
+
+def check_filled(task: Task, splits: Splits) -> None:
+    """Raise ``ValueError`` if a split has no rows."""
+    if empty := [name for name, rows in splits.items() if not rows]:
+        raise ValueError(f"expected rows of {task.key} in every split, got none in {empty[0]}")
 
 
 def limit_train_rows(task: Task, splits: Splits, most: int | None) -> Splits:
