@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mubench.hub_builders.tasks import Task, Tier
+from mubench.hub_builders.tasks import TASKS, Task, Tier
 from mubench.hub_builders.tasks.definition import Definition, resolve_task
 from mubench.hub_builders.utils.checksums import SUMS, read_sums, sha256_of, write_sums
 from mubench.hub_builders.utils.text import quote
@@ -55,7 +55,10 @@ class _Schema(BaseModel):
     def _check_task(self) -> _Schema:
         if (self.tier == "custom") != (self.definition is not None):
             raise ValueError(f"expected a definition with tier custom and only there, got tier {self.tier}")
-        resolve_task(self.task, self.definition)
+        if self.definition is not None:
+            resolve_task(self.task, self.definition)
+        elif self.task not in TASKS:
+            raise ValueError(f"expected a task of the suite, or a definition, got {self.task!r}")
         return self
 
 
