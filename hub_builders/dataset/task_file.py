@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from mubench.hub_builders.dataset.built import HUB_ID
 from mubench.hub_builders.tasks import Kind, Task
 from mubench.hub_builders.tasks.definition import COLUMNS, Definition, Line, check_key, read_recipes, resolve_task
 from mubench.hub_builders.utils.cli import did_you_mean, parse_yaml, read_bytes
@@ -16,7 +17,6 @@ from mubench.hub_builders.utils.text import quote
 
 Split = Literal["train", "validation", "test", "ood"]
 READER = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # Loaders of `datasets` by the end of a file's name, and by kind for folders.
 FILES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 FOLDERS: dict[Kind, str] = {

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -306,12 +305,10 @@ def test_a_row_that_is_none_cannot_be_run_again(complains, own_walk, text):
 
 
 def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
-    words = ["finetune", "--task=cifar10", "--learning_rate=1e9", "--num_train_epochs=5", "--disable_tqdm=true"]
+    words = ["finetune", "--task=cifar10", "--learning_rate=1e17", "--num_train_epochs=5", "--disable_tqdm=true"]
     before = kept(own_walk.models)
     assert trainers.main([*words, "--judge=false", *own_walk.flags()]) == 2
-    assert re.match(
-        r"mubench: expected (a finite loss, got nan at step|finite weights, got NaN)", capsys.readouterr().err
-    )
+    assert capsys.readouterr().err.startswith("mubench: expected a finite loss, got nan at step")
     assert kept(own_walk.models) == before
 
 

@@ -10,8 +10,6 @@ import hashlib
 import importlib
 import importlib.util
 import re
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mubench.hub_builders.dataset.user_code import describe_error, run_code
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.engine.paper import Paper
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -71,7 +70,7 @@ def _path_of(source: str) -> Path:
     try:
         spec = importlib.util.find_spec(module)  # imports the packages that it is in
     except Exception as error:
-        raise FileNotFoundError(f"expected a module called {module}, got {_describe(error)}") from error
+        raise FileNotFoundError(f"expected a module called {module}, got {describe_error(error)}") from error
     if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
         raise FileNotFoundError(f"expected a module called {module} with a Python file, got none")
     return Path(str(spec.origin))
@@ -109,7 +108,7 @@ def _load(file: MethodFile) -> dict[str, CustomMethod]:
     if hashlib.sha256(code).hexdigest() != file.sha256:
         raise ValueError(f"expected {path} as it was when the command began, got another file; start it again")
     module, _, name = file.source.partition(":") if _OBJECT.fullmatch(file.source) else ("", "", "")
-    found = [_read_class(module, name)] if name else _find_classes(_run_code(path, code, file.sha256), path)
+    found = [_read_class(module, name)] if name else _find_classes(_run_file(path, code), path)
     keys = [_key_of(trainer) for trainer in found] if name or len(found) > 1 else [path.stem.replace("-", "_")]
     for key, trainer in zip(keys, found, strict=True):
         _check_key(key, path)
@@ -119,26 +118,12 @@ def _load(file: MethodFile) -> dict[str, CustomMethod]:
     return {key: CustomMethod(trainer, file.sha256) for key, trainer in zip(keys, found, strict=True)}
 
 
-def _run_code(path: Path, code: bytes, sha256: str) -> ModuleType:
-    """Run the code of a file as a module; no cache of compiled code, which may be that of another version."""
-    module = ModuleType(f"mubench_method_file_{sha256[:16]}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # where dataclasses and pickle look for what it defines
+def _run_file(path: Path, code: bytes) -> ModuleType:
     try:
-        exec(compile(code, str(path), "exec"), module.__dict__)
+        return run_code(path, code)
     except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
         wanted = "Python" if isinstance(error, SyntaxError) else "a module that can be imported"
-        raise ValueError(f"expected {wanted} in {path}, got {_describe(error, path)}") from error
-    return module
-
-
-def _describe(error: BaseException, path: Path | None = None) -> str:
-    """Return an exception in words, with the line of the file that raised it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
-    return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")
+        raise ValueError(f"expected {wanted} in {path}, got {describe_error(error, path)}") from error
 
 
 def _find_classes(module: ModuleType, path: Path) -> list[type[UnlearningTrainer]]:
@@ -159,7 +144,7 @@ def _read_class(module: str, name: str) -> type[UnlearningTrainer]:
     try:
         found = getattr(importlib.import_module(module), name, None)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"expected a module that can be imported, {module}, got {_describe(error)}") from error
+        raise ValueError(f"expected a module that can be imported, {module}, got {describe_error(error)}") from error
     if not (isinstance(found, type) and issubclass(found, UnlearningTrainer)):
         got = "nothing of this name" if found is None else quote(repr(found))
         raise ValueError(f"expected {name} of {module} to be a subclass of UnlearningTrainer, got {got}")  # noqa: TRY004
