@@ -76,7 +76,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install weights lock vulnerabilities format lint types lists typecheck test test-slow test-all nightly bench mutants methods data bases references \
-	unlearn results results-real matrix audit cards space pack push demo ci clean distclean
+	unlearn results results-real matrix audit cards docs space pack push demo ci clean distclean
 
 help: ## print this list
 	@echo "mubench: machine unlearning. Start with: make demo, make test."
@@ -146,7 +146,7 @@ lint: $(STAMP) ## check style and formatting
 types: ## symlinks that show mypy and editors the package map (make install names the folder in .venv)
 	@$(LINK_ROOMS)
 
-lists: $(STAMP) ## write what follows from the tables: README's lists of tasks and methods, names of mubench.trainers
+lists: $(STAMP) ## write what follows from the tables: lists in README and docs, names of mubench.trainers
 	$(PY) -m mubench.cards.lists
 
 typecheck: $(STAMP) types ## mypy --strict over all four rooms (a minute the first time)
@@ -221,6 +221,10 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
 	$(HERE_ONLY)$(PY) space/app.py
+
+docs: $(STAMP) ## build the documentation in cards/docs as a site, ./build/docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file cards/mkdocs.yml
+	@echo "open build/docs/index.html"
 
 pack: $(STAMP) ## write ./build/space, a folder that is a Space of its own, to be pushed
 	$(HERE_ONLY)$(PY) space/pack.py

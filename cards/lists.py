@@ -1,4 +1,4 @@
-"""Lists that follow from the tables: those of tasks and methods in README, and the public names of `mubench.trainers`.
+"""Lists that follow from the tables: tasks and methods in README and docs, and the public names of `mubench.trainers`.
 
 ``python -m mubench.cards.lists`` (``make lists``) writes them into a checkout; a test checks that they are current.
 """
@@ -9,35 +9,82 @@ import ast
 import re
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks import TASKS, Task
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import run_command
 from mubench.hub_builders.utils.declarations import read_module
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs.method_table import method_table
+from mubench.trainers.runs.method_table import SHORT, Method, method_table
 
-README, NAMES = Path("README.md"), Path("trainers", "__init__.py")
 JUDGE = "mubench.trainers.runs.own_models"
 WIDTH = 119
 
 
-def fill_readme(text: str) -> str:
-    """Return a README whose lists of tasks and methods, between ``<!-- name -->`` and ``<!-- /name -->``, are current.
+def fill_lists(text: str) -> str:
+    """Return a page whose lists, between ``<!-- name -->`` and ``<!-- /name -->``, are current.
 
     Raises:
-        ValueError: If a list has no place.
+        ValueError: If the page has no place for a list, or one for an unknown list.
     """
-    controls = {key for key, method in method_table().items() if method.is_control}
-    methods = [f"`{key}` (a control)" if key in controls else f"`{key}`" for key in METHODS]
-    for name, entries in (("tasks", [f"`{key}`" for key in TASKS]), ("methods", methods)):
-        place = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        if not place.search(text):
-            raise ValueError(f"expected <!-- {name} --> and <!-- /{name} --> in {README}, got none")
-        text = place.sub(rf"\g<1>{_wrap(entries)}.\g<2>", text)
+    places = re.findall(r"^<!-- (\w+) -->$", text, re.MULTILINE)
+    if not places or (unknown := set(places) - LISTS.keys()):
+        raise ValueError(
+            f"expected places of the lists {', '.join(LISTS)}, got {', '.join(unknown) if places else 'none'}"
+        )
+    for name in places:
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = place.sub(lambda found, name=name: f"{found[1]}\n{LISTS[name]()}\n\n{found[2]}", text)
     return text
+
+
+def _task_keys() -> str:
+    return f"{_wrap([f'`{key}`' for key in TASKS])}."
+
+
+def _task_table() -> str:
+    rows = [
+        (f"`{key}`", task.title, task.kind.replace("_", " "), *(_sizes(task, tier) for tier in ("full", "mini")),
+         task.licence)
+        for key, task in TASKS.items()
+    ]  # fmt: skip
+    return _table(("key", "task", "kind", "full: training / test rows", "mini", "licence"), rows)
+
+
+def _sizes(task: Task, tier: str) -> str:
+    sizes = task.counts.get(tier)
+    return f"{sizes['train']:,} / {sizes['test']:,}" if sizes else "none"
+
+
+def _papers() -> str:
+    rows = [(_title(key, method), _source(method)) for key, method in method_table().items()]
+    return _table(("method", "paper"), rows)
+
+
+def _method_table() -> str:
+    rows = [
+        (_title(key, method), method.summary, ", ".join(SHORT[kind] for kind in method.kinds), _source(method))
+        for key, method in method_table().items()
+    ]
+    return _table(("method", "what it does", "kinds of task", "paper"), rows)
+
+
+def _title(key: str, method: Method) -> str:
+    return f"`{key}` (a control)" if method.is_control else f"`{key}`"
+
+
+def _source(method: Method) -> str:
+    """Return authors, venue and year of a method's paper, with its link."""
+    paper = method.paper
+    if paper is None or paper.arxiv is None:
+        return "this suite"
+    return f"[{paper.authors}, {paper.venue}](https://arxiv.org/abs/{paper.arxiv})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def fill_names(text: str) -> str:
@@ -62,9 +109,21 @@ def _wrap(entries: Iterable[str]) -> str:
 
 def write_lists() -> None:
     """Rewrite the lists of the checkout that is the working directory."""
-    for path, fill in ((README, fill_readme), (NAMES, fill_names)):
-        text = path.read_text(encoding="utf-8")
-        write_text(path, fill(text))
+    for path, fill in FILLED.items():
+        write_text(path, fill(path.read_text(encoding="utf-8")))
+
+
+# Lists by the name of their place, and the files that have places.
+LISTS: dict[str, Callable[[], str]] = {
+    "task_keys": _task_keys, "task_table": _task_table, "papers": _papers, "method_table": _method_table,
+}  # fmt: skip
+NAMES = Path("trainers", "__init__.py")
+FILLED: dict[Path, Callable[[str], str]] = {
+    Path("README.md"): fill_lists,
+    Path("cards", "docs", "methods.md"): fill_lists,
+    Path("cards", "docs", "tasks.md"): fill_lists,
+    NAMES: fill_names,
+}
 
 
 if __name__ == "__main__":

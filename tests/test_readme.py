@@ -1,17 +1,24 @@
-"""README and CONTRIBUTING are true: the map lists the folders, commands exist, examples run."""
+"""README, docs and CONTRIBUTING are true: the map lists the folders, commands and options exist, examples run."""
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from mubench.hub_builders.utils.cli import replace_dashes
+from mubench.trainers.methods import METHODS
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "cards" / "docs").glob("*.md"))}
+PAGES = {"README": README, **DOCS}
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -21,8 +28,8 @@ def blocks(text: str, language: str) -> list[str]:
 
 def map_entries() -> dict[Path, set[str]]:
     """Return folder -> folders listed under it on the map; two spaces of indentation are one level."""
-    listing = re.search(r"^## Map\n.*?^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert listing, "README.md needs a map"
+    listing = re.search(r"^## Map\n.*?^```\n(.*?)^```$", DOCS["architecture"], re.MULTILINE | re.DOTALL)
+    assert listing, "the page of the architecture needs a map"
     parents: list[str] = []
     entries: dict[Path, set[str]] = {}
     for line in filter(None, listing[1].splitlines()):
@@ -44,11 +51,26 @@ def test_the_map_lists_every_folder_of_a_room() -> None:
 
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    code = "\n".join(re.findall(r"`[^`\n]+`", README + CONTRIBUTING) + blocks(README, "bash") + blocks(README, ""))
+    pages = "\n".join((*PAGES.values(), CONTRIBUTING))
+    code = "\n".join([*re.findall(r"`[^`\n]+`", pages), *blocks(pages, "bash"), *blocks(pages, "")])
     named = set(re.findall(r"\bmake ([a-z-]+)", code))
     assert {"demo", "test"} <= named <= targets
     helped = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert helped == targets, "targets without help"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1_100
+
+
+def test_links_between_files_of_the_checkout_lead_somewhere() -> None:
+    """Docs are checked by `make docs`; README and CONTRIBUTING also link to what is no page of them."""
+    for text in (README, CONTRIBUTING):
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#]+)(?:#([^)]+))?\)", text):
+            assert (ROOT / path).is_file(), path
+            titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE) if anchor else []
+            assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}
 
 
 def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -59,26 +81,64 @@ def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.slow
-def test_the_python_examples_of_the_readme_run(tmp_path: Path) -> None:
-    made = run(sys.executable, "-m", "mubench.hub_builders", "build", "ucf101", cwd=tmp_path)
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", ROOT / "cards" / "mkdocs.yml")
+    done = run(*command, "--site-dir", tmp_path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert {f"{page}.html" for page in DOCS} <= {path.name for path in tmp_path.glob("*.html")}
+    pages = "".join(path.read_text() for path in tmp_path.glob("*.html"))
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"https?://(?!arxiv)[^\"]+", pages), (
+        "requests elsewhere"
+    )
+
+
+@pytest.fixture(scope="module")
+def with_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data that examples read."""
+    folder = tmp_path_factory.mktemp("examples")
+    made = run(sys.executable, "-m", "mubench.hub_builders", "build", "ucf101", cwd=folder)
     assert made.returncode == 0, made.stderr
-    examples = blocks(README, "python")
-    assert len(examples) == 3
-    for example in examples:
-        done = run(sys.executable, "-c", example, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    score, low, high = map(float, done.stdout.split()[:3])  # of a model that is retrained in truth
-    assert 0.4 < score < 1 and low < score <= high
-    assert (tmp_path / "unlearned" / "model.safetensors").exists()
+    return folder
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
-    commands = re.findall(r"^(?:mubench|.* -m mubench\.\w+) (\w+)", "\n".join(blocks(README, "bash")), re.MULTILINE)
-    assert len(set(commands)) > 8
-    for command in sorted(set(commands)):
-        done = run(sys.executable, "-m", "mubench.cards.console", command, "--help", cwd=tmp_path)
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if blocks(text, "python")])
+def test_the_python_examples_of_a_page_run(page: str, with_data: Path) -> None:
+    shutil.rmtree(with_data / "unlearned", ignore_errors=True)
+    examples = blocks(PAGES[page], "python")
+    for example in examples:
+        done = run(sys.executable, "-c", example, cwd=with_data)
+        assert done.returncode == 0, done.stderr
+    assert (with_data / "unlearned" / "model.safetensors").exists() == any("save_model" in text for text in examples)
+    if "judge(" in examples[-1]:
+        score, low, high = map(float, done.stdout.split()[:3])  # of a model that is retrained in truth
+        assert 0.4 < score < 1 and low < score <= high
+
+
+def command_options() -> dict[str, set[str]]:
+    """Return the options that bash examples give to every command of `mubench`."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for block in blocks("\n".join((*PAGES.values(), CONTRIBUTING)), "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if command := re.match(r"(?:mubench|.* -m mubench\.\w+) (\w+)", line):
+                words = replace_dashes(shlex.split(line, comments=True))
+                found[command[1]] |= {word.partition("=")[0] for word in words if word.startswith("--")}
+    return found
+
+
+@pytest.mark.slow
+def test_every_command_of_the_pages_exists_with_its_options(tmp_path: Path) -> None:
+    commands = command_options()
+    assert len(commands) > 12
+    for command, options in sorted(commands.items()):
+        if command == "my_method":  # of a user's file; it has the options of a method
+            command, options = "scrub", options - {"--method_file"}  # noqa: PLW2901
+        extra = ("--task", "cifar10") if command in METHODS else ()
+        done = run(sys.executable, "-m", "mubench.cards.console", command, *extra, "--help", cwd=tmp_path)
         assert done.returncode == 0 and "usage:" in done.stdout, f"{command}: {done.stderr}"
+        known = set(re.findall(r"--\w+", done.stdout)) | {"--config", "--help"}
+        launcher = {"--nproc_per_node", "--multi_gpu", "--num_processes"}
+        assert options - launcher <= known, f"{command}: {options - known}"
 
 
 def insert(text: str, table: str, entry: str, imports: list[str]) -> str:

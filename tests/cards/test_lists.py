@@ -1,4 +1,4 @@
-"""README's lists and the public names of `mubench.trainers` follow from the tables."""
+"""Lists in README and docs and the public names of `mubench.trainers` follow from the tables."""
 
 from pathlib import Path
 
@@ -11,16 +11,24 @@ from mubench.trainers.methods import METHODS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("path", "fill"), [(lists.README, lists.fill_readme), (lists.NAMES, lists.fill_names)])
-def test_lists_are_current(path, fill):
+@pytest.mark.parametrize("path", lists.FILLED)
+def test_lists_are_current(path):
     text = (ROOT / path).read_text()
-    assert fill(text) == text, "make lists"
+    assert lists.FILLED[path](text) == text, "make lists"
 
 
 def test_lists_are_written_between_their_marks():
-    text = "<!-- tasks -->\nold\n<!-- /tasks -->\n<!-- methods -->\nold\n<!-- /methods -->\n"
-    filled = lists.fill_readme(text)
-    assert "old" not in filled and all(f"`{key}`" in filled for key in (*TASKS, *METHODS))
-    assert "`retrain_keep50` (a control)" in filled
-    with pytest.raises(ValueError, match="expected <!-- tasks -->"):
-        lists.fill_readme("")
+    text = "".join(f"<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in lists.LISTS)
+    filled = lists.fill_lists(text)
+    assert "old" not in filled and lists.fill_lists(filled) == filled
+    keys, tasks, papers, methods = filled.split("-->\n<!--")
+    assert all(f"`{key}`" in keys and f"| `{key}` |" in tasks for key in TASKS)
+    assert all(f"| `{key}`" in papers and f"| `{key}`" in methods for key in METHODS)
+    assert "| `retrain_keep50` (a control) |" in papers
+    assert "| [Kurmanji et al., NeurIPS 2023](https://arxiv.org/abs/2302.09880) |" in methods
+
+
+@pytest.mark.parametrize(("text", "got"), [("", "got none"), ("<!-- other -->\n<!-- /other -->\n", "got other")])
+def test_a_page_without_a_known_list_is_refused(text, got):
+    with pytest.raises(ValueError, match=f"expected places of the lists task_keys, .*, {got}"):
+        lists.fill_lists(text)
