@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from mubench.hub_builders.mini import MINI
+from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.models.modalities import text_classification as text
 from tests.fixtures.backbones import first_by_day
 
@@ -68,6 +69,14 @@ def test_a_mini_backbone_has_its_own_kind_and_at_most_about_a_million_weights(te
     model, _ = made(backbone, {"train": texts})
     assert model.config.model_type == {"deberta": "deberta-v2"}.get(backbone, backbone)
     assert 50_000 < model.num_parameters() < 1_100_000
+
+
+def test_a_backbone_for_real_texts_reads_as_many_tokens_as_its_recipe(texts):
+    model, tokenizer = made("bert-small", {"train": texts})
+    longest = TASKS["imdb"].recipes["bert-small"].max_length
+    batch = tokenizer(" ".join(texts[:50]), truncation=True, max_length=longest, return_tensors="pt")
+    assert batch["input_ids"].shape == (1, longest) and longest <= model.config.max_position_embeddings
+    assert model.config.model_type == "bert" and model(**batch).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("backbone", first_by_day(text.MINI))

@@ -66,6 +66,16 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "albert": partial(transformers.AlbertConfig, **SIZE, embedding_size=128, classifier_dropout_prob=0.0),
 }
 
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    **MINI,
+    # For real texts.
+    "bert-small": partial(
+        transformers.BertConfig,
+        **{**SIZE, "intermediate_size": 256, "initializer_range": 0.05},
+        max_position_embeddings=256,
+    ),
+}
+
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """Make a lower-case WordPiece vocabulary: the characters of the texts, then their most frequent words.
@@ -102,7 +112,7 @@ class TextModality(ClassifierModality):
     """Text classification."""
 
     auto = transformers.AutoModelForSequenceClassification
-    configs = MINI
+    configs = CONFIGS
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
