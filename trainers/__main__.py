@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import (
     Parser,
     did_you_mean,
@@ -80,8 +82,18 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
     return run_grid(command, options)
 
 
+def _check_task(arguments: Sequence[str]) -> None:
+    """Raise ``ValueError`` for a mistyped task, before torch is imported."""
+    given = find_options(arguments, "task", "data", "family")
+    if given["task"] is not None and given["task"] not in TASKS and {"-h", "--help"}.isdisjoint(arguments):
+        from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  (reads data folders)
+
+        find_task(given["task"], data=given["data"] or DATASET, family=given["family"])
+
+
 def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
     if command != "rerun":
+        _check_task(arguments)
         from mubench.trainers.runs.argument_parser import base_parser, method_parser  # noqa: PLC0415
 
         parser = base_parser() if command == "base" else method_parser(command, arguments)
