@@ -65,10 +65,14 @@ def _papers() -> str:
 
 def _method_table() -> str:
     rows = [
-        (_title(key, method), method.summary, ", ".join(SHORT[kind] for kind in method.kinds), _source(method))
+        (_title(key, method), method.summary, _kinds(method), _source(method))
         for key, method in method_table().items()
     ]
     return _table(("method", "what it does", "kinds of task", "paper"), rows)
+
+
+def _kinds(method: Method) -> str:
+    return "all" if set(method.kinds) == SHORT.keys() else ", ".join(SHORT[kind] for kind in method.kinds)
 
 
 def _title(key: str, method: Method) -> str:
