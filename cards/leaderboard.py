@@ -48,10 +48,17 @@ class Table:
 
     def is_useful(self, entry: Entry) -> bool | None:
         """Whether S of a line is above that of retraining at the line's own cost; ``None`` where that is unknown."""
-        if not self.curve or entry.score is None or entry.passes is None or entry.rows[0].control:
+        if entry.score is None or entry.passes is None or entry.rows[0].control:
+            return None
+        retraining = self.retraining_at(entry.passes)
+        return None if retraining is None else entry.score > retraining
+
+    def retraining_at(self, passes: float) -> float | None:
+        """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
+        if not self.curve:
             return None
         costs, scores = zip(*self.curve, strict=True)
-        return entry.score > float(np.interp(entry.passes, costs, scores))
+        return float(np.interp(passes, costs, scores))
 
     @property
     def title(self) -> str:

@@ -106,7 +106,7 @@ def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]
         ValueError: If a row is damaged, or rows of one table were judged against different models.
     """
     with LOCK:
-        lines = [*_lines(shipped_tables(), SHIPPED), *_lines(_local_tables(_result_files()), HERE)]
+        lines = [*_lines(shipped_tables(), SHIPPED), *_lines(local_tables(), HERE)]
     rows = {run.row.run_id: run.row for run in existing_runs(own) if run.row is not None}
     for origin, unranked in ((YOURS, rows.values()), (SUBMITTED, submitted)):
         lines += [Line(make_entry(row.method, [row]), origin) for row in unranked]
@@ -116,6 +116,11 @@ def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]
         return (row.tier, row.task, row.backbone, row.ratio, row.family, row.split, list(STYLE).index(line.kind))
 
     return sorted(lines, key=order)  # a stable sort: ranks stay in order
+
+
+def local_tables() -> tuple[Table, ...]:
+    """Return the tables of the rows in ``./results``."""
+    return _local_tables(_result_files())
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, in_order
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.judge_runs import has_shipped_references
 from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting, load_setting
@@ -85,6 +86,23 @@ def ratios(task: Any, backbone: Any) -> dict[int, int]:
     return retrained_by_ratio(chosen_setting(task, backbone), MODELS)
 
 
+def has_base(task: Any, backbone: Any) -> bool:
+    """Whether a base model of a setting is here."""
+    return bool(chosen_group(task, backbone, DEFAULT_RATIO).bases)
+
+
+def shipped_ratios(task: Any, backbone: Any) -> list[int]:
+    """Return the ratios whose reference models' evidence comes with the suite: S needs no more than a base model."""
+    setting = chosen_setting(task, backbone)
+    return list(_shipped(setting.task.key, setting.info.files, setting.backbone))
+
+
+@lru_cache(maxsize=256)
+def _shipped(task: str, _: str, backbone: str) -> tuple[int, ...]:
+    setting = chosen_setting(task, backbone)
+    return tuple(ratio for ratio in sorted(setting.info.forget) if has_shipped_references(setting, ratio))
+
+
 def references_command(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
     """Return the command that trains the reference models; without a family, in the ranked one."""
     choice = {"task": task, "backbone": backbone, "ratio": ratio, "family": family or ranked_family(task)}
@@ -104,6 +122,12 @@ def _methods(task: str, _: str, backbone: str, ratio: int) -> tuple[str, ...]:
     return tuple(key for key in keys if not METHODS[key].from_scratch)
 
 
+def _best_ratio(menus: dict[str, Any]) -> int:
+    """Return the ratio whose runs can be judged best: by S, by many retrained models here, or the usual one."""
+    counts, shipped = menus["ratios"], menus["shipped"]
+    return max(counts, key=lambda one: (counts[one] > 1 or one in shipped, counts[one], one == DEFAULT_RATIO))
+
+
 def menu_choices(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str, Any]:
     """Return the choices of all four menus and the current one of each; what does not fit the task is replaced.
 
@@ -118,8 +142,8 @@ def menu_choices(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str,
     menus: dict[str, Any] = {"tasks": tasks, "backbones": backbones(task)}
     backbone = backbone if backbone in menus["backbones"] else menus["backbones"][0]
     menus["ratios"] = ratios(task, backbone)
-    most_references = max(menus["ratios"], key=lambda each: (menus["ratios"][each], each == DEFAULT_RATIO))
-    ratio = str(ratio) if str(ratio) in map(str, menus["ratios"]) else str(most_references)
+    menus["shipped"] = shipped_ratios(task, backbone)
+    ratio = str(ratio) if str(ratio) in map(str, menus["ratios"]) else str(_best_ratio(menus))
     menus["methods"] = methods(task, backbone, ratio)
     default = "scrub" if "scrub" in menus["methods"] else menus["methods"][0]
     method = method if method in menus["methods"] else default

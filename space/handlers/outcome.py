@@ -16,6 +16,7 @@ from handlers.gallery import row_cards, splits
 from handlers.runs import FinishedRun, finished_run
 from mubench.cards.formats import number
 from mubench.hub_builders.dataset.built import find_task
+from mubench.trainers.metrics import METRICS
 
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
@@ -124,7 +125,7 @@ def render_metrics(run: FinishedRun) -> str:
     """Return every metric of the run beside base and retrained."""
     lines = [
         [each["name"], *(number(each[key], 3) for key in ("run", "base", "retrained")), each["better"], each["title"]]
-        for each in run.summary["metrics"]
+        for each in run.summary["metrics"] or _metrics_of_row(run)
     ]
     if not lines:
         return '<p class="mu-note">Metrics need two retrained models.</p>'
@@ -137,6 +138,17 @@ def render_metrics(run: FinishedRun) -> str:
         ("description", "What the metric measures."),
     ]
     return table(head, lines, label="Metrics")
+
+
+def _metrics_of_row(run: FinishedRun) -> list[dict[str, Any]]:
+    """Return the metrics of the row: of shipped reference models there are no outputs to measure."""
+    values = run.row.metrics if run.row else {}
+    return [
+        {"name": name, "run": value.value, "base": None, "retrained": value.retrained, "better": METRICS[name].better,
+         "title": METRICS[name].title}
+        for name, value in values.items()
+        if name != "score"
+    ]  # fmt: skip
 
 
 def render_cost(run: FinishedRun) -> str:

@@ -12,7 +12,7 @@ from jobs.pool import ENDED, POOL, Job
 
 from handlers.arguments import argument_fields, check_arguments
 from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
-from handlers.choices import chosen_group, methods, references_command
+from handlers.choices import chosen_group, methods, references_command, shipped_ratios
 from handlers.outcome import render_curve
 from handlers.runs import FinishedRun, remove_old_runs
 from mubench.hub_builders.utils.hints import command
@@ -52,7 +52,7 @@ def check_request(
     """
     group = chosen_group(task, backbone, ratio)
     method = check_choice("method", method, methods(task, backbone, ratio))
-    if not group.bases or not group.retrained:
+    if not (group.bases and group.retrained) and group.ratio not in shipped_ratios(task, backbone):
         making = references_command(task, backbone, group.ratio, group.setting.info.family)
         raise FileNotFoundError(
             f"expected a base and a retrained model of {task} {backbone} at {group.ratio} %, got "
@@ -61,11 +61,13 @@ def check_request(
     request = JobRequest(
         **_setting_fields(group),
         method=method,
-        base_seed=min(group.bases),
+        base_seed=min(group.bases, default=0),
         seed=check_integer("seed", seed, 0, SEEDS - 1),
         arguments=check_arguments(argument_fields(task, backbone, method), arguments),
+        trains_base=not group.bases,
     )
-    resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields))
+    if group.bases:  # otherwise the run trains one first
+        resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields))
     return request
 
 

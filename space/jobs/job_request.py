@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 STOP = "stop"
+LIMITS_S = {"run": 180.0, "references": 900.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
     """A visitor's request, as plain data: to run a method, or to train the missing reference models of a setting.
 
-    ``arguments`` are those that differ from the defaults; references have no method.
+    ``arguments`` are those that differ from the defaults; references have no method. A run with ``trains_base`` has
+    the time to train its base model first.
     """
 
     kind: Literal["run", "references"] = "run"
@@ -24,6 +26,12 @@ class JobRequest:
     base_seed: int = 0
     seed: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
+    trains_base: bool = False
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that it may take."""
+        return LIMITS_S[self.kind] + (LIMITS_S["references"] if self.trains_base else 0)
 
     @property
     def run_fields(self) -> dict[str, Any]:

@@ -21,7 +21,6 @@ MAX_WAITING = 32
 MAX_PER_VISITOR = 2
 # A job whose progress nobody has read for so long has lost its visitor.
 LEASE_S = 15.0
-LIMITS_S = {"run": 180.0, "references": 900.0}
 # How long a worker may take to stop by itself before it is killed.
 GRACE_S = 2.0
 # Delay between attempts to start a process.
@@ -69,7 +68,7 @@ class Job:
     @property
     def reason_to_stop(self) -> str:
         """Why it must stop now; empty if it may go on."""
-        limit = LIMITS_S[self.request.kind]
+        limit = self.request.limit_s
         if self.started is not None and time.monotonic() - self.started > limit:
             return f"it ran for more than the limit of {limit:.0f} s"
         return self.stop_reason or (ABANDONED if self.is_abandoned else "")

@@ -46,6 +46,7 @@ def run(job: JobRequest, name: str, report: Report) -> None:
     (folder / "models").mkdir(parents=True)
     write_text(folder / REQUEST, json.dumps(dataclasses.asdict(job)))
     setting = load_setting(job.task, job.backbone, family=job.family)
+    _train_base(setting, job.base_seed, report)
     _link_bases(job.task, folder / "models")
     model, points = _unlearn(setting, job, folder / "models", report)
     report({"stage": "judging"})
@@ -72,6 +73,14 @@ def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) ->
     fields = {**job.run_fields, "arguments": {**QUIET, **job.arguments}}
     request = UnlearningRequest(setting=setting, models=models, **fields)
     return unlearn(resolve(request), [ProgressCallback(add_point)]), points
+
+
+def _train_base(setting: Setting, seed: int, report: Report) -> None:
+    """Train the base model of a seed, unless it is there."""
+    stage = {"stage": f"base model of seed {seed}"}
+    callback = ProgressCallback(lambda point: report({**stage, **point}))
+    report(stage)
+    train_base(setting, seed, models=MODELS, callbacks=[callback], **QUIET)
 
 
 def _link_bases(task: str, models: Path) -> None:

@@ -10,6 +10,7 @@ from handlers import outcome
 from handlers.checks import check_number
 from handlers.runs import existing_runs, finished_run, model_archive, row_file
 from handlers.try_out import run_code, run_command, verdict
+from handlers.verdict import render_verdict
 
 from tabs.common import LATEST, panel, report_errors
 
@@ -26,7 +27,7 @@ class OutcomeView:
         self.own_runs = gr.Dropdown([], value=None, label="Your finished runs", visible=False)
         self.name = gr.Textbox("", visible=False)
         with gr.Column(visible=False) as self.column:
-            self.verdict = gr.Markdown(elem_id="verdict")
+            self.verdict = gr.HTML(elem_id="verdict")
             with gr.Row():
                 self.scores, self.curve = panel("Score on each split", elem_id="bars"), panel("Loss during training")
             self._lay_out_attack()
@@ -63,7 +64,7 @@ class OutcomeView:
         return {
             self.column: gr.update(visible=True),
             self.name: name,
-            self.verdict: f"### {verdict(run)}",
+            self.verdict: render_verdict(run, verdict(run)),
             self.scores: outcome.render_scores(run),
             self.curve: outcome.render_curve(run.points),
             self.model: gr.update(choices=models, value=models[0]),
@@ -87,6 +88,10 @@ class OutcomeView:
         attack = [self.name, self.model, self.threshold]
         gr.on([self.model.input, self.threshold.change], self._attack, attack, self.histogram, **LATEST)
         self.order.input(report_errors(outcome.render_rows), [self.name, self.order], self.rows, **LATEST)
+
+    def hide(self) -> dict[Any, Any]:
+        """Return the update that hides a result which is not that of the form any more."""
+        return {self.column: gr.update(visible=False)}
 
     @staticmethod
     def _list_runs(names: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from handlers import choices
 from handlers.arguments import MAX_TEXT, Field, argument_fields
+from handlers.tables import base_seconds
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
 
@@ -26,6 +27,8 @@ MISSING = {
 TRAIN_NOTE = "Train the missing models here, which takes some minutes and keeps the existing ones, or with:"
 # Stored with the method, so that values entered for another method are no part of the run.
 STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
+# Moves the page to the result, if there is one.
+SHOW_VERDICT = "() => document.querySelector('#verdict .mu-verdict')?.scrollIntoView({behavior: 'smooth'})"
 
 
 async def follow(name: str) -> AsyncIterator[Status]:
@@ -38,17 +41,36 @@ async def follow(name: str) -> AsyncIterator[Status]:
         await asyncio.sleep(POLL_S)
 
 
-def _ratio_choices(ratios: dict[int, int]) -> list[tuple[str, str]]:
+def _ratio_choices(menus: dict[str, Any]) -> list[tuple[str, str]]:
     notes = {0: " (no reference yet)", 1: " (no score yet)"}
-    return [(f"{ratio} %{notes.get(count, '')}", str(ratio)) for ratio, count in ratios.items()]
+    return [
+        (f"{ratio} %{'' if ratio in menus['shipped'] else notes.get(count, '')}", str(ratio))
+        for ratio, count in menus["ratios"].items()
+    ]
 
 
-def missing_note(count: int, chosen: dict[str, str]) -> str:
-    """Return which reference models a setting lacks and the command that trains them; empty if it lacks none."""
-    if count not in MISSING:
+def lacks_references(menus: dict[str, Any]) -> bool:
+    """Whether runs of the chosen setting have no S for want of reference models."""
+    ratio = int(menus["chosen"]["ratio"])
+    return menus["ratios"][ratio] in MISSING and ratio not in menus["shipped"]
+
+
+def can_run(menus: dict[str, Any]) -> bool:
+    """Whether a run of the chosen setting can be compared with a retrained model at least."""
+    return menus["ratios"][int(menus["chosen"]["ratio"])] > 0 or not lacks_references(menus)
+
+
+def setting_note(menus: dict[str, Any]) -> str:
+    """Return which models the chosen setting lacks, and how they are trained; empty if it lacks none."""
+    chosen, count = menus["chosen"], menus["ratios"][int(menus["chosen"]["ratio"])]
+    if lacks_references(menus):
+        command = choices.references_command(chosen["task"], chosen["backbone"], chosen["ratio"])
+        return f'<p class="mu-note" role="status">{MISSING[count]} {TRAIN_NOTE} <code>{escape(command)}</code></p>'
+    if count or choices.has_base(chosen["task"], chosen["backbone"]):
         return ""
-    command = choices.references_command(chosen["task"], chosen["backbone"], chosen["ratio"])
-    return f'<p class="mu-note" role="status">{MISSING[count]} {TRAIN_NOTE} <code>{escape(command)}</code></p>'
+    seconds = base_seconds(*(chosen[name] for name in ("task", "backbone", "ratio")))
+    about = f" in about {seconds:.0f} s on one core" if seconds else ""
+    return f'<p class="mu-note" role="status">The first run here also trains the base model, once{about}.</p>'
 
 
 def _argument_input(field: Field) -> Any:
@@ -90,20 +112,20 @@ class TryOutTab:
         self.own_runs = own_runs
         menus = choices.menu_choices(None, None, None, None)
         chosen = menus["chosen"]
-        count = menus["ratios"][int(chosen["ratio"])]
+        lacking, note = lacks_references(menus), setting_note(menus)
         with gr.Row():
             self.task = menu("Task", menus["tasks"], chosen["task"])
             self.backbone = menu("Backbone", menus["backbones"], chosen["backbone"])
-            self.ratio = menu("Deletion ratio", _ratio_choices(menus["ratios"]), chosen["ratio"])
+            self.ratio = menu("Deletion ratio", _ratio_choices(menus), chosen["ratio"])
             self.method = menu("Method", menus["methods"], chosen["method"])
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
-        self.missing = gr.HTML(missing_note(count, chosen), visible=count in MISSING)
-        self.train = gr.Button("Train the reference models", visible=count in MISSING)
+        self.missing = gr.HTML(note, visible=bool(note))
+        self.train = gr.Button("Train the reference models", visible=lacking)
         with gr.Accordion("Arguments of the method", open=False):
             self.arguments = build_form(self.task, self.backbone, self.method)
         with gr.Row():
-            self.go = gr.Button("Unlearn and judge", variant="primary", interactive=count > 0)
+            self.go = gr.Button("Unlearn and judge", variant="primary", interactive=can_run(menus))
             self.stop = gr.Button("Cancel", interactive=False)
         self.progress, self.current = gr.HTML(elem_id="progress"), gr.Textbox("", visible=False)
         self.outcome = OutcomeView()
@@ -121,6 +143,9 @@ class TryOutTab:
         trains = self.train.click(self.train_missing, self.menus, [*progress, self.go], **unlimited)
         for event in (runs, trains):
             event.then(self.refresh, current, controls, **UNCHECKED)
+        runs.then(None, js=SHOW_VERDICT, api_visibility="private")
+        changed = [each.input for each in (*self.menus, self.seed)]
+        gr.on(changed, self.outcome.hide, None, self.outcome.column, **LATEST)
         self.stop.click(self.end_run, self.current, None, **QUIET)
         self.outcome.connect(tab, self.own_runs)
 
@@ -129,14 +154,13 @@ class TryOutTab:
         """Return menus whose choices fit each other, and enable the buttons that can be used now."""
         idle = str(current) not in POOL.list_unfinished()
         menus = choices.menu_choices(*values)
-        chosen = menus["chosen"]
-        count = menus["ratios"][int(chosen["ratio"])]
-        lists = (menus["tasks"], menus["backbones"], _ratio_choices(menus["ratios"]), menus["methods"])
+        chosen, note, lacking = menus["chosen"], setting_note(menus), lacks_references(menus)
+        lists = (menus["tasks"], menus["backbones"], _ratio_choices(menus), menus["methods"])
         return [
             *map(update_menu, lists, (chosen[name] for name in ("task", "backbone", "ratio", "method")), values),
-            gr.update(value=missing_note(count, chosen), visible=count in MISSING),
-            gr.update(visible=count in MISSING, interactive=idle),
-            gr.update(interactive=idle and count > 0),
+            gr.update(value=note, visible=bool(note)),
+            gr.update(visible=lacking, interactive=idle),
+            gr.update(interactive=idle and can_run(menus)),
         ]
 
     def show_progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:
@@ -150,7 +174,7 @@ class TryOutTab:
         choice = dict(zip(("task", "backbone", "ratio", "method", "seed", "arguments"), values, strict=True))
         choice["arguments"] = entered_values(choice["arguments"], choice["method"])
         job = await asyncio.to_thread(start, visitor(request), **choice)
-        yield {self.outcome.column: gr.update(visible=False)}  # hides the outcome of an earlier run
+        yield self.outcome.hide()
         async for now in follow(job.name):
             update = self.show_progress(now, self.train)
             if now.state == "finished":

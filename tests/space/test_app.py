@@ -50,14 +50,28 @@ def test_the_page_has_its_tabs_and_loads_no_external_resources(space: Import, ro
 
 
 def test_a_note_names_missing_models_and_the_command_that_trains_them(space: Import, root: Path) -> None:
-    missing_note = space("tabs.try_out_tab").missing_note
-    chosen = {"task": "ddi2013", "backbone": "bert", "ratio": "5"}
+    tab = space("tabs.try_out_tab")
+    menus: dict[str, Any] = {"chosen": {"task": "ddi2013", "backbone": "bert", "ratio": "5"}, "shipped": []}
     for count, missing in ((0, "No base or no retrained model"), (1, "One retrained model")):
-        note = html.unescape(missing_note(count, chosen))
+        menus["ratios"] = {5: count}
+        note = html.unescape(tab.setting_note(menus))
         assert missing in note and "\n" not in note
         assert "Train the missing models here, which takes some minutes" in note
         assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in note
-    assert missing_note(2, chosen) == ""
+        assert tab.can_run(menus) is (count == 1)
+    assert tab.setting_note({**menus, "ratios": {5: 2}}) == ""
+
+
+def test_shipped_references_need_a_base_model_alone_which_the_first_run_trains(space: Import, root: Path) -> None:
+    tab, choices = space("tabs.try_out_tab"), space("handlers.choices")
+    menus = choices.menu_choices("imdb", None, None, None)
+    assert menus["chosen"]["ratio"] == "10" and menus["shipped"] == [10] and not any(menus["ratios"].values())
+    assert tab.can_run(menus) and not tab.lacks_references(menus)
+    assert re.search(r"also trains the base model, once in about \d+ s on one core", tab.setting_note(menus))
+    choice = {"task": "imdb", "backbone": "bert", "ratio": "10", "method": "finetune", "seed": 0}
+    assert space("handlers.try_out").check_request(**choice).trains_base
+    with pytest.raises(FileNotFoundError, match="expected a base and a retrained model of imdb bert at 5 %"):
+        space("handlers.try_out").check_request(**{**choice, "ratio": "5"})
 
 
 def test_no_choice_is_dropped_during_the_response_to_an_older_one(space: Import, root: Path) -> None:

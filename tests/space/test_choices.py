@@ -63,7 +63,8 @@ def test_ratios_count_the_retrained_models_beside_a_base(space: Import, root: Pa
     models(root, cut={"method": "retrain", "ratio": 4, "tuned": "custom"})
     assert {ratio: n for ratio, n in choices.ratios("cifar10", "resnet").items() if n} == {3: 1}
     assert not any(choices.ratios("cifar10", "vit").values())
-    assert choices.menu_choices("cifar10", None, None, None)["chosen"]["ratio"] == "3"
+    assert choices.menu_choices("cifar10", "vit", None, None)["chosen"]["ratio"] == "10"
+    assert choices.menu_choices("cifar10", None, None, None)["chosen"]["ratio"] == "10"  # whose runs get an S
 
 
 @pytest.mark.parametrize("field", ["task", "backbone", "ratio", "method", "seed"])

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import dataclasses
 import gc
 import io
 import json
@@ -200,6 +201,39 @@ def test_an_attack_by_threshold_counts_predicted_members(space: Import, root: Pa
             outcome.render_attack(name, "this run", at)
     with pytest.raises(ValueError, match="model must be one of"):
         outcome.render_attack(name, "theirs", 0.1)
+
+
+def test_a_verdict_is_a_ruler_with_yardsticks_the_parts_and_the_worst_of_them(
+    space: Import, root: Path, demo_rows: list[Any]
+) -> None:
+    verdict, try_out = space("handlers.verdict"), space("handlers.try_out")
+    for row in demo_rows:
+        write_result(row, root / "results")
+    run = space("handlers.runs").finished_run(write_run(score=0.7))
+    other = dataclasses.replace(run, row=demo_rows[0])  # of the setting of these rows
+    alone = dataclasses.replace(run, row=demo_rows[0].model_copy(update={"ratio": 9}))
+    assert verdict.table_of(alone.row) is None
+    page = verdict.render_verdict(other, try_out.verdict(other))
+    check_html(page)
+    worst, value = verdict.worst_part(demo_rows[0])
+    assert value == max(demo_rows[0].metrics[part].value for part in verdict.WORST)
+    assert f"The weakest part is {worst}." in page
+    for mark in ("retrained 0.93", "half of the forget set kept 0.45", "best method (", "retraining at equal cost"):
+        assert mark in page
+    plain = verdict.render_verdict(alone, try_out.verdict(alone))
+    assert "<svg" in plain and "retrained 0.93" not in plain
+    unjudged = verdict.render_verdict(dataclasses.replace(run, row=None), "Not judged <b>")
+    assert "<svg" not in unjudged and "&lt;b&gt;" in unjudged
+
+
+def test_labels_of_a_ruler_cover_none_another(space: Import) -> None:
+    ruler = space("charts.ruler")
+    names = ("retrained", "half of the forget set kept", "best method (scrub)", "retraining at equal cost")
+    page = ruler.ruler(0.5, (0.4, 0.6), dict.fromkeys(names, 0.51), ends=("0: base", "1: retrained"))
+    places = re.findall(r'x="([\d.]+)" y="(\d+)" text-anchor="middle">[a-z(][^<]* 0\.51<', page)
+    assert len(places) == 4 and len({y for _, y in places}) == 4
+    apart = ruler.ruler(0.5, (0.4, 0.6), {"a": 0.1, "b": 0.9}, ends=("0: base", "1: retrained"))
+    assert len({y for _, y in re.findall(r'x="([\d.]+)" y="(\d+)" text-anchor="middle">[ab] ', apart)}) == 1
 
 
 def test_a_finished_run_is_rendered_and_downloaded(space: Import, root: Path) -> None:

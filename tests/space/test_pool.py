@@ -96,10 +96,17 @@ def test_a_visitor_who_leaves_frees_the_place(space: Import, pool: Any, monkeypa
 
 
 def test_an_overdue_job_is_cancelled(space: Import, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(space("jobs.pool").LIMITS_S, "run", 0.1)
+    monkeypatch.setitem(space("jobs.job_request").LIMITS_S, "run", 0.1)
     job = submit(space, pool, ticks=ENDLESS)
     until(lambda: job.state == "cancelled")
     assert "more than the limit" in job.error
+
+
+def test_a_run_that_trains_its_base_model_first_has_the_time_for_both(space: Import) -> None:
+    module = space("jobs.job_request")
+    request = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub"}
+    assert module.JobRequest(**request).limit_s == module.LIMITS_S["run"]
+    assert module.JobRequest(**request, trains_base=True).limit_s == sum(module.LIMITS_S.values())
 
 
 def test_references_leave_a_process_for_runs(space: Import, pool: Any) -> None:

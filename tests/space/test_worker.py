@@ -141,6 +141,23 @@ def test_with_one_retrained_model_there_is_a_summary_and_no_row(
 
 
 @pytest.mark.slow
+def test_a_first_run_trains_the_base_model_and_is_judged_by_shipped_evidence(
+    space: Import, root: Path, name: str
+) -> None:
+    choice = {"task": "cifar10", "backbone": "resnet", "ratio": "10", "method": "finetune", "seed": 0}
+    points: list[dict[str, Any]] = []
+    space("jobs.worker").run(space("handlers.try_out").check_request(**choice), name, points.append)
+    stages = [point["stage"] for point in points]
+    assert stages[0] == "base model of seed 0" and {"training", "judging"} <= set(stages)
+    run = space("handlers.runs").finished_run(name)
+    assert run.row is not None and run.row.interval is not None and run.row.references.source == "shipped"
+    page = space("handlers.verdict").render_verdict(run, space("handlers.try_out").verdict(run))
+    assert "half of the forget set kept" in page
+    assert '<th scope="row">membership</th>' in space("handlers.outcome").render_metrics(run)
+    assert not space("handlers.try_out").check_request(**choice).trains_base
+
+
+@pytest.mark.slow
 def test_references_are_trained_into_the_models_folder(space: Import, walking: Walk, name: str) -> None:
     choices, points = space("handlers.choices"), []
     assert not choices.ratios("cifar10", "resnet")[5]

@@ -164,10 +164,16 @@ def _same_rows(one: EvidenceRows, other: EvidenceRows) -> bool:
     return np.array_equal(one.forget, other.forget) and np.array_equal(one.test, other.test)
 
 
-def shipped_evidence(setting: Mapping[str, Any], folder: Path | None = None) -> EvidenceTable | None:
-    """Return the evidence of a setting in a folder, by default the shipped one; ``None`` where it has none."""
+def shipped_file(setting: Mapping[str, Any], folder: Path | None = None) -> Path | None:
+    """Return the evidence file of a setting in a folder, by default the shipped one; ``None`` where it has none."""
     for path in sorted((folder or SHIPPED).glob(f"{setting['task']}-*.parquet")):
         facts = json.loads((pq.read_schema(path).metadata or {}).get(KEY, b"{}"))
         if all(facts.get(name) == value for name, value in setting.items()):
-            return read_evidence(path)
+            return path
     return None
+
+
+def shipped_evidence(setting: Mapping[str, Any], folder: Path | None = None) -> EvidenceTable | None:
+    """Return the evidence of a setting in a folder, by default the shipped one; ``None`` where it has none."""
+    path = shipped_file(setting, folder)
+    return read_evidence(path) if path else None

@@ -17,6 +17,7 @@ from mubench.trainers.evaluation.evidence_files import (
     EvidenceTable,
     reference_name,
     shipped_evidence,
+    shipped_file,
     update_evidence,
 )
 from mubench.trainers.evaluation.judge import judge_against, judge_controls
@@ -30,6 +31,7 @@ from mubench.trainers.metrics import SplitOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.evidence import Evidence
 from mubench.trainers.metrics.score import SCORE_VERSION
+from mubench.trainers.models.setting import Setting
 
 BACKWARD = 2  # forward passes that a backward one counts
 
@@ -203,9 +205,14 @@ def shipped_references(group: Group) -> EvidenceTable | None:
     return shipped_evidence(table_setting(run))
 
 
+def has_shipped_references(setting: Setting, ratio: int) -> bool:
+    """Whether evidence of reference models of a setting comes with the suite."""
+    return shipped_file(table_setting(setting.run(ratio=ratio, base_seed=0))) is not None
+
+
 def can_judge(group: Group) -> bool:
     """Whether a group has reference models of its own, or shipped ones."""
-    return group.can_judge or shipped_references(group) is not None
+    return group.can_judge or has_shipped_references(group.setting, group.ratio)
 
 
 def require_references(group: Group) -> EvidenceTable | None:

@@ -1,0 +1,65 @@
+"""The verdict on a run as a card: S on a ruler, its parts and the worst of them in words, and the cost."""
+
+from __future__ import annotations
+
+from html import escape
+
+from charts.ruler import ruler
+from charts.tables import bars
+
+from handlers.runs import FinishedRun
+from handlers.tables import table_of
+from mubench.cards.yardsticks import yardsticks
+from mubench.trainers.evaluation.result import Result
+
+ENDS = ("0: untouched or destroyed", "1: as retrained")
+WORST = {
+    "row": "Row by row, its confidence is {:.0%} as far from the retrained models' as that of the base model.",
+    "mean": "Its mean score on forget rows is {:.0%} as far from the retrained models' as that of the base model.",
+    "membership": "An attack tells forget rows from unseen ones, by {:.2f} better than on a retrained model.",
+    "utility": "It loses {:.0%} of the retrained models' score on rows that were to be kept.",
+}
+HELP = "Parts of S: 0 as retrained, 1 as the base model"
+
+
+def worst_part(row: Result) -> tuple[str, float]:
+    """Return name and value of the part that lowers S most."""
+    values = {name: row.metrics[name].value for name in WORST}
+    name = max(values, key=lambda part: values[part])
+    return name, values[name]
+
+
+def render_verdict(run: FinishedRun, text: str) -> str:
+    """Return the card of a run: a heading, and where it has S, the ruler, the parts and the cost.
+
+    Args:
+        run: The run.
+        text: The result in words.
+    """
+    row = run.row
+    if row is None or row.interval is None:
+        return f'<div class="mu-verdict"><h3>{escape(text)}</h3></div>'
+    score, passes = row.metrics["score"].value, row.cost.get("passes_share")
+    table, (worst, value) = table_of(row), worst_part(row)
+    marks = yardsticks(table, passes) if table else {}
+    sentence = f"The weakest part is {worst}. {WORST[worst].format(value)}"
+    parts = {HELP: {name: _share(row.metrics[name].value) for name in WORST}}
+    styles = {name: "mu-run" if name == worst else "mu-base" for name in WORST}
+    costs = {"passes": passes, "time": row.cost.get("seconds_share")}
+    cost = {
+        "Cost, as a share of retraining": {name: _percent(each) for name, each in costs.items() if each is not None}
+    }
+    drawn = ruler(score, (row.interval.low, row.interval.high), marks, ends=ENDS)
+    numbers = bars(parts, styles) + (bars(cost, dict.fromkeys(costs, "mu-c2")) if any(cost.values()) else "")
+    return (
+        f'<div class="mu-verdict"><h3>{escape(text.split(". ", 1)[0])}</h3><p>{escape(sentence)}</p>{drawn}'
+        f'<div class="mu-pair"><div>{numbers}</div></div><p class="mu-note">{escape(text)}</p></div>'
+    )
+
+
+def _share(value: float) -> tuple[float, str]:
+    return value, f"{value:.2f}"
+
+
+def _percent(value: float) -> tuple[float, str]:
+    return value, f"{value:.0%}"
