@@ -219,8 +219,9 @@ audit: $(STAMP) ## false alarms, power and rank correlation of every metric, ove
 cards: $(STAMP) ## write a README.md into every built repository, and the leaderboard
 	$(PY) -m mubench.cards$(ALL_FLAGS)
 
-space: $(STAMP) ## try methods and read the leaderboard in the browser (after make data bases, or a demo)
-	$(HERE_ONLY)$(PY) space/app.py
+space: $(STAMP) ## try methods and read the leaderboard in the browser; builds the mini tasks first where ./mu-bench is missing
+	$(HERE_ONLY)test -e mu-bench || $(PY) -m mubench.hub_builders build
+	$(PY) space/app.py
 
 docs: $(STAMP) ## build the documentation in cards/docs as a site, ./build/docs
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file cards/mkdocs.yml

@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 from charts.scatter import Mark, scatter
-from charts.tables import table
 from jobs.paths import RESULTS
 
 from handlers.checks import check_choice
@@ -187,13 +186,6 @@ def filter_keeping_own(lines: Sequence[Line], filters: dict[str, list[str]]) -> 
     matching = filter_lines(lines, filters)
     own = () if filters.get("origin") else (YOURS, SUBMITTED)
     return [line for line in lines if line in matching or line.origin in own]
-
-
-def render_board(lines: Sequence[Line]) -> str:
-    """Return lines as a table."""
-    if not lines:
-        return '<p class="mu-note">No row matches the filters: remove one, or run the method in Try out.</p>'
-    return table(list(COLUMNS.items()), [line.cells for line in lines], label="Leaderboard")
 
 
 def row_summary(row: Result) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from handlers.board import SUBMITTED, Line, render_board, render_cost, render_parts
+from handlers.board import SUBMITTED, Line, render_cost, render_parts
+from handlers.board_frame import frame
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.text import quote
@@ -26,7 +27,7 @@ def check_row(text: Any) -> Result:
         got = f"{quote(row.task)} and {quote(row.backbone)}"
         raise ValueError(f"expected a task of the suite and one of its backbones, got {got}")
     lines = [Line(make_entry(row.method, [row]), SUBMITTED)]
-    for render in (render_board, render_cost, render_parts):
+    for render in (frame, render_cost, render_parts):
         render(lines)  # fails here, and not each time that the leaderboard is rendered
     return row
 

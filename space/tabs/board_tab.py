@@ -1,4 +1,4 @@
-"""Leaderboard: filters, the table, two charts, and a form that submits rows."""
+"""Leaderboard: methods by tasks, the table of a task, two charts, and a form that submits rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Any
 
 import gradio as gr
 from handlers import board
+from handlers.board_frame import COLUMN_WIDTHS, DATATYPES, PINNED, frame
+from handlers.checks import check_choice
+from handlers.matrix import data_choices, render_matrix
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
+from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.limits import MAX_BYTES
 from mubench.trainers.evaluation.result import to_json
 from tabs.common import LATEST, QUIET, UNCHECKED, panel, report_errors
@@ -16,7 +20,10 @@ SUBMIT_NOTE = (
     "A row is the JSON file that a run writes into `results`. It is checked against the schema and visible to you "
     "only, marked as submitted; its values are not verified."
 )
-
+MATRIX_NOTE = (
+    "1 = retrained, 0 = untouched or destroyed; ! no valid S. Click a task for its table. "
+    "Rows of tier mini show that things run; they rank no methods."
+)
 # A file is read in the browser: the server stores none.
 FILE = '<label>Row (JSON) <input type="file" accept=".json,application/json"></label>'
 READ_FILE = f"""
@@ -28,6 +35,15 @@ element.addEventListener('change', async event => {{
 """
 
 
+# A click on a task of the matrix opens its table.
+PICK_TASK = """
+element.addEventListener('click', event => {
+  const task = event.target.closest('[data-task]');
+  if (task) { trigger('select', {task: task.dataset.task, tier: task.dataset.tier}); }
+});
+"""
+
+
 @report_errors
 def refresh(own: Any, texts: Any, *values: Any) -> list[Any]:
     """Return the choices of the filters, and the lines that match them as a table and two charts."""
@@ -35,7 +51,25 @@ def refresh(own: Any, texts: Any, *values: Any) -> list[Any]:
     filters = dict(zip(board.FILTERS, (list(each or []) for each in values), strict=True))
     matching = board.filter_keeping_own(lines, filters)
     menus = [gr.update(choices=choices) for choices in board.filter_choices(lines).values()]
-    return [*menus, board.render_board(matching), board.render_cost(matching), board.render_parts(matching)]
+    return [*menus, frame(matching), board.render_cost(matching), board.render_parts(matching)]
+
+
+@report_errors
+def show_matrix(data: Any) -> Any:
+    """Return the matrix of methods by tasks, of real data or of mini tasks."""
+    lines = board.board_lines()
+    found = data_choices(lines)
+    return render_matrix(lines, data) if found else '<p class="mu-note">No result rows yet.</p>'
+
+
+@report_errors
+def pick_task(event: gr.EventData) -> list[Any]:
+    """Return the filters of tier and task for a click on a task of the matrix."""
+    chosen: Any = event._data
+    if not isinstance(chosen, dict):
+        raise ValueError(f"expected a task and a tier, got {quote(chosen)}")  # noqa: TRY004
+    tier, task = (check_choice(name, chosen.get(name), board.VALUES[name]) for name in ("tier", "task"))
+    return [gr.update(value=[tier]), gr.update(value=[task])]
 
 
 @report_errors
@@ -47,20 +81,36 @@ def add_row(texts: Any, text: Any) -> list[Any]:
 
 def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     """Lay out the tab."""
+    lines = board.board_lines()
+    data = gr.Radio(found := data_choices(lines), value=next(iter(found), None), label="S of every method on")
+    matrix = gr.HTML(elem_id="matrix", js_on_load=PICK_TASK)
+    gr.Markdown(MATRIX_NOTE)
     with gr.Row():
-        choices = board.filter_choices(board.board_lines())
-        menus = [
-            gr.Dropdown(
+        menus = {
+            name: gr.Dropdown(
                 values, value=board.default_choice(name, values), multiselect=True, label=name.title(), min_width=150
             )
-            for name, values in choices.items()
-        ]
-    gr.Markdown("Rows of tier mini show that things run; they rank no methods.")
-    table = gr.HTML(elem_id="board")
+            for name, values in board.filter_choices(lines).items()
+        }
+    table = gr.Dataframe(
+        headers=list(board.COLUMNS), datatype=DATATYPES, column_widths=COLUMN_WIDTHS, pinned_columns=PINNED,
+        interactive=False, show_search="search", max_height=560, label="Leaderboard", elem_id="board",
+        buttons=["fullscreen", "copy"],
+    )  # fmt: skip
     with gr.Row():
         cost, parts = panel("Score against cost"), panel("Forgetting against utility")
     with gr.Accordion("Columns", open=False):
         gr.Markdown("\n".join(f"- **{name}**: {text}" for name, text in board.COLUMNS.items()))
+    submitted, submit = _lay_out_submission()
+    inputs, outputs = [own_runs, submitted, *menus.values()], [*menus.values(), table, cost, parts]
+    gr.on([tab.select, *(menu.change for menu in menus.values())], refresh, inputs, outputs, **LATEST)
+    gr.on([tab.select, data.change], show_matrix, data, matrix, **LATEST)
+    matrix.select(pick_task, None, [menus["tier"], menus["task"]], **LATEST)
+    submit.success(refresh, inputs, outputs, **UNCHECKED)
+
+
+def _lay_out_submission() -> tuple[gr.JSON, Any]:
+    """Lay out the form, and return the component that stores the rows and the event that adds one."""
     with gr.Accordion("Submit a row", open=False):
         gr.Markdown(SUBMIT_NOTE)
         file = gr.HTML(html_template=FILE, js_on_load=READ_FILE)
@@ -68,7 +118,4 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
         file.input(None, file, text, js="text => text", **LATEST)
         button = gr.Button("Submit")
     submitted = gr.JSON([], visible=False)  # in the browser, since the server drops sessions that are idle for long
-    inputs, outputs = [own_runs, submitted, *menus], [*menus, table, cost, parts]
-    gr.on([tab.select, *(menu.change for menu in menus)], refresh, inputs, outputs, **LATEST)
-    done = button.click(add_row, [submitted, text], [submitted, text], **QUIET)
-    done.success(refresh, inputs, outputs, **UNCHECKED)
+    return submitted, button.click(add_row, [submitted, text], [submitted, text], **QUIET)

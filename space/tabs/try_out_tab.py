@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from handlers import choices
 from handlers.arguments import MAX_TEXT, Field, argument_fields
+from handlers.introduction import render_steps, render_task
 from handlers.tables import base_seconds
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
@@ -113,6 +114,7 @@ class TryOutTab:
         menus = choices.menu_choices(None, None, None, None)
         chosen = menus["chosen"]
         lacking, note = lacks_references(menus), setting_note(menus)
+        gr.HTML(render_steps())
         with gr.Row():
             self.task = menu("Task", menus["tasks"], chosen["task"])
             self.backbone = menu("Backbone", menus["backbones"], chosen["backbone"])
@@ -120,6 +122,7 @@ class TryOutTab:
             self.method = menu("Method", menus["methods"], chosen["method"])
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
+        self.about = gr.HTML(render_task(chosen["task"], chosen["ratio"]), elem_id="about")
         self.missing = gr.HTML(note, visible=bool(note))
         self.train = gr.Button("Train the reference models", visible=lacking)
         with gr.Accordion("Arguments of the method", open=False):
@@ -133,7 +136,7 @@ class TryOutTab:
     def connect(self, tab: gr.Tab) -> None:
         unlimited = {**UNCHECKED, "concurrency_limit": None}
         current = [self.current, *self.menus]
-        controls = [*self.menus, self.missing, self.train, self.go]
+        controls = [*self.menus, self.missing, self.train, self.go, self.about]
         triggers = [tab.select, self.task.input, self.backbone.input, self.ratio.input]
         gr.on(triggers, self.refresh, current, controls, **LATEST)
         progress = [self.progress, self.current, self.stop]
@@ -161,6 +164,7 @@ class TryOutTab:
             gr.update(value=note, visible=bool(note)),
             gr.update(visible=lacking, interactive=idle),
             gr.update(interactive=idle and can_run(menus)),
+            render_task(chosen["task"], chosen["ratio"]),
         ]
 
     def show_progress(self, now: Status, other: gr.Button) -> dict[Any, Any]:

@@ -24,13 +24,13 @@ def measure() -> dict[str, float]:
     from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
     sys.path.insert(0, str(SPACE))
-    board = importlib.import_module("handlers.board")
+    board, frame = (importlib.import_module(f"handlers.{name}") for name in ("board", "board_frame"))
     return {
         "leaderboard_rank_s": _seconds(shipped_tables),
         "leaderboard_text_s": _seconds(lambda: as_text(shipped_tables())),
         "leaderboard_matrix_s": _seconds(lambda: as_matrix(shipped_tables())),
-        "leaderboard_space_first_s": _seconds(lambda: board.render_board(board.board_lines())),
-        "leaderboard_space_again_s": _seconds(lambda: board.render_board(board.board_lines())),
+        "leaderboard_space_first_s": _seconds(lambda: frame.frame(board.board_lines())),
+        "leaderboard_space_again_s": _seconds(lambda: frame.frame(board.board_lines())),
     }
 
 

@@ -75,8 +75,8 @@ def board(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
     space: Import, board: Any, root: Path, demo_rows: Any
 ) -> None:
-    assert board.board_lines() == []
-    check_html(board.render_board([]))
+    frame = space("handlers.board_frame")
+    assert board.board_lines() == [] and frame.frame([]) == []
     for row in demo_rows:
         write_result(row, root / "results")
     own = write_run(score=0.6)
@@ -95,12 +95,61 @@ def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
     assert board.filter_lines(lines, {"ratio": ["5", 5], "origin": ["submitted"]}) == []
     with pytest.raises(ValueError, match=r"^ratio must be one of 1, 2, .*, 10, got '70'$"):
         board.filter_lines(lines, {"ratio": ["70"]})
-    for page in (board.render_board(lines), board.render_cost(lines), board.render_parts(lines)):
-        assert {"table", "svg"} & set(check_html(page))
+    for page in (board.render_cost(lines), board.render_parts(lines)):
+        assert "svg" in check_html(page)
     assert board.filter_choices(lines)["ratio"] == ["5"]
     assert [board.default_choice(name, values) for name, values in board.filter_choices(lines).items()] == [
         [], ["cifar10"], [], [], [], [],
     ]  # fmt: skip
+
+
+def test_the_table_of_the_leaderboard_has_own_lines_first_papers_numbers_and_drawn_intervals(
+    space: Import, board: Any, root: Path, demo_rows: Any
+) -> None:
+    frame = space("handlers.board_frame")
+    for row in demo_rows:
+        write_result(row, root / "results")
+    own = write_run(score=0.6)
+    lines = board.board_lines([own])
+    columns = dict(zip(frame.COLUMNS, zip(*frame.frame(lines), strict=True), strict=True))
+    assert columns["rank"][0].startswith("yours") and set(columns["rank"][-5:]) == {"control"}
+    assert 'href="https://arxiv.org/abs/2302.09880"' in columns["method"][0] and ">2023</a>" in columns["method"][0]
+    for name, kind in zip(frame.COLUMNS, frame.DATATYPES, strict=True):
+        types = {type(value) for value in columns[name]} - {type(None)}
+        assert types == ({float} if kind == "number" else {str}) or not types
+    drawn = columns["95 % interval"][1]
+    check_html(drawn)
+    assert drawn.count("mu-mark") == 2 and "aria-label" in drawn  # retrained models, and half of the forget set kept
+
+
+def test_an_own_line_is_placed_between_the_ranked_ones(space: Import, board: Any, root: Path, demo_rows: Any) -> None:
+    frame = space("handlers.board_frame")
+    for row in demo_rows:
+        write_result(row, root / "results")
+    first = demo_rows[0]
+    for score, place in ((0.5, ", between scrub and finetune"), (0.9, ", above salun"), (0.1, ", below finetune")):
+        own = make_row("mine", score=score, base_seed=0)
+        own = own.model_copy(update={name: getattr(first, name) for name in ("task", "tier", "ratio", "backbone")})
+        lines = board.board_lines(submitted=[own])
+        assert frame.frame(lines)[0][0] == f"submitted{place}"
+
+
+def test_the_matrix_has_real_data_apart_and_methods_by_mean_rank(
+    space: Import, board: Any, root: Path, demo_rows: Any
+) -> None:
+    matrix = space("handlers.matrix")
+    for row in demo_rows:
+        write_result(row, root / "results")
+    lines = board.board_lines()
+    assert matrix.data_choices(lines) == ["mini tasks"]
+    page = matrix.render_matrix(lines, "mini tasks")
+    check_html(page)
+    assert re.findall(r'<tr><th scope="row">(\w+)', page)[:3] == ["salun", "scrub", "finetune"]
+    assert 'data-task="cifar10" data-tier="mini"' in page
+    assert page.index("finetune") < page.index('<tr class="mu-control"><th scope="row">retrain')
+    assert "<tbody></tbody>" in matrix.render_matrix(lines, "real data")
+    with pytest.raises(ValueError, match="data must be one of real data, mini tasks, own tasks, got 'all'"):
+        matrix.render_matrix(lines, "all")
 
 
 def test_shipped_rows_are_ranked_apart_from_those_made_here(
@@ -386,3 +435,15 @@ def test_an_unknown_page_is_refused(space: Import, root: Path, split: Any, page:
         explore.render_samples(explore.find_config("canonical", "imdb", "5"), split, page)
     with pytest.raises(ValueError, match="must be"):
         explore.sample_rows(explore.find_config("canonical", "imdb", "5"), split, page)
+
+
+def test_the_first_screen_says_what_a_task_s_rows_are_and_shows_four(space: Import, root: Path) -> None:
+    introduction = space("handlers.introduction")
+    check_html(introduction.render_steps())
+    assert introduction.render_steps().count("<li>") == 3
+    page = introduction.render_task("cifar10", "10")
+    check_html(page)
+    assert "CIFAR-10, mini tier</b>: scikit-learn" in page
+    assert "1,200 training rows, 120 of them to be forgotten, 397 test rows" in page
+    forget = space("handlers.gallery").splits(space("handlers.choices").built_task_info("cifar10"), 10)["forget"]
+    assert re.findall(r"<small>(digit-\d+)</small>", page) == forget["example_id"][:4]
