@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mubench.hub_builders.tasks import TASKS, Task
+from mubench.hub_builders.tasks.schema import Tier
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import run_command
 from mubench.hub_builders.utils.declarations import read_module
@@ -35,8 +36,9 @@ def fill_lists(text: str) -> str:
             f"expected places of the lists {', '.join(LISTS)}, got {', '.join(unknown) if places else 'none'}"
         )
     for name in places:
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = place.sub(lambda found, name=name: f"{found[1]}\n{LISTS[name]()}\n\n{found[2]}", text)
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n{LISTS[name]()}\n\n{end}{rest.partition(end)[2]}"
     return text
 
 
@@ -46,14 +48,14 @@ def _task_keys() -> str:
 
 def _task_table() -> str:
     rows = [
-        (f"`{key}`", task.title, task.kind.replace("_", " "), *(_sizes(task, tier) for tier in ("full", "mini")),
+        (f"`{key}`", task.title, task.kind.replace("_", " "), _sizes(task, "full"), _sizes(task, "mini"),
          task.licence)
         for key, task in TASKS.items()
     ]  # fmt: skip
     return _table(("key", "task", "kind", "full: training / test rows", "mini", "licence"), rows)
 
 
-def _sizes(task: Task, tier: str) -> str:
+def _sizes(task: Task, tier: Tier) -> str:
     sizes = task.counts.get(tier)
     return f"{sizes['train']:,} / {sizes['test']:,}" if sizes else "none"
 

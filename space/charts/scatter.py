@@ -25,6 +25,11 @@ class Mark:
     label: bool = False
 
 
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return which points no other one exceeds in one value without being lower in the other."""
+    return [not any(x >= a and y >= b and (x, y) != (a, b) for x, y in points) for a, b in points]
+
+
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     edge = 0.08 * ((high - low) or 1)

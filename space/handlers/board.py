@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any
 
-from charts.scatter import Mark, scatter
+from charts.scatter import Mark, front, scatter
 from jobs.paths import RESULTS
 
 from handlers.checks import check_choice
@@ -199,10 +199,11 @@ def row_summary(row: Result) -> dict[str, Any]:
 def render_cost(lines: Sequence[Line]) -> str:
     """Return S against cost."""
     marks = [
-        Mark(e.passes, e.score, _title(line, lines), STYLE[line.kind], e.low, e.high, label=True)
+        Mark(e.passes, e.score, _title(line, lines), STYLE[line.kind], e.low, e.high)
         for line in lines
         if (e := line.entry).score is not None and e.passes and e.passes > 0
     ]
+    marks = _label(marks, [(-mark.x, mark.y) for mark in marks])  # cheap and good
     kinds = {line.kind for line in lines}
     key = {kind: style for kind, style in STYLE.items() if kind in kinds}
     return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.02), key=key)
@@ -216,8 +217,14 @@ def render_parts(lines: Sequence[Line]) -> str:
         if line.entry.score is None or None in parts:
             continue
         distance, lost = max(*(float(part or 0) for part in parts[:3]), 0.0), float(parts[3] or 0)
-        marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, lines), STYLE[line.kind], label=True))
+        marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, lines), STYLE[line.kind]))
+    marks = _label(marks, [(mark.x, mark.y) for mark in marks])
     return scatter(marks, ("forgetting (1 = as retrained)", "utility (1 = as retrained)"), y=(0, 1.02))
+
+
+def _label(marks: Sequence[Mark], values: Sequence[tuple[float, float]]) -> list[Mark]:
+    """Return marks with labels on the Pareto front alone; the names of all are shown on hover."""
+    return [dataclasses.replace(mark, label=best) for mark, best in zip(marks, front(values), strict=True)]
 
 
 def _title(line: Line, lines: Sequence[Line]) -> str:

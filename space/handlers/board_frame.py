@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, YOURS, Line
 from mubench.cards.entries import Entry
 from mubench.trainers.runs.method_table import method_table
 
 NUMBERS = ("S", "row", "mean", "memb.", "util.", "shift.", "gap", "KL", "time", "passes")
-DATATYPES = [
-    "number" if name in NUMBERS else "html" if name in ("method", "95 % interval") else "str" for name in COLUMNS
+HTML = ("method", "95 % interval")
+DATATYPES: list[Literal["str", "number", "html"]] = [
+    "number" if name in NUMBERS else "html" if name in HTML else "str" for name in COLUMNS
 ]
 WIDTHS = {"rank": "90px", "method": "230px", "95 % interval": "170px", "setting": "260px", "seeds": "90px"}
-COLUMN_WIDTHS = [WIDTHS.get(name, "80px") for name in COLUMNS]
+COLUMN_WIDTHS: list[str | int] = [WIDTHS.get(name, "80px") for name in COLUMNS]
 PINNED = 2
 WIDTH, HEIGHT = 140, 16
 

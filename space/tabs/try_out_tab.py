@@ -147,7 +147,7 @@ class TryOutTab:
         for event in (runs, trains):
             event.then(self.refresh, current, controls, **UNCHECKED)
         runs.then(None, js=SHOW_VERDICT, api_visibility="private")
-        changed = [each.input for each in (*self.menus, self.seed)]
+        changed = [*(each.input for each in self.menus), self.seed.input]
         gr.on(changed, self.outcome.hide, None, self.outcome.column, **LATEST)
         self.stop.click(self.end_run, self.current, None, **QUIET)
         self.outcome.connect(tab, self.own_runs)

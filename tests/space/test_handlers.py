@@ -447,3 +447,9 @@ def test_the_first_screen_says_what_a_task_s_rows_are_and_shows_four(space: Impo
     assert "1,200 training rows, 120 of them to be forgotten, 397 test rows" in page
     forget = space("handlers.gallery").splits(space("handlers.choices").built_task_info("cifar10"), 10)["forget"]
     assert re.findall(r"<small>(digit-\d+)</small>", page) == forget["example_id"][:4]
+
+
+def test_a_plot_labels_its_pareto_front_alone(space: Import) -> None:
+    front = space("charts.scatter").front
+    assert front([(-1.0, 0.5), (-2.0, 0.9), (-3.0, 0.8), (-1.0, 0.4)]) == [True, True, False, False]
+    assert front([(1.0, 1.0), (1.0, 1.0)]) == [True, True]
