@@ -1,12 +1,16 @@
-"""What the first screen says: what the page does, in three steps, and what the rows of a task are."""
+"""What the first screen says: what the page does, what the rows of a task are, how long a base model trains."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html import escape
 from typing import Any
 
-from handlers.choices import built_task_info
+import numpy as np
+
+from handlers.choices import built_task_info, chosen_setting
 from handlers.gallery import row_cards
+from mubench.cards.leaderboard import shipped_tables
 
 SAMPLES = 4
 SENTENCES = (
@@ -46,3 +50,23 @@ def render_task(task: Any, ratio: Any) -> str:
         f'<div class="mu-samples"><p><b>{escape(row.title)}, {info.tier} tier</b>{escape(origin)}. {counts}. '
         f"The first rows of the forget set:</p>{cards}</div>"
     )
+
+
+def base_seconds(task: str, backbone: str, ratio: str) -> float | None:
+    """Return about how long a base model trains: as the retrained models of the shipped rows did, for all rows."""
+    setting = chosen_setting(task, backbone)
+    return _seconds(setting.task.key, setting.info.split, setting.backbone, int(ratio))
+
+
+@lru_cache(maxsize=256)
+def _seconds(task: str, split: str, backbone: str, ratio: int) -> float | None:
+    wanted: tuple[Any, ...] = (task, split, backbone, ratio)
+    for table in shipped_tables():
+        row = table.row
+        if (row.task, row.split, row.backbone, row.ratio) == wanted:
+            retrained = (
+                one for control in table.controls if control.rows[0].method == "retrain" for one in control.rows
+            )
+            seconds = [one.cost["seconds"] for one in retrained if "seconds" in one.cost]
+            return float(np.mean(seconds)) / (1 - ratio / 100) if seconds else None
+    return None

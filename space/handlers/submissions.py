@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from handlers.board import SUBMITTED, Line, render_cost, render_parts
-from handlers.board_frame import frame
+from handlers.board_tables import frame
 from mubench.cards.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.text import quote

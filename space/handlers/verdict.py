@@ -7,8 +7,9 @@ from html import escape
 from charts.ruler import ruler
 from charts.tables import bars
 
+from handlers.board import local_tables
 from handlers.runs import FinishedRun
-from handlers.tables import table_of
+from mubench.cards.leaderboard import Table, shipped_tables
 from mubench.cards.yardsticks import yardsticks
 from mubench.trainers.evaluation.result import Result
 
@@ -19,7 +20,15 @@ WORST = {
     "membership": "An attack tells forget rows from unseen ones, by {:.2f} better than on a retrained model.",
     "utility": "It loses {:.0%} of the retrained models' score on rows that were to be kept.",
 }
+FIELDS = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
 HELP = "Parts of S: 0 as retrained, 1 as the base model"
+
+
+def table_of(row: Result) -> Table | None:
+    """Return the table of a row's setting: of the rows here, else of those that come with the suite."""
+    wanted = [getattr(row, name) for name in FIELDS]
+    tables = (*local_tables(), *shipped_tables())
+    return next((one for one in tables if [getattr(one.row, name) for name in FIELDS] == wanted), None)
 
 
 def worst_part(row: Result) -> tuple[str, float]:

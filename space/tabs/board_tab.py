@@ -6,9 +6,8 @@ from typing import Any
 
 import gradio as gr
 from handlers import board
-from handlers.board_frame import COLUMN_WIDTHS, DATATYPES, PINNED, frame
+from handlers.board_tables import COLUMN_WIDTHS, DATATYPES, PINNED, data_choices, frame, render_matrix
 from handlers.checks import check_choice
-from handlers.matrix import data_choices, render_matrix
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
 from mubench.hub_builders.utils.text import quote

@@ -11,8 +11,7 @@ from typing import Any
 import gradio as gr
 from handlers import choices
 from handlers.arguments import MAX_TEXT, Field, argument_fields
-from handlers.introduction import render_steps, render_task
-from handlers.tables import base_seconds
+from handlers.introduction import base_seconds, render_steps, render_task
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
 

@@ -24,7 +24,7 @@ def measure() -> dict[str, float]:
     from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
     sys.path.insert(0, str(SPACE))
-    board, frame = (importlib.import_module(f"handlers.{name}") for name in ("board", "board_frame"))
+    board, frame = (importlib.import_module(f"handlers.{name}") for name in ("board", "board_tables"))
     return {
         "leaderboard_rank_s": _seconds(shipped_tables),
         "leaderboard_text_s": _seconds(lambda: as_text(shipped_tables())),

@@ -75,7 +75,7 @@ def board(space: Import, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
     space: Import, board: Any, root: Path, demo_rows: Any
 ) -> None:
-    frame = space("handlers.board_frame")
+    frame = space("handlers.board_tables")
     assert board.board_lines() == [] and frame.frame([]) == []
     for row in demo_rows:
         write_result(row, root / "results")
@@ -106,7 +106,7 @@ def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
 def test_the_table_of_the_leaderboard_has_own_lines_first_papers_numbers_and_drawn_intervals(
     space: Import, board: Any, root: Path, demo_rows: Any
 ) -> None:
-    frame = space("handlers.board_frame")
+    frame = space("handlers.board_tables")
     for row in demo_rows:
         write_result(row, root / "results")
     own = write_run(score=0.6)
@@ -123,7 +123,7 @@ def test_the_table_of_the_leaderboard_has_own_lines_first_papers_numbers_and_dra
 
 
 def test_an_own_line_is_placed_between_the_ranked_ones(space: Import, board: Any, root: Path, demo_rows: Any) -> None:
-    frame = space("handlers.board_frame")
+    frame = space("handlers.board_tables")
     for row in demo_rows:
         write_result(row, root / "results")
     first = demo_rows[0]
@@ -137,7 +137,7 @@ def test_an_own_line_is_placed_between_the_ranked_ones(space: Import, board: Any
 def test_the_matrix_has_real_data_apart_and_methods_by_mean_rank(
     space: Import, board: Any, root: Path, demo_rows: Any
 ) -> None:
-    matrix = space("handlers.matrix")
+    matrix = space("handlers.board_tables")
     for row in demo_rows:
         write_result(row, root / "results")
     lines = board.board_lines()
@@ -437,7 +437,7 @@ def test_an_unknown_page_is_refused(space: Import, root: Path, split: Any, page:
         explore.sample_rows(explore.find_config("canonical", "imdb", "5"), split, page)
 
 
-def test_the_first_screen_says_what_a_task_s_rows_are_and_shows_four(space: Import, root: Path) -> None:
+def test_the_first_screen_shows_four_rows_of_a_task_and_what_they_are(space: Import, root: Path) -> None:
     introduction = space("handlers.introduction")
     check_html(introduction.render_steps())
     assert introduction.render_steps().count("<li>") == 3
