@@ -39,7 +39,12 @@ MODULES_A_FOLDER = 14
 METHOD_LINES = 150
 # Modules that may import a client of the Hub.
 CLIENTS = {
-    "huggingface_hub": {"hub_builders/utils/hub_client.py", "cards/render.py", "cards/reports.py"},
+    "huggingface_hub": {
+        "hub_builders/utils/hub_client.py",
+        "hub_builders/hub/training_card.py",
+        "cards/render.py",
+        "cards/reports.py",
+    },
     "datasets.load_dataset": {
         "hub_builders/dataset/load.py",
         "hub_builders/dataset/own_rows.py",
@@ -228,7 +233,8 @@ def test_one_module_talks_to_a_hub(client: str) -> None:
 
 
 def test_cards_take_data_classes_of_the_hub_and_no_client() -> None:
-    names = [name for path in ("render", "reports") for name in imported(parsed(ROOT / f"cards/{path}.py"))]
+    paths = ("cards/render", "cards/reports", "hub_builders/hub/training_card")
+    names = [name for path in paths for name in imported(parsed(ROOT / f"{path}.py"))]
     assert {name.removeprefix("huggingface_hub.") for name in names if name.startswith("huggingface_hub")} == {
         "EvalResult", "EvalResultEntry", "ModelCardData", "eval_result_entries_to_yaml",
     }  # fmt: skip

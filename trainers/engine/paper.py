@@ -20,3 +20,9 @@ class Paper:
     venue: str
     arxiv: str | None
     authors: str
+
+    @property
+    def citation(self) -> str:
+        """The publication as a line of markdown, with a link."""
+        line = f"{self.authors}, *{self.title}*, {self.venue}"
+        return f"{line}, [arXiv:{self.arxiv}](https://arxiv.org/abs/{self.arxiv})." if self.arxiv else f"{line}."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -24,6 +26,12 @@ UNRECORDED = frozenset({
     "ddp_timeout", "ddp_find_unused_parameters", "per_device_eval_batch_size", "eval_each_epoch",
     "gradient_checkpointing",
 })  # fmt: skip
+# Arguments of transformers that a model's card states.
+STATED = (
+    "seed", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size",
+    "gradient_accumulation_steps", "optim", "optim_args", "lr_scheduler_type", "warmup_steps", "weight_decay",
+    "max_grad_norm", "bf16", "fp16",
+)  # fmt: skip
 
 
 @dataclass
@@ -116,3 +124,16 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
     unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:
         raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")
+
+
+def stated_settings(args: TrainingArguments) -> dict[str, Any]:
+    """Return the arguments that a model's card states: of training, of the class itself, and others that are set."""
+    own = inspect.get_annotations(type(args))
+    more = [
+        one.name
+        for one in fields(args)
+        if one.name not in TrainingArguments.__dataclass_fields__ and one.name not in UNRECORDED
+        if one.name in own or getattr(args, one.name) != one.default
+    ]
+    values = {name: getattr(args, name) for name in (*STATED, *more)}
+    return {name: getattr(value, "value", value) for name, value in values.items() if value not in (None, False)}

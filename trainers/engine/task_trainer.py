@@ -21,6 +21,9 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
+from mubench.hub_builders.hub.training_card import Start, TrainingCard, UsedRows, listed
+from mubench.hub_builders.utils.atomic import write_text
+from mubench.hub_builders.utils.tables import code_span
 from mubench.trainers.engine.augmentation import NUMBERS_PER_ROW, Transform
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, EpochDataLoader, StepBatchSampler, model_inputs
 from mubench.trainers.engine.checkpointing import AdapterBuffers, Checkpointed, keep_parameter_names, mark_complete
@@ -36,7 +39,7 @@ from mubench.trainers.engine.parameters import (
     trainable_weights,
 )
 from mubench.trainers.engine.rows import CPU, collate_rows
-from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.engine.task_arguments import TaskArguments, stated_settings
 
 _AUGMENT = zlib.crc32(b"augment")
 # `TaskTrainer.check_every` on a GPU, where each check waits for the device.
@@ -345,6 +348,52 @@ class TaskTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         for state in self.checkpoint_states():
             state.load(Path(resume_from_checkpoint))
+
+    # Card
+
+    def used_rows(self) -> dict[str, Any]:
+        """Return the rows that the card lists, by what they are for."""
+        return {"train": self.train_dataset}
+
+    def card_facts(self) -> dict[str, Any]:
+        """Return the fields of `TrainingCard` that are known of this run, beside those of every run."""
+        return {}
+
+    def create_model_card(  # noqa: PLR0917  (those of transformers)
+        self,
+        language: str | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+    ) -> None:
+        """Write what is known of the run as ``README.md`` into ``output_dir``; `push_to_hub` calls this.
+
+        The arguments are those of `transformers.Trainer`. Rows that `datasets` has loaded know their dataset, config
+        and split; of others the card states ``dataset`` (by default ``dataset_tags``, a Hub id) and ``dataset_args``.
+        """
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir or ".")
+        name, ids = model_name or folder.resolve().name, listed(dataset_tags)
+        configs = [f"config {code_span(one)}" for one in listed(dataset_args)]
+        stated = ", ".join([*map(code_span, listed(dataset) or ids), *configs])
+        metadata = {"language": language, "license": license, "tags": listed(tags), "datasets": ids}
+        card = TrainingCard(
+            name=name,
+            repository=self.hub_model_id or name,
+            model=type(self.accelerator.unwrap_model(self.model)),
+            start=Start.of(getattr(self.model, "config", None), finetuned_from),
+            rows=[UsedRows.of(split, rows, ids, stated) for split, rows in self.used_rows().items()],
+            settings=stated_settings(self.args),
+            metadata={**metadata, "pipeline_tag": next(iter(listed(tasks)), None)},
+            **self.card_facts(),
+        )
+        write_text(folder / "README.md", card.markdown())
 
     # Costs
 

@@ -35,11 +35,13 @@ from mubench.trainers.unlearning.epoch_evaluation import (
     trainer_output_function,
 )
 from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, collate_with_split, pair_rows
+from mubench.trainers.unlearning.judged import judgement_facts
 from mubench.trainers.unlearning.split_gradients import SplitGradients
 from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs, enabled_addons
 
 if TYPE_CHECKING:
+    from mubench.trainers.evaluation.judge import Judgement
     from mubench.trainers.unlearning.cost_counter import CostCounter
 
 __all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
@@ -115,6 +117,7 @@ class UnlearningTrainer(TaskTrainer):
             own rows, whose labels are classes or tokens.
         validation_score: Scores an epoch beside retrained models, for ``keep oracle``.
         epoch_evaluation: Evaluates after every epoch, where an argument asks for it and training has begun.
+        judgement: What `judge` has found, for the card; ``push_to_hub(judgement=found)`` sets it.
     """
 
     paper: ClassVar[Paper]
@@ -208,6 +211,7 @@ class UnlearningTrainer(TaskTrainer):
         self.output_function: OutputFunction | None = None
         self.validation_score: SelectionScore | None = None
         self.epoch_evaluation: EpochEvaluationCallback | None = None
+        self.judgement: Judgement | None = None
 
     def check_rows(self) -> None:
         """Raise ``ValueError`` if a split or the validation rows that the method needs are missing or empty."""
@@ -379,6 +383,35 @@ class UnlearningTrainer(TaskTrainer):
 
     def history(self) -> list[dict[str, Any]]:
         return self.epoch_evaluation.history() if self.epoch_evaluation else []
+
+    # Card
+
+    def used_rows(self) -> dict[str, Any]:
+        return {"forget": self.train_dataset.forget, "retain": self.train_dataset.retain}
+
+    def card_facts(self) -> dict[str, Any]:
+        package, _, stem = type(self).__module__.rpartition(".")
+        is_custom = package != "mubench.trainers.methods"
+        paper = getattr(self, "paper", None)
+        return {
+            "method": type(self).__name__ if is_custom else stem,
+            "is_custom": is_custom,
+            "starts_fresh": self.from_scratch,
+            "paper": paper.citation if paper else None,
+            "addons": [addon.paper.citation for addon in enabled_addons(self.args)],
+            **(judgement_facts(self.judgement) if self.judgement else {}),
+        }
+
+    def create_model_card(self, *args: Any, judgement: Judgement | None = None, **kwargs: Any) -> None:
+        """Write what is known of the run as ``README.md`` into ``output_dir``; `push_to_hub` calls this.
+
+        Args:
+            *args: As in `transformers.Trainer`.
+            judgement: What `judge` has found, for this card and later ones.
+            **kwargs: As in `transformers.Trainer`.
+        """
+        self.judgement = judgement or self.judgement
+        super().create_model_card(*args, **kwargs)
 
     # Training
 
