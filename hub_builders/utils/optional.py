@@ -13,6 +13,8 @@ EXTRAS = {
     "gradio": ("space", "serve the Space"),
     "optuna": ("sweep", "suggest trials"),
     "ray": ("sweep", "run sweeps on a cluster"),
+    "tensorboard": ("track", "report to tensorboard"),
+    "trackio": ("track", "report to trackio"),
     "sentencepiece": ("text", "read the tokenizers of some language models"),
 }
 

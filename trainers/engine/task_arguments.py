@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from mubench.hub_builders.utils.optional import EXTRAS, check_package
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.engine.distributed import world_size
 
@@ -89,6 +90,7 @@ class TaskArguments(LoraArguments, TrainingArguments):
         self.check_length()
         self.check_numbers()
         super().__post_init__()
+        check_trackers(self.report_to)
         self.check_lora()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
@@ -124,6 +126,33 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
     unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:
         raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")
+
+
+def check_trackers(names: Collection[str]) -> None:
+    """Check that everything that a run reports to can be used here.
+
+    Args:
+        names: Names as in ``report_to``.
+
+    Raises:
+        ValueError: If transformers does not know one, or it is not installed and set up.
+        FileNotFoundError: If the package of one is not installed.
+    """
+    if not names:
+        return
+    from transformers.integrations import integration_utils  # noqa: PLC0415  (imports what is installed)
+
+    known, usable = integration_utils.INTEGRATION_TO_CALLBACK, integration_utils.get_available_reporting_integrations()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"expected report_to of {', '.join(known)}, got {quote(name)}")
+        if name in usable:
+            continue
+        if name in EXTRAS:
+            check_package(name)
+        if name == "wandb":
+            raise FileNotFoundError("expected the package wandb to report to wandb, got none: pip install wandb")
+        raise ValueError(f"expected report_to of what is installed ({', '.join(usable) or 'nothing'}), got {name}")
 
 
 def stated_settings(args: TrainingArguments) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from mubench.hub_builders.dataset.load import forget_mask
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder
@@ -42,6 +43,8 @@ from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.
 SWITCHES = ("augment", *SPEED)
+# Folder beside model folders that `--report_to tensorboard` writes into.
+EVENTS = "tensorboard"
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
@@ -167,6 +170,7 @@ def train_into(
     """
     _check_devices(trainer.args)  # type: ignore[arg-type]
     work = Path(str(trainer.args.output_dir))
+    _keep_events(trainer, folder)
     with explain_out_of_memory("a step of training", TRAINING):
         cost = _fit(trainer, work)
     done = run.finished(cost=cost, history=trainer.history(), **environment(trainer.args.device))
@@ -190,6 +194,13 @@ def train_into(
 
     with explain_full_disk(folder.parent):
         on_main_process(write)
+
+
+def _keep_events(trainer: TaskTrainer, folder: Path) -> None:
+    """Let TensorBoard write beside the model folders, since a run's scratch folder is removed."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(folder.parent / EVENTS / folder.name)
 
 
 def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:

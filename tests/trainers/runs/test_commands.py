@@ -1,6 +1,7 @@
 """The front door of room 2: flags in, a model folder and a judged row out, and the same again from the row."""
 
 import dataclasses
+import importlib.util
 import json
 import re
 from dataclasses import fields
@@ -317,3 +318,23 @@ def test_an_empty_word_is_no_command(capsys):
     assert main(["", "scrub"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1) and err.endswith("got ''\n")
+
+
+def test_an_absent_tracker_is_one_line_before_anything_is_trained(words, own_walk, monkeypatch, capsys):
+    find, absent = importlib.util.find_spec, ("tensorboard", "tensorboardX")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else find(name, *rest))
+    before = files(own_walk.models)
+    assert main(["neg_grad", *words, "--seed=9", "--report_to=tensorboard"]) == 2
+    assert capsys.readouterr().err == (
+        "mubench: expected the package tensorboard to report to tensorboard, got none: pip install 'mubench[track]'\n"
+    )
+    assert files(own_walk.models) == before
+
+
+@pytest.mark.slow
+def test_events_of_tensorboard_outlive_the_scratch_folder_of_a_run(words, own_walk, capsys):
+    tracking = ["--report_to=tensorboard", "--logging_steps=1", "--max_steps=2", "--judge=false"]
+    assert main(["neg_grad", *words, "--seed=9", *tracking]) == 0
+    folder = Path(capsys.readouterr().out.splitlines()[0])
+    (events,) = (own_walk.models / "tensorboard" / folder.name).iterdir()
+    assert b"train/loss_forget" in events.read_bytes()
