@@ -90,7 +90,7 @@ class TaskArguments(LoraArguments, TrainingArguments):
         self.check_length()
         self.check_numbers()
         super().__post_init__()
-        check_trackers(self.report_to)
+        check_trackers(list(self.report_to or ()))
         self.check_lora()
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")

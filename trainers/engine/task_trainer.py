@@ -26,7 +26,13 @@ from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.tables import code_span
 from mubench.trainers.engine.augmentation import NUMBERS_PER_ROW, Transform
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, EpochDataLoader, StepBatchSampler, model_inputs
-from mubench.trainers.engine.checkpointing import AdapterBuffers, Checkpointed, keep_parameter_names, mark_complete
+from mubench.trainers.engine.checkpointing import (
+    AdapterBuffers,
+    Checkpointed,
+    keep_parameter_names,
+    last_checkpoint,
+    mark_complete,
+)
 from mubench.trainers.engine.distributed import leave_group_at_exit
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import Term, per_example_loss, shift_labels
@@ -432,14 +438,26 @@ class TaskTrainer(Trainer):
 
     # Training
 
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, check every weight at the end, and merge adapters into the weights.
+
+        Args:
+            resume_from_checkpoint: As in `transformers.Trainer`; ``True`` takes the newest checkpoint in
+                ``output_dir`` that was written to its end. The model given is the one that the run started with.
+            *args: As in `transformers.Trainer`.
+            **kwargs: As in `transformers.Trainer`.
 
         Raises:
             NonFiniteError: If the loss or a weight became NaN or infinite.
+            ValueError: If there is no whole checkpoint to resume from.
         """
         self.start_clock()
-        output = super().train(*args, **kwargs)
+        if resume_from_checkpoint is True:
+            folder = Path(self.args.output_dir or ".")
+            if (found := last_checkpoint(folder)) is None:
+                raise ValueError(f"expected a whole checkpoint in {folder} to resume from, got none")
+            resume_from_checkpoint = str(found)
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
         self.check_losses()
         check_finite(self.model)
         if self.uses_lora:

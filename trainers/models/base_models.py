@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from mubench.hub_builders.dataset.load import forget_mask
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder

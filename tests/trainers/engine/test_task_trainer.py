@@ -52,6 +52,29 @@ def test_the_last_checkpoint_is_the_newest_that_was_finished(tmp_path: Path) -> 
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
+def test_a_user_resumes_from_the_newest_checkpoint_that_is_whole(tmp_path: Path) -> None:
+    """As with `transformers.Trainer`: the same script again, with ``resume_from_checkpoint=True``."""
+
+    def scrub(folder: Path) -> Any:
+        options = {"save_strategy": "steps", "save_steps": 2, "optim": "adamw_torch", "lr_scheduler_type": "linear"}
+        return toy.trainer("scrub", toy.build("vit", dropout=0.2), toy.split_rows(toy.rows("vit")), folder, **options)
+
+    with pytest.raises(ValueError, match=r"^expected a whole checkpoint in .* to resume from, got none$"):
+        scrub(tmp_path / "none").train(resume_from_checkpoint=True)
+    whole = scrub(tmp_path / "whole")
+    whole.train()
+    cut = scrub(tmp_path / "cut")
+    cut.add_callback(toy.KillAt(3))
+    with pytest.raises(toy.Killed):
+        cut.train()
+    (tmp_path / "cut" / "checkpoint-3").mkdir()  # the process was killed while it wrote this one
+    resumed = scrub(tmp_path / "cut")
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == whole.state.global_step > 3
+    end = toy.snapshot(whole.model)
+    assert toy.distance(resumed.model, end) < 1e-6 < toy.distance(cut.model, end)
+
+
 # Averaging
 
 
