@@ -59,11 +59,14 @@ RETIRED = {
 # Attributes of PyAV, torch, numpy and Optuna.
 LIBRARY_NAMES = re.compile(r"\b(container|self)\.streams\b|\b(torch|np)\.eye\b|\bstudy\.(ask|tell)\b")
 IMPORTS = (ast.Import, ast.ImportFrom)
+EXAMPLES = "trainers/examples"
 FROZEN = "tests/safety_net"
 
 
 def sources(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    """Return the modules of folders; examples are scripts that nothing imports."""
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if path.parent != ROOT / EXAMPLES)
 
 
 def modules(folder: str) -> set[str]:

@@ -160,7 +160,8 @@ class TrainingCard:
         if self.method is None:
             known = self.start.hub_id or self.start.run
             start = f", starting from {self.start.describe(architecture)}" if known else ""
-            return f"A `{architecture}` trained on {counts['train']:,} rows{start}."
+            rows = f"{counts['train']:,}" if "train" in counts else "unknown"
+            return f"A `{architecture}` trained on {rows} rows{start}."
         custom = f" `{self.method}` is a custom method, no part of MU-Bench." if self.is_custom else ""
         if self.starts_fresh:
             what = f"A `{architecture}` trained from scratch without {counts['forget']:,} deleted rows"

@@ -359,7 +359,7 @@ class TaskTrainer(Trainer):
 
     def used_rows(self) -> dict[str, Any]:
         """Return the rows that the card lists, by what they are for."""
-        return {"train": self.train_dataset}
+        return {} if self.train_dataset is None else {"train": self.train_dataset}
 
     def card_facts(self) -> dict[str, Any]:
         """Return the fields of `TrainingCard` that are known of this run, beside those of every run."""

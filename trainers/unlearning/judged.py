@@ -8,9 +8,10 @@ from mubench.trainers.metrics import DESCRIPTIONS
 
 if TYPE_CHECKING:
     from mubench.trainers.evaluation.judge import Judgement
+    from mubench.trainers.evaluation.result import Result
 
 
-def judgement_facts(found: Judgement) -> dict[str, Any]:
+def judgement_facts(found: Judgement | Result) -> dict[str, Any]:
     """Return the fields of a `TrainingCard` about what `judge` has found, S first."""
     names = sorted(found.metrics, key=lambda name: name != "score")
     remarks = []
@@ -25,7 +26,7 @@ def judgement_facts(found: Judgement) -> dict[str, Any]:
     return {"scores": [_line(name, found) for name in names], "remarks": remarks}
 
 
-def _line(name: str, found: Judgement) -> tuple[str, str, str]:
+def _line(name: str, found: Judgement | Result) -> tuple[str, str, str]:
     """Return title, value and value of the retrained models."""
     value, known = found.metrics[name], DESCRIPTIONS[name]
     unit = f" {known.unit}" if known.unit else ""

@@ -42,6 +42,7 @@ from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments
 
 if TYPE_CHECKING:
     from mubench.trainers.evaluation.judge import Judgement
+    from mubench.trainers.evaluation.result import Result
     from mubench.trainers.unlearning.cost_counter import CostCounter
 
 __all__ = ["Paper", "Term", "UnlearningArguments", "UnlearningTrainer"]
@@ -211,7 +212,7 @@ class UnlearningTrainer(TaskTrainer):
         self.output_function: OutputFunction | None = None
         self.validation_score: SelectionScore | None = None
         self.epoch_evaluation: EpochEvaluationCallback | None = None
-        self.judgement: Judgement | None = None
+        self.judgement: Judgement | Result | None = None
 
     def check_rows(self) -> None:
         """Raise ``ValueError`` if a split or the validation rows that the method needs are missing or empty."""
@@ -402,12 +403,12 @@ class UnlearningTrainer(TaskTrainer):
             **(judgement_facts(self.judgement) if self.judgement else {}),
         }
 
-    def create_model_card(self, *args: Any, judgement: Judgement | None = None, **kwargs: Any) -> None:
+    def create_model_card(self, *args: Any, judgement: Judgement | Result | None = None, **kwargs: Any) -> None:
         """Write what is known of the run as ``README.md`` into ``output_dir``; `push_to_hub` calls this.
 
         Args:
             *args: As in `transformers.Trainer`.
-            judgement: What `judge` has found, for this card and later ones.
+            judgement: What `judge` has found, or a result row, for this card and later ones.
             **kwargs: As in `transformers.Trainer`.
         """
         self.judgement = judgement or self.judgement
