@@ -5,6 +5,7 @@
 
 import copy
 import sys
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, load_dataset
@@ -18,14 +19,17 @@ names = dataset["forget"].features["label"].names
 
 
 def encode(split: str) -> Dataset:
-    """Return a split with ``pixel_values``, (3, 32, 32), and ``labels``; `example_id` stays, models drop it."""
-    rows = dataset[split].map(
-        lambda row: {"pixel_values": np.asarray(row["image"], dtype=np.float32).transpose(2, 0, 1) / 255 - 0.5}
-    )
-    return rows.rename_column("label", "labels").select_columns(["example_id", "pixel_values", "labels"])
+    """Return a split with ``pixel_values``, (3, 16, 16), and ``labels``; `example_id` stays, models drop it."""
+
+    def read(row: dict[str, Any]) -> dict[str, Any]:
+        pixels = np.asarray(row["image"].resize((16, 16)), dtype=np.float32) / 255 - 0.5
+        return {"pixel_values": pixels.transpose(2, 0, 1)}
+
+    rows = dataset[split].map(read).rename_column("label", "labels")
+    return rows.select_columns(["example_id", "pixel_values", "labels"])
 
 
-data = {split: encode(split).with_format("torch") for split in ("forget", "retain", "test")}
+data = {split: list(encode(split).with_format("torch")) for split in ("forget", "retain", "test")}
 
 
 def train(splits: list[str], seed: int) -> ResNetForImageClassification:
@@ -36,7 +40,7 @@ def train(splits: list[str], seed: int) -> ResNetForImageClassification:
     )
     rows = [row for split in splits for row in data[split]]
     arguments = TrainingArguments(
-        output_dir=f"plain-{seed}", num_train_epochs=12, per_device_train_batch_size=64, learning_rate=5e-3,
+        output_dir=f"plain-{seed}", num_train_epochs=6, per_device_train_batch_size=128, learning_rate=1e-2,
         save_strategy="no", seed=seed,
     )  # fmt: skip
     trainer = Trainer(ResNetForImageClassification(config), arguments, train_dataset=rows)
@@ -50,7 +54,7 @@ retrained = [train(["retain"], seed) for seed in (1, 2)]
 trainer = NegGradPlusTrainer(
     copy.deepcopy(base),
     NegGradPlusArguments(
-        output_dir="plain-unlearned", num_train_epochs=2, per_device_train_batch_size=64, learning_rate=2e-3,
+        output_dir="plain-unlearned", num_train_epochs=2, per_device_train_batch_size=128, learning_rate=2e-3,
         save_strategy="no",
     ),
     train_dataset={"forget": data["forget"], "retain": data["retain"]},
