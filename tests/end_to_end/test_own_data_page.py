@@ -13,10 +13,8 @@ from mubench.hub_builders.dataset.task_file import TaskFile
 from mubench.trainers.evaluation.result import read_results
 from tests.pages import blocks, page
 
-SECTIONS = {
-    title.lower(): text
-    for title, text in re.findall(r"^## (\w+): .*?\n(.*?)(?=^## |\Z)", page("own_data"), re.M | re.S)
-}
+SECTION = re.compile(r"^## (\w+): .*?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+SECTIONS = {title.lower(): text for title, text in SECTION.findall(page("own_data"))}
 
 
 def files(section: str) -> dict[str, str]:
