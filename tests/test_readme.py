@@ -13,17 +13,12 @@ import pytest
 
 from mubench.hub_builders.utils.cli import replace_dashes
 from mubench.trainers.methods import METHODS
+from tests.pages import ROOT, blocks
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "cards" / "docs").glob("*.md"))}
 PAGES = {"README": README, **DOCS}
-
-
-def blocks(text: str, language: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [block for tongue, block in found if tongue == language]
 
 
 def map_entries() -> dict[Path, set[str]]:

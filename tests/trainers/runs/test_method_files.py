@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mubench.cards.console import main as mubench
-from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run, read_runs
-from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.result import read_result, read_results, write_result
 from mubench.trainers.runs.grid_parsers import parse_grid
@@ -23,41 +20,10 @@ from mubench.trainers.sweeps.execution import execute
 from mubench.trainers.sweeps.jobs import MethodJob, Place
 from mubench.trainers.sweeps.ray_cluster import RayCluster
 from mubench.trainers.sweeps.schedule import run_jobs
-from tests.fixtures.walk import COUNTS, RATIO, Walk, files, quick
+from tests.fixtures.walk import RATIO, Walk
+from tests.pages import blocks, page
 
-# The 30 lines of a method.
-METHOD = '''"""Ascends on the forget set up to a bound, and descends on the retain set."""
-
-from dataclasses import dataclass, field
-
-import torch
-
-from mubench.trainers.engine.losses import Term, per_example_loss
-from mubench.trainers.unlearning.kinds import CLASSIFICATION, TEXT_GENERATION
-from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
-
-
-@dataclass
-class BoundedArguments(UnlearningArguments):
-    bound: float = field(default=2.0, metadata={"help": "Loss of a forget row above which it is left alone."})
-
-
-class BoundedTrainer(UnlearningTrainer):
-    """Ascends on forget rows up to a bound."""
-
-    kinds = (*CLASSIFICATION, *TEXT_GENERATION)
-    arguments = BoundedArguments
-    like = "neg_grad_plus"
-    paired = True
-
-    def terms(self, model, batch):
-        forget = batch["forget"]
-        losses = per_example_loss(self.logits(model, batch), batch["labels"])
-        return [
-            Term("forget", torch.clamp(losses[forget], max=self.args.bound), -0.5),
-            Term("retain", losses[~forget], 1.0),
-        ]
-'''
+METHOD = blocks(page("own_method"), "python")[0]
 HEAD = "from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer\n"
 ONE = "class {}Trainer(UnlearningTrainer):\n    kinds = ('image_classification',)\n"
 KEY = "my_method"
@@ -307,38 +273,6 @@ def test_the_run_of_an_unknown_method_is_left_out_in_one_line(own_walk, capsys, 
     expected = "expected a method of the suite, or one with the SHA-256 of its file, got 'elsewhere'"
     assert lines == [f"{folder.name} is left out: {expected}"]
     assert "elsewhere" not in {row.method for row in read_results(own_walk.results)}
-
-
-@pytest.mark.slow
-def test_thirty_lines_give_rows_on_two_tasks_through_a_sweep(tmp_path, monkeypatch, method, capsys):
-    """Both tasks, in a process of the pool each; a changed file is another run, and without it a second sweep ends."""
-    assert len(METHOD.splitlines()) <= 32
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(TASKS["imdb"].recipes, "bert", dataclasses.replace(TASKS["imdb"].recipes["bert"], epochs=1))
-    with quick(COUNTS):
-        for task in ("cifar10", "imdb"):
-            build(task, out=tmp_path)
-        grid = {"tasks": ["cifar10", "imdb"], "methods": [KEY], "method_file": method.name, "controls": []}
-        (tmp_path / "grid.yaml").write_text(yaml.safe_dump({**grid, "retrain_seeds": [0, 1]}))
-        assert main(["sweep", "grid.yaml", "--workers=1"]) == 0
-        rows = [row for row in read_results("results") if row.method == KEY]
-        assert sorted(row.task for row in rows) == ["cifar10", "imdb"]
-        assert {row.method_file for row in rows} == {hashlib.sha256(METHOD.encode()).hexdigest()}
-        before = files(tmp_path / "models")
-        assert main(["sweep", "grid.yaml", "--workers=1"]) == 0
-        assert files(tmp_path / "models") == before
-        method.write_text(METHOD.replace("-0.5", "-0.25"))
-        assert main(["sweep", "grid.yaml", "--workers=1"]) == 0
-        runs = [run for run in read_runs(tmp_path / "models").values() if run.method == KEY]
-        assert len({run.identity for run in runs}) == 4
-        method.unlink()
-        capsys.readouterr()
-        assert main(["sweep", "grid.yaml", "--workers=1"]) == 2
-        assert "expected a file of methods at" in (error := capsys.readouterr().err) and error.count("\n") == 1
-        (tmp_path / "grid.yaml").write_text(yaml.safe_dump({**grid, "methods": ["finetune"], "method_file": None}))
-        assert main(["sweep", "grid.yaml", "--workers=1"]) == 0
-        assert mubench(["leaderboard"]) == 0
-    assert capsys.readouterr().out.count(f"{KEY} (custom method") == 4
 
 
 @pytest.mark.slow
