@@ -167,6 +167,11 @@ def _kind(run: Run) -> Kind:
     return "image_classification" if run.backbone in task.classifiers else task.kind
 
 
+def _published(run: Run) -> str | None:
+    """Return the repository of a run's backbone; ``None`` for one without published weights, or of a user's own."""
+    return BACKBONES[run.backbone].hub_id if run.backbone in BACKBONES else None
+
+
 def _doubt(task: Task) -> str:
     """Return what holds for rows of a partial build that may be those of the original or others."""
     known = task.licence if task.licence != "unknown" else "unknown: its distributor states none"
@@ -197,7 +202,7 @@ def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Va
         for key, score in scores.items()
     ]
     data = ModelCardData(
-        base_model=parent or (None if run.parent else BACKBONES[run.backbone].hub_id),
+        base_model=parent or (None if run.parent else _published(run)),
         library_name="diffusers" if kind == "text_to_image" else "transformers",
         license=_licence(run),
         pipeline_tag=_PIPELINES[kind],
@@ -237,7 +242,7 @@ def model_card(
         result=result,
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
-        example=model_usage(_kind(run), folder=name, pretrained=BACKBONES[run.backbone].hub_id is not None),
+        example=model_usage(_kind(run), folder=name, pretrained=_published(run) is not None),
         outputs=OUTPUTS.get(_kind(run), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),
         config=config_name(run.task, run.ratio, run.family),

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 _MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition")
+# What runs of the suite alone do not have.
+_OWN = ("method_file", "backbone_files", "foreign_base", "definition")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -48,6 +50,7 @@ class Run:
         parent: Identity of the model the run started from; ``None`` for base and retrained models.
         eval_seed: Seed of the noise of generated images among the reference outputs.
         method_file: SHA-256 of the user's file that defines the method; ``None`` for a method of the suite.
+        backbone_files: SHA-256 over the files of a backbone of a user's own; ``None`` for those of the suite.
         foreign_base: Architecture of the model that the run started from, where another program made it: of its
             training nothing is known, and ``parent`` is the SHA-256 over its files. ``None`` for models of the suite.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
@@ -76,6 +79,7 @@ class Run:
     parent: str | None = None
     eval_seed: int = 0
     method_file: str | None = None
+    backbone_files: str | None = None
     foreign_base: str | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
@@ -100,8 +104,8 @@ class Run:
         return fingerprint(self.record())
 
     def record(self) -> dict[str, Any]:
-        """Return the attributes as ``run.json`` holds them: those of a user's method, model or task if there are."""
-        absent = [name for name in ("method_file", "foreign_base", "definition") if getattr(self, name) is None]
+        """Return the attributes as ``run.json`` holds them: those of `_OWN` if there are."""
+        absent = [name for name in _OWN if getattr(self, name) is None]
         return {key: value for key, value in asdict(self).items() if key not in absent}
 
     def finished(self, **measured: Any) -> Run:

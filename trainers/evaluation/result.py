@@ -46,6 +46,7 @@ class RunInfo(_Row):
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
         method: Key in ``METHODS``, a control's name, or a user's own.
         foreign_base: Architecture of a base model that another program made, whose files' sha256 is the parent.
+        backbone_files: sha256 over the files of a backbone of a user's own; ``None`` for those of the suite.
         method_file: sha256 of the file that defines a user's own method; ``None`` for others.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
@@ -77,6 +78,7 @@ class RunInfo(_Row):
     seed: limits.Seed
     eval_seed: limits.Seed = 0
     method_file: Sha256 | None = None
+    backbone_files: Sha256 | None = None
     foreign_base: limits.Name | None = None
     versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
     device: limits.Label
@@ -241,14 +243,8 @@ class Result(RunInfo):
 
 def to_json(result: Result) -> str:
     """Return the row as JSON, one field a line."""
-    return (
-        json.dumps(
-            result.model_dump(mode="json", exclude=None if result.definition else {"definition"}),
-            indent=2,
-            allow_nan=False,
-        )
-        + "\n"
-    )
+    absent = {name for name in ("definition", "backbone_files") if getattr(result, name) is None}
+    return json.dumps(result.model_dump(mode="json", exclude=absent), indent=2, allow_nan=False) + "\n"
 
 
 def write_result(result: Result, folder: str | Path) -> Path:

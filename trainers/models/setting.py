@@ -19,8 +19,9 @@ from transformers import PreTrainedModel
 from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
 from mubench.hub_builders.hub.model_folder import Run, read_run
-from mubench.hub_builders.tasks import Recipe, Task, get_recipe, names
+from mubench.hub_builders.tasks import Recipe, Task, names
 from mubench.hub_builders.tasks.definition import Definition
+from mubench.hub_builders.tasks.own_backbones import OWN, recipe_of
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.storage import SHIFTED
 from mubench.trainers.models.modalities import MODALITIES, Modality
@@ -36,7 +37,7 @@ class Setting:
         task: The task, of the table or a user's own.
         info: Tier, family and fingerprints of the data.
         recipe: Recipe of base and retrained models.
-        backbone: Backbone key.
+        backbone: Backbone key, of the table or a user's own.
         data: Dataset folder or Hub id.
         eval_seed: Seed of the images that models generate.
         rows: Rows per stored split; loaded at first use.
@@ -80,7 +81,10 @@ class Setting:
         return MODALITIES[self.task.kind]
 
     def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
-        return self.modality.create(self.backbone, self.info.labels, self.rows, seed)
+        """Return the model that base and retrained models start from, and its processor."""
+        own = OWN.get(self.backbone)
+        start = self.backbone if own is None or own.start is None else own.start
+        return self.modality.create(start, self.info.labels, self.rows, seed)
 
     def load(self, folder: Path, again: str = "") -> tuple[PreTrainedModel, Any]:
         """Return a stored model and its processor, compared with what was written.
@@ -164,6 +168,7 @@ class Setting:
             deletion_seed=info.deletion_seed,
             split=info.split,
             backbone=self.backbone,
+            backbone_files=OWN[self.backbone].sha256 if self.backbone in OWN else None,
             recipe=self.recipe.record(),
             eval_seed=self.eval_seed,
             definition=info.definition and Definition.model_validate(info.definition).record(),
@@ -193,7 +198,7 @@ def _load_setting(
     return Setting(
         task=info.row,
         info=info,
-        recipe=get_recipe(info.row, backbone),
+        recipe=recipe_of(info.row, backbone),
         backbone=backbone,
         data=data,
         eval_seed=eval_seed,
@@ -210,7 +215,7 @@ def load_setting(
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
     row = find_task(task, data=data, family=family)
-    get_recipe(row, backbone)
+    recipe_of(row, backbone)
     if eval_seed and not row.classifiers:
         raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
     info = task_info(task, data=data, family=family)

@@ -28,7 +28,8 @@ class BaseArguments:
     backbone: str | None = field(
         default=None,
         metadata={
-            "help": "backbone key, see `python -m mubench.hub_builders backbones TASK`; default: the task's first"
+            "help": "backbone key, see `python -m mubench.hub_builders backbones TASK`, or folder or Hub id of a "
+            "pretrained model; default: the task's first"
         },
     )
     base_seed: int = field(default=0, metadata={"help": "seed of initialisation and data order"})

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.load import HUB_ID, find_task, task_info
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.dataset.load import find_task, task_info
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
+from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.hub_builders.utils.cli import Parser
-from mubench.hub_builders.utils.hub_client import fetch_model
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
 from mubench.trainers.evaluation.judge_runs import Judge, require_references
 from mubench.trainers.evaluation.references import find_group
@@ -19,8 +18,10 @@ from mubench.trainers.evaluation.result import Result, read_result, write_result
 from mubench.trainers.evaluation.robustness import Robustness, add_values
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import WEIGHT_METRICS
+from mubench.trainers.models.backbones import describe_backbone, find_backbone
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.foreign_models import check_tokens, closest_backbone, read_foreign
+from mubench.trainers.models.foreign_models import check_tokens, closest_backbone
+from mubench.trainers.models.model_files import find_model, read_foreign
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
@@ -44,13 +45,14 @@ def run_base(arguments: Sequence[str]) -> list[str]:
     set_up_process()
     given = base_parser().parse_given(arguments)
     where = BaseArguments(**{name: given.pop(name) for name in BaseArguments.__dataclass_fields__ if name in given})
-    folder = train_base(_setting(where), where.base_seed, models=Path(where.models), **training_flags(given))
-    return [str(folder)] if is_main_process() else []
+    setting = _setting(where)
+    folder = train_base(setting, where.base_seed, models=Path(where.models), **training_flags(given))
+    return [*describe_backbone(setting.backbone, setting.task), str(folder)] if is_main_process() else []
 
 
 def _setting(where: BaseArguments) -> Setting:
     task = find_task(where.task, data=where.data, family=where.family)
-    backbone = where.backbone or task.default_backbone
+    backbone = find_backbone(where.backbone, task, Path(where.models))
     return load_setting(where.task, backbone, data=where.data, family=where.family, eval_seed=where.eval_seed)
 
 
@@ -68,7 +70,7 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
-    base = start_from(where.base_model)
+    base = find_model(where.base_model) if where.base_model is not None else None
     if base is not None and (foreign := read_foreign(base)):
         info = task_info(where.task, data=where.data, family=where.family)
         where.backbone = where.backbone or closest_backbone(foreign, info.row, info.tier)
@@ -83,14 +85,6 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
         models=Path(where.models),
     )
     return request, where
-
-
-def start_from(name: str | None) -> Path | None:
-    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here."""
-    if name is None:
-        return None
-    here = Path(name).exists() or Path(name).parent.is_dir()
-    return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)
 
 
 def run_method(method: str, arguments: Sequence[str]) -> list[str]:
@@ -111,7 +105,7 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
         shipped = require_references(group)
         if plan.run.foreign_base and plan.base_folder:
             check_tokens(request.setting, plan.base_folder, None if shipped else next(iter(group.bases.values())))
-    lines = _about_base(plan)
+    lines = [*describe_backbone(plan.run.backbone, request.setting.task), *_about_base(plan)]
     folder = unlearn(plan)
     if not is_main_process():
         return []
@@ -128,7 +122,7 @@ def _about_base(plan: Plan) -> list[str]:
         return []
     setting, backbone = plan.request.setting, plan.run.backbone
     foreign = read_foreign(plan.base_folder) if plan.base_folder else None
-    same = foreign is not None and foreign.is_of(BACKBONES[backbone].family)
+    same = foreign is not None and foreign.is_of(get_backbone(backbone).family)
     why = "of its family" if same else f"a backbone of another family, for tasks of {setting.task.kind}"
     return [f"base:  {architecture} of unknown training; defaults and references are those of {backbone}, {why}"]
 
@@ -187,7 +181,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
 def measure_robustness(options: argparse.Namespace) -> list[str]:
     """Add the values that need weights to the rows of a group's runs; a row that has them is kept."""
     task = find_task(options.task, data=options.data, family=options.family)
-    backbone = options.backbone or task.default_backbone
+    backbone = find_backbone(options.backbone, task, Path(options.models))
     setting = load_setting(
         options.task, backbone, data=options.data, family=options.family, eval_seed=options.eval_seed
     )

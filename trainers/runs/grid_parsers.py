@@ -17,7 +17,7 @@ PRIMARY = "primary"
 # The options of these commands by name.
 OPTIONS: dict[str, dict[str, Any]] = {
     "task": {"nargs": "*", "default": [], "help": "task keys; default: all that are built"},
-    "backbone": {"help": "backbone key; default: the first of each task"},
+    "backbone": {"help": "backbone key, or a pretrained model; default: the first of each task"},
     "ratio": {"default": "10", "help": "percentage to delete, 1 to 10"},
     "methods": {"nargs": "+", "default": [], "help": "method keys; default: all that a task has"},
     "method_file": {"metavar": "FILE.py", "help": METHOD_FILE},
@@ -64,7 +64,12 @@ def grid_parser(command: str, *, from_file: bool = False) -> Parser:
         about = "YAML file of a grid over several tasks, in place of the options about task, methods and seeds"
         parser.add_argument("grid", nargs="?", type=Path, metavar="GRID.yaml", help=about)
     parser.add_argument("--task", required=not from_file, help="task key")
-    parser.add_argument("--backbones", "--backbone", nargs="+", help="backbone keys; default: the task's first")
+    parser.add_argument(
+        "--backbones",
+        "--backbone",
+        nargs="+",
+        help="backbone keys, or folders or Hub ids of pretrained models; default: the task's first",
+    )
     parser.add_argument("--base_seeds", nargs="+", help="seeds of the base models; default: --seeds")
     retrain_seeds = ("--retrain_seeds", "--seeds_of_retrained")
     parser.add_argument(*retrain_seeds, nargs="+", help="seeds of the retrained models; default: --seeds")

@@ -22,9 +22,11 @@ from mubench.trainers.evaluation.result import RunInfo, read_result
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS
+from mubench.trainers.models.backbones import describe_backbone, find_backbone
 from mubench.trainers.models.base_models import environment, predict_splits
+from mubench.trainers.models.model_files import find_model
 from mubench.trainers.models.setting import Setting, load_setting
-from mubench.trainers.runs.commands import judge_group, start_from, summary
+from mubench.trainers.runs.commands import judge_group, summary
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.outside_outputs import OutsideOutputs, read_outside
 
@@ -56,11 +58,12 @@ def judge_model(options: argparse.Namespace) -> list[str]:
     name, ratio = _check_method_name(options.name), read_ratio(options)
     names.check_seed("base_seed", options.base_seed)
     place = {"data": options.data, "family": options.family}
-    backbone = options.backbone or find_task(options.task, **place).default_backbone
+    task, models = find_task(options.task, **place), Path(options.models)
+    backbone = find_backbone(options.backbone, task, models)
     setting = load_setting(options.task, backbone, **place, eval_seed=options.eval_seed)
     setting.info.forget_size(ratio)
     wanted = setting.run(ratio=ratio, base_seed=options.base_seed, method=name, seed=0, tuned="custom")
-    judge = Judge(find_group(setting, ratio, Path(options.models)), Path(options.results))
+    judge = Judge(find_group(setting, ratio, models), Path(options.results))
     if options.base_seed not in (known := judge.references.seeds.bases):
         raise ValueError(f"expected base_seed of a reference, {', '.join(map(str, known))}, got {options.base_seed}")
     source = _read(options.source, wanted, setting, judge.group.models)
@@ -74,7 +77,7 @@ def judge_model(options: argparse.Namespace) -> list[str]:
         outputs.pop("shifted", None)
     judge_group(judge)
     path = judge.outputs(_info(wanted, source, judge), outputs)
-    return [f"row:   {path}", *summary(read_result(path))]
+    return [*describe_backbone(backbone, task), f"row:   {path}", *summary(read_result(path))]
 
 
 def _check_method_name(name: str) -> str:
@@ -110,7 +113,7 @@ def _read(name: str, wanted: Run, setting: Setting, models: Path) -> Source:
         FileNotFoundError: If there is nothing of this name.
         ValueError: If it is neither a model nor outputs, or was made on something else.
     """
-    path = start_from(name) or Path(name)
+    path = find_model(name)
     if path.is_file():
         return Source(read_outside(path), None, outputs_only=True)
     if not path.is_dir():

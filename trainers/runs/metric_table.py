@@ -59,15 +59,14 @@ def _parse_ensemble(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_config()
     parser.add_argument("--task", required=True, help="task key")
     parser.add_argument("--method", required=True, help=METHOD)
-    parser.add_argument("--backbone", help="backbone key; default: the task's first")
+    parser.add_argument("--backbone", help="backbone key, or a pretrained model; default: the task's first")
     parser.add_argument("--ratio", default="10", help="percentage to delete, 1 to 10")
     parser.add_argument("--eval_seed", type=int, default=0, help="seed of the noise that generated images start from")
     parser.add_argument("--data", default=DATASET, help="dataset folder or Hub id")
     parser.add_argument("--family", default="canonical", help="deletion family")
     parser.add_argument("--models", default="models", help="folder of all models")
     options = parser.parse_args(check_options(parser, arguments))
-    task = find_task(options.task, data=options.data, family=options.family)
-    options.backbone = options.backbone or task.default_backbone
+    find_task(options.task, data=options.data, family=options.family)
     options.ratio = check_ratio(options.ratio, options.family)
     check_recorded(options.method, options.models)
     return options
@@ -82,15 +81,18 @@ def run_ensemble(arguments: Sequence[str]) -> list[str]:
     options = _parse_ensemble(arguments)
     from mubench.trainers.evaluation.pools import gather_pools, measure_pools, retrained_halves  # noqa: PLC0415
     from mubench.trainers.evaluation.references import find_group  # noqa: PLC0415  (mistyped options need no torch)
+    from mubench.trainers.models.backbones import find_backbone  # noqa: PLC0415
     from mubench.trainers.models.setting import load_setting  # noqa: PLC0415
 
     place = {"data": options.data, "family": options.family, "eval_seed": options.eval_seed}
-    setting = load_setting(options.task, options.backbone, **place)
-    pools = gather_pools(find_group(setting, options.ratio, Path(options.models)), options.method)
+    task, models = find_task(options.task, data=options.data, family=options.family), Path(options.models)
+    backbone = find_backbone(options.backbone, task, models)
+    setting = load_setting(options.task, backbone, **place)
+    pools = gather_pools(find_group(setting, options.ratio, models), options.method)
     values, halves = measure_pools(pools), measure_pools(retrained_halves(pools))
     sizes = f"{len(pools.unlearned)} runs", f"{len(pools.retrained)} retrained"
     lines: list[tuple[str, ...]] = [("metric", options.method, "halves of retrained", "better", "unit")]
     for key, metric in ENSEMBLE_METRICS.items():
         cells = (f"{found[key]:.4f}" if key in found else f"{metric.models}+ models" for found in (values, halves))
         lines.append((key, *cells, metric.better, metric.unit))
-    return [f"{' and '.join(sizes)} of {options.task} {options.backbone}", *align_columns(lines, left=(0, 3, 4))]
+    return [f"{' and '.join(sizes)} of {options.task} {backbone}", *align_columns(lines, left=(0, 3, 4))]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.hub.model_folder import Run, is_complete, read_run
-from mubench.hub_builders.tasks import BACKBONES, names
+from mubench.hub_builders.tasks import names
+from mubench.hub_builders.tasks.own_backbones import family_of
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
-from mubench.trainers.models.foreign_models import ForeignModel, read_foreign
+from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
 from mubench.trainers.runs.method_table import CUSTOM, check_request, get_method
@@ -61,7 +62,7 @@ class UnlearningRequest:
         """Arguments of the method, task and backbone in place of those of the method's dataclass."""
         if self.trainer.from_scratch:
             return recipe_arguments(self.setting.recipe)
-        family = BACKBONES[self.setting.backbone].family
+        family = family_of(self.setting.backbone, self.setting.task.recipes)
         found = default_arguments(self.setting.task.kind, family, self.method)
         precision = precision_arguments(self.setting.recipe)
         return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found, **precision})

@@ -44,7 +44,7 @@ def task_sweeps(
         task = find_task(key, data=place.data, family=place.family)
         family = task.family_of(built[key]["tier"] if key in built else "mini")
         own = replace(place, family=family) if place.family == PRIMARY else place
-        backbones = [backbone or task.default_backbone]
+        backbones = own.backbones(key, [backbone])
         sweeps.append(Sweep(task=key, ratio=ratio, backbones=backbones, place=own, **options))
     if not sweeps:
         raise FileNotFoundError(f"expected tasks in {place.data}, got none; build them with: {target('data')}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.trainers.models.backbones import describe_backbone
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.method_files import custom_methods, read_method_file
 from mubench.trainers.sweeps.bases import make_bases, matrix_sweeps, task_sweeps
@@ -68,9 +68,7 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
     if command == "matrix":
         sweeps = matrix_sweeps(task_sweeps(options.task, place, **grid_of))
     else:
-        backbones = options.backbones or [
-            find_task(options.task, data=options.data, family=options.family).default_backbone
-        ]
+        backbones = place.backbones(options.task, options.backbones or [None])
         sweeps = [Sweep(task=options.task, backbones=backbones, place=place, **grid_of)]
     return _schedule(sweeps, options, options.workers)
 
@@ -78,13 +76,15 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
 def _schedule(
     sweeps: Sequence[Sweep], options: argparse.Namespace, workers: int, resources: Resources | None = None
 ) -> list[str]:
-    """Run sweeps, or list their runs."""
+    """Run sweeps, or list their runs; return these lines, after one for each backbone of the user's own."""
+    own = [line for sweep in sweeps for key in sweep.backbones for line in describe_backbone(key, sweep.row)]
+    about = list(dict.fromkeys(own))
     if options.dry_run:
         for sweep in sweeps:
             sweep.check()
         jobs = [job for sweep in sweeps for job in sweep.jobs()]
-        return describe_jobs(jobs, sweeps[0].place.models, retry=options.retry)
+        return about + describe_jobs(jobs, sweeps[0].place.models, retry=options.retry)
     if options.ray is not None:  # its workers may have another working directory
         sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
     run_sweep(*sweeps, executor=open_executor(options.ray, workers, resources), retry=options.retry).check()
-    return []
+    return about

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
 from mubench.hub_builders.utils.text import quote
@@ -59,7 +58,8 @@ class Grid(BaseModel):
 
     Attributes:
         tasks: Task keys.
-        backbones: Backbone keys of all tasks, or by task; a task without any takes its first.
+        backbones: Backbone keys, or folders or Hub ids of pretrained models, of all tasks, or by task; a task without
+            any takes its first.
         ratios: Percentages to delete.
         methods: Method keys, or arguments by method key; empty: every method that is made for the task.
         method_file: File of methods of the user's own, whose code is run; see `method_files`.
@@ -129,9 +129,7 @@ class Grid(BaseModel):
         return found
 
     def _backbones(self, task: str) -> Sequence[str]:
-        return (
-            self.backbones.get(task) or self.backbones.get(ANY) or [find_task(task, data=self.data).default_backbone]
-        )
+        return self.place().backbones(task, self.backbones.get(task) or self.backbones.get(ANY) or [None])
 
 
 def read_grid(path: Path, **changes: Any) -> Grid:

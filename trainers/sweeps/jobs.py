@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.hub.model_folder import is_complete
 from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
+from mubench.trainers.models.backbones import find_backbone, recall_backbone
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.method_files import MethodFile
@@ -46,7 +49,13 @@ class Place:
 
     def setting(self, task: str, backbone: str) -> Setting:
         """Return the setting of a task and backbone."""
+        recall_backbone(backbone, self.models)
         return load_setting(task, backbone, data=self.data, family=self.family, eval_seed=self.eval_seed)
+
+    def backbones(self, task: str, given: Sequence[str | None]) -> list[str]:
+        """Return the keys of backbones of a task; errors are those of `find_backbone`."""
+        found = find_task(task, data=self.data, family=self.family)
+        return [find_backbone(one, found, self.models) for one in given]
 
     def group(self, task: str, backbone: str, ratio: int) -> Group:
         """Return the finished runs on a task, backbone and ratio."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mubench.hub_builders.dataset.load import find_task, task_info
-from mubench.hub_builders.tasks import Task, get_recipe
+from mubench.hub_builders.tasks import Task
+from mubench.hub_builders.tasks.own_backbones import recipe_of
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
 from mubench.trainers.runs.defaults import recorded_names
@@ -70,7 +71,7 @@ class Sweep:
             if get_method(key).from_scratch:
                 raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
         for backbone in self.backbones:
-            get_recipe(self.row, backbone)
+            recipe_of(self.row, backbone)
         info = task_info(self.task, data=self.place.data, family=self.place.family)
         info.forget_size(self.ratio)
         for key, backbone in itertools.product(self.methods, self.backbones):

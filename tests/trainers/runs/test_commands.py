@@ -15,7 +15,7 @@ from mubench.trainers.__main__ import main
 from mubench.trainers.engine.task_arguments import UNRECORDED, TaskArguments
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.methods import METHODS
-from mubench.trainers.runs import commands
+from mubench.trainers.models import model_files
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
 from mubench.trainers.runs.commands import request_of, run_method
 from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
@@ -224,9 +224,9 @@ def test_a_seed_for_a_method_that_has_only_a_base_seed_is_refused(walked):
 def test_a_base_model_is_a_folder_unless_it_can_only_be_a_repository(tmp_path, monkeypatch, name, requested):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "m").mkdir(parents=True)
-    monkeypatch.setattr(commands, "fetch_model", lambda repository: Path("fetched", repository))
-    assert commands.start_from(name) == (Path("fetched", name) if requested else Path(name))
-    assert commands.start_from("models/m") == Path("models/m") and commands.start_from(None) is None
+    monkeypatch.setattr(model_files, "fetch_model", lambda repository: Path("fetched", repository))
+    assert model_files.find_model(name) == (Path("fetched", name) if requested else Path(name))
+    assert model_files.find_model("models/m") == Path("models/m")
 
 
 def test_only_typed_flags_are_given_even_where_they_repeat_a_default():

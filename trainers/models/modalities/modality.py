@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
 
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.engine.rows import memory_share
 from mubench.trainers.inference.generate import GenerationRequest
@@ -94,7 +94,7 @@ class Modality(ABC):
         """Return a freshly initialised model and its processor.
 
         Args:
-            backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
+            backbone: Key of a backbone.
             labels: Class names.
             rows: All splits, for tokenizers that are made here: like a pretrained one, a vocabulary covers every
                 split, and is the same for base and retrained models. No label is read.
@@ -154,7 +154,7 @@ class ClassifierModality(Modality):
         set_seed(seed)
         names = dict(enumerate(labels))
         classes = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
-        if BACKBONES[backbone].hub_id is not None:
+        if get_backbone(backbone).hub_id is not None:
             model = load_published(self.auto, backbone, **classes)
             return model, self.load_processor(**checkpoint_source(backbone))
         config = self.configs[backbone]()

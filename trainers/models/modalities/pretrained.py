@@ -10,16 +10,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks.own_backbones import OWN, get_backbone
 from mubench.hub_builders.tasks.schema import Backbone
 from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.optional import check_package
+from mubench.trainers.models.backbones import check_unchanged
 
 # Otherwise transformers sends the user's token to a converter for a repository without safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -61,18 +62,40 @@ def explain_damage() -> Iterator[None]:
 
 
 def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
-    """Load the published weights of a backbone, in fp32 whatever they are stored in, to be trained.
+    """Load the pretrained weights of a backbone, in fp32 whatever they are stored in, to be trained.
 
     Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
-    reads.
+    reads. Of a user's own backbone they are safetensors, and hold all weights but those of a head.
 
     Args:
         auto: The class to load, such as ``AutoModelForImageClassification``.
-        backbone: Key of `mubench.hub_builders.tasks.BACKBONES`.
+        backbone: Key of a backbone.
         **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
+
+    Raises:
+        ValueError: If a user's own has no weights for this class.
     """
+    if backbone in OWN:
+        return _load_own(auto, backbone, config)
     options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "weights_only": True}
     return read(auto, **checkpoint_source(backbone), **options, **config)
+
+
+def _load_own(auto: Any, backbone: str, config: Mapping[str, Any]) -> PreTrainedModel:
+    source = checkpoint_source(backbone)
+    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "use_safetensors": True}
+    with _quiet():
+        model, info = read(auto, **source, **options, **config, output_loading_info=True)
+    body = f"{model.base_model_prefix}."
+    fresh = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    # A head is initialised where the config names the classes; some checkpoints lack a pooler, a part of it.
+    lost = [name for name in fresh if not config or (name.startswith(body) and ".pooler." not in name)]
+    if lost or 2 * len(fresh) > len(model.state_dict()):
+        raise ValueError(
+            f"expected the weights of {type(model).__name__} in {source['pretrained_model_name_or_path']}, got none "
+            f"that fit {(lost or fresh)[0]}"
+        )
+    return cast("PreTrainedModel", model)
 
 
 def load_tokenizer(**source: Any) -> Any:
@@ -95,9 +118,12 @@ def checkpoint_source(backbone: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If it comes from a package that is not installed.
-        ValueError: If a file of the package is another than the one that was published.
+        ValueError: If a file of the package is another than the one that was published, or that of a user's own
+            another than the one that was recorded.
     """
-    row = BACKBONES[backbone]
+    if backbone in OWN:
+        return {"pretrained_model_name_or_path": check_unchanged(OWN[backbone])}
+    row = get_backbone(backbone)
     if row.package is not None:
         return {"pretrained_model_name_or_path": package_files(row)[0].parent}
     return {"pretrained_model_name_or_path": str(row.hub_id), "revision": row.revision or "main"}

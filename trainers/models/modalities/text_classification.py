@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -108,6 +109,16 @@ def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
         model.get_input_embeddings().get_parameter("weight")[rare] = 0
 
 
+def _with_padding(pair: ModelPair) -> ModelPair:
+    """Return a model and its tokenizer, which pads with its end token where it has no token for it, as Llama's."""
+    model, tokenizer = pair
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return pair
+
+
 class TextModality(ClassifierModality):
     """Text classification."""
 
@@ -120,6 +131,12 @@ class TextModality(ClassifierModality):
         model = create_with_shared_body(partial(self.auto.from_config, config), seed)
         zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
         return model, tokenizer
+
+    def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
+        return _with_padding(super().create(backbone, labels, rows, seed))
+
+    def load(self, folder: Path | str) -> ModelPair:
+        return _with_padding(super().load(folder))
 
     def load_processor(self, **source: Any) -> Any:
         return load_tokenizer(**source)

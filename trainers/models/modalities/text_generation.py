@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities.modality import (
     Collator,
@@ -62,7 +62,7 @@ def load_packaged(backbone: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
         FileNotFoundError: If the package or `gguf` is not installed.
         ValueError: If the file is another than the one that the table of backbones describes.
     """
-    (file,) = package_files(BACKBONES[backbone], "gguf")
+    (file,) = package_files(get_backbone(backbone), "gguf")
     source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     tokenizer = read(transformers.AutoTokenizer, **source, padding_side="right")
     quantized = read(transformers.AutoModelForCausalLM, **source, dtype=torch.float32)
@@ -81,7 +81,7 @@ class CausalModality(TextOutputModality):
     configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
-        packaged = BACKBONES[backbone].package is not None
+        packaged = get_backbone(backbone).package is not None
         return load_packaged(backbone) if packaged else super().create(backbone, labels, rows, seed)
 
     def with_tokenizer(self, model: PreTrainedModel, **source: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

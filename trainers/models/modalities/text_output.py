@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.inference.answers import Answers
 from mubench.trainers.inference.generate import MOST_TOKENS, SAMPLES, GenerationRequest, generate_texts, sample_texts
@@ -91,7 +91,7 @@ class TextOutputModality(Modality):
         """Return a model and its tokenizer; ``source`` locates both, as ``from_pretrained`` takes it."""
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
-        if BACKBONES[backbone].hub_id is not None:
+        if get_backbone(backbone).hub_id is not None:
             return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))
         train = rows["train"]
         names = prompts_and_answers(train)

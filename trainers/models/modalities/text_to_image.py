@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, set_seed
 
-from mubench.hub_builders.tasks import BACKBONES
+from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.noise import KEY, row_key
 from mubench.trainers.inference.generate import GenerationRequest
@@ -84,7 +84,7 @@ class TextToImageModality(Modality):
     """Text-to-image generation."""
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
-        hub_id = BACKBONES[backbone].hub_id
+        hub_id = get_backbone(backbone).hub_id
         if hub_id is not None:
             return self.load(hub_id)
         check_package("diffusers")

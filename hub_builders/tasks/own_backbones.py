@@ -1,0 +1,104 @@
+"""Backbones of a user's own, beside those of the table: pretrained models from a folder or the Hub, by their key."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mubench.hub_builders.tasks.schema import Backbone, Recipe, Task
+from mubench.hub_builders.tasks.table import BACKBONES, get_recipe
+
+MINI_MILLIONS = 5  # mini backbones have at most 1 million parameters, published ones more
+_MADE_HERE = re.compile("^(mini|small|tiny)-")
+_MAX_NAME = 32
+
+
+def is_of_family(family: str, *, architecture: str, model_type: str) -> bool:
+    """Whether a type of transformers, such as ``mobilenet_v2``, is of a family of backbones, such as ``mobilenet``."""
+    name = _MADE_HERE.sub("", family)
+    prefix = architecture.partition("For")[0].lower()  # `ast` of ASTForAudioClassification
+    return name in (model_type, re.split(r"[-_]", model_type)[0], prefix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnBackbone(Backbone):
+    """A pretrained model of a user's own; ``hub_id`` is the folder of its files here, and ``family`` its type.
+
+    Attributes:
+        architecture: Name of the class that saved it, such as ``LlamaForCausalLM``.
+        sha256: SHA-256 over its files; of an adopted model, over both its files and its start.
+        repository: Its repository on the Hub; ``None`` for a folder.
+        start: Of an adopted model, the key of the backbone that retrained models start from; else ``None``.
+    """
+
+    architecture: str
+    sha256: str
+    repository: str | None = None
+    start: str | None = None
+
+
+OWN: dict[str, OwnBackbone] = {}
+
+
+def own_key(name: str, sha256: str) -> str:
+    """Return the key of a model, part of names of folders and files: the last part of its name and of its SHA-256."""
+    words = re.sub(r"[^a-z0-9.]+", "-", name.rstrip("/").rpartition("/")[2].lower()).strip("-.")
+    return f"{words[:_MAX_NAME].strip('-.') or 'model'}-{sha256[:8]}"
+
+
+def get_backbone(key: str) -> Backbone:
+    """Return a backbone of the table, or a user's own that a command has named."""
+    return OWN[key] if key in OWN else BACKBONES[key]
+
+
+def closest_of(key: str, candidates: Iterable[str]) -> str:
+    """Return the backbone of the table whose recipe and default arguments hold for another: itself, if it is there.
+
+    Of a user's own it is one of its family where there is one; then one of its size, mini or published; then the one
+    with the closest number of parameters.
+    """
+    if key not in OWN:
+        return key
+    own = OWN[key]
+    if own.start is not None:
+        return closest_of(own.start, candidates)
+    known = list(candidates)
+    of_family = [
+        one
+        for one in known
+        if is_of_family(BACKBONES[one].family, architecture=own.architecture, model_type=own.family)
+    ]
+    millions, is_mini = own.millions or 1, (own.millions or 1) < MINI_MILLIONS
+
+    def distance(one: str) -> tuple[bool, bool, float]:
+        row = BACKBONES[one]
+        far = 0.0 if row.millions is None else abs(math.log(row.millions / millions))
+        return row.is_mini != is_mini, not is_mini and row.hub_id is None, far
+
+    return min(of_family or known, key=distance)
+
+
+def family_of(key: str, candidates: Iterable[str]) -> str:
+    """Return the family whose default arguments hold for a backbone, of a user's own that of the closest candidate."""
+    return BACKBONES[closest_of(key, candidates)].family
+
+
+def is_of_one(key: str, families: Iterable[str]) -> bool:
+    """Whether a backbone is of one of these families, mini ones not told apart."""
+    if key not in OWN:
+        return BACKBONES[key].family.removeprefix("mini-") in families
+    own = OWN[key]
+    if own.start is not None:
+        return is_of_one(own.start, families)
+    return any(is_of_family(one, architecture=own.architecture, model_type=own.family) for one in families)
+
+
+def recipe_of(task: Task, key: str) -> Recipe:
+    """Return the recipe of a task and backbone, of a user's own that of the task's closest one.
+
+    Raises:
+        ValueError: If the task has no recipe for the backbone.
+    """
+    return get_recipe(task, closest_of(key, task.recipes))

@@ -1,0 +1,128 @@
+"""Which backbone a command means: one of the table, or a pretrained model of a user's own, by folder or Hub id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from mubench.hub_builders.tasks import BACKBONES, Task, get_recipe
+from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone, closest_of, is_of_family, own_key
+from mubench.hub_builders.utils.atomic import write_json
+from mubench.trainers.models.model_files import count_parameters, find_model, read_foreign
+
+# Folder beside model folders with a file for each backbone of a user's own. It is not published: it holds paths.
+RECORDS = ".backbones"
+
+
+def find_backbone(given: str | None, task: Task, models: Path) -> str:
+    """Return the key of a backbone, by default the task's first.
+
+    A pretrained model of a user's own gets a key of its name and its SHA-256. Its record in the folder of models lets
+    later commands, and other processes, name it by that key.
+
+    Args:
+        given: A key, or the folder or Hub id of a pretrained model.
+        task: The task.
+        models: Folder of all models.
+
+    Raises:
+        FileNotFoundError: If the model is not on the Hub.
+        ValueError: If it is no key of the task's, nor a pretrained model.
+    """
+    if given is None:
+        return task.default_backbone
+    if given in BACKBONES or recall_backbone(given, models):
+        return given
+    folder = find_model(given)
+    if not folder.is_dir():
+        try:
+            get_recipe(task, given)
+        except ValueError as error:
+            raise ValueError(f"{error}; it may also be the folder or Hub id of a pretrained model") from error
+    own = read_pretrained(folder, None if Path(given).is_dir() else given)
+    key = own_key(own.repository or folder.resolve().name, own.sha256)
+    return remember_backbone(key, own, models)
+
+
+def read_pretrained(folder: Path, repository: str | None) -> OwnBackbone:
+    """Return what is known of a pretrained model in a folder.
+
+    Raises:
+        ValueError: If the folder holds none, or one that a run of the suite made.
+    """
+    foreign = read_foreign(folder)
+    if foreign is None:
+        raise ValueError(
+            f"expected a pretrained model with config.json that is no run of the suite in {folder}, got none"
+        )
+    return OwnBackbone(
+        family=foreign.model_type,
+        hub_id=str(folder.absolute()),
+        millions=count_parameters(foreign) / 1e6,
+        architecture=foreign.architecture,
+        sha256=foreign.identity,
+        repository=repository,
+    )
+
+
+def remember_backbone(key: str, own: OwnBackbone, models: Path) -> str:
+    """Add a backbone to those that are known, in this process and beside the models, and return its key."""
+    OWN[key] = own
+    path = models / RECORDS / f"{key}.json"
+    record = asdict(own)
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != record:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, record)
+    return key
+
+
+def recall_backbone(key: str, models: Path) -> bool:
+    """Return whether a backbone of a user's own is known by its key, perhaps from its record beside the models.
+
+    Raises:
+        ValueError: If the record is damaged.
+    """
+    path = models / RECORDS / f"{key}.json"
+    if key in OWN or Path(key).name != key or not path.is_file():
+        return key in OWN
+    try:
+        own = OwnBackbone(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"expected the record of a backbone in {path}, got {type(error).__name__}") from error
+    if own.start is not None and own.start not in BACKBONES and not recall_backbone(own.start, models):
+        raise ValueError(f"expected the record of {own.start} beside {path}, got none")
+    OWN[key] = own
+    return True
+
+
+def describe_backbone(key: str, task: Task) -> list[str]:
+    """Return a line about a backbone of a user's own: what it is, and which recipe and defaults hold for it."""
+    if key not in OWN:
+        return []
+    own, like = OWN[key], closest_of(key, task.recipes)
+    same = is_of_family(BACKBONES[like].family, architecture=own.architecture, model_type=own.family)
+    why = "of its family" if same else f"a backbone of another family, for tasks of {task.kind}"
+    return [
+        f"backbone: {key}, {own.architecture} of {own.millions:.3g} M parameters; recipe and defaults are those of "
+        f"{like}, {why}"
+    ]
+
+
+def check_unchanged(own: OwnBackbone) -> Path:
+    """Return the folder of a backbone of a user's own, after a comparison of its files with their SHA-256.
+
+    Raises:
+        FileNotFoundError: If the folder is gone.
+        ValueError: If it holds other files.
+    """
+    folder = Path(str(own.hub_id))
+    foreign = read_foreign(folder)
+    if foreign is None:
+        raise FileNotFoundError(f"expected the pretrained model of {own.architecture} in {folder}, got none")
+    if foreign.identity != own.sha256:
+        raise ValueError(
+            f"expected the files of {folder} with SHA-256 {own.sha256[:12]}, got {foreign.identity[:12]}: name the "
+            "folder again, and it is another backbone"
+        )
+    return folder

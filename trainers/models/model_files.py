@@ -1,0 +1,92 @@
+"""Model folders that another program saved: what their files say, without loading a weight."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from mubench.hub_builders.dataset.built import HUB_ID
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE
+from mubench.hub_builders.tasks.names import fingerprint
+from mubench.hub_builders.tasks.own_backbones import is_of_family
+from mubench.hub_builders.utils.checksums import sha256_of
+from mubench.hub_builders.utils.hub_client import fetch_model
+
+CONFIG = "config.json"
+# What `save_pretrained` writes; a repository's card or pictures are no part of a model.
+SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model folder without a record of its training.
+
+    Attributes:
+        folder: The folder.
+        architecture: Name of its class, such as ``LlamaForCausalLM``.
+        model_type: Its type in transformers, such as ``llama``.
+    """
+
+    folder: Path
+    architecture: str
+    model_type: str
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 over its files: all that tells it from others."""
+        paths = [path for path in sorted(self.folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
+        return fingerprint({path.name: sha256_of(path) for path in paths})
+
+    def is_of(self, family: str) -> bool:
+        """Whether its type is of a family of backbones."""
+        return is_of_family(family, architecture=self.architecture, model_type=self.model_type)
+
+
+def read_foreign(folder: Path) -> ForeignModel | None:
+    """Return what is known of a foreign model; ``None`` for a folder of the suite, and for one without a model.
+
+    Raises:
+        ValueError: If its config names no architecture.
+    """
+    is_ours = (folder / RUN_FILE).exists() or (folder / REFERENCE).exists()
+    if is_ours or not (folder / CONFIG).is_file():
+        return None
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        names = (config["architectures"][0], config["model_type"])
+        known = all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise ValueError(f"expected a model's config in {folder / CONFIG}, got {type(error).__name__}") from error
+    if not known:
+        raise ValueError(f"expected architectures and model_type in {folder / CONFIG}, got other names")
+    return ForeignModel(folder, *names)
+
+
+def find_model(name: str) -> Path:
+    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here."""
+    here = Path(name).exists() or Path(name).parent.is_dir()
+    return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)
+
+
+def count_parameters(model: ForeignModel) -> int:
+    """Return the number of numbers in the safetensors files of a model.
+
+    Raises:
+        ValueError: If there are no such files, or they are damaged.
+    """
+    paths, count = sorted(model.folder.glob("*.safetensors")), 0
+    if not paths:
+        raise ValueError(f"expected weights as safetensors in {model.folder}, got none")
+    for path in paths:
+        try:
+            with safe_open(path, "pt") as file:
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"expected weights in {path}, got {type(error).__name__}") from error
+    return count
