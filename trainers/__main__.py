@@ -32,6 +32,7 @@ COMMANDS = {
     "metrics": "list every metric: title, direction, range, unit, what it needs, its paper",
     "ensemble": "metrics over many runs of one method and many retrained models: KLoM, U-LiRA, the NeurIPS 2023 score",
     "judge": "a model of any origin, from a folder or the Hub, or a parquet of outputs: its result row",
+    "adopt": "a model that another program trained on a task, from a folder or the Hub, as a base model of its own",
     "rerun": "repeat the run of a result row",
 }
 # Those of them that take a user's own methods, beside every method.
@@ -63,12 +64,16 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        reason = "is not divided" if command in ("judge", "robustness") else "starts workers of its own"
+        reason = "is not divided" if command in ("adopt", "judge", "robustness") else "starts workers of its own"
         raise ValueError(f"expected one process, since {command} {reason}, got {processes}")
     if command == "judge":
         from mubench.trainers.runs.judge_model import judge_model  # noqa: PLC0415
 
         return judge_model(options)
+    if command == "adopt":
+        from mubench.trainers.runs.adopt import adopt_model  # noqa: PLC0415
+
+        return adopt_model(options)
     if command == "tune":
         from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
 

@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 REFERENCE = "reference"
-_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition")
+_MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition", "adopted")
 # What runs of the suite alone do not have.
-_OWN = ("method_file", "backbone_files", "foreign_base", "definition")
+_OWN = ("method_file", "backbone_files", "backbone_start", "foreign_base", "adopted", "definition")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -51,8 +51,12 @@ class Run:
         eval_seed: Seed of the noise of generated images among the reference outputs.
         method_file: SHA-256 of the user's file that defines the method; ``None`` for a method of the suite.
         backbone_files: SHA-256 over the files of a backbone of a user's own; ``None`` for those of the suite.
+        backbone_start: The backbone that retrained models start from where the base model is an adopted one, which
+            another program trained; else ``None``.
         foreign_base: Architecture of the model that the run started from, where another program made it: of its
-            training nothing is known, and ``parent`` is the SHA-256 over its files. ``None`` for models of the suite.
+            training nothing is known, and ``parent`` is the SHA-256 over its files, or the identity of an adopted base
+            model, whose own parent that is. ``None`` for models of the suite.
+        adopted: Of an adopted base model, its ``parameters``, ``processor`` and ``repository``; else ``None``.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
@@ -80,7 +84,9 @@ class Run:
     eval_seed: int = 0
     method_file: str | None = None
     backbone_files: str | None = None
+    backbone_start: str | None = None
     foreign_base: str | None = None
+    adopted: Mapping[str, Any] | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -183,6 +189,8 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     given = {name: str(value) for name, value in own.items() if value is not None and not isinstance(value, list)}
     lists = [f"--{name} {' '.join(map(str, value))}" for name, value in own.items() if isinstance(value, list)]
     place = {"data": data, "family": run.family, "models": folder.parent}
+    if run.adopted is not None:
+        return command("trainers", "adopt FOLDER", task=run.task, start=run.backbone_start, **place)
     return " ".join([command("trainers", run.method or "base", **what, **place, **given), *lists])
 
 

@@ -30,7 +30,8 @@ class OwnBackbone(Backbone):
         architecture: Name of the class that saved it, such as ``LlamaForCausalLM``.
         sha256: SHA-256 over its files; of an adopted model, over both its files and its start.
         repository: Its repository on the Hub; ``None`` for a folder.
-        start: Of an adopted model, the key of the backbone that retrained models start from; else ``None``.
+        start: Of an adopted model, which another program trained on a task, the key of the backbone that retrained
+            models start from; else ``None``.
     """
 
     architecture: str
@@ -62,8 +63,11 @@ def closest_of(key: str, candidates: Iterable[str]) -> str:
     if key not in OWN:
         return key
     own = OWN[key]
-    if own.start is not None:
-        return closest_of(own.start, candidates)
+    return closest_to(own, candidates) if own.start is None else closest_of(own.start, candidates)
+
+
+def closest_to(own: OwnBackbone, candidates: Iterable[str]) -> str:
+    """Return the backbone of the table that is closest to a user's own, see `closest_of`."""
     known = list(candidates)
     of_family = [
         one
@@ -93,6 +97,11 @@ def is_of_one(key: str, families: Iterable[str]) -> bool:
     if own.start is not None:
         return is_of_one(own.start, families)
     return any(is_of_family(one, architecture=own.architecture, model_type=own.family) for one in families)
+
+
+def is_adopted(key: str) -> bool:
+    """Whether a backbone is an adopted model, the only base model that it has."""
+    return key in OWN and OWN[key].start is not None
 
 
 def recipe_of(task: Task, key: str) -> Recipe:

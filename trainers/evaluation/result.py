@@ -28,6 +28,10 @@ SCHEMA_VERSION: Literal[1] = 1
 # A ranked row needs this many retrained models and base seeds; with fewer it is marked provisional.
 ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
 
+# What `Run` has and rows do not, and what rows of the suite alone do not have.
+_LEFT_OUT = ("history", "files", "outputs", "adopted")
+_OWN = ("definition", "backbone_files", "backbone_start")
+
 Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
 ORACLE_SELECTION: Flag = "oracle_selection"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,15 +42,17 @@ class _Row(BaseModel):
 
 
 class RunInfo(_Row):
-    """The run that a row is about: the attributes of `Run` but its history, and these.
+    """The run that a row is about: the attributes of `Run` but a few, and these.
 
     Attributes:
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
         method: Key in ``METHODS``, a control's name, or a user's own.
-        foreign_base: Architecture of a base model that another program made, whose files' sha256 is the parent.
+        foreign_base: Architecture of a base model that another program made; the parent is the sha256 of its files, or
+            the identity of an adopted base model.
         backbone_files: sha256 over the files of a backbone of a user's own; ``None`` for those of the suite.
+        backbone_start: Backbone that retrained models start from where the base model is an adopted one.
         method_file: sha256 of the file that defines a user's own method; ``None`` for others.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
@@ -79,6 +85,7 @@ class RunInfo(_Row):
     eval_seed: limits.Seed = 0
     method_file: Sha256 | None = None
     backbone_files: Sha256 | None = None
+    backbone_start: limits.Name | None = None
     foreign_base: limits.Name | None = None
     versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
     device: limits.Label
@@ -119,7 +126,7 @@ class RunInfo(_Row):
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        fields = {name: value for name, value in asdict(run).items() if name not in ("history", "files", "outputs")}
+        fields = {name: value for name, value in asdict(run).items() if name not in _LEFT_OUT}
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
@@ -243,7 +250,7 @@ class Result(RunInfo):
 
 def to_json(result: Result) -> str:
     """Return the row as JSON, one field a line."""
-    absent = {name for name in ("definition", "backbone_files") if getattr(result, name) is None}
+    absent = {name for name in _OWN if getattr(result, name) is None}
     return json.dumps(result.model_dump(mode="json", exclude=absent), indent=2, allow_nan=False) + "\n"
 
 

@@ -101,6 +101,11 @@ def describe_backbone(key: str, task: Task) -> list[str]:
     if key not in OWN:
         return []
     own, like = OWN[key], closest_of(key, task.recipes)
+    if own.start is not None:
+        return [
+            f"backbone: {key}, an adopted {own.architecture} of unknown training; retrained models start from "
+            f"{own.start}, recipe and defaults are those of {like}"
+        ]
     same = is_of_family(BACKBONES[like].family, architecture=own.architecture, model_type=own.family)
     why = "of its family" if same else f"a backbone of another family, for tasks of {task.kind}"
     return [

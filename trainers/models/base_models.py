@@ -15,8 +15,9 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from mubench.hub_builders.dataset.load import forget_mask
-from mubench.hub_builders.hub.model_folder import REFERENCE, Run, work_folder
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
+from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost, remove_incomplete
 from mubench.trainers.engine.distributed import STEP, is_main_process, on_main_process, step_arguments, world_size
@@ -180,16 +181,7 @@ def train_into(
 
     def write() -> None:
         model: Any = trainer.model
-        with explain_out_of_memory("a pass over every row", EVALUATION):
-            outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
-            if run.method is None:
-                with eval_batch_size(batch_size):
-                    outputs |= _predict_random(setting, model, processor, run.base_seed)
-        with staged_folder(folder) as stage:
-            model.save_pretrained(stage)
-            processor.save_pretrained(stage)
-            files = hash_files(stage)
-            done.finished(files=files, outputs=write_outputs(stage / REFERENCE, outputs)).write(stage)
+        write_model(folder, done, setting, model, processor, batch_size=batch_size)
         shutil.rmtree(work)
 
     with explain_full_disk(folder.parent):
@@ -201,6 +193,23 @@ def _keep_events(trainer: TaskTrainer, folder: Path) -> None:
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = str(folder.parent / EVENTS / folder.name)
+
+
+def write_model(
+    folder: Path, run: Run, setting: Setting, model: Any, processor: Any, *, batch_size: int | None = None
+) -> dict[str, Outputs]:
+    """Predict every row, write the folder of a model in one step, and return its outputs by split."""
+    with explain_out_of_memory("a pass over every row", EVALUATION):
+        outputs = predict_splits(setting, model, processor, folder.parent, batch_size=batch_size)
+        if run.method is None:
+            with eval_batch_size(batch_size):
+                outputs |= _predict_random(setting, model, processor, run.base_seed)
+    with staged_folder(folder) as stage:
+        model.save_pretrained(stage)
+        processor.save_pretrained(stage)
+        files = hash_files(stage)
+        run.finished(files=files, outputs=write_outputs(stage / REFERENCE, outputs)).write(stage)
+    return outputs
 
 
 def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
@@ -240,16 +249,27 @@ def _base_arguments(setting: Setting, base_seed: int, given: Mapping[str, Any]) 
     return TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
 
 
-def _base_name(run: Run, base_seed: int) -> str:
+def base_name(run: Run) -> str:
+    """Return the name of a base model's folder."""
     return names.base_model(
         run.task,
         run.tier,
         run.backbone,
         family=run.family,
-        base_seed=base_seed,
+        base_seed=run.base_seed,
         eval_seed=run.eval_seed,
         arguments=run.arguments,
     )
+
+
+def _find_adopted(folder: Path, run: Run) -> Path:
+    """Return the folder of an adopted base model, which is never trained here."""
+    if run.base_seed or run.arguments or not (folder / RUN_FILE).is_file():
+        raise ValueError(
+            f"expected base seed 0 and no options of {run.backbone}, an adopted model, in {folder.parent}, got "
+            f"{folder.name}; only retrained models are trained, from {run.backbone_start}"
+        )
+    return folder
 
 
 def train_base(
@@ -260,7 +280,7 @@ def train_base(
     callbacks: Sequence[TrainerCallback] = (),
     **arguments: Any,
 ) -> Path:
-    """Train a base model by its recipe, unless the finished model is there already.
+    """Train a base model by its recipe, unless the finished model, or an adopted one, is there already.
 
     Another process that does the same is waited for.
 
@@ -276,14 +296,17 @@ def train_base(
         The model's folder.
 
     Raises:
-        ValueError: If an argument could change the result or does not apply to the task, or the seed is invalid.
+        ValueError: If an argument could change the result or does not apply to the task, the seed is invalid, or the
+            base model is an adopted one that is not there.
     """
     names.check_seed("base_seed", base_seed)
     args = _base_arguments(setting, base_seed, arguments)
     options = _recorded_options(args, setting.recipe)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
-    folder = models / _base_name(run, base_seed)
+    folder = models / base_name(run)
+    if is_adopted(setting.backbone):
+        return _find_adopted(folder, run)
     with own_run(folder, run) as missing:
         if missing:
             model, processor = setting.fresh_model(base_seed)

@@ -102,12 +102,15 @@ class Setting:
         return model, processor
 
     def load_foreign(self, folder: Path) -> tuple[PreTrainedModel, Any]:
-        """Return a model that any program saved, and its processor. Classes without names are taken in their order.
+        """Return a model that any program saved, in fp32, and its processor.
+
+        Classes without names are taken in their order.
 
         Raises:
             ValueError: If the folder is damaged, or the model has other classes than the split.
         """
-        return self._load(folder, "", unnamed=True)
+        model, processor = self._load(folder, "", unnamed=True)
+        return model.float(), processor
 
     def _load(self, folder: Path, again: str, *, unnamed: bool = False) -> tuple[PreTrainedModel, Any]:
         with _explain_damage(folder, again):
@@ -160,7 +163,7 @@ class Setting:
 
     def run(self, **fields: Any) -> Run:
         """Return a run on this setting; ``fields`` are the other fields of `Run`."""
-        info = self.info
+        info, own = self.info, OWN.get(self.backbone)
         return Run(
             task=self.task.key,
             tier=info.tier,
@@ -168,7 +171,8 @@ class Setting:
             deletion_seed=info.deletion_seed,
             split=info.split,
             backbone=self.backbone,
-            backbone_files=OWN[self.backbone].sha256 if self.backbone in OWN else None,
+            backbone_files=own.sha256 if own else None,
+            backbone_start=own.start if own else None,
             recipe=self.recipe.record(),
             eval_seed=self.eval_seed,
             definition=info.definition and Definition.model_validate(info.definition).record(),

@@ -122,7 +122,9 @@ def _about_base(plan: Plan) -> list[str]:
         return []
     setting, backbone = plan.request.setting, plan.run.backbone
     foreign = read_foreign(plan.base_folder) if plan.base_folder else None
-    same = foreign is not None and foreign.is_of(get_backbone(backbone).family)
+    if foreign is None:  # an adopted model, described with its backbone
+        return []
+    same = foreign.is_of(get_backbone(backbone).family)
     why = "of its family" if same else f"a backbone of another family, for tasks of {setting.task.kind}"
     return [f"base:  {architecture} of unknown training; defaults and references are those of {backbone}, {why}"]
 
@@ -187,12 +189,13 @@ def measure_robustness(options: argparse.Namespace) -> list[str]:
     )
     group = find_group(setting, read_ratio(options), Path(options.models))
     group.require()  # their weights are measured too, so that shipped evidence is not enough
+    bases = {group.runs[base].identity for base in group.bases.values()}
     judge, robustness = Judge(group, Path(options.results)), Robustness(group)
     lines = []
     for folder, run in group.unlearned.items():
         if options.methods and run.method not in options.methods:
             continue
-        if run.foreign_base:
+        if run.foreign_base and run.parent not in bases:
             lines.append(f"{folder.name}: left out, since its base model is none of the suite's")
             continue
         row = read_result(judge.run(folder))

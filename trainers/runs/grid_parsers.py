@@ -100,8 +100,20 @@ def judge_parser() -> Parser:
     return parser
 
 
+def adopt_parser() -> Parser:
+    """Return the parser of ``adopt``."""
+    line = "Take a model that another program trained on all training rows of a task as a base model."
+    parser = _parser("adopt", line, "eval_seed", "data", "models", common=())
+    parser.add_argument("source", metavar="MODEL", help="folder or Hub id of the model")
+    parser.add_argument("--task", required=True, help="task key")
+    start = "what it and retrained models are trained from: folder or Hub id of a pretrained model, or backbone key"
+    parser.add_argument("--start", "--backbone", help=f"{start}; default: the closest backbone")
+    parser.add_argument("--family", default="canonical", help="deletion family")
+    return parser
+
+
 # Parsers of the commands about one group.
-GROUP_PARSERS = {"robustness": robustness_parser, "judge": judge_parser}
+GROUP_PARSERS = {"robustness": robustness_parser, "judge": judge_parser, "adopt": adopt_parser}
 
 
 def _tasks_parser(command: str) -> Parser:

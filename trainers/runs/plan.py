@@ -194,10 +194,10 @@ def resolve(request: UnlearningRequest) -> Plan:
         arguments=recorded,
         tuned="default" if recorded == default else "custom",
         parent=base.identity if base else None,
-        foreign_base=base.architecture if isinstance(base, ForeignModel) else None,
+        foreign_base=_foreign_base(base),
         method_file=method_file,
     )
-    if isinstance(base, ForeignModel):  # its processor may be another: no encoded rows are shared
+    if run.foreign_base:  # its processor may be another: no encoded rows are shared
         request = dataclasses.replace(request, setting=dataclasses.replace(setting, encoded={}))
     changed = {key: value for key, value in recorded.items() if default.get(key) != value}
     if base and request.base and (isinstance(base, ForeignModel) or not is_complete(request.own_base, base)):
@@ -207,6 +207,11 @@ def resolve(request: UnlearningRequest) -> Plan:
     return Plan(
         request=request, run=run, folder=request.folder(run, changed), arguments=arguments, base_folder=base_folder
     )
+
+
+def _foreign_base(base: Run | ForeignModel | None) -> str | None:
+    """Return the architecture of a base model that another program made, adopted or not."""
+    return base.architecture if isinstance(base, ForeignModel) else base and base.foreign_base
 
 
 def _default_record(request: UnlearningRequest, arguments: UnlearningArguments) -> dict[str, Any]:

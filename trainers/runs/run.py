@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
-from mubench.hub_builders.hub.model_folder import work_folder
+from mubench.hub_builders.hub.model_folder import RUN_FILE, work_folder
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
@@ -38,7 +38,7 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
     setting = request.setting
     if folder is None:
         return setting.fresh_model(request.base_seed)
-    if plan.run.foreign_base:
+    if plan.run.foreign_base and not (folder / RUN_FILE).is_file():  # an adopted model is a folder of the suite
         return load_start(setting, folder, plan.run.parent)
     again = "" if request.base else f"remove the folder and make it again with: {request.base_command}"
     return setting.load(folder, again)

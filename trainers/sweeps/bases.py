@@ -88,9 +88,10 @@ def _lines(sweep: Sweep) -> list[tuple[str, ...]]:
         group = sweep.place.group(sweep.task, backbone, sweep.ratio)
         for name, folders in (("base", group.bases), ("retrained", group.retrained)):
             for seed in sorted(set(folders) & set(sweep.base_seeds)):
-                outputs, seconds = group.outputs(folders[seed]), group.runs[folders[seed]].cost["seconds"]
+                outputs, cost = group.outputs(folders[seed]), group.runs[folders[seed]].cost
                 scores = [accuracy(outputs, split) for split in ("forget", "retain", "test")]
                 scores.append(auc(outputs["forget"].log_odds, outputs["test"].log_odds))
-                numbers = [*(f"{score:.3f}" for score in scores), f"{seconds:.1f}"]
+                seconds = f"{cost['seconds']:.1f}" if cost else "unknown"  # of an adopted model
+                numbers = [*(f"{score:.3f}" for score in scores), seconds]
                 lines.append((sweep.task, backbone, f"{name} s{seed}", *numbers))
     return lines

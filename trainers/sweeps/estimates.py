@@ -36,7 +36,11 @@ class Estimates:
     def _like(self, setting: Setting) -> list[tuple[Run, float]]:
         """Return the finished runs on the task, tier and backbone of a setting, each with its passes."""
         same = {"task": setting.task.key, "tier": setting.info.tier, "backbone": setting.backbone}
-        found = [run for run in self._runs if all(getattr(run, name) == value for name, value in same.items())]
+        found = [
+            run
+            for run in self._runs
+            if run.cost and all(getattr(run, name) == value for name, value in same.items())  # an adopted one has none
+        ]
         whole = _epochs(setting) * setting.info.counts["train"]  # a base model counts no passes
         return [(run, passes(run.cost) if "forward" in run.cost else float(whole)) for run in found]
 

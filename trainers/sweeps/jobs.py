@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mubench.hub_builders.dataset.built import find_task
-from mubench.hub_builders.hub.model_folder import is_complete
+from mubench.hub_builders.hub.model_folder import RUN_FILE, is_complete
 from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
+from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
@@ -174,6 +175,8 @@ class BaseJob(SweepJob):
         setting = self.place.setting(self.task, self.backbone)
         where = (self.task, setting.info.tier, self.backbone)
         name = base_model(*where, family=setting.info.family, base_seed=self.seed, eval_seed=setting.eval_seed)
+        if is_adopted(self.backbone):
+            return (self.place.models / name / RUN_FILE).is_file()
         return is_complete(self.place.models / name, setting.run(ratio=None, base_seed=self.seed))
 
     def __call__(self) -> Path:

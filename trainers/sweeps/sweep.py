@@ -9,7 +9,7 @@ from typing import Any
 
 from mubench.hub_builders.dataset.load import find_task, task_info
 from mubench.hub_builders.tasks import Task
-from mubench.hub_builders.tasks.own_backbones import recipe_of
+from mubench.hub_builders.tasks.own_backbones import is_adopted, recipe_of
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
 from mubench.trainers.runs.defaults import recorded_names
@@ -94,8 +94,9 @@ class Sweep:
                 raise ValueError(f"expected controls that start from a fresh model, got {key!r}")
 
     def bases(self, backbone: str) -> list[BaseJob]:
-        """Return the jobs of base models."""
-        return [BaseJob(self.place, self.task, backbone, seed) for seed in self.base_seeds]
+        """Return the jobs of base models; there is one adopted model, of seed 0."""
+        seeds = (0,) if is_adopted(backbone) else self.base_seeds
+        return [BaseJob(self.place, self.task, backbone, seed) for seed in seeds]
 
     def from_scratch(self, backbone: str, methods: Sequence[str]) -> list[MethodJob]:
         """Return the jobs of runs from fresh models: retrained ones and controls."""

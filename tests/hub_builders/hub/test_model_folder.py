@@ -21,12 +21,13 @@ MEASURED = {
     "cost": {"seconds": 3.0}, "history": [{"epoch": 1}], "versions": {"torch": "9"}, "device": "H100",
     "tuned": "custom", "outputs": {"test.parquet": "ab" * 32}, "files": {"config.json": "ab" * 32},
     "definition": {"file": "ab" * 32, "title": "Mine", "kind": "image_classification", "source": "rows"},
+    "adopted": {"parameters": 3, "processor": "Any", "repository": None},
 }  # fmt: skip
 CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
     "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},
     "parent": None, "eval_seed": 1, "method_file": "0" * 64, "foreign_base": "Llama",
-    "backbone_files": "1" * 64,
+    "backbone_files": "1" * 64, "backbone_start": "bert",
 }  # fmt: skip
 
 

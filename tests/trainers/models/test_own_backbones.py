@@ -6,44 +6,20 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, ResNetConfig, ResNetForImageClassification
+from transformers import BertConfig, BertForMaskedLM
 
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import read_run, read_runs
 from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone, closest_of, is_of_one, own_key, recipe_of
+from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of, is_of_one, own_key, recipe_of
 from mubench.trainers.evaluation.result import read_result, read_results
 from mubench.trainers.models.backbones import describe_backbone, find_backbone, recall_backbone
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_for
-from tests.fixtures.few import few_rows
+from tests.fixtures.pretrained import known, pretrained, setting
 
-
-@pytest.fixture(autouse=True)
-def known():
-    """No backbones that other tests have named, nor any for them."""
-    with pytest.MonkeyPatch.context() as patch:
-        for key in list(OWN):
-            patch.delitem(OWN, key)
-        yield OWN
-        OWN.clear()
-
-
-@pytest.fixture
-def setting(tmp_path, monkeypatch):
-    return few_rows(monkeypatch, "resnet", tmp_path)
-
-
-@pytest.fixture
-def pretrained(setting, tmp_path):
-    """A classifier of three other classes, of another size than the suite's, as a plain script saves it."""
-    torch.manual_seed(0)
-    config = ResNetConfig(embedding_size=6, hidden_sizes=[6, 12], depths=[1, 1], layer_type="basic", num_labels=3)
-    folder = tmp_path / "My ResNet"
-    ResNetForImageClassification(config).save_pretrained(folder)
-    setting.fresh_model(0)[1].save_pretrained(folder)
-    return folder
+__all__ = ["known", "pretrained", "setting"]
 
 
 def own(family, millions, architecture="Any", **fields):
