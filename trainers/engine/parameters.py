@@ -97,11 +97,13 @@ def layers_to_adapt(model: torch.nn.Module, targets: Sequence[str] | None = None
     return found
 
 
-def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torch.nn.Module:
+def add_adapters(
+    model: torch.nn.Module, args: LoraArguments, seed: int, layers: Sequence[str] | None = None
+) -> torch.nn.Module:
     """Return a model whose weights are frozen, with adapters beside them; the head stays trainable.
 
-    The model's layers are replaced in place, until `merge_adapters`. The seed is that of the adapters; the global
-    random state is left alone.
+    The model's layers are replaced in place, until `merge_adapters`: those of these names, by default those of
+    `layers_to_adapt`. The seed is that of the adapters; the global random state is left alone.
 
     Raises:
         ValueError: If there is no layer to adapt.
@@ -114,7 +116,7 @@ def add_adapters(model: torch.nn.Module, args: LoraArguments, seed: int) -> torc
         r=args.lora_rank or 0,
         lora_alpha=args.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=args.lora_dropout,
-        target_modules=layers_to_adapt(model, args.lora_targets),
+        target_modules=list(layers or layers_to_adapt(model, args.lora_targets)),
         modules_to_save=heads or None,
     )
     with torch.random.fork_rng(devices=[]):

@@ -40,6 +40,7 @@ from mubench.trainers.engine.noise import KEY, add_training_noise
 from mubench.trainers.engine.parameters import (
     add_adapters,
     check_finite,
+    layers_to_adapt,
     merge_adapters,
     synchronize_batch_norm,
     trainable_weights,
@@ -122,6 +123,10 @@ class TaskTrainer(Trainer):
     def check_adaptable(self) -> None:
         """Raise ``ValueError`` if it makes no sense to train adapters in place of weights."""
 
+    def adapted_layers(self, model: torch.nn.Module, args: TaskArguments) -> Sequence[str]:
+        """Return the names of the layers that get an adapter under LoRA."""
+        return layers_to_adapt(model, args.lora_targets)
+
     def history(self) -> list[dict[str, Any]]:
         """Return the records of a run's epochs, which are kept beside its result."""
         return []
@@ -138,10 +143,11 @@ class TaskTrainer(Trainer):
     ) -> None:
         args = TaskArguments() if args is None else args
         model = synchronize_batch_norm(model, args)
-        self.uses_lora = isinstance(args, TaskArguments) and args.lora_rank is not None
-        if self.uses_lora:
+        self.uses_lora = False
+        if isinstance(args, TaskArguments) and args.lora_rank is not None:
+            self.uses_lora = True
             self.check_adaptable()
-            model = add_adapters(model, args, args.seed)  # type: ignore[arg-type]
+            model = add_adapters(model, args, args.seed, self.adapted_layers(model, args))
         super().__init__(model=model, args=args, **kwargs)
         augment = isinstance(args, TaskArguments) and args.augment
         if augment and transform is None:

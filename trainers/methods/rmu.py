@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.batches import model_inputs, select_rows
-from mubench.trainers.tools.blocks import MLP_OUTPUT, block_list
+from mubench.trainers.tools.blocks import MLP_OUTPUT, blocks_up_to, matrices_in
 from mubench.trainers.tools.truncated_forward import hidden_states_at, token_mask
 from mubench.trainers.unlearning.kinds import ALL_KINDS, CLASSIFICATION, TEXT_TO_IMAGE
-from mubench.trainers.unlearning.teachers import frozen_forward
+from mubench.trainers.unlearning.teachers import frozen_forward, original_model
 from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Count, NonNegative, Positive
 
@@ -58,6 +58,15 @@ def deviation(states: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) ->
     return torch.where(mask, squares, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
+def matrices_of(model: torch.nn.Module, args: RmuArguments) -> list[str]:
+    """Return the names of the matrices to train: those of ``weights``, and all in blocks without the paper's."""
+    blocks, _ = blocks_up_to(model, args.layer, args.trained)
+    chosen = matrices_in(model, blocks, NAMED.get(args.weights, args.weights))
+    if not chosen and args.weights != "mlp_output":
+        raise ValueError(f"weights must name matrices of {'., '.join(blocks)}., got {args.weights!r}")
+    return chosen or matrices_in(model, blocks)
+
+
 class RmuTrainer(UnlearningTrainer):
     """Moves one block's states on the forget set to a random vector, and keeps those on the retain set.
 
@@ -70,7 +79,7 @@ class RmuTrainer(UnlearningTrainer):
 
     Forward passes end at block ``l``. Of the last few blocks up to it only the matrices are trained by which the MLP
     writes its output, as in the paper; in blocks without any, such as those of ResNet, all matrices are. ``weights``
-    names others.
+    names others. Under LoRA adapters are trained beside these matrices, and ``h_0`` is computed without them.
 
     Losses of sequences are means of row means, see `UnlearningTrainer`.
 
@@ -94,28 +103,22 @@ class RmuTrainer(UnlearningTrainer):
     like = "neg_grad"
     args: RmuArguments
     paired = True
-    per_weight = True
     uses_teacher = True
 
     def prepare(self) -> None:
         """Keep the base model as the teacher, and freeze all but the chosen matrices."""
         super().prepare()
-        list_name, blocks = block_list(self.model)
-        layer = (len(blocks) - 1) // 4 if self.args.layer is None else self.args.layer
-        if not -len(blocks) <= layer < len(blocks):
-            raise ValueError(f"layer must be {-len(blocks)} to {len(blocks) - 1} for {list_name}, got {layer}")
-        layer %= len(blocks)
-        self.block, self.depth = blocks[layer], (layer + 1) / len(blocks)
-        inside = tuple(f"{name}." for name in blocks[max(0, layer + 1 - self.args.trained) : layer + 1])
-        matrices = [name for name, w in self.model.named_parameters() if name.startswith(inside) and w.ndim > 1]
-        pattern = NAMED.get(self.args.weights, self.args.weights)
-        chosen = {name for name in matrices if re.search(pattern, name)}
-        if not chosen and self.args.weights == "mlp_output":
-            chosen = set(matrices)
-        if not chosen:
-            raise ValueError(f"weights must name matrices of {', '.join(inside)}, got {self.args.weights!r}")
+        (*_, self.block), self.depth = blocks_up_to(original_model(self.model), self.args.layer, self.args.trained)
+        chosen = [] if self.uses_lora else matrices_of(self.model, self.args)
         for name, weight in self.model.named_parameters():
-            weight.requires_grad_(weight.requires_grad and name in chosen)
+            weight.requires_grad_(weight.requires_grad and (name in chosen or ".lora_" in name))
+
+    def adapted_layers(self, model: torch.nn.Module, args: Any) -> list[str]:
+        """Return the layers of the chosen matrices that can have an adapter."""
+        chosen = matrices_of(model, args)
+        if not (layers := [one for one in super().adapted_layers(model, args) if f"{one}.weight" in chosen]):
+            raise ValueError(f"expected lora_targets among {', '.join(chosen)}, got none of them")
+        return layers
 
     def direction(self, width: int) -> torch.Tensor:
         """Return the steering vector ``u``, shape ``(D,)``."""
@@ -129,12 +132,11 @@ class RmuTrainer(UnlearningTrainer):
                 module.eval()
         states = hidden_states_at(model, inner, self.block, model_inputs(batch), self.depth)
         mask, forget, retain = token_mask(states, batch), batch["forget"], ~batch["forget"]
-        forget_values = deviation(states[forget], self.direction(states.shape[-1]), mask[forget])
         original = torch.zeros_like(states[retain])
         if retain.any():
             original[mask[retain]] = self.original_states(select_rows(batch, retain)).to(original)
-        retain_values = deviation(states[retain], original, mask[retain])
-        return [Term("forget", forget_values), Term("retain", retain_values, self.args.alpha)]
+        forget_term = Term("forget", deviation(states[forget], self.direction(states.shape[-1]), mask[forget]))
+        return [forget_term, Term("retain", deviation(states[retain], original, mask[retain]), self.args.alpha)]
 
     def original_states(self, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return the base model's states at block ``l`` and the masked tokens of a batch, shape ``(n, D)``."""

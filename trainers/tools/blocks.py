@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +67,32 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
         )
     children = model.get_submodule(wanted).named_children()
     return wanted, [f"{wanted}.{key}".removeprefix(".") for key, block in children if _has_weights(block)]
+
+
+def blocks_up_to(model: torch.nn.Module, layer: int | None, count: int) -> tuple[list[str], float]:
+    """Return the names of a block and of those before it, ``count`` at most, and its depth as a share of all blocks.
+
+    Args:
+        model: The model.
+        layer: Index of the block, from 0, or from the last, -1; ``None`` for the one a quarter in.
+        count: How many blocks.
+
+    Raises:
+        ValueError: If the model has no such block.
+    """
+    list_name, blocks = block_list(model)
+    layer = (len(blocks) - 1) // 4 if layer is None else layer
+    if not -len(blocks) <= layer < len(blocks):
+        raise ValueError(f"layer must be {-len(blocks)} to {len(blocks) - 1} for {list_name}, got {layer}")
+    end = layer % len(blocks) + 1
+    return blocks[max(0, end - count) : end], end / len(blocks)
+
+
+def matrices_in(model: torch.nn.Module, blocks: Sequence[str], pattern: str = "") -> list[str]:
+    """Return the names of the weights in blocks that have two dimensions or more, and match a pattern."""
+    inside = tuple(f"{name}." for name in blocks)
+    matrices = [name for name, weight in model.named_parameters() if name.startswith(inside) and weight.ndim > 1]
+    return [name for name in matrices if re.search(pattern, name)]
 
 
 def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> BlockSplit:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.unlearning.teachers import original_model
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def hidden_states_at(
 
     Args:
         model: The model, or its data-parallel wrapper.
-        inner: The unwrapped model.
-        block: Name of the block in ``inner``.
+        inner: The unwrapped model, or a teacher.
+        block: Name of the block in the model within its adapters.
         inputs: Inputs of the model.
         depth: Share of the model up to the end of the block, for the count of its cost.
 
@@ -65,7 +66,7 @@ def hidden_states_at(
     def stop(_: torch.nn.Module, __: Any, output: Any) -> None:
         raise _BlockReached(output)
 
-    handle = inner.get_submodule(block).register_forward_hook(stop)
+    handle = original_model(inner).get_submodule(block).register_forward_hook(stop)
     try:
         return _run_with_forward(forward_to_block, model, inner, inputs)
     finally:

@@ -67,6 +67,11 @@ def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
+def original_model(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a model, or that of a teacher, within its adapters."""
+    return unwrap(model.models[0] if isinstance(model, WithoutAdapters) else model)
+
+
 def teacher_state(teacher: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the weights that a teacher's outputs depend on."""
     return teacher.state() if isinstance(teacher, WithoutAdapters) else teacher.state_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,65 @@ def test_blocks_and_matrices_that_do_not_exist_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         prepared("deep", tmp_path, **option)
+
+
+LORA: dict[str, Any] = {"lora_rank": 2, "lora_alpha": 8.0}
+
+
+def nudge(trainer: Any) -> None:
+    """Move the adapters, which start at zero, so that the adapted model differs from the base model."""
+    with torch.no_grad():
+        for name, weight in trainer.model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(name))))
+
+
+@pytest.mark.parametrize("name", ["deep", "bert", "resnet"])
+def test_under_lora_gradients_are_those_of_the_adapters_of_the_same_matrices(name: str, tmp_path: Path) -> None:
+    """With ``W + s B A`` in place of ``W``, ``dL/dB = s dL/dW A^T`` and ``dL/dA = s B^T dL/dW``, ``s = alpha / r``."""
+    trainer, rows = prepared(name, tmp_path, alpha=2.0, **LORA)
+    plain, _ = prepared(name, tmp_path, alpha=2.0)
+    chosen = {key for key, weight in plain.model.named_parameters() if weight.requires_grad}
+    nudge(trainer)
+    trained = {key: weight for key, weight in trainer.model.named_parameters() if weight.requires_grad}
+    layers = {key.partition(".lora_")[0] for key in trained}
+    assert {f"{layer.removeprefix('base_model.model.')}.weight" for layer in layers} == chosen
+    assert set(trained) == {f"{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"}
+
+    loss = sum(term.weight * term.values.mean() for term in trainer.terms(trainer.model, rows))
+    found = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
+    merged = copy.deepcopy(trainer.model).merge_and_unload()
+    plain.model.load_state_dict({**merged.state_dict()})
+    value = sum(term.weight * term.values.mean() for term in plain.terms(plain.model, rows))
+    torch.testing.assert_close(loss, value)
+    weights = dict(plain.model.named_parameters())
+    whole = dict(
+        zip(sorted(chosen), torch.autograd.grad(value, [weights[key] for key in sorted(chosen)]), strict=True)
+    )
+    scale = LORA["lora_alpha"] / LORA["lora_rank"]
+    for layer in layers:
+        gradient = whole[f"{layer.removeprefix('base_model.model.')}.weight"]
+        if gradient.ndim > 2:  # of a convolution: `A` has the kernel, and `B` mixes its channels
+            continue
+        gradient = gradient.T if name == "deep" else gradient  # GPT-2 stores its matrices transposed
+        a, b = (trained[f"{layer}.lora_{side}.default.weight"].detach() for side in "AB")
+        torch.testing.assert_close(found[f"{layer}.lora_B.default.weight"], scale * gradient @ a.T)
+        torch.testing.assert_close(found[f"{layer}.lora_A.default.weight"], scale * b.T @ gradient)
+
+
+@pytest.mark.parametrize("name", ["deep", "resnet"])
+def test_under_lora_the_chosen_matrices_alone_move(name: str, tmp_path: Path) -> None:
+    model, plain = (deep(), deep()) if name == "deep" else (toy.build(name), toy.build(name))
+    data = toy.split_rows(toy.rows("gpt2" if name == "deep" else name))
+    trainer = toy.trainer("rmu", plain, data, tmp_path)
+    trainer.prepare()
+    chosen = {key for key, weight in plain.named_parameters() if weight.requires_grad}
+    before = toy.snapshot(model)
+    toy.trainer("rmu", model, data, tmp_path, **ADAMW, **LORA).train()
+    assert {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])} == chosen
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_adapters_beside_none_of_the_chosen_matrices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected lora_targets among transformer\.h\.0\.mlp\.c_proj\.weight"):
+        prepared("deep", tmp_path, lora_targets=["c_attn"], **LORA)

@@ -141,9 +141,8 @@ def test_a_tiny_llama_is_unlearned_and_judged_with_adapters_and_checkpointing(ll
     sparing, count = "--gradient_checkpointing=true", 0
     for method in ("npo", "simnpo", "rmu", "undial", "neg_grad_plus"):
         for options in ([], ["--lora_rank=2"], [sparing, "--seed=1"], ["--lora_rank=2", sparing, "--seed=1"]):
-            refused = method == "rmu" and "--lora_rank=2" in options  # it changes some layers itself
-            assert mubench([method, *where, *options]) == 2 * refused, (method, options)
-            count += not refused
+            assert mubench([method, *where, *options]) == 0, (method, options)
+            count += 1
     rows = [row for row in read_results(tmp_path / "results") if row.foreign_base == "LlamaForCausalLM"]
     assert len(rows) == count and {row.parent for row in rows} == {read_foreign(folder).identity}
     # Checkpointing changes no result.
