@@ -6,18 +6,33 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM, ResNetConfig, ResNetForImageClassification
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
 
 from mubench.cards.console import main as mubench
-from mubench.hub_builders.hub.model_folder import read_runs
+from mubench.hub_builders.hub.model_folder import read_run, read_runs
 from mubench.hub_builders.tasks import get_task
 from mubench.trainers.evaluation.result import read_result, read_results
-from mubench.trainers.models.foreign_models import ForeignModel, check_tokens, closest_backbone, read_foreign
+from mubench.trainers.models.foreign_models import check_tokens, closest_backbone
+from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.runs.commands import measure_robustness
 from mubench.trainers.runs.grid_parsers import parse_grid
 from mubench.trainers.runs.plan import resolve
-from tests.fixtures.few import few_rows
+from tests.fixtures.few import TASK_OF, few_rows
+from tests.fixtures.pretrained import known
 from tests.fixtures.walk import RATIO
+
+__all__ = ["known"]
 
 
 def words_of(walk, *words):
@@ -130,23 +145,79 @@ def test_tokens_are_those_of_the_references(llama, tmp_path):
         check_tokens(setting, other, folder)
 
 
-@pytest.mark.slow
-def test_a_tiny_llama_is_unlearned_and_judged_with_adapters_and_checkpointing(llama, tmp_path, monkeypatch):
-    setting, folder = llama
+def train_plainly(model, tokenizer, texts):
+    """Train a few steps by torch alone, as a script does that knows nothing of the suite."""
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(4):
+        optimizer.zero_grad()
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+
+
+@pytest.fixture
+def own_llama(tmp_path, monkeypatch, known):
+    """A few rows of tofu, and a tiny Llama with a tokenizer of its own, fresh and after training."""
+    monkeypatch.setitem(TASK_OF, "llama", "tofu")
+    setting = few_rows(monkeypatch, "llama", tmp_path)
+    rows = setting.rows["train"]
+    texts = [f"{question} {answer}" for question, answer in zip(rows["question"], rows["answer"], strict=True)]
+    trainer = BpeTrainer(vocab_size=1_000, special_tokens=["<end>"], show_progress=False)
+    tokens = Tokenizer(BPE())
+    tokens.pre_tokenizer, tokens.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    tokens.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token="<end>", pad_token="<end>")
+    size = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **size, eos_token_id=0, pad_token_id=0))
+    model.save_pretrained(tmp_path / "fresh")
+    train_plainly(model, tokenizer, texts)
+    model.save_pretrained(tmp_path / "trained")
+    for name in ("fresh", "trained"):
+        tokenizer.save_pretrained(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    where = [f"--task={setting.task.key}", f"--data={setting.data}", "--disable_tqdm=true"]
-    for words in (["base"], ["retrain"], ["retrain", "--base_seed=1"]):
-        assert mubench([*words, *where, "--backbone=llama"]) == 0
-    where += [f"--base_model={folder}", "--num_train_epochs=1"]
+    return [f"--task={setting.task.key}", f"--data={setting.data}"]
+
+
+def test_a_model_with_other_tokens_than_its_start_is_not_adopted(own_llama, capsys):
+    assert mubench(["adopt", "trained", *own_llama]) == 2
+    error = capsys.readouterr().err
+    assert "expected the tokenizer of llama (" in error and "name the pretrained model that it was trained" in error
+
+
+@pytest.mark.slow
+def test_a_tiny_llama_is_unlearned_and_judged_with_adapters_and_checkpointing(own_llama, tmp_path, capsys, known):
+    assert mubench(["adopt", "trained", *own_llama, "--start=fresh"]) == 0
+    (key,) = [key for key, one in known.items() if one.start]
+    where = [*own_llama, f"--backbone={key}", "--disable_tqdm=true"]
+    for seed in (0, 1):
+        assert mubench(["retrain", *where, f"--base_seed={seed}"]) == 0
+    where.append("--num_train_epochs=1")
     sparing, count = "--gradient_checkpointing=true", 0
     for method in ("npo", "simnpo", "rmu", "undial", "neg_grad_plus"):
         for options in ([], ["--lora_rank=2"], [sparing, "--seed=1"], ["--lora_rank=2", sparing, "--seed=1"]):
+            capsys.readouterr()
             assert mubench([method, *where, *options]) == 0, (method, options)
+            assert capsys.readouterr().out.splitlines()[-1].startswith(("S = ", "no score: ")), (method, options)
             count += 1
     rows = [row for row in read_results(tmp_path / "results") if row.foreign_base == "LlamaForCausalLM"]
-    assert len(rows) == count and {row.parent for row in rows} == {read_foreign(folder).identity}
+    assert len(rows) == count
+    adopted = read_run(tmp_path / "models" / f"tofu-mini-{key}")
+    assert {(row.backbone, row.parent) for row in rows} == {(key, adopted.identity)}
+    # The same weights by their folder are another base, whose tokens are those of the references.
+    assert mubench(["npo", *where, "--base_model=trained"]) == 0
+    sha256 = read_foreign(tmp_path / "trained").identity
+    (row,) = [row for row in read_results(tmp_path / "results") if row.parent == sha256]
+    (same,) = [one for one in rows if (one.method, one.arguments, one.seed) == ("npo", row.arguments, row.seed)]
+    assert row.metrics == same.metrics and row.no_signal == same.no_signal
     # Checkpointing changes no result.
-    assert mubench(["npo", *where, "--seed=1", "--models=plain", "--judge=false"]) == 0
-    (plain,) = (tmp_path / "plain").glob("*npo*/model.safetensors")
-    one, other = (load_file(path) for path in (plain, tmp_path / "models" / plain.parent.name / plain.name))
-    assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+    runs = read_runs(tmp_path / "models")
+    (folder,) = [
+        path for path, run in runs.items() if (run.method, run.seed) == ("npo", 1) and "lora_rank" not in run.arguments
+    ]
+    sparing_weights = load_file(folder / "model.safetensors")
+    shutil.rmtree(folder)
+    assert mubench(["npo", *where, "--seed=1", "--judge=false"]) == 0
+    plain = load_file(folder / "model.safetensors")
+    assert all(torch.allclose(one, sparing_weights[name], atol=1e-6) for name, one in plain.items())
