@@ -211,7 +211,9 @@ def resolve(request: UnlearningRequest) -> Plan:
 
 def _foreign_base(base: Run | ForeignModel | None) -> str | None:
     """Return the architecture of a base model that another program made, adopted or not."""
-    return base.architecture if isinstance(base, ForeignModel) else base and base.foreign_base
+    if base is None:
+        return None
+    return base.architecture if isinstance(base, ForeignModel) else base.foreign_base
 
 
 def _default_record(request: UnlearningRequest, arguments: UnlearningArguments) -> dict[str, Any]:
