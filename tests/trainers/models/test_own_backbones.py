@@ -6,7 +6,10 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import read_run, read_runs
@@ -17,6 +20,7 @@ from mubench.trainers.models.backbones import describe_backbone, find_backbone, 
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_for
+from tests.fixtures.few import few_rows
 from tests.fixtures.pretrained import known, pretrained, setting
 
 __all__ = ["known", "pretrained", "setting"]
@@ -170,3 +174,19 @@ def test_what_is_no_pretrained_model_of_the_kind_is_one_line(setting, pretrained
     assert mubench(["base", "--task=cifar10", *where, f"--backbone={pretrained}"]) == 2
     error = capsys.readouterr().err
     assert line in error and error.startswith("mubench: ") and error.count("\n") == 1
+
+
+def test_a_language_model_without_a_padding_token_classifies_texts(tmp_path, monkeypatch, known):
+    texts = few_rows(monkeypatch, "bert", tmp_path)
+    tokens = Tokenizer(WordLevel({"<end>": 0, "the": 1}, unk_token="<end>"))
+    tokens.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token="<end>").save_pretrained(tmp_path / "llama")
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    LlamaForCausalLM(LlamaConfig(vocab_size=2, **size)).save_pretrained(tmp_path / "llama")
+    key = find_backbone(str(tmp_path / "llama"), texts.task, tmp_path / "models")
+    own_setting = load_setting(texts.task.key, key, data=texts.data)
+    model, tokenizer = own_setting.fresh_model(0)
+    assert model.config.pad_token_id == tokenizer.pad_token_id == 0
+    rows = own_setting.encode("test", tokenizer)
+    batch = own_setting.modality.collator(tokenizer)([rows[0], rows[1]])
+    assert model(**batch).logits.shape == (2, len(texts.info.labels))
