@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 _MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition")
+# Attributes that a record names only where they are set.
+_OPTIONAL = ("method_file", "foreign_base", "deleted_before", "definition")
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -50,6 +52,8 @@ class Run:
         method_file: SHA-256 of the user's file that defines the method; ``None`` for a method of the suite.
         foreign_base: Architecture of the model that the run started from, where another program made it: of its
             training nothing is known, and ``parent`` is the SHA-256 over its files. ``None`` for models of the suite.
+        deleted_before: Percentage that earlier requests of a sequence deleted: the forget set is the rows from there
+            to ``ratio``, and ``parent`` the model of the request before. ``None`` where it is all rows of ``ratio``.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
@@ -77,6 +81,7 @@ class Run:
     eval_seed: int = 0
     method_file: str | None = None
     foreign_base: str | None = None
+    deleted_before: int | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +106,7 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Return the attributes as ``run.json`` holds them: those of a user's method, model or task if there are."""
-        absent = [name for name in ("method_file", "foreign_base", "definition") if getattr(self, name) is None]
+        absent = [name for name in _OPTIONAL if getattr(self, name) is None]
         return {key: value for key, value in asdict(self).items() if key not in absent}
 
     def finished(self, **measured: Any) -> Run:
@@ -179,6 +184,10 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     given = {name: str(value) for name, value in own.items() if value is not None and not isinstance(value, list)}
     lists = [f"--{name} {' '.join(map(str, value))}" for name, value in own.items() if isinstance(value, list)]
     place = {"data": data, "family": run.family, "models": folder.parent}
+    if run.deleted_before is not None:  # its parent is the model of the request before
+        sequence = {"ratio": "RATIO", "steps": "STEPS", "method": run.method}
+        place["models"] = folder.parent.parent
+        return " ".join([command("trainers", "sequence", **{**what, **sequence}, **place, **given), *lists])
     return " ".join([command("trainers", run.method or "base", **what, **place, **given), *lists])
 
 

@@ -113,11 +113,17 @@ class RunInfo(_Row):
         """Return the description of a model folder's run.
 
         Raises:
-            ValueError: If it is the run of a base model, which is a control (``judge_controls``).
+            ValueError: If it is the run of a base model, which is a control (``judge_controls``), or a later request
+                of a sequence.
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
-        fields = {name: value for name, value in asdict(run).items() if name not in ("history", "files", "outputs")}
+        if run.deleted_before is not None:
+            raise ValueError(
+                f"expected a run that deletes all of {run.ratio} %, got a request of a sequence: {run_id!r}"
+            )
+        left_out = ("history", "files", "outputs", "deleted_before")
+        fields = {name: value for name, value in asdict(run).items() if name not in left_out}
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 
 
