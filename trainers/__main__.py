@@ -27,6 +27,7 @@ COMMANDS = {
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
     "sequence": "a forget set in requests one after the other, judged after each, beside deleting all at once",
+    "memorised": "lists of rows of low, middle and high memorisation, and what to forget each of them shows",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
@@ -64,12 +65,16 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        reason = "is not divided" if command in ("judge", "robustness") else "starts workers of its own"
+        reason = "is not divided" if command in ("judge", "memorised", "robustness") else "starts workers of its own"
         raise ValueError(f"expected one process, since {command} {reason}, got {processes}")
     if command == "judge":
         from mubench.trainers.runs.judge_model import judge_model  # noqa: PLC0415
 
         return judge_model(options)
+    if command == "memorised":
+        from mubench.trainers.runs.memorised_sets import list_memorised  # noqa: PLC0415
+
+        return list_memorised(options)
     if command == "tune":
         from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
 

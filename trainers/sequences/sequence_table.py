@@ -25,9 +25,9 @@ HEAD = (
 )
 LEGEND = (
     "S at its %: against models retrained without the rows deleted so far, where there are some; at the last %:",
-    "without all rows. * fails the signal gate. util.: score lost on other rows, 0 = as retrained. test, retain: scores",
-    "on rows that no request deletes. own, earlier, first: score on the rows of this request, of those before it, of the",
-    "first one; as retrained is best.",
+    "without all rows. * fails the signal gate. util.: score lost on other rows, 0 = as retrained.",
+    "test, retain: scores on rows that no request deletes. own, earlier, first: score on the rows of this request, of",
+    "those before it, of the first one; as retrained is best.",
     "passes: training cost up to here as a share of retraining's (forward + 2 backward examples).",
 )
 _MISSING = "-"
