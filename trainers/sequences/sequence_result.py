@@ -178,8 +178,10 @@ def _read(path: Path) -> SequenceResult:
     with path.open("rb") as file:
         text = file.read(limits.MAX_BYTES + 1)
     try:
-        return SequenceResult.model_validate_json(text[: limits.MAX_BYTES])
+        return SequenceResult.model_validate(limits.parse_json(text))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "file"
-        raise ValueError(f"expected {path} to be a sequence of requests, got {place}: {first['msg']:.200}") from error
+        reason = f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']:.200}"
+    except ValueError as error:
+        reason = str(error)[:200]
+    raise ValueError(f"expected {path} to be a sequence of requests, got {reason}")
