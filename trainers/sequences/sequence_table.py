@@ -82,10 +82,14 @@ def number(value: float | None) -> str:
     return _MISSING if value is None else f"{round(value, 2) + 0:.2f}"
 
 
+def _signed(value: float | np.floating) -> str:
+    return f"{round(float(value), 2) + 0:+.2f}"  # adding 0 turns -0.00 into 0.00
+
+
 def _summary(result: SequenceResult) -> list[str]:
     last, once = result.steps[-1], result.one_shot
     erosion = (
-        f"erosion: the test score falls by {number(result.erosion)} ({number(result.base.test)} to "
+        f"erosion: the test score changes by {_signed(-result.erosion)} ({number(result.base.test)} to "
         f"{number(last.scores.test)}); one shot {number(once.scores.test)}, retrained {number(result.retrained.test)}"
     )
     spent, single = result.passes[-1], once.cost["passes_share"]
@@ -99,8 +103,8 @@ def _reversal(result: SequenceResult) -> str:
         return "reversal: there is one request, and none after it"
     after, end = result.steps[0].scores.requests[0], result.steps[-1].scores.requests[0]
     return (
-        f"reversal: the score on rows of earlier requests rises by {number(float(np.mean(result.reversals)))} until "
-        f"the end on average; first request: {number(after)} after it, {number(end)} at the end, retrained "
+        f"reversal: the score on rows of earlier requests changes by {_signed(np.mean(result.reversals))} until the end, "
+        f"on average; first request: {number(after)} after it, {number(end)} at the end, retrained "
         f"{number(result.retrained.requests[0])}, base {number(result.base.requests[0])}"
     )
 

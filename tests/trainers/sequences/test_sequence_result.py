@@ -62,9 +62,9 @@ def test_the_table_has_a_line_for_every_model_and_three_for_what_follows():
         "request 2 10 10 0.50 (0.40-0.60) 0.50 (0.40-0.60) 0.05 0.60 1.00 0.70 0.75 0.75 0.75",
         "one shot 10 20 0.50 (0.40-0.60) 0.50 (0.40-0.60) 0.05 0.66 1.00 0.62 - 0.60 0.30",
         "retrained 10 20 - - - 0.68 1.00 0.62 - 0.60 1.00",
-        "erosion: the test score falls by 0.10 (0.70 to 0.60); one shot 0.66, retrained 0.68",
-        "reversal: the score on rows of earlier requests rises by 0.25 until the end on average; first request: 0.50 "
-        "after it, 0.75 at the end, retrained 0.60, base 1.00",
+        "erosion: the test score changes by -0.10 (0.70 to 0.60); one shot 0.66, retrained 0.68",
+        "reversal: the score on rows of earlier requests changes by +0.25 until the end, on average; first request: "
+        "0.50 after it, 0.75 at the end, retrained 0.60, base 1.00",
         "cost: 0.75 of retraining's passes; one shot 0.30, 2.5 times that",
     ]
 
