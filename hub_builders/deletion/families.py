@@ -124,7 +124,7 @@ def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
         raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
     for name, own in (("paper_splits", ("paper",)), ("forget_ids", LISTED)):
         if (value := getattr(request, name)) is not None and family not in own:
-            raise ValueError(f"expected family {' or '.join(own)} with {name}, got family {family} and {value}")
+            raise ValueError(f"expected family {', '.join(own)} with {name}, got family {family} and {value}")
     if family in LISTED and request.forget_ids is None:
         raise ValueError(f"expected forget_ids with family {family}, a file of example ids, one a line; got none")
     if family == "group" and task.group is None:

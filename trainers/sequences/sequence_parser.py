@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from mubench.hub_builders.utils.cli import Parser
-from mubench.trainers.runs.argument_parser import method_parser
 
 STEPS = 10
 
@@ -28,5 +27,7 @@ def sequence_parser() -> Parser:
 def parse_sequence(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return method and number of steps, and the arguments of the method, after a check that it takes them."""
     options, rest = sequence_parser().parse_known_args(list(arguments))
+    from mubench.trainers.runs.argument_parser import method_parser  # noqa: PLC0415  (seconds, which help does without)
+
     method_parser(options.method, rest).parse_given(rest)
     return options, rest

@@ -103,8 +103,8 @@ def _reversal(result: SequenceResult) -> str:
         return "reversal: there is one request, and none after it"
     after, end = result.steps[0].scores.requests[0], result.steps[-1].scores.requests[0]
     return (
-        f"reversal: the score on rows of earlier requests changes by {_signed(np.mean(result.reversals))} until the end, "
-        f"on average; first request: {number(after)} after it, {number(end)} at the end, retrained "
+        f"reversal: the score on rows of earlier requests changes by {_signed(np.mean(result.reversals))} until the "
+        f"end, on average; first request: {number(after)} after it, {number(end)} at the end, retrained "
         f"{number(result.retrained.requests[0])}, base {number(result.base.requests[0])}"
     )
 
