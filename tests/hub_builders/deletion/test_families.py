@@ -28,7 +28,7 @@ from mubench.hub_builders.tasks import TASKS, names
 from tests.fixtures.data import COUNTS, small_rows
 
 AUTHORS = 15
-LISTED = ", ".join(names.LISTED)
+OF_LISTS = ", ".join(names.LISTED)
 
 
 @pytest.fixture
@@ -442,8 +442,8 @@ def test_a_task_without_a_published_list_is_refused(tmp_path, monkeypatch):
     ("imdb --family custom --forget_ids x --deletion_seed 2", "expected deletion seed 0 with family custom"),
     ("imdb --family custom --forget_ids x", "expected a file of example ids, one a line, got none: x"),
     ("imdb cifar10 --family custom --forget_ids x", "expected one task with forget_ids, got imdb, cifar10"),
-    ("imdb --forget_ids x", f"expected family {LISTED} with forget_ids, got family canonical and x"),
-    ("imdb --family group --forget_ids x", f"expected family {LISTED} with forget_ids, got family group and x"),
+    ("imdb --forget_ids x", f"expected family {OF_LISTS} with forget_ids, got family canonical and x"),
+    ("imdb --family group --forget_ids x", f"expected family {OF_LISTS} with forget_ids, got family group and x"),
     ("imdb --paper_splits x", "expected family paper with paper_splits, got family canonical and x"),
     ("imdb --family custom --forget_ids x --paper_splits y", "expected family paper with paper_splits"),
     ("imdb --family odd", f"family must be one of {', '.join(names.FAMILIES)}, got 'odd'"),
