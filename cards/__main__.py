@@ -117,7 +117,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _draw_sequences(results: Path) -> None:
     """Print every sequence of requests, and draw those of every setting beside their files."""
-    from mubench.cards.sequence_picture import draw_sequences, group_sequences  # noqa: PLC0415
+    from mubench.cards.report.sequence_picture import draw_sequences, group_sequences  # noqa: PLC0415
     from mubench.trainers.sequences.sequence_result import FOLDER, read_sequences  # noqa: PLC0415
     from mubench.trainers.sequences.sequence_table import LEGEND, sequence_lines  # noqa: PLC0415
 

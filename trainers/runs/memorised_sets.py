@@ -49,7 +49,8 @@ def list_memorised(options: argparse.Namespace) -> list[str]:
     ratio, models = read_ratio(options), Path(options.models)
     references = _references(setting, ratio, models)
     ids, scores = references.evidence.rows.forget, leave_out_loss(references.evidence)
-    table, after = [HEAD], []
+    table: list[tuple[str, ...]] = [HEAD]
+    after: list[str] = []
     for level, chosen in split_by_score(ids, scores).items():
         path = Path(options.out) / f"{_name(setting)}-{level}.txt"
         listed = _write_list(path, chosen)

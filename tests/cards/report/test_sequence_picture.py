@@ -1,7 +1,7 @@
 """Pictures of sequences: one a setting, equal bytes for equal numbers, and the command that draws them."""
 
 from mubench.cards.__main__ import main
-from mubench.cards.sequence_picture import draw_sequences, group_sequences
+from mubench.cards.report.sequence_picture import draw_sequences, group_sequences
 from mubench.trainers.sequences.sequence_result import write_sequence
 from tests.fixtures.sequences import scores, sequence, standing, step
 
