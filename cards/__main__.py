@@ -1,4 +1,4 @@
-"""Write the cards of all repositories, or print a table: leaderboard, S of methods by tasks, audit, or report."""
+"""Write the cards of all repositories, or print a table: leaderboard, matrix of S, audit, report, or sequences."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def parser() -> Parser:
     one.add_argument(
         "what",
         nargs="?",
-        choices=("all", *PRINTED),
+        choices=("all", *PRINTED, "sequences"),
         default="all",
-        help="all cards, or a table; report: analyses and claims on rows of real data",
+        help="all cards, or a table; report: analyses and claims on rows of real data; sequences: those of "
+        "`mubench sequence`, with pictures beside their files",
     )
     data, models, results = PLACE
     one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
@@ -93,6 +94,9 @@ def _run(options: argparse.Namespace) -> None:
         raise ValueError(f"expected --shipped with {' or '.join(PRINTED)} and no folder, got it with others")
     if options.out is not None and options.what != "audit":
         raise ValueError(f"expected --out with audit, got it with {options.what}")
+    if options.what == "sequences":
+        _draw_sequences(options.results)
+        return
     if options.what not in PRINTED:
         _write_all(*place)
         return
@@ -109,6 +113,19 @@ def _run(options: argparse.Namespace) -> None:
         print(report.as_text(found), end="")
         return
     print(as_matrix(found) if options.what == "matrix" else as_text(found), end="")
+
+
+def _draw_sequences(results: Path) -> None:
+    """Print every sequence of requests, and draw those of every setting beside their files."""
+    from mubench.cards.report.sequence_picture import draw_sequences, group_sequences  # noqa: PLC0415
+    from mubench.trainers.sequences.sequence_result import FOLDER, read_sequences  # noqa: PLC0415
+    from mubench.trainers.sequences.sequence_table import LEGEND, sequence_lines  # noqa: PLC0415
+
+    for name, sequences in group_sequences(read_sequences(results)).items():
+        for one in sequences:
+            print("\n".join([*sequence_lines(one), ""]))
+        print(f"picture: {draw_sequences(sequences, results / FOLDER / f'{name}.png')}\n")
+    print("\n".join(LEGEND))
 
 
 def _audit(found: Sequence[Table], options: argparse.Namespace) -> None:

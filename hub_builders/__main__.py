@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Tier, get_task
-from mubench.hub_builders.tasks.names import DATASET, FAMILIES
+from mubench.hub_builders.tasks.names import DATASET, FAMILIES, LISTED
 from mubench.hub_builders.utils.cli import CommandParser, Parser, print_error, replace_dashes, run_command
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
@@ -43,7 +43,7 @@ def parser() -> Parser:
     build.add_argument(
         "--paper_splits", type=Path, help="folder of the published lists (family paper); else downloaded"
     )
-    build.add_argument("--forget_ids", type=Path, help="file of ids to forget, one a line (family custom)")
+    build.add_argument("--forget_ids", type=Path, help="file of ids to forget, one a line (families of lists)")
     build.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     build.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     build.add_argument("--keep_tier", action="store_true", help="refuse to replace a build of another tier")
@@ -123,7 +123,7 @@ def _build_own(task_file: Path, out: Path, options: dict[str, Any]) -> None:
 def _summary(folder: Path, info: TaskInfo) -> str:
     counts = ", ".join(f"{rows} {split}" for split, rows in info.counts.items())
     sets = ", ".join(f"{rows} rows at {ratio} %" for ratio, rows in info.forget.items())
-    listed = f"; forgets {sets}" if info.family == "custom" else ""
+    listed = f"; forgets {sets}" if info.family in LISTED else ""
     return f"{folder}: {info.task} ({info.tier} tier, split {info.split[:8]}): {counts}{listed}"
 
 

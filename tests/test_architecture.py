@@ -21,7 +21,7 @@ LAYERS = {
     "hub_builders": ("utils", "tasks", "raw", "mini", "deletion", "dataset", "hub"),
     "trainers": (
         "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation", "runs",
-        "sweeps", "tuning",
+        "sequences", "sweeps", "tuning",
     ),
     "cards": ("evidence", "evaluate", "report"),
     "space": ("jobs", "charts", "handlers", "tabs"),

@@ -47,6 +47,8 @@ def answer(*arguments: str, cwd: Path) -> tuple[str, str, str]:
         (("trainers", "bases", "--help"), "--backbone"),
         (("trainers", "matrix", "--help"), "--methods"),
         (("trainers", "tune", "--help"), "--trials"),
+        (("trainers", "sequence", "--help"), "--steps"),
+        (("trainers", "memorised", "--help"), "--out"),
         (("trainers", "judge", "--help"), "MODEL_OR_OUTPUTS"),
         (("hub_builders", "--help"), "backbones"),
         (("hub_builders", "build", "--help"), "--tier"),

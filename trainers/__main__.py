@@ -26,6 +26,8 @@ COMMANDS = {
     "references": "reference models of a task: base and retrained models, and the controls that train from scratch",
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
+    "sequence": "a forget set in requests one after the other, judged after each, beside deleting all at once",
+    "memorised": "lists of rows of low, middle and high memorisation, and what to forget each of them shows",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
@@ -36,7 +38,7 @@ COMMANDS = {
     "rerun": "repeat the run of a result row",
 }
 # Those of them that take a user's own methods, beside every method.
-TAKE_METHODS = ("references", "sweep", "matrix", "tune", "methods", "rerun")
+TAKE_METHODS = ("references", "sweep", "matrix", "sequence", "tune", "methods", "rerun")
 
 
 def help_text() -> str:
@@ -64,7 +66,8 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        reason = "is not divided" if command in ("adopt", "judge", "robustness") else "starts workers of its own"
+        alone = ("adopt", "judge", "memorised", "robustness")
+        reason = "is not divided" if command in alone else "starts workers of its own"
         raise ValueError(f"expected one process, since {command} {reason}, got {processes}")
     if command == "judge":
         from mubench.trainers.runs.judge_model import judge_model  # noqa: PLC0415
@@ -74,6 +77,10 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
         from mubench.trainers.runs.adopt import adopt_model  # noqa: PLC0415
 
         return adopt_model(options)
+    if command == "memorised":
+        from mubench.trainers.runs.memorised_sets import list_memorised  # noqa: PLC0415
+
+        return list_memorised(options)
     if command == "tune":
         from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
 
@@ -110,6 +117,15 @@ def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
     return commands.run_base(arguments) if command == "base" else commands.rerun(arguments)
 
 
+def _run_sequence(arguments: Sequence[str]) -> list[str]:
+    from mubench.trainers.sequences.sequence_parser import parse_sequence  # noqa: PLC0415
+
+    options, rest = parse_sequence(arguments)
+    from mubench.trainers.sequences.sequence_command import run_sequence  # noqa: PLC0415  (mistyped options end above)
+
+    return run_sequence(options, rest)
+
+
 def _read_metrics(command: str, arguments: Sequence[str]) -> list[str]:
     from mubench.trainers.runs.metric_table import list_metrics, run_ensemble  # noqa: PLC0415
 
@@ -121,6 +137,8 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         lines = _list_methods(arguments)
     elif command in ("metrics", "ensemble"):
         lines = _read_metrics(command, arguments)
+    elif command == "sequence":
+        lines = _run_sequence(arguments)
     elif command not in COMMANDS or command in ("base", "rerun"):
         lines = _run_one(command, arguments)
     else:

@@ -1,4 +1,4 @@
-"""What rows of real data say: analyses over one factor, and a ledger of published claims. Imports the leaderboard."""
+"""What rows of real data say: analyses and a ledger of claims; pictures of sequences. Imports the leaderboard."""
 
 from __future__ import annotations
 

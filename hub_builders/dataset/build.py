@@ -35,7 +35,7 @@ from mubench.hub_builders.dataset.task_file import OwnTask
 from mubench.hub_builders.deletion.families import DeletionRequest, check_deletion, deletion_rule
 from mubench.hub_builders.deletion.ranks import Deletion
 from mubench.hub_builders.tasks import Task, Tier, get_task
-from mubench.hub_builders.tasks.names import dataset_folder
+from mubench.hub_builders.tasks.names import LISTED, dataset_folder
 from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.atomic import owned, write_json
 from mubench.hub_builders.utils.checksums import SUMS
@@ -78,7 +78,7 @@ def build(
         max_train_rows: Keep a hashed, label-balanced subset of the training rows (partial tier).
         keep_tier: Refuse to replace a build of another tier.
         paper_splits: Folder of the published lists (family ``paper``); ``None`` downloads them.
-        forget_ids: File of the example ids to forget, one per line (family ``custom``).
+        forget_ids: File of the example ids to forget, one per line (families of lists).
 
     Returns:
         The dataset folder.
@@ -127,7 +127,7 @@ def build_own(
         deletion_seed: Seed of the deletion order.
         max_train_rows: Keep a hashed, label-balanced subset of the training rows.
         keep_tier: Refuse to replace a build of another tier.
-        forget_ids: File of the example ids to forget, one per line (family ``custom``).
+        forget_ids: File of the example ids to forget, one per line (families of lists).
 
     Returns:
         The dataset folder.
@@ -251,10 +251,10 @@ def _other_manifests(folder: Path, task: Task) -> dict[str, Manifest]:
 
 
 def _warn_of_replacement(folder: Path, new: Manifest, old: Manifest) -> None:
-    """Log that a build replaced one of another tier or, in the custom family, of another list."""
+    """Log that a build replaced one of another tier or, in a family of lists, of another list."""
     if new["tier"] != old["tier"]:
         words = (f"of tier {new['tier']}", f"tier {old['tier']}")
-    elif new["family"] == "custom" and new["split"] != old["split"]:
+    elif new["family"] in LISTED and new["split"] != old["split"]:
         words = (f"with its list (split {new['split'][:8]})", f"another list (split {old['split'][:8]})")
     else:
         return

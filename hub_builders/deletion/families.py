@@ -13,7 +13,7 @@ from mubench.hub_builders.deletion.forget_lists import ForgetList, read_example_
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
 from mubench.hub_builders.deletion.ranks import Deletion, deletion_ranks, forget_size, group_deletion, move_to_front
 from mubench.hub_builders.tasks import TASKS, Task, Tier
-from mubench.hub_builders.tasks.names import CUSTOM_RATIOS, RATIOS, check_family, check_seed
+from mubench.hub_builders.tasks.names import CUSTOM_RATIOS, LISTED, RATIOS, check_family, check_seed
 from mubench.hub_builders.tasks.rows import Row, Splits
 from mubench.hub_builders.utils.hash_order import Ranks
 from mubench.hub_builders.utils.text import quote
@@ -33,6 +33,22 @@ _HOLD_OUT = (
     f"{_VALIDATION} Training rows are cut only where it has no test split either: a tenth of its groups by hash\n"
     "(without groups: of the rows of each label) becomes test, and half as many validation, before rows are forgotten."
 )
+
+_LIST_RULE = (
+    "The rows whose `example_id` a list names are forgotten, whatever its order, as one ratio: the nearest\n"
+    "whole percentage of the training rows, at least 1 and at most 99. Rows are ranked in canonical order, those\n"
+    f"listed before the others. {_HOLD_OUT}"
+)
+
+
+def _memorised_text(level: str, meaning: str) -> FamilyText:
+    return FamilyText(
+        summary=f"Family memorised_{level}: rows of {level} memorisation{meaning}.",
+        rule="The list is a third of the canonical forget set of 10 %, in the order of the leave-out loss: the mean\n"
+        "loss of models retrained without a row, less that of base models (`mubench memorised` lists the rows).\n"
+        f"{_LIST_RULE}",
+    )
+
 
 FAMILY_TEXTS: dict[str, FamilyText] = {
     "canonical": FamilyText(
@@ -58,10 +74,11 @@ FAMILY_TEXTS: dict[str, FamilyText] = {
     ),
     "custom": FamilyText(
         summary="Custom family: a user's own forget set.",
-        rule="The rows whose `example_id` a list names are forgotten, whatever its order, as one ratio: the nearest\n"
-        "whole percentage of the training rows, at least 1 and at most 99. Rows are ranked in canonical order, those\n"
-        f"listed before the others. {_HOLD_OUT}",
+        rule=_LIST_RULE,
     ),
+    "memorised_low": _memorised_text("low", ", the negative control: to forget them should show no signal"),
+    "memorised_middle": _memorised_text("middle", ""),
+    "memorised_high": _memorised_text("high", ", which a model knows only if it was trained on them"),
 }
 
 
@@ -103,13 +120,13 @@ def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
     """
     family, seed = check_family(request.family), request.deletion_seed
     check_seed("deletion_seed", seed)
-    if seed and family in ("paper", "custom"):
+    if seed and family in ("paper", *LISTED):
         raise ValueError(f"expected deletion seed 0 with family {family}, whose sets are given, got {seed}")
-    for name, own in (("paper_splits", "paper"), ("forget_ids", "custom")):
-        if (value := getattr(request, name)) is not None and family != own:
-            raise ValueError(f"expected family {own} with {name}, got family {family} and {value}")
-    if family == "custom" and request.forget_ids is None:
-        raise ValueError("expected forget_ids with family custom, a file of example ids, one a line; got none")
+    for name, own in (("paper_splits", ("paper",)), ("forget_ids", LISTED)):
+        if (value := getattr(request, name)) is not None and family not in own:
+            raise ValueError(f"expected family {', '.join(own)} with {name}, got family {family} and {value}")
+    if family in LISTED and request.forget_ids is None:
+        raise ValueError(f"expected forget_ids with family {family}, a file of example ids, one a line; got none")
     if family == "group" and task.group is None:
         known = ", ".join(known_tasks("group")) or "none"
         raise ValueError(f"expected a task whose rows have groups ({known}) with family group, got {task.key}")
@@ -146,7 +163,7 @@ def deletion_rule(task: Task, request: DeletionRequest) -> Rule:
     if request.family == "paper":
         paper = PAPER_LISTS[task.key]
         return partial(_paper_deletion, task, paper, read_published(paper, request.paper_splits))
-    if request.family == "custom" and request.forget_ids is not None:
+    if request.family in LISTED and request.forget_ids is not None:
         return partial(_custom_deletion, task, read_example_ids(request.forget_ids), request.forget_ids)
     return partial(_group_deletion if request.family == "group" else _canonical_deletion, task, request.deletion_seed)
 

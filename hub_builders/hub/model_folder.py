@@ -23,8 +23,10 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 REFERENCE = "reference"
 _MEASURED = ("cost", "history", "versions", "device", "tuned", "files", "outputs", "definition", "adopted")
-# What runs of the suite alone do not have.
-_OWN = ("method_file", "backbone_files", "backbone_start", "foreign_base", "adopted", "definition")
+# Attributes that a record names only where they are set.
+_OPTIONAL = (
+    "method_file", "backbone_files", "backbone_start", "foreign_base", "adopted", "deleted_before", "definition"
+)  # fmt: skip
 # Runs by the text of their ``run.json``: a process parses and hashes a text once.
 _READ: dict[str, Run] = {}
 
@@ -57,6 +59,8 @@ class Run:
             training nothing is known, and ``parent`` is the SHA-256 over its files, or the identity of an adopted base
             model, whose own parent that is. ``None`` for models of the suite.
         adopted: Of an adopted base model, its ``parameters``, ``processor`` and ``repository``; else ``None``.
+        deleted_before: Percentage that earlier requests of a sequence deleted: the forget set is the rows from there
+            to ``ratio``, and ``parent`` the model of the request before. ``None`` where it is all rows of ``ratio``.
         cost: ``seconds`` of training, examples ``forward`` and ``backward``.
         history: Results of epoch evaluation, one entry per epoch; empty without it.
         versions: Library versions.
@@ -87,6 +91,7 @@ class Run:
     backbone_start: str | None = None
     foreign_base: str | None = None
     adopted: Mapping[str, Any] | None = None
+    deleted_before: int | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -110,8 +115,8 @@ class Run:
         return fingerprint(self.record())
 
     def record(self) -> dict[str, Any]:
-        """Return the attributes as ``run.json`` holds them: those of `_OWN` if there are."""
-        absent = [name for name in _OWN if getattr(self, name) is None]
+        """Return the attributes as ``run.json`` holds them: those of `_OPTIONAL` if there are."""
+        absent = [name for name in _OPTIONAL if getattr(self, name) is None]
         return {key: value for key, value in asdict(self).items() if key not in absent}
 
     def finished(self, **measured: Any) -> Run:
@@ -191,6 +196,10 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     place = {"data": data, "family": run.family, "models": folder.parent}
     if run.adopted is not None:
         return command("trainers", "adopt FOLDER", task=run.task, start=run.backbone_start, **place)
+    if run.deleted_before is not None:  # its parent is the model of the request before
+        sequence = {"ratio": "RATIO", "steps": "STEPS", "method": run.method}
+        place["models"] = folder.parent.parent
+        return " ".join([command("trainers", "sequence", **{**what, **sequence}, **place, **given), *lists])
     return " ".join([command("trainers", run.method or "base", **what, **place, **given), *lists])
 
 

@@ -8,9 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 # Suffix of repository names by deletion family; `deletion.families` describes the families.
-FAMILIES: dict[str, str] = {"canonical": "", "group": "-group", "paper": "-paper", "custom": "-custom"}
+FAMILIES: dict[str, str] = {
+    "canonical": "",
+    "group": "-group",
+    "paper": "-paper",
+    "custom": "-custom",
+    "memorised_low": "-memorised-low",
+    "memorised_middle": "-memorised-middle",
+    "memorised_high": "-memorised-high",
+}
+# Forget sets by memorisation, from that of the negative control on; `trainers memorised` lists them.
+MEMORISED = ("memorised_low", "memorised_middle", "memorised_high")
+# Families whose one forget set is a list of ids.
+LISTED = ("custom", *MEMORISED)
 RATIOS: tuple[int, ...] = tuple(range(1, 11))
-# A custom forget set may have any size.
+# A forget set that is a list may have any size.
 CUSTOM_RATIOS: tuple[int, ...] = tuple(range(1, 100))
 DATASET = "mu-bench"
 
@@ -26,9 +38,9 @@ def check_ratio(ratio: int | float | str, family: str = "canonical") -> int:
     """Return a deletion ratio as an integer percentage.
 
     Raises:
-        ValueError: If it is not a whole number from 1 to 10, or to 99 in the family ``custom``.
+        ValueError: If it is not a whole number from 1 to 10, or to 99 in the families of ``LISTED``.
     """
-    known = CUSTOM_RATIOS if check_family(family) == "custom" else RATIOS
+    known = CUSTOM_RATIOS if check_family(family) in LISTED else RATIOS
     text = str(ratio).strip()
     if text not in map(str, known):
         raise ValueError(f"ratio must be a whole percentage from {known[0]} to {known[-1]}, got {ratio!r}")

@@ -29,7 +29,7 @@ SCHEMA_VERSION: Literal[1] = 1
 ENOUGH_RETRAINED, ENOUGH_BASES = 5, 3
 
 # What `Run` has and rows do not, and what rows of the suite alone do not have.
-_LEFT_OUT = ("history", "files", "outputs", "adopted")
+_LEFT_OUT = ("history", "files", "outputs", "adopted", "deleted_before")
 _OWN = ("definition", "backbone_files", "backbone_start")
 
 Flag = Literal["nan", "constant_class", "equals_base", "oracle_selection"]
@@ -122,10 +122,15 @@ class RunInfo(_Row):
         """Return the description of a model folder's run.
 
         Raises:
-            ValueError: If it is the run of a base model, which is a control (``judge_controls``).
+            ValueError: If it is the run of a base model, which is a control (``judge_controls``), or a later request
+                of a sequence.
         """
         if run.method is None or run.ratio is None or run.seed is None:
             raise ValueError(f"expected the run of an unlearned model, got base model {run_id!r}")
+        if run.deleted_before is not None:
+            raise ValueError(
+                f"expected a run that deletes all of {run.ratio} %, got a request of a sequence: {run_id!r}"
+            )
         fields = {name: value for name, value in asdict(run).items() if name not in _LEFT_OUT}
         return cls(**fields, run_id=run_id, identity=run.identity, control=control)
 

@@ -68,12 +68,33 @@ class Setting:
         """
         return forget_mask(self.rows["train"], self.info.forget_size(ratio))
 
-    def forget_retain_sets(self, ratio: int, processor: Any) -> dict[str, Subset[dict[str, Any]]]:
-        """Return the model-ready rows of the ``forget`` and the ``retain`` set."""
-        mask, rows = self.forget_mask(ratio), self.encode("train", processor)
+    def request_mask(self, ratio: int, deleted_before: int | None = None) -> npt.NDArray[np.bool_]:
+        """Return which rows of ``train`` a ratio forgets beside those that another one had deleted before, ``(N,)``.
+
+        Raises:
+            ValueError: If the data have no such ratio, or there are no such rows.
+        """
+        mask = self.forget_mask(ratio)
+        if deleted_before is not None:
+            mask &= ~self.forget_mask(deleted_before)
+            if not mask.any():
+                raise ValueError(
+                    f"expected rows of {self.task.key} ({self.info.family} family) that {ratio} % deletes beside "
+                    f"those of {deleted_before} %, got none"
+                )
+        return mask
+
+    def forget_retain_sets(
+        self, ratio: int, processor: Any, deleted_before: int | None = None
+    ) -> dict[str, Subset[dict[str, Any]]]:
+        """Return the model-ready rows of the ``forget`` and the ``retain`` set.
+
+        Rows that had been deleted before, see `request_mask`, are in neither.
+        """
+        rows, retain = self.encode("train", processor), ~self.forget_mask(ratio)
         return {
-            "forget": Subset(rows, mask.nonzero()[0].tolist()),
-            "retain": Subset(rows, (~mask).nonzero()[0].tolist()),
+            "forget": Subset(rows, self.request_mask(ratio, deleted_before).nonzero()[0].tolist()),
+            "retain": Subset(rows, retain.nonzero()[0].tolist()),
         }
 
     @property

@@ -112,8 +112,24 @@ def adopt_parser() -> Parser:
     return parser
 
 
+def memorised_parser() -> Parser:
+    """Return the parser of ``memorised``."""
+    line = (
+        "List the rows of low, middle and high memorisation among those that the retrained models of a task left out, "
+        "and show what to forget each list gives."
+    )
+    parser = _parser("memorised", line, "ratio", "backbone", "eval_seed", "data", "models", common=())
+    parser.add_argument("--task", required=True, help="task key")
+    parser.add_argument(
+        "--out", type=Path, default=Path("memorised"), help="folder of the lists; those there are kept"
+    )
+    return parser
+
+
 # Parsers of the commands about one group.
-GROUP_PARSERS = {"robustness": robustness_parser, "judge": judge_parser, "adopt": adopt_parser}
+GROUP_PARSERS = {
+    "robustness": robustness_parser, "judge": judge_parser, "adopt": adopt_parser, "memorised": memorised_parser,
+}  # fmt: skip
 
 
 def _tasks_parser(command: str) -> Parser:

@@ -22,6 +22,9 @@ from mubench.trainers.runs.method_table import CUSTOM, check_request, get_method
 from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
 
+# Folder of the models of later requests of a sequence, apart from those that rows are made of.
+SEQUENCES = "sequences"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnlearningRequest:
@@ -35,6 +38,7 @@ class UnlearningRequest:
         seed: Seed of the unlearning run; methods that retrain use the base seed.
         arguments: Method or training arguments in place of the defaults.
         base: Folder of the base model; ``None`` takes the setting's own.
+        deleted_before: Percentage that earlier requests of a sequence deleted, whose rows are in no set.
         models: Folder of all models.
     """
 
@@ -45,6 +49,7 @@ class UnlearningRequest:
     seed: int = 0
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     base: Path | None = None
+    deleted_before: int | None = None
     models: Path = Path("models")
 
     @property
@@ -125,7 +130,8 @@ class UnlearningRequest:
             changed: What its name shows beside method, ratio and seeds.
         """
         base = self._base_name(0 if self.trainer.from_scratch else self.base_seed)
-        return self.models / names.unlearned_model(
+        models = self.models if self.deleted_before is None else self.models / SEQUENCES
+        return models / names.unlearned_model(
             base,
             self.ratio,
             self.method,
@@ -175,6 +181,8 @@ def resolve(request: UnlearningRequest) -> Plan:
     """
     setting = request.setting
     setting.info.forget_size(request.ratio)
+    if request.deleted_before is not None:
+        setting.request_mask(request.ratio, request.deleted_before)  # raises where it is empty
     check_request(request.method, setting, request.ratio)
     trainer = request.trainer
     check_arguments(request.arguments, recorded_names(trainer))
@@ -196,6 +204,7 @@ def resolve(request: UnlearningRequest) -> Plan:
         parent=base.identity if base else None,
         foreign_base=_foreign_base(base),
         method_file=method_file,
+        deleted_before=request.deleted_before,
     )
     if run.foreign_base:  # its processor may be another: no encoded rows are shared
         request = dataclasses.replace(request, setting=dataclasses.replace(setting, encoded={}))
@@ -204,6 +213,8 @@ def resolve(request: UnlearningRequest) -> Plan:
         changed["base_model"] = base.identity
     if method_file:
         changed["method_file"] = method_file
+    if request.deleted_before is not None:
+        changed["deleted_before"] = request.deleted_before
     return Plan(
         request=request, run=run, folder=request.folder(run, changed), arguments=arguments, base_folder=base_folder
     )

@@ -84,7 +84,7 @@ def _trainer(
     trainer = method(
         model,
         args,
-        train_dataset=setting.forget_retain_sets(request.ratio, processor),
+        train_dataset=setting.forget_retain_sets(request.ratio, processor, request.deleted_before),
         eval_dataset={"validation": setting.encode("validation", processor)} if method.needs_validation else None,
         data_collator=setting.modality.collator(processor),
         processing_class=processor,

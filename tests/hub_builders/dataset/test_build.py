@@ -22,6 +22,7 @@ from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.names import FAMILIES
 from tests.conftest import PAIR
 
 
@@ -370,7 +371,7 @@ def test_a_sigkill_during_a_rebuild_leaves_the_old_build(mini, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["build", "mnist"], f"task must be one of {', '.join(TASKS)}, got 'mnist'"),
     (["build", "imdb", "--tier", "huge"], "tier must be one of full, partial, mini, got 'huge'"),
-    (["build", "imdb", "--family", "x"], "family must be one of canonical, group, paper, custom, got 'x'"),
+    (["build", "imdb", "--family", "x"], f"family must be one of {', '.join(FAMILIES)}, got 'x'"),
     (["build", "imdb", "--deletion_seed", "-1"], "deletion_seed must be a whole number from 0 to 4294967295, got -1"),
     (["build", "imdb", "--allow-partial"], "expected tier partial with allow_partial"),
     (["build", "imdb", "--max_train_rows", "9"], "expected tier partial with allow_partial or max_train_rows"),

@@ -28,6 +28,7 @@ from mubench.hub_builders.tasks import TASKS, names
 from tests.fixtures.data import COUNTS, small_rows
 
 AUTHORS = 15
+OF_LISTS = ", ".join(names.LISTED)
 
 
 @pytest.fixture
@@ -436,14 +437,16 @@ def test_a_task_without_a_published_list_is_refused(tmp_path, monkeypatch):
     ("imdb --family paper --tier full", "rows are known in the order of its list, got imdb: no checksum"),
     ("imdb --family paper --deletion_seed 1", "expected deletion seed 0 with family paper, whose sets are given"),
     ("imdb --family custom", "expected forget_ids with family custom, a file of example ids, one a line; got none"),
+    ("imdb --family memorised_low", "expected forget_ids with family memorised_low, a file of example ids"),
+    ("imdb --family memorised_low --forget_ids x --deletion_seed 1", "expected deletion seed 0 with family memorised"),
     ("imdb --family custom --forget_ids x --deletion_seed 2", "expected deletion seed 0 with family custom"),
     ("imdb --family custom --forget_ids x", "expected a file of example ids, one a line, got none: x"),
     ("imdb cifar10 --family custom --forget_ids x", "expected one task with forget_ids, got imdb, cifar10"),
-    ("imdb --forget_ids x", "expected family custom with forget_ids, got family canonical and x"),
-    ("imdb --family group --forget_ids x", "expected family custom with forget_ids, got family group and x"),
+    ("imdb --forget_ids x", f"expected family {OF_LISTS} with forget_ids, got family canonical and x"),
+    ("imdb --family group --forget_ids x", f"expected family {OF_LISTS} with forget_ids, got family group and x"),
     ("imdb --paper_splits x", "expected family paper with paper_splits, got family canonical and x"),
     ("imdb --family custom --forget_ids x --paper_splits y", "expected family paper with paper_splits"),
-    ("imdb --family odd", "family must be one of canonical, group, paper, custom, got 'odd'"),
+    ("imdb --family odd", f"family must be one of {', '.join(names.FAMILIES)}, got 'odd'"),
     ("imdb --deletion_seed -1", "deletion_seed must be a whole number from 0 to 4294967295, got -1"),
 ])  # fmt: skip
 def test_incompatible_options_are_one_line(words, message, tmp_path, monkeypatch, capsys):
@@ -476,12 +479,15 @@ def test_a_missing_folder_of_lists_is_an_error(proven, tmp_path):
     ("group", "build imdb --family group"),
     ("paper", "build imdb --family paper --tier full"),
     ("custom", "build imdb --family custom --forget_ids FILE"),
+    ("memorised_high", "build imdb --family memorised_high --forget_ids FILE"),
 ])  # fmt: skip
 def test_the_error_of_a_missing_build_names_its_command(tmp_path, monkeypatch, family, line):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError) as error:
         task_info("imdb", family=family)
-    assert str(error.value) == (f"no imdb in mu-bench-{family}: make it with `python -m mubench.hub_builders {line}`")
+    assert str(error.value) == (
+        f"no imdb in {names.dataset_folder(family)}: make it with `python -m mubench.hub_builders {line}`"
+    )
 
 
 def test_known_tasks_are_those_that_the_check_accepts():

@@ -10,11 +10,12 @@ def test_a_ratio_is_a_whole_percentage_from_1_to_10(ratio):
 
 
 @pytest.mark.parametrize("ratio", [0, 100, 2.5, "abc", -1])
-def test_only_a_custom_set_may_have_any_size(ratio):
-    assert [names.check_ratio(one, "custom") for one in (1, "37", 99)] == [1, 37, 99]
+def test_only_a_listed_set_may_have_any_size(ratio):
+    for family in names.LISTED:
+        assert [names.check_ratio(one, family) for one in (1, "37", 99)] == [1, 37, 99]
     with pytest.raises(ValueError, match="ratio must be a whole percentage from 1 to 99, got"):
         names.check_ratio(ratio, "custom")
-    for family in names.FAMILIES.keys() - {"custom"}:
+    for family in names.FAMILIES.keys() - set(names.LISTED):
         with pytest.raises(ValueError, match="from 1 to 10, got 37"):
             names.check_ratio(37, family)
     assert names.config_name("imdb", 37, "custom") == "imdb_del37"
@@ -23,14 +24,15 @@ def test_only_a_custom_set_may_have_any_size(ratio):
         names.config_name("imdb", 37)
 
 
-@pytest.mark.parametrize("family", ["group", "paper", "custom"])
+@pytest.mark.parametrize("family", ["group", "paper", "custom", "memorised_low"])
 def test_a_family_names_its_repository_and_its_models(family):
-    assert names.dataset_folder(family) == f"mu-bench-{family}"
-    assert names.dataset_folder(family, 1) == f"mu-bench-{family}-d1"
-    assert names.deletion_seed_of(f"mu-bench-{family}-d1", family) == 1
-    assert names.base_model("imdb", "full", "bert-base", family=family) == f"imdb-{family}-bert-base"
-    assert names.family_location("x/mu-bench", family, 2) == f"x/mu-bench-{family}-d2"
-    assert names.family_location(f"mu-bench-{family}", family, 2) == f"mu-bench-{family}-d2"
+    ending = family.replace("_", "-")
+    assert names.dataset_folder(family) == f"mu-bench-{ending}"
+    assert names.dataset_folder(family, 1) == f"mu-bench-{ending}-d1"
+    assert names.deletion_seed_of(f"mu-bench-{ending}-d1", family) == 1
+    assert names.base_model("imdb", "full", "bert-base", family=family) == f"imdb-{ending}-bert-base"
+    assert names.family_location("x/mu-bench", family, 2) == f"x/mu-bench-{ending}-d2"
+    assert names.family_location(f"mu-bench-{ending}", family, 2) == f"mu-bench-{ending}-d2"
     assert names.family_location("mu-bench", family, 0) == "mu-bench"
 
 
@@ -88,5 +90,5 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 
 
 def test_an_unknown_family_lists_the_known_ones():
-    with pytest.raises(ValueError, match="family must be one of canonical, group, paper, custom, got 'x'"):
+    with pytest.raises(ValueError, match=f"family must be one of {', '.join(names.FAMILIES)}, got 'x'"):
         names.dataset_folder("x")

@@ -1,0 +1,65 @@
+"""`sequence`: several requests one after the other with a method, from the arguments to the lines it prints."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from mubench.trainers.engine.distributed import is_main_process, set_up_process
+from mubench.trainers.evaluation.judge_runs import require_references
+from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.models.foreign_models import check_tokens, read_foreign
+from mubench.trainers.runs.commands import request_of
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.run import unlearn
+from mubench.trainers.sequences.request_chain import run_requests, split_request
+from mubench.trainers.sequences.sequence_judge import SequenceJudge
+from mubench.trainers.sequences.sequence_result import write_sequence
+from mubench.trainers.sequences.sequence_table import LEGEND, sequence_lines
+
+
+def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[str]:
+    """Run the requests and the one-shot run, judge their models, and return lines with the file and the table.
+
+    Finished models are kept. Of several processes the first judges, and only it returns lines.
+
+    Args:
+        options: Method and number of steps, see `sequence_parser`.
+        arguments: All other arguments, those of the method.
+
+    Raises:
+        FileNotFoundError: If there are too few references of the last ratio; the message names the command.
+        ValueError: If the steps do not divide the ratio, or an argument is one that the method does not take.
+    """
+    set_up_process()
+    whole, where = request_of(options.method, arguments)
+    if not where.judge:
+        raise ValueError("expected a sequence that is judged after every request, got judge false")
+    whole = _with_own_rows(whole)
+    requests = split_request(whole, options.steps)
+    _check_references(whole)
+    one_shot = resolve(whole)
+    plans = run_requests(requests)
+    unlearn(one_shot)
+    if not is_main_process():
+        return []
+    result = SequenceJudge(plans, one_shot, Path(where.results)).result()
+    path = write_sequence(result, Path(where.results))
+    return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND]
+
+
+def _with_own_rows(request: UnlearningRequest) -> UnlearningRequest:
+    """Return a request whose encoded rows no other shares, if its base model may have a processor of its own."""
+    if request.base is None or read_foreign(request.base) is None:
+        return request
+    return dataclasses.replace(request, setting=dataclasses.replace(request.setting, encoded={}))
+
+
+def _check_references(request: UnlearningRequest) -> None:
+    """Check before anything is trained that there are references of the last ratio, whose tokens are the model's."""
+    group = find_group(request.setting, request.ratio, request.models)
+    shipped = require_references(group)
+    if request.base is not None and read_foreign(request.base):
+        check_tokens(request.setting, request.base, None if shipped else next(iter(group.bases.values())))

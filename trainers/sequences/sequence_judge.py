@@ -1,0 +1,132 @@
+"""Judges the models of a sequence, each against the retrained models of its own ratio and of the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.evaluation.judge import measure_model
+from mubench.trainers.evaluation.judge_runs import Judge, can_judge
+from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.result import ORACLE_SELECTION
+from mubench.trainers.metrics.evidence import Evidence, SplitOutputs
+from mubench.trainers.runs.plan import Plan
+from mubench.trainers.sequences.sequence_result import Scores, SequenceResult, Standing, Step
+
+PARTS = ("score", "row", "mean", "membership", "utility")
+
+
+@dataclass(frozen=True)
+class SequenceJudge:
+    """Judges the models of one sequence; the references of every ratio are read once.
+
+    Attributes:
+        plans: The finished requests, in their order.
+        one_shot: The finished run that deletes all at once.
+        results: Folder of the result rows.
+    """
+
+    plans: Sequence[Plan]
+    one_shot: Plan
+    results: Path
+
+    @cached_property
+    def judges(self) -> dict[int, Judge]:
+        """The judges of the ratios that have retrained models."""
+        request, found = self.one_shot.request, {}
+        for ratio in dict.fromkeys(plan.request.ratio for plan in self.plans):
+            group = find_group(request.setting, ratio, request.models)
+            if can_judge(group) or ratio == request.ratio:
+                found[ratio] = Judge(group, self.results)
+        return found
+
+    @property
+    def whole(self) -> Judge:
+        """The judge of the last ratio."""
+        return self.judges[self.one_shot.request.ratio]
+
+    @cached_property
+    def request_ids(self) -> list[npt.NDArray[np.str_]]:
+        """Ids of the rows of every request."""
+        setting = self.one_shot.request.setting
+        requests = [plan.request for plan in self.plans]
+        return [setting.train_ids[setting.request_mask(one.ratio, one.deleted_before)] for one in requests]
+
+    def result(self) -> SequenceResult:
+        """Judge every model, and return the sequence."""
+        run = read_run(self.one_shot.folder)
+        same = (
+            "tier", "task", "family", "deletion_seed", "split", "backbone", "base_seed", "method", "method_file",
+            "foreign_base", "seed", "eval_seed", "tuned",
+        )  # fmt: skip
+        evidence = self.whole.references.evidence
+        return SequenceResult(
+            sequence_id=f"{self.one_shot.folder.name}-steps{len(self.plans)}",
+            **{name: getattr(run, name) for name in same},
+            arguments=dict(run.arguments),
+            ratio=self.one_shot.request.ratio,
+            steps=[self._step(plan, ids) for plan, ids in zip(self.plans, self.request_ids, strict=True)],
+            one_shot=self._step(self.one_shot, np.concatenate(self.request_ids)),
+            base=self._reference_scores(evidence.bases),
+            retrained=self._reference_scores(evidence.retrained),
+        )
+
+    def _step(self, plan: Plan, ids: npt.NDArray[np.str_]) -> Step:
+        run, ratio = read_run(plan.folder), plan.request.ratio
+        outputs, whole = self.whole.group.outputs(plan.folder), self._standing(plan, self.whole)
+        is_last = ratio == self.whole.group.ratio
+        own = self._standing(plan, self.judges[ratio]) if ratio in self.judges and not is_last else None
+        return Step(
+            ratio=ratio,
+            rows=len(ids),
+            folder=plan.folder.name,
+            identity=run.identity,
+            parent=str(run.parent),
+            cost=self.whole.with_shares(run.cost),
+            scores=self._scores(outputs),
+            own=whole if is_last else own,
+            whole=whole,
+        )
+
+    def _standing(self, plan: Plan, judge: Judge) -> Standing:
+        outputs, references = judge.group.outputs(plan.folder), judge.references
+        flags = [ORACLE_SELECTION] if plan.run.arguments.get("keep") == "oracle" else []
+        found = measure_model(outputs, references, plan.run.split, method=plan.run.method, flags=flags)
+        return Standing(
+            ratio=judge.group.ratio,
+            retrained=len(references.seeds.retrained),
+            bases=len(references.seeds.bases),
+            **{name: found.metrics[name].value if name in found.metrics else None for name in PARTS},
+            low=found.interval.low if found.interval else None,
+            high=found.interval.high if found.interval else None,
+            no_signal=found.no_signal,
+            flags=found.flags,
+        )
+
+    def _scores(self, outputs: SplitOutputs) -> Scores:
+        """Return the scores of a model by its outputs, forget and retain rows being those of the last ratio."""
+        return Scores(
+            test=float(outputs["test"].correct.mean()),
+            retain=float(outputs["retain"].correct.mean()),
+            requests=[float(outputs["forget"].select(ids).correct.mean()) for ids in self.request_ids],
+        )
+
+    def _reference_scores(self, models: Sequence[Evidence]) -> Scores:
+        """Return the mean scores of reference models, which evidence holds where outputs are not at hand."""
+        rows = {one: place for place, one in enumerate(self.whole.references.evidence.rows.forget.tolist())}
+        places = [[rows[one] for one in ids.tolist()] for ids in self.request_ids]
+        return Scores(
+            test=_mean([model.scores["test"] for model in models]),
+            retain=_mean([model.scores["retain"] for model in models]),
+            requests=[_mean([model.forget.correct[place].mean() for model in models]) for place in places],
+        )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
