@@ -10,7 +10,8 @@ from pathlib import Path
 from mubench.trainers.engine.distributed import is_main_process, set_up_process
 from mubench.trainers.evaluation.judge_runs import require_references
 from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.models.foreign_models import check_tokens, read_foreign
+from mubench.trainers.models.foreign_models import check_tokens
+from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.runs.commands import request_of
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
