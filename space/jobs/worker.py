@@ -46,7 +46,7 @@ def run(job: JobRequest, name: str, report: Report) -> None:
     (folder / "models").mkdir(parents=True)
     write_text(folder / REQUEST, json.dumps(dataclasses.asdict(job)))
     setting = load_setting(job.task, job.backbone, family=job.family)
-    _train_base(setting, job.base_seed, report)
+    _train_base(setting, job.ratio, job.base_seed, report)
     _link_bases(job.task, folder / "models")
     model, points = _unlearn(setting, job, folder / "models", report)
     report({"stage": "judging"})
@@ -75,8 +75,10 @@ def _unlearn(setting: Setting, job: JobRequest, models: Path, report: Report) ->
     return unlearn(resolve(request), [ProgressCallback(add_point)]), points
 
 
-def _train_base(setting: Setting, seed: int, report: Report) -> None:
+def _train_base(setting: Setting, ratio: int, seed: int, report: Report) -> None:
     """Train the base model of a seed, unless it is there."""
+    if seed in find_group(setting, ratio, MODELS).bases:
+        return
     stage = {"stage": f"base model of seed {seed}"}
     callback = ProgressCallback(lambda point: report({**stage, **point}))
     report(stage)

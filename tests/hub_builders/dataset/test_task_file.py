@@ -76,6 +76,7 @@ def test_there_is_an_example_of_at_most_25_lines_for_every_kind():
     files = {
         path.name.removesuffix(".yaml"): path.read_text() for path in EXAMPLES.iterdir() if path.name[-4:] == "yaml"
     }
+    files = {name: text for name, text in files.items() if "\nkind: " in text}
     assert files.keys() == KEYS.keys()
     assert {read.split("\nkind: ")[1].split("\n")[0] for read in files.values()} == COLUMNS.keys()
     assert all(len(read.splitlines()) <= 25 for read in files.values())

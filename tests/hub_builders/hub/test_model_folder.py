@@ -27,7 +27,7 @@ CHANGES = {
     "task": "imdb", "tier": "full", "family": "group", "deletion_seed": 1, "ratio": 6, "split": "9", "backbone": "vit",
     "base_seed": 2, "method": "salun", "seed": 0, "recipe": {"epochs": 13}, "arguments": {"gamma": 0.8},
     "parent": None, "eval_seed": 1, "method_file": "0" * 64, "foreign_base": "Llama",
-    "backbone_files": "1" * 64, "backbone_start": "bert",
+    "backbone_files": "1" * 64, "backbone_start": "bert", "deleted_before": 4,
 }  # fmt: skip
 
 
