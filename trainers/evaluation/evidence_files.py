@@ -24,6 +24,7 @@ from mubench.trainers.metrics.evidence import (
 
 # Evidence of the rows that come with the suite: the references where no models lie beside a run.
 SHIPPED = Path(__file__).resolve().parents[2] / "cards" / "evidence"
+SHIPPED_ROWS = SHIPPED.with_name("results")
 KEY = b"mubench"
 PARTS = ("forget", "test", "shifted")
 VALUES = ("log_odds", "entropy", "correct")

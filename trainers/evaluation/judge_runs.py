@@ -14,6 +14,7 @@ from mubench.hub_builders.hub.model_folder import Run, read_run
 from mubench.hub_builders.tasks.names import base_model
 from mubench.hub_builders.utils.atomic import owned
 from mubench.trainers.evaluation.evidence_files import (
+    SHIPPED_ROWS,
     EvidenceTable,
     reference_name,
     shipped_evidence,
@@ -197,6 +198,22 @@ def table_name(info: RunInfo) -> str:
     base = base_model(info.task, info.tier, info.backbone, family=info.family, eval_seed=info.eval_seed)
     draw = f"-d{info.deletion_seed}" if info.deletion_seed else ""
     return f"{base}{draw}-del{info.ratio}"
+
+
+def control_scores(row: Result, results: Path) -> dict[str, float]:
+    """Return the mean S of the retrained models, and of those that kept half of the forget set, in a row's table.
+
+    Args:
+        row: A result row.
+        results: Folder of its rows; rows judged by shipped evidence are read against the shipped ones.
+    """
+    folder = SHIPPED_ROWS if row.references.source == "shipped" else results
+    found: dict[str, float] = {}
+    for name, kind in (("retrained", "retrain-s"), ("half of the forget set kept", "retrain-keep50-")):
+        rows = map(read_result, sorted(folder.glob(f"{table_name(row)}-{kind}*.json")))
+        scores = [one.metrics["score"].value for one in rows if one.split == row.split and "score" in one.metrics]
+        found |= {name: float(np.mean(scores))} if scores else {}
+    return found
 
 
 def shipped_references(group: Group) -> EvidenceTable | None:

@@ -11,8 +11,10 @@ from mubench.hub_builders.dataset.load import find_task, task_info
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.hub_builders.utils.cli import Parser
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
-from mubench.trainers.evaluation.judge_runs import Judge, require_references
+from mubench.trainers.evaluation.judge import SCORE_PARTS
+from mubench.trainers.evaluation.judge_runs import Judge, control_scores, require_references
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import Result, read_result, write_result
 from mubench.trainers.evaluation.robustness import Robustness, add_values
@@ -113,7 +115,14 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
         return [*lines, f"model: {folder}{there}"]
     judge = Judge(find_group(request.setting, request.ratio, request.models), Path(where.results))
     path = judge_group(judge)[folder]
-    return [*lines, f"model: {folder}{there}", f"row:   {path}", *summary(read_result(path))]
+    row = read_result(path)
+    return [
+        f"what:  {describe(row)}",
+        *lines,
+        f"model: {folder}{there}",
+        f"row:   {path}",
+        *summary(row, judge.results),
+    ]
 
 
 def _about_base(plan: Plan) -> list[str]:
@@ -138,13 +147,27 @@ def judge_group(judge: Judge) -> dict[Path, Path]:
     return {folder: judge.run(folder) for folder in judge.group.unlearned}
 
 
-def summary(row: Result) -> list[str]:
-    """Return S, its interval and its parts as a line, or why there is no S."""
+def describe(row: Result) -> str:
+    """Return what a row is about in a line."""
+    seeds = f"base seed {row.base_seed}, seed {row.seed}"
+    family = "" if row.family == "canonical" else f" ({row.family})"
+    return f"{row.method} on {row.task} ({row.tier} tier), {row.backbone}, {row.ratio} % deleted{family}, {seeds}"
+
+
+def summary(row: Result, results: Path) -> list[str]:
+    """Return S beside what it is read against, its parts and what to do next; or why there is no S."""
     if row.interval is None:
         return [f"no score: {row.no_signal or ', '.join(row.flags)}"]
-    parts = ", ".join(f"{name} {row.metrics[name].value:.2f}" for name in ("row", "mean", "membership", "utility"))
+    parts = {name: row.metrics[name].value for name in SCORE_PARTS[1:]}
+    worst = max(parts, key=lambda name: parts[name])
+    marks = {**control_scores(row, results), "base": 0.0}
     score = row.metrics["score"].value
-    return [f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}): {parts}"]
+    return [
+        f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}), "
+        f"beside {', '.join(f'{name} {value:.2f}' for name, value in marks.items())}",
+        f"parts: {', '.join(f'{name} {value:.2f}' for name, value in parts.items())}; the weakest is {worst}",
+        f"next:  {command('cards', 'leaderboard', results=results)}",
+    ]
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -77,7 +77,7 @@ def judge_model(options: argparse.Namespace) -> list[str]:
         outputs.pop("shifted", None)
     judge_group(judge)
     path = judge.outputs(_info(wanted, source, judge), outputs)
-    return [*describe_backbone(backbone, task), f"row:   {path}", *summary(read_result(path))]
+    return [*describe_backbone(backbone, task), f"row:   {path}", *summary(read_result(path), path.parent)]
 
 
 def _check_method_name(name: str) -> str:

@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.hub.model_folder import read_run
-from mubench.trainers.evaluation.judge import measure_model
+from mubench.trainers.evaluation.judge import SCORE_PARTS, measure_model
 from mubench.trainers.evaluation.judge_runs import Judge, can_judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import ORACLE_SELECTION
 from mubench.trainers.metrics.evidence import Evidence, SplitOutputs
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.sequences.sequence_result import Scores, SequenceResult, Standing, Step
-
-PARTS = ("score", "row", "mean", "membership", "utility")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class SequenceJudge:
             ratio=judge.group.ratio,
             retrained=len(references.seeds.retrained),
             bases=len(references.seeds.bases),
-            **{name: found.metrics[name].value if name in found.metrics else None for name in PARTS},
+            **{name: found.metrics[name].value if name in found.metrics else None for name in SCORE_PARTS},
             low=found.interval.low if found.interval else None,
             high=found.interval.high if found.interval else None,
             no_signal=found.no_signal,

@@ -84,7 +84,7 @@ def test_runs_from_an_adopted_model_are_judged_against_its_own_references_and_ma
         assert mubench(["retrain", *where, f"--base_seed={seed}"]) == 0
     capsys.readouterr()
     assert mubench(["neg_grad", *where]) == 0
-    about, _, row_line, _ = capsys.readouterr().out.splitlines()
+    _, about, _, row_line, *_ = capsys.readouterr().out.splitlines()
     assert about.startswith(f"backbone: {key}, an adopted ResNet")
     row = read_result(row_line.removeprefix("row:").strip())
     models = pretrained.parent / "models"

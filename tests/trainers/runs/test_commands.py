@@ -13,13 +13,14 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
 from mubench.trainers.engine.task_arguments import UNRECORDED, TaskArguments
-from mubench.trainers.evaluation.result import read_result
+from mubench.trainers.evaluation.result import read_result, write_result
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models import model_files
 from mubench.trainers.runs.argument_parser import FlagParser, RunArguments, method_parser, training_flags
-from mubench.trainers.runs.commands import request_of, run_method
+from mubench.trainers.runs.commands import request_of, run_method, summary
 from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 from mubench.trainers.runs.plan import resolve
+from tests.cards.conftest import demo_rows  # noqa: F401  (a fixture)
 from tests.fixtures.walk import files
 
 QUIET = ["--disable-tqdm=true", "--save-strategy=no"]
@@ -134,14 +135,34 @@ def test_how_checkpoints_are_kept_is_the_users_choice(walked):
     assert request_of("scrub", [*words, "--save_strategy=no"])[0].arguments["save_strategy"] == "no"
 
 
-def test_a_run_prints_where_model_and_row_lie(own_walk, words, capsys):
+def test_a_run_prints_what_it_was_where_it_lies_and_how_it_stands(own_walk, words, capsys):
     assert main(["finetune", *words, f"--results={own_walk.results}", "--seed=4"]) == 0
     printed = capsys.readouterr().out.splitlines()
     folder = own_walk.models / "cifar10-mini-resnet-del10-finetune-s4"
-    assert printed[0] == f"model: {folder}"
+    about, model, path, *verdict = printed
+    assert about == "what:  finetune on cifar10 (mini tier), resnet, 10 % deleted, base seed 0, seed 4"
     row = own_walk.results / f"{folder.name}-{read_run(folder).identity[:8]}.json"
-    assert printed[1] == f"row:   {row}" and len(printed) == 3
-    assert read_result(row).seed == 4
+    assert (model, path) == (f"model: {folder}", f"row:   {row}")
+    found = read_result(row)
+    assert found.seed == 4
+    if found.interval is None:
+        assert verdict == [f"no score: {found.no_signal or ', '.join(found.flags)}"]
+
+
+def test_s_is_printed_beside_what_it_is_read_against_with_its_weakest_part(tmp_path, demo_rows):  # noqa: F811
+    for row in demo_rows:
+        name = {"retrain": "retrain", "retrain_keep50": "retrain-keep50"}.get(row.method, row.method)
+        write_result(row.model_copy(update={"run_id": f"cifar10-mini-resnet-del5-{name}-s{row.seed}"}), tmp_path)
+    first = demo_rows[0]
+    score, parts, following = summary(first, tmp_path)
+    low, high = first.interval.low, first.interval.high
+    assert score == (
+        f"S = 0.82 (one seed, 95 % interval {low:.2f} to {high:.2f}), beside retrained 0.93, half of the forget set "
+        "kept 0.45, base 0.00"
+    )
+    worst = max(("row", "mean", "membership", "utility"), key=lambda name: first.metrics[name].value)
+    assert parts.startswith("parts: row ") and parts.endswith(f"; the weakest is {worst}")
+    assert following == f"next:  python -m mubench.cards leaderboard --results {tmp_path}"
 
 
 def test_dashes_and_underscores_are_the_same_run(own_walk, words):

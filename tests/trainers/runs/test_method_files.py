@@ -84,7 +84,7 @@ def test_a_run_of_ones_own_method_records_the_hash_of_its_file(walked, method):
 def test_a_command_runs_it_judges_it_and_repeats_it(own_walk, method, capsys):
     option = f"--method-file={method}"
     assert mubench(words_of(own_walk, KEY, option, "--bound=1.5", "--disable_tqdm=true")) == 0
-    _, row_line, *_ = capsys.readouterr().out.splitlines()
+    _, _, row_line, *_ = capsys.readouterr().out.splitlines()
     row = read_result(path := Path(row_line.removeprefix("row:").strip()))
     assert (row.method, row.arguments["bound"], row.tuned) == (KEY, 1.5, "custom")
     assert row.method_file == hashlib.sha256(METHOD.encode()).hexdigest()
