@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
 # Tables that are printed; all else is written into folders.
+DELETION = "deletion_report"
 PRINTED = ("leaderboard", "matrix", "audit", "report")
 
 
@@ -40,6 +41,22 @@ def parser() -> Parser:
     one.add_argument("--shipped", action="store_true", help="print the measured rows that come with the suite")
     one.add_argument("--out", type=Path, help="with audit: a folder to write table, plot and JSON into, too")
     return one
+
+
+def deletion_parser() -> Parser:
+    """Return the parser of the deletion report."""
+    line = "Write the deletion report of a run as Markdown and HTML: what was deleted, how, S, attacks, cost."
+    one = Parser(prog=f"python -m mubench.cards {DELETION}", description=line, allow_abbrev=False)
+    one.add_argument("row", type=Path, metavar="ROW", help="result row of the run, results/<run id>.json")
+    one.add_argument("--data", default=DATASET, help="dataset folder or Hub id; mu-bench: and its sisters")
+    one.add_argument("--out", type=Path, help="folder of the report (default: reports/<run id>)")
+    return one
+
+
+def _report_deletion(options: argparse.Namespace) -> None:
+    from mubench.cards.deletion_report import write_report  # noqa: PLC0415
+
+    print("\n".join(write_report(options)))
 
 
 def _dataset_folders(data: Path) -> list[Path]:
@@ -142,7 +159,11 @@ def _audit(found: Sequence[Table], options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cards or print a table; a user's mistake is one line and exit code 2."""
-    options = parser().parse_args(replace_dashes(sys.argv[1:] if arguments is None else arguments))
+    given = replace_dashes(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == [DELETION]:
+        chosen = deletion_parser().parse_args(given[1:])
+        return run_command(lambda: _report_deletion(chosen))
+    options = parser().parse_args(given)
     return run_command(lambda: _run(options))
 
 

@@ -19,6 +19,7 @@ CARDS = {
         "write a README.md into every built repository, and the leaderboard; cards matrix, cards audit: tables",
     ),
     "leaderboard": (("leaderboard",), "print the ranked tables of all result rows"),
+    "report": (("deletion_report",), "write the deletion report of a run as Markdown and HTML"),
 }
 
 
