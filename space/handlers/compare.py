@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 from charts.lines import curves
+from charts.ruler import Reading, ruler
 from charts.scatter import Mark, scatter
 from charts.tables import table
 
 from handlers.runs import FinishedRun, finished_run
+from handlers.verdict import ENDS, table_of
 from mubench.cards.formats import number
+from mubench.cards.yardsticks import yardsticks
 from mubench.hub_builders.utils.text import quote
 
 STYLES = {"A": "mu-c1", "B": "mu-c2", "C": "mu-c3", "D": "mu-c4"}
@@ -46,6 +49,22 @@ def render_scores(runs: Sequence[FinishedRun]) -> str:
         key[f"{letter}: {run.title}"] = style
     names = ("score on forget rows", "score on test rows")
     return scatter([*dict.fromkeys(references), *marks], names, key=key)  # runs may share reference models
+
+
+def render_ruler(runs: Sequence[FinishedRun]) -> str:
+    """Return S of the runs and their intervals on one ruler, with the yardsticks that all of them share."""
+    readings, marks = [], []
+    for (letter, style), run in zip(STYLES.items(), runs, strict=False):
+        if run.row is None or run.row.interval is None:
+            continue
+        score, interval = run.row.metrics["score"].value, run.row.interval
+        readings.append(Reading(letter, score, interval.low, interval.high, style))
+        table = table_of(run.row)
+        marks.append(yardsticks(table, None) if table else {})
+    if not readings:
+        return '<p class="mu-note">None of these runs has an S.</p>'
+    shared = {name: score for name, score in marks[0].items() if all(one.get(name) == score for one in marks)}
+    return ruler(readings, shared, ends=ENDS)
 
 
 def render_losses(runs: Sequence[FinishedRun], split: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from charts.ruler import ruler
+from charts.ruler import Reading, ruler
 from charts.tables import bars
 
 from handlers.board import local_tables
@@ -58,7 +58,7 @@ def render_verdict(run: FinishedRun, text: str) -> str:
     cost = {
         "Cost, as a share of retraining": {name: _percent(each) for name, each in costs.items() if each is not None}
     }
-    drawn = ruler(score, (row.interval.low, row.interval.high), marks, ends=ENDS)
+    drawn = ruler([Reading("this run", score, row.interval.low, row.interval.high, "mu-run")], marks, ends=ENDS)
     numbers = bars(parts, styles) + (bars(cost, dict.fromkeys(costs, "mu-c2")) if any(cost.values()) else "")
     return (
         f'<div class="mu-verdict"><h3>{escape(text.split(". ", 1)[0])}</h3><p>{escape(sentence)}</p>{drawn}'

@@ -24,10 +24,11 @@ def list_runs(names: Any, selected: Any) -> list[Any]:
 def refresh(names: Any) -> list[Any]:
     """Return the charts and the table of the selected runs."""
     if not names:
-        return [gr.update(visible=False), "", "", "", ""]
+        return [gr.update(visible=False), "", "", "", "", ""]
     runs = compare.chosen_runs(names)
     losses = [compare.render_losses(runs, split) for split in ("forget", "retain")]
-    return [gr.update(visible=True), compare.render_scores(runs), *losses, compare.render_numbers(runs)]
+    shown = [compare.render_ruler(runs), compare.render_scores(runs), *losses, compare.render_numbers(runs)]
+    return [gr.update(visible=True), *shown]
 
 
 def build_compare_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
@@ -35,10 +36,11 @@ def build_compare_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     note = gr.HTML(NO_RUNS)
     runs = gr.CheckboxGroup([], label=f"Your finished runs (up to {len(compare.STYLES)})", elem_id="runs")
     with gr.Column(visible=False) as comparison:
+        ruler = panel("S with its interval", elem_id="ruler")
         with gr.Row():
             scores = panel("Scores beside the retrained models", elem_id="cloud")
             forget = panel("Loss on the forget set", elem_id="forgetting")
             retain = panel("Loss on the retain set", elem_id="keeping")
         numbers = gr.HTML(elem_id="numbers")
     gr.on([tab.select], list_runs, [own_runs, runs], [note, runs], **LATEST)
-    runs.change(refresh, runs, [comparison, scores, forget, retain, numbers], **LATEST)
+    runs.change(refresh, runs, [comparison, ruler, scores, forget, retain, numbers], **LATEST)

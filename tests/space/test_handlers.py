@@ -278,10 +278,11 @@ def test_a_verdict_is_a_ruler_with_yardsticks_the_parts_and_the_worst_of_them(
 def test_labels_of_a_ruler_cover_none_another(space: Import) -> None:
     ruler = space("charts.ruler")
     names = ("retrained", "half of the forget set kept", "best method (scrub)", "retraining at equal cost")
-    page = ruler.ruler(0.5, (0.4, 0.6), dict.fromkeys(names, 0.51), ends=("0: base", "1: retrained"))
+    reading = ruler.Reading("this run", 0.5, 0.4, 0.6, "mu-run")
+    page = ruler.ruler([reading], dict.fromkeys(names, 0.51), ends=("0: base", "1: retrained"))
     places = re.findall(r'x="([\d.]+)" y="(\d+)" text-anchor="middle">[a-z(][^<]* 0\.51<', page)
     assert len(places) == 4 and len({y for _, y in places}) == 4
-    apart = ruler.ruler(0.5, (0.4, 0.6), {"a": 0.1, "b": 0.9}, ends=("0: base", "1: retrained"))
+    apart = ruler.ruler([reading], {"a": 0.1, "b": 0.9}, ends=("0: base", "1: retrained"))
     assert len({y for _, y in re.findall(r'x="([\d.]+)" y="(\d+)" text-anchor="middle">[ab] ', apart)}) == 1
 
 
@@ -363,7 +364,11 @@ def test_runs_are_compared_with_each_other_and_the_retrained_models(space: Impor
     assert lines[0][1].startswith("0.10 (") and lines[1][1:] == ["0.100", "0.200", "0.300", "0.400"]
     scores = compare.render_scores(found)
     assert scores.count("<circle") == 2 + 1 + 4
-    for page in (scores, compare.render_losses(found, "forget"), compare.render_numbers(found)):
+    ruler = compare.render_ruler(found)
+    assert [f">{letter} 0." in ruler for letter in "ABCD"] == [True] * 4
+    unjudged = [dataclasses.replace(found[0], row=None)]
+    assert "None of these runs has an S" in compare.render_ruler(unjudged)
+    for page in (ruler, scores, compare.render_losses(found, "forget"), compare.render_numbers(found)):
         check_html(page)
     for wrong, got in (([], "got 0"), ([*names, names[0]], "got 5"), (None, "None"), ("x", "'x'"), ([5], "got 5")):
         with pytest.raises(ValueError, match=f"must be.*{got}"):
