@@ -27,7 +27,7 @@ COMMANDS = {
     "sweep": "references, every method on every seed, and their result rows; finished runs are skipped",
     "matrix": "every method on many tasks, beside their references",
     "sequence": "a forget set in requests one after the other, judged after each, beside deleting all at once",
-    "memorised": "lists of rows of low, middle and high memorisation, and what to forget each of them shows",
+    "memorised": "lists of rows of low, middle and high memorisation, and the signal of forgetting each of them",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",

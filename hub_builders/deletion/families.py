@@ -44,8 +44,8 @@ _LIST_RULE = (
 def _memorised_text(level: str, meaning: str) -> FamilyText:
     return FamilyText(
         summary=f"Family memorised_{level}: rows of {level} memorisation{meaning}.",
-        rule="The list is a third of the canonical forget set of 10 %, in the order of the leave-out loss: the mean\n"
-        "loss of models retrained without a row, less that of base models (`mubench memorised` lists the rows).\n"
+        rule="The list is one that `mubench memorised` writes: a third of a canonical forget set in the order of the\n"
+        "leave-out loss, the mean loss of models retrained without a row, less that of base models.\n"
         f"{_LIST_RULE}",
     )
 

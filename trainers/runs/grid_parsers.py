@@ -116,7 +116,7 @@ def memorised_parser() -> Parser:
     """Return the parser of ``memorised``."""
     line = (
         "List the rows of low, middle and high memorisation among those that the retrained models of a task left out, "
-        "and show what to forget each list gives."
+        "and show the signal of forgetting each list."
     )
     parser = _parser("memorised", line, "ratio", "backbone", "eval_seed", "data", "models", common=())
     parser.add_argument("--task", required=True, help="task key")

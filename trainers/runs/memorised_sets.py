@@ -1,4 +1,4 @@
-"""`memorised`: lists of rows of low, middle and high memorisation, and what to forget each of them shows."""
+"""`memorised`: lists of rows of low, middle and high memorisation, and the signal of forgetting each of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mubench.hub_builders.dataset.built import find_task, locate, read_built
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.deletion.forget_lists import read_example_ids
 from mubench.hub_builders.tasks.names import DATASET, base_model
+from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import command, extend
 from mubench.hub_builders.utils.tables import align_columns
@@ -23,6 +24,7 @@ from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.evidence import Array
 from mubench.trainers.metrics.leave_out import LEVELS, base_distance, leave_out_loss, split_by_score
 from mubench.trainers.metrics.score import evidence_parts
+from mubench.trainers.models.backbones import find_backbone
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.grid_parsers import read_ratio
 
@@ -36,15 +38,16 @@ LEGEND = (
 
 
 def list_memorised(options: argparse.Namespace) -> list[str]:
-    """Write the three lists, and return lines: what each forget set shows, or the command that is to be run next.
+    """Write the three lists, and return lines: the signal of each forget set, or the command that is to be run next.
 
     Raises:
         FileNotFoundError: If the task is not built, or there are too few references; the message names the command.
-        ValueError: If the data are another draw of the deletion order, or in a folder of another name.
+        ValueError: If the data are another draw of the deletion order or in a folder of another name, or a list is
+            not one of the references' rows, or a family does not forget the rows of its list.
     """
     if Path(options.data).name != DATASET:
         raise ValueError(f"expected data named {DATASET}, beside which families have their own, got {options.data}")
-    backbone = options.backbone or find_task(options.task, data=options.data).default_backbone
+    backbone = find_backbone(options.backbone, find_task(options.task, data=options.data), Path(options.models))
     setting = load_setting(options.task, backbone, data=options.data, eval_seed=options.eval_seed)
     ratio, models = read_ratio(options), Path(options.models)
     references = _references(setting, ratio, models)
@@ -52,14 +55,14 @@ def list_memorised(options: argparse.Namespace) -> list[str]:
     table: list[tuple[str, ...]] = [HEAD]
     after: list[str] = []
     for level, chosen in split_by_score(ids, scores).items():
-        path = Path(options.out) / f"{_name(setting)}-{level}.txt"
+        path = Path(options.out) / f"{_name(setting, ratio)}-{level}.txt"
         listed = _write_list(path, chosen)
+        mean = f"{_mean_score(ids, scores, listed, path):.3f}"
         cells, following = _measure(setting, f"memorised_{level}", path, models)
-        mean = f"{_mean_score(ids, scores, listed):.3f}"
         table.append((f"memorised_{level}", str(len(listed)), mean, *cells))
         after += following
     lines = [
-        f"lists: {Path(options.out) / _name(setting)}-{{{','.join(LEVELS)}}}.txt",
+        f"lists: {Path(options.out) / _name(setting, ratio)}-{{{','.join(LEVELS)}}}.txt",
         "",
         *align_columns(table, (0, 6)),
     ]
@@ -70,9 +73,10 @@ def _references(setting: Setting, ratio: int, models: Path) -> ReferenceModels:
     return Judge(find_group(setting, ratio, models), models).references  # nothing is judged, no row is written
 
 
-def _name(setting: Setting) -> str:
+def _name(setting: Setting, ratio: int) -> str:
     info = setting.info
-    return base_model(info.task, info.tier, setting.backbone, family=info.family, eval_seed=setting.eval_seed)
+    base = base_model(info.task, info.tier, setting.backbone, family=info.family, eval_seed=setting.eval_seed)
+    return f"{base}-del{ratio}"
 
 
 def _write_list(path: Path, chosen: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
@@ -83,9 +87,12 @@ def _write_list(path: Path, chosen: npt.NDArray[np.str_]) -> npt.NDArray[np.str_
     return np.asarray(list(read_example_ids(path)), dtype=np.str_)
 
 
-def _mean_score(ids: npt.NDArray[np.str_], scores: Array, listed: npt.NDArray[np.str_]) -> float:
+def _mean_score(ids: npt.NDArray[np.str_], scores: Array, listed: npt.NDArray[np.str_], path: Path) -> float:
     if unknown := set(listed.tolist()) - set(ids.tolist()):
-        raise ValueError(f"expected a list of rows that the references leave out, got others such as {min(unknown)!r}")
+        raise ValueError(
+            f"expected a list of rows that the references leave out, got others such as {min(unknown)!r}; remove "
+            f"{path} to have it written anew"
+        )
     return float(scores[np.isin(ids, listed)].mean())
 
 
@@ -99,10 +106,16 @@ def _measure(setting: Setting, family: str, path: Path, models: Path) -> tuple[t
     own = load_setting(
         setting.task.key, setting.backbone, data=setting.data, family=family, eval_seed=setting.eval_seed
     )
+    if set(own.train_ids[own.forget_mask(ratio)].tolist()) != set(read_example_ids(path)):
+        raise ValueError(
+            f"expected family {family} to forget the rows of {path}, got others, such as those of another backbone; "
+            f"build it anew with: {_build_command(setting, family, path)}"
+        )
     try:
         references = _references(own, ratio, models)
     except FileNotFoundError:
-        where = {"task": setting.task.key, "backbone": setting.backbone, "family": family, "ratio": ratio, **SEEDS}
+        seeds = {**SEEDS, "base_seeds": "0"} if is_adopted(setting.backbone) else SEEDS
+        where = {"task": setting.task.key, "backbone": setting.backbone, "family": family, "ratio": ratio, **seeds}
         place = {"data": setting.data, "models": models, "eval_seed": setting.eval_seed}
         return ("-", "-", "-", "no references"), [command("trainers", "references", **where, **place)]
     found = base_distance(references.evidence, info.split)

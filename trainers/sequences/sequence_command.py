@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +37,6 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     whole, where = request_of(options.method, arguments)
     if not where.judge:
         raise ValueError("expected a sequence that is judged after every request, got judge false")
-    whole = _with_own_rows(whole)
     requests = split_request(whole, options.steps)
     _check_references(whole)
     one_shot = resolve(whole)
@@ -49,13 +47,6 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     result = SequenceJudge(plans, one_shot, Path(where.results)).result()
     path = write_sequence(result, Path(where.results))
     return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND]
-
-
-def _with_own_rows(request: UnlearningRequest) -> UnlearningRequest:
-    """Return a request whose encoded rows no other shares, if its base model may have a processor of its own."""
-    if request.base is None or read_foreign(request.base) is None:
-        return request
-    return dataclasses.replace(request, setting=dataclasses.replace(request.setting, encoded={}))
 
 
 def _check_references(request: UnlearningRequest) -> None:

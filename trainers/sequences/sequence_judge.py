@@ -63,7 +63,6 @@ class SequenceJudge:
             "tier", "task", "family", "deletion_seed", "split", "backbone", "base_seed", "method", "method_file",
             "foreign_base", "seed", "eval_seed", "tuned",
         )  # fmt: skip
-        evidence = self.whole.references.evidence
         return SequenceResult(
             sequence_id=f"{self.one_shot.folder.name}-steps{len(self.plans)}",
             **{name: getattr(run, name) for name in same},
@@ -71,8 +70,8 @@ class SequenceJudge:
             ratio=self.one_shot.request.ratio,
             steps=[self._step(plan, ids) for plan, ids in zip(self.plans, self.request_ids, strict=True)],
             one_shot=self._step(self.one_shot, np.concatenate(self.request_ids)),
-            base=self._reference_scores(evidence.bases),
-            retrained=self._reference_scores(evidence.retrained),
+            base=self._base_scores(),
+            retrained=self._reference_scores(self.whole.references.evidence.retrained),
         )
 
     def _step(self, plan: Plan, ids: npt.NDArray[np.str_]) -> Step:
@@ -114,6 +113,13 @@ class SequenceJudge:
             retain=float(outputs["retain"].correct.mean()),
             requests=[float(outputs["forget"].select(ids).correct.mean()) for ids in self.request_ids],
         )
+
+    def _base_scores(self) -> Scores:
+        """Return the scores of the model before any request; of one of unknown training, those of the base models."""
+        group, start = self.whole.group, self.plans[0].base_folder
+        if start is not None and start in group.bases.values():
+            return self._scores(group.outputs(start))
+        return self._reference_scores(self.whole.references.evidence.bases)
 
     def _reference_scores(self, models: Sequence[Evidence]) -> Scores:
         """Return the mean scores of reference models, which evidence holds where outputs are not at hand."""

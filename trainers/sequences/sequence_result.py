@@ -92,6 +92,13 @@ class Step(_Part):
     own: Standing | None
     whole: Standing
 
+    @pydantic.field_validator("cost")
+    @classmethod
+    def _has_passes(cls, cost: dict[str, float]) -> dict[str, float]:
+        if "passes_share" not in cost:
+            raise ValueError("expected passes_share, the cost as a share of retraining, got none")
+        return cost
+
 
 class SequenceResult(_Part):
     """A sequence of requests, judged after every one.
@@ -101,7 +108,7 @@ class SequenceResult(_Part):
         ratio: Percentage that all requests delete together.
         steps: Its requests.
         one_shot: The run that deletes all at once.
-        base: Mean scores of the base models, before any request.
+        base: Scores of the model before any request; mean scores of the base models where that is none of them.
         retrained: Mean scores of the models retrained without any of the rows.
     """
 
@@ -136,7 +143,7 @@ class SequenceResult(_Part):
 
     @property
     def erosion(self) -> float:
-        """Test score of the base models that is lost after the last request."""
+        """Test score that is lost after the last request."""
         return self.base.test - self.steps[-1].scores.test
 
     @property

@@ -19,7 +19,7 @@ def words(walk, *more):
 
 
 def listed(walk):
-    paths = {level: walk.root / "lists" / f"cifar10-mini-resnet-{level}.txt" for level in LEVELS}
+    paths = {level: walk.root / "lists" / f"cifar10-mini-resnet-del{RATIO}-{level}.txt" for level in LEVELS}
     return {level: path.read_text().split() for level, path in paths.items()}
 
 
@@ -42,7 +42,7 @@ def test_the_lists_are_thirds_of_the_forget_set_in_the_order_of_the_leave_out_lo
 def test_a_list_that_is_there_is_kept_and_a_foreign_one_refused(own_walk, capsys):
     add_signal(own_walk)
     assert main(words(own_walk)) == 0
-    path = own_walk.root / "lists" / "cifar10-mini-resnet-low.txt"
+    path = own_walk.root / "lists" / f"cifar10-mini-resnet-del{RATIO}-low.txt"
     path.write_text(path.read_text().split()[0])
     assert main(words(own_walk)) == 0
     assert " 1 " in next(
@@ -51,7 +51,7 @@ def test_a_list_that_is_there_is_kept_and_a_foreign_one_refused(own_walk, capsys
     path.write_text("nobody")
     assert main(words(own_walk)) == 2
     error = capsys.readouterr().err
-    assert "expected a list of rows that the references leave out, got others such as 'nobody'" in error
+    assert "expected a list of rows that the references leave out, got others such as 'nobody'; remove" in error
 
 
 @pytest.fixture
@@ -79,6 +79,15 @@ def test_the_printed_commands_build_families_that_forget_the_lists(built, capsys
         (command,) = [line for line in printed.splitlines() if f"--family {family} " in line]
         assert command.startswith("python -m mubench.trainers references --task cifar10 --backbone resnet")
         assert '--ratio 3 --base_seeds "0 1 2" --retrain_seeds "0 1 2 3 4"' in command
+
+
+def test_a_family_of_another_list_is_refused_with_the_command_that_builds_it(built, capsys):
+    path = built.root / "lists" / f"cifar10-mini-resnet-del{RATIO}-high.txt"
+    path.write_text(path.read_text().split()[0])
+    assert main(words(built)[:4]) == 2
+    error = capsys.readouterr().err
+    assert "expected family memorised_high to forget the rows of" in error and error.count("\n") == 1
+    assert "build cifar10" in error and "--family memorised_high" in error
 
 
 def test_a_family_with_references_shows_a_distance_and_its_interval(built, capsys):

@@ -16,7 +16,7 @@ from tests.fixtures.walk import RATIO
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("hub_builders", "trainers", "cards")
 # A run resolves, trains, predicts and writes in as few files as this; judging has a file a family of metrics.
-FILES, JUDGING_FILES = 48, 22
+FILES, JUDGING_FILES = 50, 22
 JUDGING = ("trainers/metrics/", "trainers/evaluation/")
 
 
@@ -60,7 +60,7 @@ def test_a_run_from_request_to_row_is_resolved_once(own_walk, monkeypatch):
     words = ["--task=cifar10", f"--ratio={RATIO}", *own_walk.flags(), f"--results={own_walk.results}"]
     with Trace() as trace:
         printed = run_method("scrub", [*words, "--disable_tqdm=true", "--save_strategy=no"])
-    assert printed[1].startswith("row:")
+    assert printed[2].startswith("row:")
     assert trace.calls["trainers/engine/task_arguments.py", TaskArguments.__post_init__.__name__] == 1
     identities = [config for config in hashed if "outputs" not in config]  # a checksum is over all attributes
     assert [config["method"] for config in identities] == ["scrub"]
