@@ -84,6 +84,20 @@ def test_unlearned_model_card(new_run, new_row):
     compare("unlearned.md", model_card(name, new_run(), parent="cifar10-mini-resnet", result=new_row(), paper=PAPER))
 
 
+def test_the_card_of_a_later_request_states_what_it_deleted(new_run):
+    card = model_card("m", new_run(deleted_before=2), parent="b")
+    assert "`b` after unlearning requests up to 5 % of CIFAR-10" in card
+    assert "\nThis request deleted the rows from 2 % on; earlier requests had deleted those before.\n" in card
+    assert "requests" not in model_card("m", new_run(), parent="b")
+
+
+def test_the_card_of_an_unlearned_adopted_model_gives_no_identity_as_hash_of_files(new_run):
+    foreign = {"foreign_base": "ResNetForImageClassification", "parent": "ab" * 32}
+    assert f"SHA-256 over its files `{'ab' * 32}`" in model_card("m", new_run(**foreign))
+    card = model_card("m", new_run(**foreign, backbone_start="resnet"))
+    assert "`ResNetForImageClassification` of unknown training." in card and "SHA-256" not in card
+
+
 def test_a_model_card_cites_its_addons(new_run):
     given = {"gamma": 0.9, "curriculum": "superloss", "curriculum_lambda": 10, "sam_rho": 0.1}
     text = model_card("x", new_run(arguments=given), parent="y", paper=PAPER)
