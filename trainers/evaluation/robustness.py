@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.trainers.evaluation.quantization import quantize
 from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.relearning import anamnesis, halves, omega, relearn, steps_to_relearn
@@ -106,6 +107,8 @@ class Robustness:
 
     def _outputs_quantized_to(self, folder: Path, bits: int) -> SplitOutputs:
         setting = self.group.setting
+        if is_adopted(setting.backbone):  # its processor may be another than that of the retrained models
+            setting = setting.with_own_encoding()
         model, processor = self._load(folder)
         quantize(model, bits)
         ids = setting.train_ids

@@ -51,6 +51,10 @@ class Setting:
     eval_seed: int = 0
     encoded: dict[str, EncodedRows] = dataclasses.field(default_factory=dict, compare=False)
 
+    def with_own_encoding(self) -> Setting:
+        """Return the same setting, whose encoded rows no other shares: for a model whose processor may be another."""
+        return dataclasses.replace(self, encoded={})
+
     @cached_property
     def rows(self) -> Mapping[str, datasets.Dataset]:
         return load_task(self.task.key, data=self.data, family=self.info.family)
@@ -146,7 +150,10 @@ class Setting:
         return model, processor
 
     def encode(self, split: str, processor: Any) -> EncodedRows:
-        """Return the model-ready rows of a stored split; cached, since all processors of a backbone are equal."""
+        """Return the model-ready rows of a stored split; cached, since all processors of a backbone are equal.
+
+        That of a model that another program made may be another, see `with_own_encoding`.
+        """
         if split not in self.encoded:
             self.encoded[split] = self.modality.encode(self.rows[split], processor, self.recipe.max_length)
         return self.encoded[split]
