@@ -124,6 +124,8 @@ def _read(name: str, wanted: Run, setting: Setting, models: Path) -> Source:
     run = _run_in(path, wanted)
     loaded: tuple[Any, Any] = setting.load(path) if run else setting.load_foreign(path)
     model, processor = loaded
+    if run is None or run.foreign_base:
+        setting = setting.with_own_encoding()
     if torch.cuda.is_available():
         model.to("cuda")
     with explain_out_of_memory("a pass over every row", EVALUATION):
@@ -135,11 +137,17 @@ def _run_in(folder: Path, wanted: Run) -> Run | None:
     """Return the run that made a folder of ours, and ``None`` of any other folder.
 
     Raises:
-        ValueError: If it was made on other data, another backbone, ratio or base seed.
+        ValueError: If it was made on other data, another backbone, ratio or base seed, or by a later request of a
+            sequence.
     """
     if not (folder / RUN_FILE).is_file():
         return None
     run = read_run(folder)
+    if run.deleted_before is not None:
+        raise ValueError(
+            f"expected a model of one request, since its cost is that of one, got the model of a later request of a "
+            f"sequence, from {run.deleted_before} % to {run.ratio} %, in {folder}; `sequence` judges it"
+        )
     same = ["task", "tier", "family", "deletion_seed", "split", "backbone", "base_seed", "eval_seed"]
     if run.ratio is not None:  # a base model is about no ratio
         same.append("ratio")

@@ -171,6 +171,7 @@ def test_outputs_that_do_not_fit_are_refused_in_one_line(own_walk, one_file, cap
         ({"ratio": 5}, "expected a model of ratio 10"),
         ({"base_seed": 1}, "expected a model of base_seed 0"),
         ({"backbone": "vit"}, "expected a model of backbone resnet"),
+        ({"deleted_before": 5}, "expected a model of one request, since its cost is that of one, got the model of a "),
     ],
 )
 @pytest.mark.parametrize("part", ["", REFERENCE])
