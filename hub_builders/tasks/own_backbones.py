@@ -63,18 +63,18 @@ def closest_of(key: str, candidates: Iterable[str]) -> str:
     if key not in OWN:
         return key
     own = OWN[key]
-    return closest_to(own, candidates) if own.start is None else closest_of(own.start, candidates)
+    if own.start is not None:
+        return closest_of(own.start, candidates)
+    return closest_to(candidates, architecture=own.architecture, model_type=own.family, millions=own.millions)
 
 
-def closest_to(own: OwnBackbone, candidates: Iterable[str]) -> str:
-    """Return the backbone of the table that is closest to a user's own, see `closest_of`."""
-    known = list(candidates)
+def closest_to(candidates: Iterable[str], *, architecture: str, model_type: str, millions: float | None) -> str:
+    """Return the backbone of the table that is closest to a model of so many million parameters, see `closest_of`."""
+    known, millions = list(candidates), millions or 1
     of_family = [
-        one
-        for one in known
-        if is_of_family(BACKBONES[one].family, architecture=own.architecture, model_type=own.family)
+        one for one in known if is_of_family(BACKBONES[one].family, architecture=architecture, model_type=model_type)
     ]
-    millions, is_mini = own.millions or 1, (own.millions or 1) < MINI_MILLIONS
+    is_mini = millions < MINI_MILLIONS
 
     def distance(one: str) -> tuple[bool, bool, float]:
         row = BACKBONES[one]
@@ -84,7 +84,7 @@ def closest_to(own: OwnBackbone, candidates: Iterable[str]) -> str:
     return min(of_family or known, key=distance)
 
 
-def family_of(key: str, candidates: Iterable[str]) -> str:
+def defaults_family(key: str, candidates: Iterable[str]) -> str:
     """Return the family whose default arguments hold for a backbone, of a user's own that of the closest candidate."""
     return BACKBONES[closest_of(key, candidates)].family
 

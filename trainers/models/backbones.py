@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from mubench.hub_builders.tasks import BACKBONES, Task, get_recipe
-from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone, closest_of, is_of_family, own_key
+from mubench.hub_builders.tasks.own_backbones import (
+    OWN,
+    OwnBackbone,
+    closest_of,
+    get_backbone,
+    is_of_family,
+    own_key,
+)
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.trainers.models.model_files import count_parameters, find_model, read_foreign
 
@@ -77,23 +86,53 @@ def remember_backbone(key: str, own: OwnBackbone, models: Path) -> str:
     return key
 
 
+@contextmanager
+def known_backbone(key: str, own: OwnBackbone) -> Iterator[None]:
+    """Make a backbone known in this process, for good unless the block raises an error."""
+    before = OWN.get(key)
+    OWN[key] = own
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            del OWN[key]
+        else:
+            OWN[key] = before
+        raise
+
+
 def recall_backbone(key: str, models: Path) -> bool:
-    """Return whether a backbone of a user's own is known by its key, perhaps from its record beside the models.
+    """Return whether a folder of models has the record of a backbone of a user's own, and make it known.
 
     Raises:
-        ValueError: If the record is damaged.
+        ValueError: If the record, or that of the backbone that it starts from, is damaged.
     """
+    own = _read_record(key, models)
+    if own is None:
+        return False
+    if own.start is not None and own.start not in BACKBONES:
+        start = _read_record(own.start, models)
+        if start is None or start.start is not None:
+            got = "none" if start is None else "that of an adopted model"
+            raise ValueError(
+                f"expected the record of {own.start}, a pretrained model, in {models / RECORDS}, got {got}"
+            )
+        OWN[own.start] = start
+    OWN[key] = own
+    return True
+
+
+def _read_record(key: str, models: Path) -> OwnBackbone | None:
     path = models / RECORDS / f"{key}.json"
-    if key in OWN or Path(key).name != key or not path.is_file():
-        return key in OWN
+    if Path(key).name != key or not path.is_file():
+        return None
     try:
         own = OwnBackbone(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"expected the record of a backbone in {path}, got {type(error).__name__}") from error
-    if own.start is not None and own.start not in BACKBONES and not recall_backbone(own.start, models):
-        raise ValueError(f"expected the record of {own.start} beside {path}, got none")
-    OWN[key] = own
-    return True
+    if not isinstance(own.start, str | None):
+        raise ValueError(f"expected the key of a backbone as start in {path}, got {own.start!r}")  # noqa: TRY004
+    return own
 
 
 def describe_backbone(key: str, task: Task) -> list[str]:
@@ -106,12 +145,17 @@ def describe_backbone(key: str, task: Task) -> list[str]:
             f"backbone: {key}, an adopted {own.architecture} of unknown training; retrained models start from "
             f"{own.start}, recipe and defaults are those of {like}"
         ]
-    same = is_of_family(BACKBONES[like].family, architecture=own.architecture, model_type=own.family)
-    why = "of its family" if same else f"a backbone of another family, for tasks of {task.kind}"
+    kinship = describe_kinship(like, task, architecture=own.architecture, model_type=own.family)
     return [
         f"backbone: {key}, {own.architecture} of {own.millions:.3g} M parameters; recipe and defaults are those of "
-        f"{like}, {why}"
+        f"{kinship}"
     ]
+
+
+def describe_kinship(backbone: str, task: Task, *, architecture: str, model_type: str) -> str:
+    """Return the key of a backbone whose defaults hold for a model, and whether it is of the model's family."""
+    same = is_of_family(get_backbone(backbone).family, architecture=architecture, model_type=model_type)
+    return f"{backbone}, {'of its family' if same else f'a backbone of another family, for tasks of {task.kind}'}"
 
 
 def check_unchanged(own: OwnBackbone) -> Path:

@@ -7,19 +7,12 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from mubench.hub_builders.tasks import BACKBONES, Task
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
-from mubench.trainers.models.model_files import ForeignModel, read_foreign
+from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import Setting
 
 # Kinds whose outputs are about tokens, which two tokenizers number differently.
 TOKENS = ("summarization", "text_generation")
-
-
-def closest_backbone(model: ForeignModel, task: Task, tier: str) -> str | None:
-    """Return a task's backbone of a model's family, by preference one that the tier has; ``None`` without one."""
-    same = [key for key in task.recipes if model.is_of(BACKBONES[key].family)]
-    return min(same, key=lambda key: BACKBONES[key].is_mini != (tier == "mini"), default=None)
 
 
 def load_start(setting: Setting, folder: Path, identity: str | None) -> tuple[PreTrainedModel, Any]:

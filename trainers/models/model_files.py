@@ -1,10 +1,14 @@
-"""Model folders that another program saved: what their files say, without loading a weight."""
+"""Models that another program saved: their folder, fetched from the Hub if need be, and what its files state.
+
+No weight is loaded.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from mubench.hub_builders.dataset.built import HUB_ID
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE
 from mubench.hub_builders.tasks.names import fingerprint
-from mubench.hub_builders.tasks.own_backbones import is_of_family
+from mubench.hub_builders.tasks.own_backbones import closest_to
 from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.hub_client import fetch_model
 
 CONFIG = "config.json"
 # What `save_pretrained` writes; a repository's card or pictures are no part of a model.
-SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".jinja")
 _NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
 
 
@@ -43,10 +47,6 @@ class ForeignModel:
         paths = [path for path in sorted(self.folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
         return fingerprint({path.name: sha256_of(path) for path in paths})
 
-    def is_of(self, family: str) -> bool:
-        """Whether its type is of a family of backbones."""
-        return is_of_family(family, architecture=self.architecture, model_type=self.model_type)
-
 
 def read_foreign(folder: Path) -> ForeignModel | None:
     """Return what is known of a foreign model; ``None`` for a folder of the suite, and for one without a model.
@@ -69,9 +69,18 @@ def read_foreign(folder: Path) -> ForeignModel | None:
 
 
 def find_model(name: str) -> Path:
-    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here."""
+    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here.
+
+    A model of the Hub is fetched.
+    """
     here = Path(name).exists() or Path(name).parent.is_dir()
     return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)
+
+
+def closest_backbone(model: ForeignModel, candidates: Iterable[str]) -> str:
+    """Return the backbone whose recipe and defaults hold for a model, see `closest_of`; errors: `count_parameters`."""
+    millions = count_parameters(model) / 1e6
+    return closest_to(candidates, architecture=model.architecture, model_type=model.model_type, millions=millions)
 
 
 def count_parameters(model: ForeignModel) -> int:

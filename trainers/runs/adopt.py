@@ -17,7 +17,13 @@ from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics.accuracy import accuracy
-from mubench.trainers.models.backbones import describe_backbone, find_backbone, read_pretrained, remember_backbone
+from mubench.trainers.models.backbones import (
+    describe_backbone,
+    find_backbone,
+    known_backbone,
+    read_pretrained,
+    remember_backbone,
+)
 from mubench.trainers.models.base_models import base_name, environment, write_model
 from mubench.trainers.models.foreign_models import TOKENS, load_start
 from mubench.trainers.models.model_files import find_model
@@ -40,9 +46,9 @@ def adopt_model(options: argparse.Namespace) -> list[str]:
     start, about = _find_start(options.start, model, task, models)
     own = _with_start(model, start)
     key = own_key(repository or folder.resolve().name, own.sha256)
-    OWN[key] = own
-    setting = load_setting(options.task, key, **place, eval_seed=options.eval_seed)
-    target = _write(dataclasses.replace(setting, encoded={}), model, models)
+    with known_backbone(key, own):
+        setting = load_setting(options.task, key, **place, eval_seed=options.eval_seed)
+        target = _write(setting.with_own_encoding(), model, models)
     remember_backbone(key, own, models)
     group = find_group(setting, max(setting.info.forget), models)
     outputs = group.outputs(target)
@@ -60,7 +66,9 @@ def adopt_model(options: argparse.Namespace) -> list[str]:
 def _find_start(given: str | None, model: OwnBackbone, task: Task, models: Path) -> tuple[str, list[str]]:
     """Return the key of the backbone that retrained models start from, and a line where nothing was given."""
     if given is None:
-        start = closest_to(model, task.recipes)
+        start = closest_to(
+            task.recipes, architecture=model.architecture, model_type=model.family, millions=model.millions
+        )
         return start, [
             f"start:    none was given: retrained models start from the backbone's own weights, those of {start}"
         ]

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.load import find_task, task_info
+from mubench.hub_builders.dataset.load import find_task
 from mubench.hub_builders.tasks.names import check_ratio, check_seed
-from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
@@ -20,10 +19,10 @@ from mubench.trainers.evaluation.result import Result, read_result, write_result
 from mubench.trainers.evaluation.robustness import Robustness, add_values
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import WEIGHT_METRICS
-from mubench.trainers.models.backbones import describe_backbone, find_backbone
+from mubench.trainers.models.backbones import describe_backbone, describe_kinship, find_backbone
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.foreign_models import check_tokens, closest_backbone
-from mubench.trainers.models.model_files import find_model, read_foreign
+from mubench.trainers.models.foreign_models import check_tokens
+from mubench.trainers.models.model_files import closest_backbone, find_model, read_foreign
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.argument_parser import (
     BaseArguments,
@@ -66,16 +65,15 @@ def request_of(method: str, arguments: Sequence[str]) -> tuple[UnlearningRequest
     """
     given = method_parser(method, arguments).parse_given(arguments)
     where = RunArguments(**{name: given.pop(name) for name in RunArguments.__dataclass_fields__ if name in given})
-    find_task(where.task, data=where.data, family=where.family)
+    task = find_task(where.task, data=where.data, family=where.family)
     ratio = check_ratio(where.ratio, where.family)
     for name, seed in (("base_seed", where.base_seed), ("seed", given.get("seed", 0))):
         check_seed(name, seed)
     if "seed" in given and get_method(method).from_scratch:
         raise ValueError(f"expected --base_seed, which is all the seeds that {method} has; got --seed {given['seed']}")
     base = find_model(where.base_model) if where.base_model is not None else None
-    if base is not None and (foreign := read_foreign(base)):
-        info = task_info(where.task, data=where.data, family=where.family)
-        where.backbone = where.backbone or closest_backbone(foreign, info.row, info.tier)
+    if where.backbone is None and base is not None and (foreign := read_foreign(base)):
+        where.backbone = closest_backbone(foreign, task.recipes)
     request = UnlearningRequest(
         setting=_setting(where),
         method=method,
@@ -103,10 +101,7 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
     request, there = plan.request, " (was there)" if plan.is_complete else ""
     judged = where.judge and not request.trainer.from_scratch
     if judged:
-        group = find_group(request.setting, request.ratio, request.models)
-        shipped = require_references(group)
-        if plan.run.foreign_base and plan.base_folder:
-            check_tokens(request.setting, plan.base_folder, None if shipped else next(iter(group.bases.values())))
+        check_references(request, plan.base_folder if plan.run.foreign_base else None)
     lines = [*describe_backbone(plan.run.backbone, request.setting.task), *_about_base(plan)]
     folder = unlearn(plan)
     if not is_main_process():
@@ -125,6 +120,23 @@ def _run_plan(plan: Plan, where: RunArguments) -> list[str]:
     ]
 
 
+def check_references(request: UnlearningRequest, foreign: Path | None) -> None:
+    """Check before anything is trained that there are references, with the tokens of a base model of another program.
+
+    Args:
+        request: What is to be run and judged.
+        foreign: Folder of the base model where another program made it; else ``None``.
+
+    Raises:
+        FileNotFoundError: If there are too few references; the message names the command.
+        ValueError: If outputs are about tokens, and the references have others.
+    """
+    group = find_group(request.setting, request.ratio, request.models)
+    shipped = require_references(group)
+    if foreign is not None:
+        check_tokens(request.setting, foreign, None if shipped else next(iter(group.bases.values())))
+
+
 def _about_base(plan: Plan) -> list[str]:
     """Return a line about a foreign base model: what its run takes of which backbone."""
     if not (architecture := plan.run.foreign_base):
@@ -133,9 +145,8 @@ def _about_base(plan: Plan) -> list[str]:
     foreign = read_foreign(plan.base_folder) if plan.base_folder else None
     if foreign is None:  # an adopted model, described with its backbone
         return []
-    same = foreign.is_of(get_backbone(backbone).family)
-    why = "of its family" if same else f"a backbone of another family, for tasks of {setting.task.kind}"
-    return [f"base:  {architecture} of unknown training; defaults and references are those of {backbone}, {why}"]
+    kinship = describe_kinship(backbone, setting.task, architecture=architecture, model_type=foreign.model_type)
+    return [f"base:  {architecture} of unknown training; defaults and references are those of {kinship}"]
 
 
 def judge_group(judge: Judge) -> dict[Path, Path]:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.hub.model_folder import Run, is_complete, read_run
+from mubench.hub_builders.hub.model_folder import Run, is_complete, making, read_run
 from mubench.hub_builders.tasks import names
-from mubench.hub_builders.tasks.own_backbones import family_of
-from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
@@ -67,7 +66,7 @@ class UnlearningRequest:
         """Arguments of the method, task and backbone in place of those of the method's dataclass."""
         if self.trainer.from_scratch:
             return recipe_arguments(self.setting.recipe)
-        family = family_of(self.setting.backbone, self.setting.task.recipes)
+        family = defaults_family(self.setting.backbone, self.setting.task.recipes)
         found = default_arguments(self.setting.task.kind, family, self.method)
         precision = precision_arguments(self.setting.recipe)
         return for_one_of(world_size(), {STEP[0]: getattr(self.trainer.arguments, STEP[0]), **found, **precision})
@@ -92,10 +91,7 @@ class UnlearningRequest:
     @property
     def base_command(self) -> str:
         """Command that makes the setting's own base model."""
-        setting = self.setting
-        what = {"task": setting.task.key, "backbone": setting.backbone, "base_seed": self.base_seed}
-        place = {"data": setting.data, "family": setting.info.family, "models": self.models}
-        return command("trainers", "base", **what, eval_seed=setting.eval_seed, **place)
+        return making(self.setting.run(ratio=None, base_seed=self.base_seed), self.own_base, self.setting.data)
 
     def training_arguments(self) -> UnlearningArguments:
         """Return the method's arguments, without a folder to write to."""
@@ -207,7 +203,7 @@ def resolve(request: UnlearningRequest) -> Plan:
         deleted_before=request.deleted_before,
     )
     if run.foreign_base:  # its processor may be another: no encoded rows are shared
-        request = dataclasses.replace(request, setting=dataclasses.replace(setting, encoded={}))
+        request = dataclasses.replace(request, setting=setting.with_own_encoding())
     changed = {key: value for key, value in recorded.items() if default.get(key) != value}
     if base and request.base and (isinstance(base, ForeignModel) or not is_complete(request.own_base, base)):
         changed["base_model"] = base.identity

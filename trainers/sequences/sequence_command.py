@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mubench.trainers.engine.distributed import is_main_process, set_up_process
-from mubench.trainers.evaluation.judge_runs import require_references
-from mubench.trainers.evaluation.references import find_group
-from mubench.trainers.models.foreign_models import check_tokens
 from mubench.trainers.models.model_files import read_foreign
-from mubench.trainers.runs.commands import request_of
-from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from mubench.trainers.runs.commands import check_references, request_of
+from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.sequences.request_chain import run_requests, split_request
 from mubench.trainers.sequences.sequence_judge import SequenceJudge
@@ -38,7 +35,7 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     if not where.judge:
         raise ValueError("expected a sequence that is judged after every request, got judge false")
     requests = split_request(whole, options.steps)
-    _check_references(whole)
+    check_references(whole, whole.base if whole.base is not None and read_foreign(whole.base) else None)
     one_shot = resolve(whole)
     plans = run_requests(requests)
     unlearn(one_shot)
@@ -47,11 +44,3 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     result = SequenceJudge(plans, one_shot, Path(where.results)).result()
     path = write_sequence(result, Path(where.results))
     return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND]
-
-
-def _check_references(request: UnlearningRequest) -> None:
-    """Check before anything is trained that there are references of the last ratio, whose tokens are the model's."""
-    group = find_group(request.setting, request.ratio, request.models)
-    shipped = require_references(group)
-    if request.base is not None and read_foreign(request.base):
-        check_tokens(request.setting, request.base, None if shipped else next(iter(group.bases.values())))

@@ -13,7 +13,7 @@ from typing import Any
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.hub.model_folder import read_run, work_folder
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.tasks.own_backbones import family_of
+from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.hub_builders.utils.atomic import WORK, owned
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.judge import find_flags
@@ -39,7 +39,7 @@ MARGIN = 0.25
 
 def defaults_key(sweep: Sweep) -> tuple[Kind, str]:
     """Return the kind of task and the backbone family that a sweep's defaults are of."""
-    return sweep.row.kind, family_of(sweep.backbones[0], sweep.row.recipes)
+    return sweep.row.kind, defaults_family(sweep.backbones[0], sweep.row.recipes)
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ from mubench.hub_builders.hub.model_folder import read_run, read_runs
 from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of, is_of_one, own_key, recipe_of
 from mubench.trainers.evaluation.result import read_result, read_results
-from mubench.trainers.models.backbones import describe_backbone, find_backbone, recall_backbone
+from mubench.trainers.models.backbones import describe_backbone, find_backbone, recall_backbone, remember_backbone
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_for
@@ -147,6 +147,25 @@ def test_a_damaged_record_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"expected the record of a backbone in .*mine-01234567\.json, got TypeError"):
         recall_backbone("mine-01234567", tmp_path)
     assert not recall_backbone("../mine-01234567", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("start", "got"),
+    [("mine", "that of an adopted model"), ("other", "none"), ("../mine", "none"), (5, "5")],
+)
+def test_a_record_that_starts_from_no_pretrained_model_is_refused(tmp_path, known, start, got):
+    remember_backbone("mine", own("resnet", 1, start=start), tmp_path)
+    known.clear()
+    with pytest.raises(ValueError, match=f"^expected the .* in .*, got {got}$"):
+        recall_backbone("mine", tmp_path)
+    assert not known
+
+
+def test_a_key_is_known_in_the_folder_of_models_that_has_its_record(setting, pretrained, tmp_path):
+    key = find_backbone(str(pretrained), setting.task, tmp_path / "models")
+    assert find_backbone(key, setting.task, tmp_path / "models") == key
+    with pytest.raises(ValueError, match="backbone of cifar10 must be one of"):
+        find_backbone(key, setting.task, tmp_path / "others")
 
 
 @pytest.mark.parametrize(

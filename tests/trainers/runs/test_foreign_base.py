@@ -23,9 +23,11 @@ from transformers import (
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import read_run, read_runs
 from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of
 from mubench.trainers.evaluation.result import read_result, read_results
-from mubench.trainers.models.foreign_models import check_tokens, closest_backbone
-from mubench.trainers.models.model_files import ForeignModel, read_foreign
+from mubench.trainers.models import model_files
+from mubench.trainers.models.foreign_models import check_tokens
+from mubench.trainers.models.model_files import ForeignModel, closest_backbone, read_foreign
 from mubench.trainers.runs.commands import measure_robustness
 from mubench.trainers.runs.grid_parsers import parse_grid
 from mubench.trainers.runs.plan import resolve
@@ -85,7 +87,9 @@ def test_other_files_are_another_run_and_runs_of_the_suite_record_nothing(own_wa
     config = json.loads((foreign / "config.json").read_text())
     (foreign / "config.json").write_text(json.dumps({**config, "note": "another"}))
     plans.append(resolve(own_walk.request("neg_grad", base=foreign)))
-    assert plans[0].run.identity != plans[1].run.identity and plans[0].folder != plans[1].folder
+    (foreign / "source.spm").write_text("pieces")
+    plans.append(resolve(own_walk.request("neg_grad", base=foreign)))
+    assert len({plan.run.identity for plan in plans}) == len({plan.folder for plan in plans}) == 3
     suite = resolve(own_walk.request("neg_grad")).run
     assert suite.foreign_base is None and "foreign_base" not in suite.record()
     assert plans[0].request.setting.encoded is not own_walk.setting().encoded
@@ -111,14 +115,18 @@ def test_a_model_that_does_not_fit_is_one_line(own_walk, foreign, capsys, change
     assert line in error and error.startswith("mubench: ") and error.count("\n") == 1
 
 
-def test_the_defaults_are_those_of_a_backbone_of_its_family(tmp_path):
-    task = get_task("cifar10")
-
-    def closest(model_type, tier):
-        return closest_backbone(ForeignModel(tmp_path, "Any", model_type), task, tier)
-
-    assert [closest("vit", tier) for tier in ("mini", "full")] == ["vit", "vit-base"]
-    assert closest("mobilenet_v2", "mini") == "mobilenet" and closest("dinov2", "mini") is None
+def test_base_model_and_backbone_have_the_defaults_of_the_same_backbone(tmp_path, monkeypatch, known):
+    for task, model_type, millions, closest in (
+        ("cifar10", "vit", 0.1, "vit"),
+        ("cifar10", "vit", 86, "vit-base"),
+        ("cifar10", "mobilenet_v2", 0.1, "mobilenet"),
+        ("tofu", "llama", 7000, "llama2-7b"),
+    ):
+        candidates, count = get_task(task).recipes, millions * 10**6
+        monkeypatch.setattr(model_files, "count_parameters", lambda _, count=count: count)
+        known["a"] = OwnBackbone(family=model_type, architecture="Any", sha256="0" * 64, millions=millions)
+        assert closest_backbone(ForeignModel(tmp_path, "Any", model_type), candidates) == closest
+        assert closest_of("a", candidates) == closest
 
 
 @pytest.fixture
