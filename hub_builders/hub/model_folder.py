@@ -114,6 +114,11 @@ class Run:
         """The SHA-256 of all attributes, measurements too."""
         return fingerprint(self.record())
 
+    def has_setting_of(self, other: Run) -> bool:
+        """Whether it is on the same rows as another, with the same backbone, recipe and evaluation seed."""
+        same = ("split", "backbone", "recipe", "eval_seed")
+        return all(getattr(self, name) == getattr(other, name) for name in same)
+
     def record(self) -> dict[str, Any]:
         """Return the attributes as ``run.json`` holds them: those of `_OPTIONAL` if there are."""
         absent = [name for name in _OPTIONAL if getattr(self, name) is None]
@@ -194,8 +199,9 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     given = {name: str(value) for name, value in own.items() if value is not None and not isinstance(value, list)}
     lists = [f"--{name} {' '.join(map(str, value))}" for name, value in own.items() if isinstance(value, list)]
     place = {"data": data, "family": run.family, "models": folder.parent}
-    if run.adopted is not None:
-        return command("trainers", "adopt FOLDER", task=run.task, start=run.backbone_start, **place)
+    if run.method is None and run.backbone_start is not None:
+        about = {"task": run.task, "start": run.backbone_start, "eval_seed": run.eval_seed}
+        return command("trainers", "adopt FOLDER", **about, **place)
     if run.deleted_before is not None:  # its parent is the model of the request before
         sequence = {"ratio": "RATIO", "steps": "STEPS", "method": run.method}
         place["models"] = folder.parent.parent

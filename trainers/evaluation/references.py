@@ -11,7 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, making, read_run, read_runs
+from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -25,6 +26,7 @@ from mubench.trainers.inference.storage import (
     read_outputs,
 )
 from mubench.trainers.methods import METHODS
+from mubench.trainers.models.base_models import base_name
 from mubench.trainers.models.setting import Setting
 
 T = TypeVar("T")
@@ -111,10 +113,13 @@ class Group:
         task, backbone = self.setting.task.key, self.setting.backbone
         place = {"data": self.setting.data, "family": self.setting.info.family, "models": self.models}
         place |= {"eval_seed": self.setting.eval_seed}
-        making = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
+        make = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
+        if is_adopted(backbone) and not self.bases:
+            run = self.setting.run(ratio=None, base_seed=0)
+            make = f"{making(run, self.models / base_name(run), self.setting.data)}, then: {make}"
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
-            f"and {len(self.retrained)}; make them with: {making}"
+            f"and {len(self.retrained)}; make them with: {make}"
         )
 
 
@@ -143,12 +148,7 @@ def retrained_by_ratio(setting: Setting, models: Path) -> dict[int, int]:
 def _runs_on(setting: Setting, models: Path) -> dict[Path, Run]:
     """Return the finished runs on a setting, by folder: of its data, recipe, backbone and evaluation seed."""
     here = setting.run(ratio=None, base_seed=0)
-    same = ("split", "backbone", "recipe", "eval_seed")
-    return {
-        folder: run
-        for folder, run in read_runs(models).items()
-        if all(getattr(run, name) == getattr(here, name) for name in same)
-    }
+    return {folder: run for folder, run in read_runs(models).items() if run.has_setting_of(here)}
 
 
 def _is_base(run: Run) -> bool:

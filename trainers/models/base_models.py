@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from mubench.hub_builders.dataset.load import forget_mask
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, work_folder
+from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, is_complete, making, read_run, work_folder
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
@@ -262,12 +262,25 @@ def base_name(run: Run) -> str:
     )
 
 
-def _find_adopted(folder: Path, run: Run) -> Path:
+def is_finished_base(folder: Path, run: Run) -> bool:
+    """Return whether a folder holds a base model, finished: an adopted one is on the run's rows and of its recipe."""
+    if run.backbone_start is None:
+        return is_complete(folder, run)
+    return (folder / RUN_FILE).is_file() and read_run(folder).has_setting_of(run)
+
+
+def _find_adopted(setting: Setting, folder: Path, run: Run) -> Path:
     """Return the folder of an adopted base model, which is never trained here."""
-    if run.base_seed or run.arguments or not (folder / RUN_FILE).is_file():
+    if run.base_seed or run.arguments:
         raise ValueError(
             f"expected base seed 0 and no options of {run.backbone}, an adopted model, in {folder.parent}, got "
             f"{folder.name}; only retrained models are trained, from {run.backbone_start}"
+        )
+    if not is_finished_base(folder, run):
+        got = "one of other rows or another recipe" if (folder / RUN_FILE).is_file() else "none"
+        raise ValueError(
+            f"expected the adopted model {run.backbone} with the task's rows and recipe in {folder}, got {got}; adopt "
+            f"it with: {making(run, folder, setting.data)}"
         )
     return folder
 
@@ -306,7 +319,7 @@ def train_base(
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     folder = models / base_name(run)
     if is_adopted(setting.backbone):
-        return _find_adopted(folder, run)
+        return _find_adopted(setting, folder, run)
     with own_run(folder, run) as missing:
         if missing:
             model, processor = setting.fresh_model(base_seed)

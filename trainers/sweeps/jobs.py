@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mubench.hub_builders.dataset.built import find_task
-from mubench.hub_builders.hub.model_folder import RUN_FILE, is_complete
-from mubench.hub_builders.tasks.names import DATASET, base_model, fingerprint
-from mubench.hub_builders.tasks.own_backbones import is_adopted
+from mubench.hub_builders.tasks.names import DATASET, fingerprint
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.backbones import find_backbone, recall_backbone
-from mubench.trainers.models.base_models import train_base
+from mubench.trainers.models.base_models import base_name, is_finished_base, train_base
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.method_files import MethodFile
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
@@ -173,11 +171,8 @@ class BaseJob(SweepJob):
     def is_done(self) -> bool:
         """Return whether the model is there."""
         setting = self.place.setting(self.task, self.backbone)
-        where = (self.task, setting.info.tier, self.backbone)
-        name = base_model(*where, family=setting.info.family, base_seed=self.seed, eval_seed=setting.eval_seed)
-        if is_adopted(self.backbone):
-            return (self.place.models / name / RUN_FILE).is_file()
-        return is_complete(self.place.models / name, setting.run(ratio=None, base_seed=self.seed))
+        run = setting.run(ratio=None, base_seed=self.seed)
+        return is_finished_base(self.place.models / base_name(run), run)
 
     def __call__(self) -> Path:
         """Train, and return the model's folder."""

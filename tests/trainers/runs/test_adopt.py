@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from transformers import ResNetForImageClassification
 
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import making, read_run, read_runs
-from mubench.hub_builders.tasks.own_backbones import own_key
+from mubench.hub_builders.tasks.own_backbones import OWN, own_key
+from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.commands import measure_robustness
 from mubench.trainers.runs.grid_parsers import parse_grid
+from mubench.trainers.sweeps.jobs import BaseJob, Place
 from tests.fixtures.pretrained import known, pretrained, setting
 
 __all__ = ["known", "pretrained", "setting"]
@@ -140,4 +143,25 @@ def test_what_cannot_be_adopted_is_one_line_and_leaves_nothing(tuned, place, cap
     error = capsys.readouterr().err
     assert line in error and error.startswith("mubench: ") and error.count("\n") == 1
     models = tuned.parent / "models"
-    assert not read_runs(models) and not (models / ".backbones").exists()
+    assert not read_runs(models) and not (models / ".backbones").exists() and not OWN
+
+
+def test_one_of_other_rows_or_another_recipe_is_adopted_anew(tuned, place, capsys, known):
+    assert mubench(["adopt", str(tuned), *place]) == 0
+    (key,) = known
+    setting, models = load_setting("cifar10", key, data=place[1].removeprefix("--data=")), tuned.parent / "models"
+    folder = models / f"cifar10-mini-{key}"
+    base = BaseJob(Place(data=setting.data, models=models), "cifar10", key, 0)
+    run = read_run(folder)
+    for change in ({"split": "0" * 64}, {"recipe": {**run.recipe, "epochs": 99}}):
+        replace(run, **change).write(folder)
+        assert not base.is_done()
+        with pytest.raises(
+            ValueError, match=r"got one of other rows or another recipe; adopt it with: .* adopt FOLDER"
+        ):
+            base()
+        group = find_group(setting, 10, models)
+        with pytest.raises(FileNotFoundError, match=r"make them with: .* adopt FOLDER .*, then: make references"):
+            group.require()
+        assert mubench(["adopt", str(tuned), *place]) == 0
+        assert base.is_done() and read_run(folder).split == run.split
