@@ -49,8 +49,8 @@ class UsedRows:
 
         Args:
             split: What they were for.
-            rows: The rows; those that `datasets` has loaded know their dataset, config and split.
-            ids: Hub ids of datasets; such rows know that id without its namespace.
+            rows: The rows; those that `datasets` has loaded carry the name of their dataset, config and split.
+            ids: Hub ids of datasets; such rows carry that id without its namespace.
             stated: Where other rows are from.
         """
         info = getattr(rows, "info", None)

@@ -385,8 +385,9 @@ class TaskTrainer(Trainer):
     ) -> None:
         """Write what is known of the run as ``README.md`` into ``output_dir``; `push_to_hub` calls this.
 
-        The arguments are those of `transformers.Trainer`. Rows that `datasets` has loaded know their dataset, config
-        and split; of others the card states ``dataset`` (by default ``dataset_tags``, a Hub id) and ``dataset_args``.
+        The arguments are those of `transformers.Trainer`. Of rows that `datasets` has loaded the card states
+        their dataset, config and split; of others ``dataset`` (by default ``dataset_tags``, a Hub id) and
+        ``dataset_args``.
         """
         if not self.is_world_process_zero():
             return

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from mubench.trainers import NegGradPlusArguments, NegGradPlusTrainer, judge
 
-# In place of these: your rows. One label in five is wrong, so that a model knows its training rows by heart.
+# In place of these: your rows. One label in five is wrong: only a model that was trained on the row predicts it.
 digits = load_digits()
 pictures = torch.tensor(digits.images, dtype=torch.float32) / 16
 labels = torch.tensor(digits.target)
