@@ -54,7 +54,7 @@ def deletion_parser() -> Parser:
 
 
 def _report_deletion(options: argparse.Namespace) -> None:
-    from mubench.cards.deletion_report import write_report  # noqa: PLC0415
+    from mubench.cards.report.deletion_report import write_report  # noqa: PLC0415
 
     print("\n".join(write_report(options)))
 

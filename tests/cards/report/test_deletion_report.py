@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mubench.cards.console import main
-from mubench.cards.deletion_report import NOT_CLAIMED, as_html, as_markdown, hash_ids, sections
+from mubench.cards.report.deletion_report import NOT_CLAIMED, as_html, as_markdown, hash_ids, sections
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.trainers.evaluation.result import write_result
@@ -27,7 +27,7 @@ def test_a_report_has_the_facts_of_the_row_and_what_is_not_claimed(new_row):
     assert [part.title for part in parts][-1] == "Not claimed" and parts[-1].sentences == NOT_CLAIMED
 
 
-def test_without_a_score_the_report_says_why(new_row):
+def test_without_a_score_the_report_states_the_reason(new_row):
     row = new_row("scrub", score=0.82, base_seed=0).model_copy(update={"interval": None, "flags": ["nan"]})
     assert "No S: nan." in as_markdown("Report", sections(row, ["a"]))
 
