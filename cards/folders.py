@@ -15,6 +15,7 @@ from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.report import as_markdown
+from mubench.cards.report.rows_table import write_rows
 from mubench.cards.reports import is_reported, report
 from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml
@@ -130,8 +131,13 @@ def _split_scores(folder: Path, run: Run) -> dict[str, Value]:
 
 
 def write_results_card(folder: Path, **folders: Path) -> Path:
-    """Write the leaderboard, the audit and their pictures into a results folder; `tables` takes ``folders``."""
-    ranked = tables(read_results(folder), results=folder, **folders)
+    """Write leaderboard, audit, their pictures and all rows as one file into a results folder.
+
+    `tables` takes ``folders``.
+    """
+    rows = read_results(folder)
+    ranked = tables(rows, results=folder, **folders)
+    write_rows(rows, folder)
     draw_leaderboard(ranked, folder / PICTURE)
     audited = _write_audit(ranked, folder / AUDIT_PICTURE)
     return replace_card(

@@ -1,0 +1,45 @@
+"""All result rows of a folder as one parquet file, which `load_dataset` reads: a line a row, a column a metric."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mubench.hub_builders.utils.atomic import atomic_file
+from mubench.trainers.evaluation.result import Result
+
+FILE = "rows.parquet"
+FACTS = (
+    "run_id", "tier", "task", "family", "deletion_seed", "ratio", "split", "backbone", "base_seed", "method", "seed",
+    "control", "tuned", "device", "provisional", "no_signal", "score_version",
+)  # fmt: skip
+
+
+def write_rows(rows: Sequence[Result], folder: Path) -> Path:
+    """Write the rows of a folder as a parquet file beside them, in one step, and return its path."""
+    names = sorted({name for row in rows for name in row.metrics})
+    path = folder / FILE
+    with atomic_file(path) as fresh:
+        pq.write_table(pa.Table.from_pylist([_line(row, names) for row in rows]), fresh, compression="zstd")
+    return path
+
+
+def _line(row: Result, names: Sequence[str]) -> dict[str, Any]:
+    """Return a row's facts, then its interval and cost, then its metrics, ``None`` for those that it lacks."""
+    interval = row.interval
+    return {
+        **{name: getattr(row, name) for name in FACTS},
+        "arguments": json.dumps(row.arguments, sort_keys=True),
+        "flags": list(row.flags),
+        "retrained": len(row.references.retrained),
+        "bases": len(row.references.bases),
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        **{name: row.cost.get(name) for name in ("seconds", "passes_share", "seconds_share")},
+        **{name: row.metrics[name].value if name in row.metrics else None for name in names},
+    }
