@@ -18,7 +18,7 @@ from mubench.trainers.evaluation import evidence_files
 from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.inference.storage import read_outputs, write_outputs
 from mubench.trainers.metrics import METRICS
-from mubench.trainers.runs import commands
+from mubench.trainers.models import model_files
 from tests.fixtures.plain_training import train
 from tests.fixtures.walk import BASES, RATIO, RETRAINED, Walk, add_signal
 
@@ -88,7 +88,7 @@ def test_outputs_give_the_row_of_the_model_to_the_last_bit(own_walk, one_file):
 @pytest.mark.slow
 def test_a_hub_id_is_fetched(own_walk, tmp_path, monkeypatch):
     shutil.copytree(own_walk.models / MODEL, tmp_path / "fetched" / "me" / "model")
-    monkeypatch.setattr(commands, "fetch_model", lambda repository: tmp_path / "fetched" / repository)
+    monkeypatch.setattr(model_files, "fetch_model", lambda repository: tmp_path / "fetched" / repository)
     assert judge(own_walk, "me/model") == 0
     assert not row_of(own_walk, "mine").outputs_only
 
