@@ -47,8 +47,11 @@ class Observation:
     values: str
 
 
+SHARED = 2 / 3
+
+
 class Leads(_Strict):
-    """One of the methods has rank 1."""
+    """One of the methods has rank 1; undecided where more than ``SHARED`` of all ranked methods have it."""
 
     rule: Literal["leads"]
     methods: tuple[str, ...]
@@ -58,7 +61,10 @@ class Leads(_Strict):
             raise Untestable("no ranks without signal")
         lines = [_line(table, name) for name in self.methods]
         ranks = ", ".join(f"{line.name}: rank {line.rank or '-'}" for line in lines)
-        return Observation(table, any(line.rank == 1 for line in lines), ranks)
+        all_ranks = [entry.rank for entry in table.entries if entry.rank]
+        shared, leads = all_ranks.count(1), any(line.rank == 1 for line in lines)
+        words = f"{ranks} ({shared} of {len(all_ranks)} methods have rank 1)"
+        return Observation(table, None if leads and shared > SHARED * len(all_ranks) else leads, words)
 
 
 class Order(_Strict):

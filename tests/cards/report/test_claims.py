@@ -1,5 +1,7 @@
 """The ledger of claims: a claim holds, fails or stays open by rows of real data alone."""
 
+import dataclasses
+
 import pytest
 from pydantic import ValidationError
 
@@ -66,6 +68,12 @@ def test_rules(table, test, verdict):
     assert finding(table, **test).verdict == verdict
 
 
+def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(table):
+    same = dataclasses.replace(table, entries=tuple(dataclasses.replace(one, rank=1) for one in table.entries))
+    one = finding(same, rule="leads", methods=("scrub",))
+    assert one.verdict == "could not be tested" and "(3 of 3 methods have rank 1)" in one.here
+
+
 def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
     one = finding(table, rule="leads", methods=("scrub",))
     (yes,) = one.observations
@@ -73,7 +81,10 @@ def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
     assert Finding(one.claim, (yes, yes, no)).verdict == "held"
     assert Finding(one.claim, (yes, no, no)).verdict == "did not hold"
     assert Finding(one.claim, (yes, no)).verdict == "could not be tested"
-    assert Finding(one.claim, (yes, no)).here == "cifar10 5 %: scrub: rank 1; cifar10 5 %: other"
+    assert (
+        Finding(one.claim, (yes, no)).here
+        == "cifar10 5 %: scrub: rank 1 (1 of 3 methods have rank 1); cifar10 5 %: other"
+    )
 
 
 @pytest.mark.parametrize(("test", "missing"), [
