@@ -257,7 +257,7 @@ ci: lint typecheck test demo ## what every change must pass: style, types, tests
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)
 
 clean: ## remove everything that was built (the environment stays)
-	rm -rf mu-bench mu-bench-* models results runs tuning build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mu-bench mu-bench-* models results runs tuning memorised reports build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info
 	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
