@@ -211,7 +211,8 @@ def control_scores(row: Result, results: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, kind in (("retrained", "retrain-s"), ("half of the forget set kept", "retrain-keep50-")):
         rows = map(read_result, sorted(folder.glob(f"{table_name(row)}-{kind}*.json")))
-        scores = [one.metrics["score"].value for one in rows if one.split == row.split and "score" in one.metrics]
+        same = [one for one in rows if (one.split, one.score_version) == (row.split, row.score_version)]
+        scores = [one.metrics["score"].value for one in same if "score" in one.metrics]
         found |= {name: float(np.mean(scores))} if scores else {}
     return found
 
