@@ -20,8 +20,8 @@ from mubench.trainers.runs.method_table import method_table
 # Attacks as their papers define them, and the strongest of all as S takes it.
 ATTACKS = ("membership", "loss_mia", "rmia", "logistic_mia", "svc_confidence", "scrub_mia", "tpr_at_1_fpr")
 NOT_CLAIMED = (
-    "That nothing of the deleted rows can be recovered: a stronger attack, or one that knows the model before "
-    "unlearning, may find more.",
+    "That nothing of the deleted rows can be recovered: a stronger attack, or one with access to the model "
+    "before unlearning, may find more.",
     "That copies, paraphrases or derived data of the deleted rows are forgotten: only the listed ids were deleted.",
     "That any law or contract is met: this is a measurement, not a legal assessment.",
     "That S holds elsewhere: it compares this model with models retrained on this split, by this recipe.",

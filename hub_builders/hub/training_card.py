@@ -77,7 +77,7 @@ class Start:
 
     @classmethod
     def of(cls, config: Any, hub_id: str | None = None) -> Start:
-        """Return what a config of transformers and its user know; as there, a name that is no path is a Hub id."""
+        """Return what a config of transformers and its user state; as there, a name that is no path is a Hub id."""
         name = getattr(config, "name_or_path", None) or ""
         if hub_id is None and _HUB_ID.fullmatch(name) and not Path(name).exists():
             hub_id = name
