@@ -54,7 +54,8 @@ def test_a_walk_of_all_tabs(served: Served) -> None:
         assert [page.locator(f"#{name} .mu-line").count() for name in ("forgetting", "keeping")] == [1, 1]
         open_tab(page, "Leaderboard")
         page.locator("#board").get_by_text("yours").first.wait_for()
-        page.locator("#matrix button").first.click()
+        page.get_by_label("mini tasks").check()
+        page.locator("#matrix [data-task=cifar10][data-tier=mini]").first.click()
         choose(page, "Method", "neg_grad")
         choose(page, "Origin", "here")
         page.wait_for_function("document.querySelectorAll('#board tbody tr').length === 1")
