@@ -16,7 +16,7 @@ from mubench.hub_builders.tasks import TASKS, Task
 from mubench.hub_builders.tasks.schema import Tier
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import run_command
-from mubench.hub_builders.utils.declarations import read_module
+from mubench.hub_builders.utils.registry import read_module
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.method_table import SHORT, Method, method_table
 

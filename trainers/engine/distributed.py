@@ -1,16 +1,23 @@
-"""The processes of one run, as ``torchrun`` and ``accelerate launch`` start them."""
+"""The processes of one run, as ``torchrun`` and ``accelerate launch`` start them, and the lock that they hold."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed as dist
 import transformers
+
+from mubench.hub_builders.hub.model_folder import Run, is_complete, work_path
+from mubench.hub_builders.utils.atomic import WORK, owned
+from mubench.trainers.engine.errors import explain_full_disk
 
 # Other processes wait while the main one evaluates a large model on every row.
 TIMEOUT = timedelta(days=7)
@@ -82,6 +89,35 @@ def on_main_process(action: Callable[[], Answer]) -> Answer:
     if failure is not None:
         raise ChildProcessError(f"expected the first process to finish, got: {failure}")
     return answer
+
+
+@contextmanager
+def own_run(folder: Path, run: Run) -> Iterator[bool]:
+    """Own a run's folder, and yield whether the run is still to be made.
+
+    While another process makes it, wait. Of several processes of one run the first holds the lock and decides for all,
+    since the folder may appear between their checks.
+
+    Args:
+        folder: The model's folder.
+        run: What it is to hold.
+
+    Raises:
+        FullDiskError: If the lock cannot be written.
+    """
+    lock = folder.parent / WORK / f"{folder.name}.lock"
+    with ExitStack() as stack:
+
+        def take() -> bool:
+            if is_main_process() and not (is_complete(folder, run) and not lock.exists()):
+                stack.enter_context(owned(lock))
+                if is_complete(folder, run):  # a killed process may have left its scratch folder
+                    shutil.rmtree(work_path(folder, run), ignore_errors=True)
+            return not is_complete(folder, run)
+
+        with explain_full_disk(folder.parent):
+            to_do = on_main_process(take)
+        yield to_do
 
 
 def all_gather(own: list[Any]) -> list[Any]:

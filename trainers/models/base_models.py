@@ -20,7 +20,14 @@ from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost, remove_incomplete
-from mubench.trainers.engine.distributed import STEP, is_main_process, on_main_process, step_arguments, world_size
+from mubench.trainers.engine.distributed import (
+    STEP,
+    is_main_process,
+    on_main_process,
+    own_run,
+    step_arguments,
+    world_size,
+)
 from mubench.trainers.engine.errors import (
     EVALUATION,
     TRAINING,
@@ -30,7 +37,6 @@ from mubench.trainers.engine.errors import (
 )
 from mubench.trainers.engine.fresh_model import random_copy
 from mubench.trainers.engine.parameters import has_batch_norm
-from mubench.trainers.engine.run_owner import own_run
 from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.generate import SAMPLED_ROWS, GenerationRequest, sample_rows

@@ -13,7 +13,7 @@ from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.tasks.own_backbones import is_of_one
 from mubench.hub_builders.utils import hints
 from mubench.hub_builders.utils.cli import did_you_mean
-from mubench.hub_builders.utils.declarations import StaticClass, read_module
+from mubench.hub_builders.utils.registry import StaticClass, read_module
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.addons.addon import Addon

@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE, work_folder
-from mubench.trainers.engine.run_owner import own_run
+from mubench.trainers.engine.distributed import own_run
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size

@@ -5,7 +5,7 @@ import atexit
 import pytest
 import torch.distributed as dist
 
-from mubench.trainers.engine import distributed, run_owner
+from mubench.trainers.engine import distributed
 from tests.fixtures import toy
 
 
@@ -55,7 +55,7 @@ def test_the_first_process_answers_for_all(monkeypatch):
 def test_the_first_process_decides_whether_a_run_is_to_be_made(monkeypatch, tmp_path, missing):
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(run_owner, "is_complete", lambda *_: missing)  # what this one sees is the contrary
-    monkeypatch.setattr(run_owner, "on_main_process", lambda action: missing)
-    with run_owner.own_run(tmp_path / "model", None) as found:
+    monkeypatch.setattr(distributed, "is_complete", lambda *_: missing)  # what this one sees is the contrary
+    monkeypatch.setattr(distributed, "on_main_process", lambda action: missing)
+    with distributed.own_run(tmp_path / "model", None) as found:
         assert found is missing

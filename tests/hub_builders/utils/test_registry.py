@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from mubench.hub_builders.utils.declarations import StaticClass, read_module
-from mubench.hub_builders.utils.registry import Registry
+from mubench.hub_builders.utils.registry import Registry, StaticClass, read_module
 
 FIRST = """
 import math
