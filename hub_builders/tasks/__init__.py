@@ -11,8 +11,9 @@ from mubench.hub_builders.tasks.schema import (
     Source,
     Task,
     Tier,
+    get_recipe,
 )
-from mubench.hub_builders.tasks.table import BACKBONES, TASKS, get_recipe, get_task, in_order
+from mubench.hub_builders.tasks.table import BACKBONES, TASKS, get_task, in_order
 
 __all__ = [
     "BACKBONES",

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mubench.hub_builders.tasks.schema import Backbone, Recipe, Task
-from mubench.hub_builders.tasks.table import BACKBONES, get_recipe
+from mubench.hub_builders.tasks.schema import Backbone, Recipe, Task, get_recipe
+from mubench.hub_builders.tasks.table import BACKBONES
 
 MINI_MILLIONS = 5  # mini backbones have at most 1 million parameters, published ones more
 _MADE_HERE = re.compile("^(mini|small|tiny)-")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from mubench.hub_builders.utils.cli import did_you_mean
+
 # "custom": the rows of a task of a user's own, see `definition`.
 Tier = Literal["full", "partial", "mini", "custom"]
 Kind = Literal[
@@ -194,3 +196,15 @@ class Task:
     def default_backbone(self) -> str:
         """The backbone used by default."""
         return next(iter(self.recipes))
+
+
+def get_recipe(task: Task, backbone: str) -> Recipe:
+    """Return the recipe of a task and backbone.
+
+    Raises:
+        ValueError: If the task has no recipe for the backbone.
+    """
+    if backbone not in task.recipes:
+        closest = did_you_mean(backbone, task.recipes)
+        raise ValueError(f"backbone of {task.key} must be one of {', '.join(task.recipes)}, got {backbone!r}{closest}")
+    return task.recipes[backbone]

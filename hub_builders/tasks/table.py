@@ -65,15 +65,3 @@ def in_order(keys: Iterable[str]) -> list[str]:
     """Return task keys in the order of the table, those of tasks of a user's own after it by name."""
     found = set(keys)
     return [*(key for key in TASKS if key in found), *sorted(found - TASKS.keys())]
-
-
-def get_recipe(task: Task, backbone: str) -> Recipe:
-    """Return the recipe of a task and backbone.
-
-    Raises:
-        ValueError: If the task has no recipe for the backbone.
-    """
-    if backbone not in task.recipes:
-        closest = did_you_mean(backbone, task.recipes)
-        raise ValueError(f"backbone of {task.key} must be one of {', '.join(task.recipes)}, got {backbone!r}{closest}")
-    return task.recipes[backbone]
