@@ -10,11 +10,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 import yaml
 from starlette.exceptions import HTTPException
@@ -28,6 +28,11 @@ from tests.space.conftest import SPACE, Import, write_run
 
 ROOT = SPACE.parent
 BIG = "x" * 50_000_000
+
+
+def gradio() -> Any:
+    """Import it within a test: it takes seconds, which only one worker has to wait."""
+    return import_module("gradio")
 
 
 def test_without_data_the_error_names_the_command(
@@ -344,7 +349,7 @@ def test_a_wrong_number_of_values_is_one_line(space: Import, root: Path) -> None
     functions = {function.name: function for function in page.fns.values()}
     assert page.validate_inputs(functions["submit"], ["x"]) is None
     for values in ([], ["x", "y"]):
-        with pytest.raises(gr.Error, match=f"expected 1 values for submit, got {len(values)}") as caught:
+        with pytest.raises(gradio().Error, match=f"expected 1 values for submit, got {len(values)}") as caught:
             page.validate_inputs(functions["submit"], values)
         assert not caught.value.print_exception
 
@@ -380,7 +385,7 @@ def test_gradio_keeps_no_statistics_of_calls(space: Import, monkeypatch: pytest.
     monkeypatch.setattr(app, "limit_arenas", lambda: shared.append(1))
     monkeypatch.setitem(sys.modules, "page", SimpleNamespace(serve=lambda: None))
     assert app.main() == 0
-    queue = gr.Blocks().queue()._queue
+    queue = gradio().Blocks().queue()._queue
     queue.events_recorded = 100_000
     assert queue.ANALYTICS_MAX_EVENTS == 1
     assert queue.compute_analytics_summary([{"function": "settings"}]) == {"functions": {}}
@@ -412,8 +417,8 @@ def test_sessions_are_bounded_and_no_history_is_recorded(
 ) -> None:
     page, options = space("page"), {}
     steps: list[str] = []
-    monkeypatch.setattr(gr.Blocks, "launch", lambda _, **given: options.update(given))
-    monkeypatch.setattr(gr.Blocks, "block_thread", lambda _: steps.append("serves"))
+    monkeypatch.setattr(gradio().Blocks, "launch", lambda _, **given: options.update(given))
+    monkeypatch.setattr(gradio().Blocks, "block_thread", lambda _: steps.append("serves"))
     monkeypatch.setattr(page.POOL, "start", lambda: steps.append("starts" if options else "starts too early"))
     page.serve()
     assert steps == ["starts", "serves"] and options["prevent_thread_lock"]

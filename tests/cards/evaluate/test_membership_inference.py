@@ -1,8 +1,8 @@
 """The metric `membership_inference`, loaded by `evaluate` from its folder, against scikit-learn."""
 
+from importlib import import_module  # seconds, of which only the worker that runs this file has to wait
 from pathlib import Path
 
-import evaluate
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -14,7 +14,7 @@ FOLDER = Path(mubench.cards.__file__).parent / "evaluate" / "membership_inferenc
 
 @pytest.fixture(scope="module")
 def metric():
-    return evaluate.load(str(FOLDER), keep_in_memory=True)
+    return import_module("evaluate").load(str(FOLDER), keep_in_memory=True)
 
 
 @pytest.fixture(scope="module")
