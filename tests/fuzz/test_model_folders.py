@@ -152,6 +152,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
         yield Folders(tmp_path_factory.mktemp("folders"), patch)
 
 
+@pytest.mark.slow
 @shares(16, 400)
 def test_a_damaged_model_is_one_line_or_the_same_model(
     folders: Folders, tmp_path: Path, first: int, last: int

@@ -89,6 +89,7 @@ def test_the_form_of_every_method_has_help_and_accepts_its_defaults(space: Impor
     assert arguments.check_arguments(form, {field.name: field.default for field in form}) == {}
 
 
+@pytest.mark.slow
 def test_a_task_of_a_users_own_is_a_choice_after_those_of_the_suite(space: Import, root: Path, tmp_path: Path) -> None:
     (root / "mu-bench").unlink()
     build("cifar10", out=root)

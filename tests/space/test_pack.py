@@ -73,6 +73,7 @@ def test_rows_of_other_tiers_are_not_packed(space: Import, root: Path, monkeypat
         pack.pack(root / "nowhere", root / "packed")
 
 
+@pytest.mark.slow
 def test_a_packed_space_is_pushed_without_runs(space: Import, own_walk: Walk, hub: Any) -> None:  # noqa: F811
     out = space("pack").pack(own_walk.root, own_walk.root / "packed")
     (out / "runs").mkdir()

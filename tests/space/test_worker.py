@@ -33,6 +33,7 @@ def job_request(space: Import, walking: Walk) -> Any:
     return space("jobs.job_request").JobRequest(method="scrub", seed=2, arguments={"gamma": 0.9}, **setting)
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_model_row_and_summary_into_its_own_folder(
     space: Import, walking: Walk, job_request: Any, name: str
 ) -> None:

@@ -44,6 +44,7 @@ def test_html_is_escaped_and_loads_nothing(new_row):
     assert "script" not in [tag for tag, _ in tags] and not [one for _, one in tags if {"src", "href"} & one.keys()]
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_report_beside_the_ids_of_the_deleted_rows(new_row, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build("cifar10", out=tmp_path)
@@ -58,6 +59,7 @@ def test_the_command_writes_the_report_beside_the_ids_of_the_deleted_rows(new_ro
     assert hash_ids(ids) in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_data_of_another_split_are_refused(new_row, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build("cifar10", out=tmp_path)

@@ -40,6 +40,7 @@ def first_words(folder: Path) -> set[str]:
     return {text.split()[0] for split in load_task("imdb", 5, data=folder).values() for text in split["text"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", PAIR)
 def test_load_dataset_reads_the_folder(mini, task, monkeypatch):
     monkeypatch.chdir(mini.parent)

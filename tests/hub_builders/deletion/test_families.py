@@ -266,6 +266,7 @@ LISTED = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(LISTED)
 def test_a_list_of_ids_is_refused_or_deleted_exactly(listed):

@@ -237,6 +237,7 @@ def test_augmentation_needs_a_transform(tmp_path: Path) -> None:
         TaskTrainer(model=toy.build("vit"), args=args, train_dataset=toy.rows("vit"))
 
 
+@pytest.mark.slow
 def test_augmentation_is_recorded_only_where_it_is_on(walked: Walk) -> None:
     plain, off, on = (resolve(walked.request("scrub", arguments=given)).run for given in ({}, {"augment": False}, ON))
     assert plain == off and "augment" not in plain.arguments

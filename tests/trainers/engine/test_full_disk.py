@@ -31,6 +31,7 @@ def room_for(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     "size", [0, *(pytest.param(size, marks=pytest.mark.slow) for size in (3_000, 60_000, 200_000))]

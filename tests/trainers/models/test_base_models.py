@@ -100,6 +100,7 @@ def test_another_recipe_is_another_run_and_replaces_the_folder(own_walk, monkeyp
     assert read_run(folder).recipe["epochs"] == 1 and read_run(folder).identity != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_seed_gives_the_same_model_again_and_another_seed_another(own_walk, backbone):
     first = own_walk.base(0, backbone)

@@ -91,6 +91,7 @@ def test_base_models_start_from_its_weights_with_a_head_for_the_classes(setting,
     assert state["classifier.1.weight"].shape[0] == len(setting.info.labels)
 
 
+@pytest.mark.slow
 def test_runs_on_it_are_judged_and_its_key_is_enough_later(setting, pretrained, tmp_path, capsys, known):
     place = ["--task=cifar10", f"--data={setting.data}", f"--models={tmp_path / 'models'}"]
     where = [*place, f"--results={tmp_path / 'results'}"]

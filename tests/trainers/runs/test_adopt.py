@@ -74,6 +74,7 @@ def test_what_is_known_of_an_adopted_model_is_recorded_and_retrained_models_star
     assert making(run, folder, "d") == f"python -m mubench.trainers {expected}"
 
 
+@pytest.mark.slow
 def test_runs_from_an_adopted_model_are_judged_against_its_own_references_and_marked(
     pretrained, tuned, place, capsys, known
 ):

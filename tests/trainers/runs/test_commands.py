@@ -185,6 +185,7 @@ def test_without_judging_no_reference_is_needed_and_no_row_is_written(own_walk, 
 ADDONS = ["--curriculum=superloss", "--optim=sophia", "--harmonise=munba", "--dual_optim=sgd", "--sam-rho=0.01"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options"), [("scrub", []), pytest.param("random_label", ADDONS, marks=pytest.mark.slow)]
 )

@@ -33,6 +33,7 @@ def request(data, tmp_path, method, **changes):
     return UnlearningRequest(setting=setting, method=method, ratio=RATIO, models=tmp_path, arguments=QUIET, **changes)
 
 
+@pytest.mark.slow
 def test_a_set_of_a_third_of_the_rows_is_unlearned_and_judged(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     setting = request(data, tmp_path, "retrain").setting

@@ -53,6 +53,7 @@ def foreign(own_walk):
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_any_program_is_unlearned_judged_and_marked(own_walk, foreign, capsys):
     words = words_of(own_walk, "neg_grad", f"--base_model={foreign}", "--disable_tqdm=true")
     assert mubench(words) == 0

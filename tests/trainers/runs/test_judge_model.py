@@ -55,6 +55,7 @@ def one_file(own_walk: Walk, tmp_path: Path):
     return write
 
 
+@pytest.mark.slow
 def test_a_plain_transformers_model_gives_a_row(own_walk, tmp_path, capsys):
     accuracy = train(own_walk.data, f"cifar10_del{RATIO}", tmp_path / "plain")
     assert judge(own_walk, tmp_path / "plain") == 0
@@ -68,6 +69,7 @@ def test_a_plain_transformers_model_gives_a_row(own_walk, tmp_path, capsys):
     assert str(own_walk.results / f"{row.run_id}.json") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_outputs_give_the_row_of_the_model_to_the_last_bit(own_walk, one_file):
     add_signal(own_walk)
     folder = own_walk.models / MODEL

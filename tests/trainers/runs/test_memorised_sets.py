@@ -90,6 +90,7 @@ def test_a_family_of_another_list_is_refused_with_the_command_that_builds_it(bui
     assert "build cifar10" in error and "--family memorised_high" in error
 
 
+@pytest.mark.slow
 def test_a_family_with_references_shows_a_distance_and_its_interval(built, capsys):
     family = {"data": "mu-bench", "family": "memorised_high"}
     for seed in (0, 1):

@@ -99,6 +99,7 @@ def test_a_command_runs_it_judges_it_and_repeats_it(own_walk, method, capsys):
     assert "method file and arguments of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_tables_name_it_as_custom(own_walk, method, capsys):
     assert main(words_of(own_walk, KEY, f"--method_file={method}", "--disable_tqdm=true")) == 0
     sha256 = hashlib.sha256(METHOD.encode()).hexdigest()
@@ -244,6 +245,7 @@ def few_controls(monkeypatch):
     monkeypatch.setattr(sweep, "CONTROL_SEEDS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_controls")
 def test_without_its_file_every_command_works_and_its_run_is_judged(own_walk, capsys):
     folder = custom_folder(own_walk)
@@ -264,6 +266,7 @@ def test_without_its_file_every_command_works_and_its_run_is_judged(own_walk, ca
         parse_grid("robustness", words_of(own_walk, "--methods", "other"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_controls")
 def test_the_run_of_an_unknown_method_is_left_out_in_one_line(own_walk, capsys, caplog):
     folder = custom_folder(own_walk, "elsewhere", None)

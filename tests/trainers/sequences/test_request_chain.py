@@ -95,6 +95,7 @@ def test_a_later_request_is_no_row_of_its_ratio(own_walk):
     assert f"--steps STEPS --method neg_grad --models {own_walk.models}" in line
 
 
+@pytest.mark.slow
 def test_a_killed_sequence_goes_on_where_it_was(own_walk, monkeypatch):
     requests = split_request(own_walk.request("neg_grad"), 5)
     with pytest.MonkeyPatch.context() as patch:

@@ -37,6 +37,7 @@ def test_every_model_is_judged_on_all_rows_and_costs_add_up(own_walk, capsys):
     assert not list(own_walk.results.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_ratio_with_models_of_its_own_is_judged_against_them(own_walk):
     for seed in (0, 1):
         own_walk.unlearn("retrain", ratio=5, base_seed=seed)

@@ -136,6 +136,7 @@ def test_a_dry_run_names_what_failed_with_the_reason(write, own_walk, capsys):
     assert "to do" in row and last.startswith("to do: 1 run, ")
 
 
+@pytest.mark.slow
 def test_a_grid_is_run_from_the_command_line_and_a_second_time_nothing_is(write, own_walk, capsys):
     path = write(methods=["finetune"], retrain_seeds=[0, 1], controls=[], workers=1)
     words = ["sweep", str(path), *own_walk.flags(), f"--results={own_walk.results}"]

@@ -139,12 +139,14 @@ def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them
     assert (files(own_walk.models), files(own_walk.results)) == (models, results)
 
 
+@pytest.mark.slow
 def test_without_seeds_only_the_references_are_made(sweep, own_walk):
     run_sweep(replace(sweep, seeds=[], retrain_seeds=[0, 1]), executor=Workers(1))
     assert (own_walk.models / "cifar10-mini-resnet-del10-retrain-keep50-s1").is_dir()
     assert not own_walk.results.exists() and not list(own_walk.models.glob("*finetune*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_or_finds_nothing_to_do_does_not_stop_the_others(sweep, own_walk):
     table = read_defaults("image_classification/mini-resnet")
     methods = ("neg_grad", "boundary_shrink", "finetune")

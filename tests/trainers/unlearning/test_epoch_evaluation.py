@@ -149,6 +149,7 @@ def test_an_oracle_scores_an_epochs_rows_beside_the_same_rows_of_retrained_model
     assert ValidationScore(group)({**outputs(0.5), "retain": whole["retain"]}) == pytest.approx(half, abs=0.05)
 
 
+@pytest.mark.slow
 def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
     monkeypatch.setattr(score_module, "validation_score", lambda *views: 0.5)  # which is undefined on so small a task
     folders = [own_walk.unlearn("finetune", arguments=given) for given in ({}, {"keep": "oracle"})]
