@@ -124,7 +124,13 @@ def read_arguments(key: str, base: type) -> type:
     """Return the dataclass of a method's arguments: as its source declares it below ``base``, or of a user's own."""
     if key in CUSTOM:
         return CUSTOM[key].trainer.arguments
-    return _read_trainer(key).attribute("arguments").dataclass(base)
+    return _declared_arguments(key, base)
+
+
+@cache
+def _declared_arguments(key: str, base: type) -> type:
+    arguments: type = _read_trainer(key).attribute("arguments").dataclass(base)
+    return arguments
 
 
 def _read_method(key: str) -> Method:
