@@ -91,14 +91,22 @@ def _rows(
     models = {"base": base["forget"], "unlearned": run["forget"]}
     models |= {"retrained": retrained[0]["forget"]} if retrained else {}
     return [
-        {"id": str(run["forget"].ids[row]), **{name: _row(outputs, row, predict) for name, outputs in models.items()}}
+        {
+            "id": str(run["forget"].ids[row]),
+            **{name: describe_row(outputs, row, predict) for name, outputs in models.items()},
+        }
         for row in range(min(MAX_ROWS, len(run["forget"])))
     ]
 
 
-def _row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:
+def describe_row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:
+    """Return what a model predicts for a row, the score and the loss, and the text it generates, if one was made."""
     score, loss = _round(outputs.correct[row]), _round(losses(outputs)[row])
-    return {"said": predict(outputs, row), "score": score, "loss": loss}
+    found = {"said": predict(outputs, row), "score": score, "loss": loss}
+    answers = outputs.answers if isinstance(outputs, TokenOutputs) else None
+    if answers is not None and answers.chosen[row]:
+        found["generated"] = str(answers.generated[row])
+    return found
 
 
 def _prediction_function(group: Group) -> Prediction:
