@@ -103,6 +103,7 @@ def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> P
         metrics=_split_scores(folder, run) if result is None else None,
         result=result,
         paper=method.paper if method else None,
+        folder=f"{folder.resolve().parent.name}/{folder.name}",
     )
     _write_report(folder / REPORT_FILE, result)
     return replace_card(folder / "README.md", card)

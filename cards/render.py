@@ -13,7 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import as_markdown, legend
 from mubench.cards.leaderboard import Table
-from mubench.cards.usage import OUTPUTS, model_usage, usage
+from mubench.cards.usage import OUTPUTS, model_kind, model_usage, usage
 from mubench.hub_builders.dataset.manifest import Manifest, is_own, task_of
 from mubench.hub_builders.dataset.readme import example_config, percentages
 from mubench.hub_builders.deletion.families import FAMILY_TEXTS
@@ -161,12 +161,6 @@ def _reading(metric: Description) -> str:
     return f"{metric.title} ({unit}better: {metric.better}, range: {_range(metric)})"
 
 
-def _kind(run: Run) -> Kind:
-    """Return the kind of a run's model: a text-to-image task also has models that classify images."""
-    task = resolve_task(run.task, run.definition)
-    return "image_classification" if run.backbone in task.classifiers else task.kind
-
-
 def _published(run: Run) -> str | None:
     """Return the repository of a run's backbone; ``None`` for one without published weights, or of a user's own."""
     return BACKBONES[run.backbone].hub_id if run.backbone in BACKBONES else None
@@ -187,7 +181,7 @@ def _licence(run: Run) -> str:
 
 
 def _model_yaml(name: str, run: Run, parent: str | None, scores: Mapping[str, Value]) -> str:
-    kind = _kind(run)
+    kind = model_kind(resolve_task(run.task, run.definition), run.backbone)
     repository, config = dataset_folder(run.family, run.deletion_seed), config_name(run.task, run.ratio, run.family)
     evaluations = [
         EvalResult(
@@ -222,28 +216,29 @@ def model_card(
     metrics: Mapping[str, Value] | None = None,
     result: Result | None = None,
     paper: Paper | None = None,
+    folder: str = "",
 ) -> str:
     """Return the card of a base, retrained or unlearned model.
 
-    ``name`` and ``parent`` are the repositories of the model and of the one that it started from, and ``metrics`` the
-    scores of a model that was not judged.
+    ``name`` and ``parent`` are the repositories of the model and of the one that it started from, ``metrics`` the
+    scores of a model that was not judged, and ``folder`` where the example loads the model from, if not by its name.
     """
-    scores = result.metrics if result else metrics or {}
+    scores, task = result.metrics if result else metrics or {}, resolve_task(run.task, run.definition)
     body = _render(
         "model.md.jinja",
         name=name,
         run=run,
-        task=resolve_task(run.task, run.definition),
+        task=task,
         licence=_licence(run),
-        doubt=_doubt(resolve_task(run.task, run.definition)) if run.tier == "partial" else "",
+        doubt=_doubt(task) if run.tier == "partial" else "",
         parent=parent,
         scores=[(DESCRIPTIONS[key], _range(DESCRIPTIONS[key]), score) for key, score in scores.items()],
         weak=[DESCRIPTIONS[key].title for key in scores if key in weak_metrics()],
         result=result,
         paper=paper,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
-        example=model_usage(_kind(run), folder=name, pretrained=_published(run) is not None),
-        outputs=OUTPUTS.get(_kind(run), "logits"),
+        example=model_usage(task, run, folder=folder or name, pretrained=_published(run) is not None),
+        outputs=OUTPUTS.get(model_kind(task, run.backbone), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),
         config=config_name(run.task, run.ratio, run.family),
     )

@@ -1,8 +1,10 @@
-"""Example code of the cards: reading a row of every kind of task, and generating an image. All of it is executable."""
+"""Example code of the cards: reading a row, and using a model, of every kind of task. All of it is executable."""
 
 from __future__ import annotations
 
-from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.hub.model_folder import Run
+from mubench.hub_builders.tasks import Kind, Task
+from mubench.hub_builders.tasks.names import config_name, dataset_folder
 
 _LOAD = 'from datasets import load_dataset\n\nds = load_dataset("{repository}", "{config}")\n'
 _DECODE = (
@@ -26,26 +28,130 @@ USAGE: dict[Kind, str] = {
 
 # Contents of the reference outputs of kinds whose outputs are not logits.
 OUTPUTS: dict[Kind, str] = {"text_to_image": "denoising losses and a classifier's logits for its generated images"}
-_GENERATE = (
-    'from diffusers import StableDiffusionPipeline\n\npipe = StableDiffusionPipeline.from_pretrained("{folder}")\n'
-    'pipe("a photo of a goldfish").images[0].save("image.png")\n'
-)
+# How to use a model of each kind on one row.
+MODEL_USAGE: dict[Kind, str] = {
+    "image_classification": """\
+from datasets import load_dataset
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+processor = AutoImageProcessor.from_pretrained("{folder}", backend="pil")
+model = AutoModelForImageClassification.from_pretrained("{folder}")
+logits = model(**processor(row["image"].convert("RGB"), return_tensors="pt")).logits
+print(model.config.id2label[logits.argmax().item()])
+""",
+    "text_classification": """\
+from datasets import load_dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForSequenceClassification.from_pretrained("{folder}")
+logits = model(tokenizer(row["text"], return_tensors="pt"{limit}).input_ids).logits
+print(model.config.id2label[logits.argmax().item()])
+""",
+    "image_pair_classification": """\
+from datasets import load_dataset
+from transformers import ViltForImagesAndTextClassification, ViltProcessor
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+processor = ViltProcessor.from_pretrained("{folder}", backend="pil")
+model = ViltForImagesAndTextClassification.from_pretrained("{folder}")
+pair = [row["image_0"].convert("RGB"), row["image_1"].convert("RGB")]
+inputs = processor(pair, row["text"], return_tensors="pt")
+logits = model(input_ids=inputs["input_ids"], pixel_values=inputs["pixel_values"][None]).logits
+print(model.config.id2label[logits.argmax().item()])
+""",
+    "audio_classification": """\
+from datasets import load_dataset
+from mubench.hub_builders import decode
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+sound = decode(load_dataset("{repository}", "{config}"))["test"][0]["audio"]
+processor = AutoFeatureExtractor.from_pretrained("{folder}")
+model = AutoModelForAudioClassification.from_pretrained("{folder}")
+inputs = processor(sound["array"], sampling_rate=sound["sampling_rate"], return_tensors="pt")
+print(model.config.id2label[model(**inputs).logits.argmax().item()])
+""",
+    "video_classification": """\
+import numpy as np
+from datasets import load_dataset
+from mubench.hub_builders import decode
+from transformers import AutoImageProcessor, AutoModelForVideoClassification
+
+video = decode(load_dataset("{repository}", "{config}"))["test"][0]["video"]
+processor = AutoImageProcessor.from_pretrained("{folder}", backend="pil")
+model = AutoModelForVideoClassification.from_pretrained("{folder}")
+frames = video[np.linspace(0, len(video) - 1, model.config.num_frames).round().astype(int)]
+logits = model(**processor([*frames], return_tensors="pt")).logits
+print(model.config.id2label[logits.argmax().item()])
+""",
+    "summarization": """\
+from datasets import load_dataset
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForSeq2SeqLM.from_pretrained("{folder}")
+tokens = tokenizer(row["{prompt}"]{end}, return_tensors="pt"{limit}).input_ids
+print(tokenizer.decode(model.generate(tokens, max_new_tokens=32)[0], skip_special_tokens=True))
+""",
+    "text_generation": """\
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+tokens = tokenizer(row["{prompt}"], return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(tokens, max_new_tokens=32)[0], skip_special_tokens=True))
+""",
+    "text_to_image": """\
+from diffusers import StableDiffusionPipeline
+
+pipe = StableDiffusionPipeline.from_pretrained("{folder}")
+pipe("a photo of a goldfish").images[0].save("image.png")
+""",
+}
 # A mini model has no autoencoder: its latents are the image itself, 4 x 4 pixels per position.
-_GENERATE_MINI = (
-    "import torch\nfrom diffusers import StableDiffusionPipeline\nfrom PIL import Image\n\n"
-    'pipe = StableDiffusionPipeline.from_pretrained("{folder}", vae=None)\n'
-    'images = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images\n'
-    "pixels = torch.nn.functional.pixel_shuffle(images, 4)[0].clamp(-1, 1)  # (3, 8, 8)\n"
-    "grid = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()\n"
-    'Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("image.png")\n'
-)
+_GENERATE_MINI = """\
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+pipe = StableDiffusionPipeline.from_pretrained("{folder}", vae=None)
+images = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images
+pixels = torch.nn.functional.pixel_shuffle(images, 4)[0].clamp(-1, 1)  # (3, 8, 8)
+grid = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("image.png")
+"""
 
 
-def model_usage(kind: Kind, *, folder: str, pretrained: bool) -> str | None:
-    """Return how to generate an image with a text-to-image model, mini or pretrained; ``None`` for other kinds."""
-    if kind != "text_to_image":
-        return None
-    return (_GENERATE if pretrained else _GENERATE_MINI).format(folder=folder)
+def model_usage(task: Task, run: Run, *, folder: str, pretrained: bool) -> str:
+    """Return how to load a model and run it on a test row, or generate an image.
+
+    Args:
+        task: The task of its run.
+        run: Its run.
+        folder: Where it lies.
+        pretrained: Whether its backbone has published weights; those of mini models differ in what they read.
+    """
+    kind = model_kind(task, run.backbone)
+    text = _GENERATE_MINI if kind == "text_to_image" and not pretrained else MODEL_USAGE[kind]
+    length = run.recipe.get("max_length")
+    return text.format(
+        folder=folder,
+        repository=dataset_folder(run.family, run.deletion_seed),
+        config=config_name(run.task, run.ratio, run.family),
+        prompt=next((name for name, column in task.columns.items() if column == "string"), ""),
+        limit=f", truncation=True, max_length={length}" if length else "",
+        end="" if pretrained else " + tokenizer.eos_token",
+    )
+
+
+def model_kind(task: Task, backbone: str) -> Kind:
+    """Return the kind of a task's model: a text-to-image task also has models that classify images."""
+    return "image_classification" if backbone in task.classifiers else task.kind
 
 
 def usage(kind: Kind, *, repository: str, config: str, split: str = "forget") -> str:

@@ -194,6 +194,7 @@ def _stage_model(folder: Path, stage: Path, run: Run, repository: str) -> None:
     card, report = folder / "README.md", folder / REPORT_FILE
     if card.is_file():
         text = _rewrite_lineage(card.read_text(encoding="utf-8"), run, namespace)
+        text = _rewrite_example(text, run, folder.resolve().name, repository)
         (stage / card.name).write_text(text, encoding="utf-8")
     if report.is_file():
         _stage_report(report, stage / REPORT_FILE, run, namespace)
@@ -248,3 +249,12 @@ def _rewrite_lineage(card: str, run: Run, namespace: str) -> str:
     head = re.sub(r"^datasets:\n- [\w.-]+$", f"datasets:\n- {data}", head, flags=re.MULTILINE)
     folder = dataset_folder(run.family, run.deletion_seed)
     return empty + mark + head + end + body.replace(f"\nDataset `{folder}`, ", f"\nDataset `{data}`, ")
+
+
+def _rewrite_example(card: str, run: Run, name: str, repository: str) -> str:
+    """Insert the published names of model and dataset into a card's example; restricted rows are those of a build."""
+    card = re.sub(rf'(from_pretrained\(")(?:[\w.-]+/)?{re.escape(name)}"', rf'\g<1>{repository}"', card)
+    if is_restricted(resolve_task(run.task, run.definition), run.tier):
+        return card
+    data = f"{repository.partition('/')[0]}/{published_dataset(run.family, run.deletion_seed, run.tier)}"
+    return card.replace(f'load_dataset("{dataset_folder(run.family, run.deletion_seed)}", ', f'load_dataset("{data}", ')

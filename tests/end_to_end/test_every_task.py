@@ -1,6 +1,7 @@
 """All mini tasks as one repository: what ``make data`` writes, read by the plain ``load_dataset`` of its users."""
 
 import itertools
+import re
 import shutil
 from pathlib import Path
 from typing import get_args
@@ -11,20 +12,29 @@ from datasets import get_dataset_config_names, load_dataset, load_dataset_builde
 from PIL import Image
 
 from mubench.cards.folders import write_dataset_card
-from mubench.cards.render import dataset_body
-from mubench.cards.usage import USAGE, usage
+from mubench.cards.render import dataset_body, model_card
+from mubench.cards.usage import MODEL_USAGE, USAGE, usage
 from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.deletion.families import known_tasks
 from mubench.hub_builders.deletion.ranks import deletion_ranks
-from mubench.hub_builders.tasks import TASKS, Kind
+from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.tasks import BACKBONES, TASKS, Kind
 from mubench.hub_builders.tasks.names import RATIOS, config_name
+from mubench.trainers.models.setting import load_setting
 
 pytestmark = pytest.mark.slow
 # Of each kind the task that a card takes for its example: the first by name.
 KINDS = {TASKS[key].kind: key for key in sorted(TASKS, reverse=True)}
+# Every task with its first backbone, and every mini backbone of a kind with that example.
+MODELS = list(
+    dict.fromkeys(
+        [(key, next(iter(task.recipes))) for key, task in TASKS.items()]
+        + [(key, name) for key in KINDS.values() for name in TASKS[key].recipes if BACKBONES[name].is_mini]
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +123,30 @@ def test_the_example_of_every_kind_runs_as_it_stands(kind, capsys):
 
 
 def test_every_kind_has_an_example():
-    assert set(USAGE) == set(get_args(Kind)) >= set(KINDS)
+    assert set(USAGE) == set(MODEL_USAGE) == set(get_args(Kind)) >= set(KINDS)
+
+
+@pytest.mark.parametrize(("task", "backbone"), MODELS)
+def test_the_example_of_every_model_card_runs_as_it_stands(task, backbone, every, capsys):
+    setting = load_setting(task, backbone, data=str(every))
+    folder = every.parent / "models" / f"{task}-mini-{backbone}"
+    pair = setting.fresh_model(0)
+    for part in pair:
+        part.save_pretrained(folder)
+    setting.run(ratio=None, base_seed=0).write(folder)
+    card = model_card(folder.name, read_run(folder), folder=f"models/{folder.name}")
+    (example,) = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    exec(compile(example, f"example of {folder.name}", "exec"), {})
+    if TASKS[task].kind == "text_to_image" and backbone not in TASKS[task].classifiers:
+        with Image.open("image.png") as picture:
+            assert picture.size == (128, 128)
+    elif setting.info.labels:
+        rows = setting.rows["test"].select([0])
+        encoded = setting.modality.encode(rows, pair[1], setting.recipe.max_length)
+        logits = setting.modality.predict(*pair, rows, encoded).logits
+        assert capsys.readouterr().out.strip() == setting.info.labels[logits.argmax()]
+    else:
+        assert capsys.readouterr().out.strip()
 
 
 def test_the_card_shows_rows_of_every_task_that_can_be_looked_at(every, tmp_path):

@@ -400,6 +400,16 @@ def test_a_model_folder_is_pushed_without_locks_and_hidden_files(hub, model):
     assert not publish(folder).plan
 
 
+@pytest.mark.parametrize(("tier", "data"), [("mini", MINI), ("partial", "mu-bench")])
+def test_the_example_of_a_model_card_names_the_repositories(hub, model, tier, data):
+    folder = model(tier)
+    name = f"imdb-{tier}-bert"
+    lines = 'rows = load_dataset("{}", "imdb_del5")\nmodel = Model.from_pretrained("{}")\nModel.from_pretrained("x")\n'
+    (folder / "README.md").write_text("---\ntags: []\n---\n" + lines.format("mu-bench", f"models/{name}"))
+    repository = publish(folder, f"mu-bench/other-{tier}-model").target.repository
+    assert hub.model(repository).head.files["README.md"].data.decode().endswith(lines.format(data, repository))
+
+
 def test_the_name_of_a_model_states_its_tier(hub, model):
     with pytest.raises(ValueError, match="whose name contains -mini-, as it holds tier mini, got mu-bench/bert"):
         publish(model(), "mu-bench/bert")
