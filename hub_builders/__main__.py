@@ -140,12 +140,16 @@ def run_backbones(task: str | None, data: str) -> None:
 
 
 def run_push(folder: Path, repo: str | None, private: bool) -> None:
-    """Push a folder, and print what changed."""
+    """Push a folder, tag its commit, add it to the collection, and print what changed."""
     from mubench.hub_builders.hub.push import lacks_card, publish  # noqa: PLC0415  (only this command needs a client)
+    from mubench.hub_builders.hub.release import release  # noqa: PLC0415
 
     pushed = publish(folder, repo, private=private)
     changed = f"{len(pushed.plan.add)} files written, {len(pushed.plan.delete)} removed"
     print(f"{pushed.target.url}: {changed if pushed.plan else 'nothing to change'}")
+    released = release(pushed)
+    earlier = "" if released.commit == pushed.commit else f" (of the earlier commit {released.commit[:8]})"
+    print(f"tag {released.tag}{earlier}, collection {released.collection}")
     if lacks_card(folder):
         writing = command("cards", data=folder)
         print_error(f"the card of {folder} has no licences and citations yet; write it with: {writing}")

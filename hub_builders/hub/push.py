@@ -257,4 +257,5 @@ def _rewrite_example(card: str, run: Run, name: str, repository: str) -> str:
     if is_restricted(resolve_task(run.task, run.definition), run.tier):
         return card
     data = f"{repository.partition('/')[0]}/{published_dataset(run.family, run.deletion_seed, run.tier)}"
-    return card.replace(f'load_dataset("{dataset_folder(run.family, run.deletion_seed)}", ', f'load_dataset("{data}", ')
+    folder = dataset_folder(run.family, run.deletion_seed)
+    return card.replace(f'load_dataset("{folder}", ', f'load_dataset("{data}", ')

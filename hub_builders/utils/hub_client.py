@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -205,8 +205,8 @@ def user_name() -> str:
     Raises:
         ValueError: If there is no valid token, or the Hub does not respond.
     """
-    with _push_errors("the Hub"):
-        return str(_retry(lambda: HfApi().whoami(), WAITS_S)["name"])
+    with push_errors("the Hub"):
+        return str(retry(lambda: HfApi().whoami())["name"])
 
 
 def push_folder(folder: Path, target: Target, message: str) -> PushResult:
@@ -223,8 +223,8 @@ def push_folder(folder: Path, target: Target, message: str) -> PushResult:
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if len(files) > MAX_FILES:
         raise ValueError(f"expected at most {MAX_FILES} files for one commit, got {len(files)} in {folder}")
-    with _push_errors(target.repository):
-        return _retry(lambda: _push_once(files, target, message), WAITS_S)
+    with push_errors(target.repository):
+        return retry(lambda: _push_once(files, target, message))
 
 
 def plan_commit(files: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> CommitPlan:
@@ -239,7 +239,7 @@ def plan_commit(files: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> 
 def _push_once(files: Mapping[str, Path], target: Target, message: str) -> PushResult:
     """Read the repository and commit the differences; after a commit whose response was lost, there are none."""
     api = HfApi()
-    head, stored = _open_repository(api, target)
+    head, stored, private = _open_repository(api, target)
     todo = plan_commit(files, stored)
     if todo:
         with warnings.catch_warnings():
@@ -255,11 +255,11 @@ def _push_once(files: Mapping[str, Path], target: Target, message: str) -> PushR
                 repo_type=target.kind,
                 parent_commit=head,
             ).oid
-    return PushResult(target, head, todo)
+    return PushResult(replace(target, private=private), head, todo)
 
 
-def _open_repository(api: HfApi, target: Target) -> tuple[str, dict[str, StoredFile]]:
-    """Return the newest commit of a repository and its files; a missing repository is created."""
+def _open_repository(api: HfApi, target: Target) -> tuple[str, dict[str, StoredFile], bool]:
+    """Return a repository's newest commit, its files and whether it is private; a missing repository is created."""
     name, kind = target.repository, target.kind
     try:
         info = api.repo_info(name, repo_type=kind, files_metadata=True, timeout=TIMEOUT_S)
@@ -278,7 +278,7 @@ def _open_repository(api: HfApi, target: Target) -> tuple[str, dict[str, StoredF
             f"expected {name} to be empty or an earlier push of ours, got other files "
             f"({', '.join(theirs[:3])}): choose another with --repo NAMESPACE/NAME"
         )
-    return str(info.sha), stored
+    return str(info.sha), stored, bool(info.private)
 
 
 def _is_same(path: Path, stored: StoredFile) -> bool:
@@ -291,8 +291,9 @@ def _is_same(path: Path, stored: StoredFile) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == stored.digest
 
 
-def _retry(call: Callable[[], Result], waits: Sequence[float]) -> Result:
-    """Call a function of the Hub, and repeat it after temporary errors."""
+def retry(call: Callable[[], Result], waits: Sequence[float] | None = None) -> Result:
+    """Call a function of the Hub, and repeat it after temporary errors, by default after `WAITS_S`."""
+    waits = WAITS_S if waits is None else waits
     get_session().timeout = TIMEOUT_S  # anew each time, as an error replaces the session
     try:
         return call()
@@ -301,11 +302,11 @@ def _retry(call: Callable[[], Result], waits: Sequence[float]) -> Result:
             raise
         logger.warning("the Hub: %s; retrying in %g s", _reason(error), waits[0])
     time.sleep(waits[0])
-    return _retry(call, waits[1:])
+    return retry(call, waits[1:])
 
 
 @contextmanager
-def _push_errors(what: str) -> Iterator[None]:
+def push_errors(what: str) -> Iterator[None]:
     """Turn errors of the Hub into one line that says what to do."""
     if get_token() is None:
         raise ValueError(f"expected a token for {constants.ENDPOINT}, got none: {_ADVICE[401]}")

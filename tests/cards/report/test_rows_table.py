@@ -1,5 +1,7 @@
 """Result rows as one parquet file: what a folder of results gives to `load_dataset`."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets import load_dataset
 
 from mubench.cards.folders import write_results_card
@@ -12,7 +14,7 @@ def test_a_results_folder_is_a_data_set_of_its_rows(demo_rows, tmp_path):
     for number, row in enumerate(demo_rows):
         write_result(row.model_copy(update={"run_id": f"row-{number:03d}"}), folder)
     write_results_card(folder)
-    found = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    found = load_dataset(str(folder), "rows", split="train", cache_dir=str(tmp_path / "cache"))
     assert len(found) == len(demo_rows)
     lines = {line["run_id"]: line for line in found}
     for number, row in enumerate(demo_rows):
@@ -20,6 +22,11 @@ def test_a_results_folder_is_a_data_set_of_its_rows(demo_rows, tmp_path):
         assert (line["method"], line["seed"], line["flags"]) == (row.method, row.seed, list(row.flags))
         assert line["score"] == (row.metrics["score"].value if "score" in row.metrics else None)
         assert line["low"] == (row.interval.low if row.interval else None)
+
+
+def test_columns_without_values_have_their_types(new_row, tmp_path):
+    schema = pq.read_schema(write_rows([new_row()], tmp_path))
+    assert (schema.field("no_signal").type, schema.field("flags").type) == (pa.string(), pa.list_(pa.string()))
 
 
 def test_a_file_is_replaced_in_one_step(demo_rows, tmp_path):

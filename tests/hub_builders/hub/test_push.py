@@ -1,6 +1,7 @@
 """Pushes of datasets and models: the built files and nothing else, and ids in place of restricted rows."""
 
 import dataclasses
+import importlib.metadata
 import json
 import re
 import shutil
@@ -23,11 +24,13 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.models.modalities.pretrained import hash_files
 from tests.conftest import PAIR
 from tests.fixtures.data import small_rows
+from tests.fixtures.hub_server import Fault
 from tests.fixtures.walk import COUNTS, few, files
 
 # Many short builds and pushes.
 pytestmark = pytest.mark.slow
 
+TAG = f"v{importlib.metadata.version('mubench')}"
 MINI = "mu-bench/mu-bench-mini"
 PARTIAL = "mu-bench/mu-bench-partial"
 SECRET = "unpublished"
@@ -461,8 +464,58 @@ def test_the_push_command_prints_the_changes(hub, copy, capsys):
     assert main(["push", str(copy), "--repo", MINI]) == 0
     shards = len(list(copy.glob("data/*/*/*")))
     url = f"{hub.endpoint}/datasets/{MINI}"
+    (slug,) = hub.collections
+    released = f"tag {TAG}, collection {hub.endpoint}/collections/{slug}\n"
     printed = capsys.readouterr().out
-    assert printed == f"{url}: {shards + 1} files written, 0 removed\n{url}: nothing to change\n"
+    assert printed == f"{url}: {shards + 1} files written, 0 removed\n{released}{url}: nothing to change\n{released}"
+
+
+def test_a_collection_holds_every_pushed_repository_and_each_has_the_tag_of_the_version(hub, mini, model, capsys):
+    for _ in range(2):
+        for folder in (mini, model()):
+            assert main(["push", str(folder)]) == 0
+        shutil.rmtree(folder)
+    (collection,) = hub.collections.values()
+    assert (collection["title"], collection["private"]) == ("MU-Bench", False)
+    items = [(one["type"], one["id"]) for one in collection["items"]]
+    assert items == [("dataset", MINI), ("model", "mu-bench/imdb-mini-bert")]
+    for repository in hub.repositories.values():
+        assert repository.tags == {TAG: repository.head.oid}
+
+
+def test_a_tag_stays_at_the_first_push_of_its_version(hub, copy, capsys):
+    assert main(["push", str(copy)]) == 0
+    first = hub.dataset(MINI).head.oid
+    write_readme(copy, BODY)
+    assert main(["push", str(copy)]) == 0
+    assert hub.dataset(MINI).tags == {TAG: first} and hub.dataset(MINI).head.oid != first
+    assert f"tag {TAG} (of the earlier commit {first[:8]}), collection " in capsys.readouterr().out
+
+
+def test_private_repositories_have_a_private_collection(hub, copy, model):
+    assert main(["push", str(copy), "--private"]) == 0
+    assert main(["push", str(model())]) == 0
+    assert main(["push", str(copy)]) == 0
+    held = {(one["title"], one["private"]): [item["id"] for item in one["items"]] for one in hub.collections.values()}
+    assert held == {("MU-Bench (private)", True): [MINI], ("MU-Bench", False): ["mu-bench/imdb-mini-bert"]}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "what"),
+    [("/tag/", f"the tag {TAG} of {MINI}, whose files are pushed"),
+     ("POST /api/collections$", f"{MINI}, whose files are pushed, in the collection MU-Bench"),
+     ("/items$", f"{MINI}, whose files are pushed, in the collection MU-Bench")],
+)  # fmt: skip
+def test_a_token_without_the_right_to_tag_or_collect_is_one_line_and_the_files_are_pushed(
+    hub, mini, capsys, request_line, what
+):
+    hub.faults.append(Fault(request_line, 403))
+    assert main(["push", str(mini)]) == 2
+    printed = capsys.readouterr().err
+    line = f"mubench: expected the Hub to accept {what}, got HTTP 403 (Something went wrong): use a token with"
+    assert printed.startswith(line) and printed.count("\n") == 1
+    assert pushed_files(hub.dataset(MINI))
+    assert main(["push", str(mini)]) == 0 and len(next(iter(hub.collections.values()))["items"]) == 1
 
 
 @pytest.mark.parametrize(
