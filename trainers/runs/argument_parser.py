@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,8 +52,20 @@ class RunArguments(BaseArguments):
     method_file: str | None = field(default=None, metadata={"help": METHOD_FILE})
 
 
+class OneSpelling(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows options without the spelling with dashes, which transformers adds."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = copy.copy(action)
+        shown.option_strings = [name for name in action.option_strings if "-" not in name.lstrip("-")]
+        return super()._format_action_invocation(shown)
+
+
 class FlagParser(HfArgumentParser, Parser):
     """The transformers parser, which makes an option of every field of its dataclasses, with one-line errors."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": OneSpelling, **options})
 
     def show(self, groups: Mapping[str, Iterable[str]]) -> None:
         """Show these arguments under their titles, in this order, and hide all others.

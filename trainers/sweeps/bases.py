@@ -15,6 +15,7 @@ from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
 from mubench.trainers.runs.grid_parsers import PRIMARY
+from mubench.trainers.sweeps.estimates import JobCosts
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.schedule import run_jobs
 from mubench.trainers.sweeps.sweep import Sweep
@@ -77,7 +78,7 @@ def make_bases(sweeps: Sequence[Sweep], *, workers: int = 2) -> list[str]:
         sweep.check()
     jobs = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
     with Workers(workers) as pool:
-        run_jobs(jobs, pool, retry=True).check()
+        run_jobs(jobs, pool, retry=True, costs=JobCosts(jobs)).check()
     return align_columns([HEAD, *(line for sweep in sweeps for line in _lines(sweep))], left=(0, 1, 2))
 
 

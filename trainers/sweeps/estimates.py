@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, SweepJob
 
 HEAD = ("run", "state", "passes", "minutes")
 UNKNOWN = "unknown"
+# Passes of a method without finished runs as a share of retraining's: the median of the shipped rows.
+SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,65 @@ class Estimates:
 
     def minutes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the minutes of training of a run, at the mean rate of all finished runs on its task and backbone."""
-        found, count = self._like(job.place.setting(job.task, job.backbone)), self.passes(job)
+        rate, count = self.seconds_per_pass(job), self.passes(job)
+        return None if count is None or rate is None else count * rate / 60
+
+    def seconds_per_pass(self, job: SweepJob) -> float | None:
+        """Return the mean seconds of a pass of finished runs on a job's task and backbone; ``None`` without any."""
+        found = self._like(job.place.setting(job.task, job.backbone))
         whole = sum(cost for _, cost in found)
-        if count is None or not whole:
-            return None
-        return count * sum(run.cost["seconds"] for run, _ in found) / whole / 60
+        return sum(run.cost["seconds"] for run, _ in found) / whole if whole else None
 
 
 def _epochs(setting: Setting) -> int:
     """Return the passes of a row over the recipe's epochs."""
     return (1 + BACKWARD) * setting.recipe.epochs
+
+
+class JobCosts:
+    """What each of a sweep's jobs takes, relative to others of its stage; runs that were done before take nothing.
+
+    Runs take their passes times the seconds of one on their task and backbone, or of one on the others where no run
+    there is finished; judgements go by the number of rows.
+
+    Args:
+        jobs: All jobs.
+    """
+
+    def __init__(self, jobs: Iterable[SweepJob]) -> None:
+        self._jobs = list({job.key: job for job in jobs}.values())
+        self._done = {job.key for job in self._jobs if _is_done(job)}
+
+    def __call__(self) -> Mapping[str, float]:
+        """Return the cost of each job by its key, from the runs that are finished by now."""
+        if not self._jobs:
+            return {}
+        estimates = Estimates(self._jobs[0].place.models)
+        settings = {(job.task, job.backbone): job for job in self._jobs}
+        rates = {setting: estimates.seconds_per_pass(job) for setting, job in settings.items()}
+        known = [rate for rate in rates.values() if rate]
+        mean = sum(known) / len(known) if known else 1.0
+        costs = {}
+        for job in self._jobs:
+            rate = rates[job.task, job.backbone] or mean
+            costs[job.key] = 0.0 if job.key in self._done else rate * _size(job, estimates)
+        return costs
+
+
+def _is_done(job: SweepJob) -> bool:
+    try:
+        return isinstance(job, BaseJob | MethodJob) and job.is_done()
+    except ValueError:  # a damaged model, which the job reports
+        return False
+
+
+def _size(job: SweepJob, estimates: Estimates) -> float:
+    """Return the passes of a run, or the number of rows that a judgement reads."""
+    setting = job.place.setting(job.task, job.backbone)
+    if not isinstance(job, BaseJob | MethodJob):
+        return float(sum(setting.info.counts.values()))
+    passes = estimates.passes(job)
+    return SHARE * _epochs(setting) * setting.info.counts["train"] if passes is None else passes
 
 
 def describe_jobs(jobs: Iterable[SweepJob], models: Path, *, retry: bool = False) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -136,7 +136,13 @@ class _Schedule:
         self.progress.end(job, "failed")
 
 
-def run_jobs(jobs: Iterable[SweepJob], executor: Executor, *, retry: bool = False) -> Report:
+def run_jobs(
+    jobs: Iterable[SweepJob],
+    executor: Executor,
+    *,
+    retry: bool = False,
+    costs: Callable[[], Mapping[str, float]] | None = None,
+) -> Report:
     """Run jobs on an executor, and return what came of them.
 
     A run that another sweep works on is left to it, and is done here once it is done there.
@@ -145,10 +151,11 @@ def run_jobs(jobs: Iterable[SweepJob], executor: Executor, *, retry: bool = Fals
         jobs: Jobs with what they require; equal ones are run once.
         executor: Processes to run them.
         retry: Whether runs that failed before are repeated.
+        costs: Returns what each job takes, by its key, for the time that is left; without it, all take the same.
     """
     unique = list({job.key: job for job in jobs}.values())
     for job in unique:
         if retry and isinstance(job, _RUNS):
             remove_failure(job)
-    with Progress(unique) as progress:
+    with Progress(unique, costs) as progress:
         return _Schedule(unique, executor, progress, Report(retried=retry)).run()

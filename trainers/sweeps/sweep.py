@@ -14,6 +14,7 @@ from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
 from mubench.trainers.runs.defaults import recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method, method_table, methods_for, methods_on
+from mubench.trainers.sweeps.estimates import JobCosts
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.jobs import BaseJob, Given, JudgeGroupJob, JudgeJob, MethodJob, Place, SweepJob
 from mubench.trainers.sweeps.schedule import Report, run_jobs
@@ -188,4 +189,4 @@ def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report
             sweep.place.group(sweep.task, backbone, sweep.ratio)
     jobs = [job for sweep in sweeps for job in sweep.jobs()]
     with executor:
-        return run_jobs(jobs, executor, retry=retry)
+        return run_jobs(jobs, executor, retry=retry, costs=JobCosts(jobs))

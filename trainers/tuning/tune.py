@@ -25,6 +25,7 @@ from mubench.hub_builders.utils.tables import align_columns
 from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.method_files import read_method_file
+from mubench.trainers.sweeps.estimates import JobCosts
 from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.grid_commands import open_executor
 from mubench.trainers.sweeps.jobs import Job, Outcome, Place
@@ -129,7 +130,7 @@ def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor)
     searches = plan_trials(sweeps, trials=trials, out=out)
     with executor:
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
-        run_jobs(references, executor, retry=True).check()
+        run_jobs(references, executor, retry=True, costs=JobCosts(references)).check()
         run_searches(searches, executor)
     return align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
 

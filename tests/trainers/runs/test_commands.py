@@ -54,6 +54,7 @@ def test_help_shows_what_a_run_needs_then_the_methods_own_then_what_else_is_acce
     assert left.value.code == 0
     printed = capsys.readouterr().out
     assert "percentage to delete, 1 to 10 (default: 10)" in printed
+    assert "--base_seed BASE_SEED" in printed and not re.search(r"--\w+-\w", printed)
     accepted = {*recorded_names(METHODS[method]), *UNRECORDED, *RunArguments.__dataclass_fields__, "seed"} - {
         "output_dir"
     }

@@ -9,11 +9,12 @@ import pytest
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import read_defaults
+from mubench.trainers.sweeps.estimates import SHARE, JobCosts
 from mubench.trainers.sweeps.jobs import BaseJob, JudgeGroupJob, JudgeJob, MethodJob, Place
 from mubench.trainers.sweeps.schedule import FailedRunsError
 from mubench.trainers.sweeps.sweep import CURVE, Sweep, run_sweep
 from mubench.trainers.sweeps.worker_pool import Workers
-from tests.fixtures.walk import RATIO, files
+from tests.fixtures.walk import COUNTS, RATIO, files
 
 
 @pytest.fixture
@@ -39,6 +40,20 @@ def test_references_are_every_base_and_every_model_from_scratch(sweep):
     count = Counter(getattr(job, "method", "base") for job in more)
     assert count == {"base": 2, "retrain": 5, "retrain_keep50": 3, "retrain_at": 5}
     assert len(set(jobs)) == len(jobs)
+
+
+def test_jobs_cost_their_passes_at_the_rate_of_finished_runs_and_done_ones_nothing(sweep):
+    grid = replace(sweep, backbones=["resnet", "vit"], retrain_seeds=[0, 1, 2, 3])
+    found = JobCosts(grid.jobs())()
+    costs = {job.label: found[job.key] for job in grid.jobs()}
+    base, retrained = costs["base of cifar10 vit s1"], costs["retrain of cifar10 vit del10 s3"]
+    assert retrained / base == pytest.approx(144 / 160) and costs["finetune of cifar10 vit del10 b0 s0"] > 0
+    assert costs["finetune of cifar10 vit del10 b0 s0"] == pytest.approx(SHARE * base)
+    assert costs["base of cifar10 resnet s0"] == 0 < costs["retrain of cifar10 resnet del10 s3"]
+    assert base == pytest.approx(costs["retrain of cifar10 resnet del10 s3"] * 160 / 144)  # no vit is finished
+    rows = sum(COUNTS.values())
+    judged = [cost for label, cost in costs.items() if label.startswith(("row", "controls"))]
+    assert judged == pytest.approx([rows * base / 960] * len(judged))
 
 
 def test_unlearning_is_the_grid_of_methods_bases_and_seeds(sweep):

@@ -31,3 +31,29 @@ def test_a_bar_shows_how_many_jobs_run_and_the_newest_of_them_at_once(jobs, caps
         assert "3/3" in (line := shown()) and "failed=1, blocked=1]" in line
         progress.show([])
         assert shown() == ""
+
+
+def test_the_time_left_goes_by_the_cost_of_jobs_and_not_by_their_number(jobs, capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    first, second, third = jobs
+    costs = dict.fromkeys("abc", 1.0)
+    with Progress(jobs, lambda: costs) as progress:
+        now[0] = 100.0  # no job of the stage ran until now
+        progress.show([first])
+        costs |= {"b": 1.0, "c": 8.0}  # known once a first run on the task is finished
+        now[0] = 110.0
+        progress.end(first, "done")
+        progress.show([second])
+        assert " 10%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "1/3 [00:10<01:30" in line
+        now[0] = 120.0
+        progress.end(second, "done")
+        progress.show([third])
+        assert " 20%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "2/3 [00:20<01:20" in line
+
+
+def test_jobs_that_all_cost_nothing_are_counted(jobs, capsys):
+    with Progress(jobs, lambda: dict.fromkeys("abc", 0.0)) as progress:
+        progress.end(jobs[0], "done")
+        progress.show([])
+        assert " 33%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "1/3 [" in line
