@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import SaveStrategy, TrainOutput
 
 from mubench.hub_builders.hub.training_card import Start, TrainingCard, UsedRows, listed
@@ -130,6 +131,11 @@ class TaskTrainer(Trainer):
     def history(self) -> list[dict[str, Any]]:
         """Return the records of a run's epochs, which are kept beside its result."""
         return []
+
+    @property
+    def title(self) -> str:
+        """What the progress bar says is running."""
+        return "training"
 
     # Construction
 
@@ -473,10 +479,15 @@ class TaskTrainer(Trainer):
 
 
 class _Events(TrainerCallback):
-    """Calls a trainer's hooks and completes its checkpoints."""
+    """Calls a trainer's hooks, names its progress bar and completes its checkpoints."""
 
     def __init__(self, trainer: TaskTrainer) -> None:
         self.trainer = trainer
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        for one in self.trainer.callback_handler.callbacks:
+            if isinstance(one, ProgressCallback) and one.training_bar is not None:
+                one.training_bar.set_description(self.trainer.title)
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self.trainer.after_step()

@@ -390,13 +390,20 @@ class UnlearningTrainer(TaskTrainer):
     def used_rows(self) -> dict[str, Any]:
         return {"forget": self.train_dataset.forget, "retain": self.train_dataset.retain}
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether the method is a user's own."""
+        return type(self).__module__.rpartition(".")[0] != "mubench.trainers.methods"
+
+    @property
+    def title(self) -> str:
+        return type(self).__name__ if self.is_custom else type(self).__module__.rpartition(".")[2]
+
     def card_facts(self) -> dict[str, Any]:
-        package, _, stem = type(self).__module__.rpartition(".")
-        is_custom = package != "mubench.trainers.methods"
         paper = getattr(self, "paper", None)
         return {
-            "method": type(self).__name__ if is_custom else stem,
-            "is_custom": is_custom,
+            "method": self.title,
+            "is_custom": self.is_custom,
             "starts_fresh": self.from_scratch,
             "paper": paper.citation if paper else None,
             "addons": [addon.paper.citation for addon in enabled_addons(self.args)],

@@ -1,5 +1,6 @@
 """Reporting progress changes nothing of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.runs.plan import resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.unlearning.progress import ROWS, ProgressCallback
+from tests.fixtures import toy
 from tests.fixtures.walk import Walk
 
 
@@ -40,3 +42,12 @@ def test_an_exception_of_the_report_ends_the_run(own_walk: Walk) -> None:
     with pytest.raises(KeyboardInterrupt):
         unlearn(resolve(request), [ProgressCallback(stop)])
     assert not [path for path in own_walk.models.iterdir() if "finetune" in path.name]
+
+
+def test_the_bar_of_a_run_names_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = toy.rows("resnet")
+    model = toy.build("resnet")
+    toy.trainer("neg_grad", model, toy.split_rows(data), tmp_path / "a", disable_tqdm=False).train()
+    assert "neg_grad: 100%|" in capsys.readouterr().err
+    toy.task_trainer(model, data, tmp_path / "b", disable_tqdm=False).train()
+    assert "training: 100%|" in capsys.readouterr().err
