@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,14 @@ COMMANDS = {
 }
 # Those of them that take a user's own methods, beside every method.
 TAKE_METHODS = ("references", "sweep", "matrix", "sequence", "tune", "methods", "rerun")
+# Module and function of the commands with a parser of grids that are not about sweeps.
+GRIDS = {
+    "judge": ("runs.judge_model", "judge_model"),
+    "adopt": ("runs.adopt", "adopt_model"),
+    "memorised": ("runs.memorised_sets", "list_memorised"),
+    "robustness": ("runs.commands", "measure_robustness"),
+    "tune": ("tuning.tune", "run_tune"),
+}
 
 
 def help_text() -> str:
@@ -66,32 +75,12 @@ def _run_grid(command: str, arguments: Sequence[str]) -> list[str]:
 
     options = parse_grid(command, arguments)
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        alone = ("adopt", "judge", "memorised", "robustness")
-        reason = "is not divided" if command in alone else "starts workers of its own"
+        reason = "is not divided" if command in GRIDS and command != "tune" else "starts workers of its own"
         raise ValueError(f"expected one process, since {command} {reason}, got {processes}")
-    if command == "judge":
-        from mubench.trainers.runs.judge_model import judge_model  # noqa: PLC0415
-
-        return judge_model(options)
-    if command == "adopt":
-        from mubench.trainers.runs.adopt import adopt_model  # noqa: PLC0415
-
-        return adopt_model(options)
-    if command == "memorised":
-        from mubench.trainers.runs.memorised_sets import list_memorised  # noqa: PLC0415
-
-        return list_memorised(options)
-    if command == "tune":
-        from mubench.trainers.tuning.tune import run_tune  # noqa: PLC0415
-
-        return run_tune(options)
-    if command == "robustness":
-        from mubench.trainers.runs.commands import measure_robustness  # noqa: PLC0415
-
-        return measure_robustness(options)
-    from mubench.trainers.sweeps.grid_commands import run_grid  # noqa: PLC0415
-
-    return run_grid(command, options)
+    module, function = GRIDS.get(command, ("sweeps.grid_commands", "run_grid"))
+    run = getattr(importlib.import_module(f"mubench.trainers.{module}"), function)
+    lines: list[str] = run(options) if command in GRIDS else run(command, options)
+    return lines
 
 
 def _check_task(arguments: Sequence[str]) -> None:

@@ -13,10 +13,16 @@ from mubench.hub_builders.dataset.manifest import MANIFEST, Manifest, read_manif
 from mubench.hub_builders.dataset.readme import build_command, build_hint, rebuild_hint, task_folders
 from mubench.hub_builders.tasks import TASKS, Task
 from mubench.hub_builders.tasks.definition import resolve_task
-from mubench.hub_builders.tasks.names import DATASET, FAMILIES, check_family, dataset_folder, deletion_seed_of
+from mubench.hub_builders.tasks.names import (
+    DATASET,
+    FAMILIES,
+    NEEDED,
+    check_family,
+    dataset_folder,
+    deletion_seed_of,
+)
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.cli import did_you_mean
-from mubench.hub_builders.utils.hints import NEEDED
 from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError, commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")

@@ -21,9 +21,16 @@ from mubench.hub_builders.dataset.manifest import (
     task_of,
 )
 from mubench.hub_builders.tasks import TASKS, Tier
-from mubench.hub_builders.tasks.names import FAMILIES, config_name, dataset_folder, deletion_seed_of, ids_config
+from mubench.hub_builders.tasks.names import (
+    FAMILIES,
+    NEEDED,
+    config_name,
+    dataset_folder,
+    deletion_seed_of,
+    ids_config,
+)
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.hub_builders.utils.hints import NEEDED, command, extend
+from mubench.hub_builders.utils.hints import command, extend
 from mubench.hub_builders.utils.tables import escape_markdown
 
 logger = logging.getLogger(__name__)

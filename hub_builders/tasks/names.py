@@ -21,6 +21,8 @@ FAMILIES: dict[str, str] = {
 MEMORISED = ("memorised_low", "memorised_middle", "memorised_high")
 # Families whose one forget set is a list of ids.
 LISTED = ("custom", *MEMORISED)
+# Options that a build of a family requires.
+NEEDED: dict[str, dict[str, str]] = {"paper": {"tier": "full"}, **{key: {"forget_ids": "FILE"} for key in LISTED}}
 RATIOS: tuple[int, ...] = tuple(range(1, 11))
 # A forget set that is a list may have any size.
 CUSTOM_RATIOS: tuple[int, ...] = tuple(range(1, 100))

@@ -15,14 +15,6 @@ USUAL: dict[str, object] = {
     "models": "models",
     "results": "results",
 }
-# Options that a build of a family requires.
-NEEDED: dict[str, dict[str, object]] = {
-    "paper": {"tier": "full"},
-    "custom": {"forget_ids": "FILE"},
-    "memorised_low": {"forget_ids": "FILE"},
-    "memorised_middle": {"forget_ids": "FILE"},
-    "memorised_high": {"forget_ids": "FILE"},
-}
 
 
 def command(door: str, *arguments: str, **options: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -201,20 +201,25 @@ def table_name(info: RunInfo) -> str:
 
 
 def control_scores(row: Result, results: Path) -> dict[str, float]:
-    """Return the mean S of the retrained models, and of those that kept half of the forget set, in a row's table.
+    """Return the `mean_controls` of a row's table.
 
     Args:
         row: A result row.
         results: Folder of its rows; rows judged by shipped evidence are read against the shipped ones.
     """
     folder = SHIPPED_ROWS if row.references.source == "shipped" else results
-    found: dict[str, float] = {}
-    for name, kind in (("retrained", "retrain-s"), ("half of the forget set kept", "retrain-keep50-")):
-        rows = map(read_result, sorted(folder.glob(f"{table_name(row)}-{kind}*.json")))
-        same = [one for one in rows if (one.split, one.score_version) == (row.split, row.score_version)]
-        scores = [one.metrics["score"].value for one in same if "score" in one.metrics]
-        found |= {name: float(np.mean(scores))} if scores else {}
-    return found
+    rows = map(read_result, sorted(folder.glob(f"{table_name(row)}-retrain-[sk]*.json")))  # of a seed, or keep50
+    return mean_controls(one for one in rows if (one.split, one.score_version) == (row.split, row.score_version))
+
+
+def mean_controls(rows: Iterable[Result]) -> dict[str, float]:
+    """Return the mean S of the retrained models, and of those that kept half of the forget set, if rows have them."""
+    scores: dict[str, list[float]] = {"retrain": [], "retrain_keep50": []}
+    for row in rows:
+        if row.method in scores and "score" in row.metrics:
+            scores[row.method].append(row.metrics["score"].value)
+    names = {"retrain": "retrained", "retrain_keep50": "half of the forget set kept"}
+    return {names[method]: float(np.mean(found)) for method, found in scores.items() if found}
 
 
 def shipped_references(group: Group) -> EvidenceTable | None:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from torch.utils.data import Subset
 from transformers import PreTrainedModel
 
-from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
 from mubench.hub_builders.hub.model_folder import Run, read_run
 from mubench.hub_builders.tasks import Recipe, Task, names
@@ -246,11 +245,10 @@ def load_setting(
         ValueError: If task, backbone or family are unknown, or `eval_seed` is set where no images are generated.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
-    row = find_task(task, data=data, family=family)
-    recipe_of(row, backbone)
-    if eval_seed and not row.classifiers:
-        raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
     info = task_info(task, data=data, family=family)
+    recipe_of(info.row, backbone)
+    if eval_seed and not info.row.classifiers:
+        raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
     fingerprint = f"{info.files} {json.dumps(info.definition, sort_keys=True)}"  # recipes change without the rows
     place = Path(data).absolute()  # a relative path depends on the working directory
     return _load_setting(
