@@ -205,8 +205,8 @@ def user_name() -> str:
     Raises:
         ValueError: If there is no valid token, or the Hub does not respond.
     """
-    with push_errors("the Hub"):
-        return str(retry(lambda: HfApi().whoami())["name"])
+    with _push_errors("the Hub"):
+        return str(_retry(lambda: HfApi().whoami())["name"])
 
 
 def push_folder(folder: Path, target: Target, message: str) -> PushResult:
@@ -223,8 +223,42 @@ def push_folder(folder: Path, target: Target, message: str) -> PushResult:
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if len(files) > MAX_FILES:
         raise ValueError(f"expected at most {MAX_FILES} files for one commit, got {len(files)} in {folder}")
-    with push_errors(target.repository):
-        return retry(lambda: _push_once(files, target, message))
+    with _push_errors(target.repository):
+        return _retry(lambda: _push_once(files, target, message))
+
+
+def tag_commit(target: Target, commit: str, tag: str) -> str:
+    """Tag a commit, unless another one has the tag, and return the commit that has it.
+
+    Raises:
+        ValueError: If the Hub refuses or does not respond; one line that says what to do.
+    """
+
+    def tag_once() -> str:
+        api = HfApi()
+        api.create_tag(target.repository, tag=tag, revision=commit, repo_type=target.kind, exist_ok=True)
+        tags = api.list_repo_refs(target.repository, repo_type=target.kind).tags
+        return next(one.target_commit for one in tags if one.name == tag)
+
+    with _push_errors(f"the tag {tag} of {target.repository}, whose files are pushed"):
+        return _retry(tag_once)
+
+
+def add_to_collection(target: Target, title: str, description: str) -> str:
+    """Add a repository to a collection of its owner, and return the collection's page.
+
+    The collection is created if it does not exist, private for a private repository. Errors as of `tag_commit`.
+    """
+
+    def add_once() -> str:
+        api, owner = HfApi(), target.repository.partition("/")[0]
+        about: dict[str, Any] = {"namespace": owner, "description": description, "private": target.private}
+        found = api.create_collection(title, **about, exists_ok=True)
+        api.add_collection_item(found.slug, target.repository, target.kind, exists_ok=True)
+        return found.url
+
+    with _push_errors(f"{target.repository}, whose files are pushed, in the collection {title}"):
+        return _retry(add_once)
 
 
 def plan_commit(files: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> CommitPlan:
@@ -291,7 +325,7 @@ def _is_same(path: Path, stored: StoredFile) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == stored.digest
 
 
-def retry(call: Callable[[], Result], waits: Sequence[float] | None = None) -> Result:
+def _retry(call: Callable[[], Result], waits: Sequence[float] | None = None) -> Result:
     """Call a function of the Hub, and repeat it after temporary errors, by default after `WAITS_S`."""
     waits = WAITS_S if waits is None else waits
     get_session().timeout = TIMEOUT_S  # anew each time, as an error replaces the session
@@ -302,11 +336,11 @@ def retry(call: Callable[[], Result], waits: Sequence[float] | None = None) -> R
             raise
         logger.warning("the Hub: %s; retrying in %g s", _reason(error), waits[0])
     time.sleep(waits[0])
-    return retry(call, waits[1:])
+    return _retry(call, waits[1:])
 
 
 @contextmanager
-def push_errors(what: str) -> Iterator[None]:
+def _push_errors(what: str) -> Iterator[None]:
     """Turn errors of the Hub into one line that says what to do."""
     if get_token() is None:
         raise ValueError(f"expected a token for {constants.ENDPOINT}, got none: {_ADVICE[401]}")
