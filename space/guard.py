@@ -66,6 +66,19 @@ class Messages(LRUCache):  # type: ignore[type-arg]
         self._swept, self._unread = time.monotonic(), unread
 
 
+def without_empty_session(push: Any) -> Any:
+    """Return gradio's function that queues a call, for which an empty session hash is none.
+
+    Under an empty one gradio keeps the messages of a call where no stream reads them, so that its stream never ends.
+    """
+
+    async def queue_call(body: Any, *others: Any, **named: Any) -> Any:
+        body.session_hash = body.session_hash or None
+        return await push(body, *others, **named)
+
+    return queue_call
+
+
 def proxies_from_environment(default: int) -> int:
     """Return how many proxies are trusted.
 

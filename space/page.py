@@ -8,7 +8,15 @@ from typing import Any
 
 import gradio as gr
 from api import add_endpoints
-from guard import Guard, Messages, SizeLimit, hosts_from_environment, log_failure, proxies_from_environment
+from guard import (
+    Guard,
+    Messages,
+    SizeLimit,
+    hosts_from_environment,
+    log_failure,
+    proxies_from_environment,
+    without_empty_session,
+)
 from handlers.runs import remove_old_runs
 from jobs.pool import POOL
 from tabs.board_tab import build_board_tab
@@ -70,6 +78,7 @@ def build() -> gr.Blocks:
         add_endpoints()
     page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=CONCURRENCY, api_open=False)
     page._queue.pending_messages_per_session = Messages()
+    page._queue.push = without_empty_session(page._queue.push)
     return page
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,12 @@ def test_a_hostile_call_gets_one_line_and_reads_no_file(served: tuple[Served, Pa
     found = log.read_text()
     sys.stdout.write(f"tracebacks in the log: {found.count('Traceback')}\n")
     assert "Traceback" not in found, found[found.index("Traceback") :][:3000]
+
+
+def test_a_call_of_an_empty_session_gets_its_response(served: tuple[Served, Path]) -> None:
+    caller = Caller(served[0])
+    url = f"{caller.url}/gradio_api/call/compare"
+    response = caller.post(url, json.dumps({"data": [[]], "session_hash": ""}).encode())
+    time.sleep(1)  # it is over before it is read
+    with caller.http.stream("GET", f"{url}/{response.json()['event_id']}") as stream:
+        assert next(stream.iter_lines()) == "event: error"
