@@ -85,13 +85,13 @@ def _render_predictions(row: Mapping[str, Any], kind: str, label: str) -> str:
         if kind in TEXT_KINDS:
             right, mark = prediction["score"] >= 0.5, f"{prediction['score']:.0%} of tokens"
         else:
-            right = prediction["said"] == label
+            right = prediction["predicted"] == label
             mark = "right" if right else "wrong"
         style = "mu-right" if right else "mu-wrong"
         # What a language model writes; of a row without a generated text, its most probable tokens after the answer's.
-        said = f"writes: {prediction['generated']}" if "generated" in prediction else prediction["said"]
+        shown = f"writes: {prediction['generated']}" if "generated" in prediction else prediction["predicted"]
         lines.append(
-            f"<dt>{model}</dt><dd>{escape(said)} <i class='{style}'>{mark}</i> "
+            f"<dt>{model}</dt><dd>{escape(shown)} <i class='{style}'>{mark}</i> "
             f"<small>loss {prediction['loss']:.2f}</small></dd>"
         )
     return f"{_render_images(models)}<dl>{''.join(lines)}</dl>"
