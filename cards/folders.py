@@ -15,6 +15,7 @@ from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.report import as_markdown
+from mubench.cards.report.generated_texts import generated_texts
 from mubench.cards.report.rows_table import write_rows
 from mubench.cards.reports import is_reported, report
 from mubench.cards.samples import draw_samples, has_public_images
@@ -103,6 +104,7 @@ def _write_card(folder: Path, runs: Mapping[Path, Run], rows: list[Result]) -> P
         metrics=_split_scores(folder, run) if result is None else None,
         result=result,
         paper=method.paper if method else None,
+        generated=generated_texts(folder, runs),
         folder=f"{folder.resolve().parent.name}/{folder.name}",
     )
     _write_report(folder / REPORT_FILE, result)

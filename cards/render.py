@@ -13,6 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mubench.cards.formats import as_markdown, legend
 from mubench.cards.leaderboard import Table
+from mubench.cards.report.generated_texts import GeneratedTexts
 from mubench.cards.usage import OUTPUTS, model_kind, model_usage, usage
 from mubench.hub_builders.dataset.manifest import Manifest, is_own, task_of
 from mubench.hub_builders.dataset.readme import example_config, percentages
@@ -54,6 +55,7 @@ def _render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"text": escape_markdown, "code": code_span}  # titles and sources of a user's tasks
+    environment.filters["cell"] = lambda text: escape_markdown(" ".join(text.split()))
     return environment.get_template(template).render(**values)
 
 
@@ -216,12 +218,14 @@ def model_card(
     metrics: Mapping[str, Value] | None = None,
     result: Result | None = None,
     paper: Paper | None = None,
+    generated: Sequence[GeneratedTexts] = (),
     folder: str = "",
 ) -> str:
     """Return the card of a base, retrained or unlearned model.
 
     ``name`` and ``parent`` are the repositories of the model and of the one that it started from, ``metrics`` the
-    scores of a model that was not judged, and ``folder`` where the example loads the model from, if not by its name.
+    scores of a model that was not judged, ``generated`` texts for forget rows, and ``folder`` where the example loads
+    the model from, if not by its name.
     """
     scores, task = result.metrics if result else metrics or {}, resolve_task(run.task, run.definition)
     body = _render(
@@ -236,6 +240,7 @@ def model_card(
         weak=[DESCRIPTIONS[key].title for key in scores if key in weak_metrics()],
         result=result,
         paper=paper,
+        generated=generated,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
         example=model_usage(task, run, folder=folder or name, pretrained=_published(run) is not None),
         outputs=OUTPUTS.get(model_kind(task, run.backbone), "logits"),
