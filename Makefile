@@ -156,7 +156,7 @@ test: $(STAMP) ## the fast tests
 	$(PYTEST)
 
 test-slow: $(STAMP) ## the slow tests (MUBENCH_DEMO: a folder where a demo has run, to use in place of a new one)
-	$(if $(MUBENCH_DEMO),MUBENCH_DEMO=$(MUBENCH_DEMO)) $(PYTEST) -m "slow and not nightly and not network"
+	$(if $(MUBENCH_DEMO),MUBENCH_DEMO=$(MUBENCH_DEMO)) $(PYTEST) --no-loadscope-reorder -m "slow and not nightly and not network"
 
 test-all: $(STAMP) ## fast and slow tests
 	$(PYTEST) -m "not nightly and not network"

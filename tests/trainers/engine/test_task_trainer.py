@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -276,46 +277,55 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 # Two processes
 
 TWO = """
-import sys
+import json, sys
 from pathlib import Path
 import torch
 from tests.fixtures import toy
 
-folder, name, size, augment, methods = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
-for method in methods:
-    model = toy.build(name)
-    options = {"per_device_train_batch_size": size, "augment": augment == "augment", **toy.smooth(method)}
-    trainer = toy.trainer(method, model, toy.split_rows(toy.rows(name)), folder, **options)
-    trainer.train()
-    if trainer.is_world_process_zero():
-        torch.save(model.state_dict(), folder / f"{method}.pt")
+folder = Path(sys.argv[1])
+for case, (name, augment, size, methods) in json.loads((folder / "cases.json").read_text()).items():
+    for method in methods:
+        model = toy.build(name)
+        options = {"per_device_train_batch_size": size, "augment": augment, **toy.smooth(method)}
+        trainer = toy.trainer(method, model, toy.split_rows(toy.rows(name)), folder / case, **options)
+        trainer.train()
+        if trainer.is_world_process_zero():
+            torch.save(model.state_dict(), folder / f"{case}-{method}.pt")
 """
 
 
 METHODS = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub", "neg_grad_plus", "l1_sparse",
            "cf_k", "lotus")  # fmt: skip
+# Toy model, whether rows are augmented, rows of a process's batch, methods.
+CASES = {
+    "vit": ("vit", False, 4, METHODS), "resnet": ("resnet", False, 4, METHODS),
+    "augmented vit": ("vit", True, 4, METHODS), "diffusion": ("diffusion", False, 1, ("random_label", "salun")),
+    "gpt2": ("gpt2", False, 4, ("random_label", "salun")), "t5": ("t5", False, 4, ("random_label", "salun")),
+}  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "augment", "size", "methods"),
-    [("vit", False, 4, METHODS), ("resnet", False, 4, METHODS), ("vit", True, 4, METHODS),
-     ("diffusion", False, 1, ("random_label", "salun")), ("gpt2", False, 4, ("random_label", "salun")),
-     ("t5", False, 4, ("random_label", "salun"))],
-)  # fmt: skip
-def test_two_processes_equal_one_with_twice_the_batch(
-    name: str, augment: bool, size: int, methods: tuple[str, ...], tmp_path: Path
-) -> None:
-    (tmp_path / "run.py").write_text(TWO)
+@pytest.fixture(scope="module")
+def by_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the weights that two processes have trained in every case: one start for all of them."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "run.py").write_text(TWO)
+    (folder / "cases.json").write_text(json.dumps(CASES))
     root = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, sys.path)])}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    arguments = [str(tmp_path), name, str(size), "augment" if augment else "plain", *methods]
-    command = [*launcher, str(tmp_path / "run.py"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [*launcher, str(folder / "run.py"), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0 and "terminate called" not in done.stderr, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_equal_one_with_twice_the_batch(case: str, by_two_processes: Path, tmp_path: Path) -> None:
+    name, augment, size, methods = CASES[case]
     for method in methods:
         options = {"per_device_train_batch_size": 2 * size, "augment": augment, **toy.smooth(method)}
         alone = toy.trained(method, name, tmp_path, **options)
-        assert toy.distance(alone, torch.load(tmp_path / f"{method}.pt", weights_only=True)) < 1e-6, method
+        both = torch.load(by_two_processes / f"{case}-{method}.pt", weights_only=True)
+        assert toy.distance(alone, both) < 1e-6, method
         assert toy.distance(alone, toy.snapshot(toy.build(name))) > 1e-4, method
