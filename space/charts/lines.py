@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 
 from charts.axes import BOTTOM, HEIGHT, TOP, Axes, legend
 
 BINS = 24
+Array = npt.NDArray[np.float64]
 
 
 def histogram(
@@ -39,9 +41,42 @@ def histogram(
             path.append(f"L{axes.x(left):.1f} {axes.y(value):.1f}L{axes.x(right):.1f} {axes.y(value):.1f}")
         path.append(f"L{axes.x(high):.1f} {axes.y(0):.1f}")
         parts.append(f'<path class="{styles[key]} mu-stairs" d="{"".join(path)}"><title>{escape(key)}</title></path>')
-    x = axes.x(min(max(threshold, low), high))
-    parts.append(f'<line class="mu-threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    parts.append(_threshold(axes, min(max(threshold, low), high)))
     return axes.svg(parts, f"histogram of {name}") + legend({key: styles[key] for key in values})
+
+
+def _threshold(axes: Axes, value: float) -> str:
+    x = axes.x(value)
+    return f'<line class="mu-threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+
+
+def advantages(
+    lines: Mapping[str, tuple[str, Array]], chance: Array, thresholds: Array, *, threshold: float, name: str
+) -> str:
+    """Return an attack's advantage by threshold, one line per model, over the band that chance gives.
+
+    Args:
+        lines: CSS class and advantages by model, ``(N,)``.
+        chance: Half the width of the band, ``(N,)``.
+        thresholds: The thresholds, ascending, ``(N,)``.
+        threshold: The chosen one.
+        name: Name of the loss.
+    """
+    values = np.concatenate([chance, -chance, *(line for _, line in lines.values())])
+    span = (float(thresholds[0]), float(thresholds[-1]))
+    axes = Axes(span, (float(values.min()), float(values.max())), (name, "advantage of the attack"), log=True)
+    ends = [*zip(thresholds, chance, strict=True), *zip(thresholds[::-1], -chance[::-1], strict=True)]
+    parts = [f'<polygon class="mu-base mu-band" points="{_points(axes, ends)}"><title>by chance</title></polygon>']
+    for key, (style, line) in lines.items():
+        path = _points(axes, zip(thresholds, line, strict=True))
+        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(key)}</title></polyline>')
+    parts.append(_threshold(axes, min(max(threshold, span[0]), span[1])))
+    key = {**{each: style for each, (style, _) in lines.items()}, "within chance (95 %)": "mu-base mu-faint"}
+    return axes.svg(parts, f"advantage of the attack against {name}") + legend(key)
+
+
+def _points(axes: Axes, points: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points if math.isfinite(y))
 
 
 def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names: tuple[str, str]) -> str:
@@ -53,6 +88,6 @@ def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names
     axes = Axes((0, max(x for x, _ in points) or 1), (0, 1.05 * highest), names)
     parts = []
     for name, (style, line) in lines.items():
-        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line if math.isfinite(y))
+        path = _points(axes, line)
         parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(name)}</title></polyline>')
     return axes.svg(parts, f"{names[1]} against {names[0]}") + legend({n: s for n, (s, _) in lines.items()})

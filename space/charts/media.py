@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mubench.hub_builders.utils.images import encode_png
@@ -18,6 +20,8 @@ SIDE = 128
 MAX_SIDE = 224
 MAX_TEXT = 700
 FRAMES, RATE = 48, 8
+# Bars of a waveform, its height, and the gap between two bars.
+BARS, TALL, GAP = 64, 40, 1
 
 
 def image(value: Image.Image, description: str) -> str:
@@ -36,11 +40,28 @@ def generated_image(value: str, description: str) -> str:
 
 
 def audio_player(value: dict[str, Any], description: str) -> str:
-    """Return a player of samples and their rate."""
+    """Return the waveform and the length of samples ``(N,)`` with a rate, and a player."""
     buffer, samples = io.BytesIO(), np.asarray(value["array"])
     require("soundfile").write(buffer, samples, value["sampling_rate"], format="WAV", subtype="PCM_16")
     uri = _uri("audio/wav", buffer.getvalue())
-    return f'<audio controls preload="metadata" aria-label="{escape(description, quote=True)}" src="{uri}"></audio>'
+    name, length = escape(description, quote=True), len(samples) / value["sampling_rate"]
+    return (
+        f'{_waveform(samples)}<audio controls preload="metadata" aria-label="{name}" src="{uri}"></audio>'
+        f"<small>{length:.2f} s</small>"
+    )
+
+
+def _waveform(samples: npt.NDArray[np.floating[Any]]) -> str:
+    """Return the peaks of a recording as bars, relative to its largest."""
+    peaks = [float(np.abs(part).max(initial=0)) for part in np.array_split(samples, BARS)]
+    highest = max(peaks) or 1.0
+    bars = ""
+    for number, peak in enumerate(peaks):
+        height = max(TALL * peak / highest, GAP)
+        x, y, width = number * (2 * GAP + 1), (TALL - height) / 2, GAP + 1
+        bars += f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{height:.1f}"/>'
+    box = f'viewBox="0 0 {BARS * (2 * GAP + 1)} {TALL}" preserveAspectRatio="none"'
+    return f'<svg class="mu-wave" {box} role="img" aria-label="waveform">{bars}</svg>'
 
 
 def video_player(frames: Any, description: str) -> str:
@@ -60,6 +81,11 @@ def video_player(frames: Any, description: str) -> str:
         container.mux(stream.encode())
     source = f'aria-label="{escape(description, quote=True)}" src="{_uri("video/webm", buffer.getvalue())}"'
     return f'<video controls loop muted playsinline preload="auto" {source}></video>'
+
+
+def side_by_side(media: Sequence[str]) -> str:
+    """Return the media of a row beside each other."""
+    return f'<div class="mu-beside">{"".join(media)}</div>' if len(media) > 1 else "".join(media)
 
 
 def text(name: str, value: Any) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, EDGE, TOP, LINE = 640, 24, 40, 26
-LABEL = 18  # height of a line of labels below the axis
-LETTER = 6.4  # approximate width of a letter, in pixels
+# Pixels; across, places are percentages, so that letters keep their size on a narrow screen.
+TOP, LINE, LABEL = 30, 42, 18
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Reading:
 
 
 def ruler(readings: Sequence[Reading], marks: Mapping[str, float], *, ends: tuple[str, str]) -> str:
-    """Return a ruler with a line for each reading.
+    """Return a ruler with a line for each reading, and below it a line for the label of each mark.
 
     Args:
         readings: The values.
@@ -31,53 +30,48 @@ def ruler(readings: Sequence[Reading], marks: Mapping[str, float], *, ends: tupl
         ends: What 0 and 1 stand for.
     """
     axis = TOP + LINE * len(readings)
-    labels, lines = _place({f"{name} {score:.2f}": score for name, score in marks.items()}, axis)
     shown = [f"{one.name} {one.value:.2f}, interval {one.low:.2f} to {one.high:.2f}" for one in readings]
     shown += [f"{name} {score:.2f}" for name, score in marks.items()]
-    box = f'viewBox="0 0 {WIDTH} {axis + 30 + LABEL * (lines + 1)}" role="img"'
-    head = f'<svg class="mu-chart mu-ruler" {box} aria-label="{escape("; ".join(shown), quote=True)}">'
-    values = [part for line, one in enumerate(readings) for part in _reading(one, TOP + LINE * (line + 0.5))]
-    return "".join([head, *_axis(ends, axis), *labels, *values, "</svg>"])
+    height = axis + 28 + LABEL * len(marks)
+    head = f'<svg class="mu-ruler" height="{height}" role="img" aria-label="{escape("; ".join(shown), quote=True)}">'
+    values = [part for line, one in enumerate(readings) for part in _reading(one, TOP + LINE * line)]
+    return "".join([head, *_axis(ends, axis), *_marks(marks, axis), *values, "</svg>"])
 
 
-def _x(value: float) -> float:
-    return EDGE + (WIDTH - 2 * EDGE) * min(max(value, 0.0), 1.0)
+def _x(value: float) -> str:
+    return f"{100 * min(max(value, 0.0), 1.0):.1f}%"
+
+
+def _label(text: str, value: float, y: float, style: str = "mu-label") -> str:
+    """Return a label at a value; it is moved to the left by that share of its own width, so that it is never cut."""
+    x = _x(value)
+    return f'<text class="{style}" x="{x}" y="{y}" style="transform:translateX(-{x})">{escape(text)}</text>'
 
 
 def _axis(ends: tuple[str, str], y: float) -> list[str]:
-    parts = [f'<line class="mu-axis" x1="{_x(0)}" x2="{_x(1)}" y1="{y}" y2="{y}"/>']
+    parts = [f'<line class="mu-axis" x1="0%" x2="100%" y1="{y}" y2="{y}"/>']
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        x = _x(tick)
-        parts.append(f'<line class="mu-axis" x1="{x}" x2="{x}" y1="{y - 4}" y2="{y + 4}"/>')
-        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text x="{_x(0)}" y="14">{escape(ends[0])}</text>')
-    parts.append(f'<text x="{_x(1)}" y="14" text-anchor="end">{escape(ends[1])}</text>')
-    return parts
+        parts.append(f'<line class="mu-axis" x1="{_x(tick)}" x2="{_x(tick)}" y1="{y - 4}" y2="{y + 4}"/>')
+        parts.append(_label(f"{tick:g}", tick, y + 18, ""))
+    return [*parts, *(_label(name, value, 14, "") for value, name in enumerate(ends))]
 
 
 def _reading(one: Reading, y: float) -> list[str]:
-    x, low, high = map(_x, (one.value, one.low, one.high))
-    right = one.value < 0.7
-    place = f'x="{max(high, x + 8) + 6:.1f}"' if right else f'x="{min(low, x - 8) - 6:.1f}" text-anchor="end"'
-    band = f'x="{low:.1f}" y="{y - 6:.1f}" width="{max(high - low, 1):.1f}" height="12" rx="6"'
+    x, low = _x(one.value), _x(one.low)
+    band = f'x="{low}" y="{y + 21}" width="{max(100 * (one.high - one.low), 0.2):.1f}%" height="12" rx="6"'
     return [
         f'<rect class="{one.style} mu-band" {band}/>',
-        f'<circle class="{one.style}" cx="{x:.1f}" cy="{y:.1f}" r="8"/>',
-        f'<text class="mu-label" {place} y="{y + 4:.1f}">{escape(one.name)} {one.value:.2f}</text>',
+        f'<circle class="{one.style}" cx="{x}" cy="{y + 27}" r="8"/>',
+        _label(f"{one.name} {one.value:.2f}", one.value, y + 14),
     ]
 
 
-def _place(labels: Mapping[str, float], axis: float) -> tuple[list[str], int]:
-    """Return marks with their labels, each on the first line where it covers no other, and the number of lines."""
-    ends: list[float] = []
+def _marks(marks: Mapping[str, float], axis: float) -> list[str]:
+    """Return marks with their labels, from the largest on, so that no line crosses the label of a smaller one."""
     parts = []
-    for label, value in sorted(labels.items(), key=lambda one: one[1]):
-        x, half = _x(value), LETTER * len(label) / 2
-        middle = min(max(x, half), WIDTH - half)
-        line = next((i for i, end in enumerate(ends) if end < middle - half), len(ends))
-        ends[line : line + 1] = [middle + half + LETTER]
-        y = axis + 40 + LABEL * line
-        parts.append(f'<line class="mu-mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{axis + 6}"/>')
-        parts.append(f'<line class="mu-grid" x1="{x:.1f}" x2="{x:.1f}" y1="{axis + 22}" y2="{y - 11}"/>')
-        parts.append(f'<text class="mu-label" x="{middle:.1f}" y="{y}" text-anchor="middle">{escape(label)}</text>')
-    return parts, len(ends)
+    for line, (name, value) in enumerate(sorted(marks.items(), key=lambda one: one[1], reverse=True)):
+        x, y = _x(value), axis + 38 + LABEL * line
+        parts.append(f'<line class="mu-mark" x1="{x}" x2="{x}" y1="{TOP + 16}" y2="{axis + 6}"/>')
+        parts.append(f'<line class="mu-grid" x1="{x}" x2="{x}" y1="{axis + 6}" y2="{y - 12}"/>')
+        parts.append(_label(f"{name} {value:.2f}", value, y))
+    return parts

@@ -23,7 +23,9 @@ from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result, read_result
 from mubench.trainers.methods import METHODS
 
-SETTING = ("tier", "task", "backbone", "ratio", "method")
+# What ranks are within, and what names a line.
+TABLE_SETTING = ("tier", "task", "backbone", "ratio")
+SETTING = (*TABLE_SETTING, "method")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
 ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
@@ -34,6 +36,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
 FILTERS = tuple(VALUES)
+# Tiers by how much their rows tell.
+TIERS_BY_DATA = ("full", "partial", "mini", "custom")
 COLUMNS = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. apart: the epoch was selected with "
@@ -43,7 +47,8 @@ COLUMNS = {
     "seeds": "Seeds, each a run, that S stands on; the spread of few is pooled with "
     f"{ONE_SEED_SPREAD}, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
-    "95 % interval": "Bootstrap over base seeds, retrained models, forget rows and seeds.",
+    "95 % interval": "Bootstrap over base seeds, retrained models, forget rows and seeds, drawn from S = 0 to 1; the "
+    "lines are S of retrained models, and of models that kept half of the forget set.",
     "row": "Distance of the confidence in each forget row to the retrained models'; 0 = retrained, 1 = base.",
     "mean": "Distance of the mean score on forget rows to the retrained models'; lower is better.",
     "memb.": "Advantage of the strongest membership attack over that on retrained models; lower is better.",
@@ -158,9 +163,16 @@ def filter_choices(lines: Sequence[Line]) -> dict[str, list[str]]:
     return {**found, "ratio": sorted(found["ratio"], key=int)}
 
 
-def default_choice(name: str, values: Sequence[str]) -> list[str]:
-    """Return the initial value of a filter: one task, as ranks of several tasks are not comparable."""
-    return [key for key in TASKS if key in values][:1] if name == "task" else []
+def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Return the initial filters: one setting, real data before mini tasks, as ranks of several are not comparable."""
+    tiers, tasks = list(TIERS_BY_DATA), list(TASKS)
+    ranked = [line.row for line in lines if line.table]
+    first = min(ranked, key=lambda row: (_position(row.tier, tiers), _position(row.task, tasks)), default=None)
+    return {name: [str(getattr(first, name))] if first and name in TABLE_SETTING else [] for name in FILTERS}
+
+
+def _position(name: str, names: Sequence[str]) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def filter_lines(lines: Sequence[Line], filters: Any) -> list[Line]:

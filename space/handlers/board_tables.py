@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, YOURS, Line
+from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, TABLE_SETTING, YOURS, Line
 from handlers.checks import check_choice
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
@@ -19,7 +19,7 @@ HTML = ("method", "95 % interval")
 DATATYPES: list[Literal["str", "number", "html"]] = [
     "number" if name in NUMBERS else "html" if name in HTML else "str" for name in COLUMNS
 ]
-WIDTHS = {"rank": "90px", "method": "230px", "95 % interval": "170px", "setting": "260px", "seeds": "90px"}
+WIDTHS = {"rank": "80px", "method": "230px", "95 % interval": "170px", "setting": "260px", "seeds": "90px"}
 COLUMN_WIDTHS: list[str | int] = [WIDTHS.get(name, "80px") for name in COLUMNS]
 PINNED = 2
 WIDTH, HEIGHT = 140, 16
@@ -31,32 +31,40 @@ DATA: dict[str, tuple[str, ...]] = {
 }
 
 
-def frame(lines: Sequence[Line]) -> list[list[Any]]:
-    """Return the cells of every line, in the order of ``COLUMNS``: own and submitted lines first, controls last."""
+def frame(lines: Sequence[Line], among: Sequence[Line] | None = None) -> list[list[Any]]:
+    """Return the cells of every line, in the order of ``COLUMNS``: own and submitted lines first, controls last.
+
+    Args:
+        lines: The lines.
+        among: The lines that a visitor's own ones are compared with, where they are more.
+    """
     order = {YOURS: 0, SUBMITTED: 0, CONTROL: 2}
-    return [_cells(line, lines) for line in sorted(lines, key=lambda line: order.get(line.kind, 1))]
+    return [_cells(line, among or lines) for line in sorted(lines, key=lambda line: order.get(line.kind, 1))]
 
 
-def _cells(line: Line, lines: Sequence[Line]) -> list[Any]:
+def _cells(line: Line, among: Sequence[Line]) -> list[Any]:
     values: dict[str, Any] = dict(zip(COLUMNS, line.cells, strict=True))
     for name in NUMBERS:
         values[name] = None if values[name] == "-" else float(values[name])
     values["method"] = _title(line.entry, values["method"])
-    values["95 % interval"] = _interval(line)
+    table = line.table
     if line.kind in (YOURS, SUBMITTED):
-        values["rank"] = f"{line.kind}{_place(line, lines)}"
+        peers = _peers(line, among)
+        table = peers[0].table if peers else None
+        values["method"] += _place(line, peers)
+    values["95 % interval"] = _interval(line.entry, table)
     return list(values.values())
 
 
 def _title(entry: Entry, title: str) -> str:
-    """Return the name of a line, with a link to the paper of its method and its year."""
+    """Return the name of a line, linked to the paper of its method, and the year of that."""
     method = method_table().get(entry.rows[0].method)
     if method is None or method.paper is None or method.paper.arxiv is None:
         return escape(title)
     paper = method.paper
     tip = escape(f"{paper.authors}: {paper.title}, {paper.venue}", quote=True)
     link = f'<a href="https://arxiv.org/abs/{paper.arxiv}" target="_blank" rel="noopener" title="{tip}">'
-    return f"{escape(title)} {link}{paper.venue.split()[-1]}</a>"
+    return f"{link}{escape(title)}</a> {paper.venue.split()[-1]}"
 
 
 def _peers(line: Line, lines: Sequence[Line]) -> list[Line]:
@@ -66,29 +74,28 @@ def _peers(line: Line, lines: Sequence[Line]) -> list[Line]:
     return [one for one in lines if one.kind in RANKED and [getattr(one.row, name) for name in names] == setting]
 
 
-def _place(line: Line, lines: Sequence[Line]) -> str:
+def _place(line: Line, peers: Sequence[Line]) -> str:
     """Return between which ranked lines a visitor's own line lies by S."""
-    peers = [one.entry for one in _peers(line, lines) if one.entry.score is not None]
-    if line.entry.score is None or not peers:
+    entries = [one.entry for one in peers if one.entry.score is not None]
+    if line.entry.score is None or not entries:
         return ""
-    above = [one for one in peers if (one.score or 0) >= line.entry.score]
-    below = [one for one in peers if (one.score or 0) < line.entry.score]
+    above = [one for one in entries if (one.score or 0) >= line.entry.score]
+    below = [one for one in entries if (one.score or 0) < line.entry.score]
     better = min(above, key=lambda one: one.score or 0, default=None)
     worse = max(below, key=lambda one: one.score or 0, default=None)
     if better and worse:
-        return f", between {better.name} and {worse.name}"
-    return f", below {better.name}" if better else f", above {worse.name}" if worse else ""
+        return f", between {escape(better.name)} and {escape(worse.name)}"
+    return f", below {escape(better.name)}" if better else f", above {escape(worse.name)}" if worse else ""
 
 
-def _interval(line: Line) -> str:
+def _interval(entry: Entry, table: Table | None) -> str:
     """Return the interval of S as a bar from 0 to 1, with lines for retrained models and half-way retraining."""
-    entry = line.entry
     if entry.low is None or entry.high is None:
         return ""
     text = f"{entry.low:.2f} to {entry.high:.2f}"
     marks = "".join(
         f'<line class="mu-mark" x1="{WIDTH * score:.0f}" x2="{WIDTH * score:.0f}" y1="1" y2="{HEIGHT - 1}"/>'
-        for score in _control_scores(line)
+        for score in _control_scores(table)
     )
     low, wide = WIDTH * entry.low, max(WIDTH * (entry.high - entry.low), 2)
     band = f'x="{low:.0f}" y="4" width="{wide:.0f}" height="{HEIGHT - 8}" rx="4"'
@@ -99,8 +106,8 @@ def _interval(line: Line) -> str:
     )
 
 
-def _control_scores(line: Line) -> list[float]:
-    controls = line.table.controls if line.table else ()
+def _control_scores(table: Table | None) -> list[float]:
+    controls = table.controls if table else ()
     wanted = ("retrain", "retrain_keep50")
     return [one.score for one in controls if one.rows[0].method in wanted and one.score is not None]
 
@@ -155,10 +162,9 @@ def _mean_rank(name: str, columns: Sequence[Mapping[str, float | None]]) -> floa
 def _matrix_head(table: Table) -> str:
     row, place = table.row, f"{table.row.backbone}, {table.row.ratio} %"
     note = "no signal, not ranked" if table.no_signal else f"open the table of {row.task}"
-    data = f'data-task="{escape(row.task)}" data-tier="{escape(row.tier)}" title="{escape(note)}"'
-    return (
-        f'<th scope="col"><button type="button" {data}>{escape(row.task)}<small>{escape(place)}</small></button></th>'
-    )
+    setting = " ".join(f'data-{name}="{escape(str(getattr(row, name)))}"' for name in TABLE_SETTING)
+    name = f"{escape(row.task)}<small>{escape(place)}</small>"
+    return f'<th scope="col"><button type="button" {setting} title="{escape(note)}">{name}</button></th>'
 
 
 def _matrix_row(name: str, columns: Sequence[Mapping[str, float | None]], rank: float | None) -> str:

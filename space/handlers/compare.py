@@ -42,7 +42,8 @@ def render_scores(runs: Sequence[FinishedRun]) -> str:
         for name, style in REFERENCES.items()
         for model in run.summary["scores"][name]
     ]
-    marks, key = [], dict(REFERENCES)
+    found = {mark.style for mark in references}
+    marks, key = [], {name: style for name, style in REFERENCES.items() if style in found}
     for (letter, style), run in zip(STYLES.items(), runs, strict=False):
         (score,) = run.summary["scores"]["this run"]
         marks.append(Mark(score["forget"], score["test"], letter, style, label=True))

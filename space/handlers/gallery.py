@@ -7,7 +7,7 @@ from functools import lru_cache
 from html import escape
 from typing import Any
 
-from charts.media import audio_player, generated_image, image, text, video_player
+from charts.media import audio_player, generated_image, image, side_by_side, text, video_player
 from datasets import Dataset, DatasetDict
 
 from mubench.hub_builders import decode
@@ -17,7 +17,7 @@ MEDIA: dict[str, Callable[[Any, str], str]] = {"image": image, "audio": audio_pl
 TEXTS = ("string", "strings")
 TEXT_KINDS = ("summarization", "text_generation")
 # Kinds of task whose cards are wide.
-WIDE = (*TEXT_KINDS, "text_to_image")
+WIDE = (*TEXT_KINDS, "image_pair_classification", "text_to_image")
 MODELS = ("base", "unlearned", "retrained")
 
 
@@ -46,7 +46,7 @@ def _content(task: str, family: str, _: str, ratio: int, split: str, index: int)
         for name, kind in columns.items()
         if kind in MEDIA
     ]
-    return "".join([*media, *(text(name, row[name]) for name, kind in columns.items() if kind in TEXTS)])
+    return "".join([side_by_side(media), *(text(name, row[name]) for name, kind in columns.items() if kind in TEXTS)])
 
 
 def _label(info: TaskInfo, row: Mapping[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
-from charts.lines import curves, histogram
+import numpy.typing as npt
+from charts.lines import advantages, curves, histogram
 from charts.tables import bars, table
 
 from handlers.checks import check_choice, check_number
@@ -20,11 +21,14 @@ from mubench.trainers.metrics import METRICS
 
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
 STYLES = {"this run": "mu-run", "base": "mu-base", "retrained": "mu-retrained"}
-ORDERS = ("as deleted", "most changed", "farthest from retrained")
+ORDERS = ("most changed", "farthest from retrained", "as deleted")
 # The model that the unlearned one is compared with, by order.
 COMPARED = {"most changed": "base", "farthest from retrained": "retrained"}
 MAX_CARDS = 12
 MIN_LOSS, MAX_LOSS = 1e-4, 1e6
+# Points of the curve of an attack.
+THRESHOLDS = 80
+Array = npt.NDArray[np.float64]
 
 
 def render_scores(run: FinishedRun) -> str:
@@ -78,8 +82,24 @@ def attack(run: FinishedRun, threshold: Any) -> dict[str, dict[str, float]]:
     return found
 
 
+def chance(losses: Mapping[str, Sequence[float]], thresholds: Array) -> Array:
+    """Return the advantage that 95 % of attacks stay below, were forget and test rows drawn from one distribution.
+
+    Args:
+        losses: Losses by split.
+        thresholds: Thresholds of the attack, ``(N,)``.
+
+    Returns:
+        1.96 standard errors of the difference of two shares, ``(N,)``.
+    """
+    forget, test = (np.asarray(losses[split]) for split in ("forget", "test"))
+    share = np.mean(np.concatenate([forget, test])[:, None] <= thresholds, axis=0)
+    spread: Array = 1.96 * np.sqrt(share * (1 - share) * (1 / len(forget) + 1 / len(test)))
+    return spread
+
+
 def render_attack(name: Any, model: Any, threshold: Any) -> str:
-    """Return the losses of one model of a run as a histogram, and the attack on all of its models as a table.
+    """Return one model's losses, the attack's advantage at all thresholds, and its results on all models as a table.
 
     Raises:
         ValueError: If there is no such run or model, or the threshold is not a number of 0 or more.
@@ -92,14 +112,32 @@ def render_attack(name: Any, model: Any, threshold: Any) -> str:
         ("forget", "Share of forget rows that the attack predicts to be members."),
         ("test", "Share of test rows that it predicts to be members, all of them wrongly."),
         ("advantage", "The difference: 0 is what an attack on a retrained model should find."),
+        ("by chance", "Up to this advantage, either way, the difference is within chance (95 %)."),
     ]
-    lines = [[model, *(f"{share:.3f}" for share in shares.values())] for model, shares in found.items()]
+    lines = [
+        [each, *(f"{share:.3f}" for share in found[each].values()), f"{chance(one, np.array([threshold]))[0]:.3f}"]
+        for each, one in run.summary["losses"].items()
+    ]
     is_image = find_task(run.request.task).kind == "text_to_image"
     loss = "denoising error" if is_image else "cross-entropy loss, in nats"
-    chart = histogram(losses, SPLITS, span=loss_range(run), threshold=threshold, name=loss)
+    span = loss_range(run)
+    chart = histogram(losses, SPLITS, span=span, threshold=threshold, name=loss)
+    thresholds = np.geomspace(*span, THRESHOLDS)
+    shares = {each: _advantages(one, thresholds) for each, one in run.summary["losses"].items()}
+    band = chance(losses, thresholds)
+    curve = advantages(
+        {each: (STYLES[each], line) for each, line in shares.items()}, band, thresholds, threshold=threshold, name=loss
+    )
     note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'
     results = table(head, lines, label="Membership attack")
-    return f'<div class="mu-pair"><div>{chart}</div><div>{results}{note}</div></div>'
+    return f'<div class="mu-pair"><div>{chart}</div><div>{curve}</div></div>{note}{results}'
+
+
+def _advantages(losses: Mapping[str, Sequence[float]], thresholds: Array) -> Array:
+    """Return the attack's advantage at every threshold, ``(N,)``."""
+    forget, test = (np.sort(losses[split]) for split in ("forget", "test"))
+    found: Array = np.searchsorted(forget, thresholds, side="right") / len(forget)
+    return found - np.searchsorted(test, thresholds, side="right") / len(test)
 
 
 def render_rows(name: Any, order: Any = ORDERS[0]) -> str:

@@ -22,6 +22,16 @@ WORST = {
 }
 FIELDS = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
 HELP = "Parts of S: 0 as retrained, 1 as the base model"
+TERMS = {
+    "S": "How close the unlearned model is to models that never saw the forget set: 1 as close as they are to each "
+    "other, 0 no closer than the base model, or useless.",
+    "row": "How far its confidence in each single forget row is from theirs.",
+    "mean": "How far its mean score on forget rows is from theirs, in either direction.",
+    "membership": "How much better than on them an attack tells forget rows from rows that were never seen.",
+    "utility": "The share of their score that it lost on rows which were to be kept, and on new ones.",
+    "passes": "Rows forward, plus twice those backward, as a share of what retraining takes.",
+    "interval": "Where S lies in 95 of 100 repetitions, with other seeds, rows and retrained models.",
+}
 
 
 def table_of(row: Result) -> Table | None:
@@ -47,7 +57,7 @@ def render_verdict(run: FinishedRun, text: str) -> str:
     """
     row = run.row
     if row is None or row.interval is None:
-        return f'<div class="mu-verdict"><h3>{escape(text)}</h3></div>'
+        return f'<div class="mu-verdict"><h2>{escape(text)}</h2></div>'
     score, passes = row.metrics["score"].value, row.cost.get("passes_share")
     table, (worst, value) = table_of(row), worst_part(row)
     marks = yardsticks(table, passes) if table else {}
@@ -60,9 +70,12 @@ def render_verdict(run: FinishedRun, text: str) -> str:
     }
     drawn = ruler([Reading("this run", score, row.interval.low, row.interval.high, "mu-run")], marks, ends=ENDS)
     numbers = bars(parts, styles) + (bars(cost, dict.fromkeys(costs, "mu-c2")) if any(cost.values()) else "")
+    title, _, more = text.partition("). ")
+    terms = "".join(f"<dt>{name}</dt><dd>{escape(meaning)}</dd>" for name, meaning in TERMS.items())
     return (
-        f'<div class="mu-verdict"><h3>{escape(text.split(". ", 1)[0])}</h3><p>{escape(sentence)}</p>{drawn}'
-        f'<div class="mu-pair"><div>{numbers}</div></div><p class="mu-note">{escape(text)}</p></div>'
+        f'<div class="mu-verdict"><h2>{escape(title)})</h2><p>{escape(sentence)}</p>'
+        f'<div class="mu-pair"><div>{drawn}</div><div>{numbers}</div></div><p class="mu-note">{escape(more)}</p>'
+        f'<details class="mu-terms"><summary>What these words mean</summary><dl>{terms}</dl></details></div>'
     )
 
 

@@ -21,7 +21,8 @@ from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
 
 SPLITS = ("forget", "retain", "test")
-MAX_ROWS = 24
+# Rows of the gallery in each order; where images are generated, the same first ones for every run of a base model.
+ORDERED_ROWS, GENERATED_ROWS = 12, 24
 DIGITS = 4
 Array = npt.NDArray[np.float64]
 Prediction = Callable[[Outputs, int], str]
@@ -86,7 +87,7 @@ def _metrics(run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOut
 def _rows(
     group: Group, run: SplitOutputs, base: SplitOutputs, retrained: Sequence[SplitOutputs]
 ) -> list[dict[str, Any]]:
-    """Return predictions, scores and losses of the models on the first rows of the forget set."""
+    """Return predictions, scores and losses of the models on the rows of the forget set that the gallery shows."""
     predict = _prediction_function(group)
     models = {"base": base["forget"], "unlearned": run["forget"]}
     models |= {"retrained": retrained[0]["forget"]} if retrained else {}
@@ -95,8 +96,20 @@ def _rows(
             "id": str(run["forget"].ids[row]),
             **{name: describe_row(outputs, row, predict) for name, outputs in models.items()},
         }
-        for row in range(min(MAX_ROWS, len(run["forget"])))
+        for row in _shown_rows(models)
     ]
+
+
+def _shown_rows(models: dict[str, Outputs]) -> list[int]:
+    """Return the first rows, and those whose loss differs most from the base's and from the retrained model's."""
+    unlearned = models["unlearned"]
+    if isinstance(unlearned, ImageOutputs):
+        return list(range(min(GENERATED_ROWS, len(unlearned))))
+    shown = {*range(min(ORDERED_ROWS, len(unlearned)))}
+    for name in models.keys() - {"unlearned"}:
+        difference = np.abs(losses(unlearned) - losses(models[name]))
+        shown |= {*np.argsort(-difference, kind="stable")[:ORDERED_ROWS].tolist()}
+    return sorted(shown)
 
 
 def describe_row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:

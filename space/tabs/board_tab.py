@@ -23,6 +23,32 @@ MATRIX_NOTE = (
     "1 = retrained, 0 = untouched or destroyed; ! no valid S. Click a task for its table. "
     "Rows of tier mini show that things run; they rank no methods."
 )
+TERMS = {
+    "tier": "full, partial: real rows; mini: stand-ins.",
+    "task": "What a model does, on which rows.",
+    "backbone": "The architecture of the model.",
+    "ratio": "Percentage of rows to forget.",
+    "method": "How a model is made to forget.",
+    "origin": "Where a row was measured.",
+}
+# Gradio names the field in a tip only.
+NAME_SEARCH = "() => document.querySelector('#board .search-input')?.setAttribute('aria-label', 'Search the table')"
+# The table as CSV, made in the browser: its cells are HTML in part.
+EXPORT = r"""
+table => {
+  const cell = value => {
+    const page = new DOMParser().parseFromString(String(value ?? ''), 'text/html');
+    const text = page.querySelector('svg')?.getAttribute('aria-label') ?? page.body.textContent;
+    return `"${text.replaceAll('"', '""')}"`;
+  };
+  const lines = [table.headers, ...table.data].map(line => line.map(cell).join(','));
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([lines.join('\n')], {type: 'text/csv'}));
+  link.download = 'leaderboard.csv';
+  link.click();
+}
+"""
+SHOW_TABLE = "() => document.querySelector('#board')?.scrollIntoView({behavior: 'smooth'})"
 # A file is read in the browser: the server stores none.
 FILE = '<label>Row (JSON) <input type="file" accept=".json,application/json"></label>'
 READ_FILE = f"""
@@ -38,7 +64,7 @@ element.addEventListener('change', async event => {{
 PICK_TASK = """
 element.addEventListener('click', event => {
   const task = event.target.closest('[data-task]');
-  if (task) { trigger('select', {task: task.dataset.task, tier: task.dataset.tier}); }
+  if (task) { trigger('select', {...task.dataset}); }
 });
 """
 
@@ -50,7 +76,8 @@ def refresh(own: Any, texts: Any, *values: Any) -> list[Any]:
     filters = dict(zip(board.FILTERS, (list(each or []) for each in values), strict=True))
     matching = board.filter_keeping_own(lines, filters)
     menus = [gr.update(choices=choices) for choices in board.filter_choices(lines).values()]
-    return [*menus, frame(matching), board.render_cost(matching), board.render_parts(matching)]
+    drawn = board.filter_lines(matching, filters)  # own lines of other settings are not comparable
+    return [*menus, frame(matching, lines), board.render_cost(drawn), board.render_parts(drawn)]
 
 
 @report_errors
@@ -63,12 +90,12 @@ def show_matrix(data: Any) -> Any:
 
 @report_errors
 def pick_task(event: gr.EventData) -> list[Any]:
-    """Return the filters of tier and task for a click on a task of the matrix."""
+    """Return the filters of the setting for a click on a task of the matrix."""
     chosen: Any = event._data
     if not isinstance(chosen, dict):
-        raise ValueError(f"expected a task and a tier, got {quote(chosen)}")  # noqa: TRY004
-    tier, task = (check_choice(name, chosen.get(name), board.VALUES[name]) for name in ("tier", "task"))
-    return [gr.update(value=[tier]), gr.update(value=[task])]
+        raise ValueError(f"expected the setting of a table, got {quote(chosen)}")  # noqa: TRY004
+    known = board.filter_choices(board.board_lines())
+    return [gr.update(value=[check_choice(name, chosen.get(name), known[name])]) for name in board.TABLE_SETTING]
 
 
 @report_errors
@@ -85,26 +112,31 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     matrix = gr.HTML(elem_id="matrix", js_on_load=PICK_TASK)
     gr.Markdown(MATRIX_NOTE)
     with gr.Row():
+        first = board.default_filters(lines)
         menus = {
             name: gr.Dropdown(
-                values, value=board.default_choice(name, values), multiselect=True, label=name.title(), min_width=150
+                values, value=first[name], multiselect=True, label=name.title(), info=TERMS[name], min_width=150
             )
             for name, values in board.filter_choices(lines).items()
         }
     table = gr.Dataframe(
         headers=list(board.COLUMNS), datatype=DATATYPES, column_widths=COLUMN_WIDTHS, pinned_columns=PINNED,
         interactive=False, show_search="search", max_height=560, label="Leaderboard", elem_id="board",
-        buttons=["fullscreen", "copy"],
+        buttons=["fullscreen"], wrap=True,
     )  # fmt: skip
     with gr.Row():
-        cost, parts = panel("Score against cost"), panel("Forgetting against utility")
-    with gr.Accordion("Columns", open=False):
+        gr.Button("Download the table (CSV)", size="sm").click(None, table, js=EXPORT, api_visibility="private")
+    with gr.Accordion("What the columns mean", open=False):
         gr.Markdown("\n".join(f"- **{name}**: {text}" for name, text in board.COLUMNS.items()))
+    with gr.Row():
+        cost, parts = panel("Score against cost"), panel("Forgetting against utility")
     submitted, submit = _lay_out_submission()
     inputs, outputs = [own_runs, submitted, *menus.values()], [*menus.values(), table, cost, parts]
-    gr.on([tab.select, *(menu.change for menu in menus.values())], refresh, inputs, outputs, **LATEST)
+    loaded = gr.on([tab.select, *(menu.change for menu in menus.values())], refresh, inputs, outputs, **LATEST)
+    loaded.then(None, js=NAME_SEARCH, api_visibility="private")
     gr.on([tab.select, data.change], show_matrix, data, matrix, **LATEST)
-    matrix.select(pick_task, None, [menus["tier"], menus["task"]], **LATEST)
+    picked = matrix.select(pick_task, None, [menus[name] for name in board.TABLE_SETTING], **LATEST)
+    picked.then(None, js=SHOW_TABLE, api_visibility="private")
     submit.success(refresh, inputs, outputs, **UNCHECKED)
 
 

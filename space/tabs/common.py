@@ -48,16 +48,21 @@ def visitor(request: gr.Request) -> str:
     return str(request.client.host)
 
 
+def heading(title: str, text: str = "") -> None:
+    """Lay out a heading, and a sentence below it."""
+    gr.Markdown(f"## {title}\n{text}", elem_classes="mu-heading")
+
+
 def panel(title: str, **more: Any) -> gr.HTML:
     """Lay out a column with a heading, and return the component below it."""
     with gr.Column(min_width=300):
-        gr.Markdown(f"#### {title}")
+        heading(title)
         return gr.HTML(**more)
 
 
-def menu(label: str, choices: Sequence[Any], value: Any) -> gr.Dropdown:
-    """Return a dropdown menu."""
-    return gr.Dropdown(list(choices), value=value, label=label, min_width=150)
+def menu(label: str, choices: Sequence[Any], value: Any, info: str) -> gr.Dropdown:
+    """Return a dropdown menu with a sentence about what is chosen."""
+    return gr.Dropdown(list(choices), value=value, label=label, info=info, min_width=150)
 
 
 def update_menu(choices: Sequence[Any], value: Any, current: Any) -> Any:

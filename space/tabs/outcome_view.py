@@ -12,45 +12,52 @@ from handlers.runs import existing_runs, finished_run, model_archive, row_file
 from handlers.try_out import run_code, run_command, verdict
 from handlers.verdict import render_verdict
 
-from tabs.common import LATEST, panel, report_errors
+from tabs.common import LATEST, heading, panel, report_errors
 
 ATTACK_NOTE = (
-    "#### Membership attack\nThe attack predicts every row with a loss left of the line to be a training row. On a "
-    "retrained model it finds as many test rows as forget rows."
+    "The attack takes every row with a loss left of the dashed line for a training row. Its advantage is the share of "
+    "forget rows that it takes for such, less that of test rows: within the grey band, as on a retrained model, the "
+    "difference is within chance."
 )
+MODEL_NOTE = "The model whose losses are drawn below."
+THRESHOLD_NOTE = "Rows with a lower loss are taken for training rows; -2 is a loss of 0.01."
+ORDER_NOTE = "Changed: by the loss, from the base to the unlearned model. Deleted: in the order of the forget set."
 
 
 class OutcomeView:
     """The lower half of Try out."""
 
     def __init__(self) -> None:
-        self.own_runs = gr.Dropdown([], value=None, label="Your finished runs", visible=False)
+        self.own_runs = gr.Dropdown(
+            [], value=None, label="Your finished runs", info="Choose one to see it again.", visible=False
+        )
         self.name = gr.Textbox("", visible=False)
         with gr.Column(visible=False) as self.column:
             self.verdict = gr.HTML(elem_id="verdict")
             with gr.Row():
                 self.scores, self.curve = panel("Score on each split", elem_id="bars"), panel("Loss during training")
             self._lay_out_attack()
-            gr.Markdown("#### Forget set\nPredictions of the base, unlearned and retrained models.")
-            self.order = gr.Radio(list(outcome.ORDERS), value=outcome.ORDERS[0], label="Order")
+            heading("Forget set", "Predictions of the base, unlearned and retrained models.")
+            self.order = gr.Radio(list(outcome.ORDERS), value=outcome.ORDERS[0], label="Order", info=ORDER_NOTE)
             self.rows = gr.HTML(elem_id="gallery")
             self._lay_out_details()
         self.components = [component for component in vars(self).values() if component is not self.own_runs]
 
     def _lay_out_attack(self) -> None:
-        gr.Markdown(ATTACK_NOTE)
+        heading("Membership attack", ATTACK_NOTE)
         with gr.Row():
-            self.model = gr.Radio(list(outcome.STYLES), value="this run", label="Losses of")
+            self.model = gr.Radio(list(outcome.STYLES), value="this run", label="Losses of", info=MODEL_NOTE)
             self.threshold = gr.Slider(
-                -3, 1, value=-1, step=0.01, label="Threshold, as a power of ten", elem_id="threshold"
-            )
+                -3, 1, value=-1, step=0.01, label="Threshold, as a power of ten", info=THRESHOLD_NOTE,
+                elem_id="threshold",
+            )  # fmt: skip
         self.histogram = gr.HTML(elem_id="histogram")
 
     def _lay_out_details(self) -> None:
         with gr.Accordion("All metrics", open=False):
             self.metrics = gr.HTML()
         self.cost = gr.HTML()
-        self.command = gr.Code(language="shell", label="The same run on the command line", interactive=False)
+        self.command = gr.Code(language="shell", label="The same run on the command line", lines=1, interactive=False)
         self.code = gr.Code(language="python", label="The same run in Python", interactive=False)
         with gr.Row():
             self.row = gr.DownloadButton("Download the result row (JSON)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from html import escape
 from typing import Any
 
@@ -25,6 +25,13 @@ MISSING = {
     1: "One retrained model here: a run can be compared with it, but S needs two.",
 }
 TRAIN_NOTE = "Train the missing models here, which takes some minutes and keeps the existing ones, or with:"
+TERMS = {
+    "task": "What the model does, on which rows.",
+    "backbone": "The architecture of the model.",
+    "ratio": "Share of training rows to forget.",
+    "method": "How the model is made to forget.",
+    "seed": "Another one, other random numbers.",
+}
 # Stored with the method, so that values entered for another method are no part of the run.
 STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"
 # Moves the page to the result, if there is one.
@@ -83,8 +90,8 @@ def _argument_input(field: Field) -> Any:
     return gr.Number(field.default, precision=0 if field.kind == "whole" else None, min_width=180, **shared)
 
 
-def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) -> gr.JSON:
-    """Lay out the form, and return the component that stores the entered values."""
+def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown, changed: Callable[..., Any]) -> gr.JSON:
+    """Lay out the form, and return the component that stores the entered values; changes are passed on."""
     stored = gr.JSON({}, visible=False)
 
     def inputs(*setting: Any) -> None:
@@ -94,6 +101,7 @@ def build_form(task: gr.Dropdown, backbone: gr.Dropdown, method: gr.Dropdown) ->
                 name = json.dumps(setting[2])
                 store = STORE % (name, name, json.dumps(field.name))
                 entry.input(None, [entry, stored], stored, js=store, api_visibility="private")
+                changed(entry)
 
     gr.render(inputs=[task, backbone, method], show_progress="hidden")(inputs)
     return stored
@@ -115,17 +123,17 @@ class TryOutTab:
         lacking, note = lacks_references(menus), setting_note(menus)
         gr.HTML(render_steps())
         with gr.Row():
-            self.task = menu("Task", menus["tasks"], chosen["task"])
-            self.backbone = menu("Backbone", menus["backbones"], chosen["backbone"])
-            self.ratio = menu("Deletion ratio", _ratio_choices(menus), chosen["ratio"])
-            self.method = menu("Method", menus["methods"], chosen["method"])
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
+            self.task = menu("Task", menus["tasks"], chosen["task"], TERMS["task"])
+            self.backbone = menu("Backbone", menus["backbones"], chosen["backbone"], TERMS["backbone"])
+            self.ratio = menu("Deletion ratio", _ratio_choices(menus), chosen["ratio"], TERMS["ratio"])
+            self.method = menu("Method", menus["methods"], chosen["method"], TERMS["method"])
+            self.seed = gr.Number(0, label="Seed", info=TERMS["seed"], precision=0, minimum=0, min_width=100)
         self.menus = [self.task, self.backbone, self.ratio, self.method]
         self.about = gr.HTML(render_task(chosen["task"], chosen["ratio"]), elem_id="about")
         self.missing = gr.HTML(note, visible=bool(note))
         self.train = gr.Button("Train the reference models", visible=lacking)
         with gr.Accordion("Arguments of the method", open=False):
-            self.arguments = build_form(self.task, self.backbone, self.method)
+            self.arguments = build_form(self.task, self.backbone, self.method, self._hide_when_changed)
         with gr.Row():
             self.go = gr.Button("Unlearn and judge", variant="primary", interactive=can_run(menus))
             self.stop = gr.Button("Cancel", interactive=False)
@@ -146,10 +154,14 @@ class TryOutTab:
         for event in (runs, trains):
             event.then(self.refresh, current, controls, **UNCHECKED)
         runs.then(None, js=SHOW_VERDICT, api_visibility="private")
-        changed = [*(each.input for each in self.menus), self.seed.input]
-        gr.on(changed, self.outcome.hide, None, self.outcome.column, **LATEST)
+        for each in (*self.menus, self.seed):
+            self._hide_when_changed(each)
         self.stop.click(self.end_run, self.current, None, **QUIET)
         self.outcome.connect(tab, self.own_runs)
+
+    def _hide_when_changed(self, entry: Any) -> None:
+        """Let a change of the form hide the result, which is not that of the form any more."""
+        entry.input(self.outcome.hide, None, self.outcome.column, **LATEST)
 
     @report_errors
     def refresh(self, current: Any, *values: Any) -> list[Any]:

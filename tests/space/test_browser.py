@@ -223,4 +223,4 @@ def test_the_keyboard_is_enough(served: Served) -> None:
             if button.evaluate("it => it === document.activeElement"):
                 break
         page.keyboard.press("Enter")
-        page.locator("#verdict h3").wait_for()
+        page.locator("#verdict h2").wait_for()
