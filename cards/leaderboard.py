@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -15,7 +17,14 @@ from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import target
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result, read_results
+from mubench.trainers.evaluation.result import (
+    ENOUGH_BASES,
+    ENOUGH_RETRAINED,
+    Result,
+    paused_collector,
+    read_result,
+    read_results,
+)
 from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`.
@@ -209,11 +218,54 @@ def tables(rows: Iterable[Result], **folders: object) -> list[Table]:
     Raises:
         ValueError: If rows of one table were judged against different references.
     """
+    return [_table(group, folders) for group in _group(rows)]
+
+
+def _group(rows: Iterable[Result]) -> list[list[Result]]:
+    """Return the rows of every table, in the order of the tables."""
     groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: r.run_id):
         place = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
         groups[*place, row.score_version].append(row)
-    return [_table(groups[key], folders) for key in sorted(groups, key=lambda key: (key[1] == "custom", str(key)))]
+    return [groups[key] for key in sorted(groups, key=lambda key: (key[1] == "custom", str(key)))]
+
+
+class ResultFolder:
+    """The tables of a folder of result rows: a file is read once, and a table ranked again once its rows change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rows: dict[tuple[str, int, int], Result] = {}
+        self._tables: dict[tuple[int, ...], Table] = {}
+        self._lock = Lock()  # callers at one time wait for one computation
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the tables of the rows that the folder has now; none where there is no folder.
+
+        Raises:
+            ValueError: If a row is damaged, or rows of one table were judged against different references.
+        """
+        with self._lock:
+            files = self._files()
+            if files != list(self._rows):
+                with paused_collector():
+                    self._update(files)
+            return tuple(self._tables.values())
+
+    def _files(self) -> list[tuple[str, int, int]]:
+        """Return path, time and size of every row's file."""
+        if not self.folder.is_dir():
+            return []
+        found = [(entry.path, entry.stat()) for entry in os.scandir(self.folder) if entry.name.endswith(".json")]
+        return sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in found)
+
+    def _update(self, files: Sequence[tuple[str, int, int]]) -> None:
+        rows = {file: self._rows.get(file) or read_result(file[0]) for file in files}
+        # Rows that stay are the same objects.
+        groups = {tuple(map(id, group)): group for group in _group(rows.values())}
+        known = self._tables
+        self._tables = {key: known.get(key) or _table(group, {}) for key, group in groups.items()}
+        self._rows = rows
 
 
 @cache

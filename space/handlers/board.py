@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,12 +16,12 @@ from handlers.checks import check_choice
 from handlers.runs import existing_runs
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.formats import cells
-from mubench.cards.leaderboard import Table, shipped_tables, tables
+from mubench.cards.leaderboard import ResultFolder, Table, shipped_tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import RATIOS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import Result, read_result
+from mubench.trainers.evaluation.result import Result
 from mubench.trainers.methods import METHODS
 
 # What ranks are within, and what names a line.
@@ -124,19 +125,12 @@ def board_lines(own: Any = None, submitted: Sequence[Result] = ()) -> list[Line]
 
 def local_tables() -> tuple[Table, ...]:
     """Return the tables of the rows in ``./results``."""
-    return _local_tables(_result_files())
+    return _result_folder(RESULTS.absolute()).tables()
 
 
 @lru_cache(maxsize=1)
-def _local_tables(files: tuple[tuple[str, int, int], ...]) -> tuple[Table, ...]:
-    """Return the tables of result files; their times and sizes are the key of the cache."""
-    return tuple(tables(read_result(name) for name, _, _ in files))
-
-
-def _result_files() -> tuple[tuple[str, int, int], ...]:
-    """Return path, time and size of every file of ``./results``."""
-    found = [(path, path.stat()) for path in sorted(RESULTS.absolute().glob("*.json"))]
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
+def _result_folder(folder: Path) -> ResultFolder:
+    return ResultFolder(folder)
 
 
 @lru_cache(maxsize=2)  # the shipped ones and the local ones
@@ -195,7 +189,7 @@ def filter_lines(lines: Sequence[Line], filters: Any) -> list[Line]:
 
 def filter_keeping_own(lines: Sequence[Line], filters: dict[str, list[str]]) -> list[Line]:
     """Return the lines that match the filters and, unless origins are filtered, all of the visitor's own lines."""
-    matching = filter_lines(lines, filters)
+    matching = {*filter_lines(lines, filters)}
     own = () if filters.get("origin") else (YOURS, SUBMITTED)
     return [line for line in lines if line in matching or line.origin in own]
 
@@ -210,8 +204,9 @@ def row_summary(row: Result) -> dict[str, Any]:
 
 def render_cost(lines: Sequence[Line]) -> str:
     """Return S against cost."""
+    several = _are_several(lines)
     marks = [
-        Mark(e.passes, e.score, _title(line, lines), STYLE[line.kind], e.low, e.high)
+        Mark(e.passes, e.score, _title(line, several), STYLE[line.kind], e.low, e.high)
         for line in lines
         if (e := line.entry).score is not None and e.passes and e.passes > 0
     ]
@@ -223,13 +218,13 @@ def render_cost(lines: Sequence[Line]) -> str:
 
 def render_parts(lines: Sequence[Line]) -> str:
     """Return forgetting against utility, the two halves of S."""
-    marks = []
+    marks, several = [], _are_several(lines)
     for line in lines:
         parts = [line.entry.metrics[name] for name in ("row", "mean", "membership", "utility")]
         if line.entry.score is None or None in parts:
             continue
         distance, lost = max(*(float(part or 0) for part in parts[:3]), 0.0), float(parts[3] or 0)
-        marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, lines), STYLE[line.kind]))
+        marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, several), STYLE[line.kind]))
     marks = _label(marks, [(mark.x, mark.y) for mark in marks])
     return scatter(marks, ("forgetting (1 = as retrained)", "utility (1 = as retrained)"), y=(0, 1.02))
 
@@ -239,8 +234,12 @@ def _label(marks: Sequence[Mark], values: Sequence[tuple[float, float]]) -> list
     return [dataclasses.replace(mark, label=best) for mark, best in zip(marks, front(values), strict=True)]
 
 
-def _title(line: Line, lines: Sequence[Line]) -> str:
+def _are_several(lines: Sequence[Line]) -> bool:
+    """Whether the lines are of more than one setting."""
+    return len({(line.row.task, line.row.backbone, line.row.ratio) for line in lines}) > 1
+
+
+def _title(line: Line, several: bool) -> str:
     """Return a line's title, with its setting where the lines are of several."""
     row = line.row
-    several = len({(other.row.task, other.row.backbone, other.row.ratio) for other in lines}) > 1
     return line.entry.title + (f", {row.task} {row.backbone} {row.ratio} %" if several else "")

@@ -12,15 +12,42 @@ from pathlib import Path
 
 ROWS = 10_000
 READ = """
-import resource, sys, time
+import json, resource, sys, time
+from pathlib import Path
 from mubench.cards.leaderboard import tables
 from mubench.trainers.evaluation.result import read_results
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-found = tables(read_results(sys.argv[1]))
+def report(name, start):
+    print(f"leaderboard_10000_{name}cpu_s", time.process_time() - start)
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, start = memory(), time.process_time()
+found = tables(read_results("results"))
 assert found
-print("leaderboard_10000_cpu_s", time.process_time() - start)
-print("leaderboard_10000_mb", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+report("", start)
+print("leaderboard_10000_mb", memory() - before)
+del found
+sys.path.insert(0, sys.argv[1])
+from handlers import board, board_tables
+def view():
+    lines = board.board_lines()
+    filters = board.default_filters(lines)
+    matching = board.filter_keeping_own(lines, filters)
+    board.filter_choices(lines)
+    assert board_tables.frame(matching, lines) and board.render_cost(matching) and board.render_parts(matching)
+    assert board_tables.render_matrix(board.board_lines(), board_tables.data_choices(lines)[0])
+board.board_lines()  # the server reads all rows as it starts
+start = time.process_time()
+view()
+report("space_view_", start)
+row = next(Path("results").glob("*.json"))
+content = json.loads(row.read_text())
+Path("results", f"{row.stem}-new.json").write_text(json.dumps({**content, "run_id": f"{row.stem}-new"}))
+start = time.process_time()
+board.board_lines()
+report("space_new_row_", start)
+print("leaderboard_10000_space_mb", memory() - before)
 """
+SPACE = Path(__file__).resolve().parents[2] / "space"
 
 
 def write_rows(folder: Path) -> None:
@@ -36,10 +63,12 @@ def write_rows(folder: Path) -> None:
 
 
 def measure() -> dict[str, float]:
-    """Return processor seconds of reading and ranking, and the memory that it adds, from a process of its own."""
+    """Return processor seconds of reading and ranking, of the Space's view, and the memory added, in a new process."""
     with tempfile.TemporaryDirectory() as name:
-        write_rows(Path(name))
-        done = subprocess.run([sys.executable, "-c", READ, name], capture_output=True, text=True, check=True)
+        (folder := Path(name, "results")).mkdir()
+        write_rows(folder)
+        command = [sys.executable, "-c", READ, str(SPACE)]
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=True)
     return {key: float(value) for key, value in (line.split() for line in done.stdout.splitlines())}
 
 

@@ -1,14 +1,16 @@
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mubench.cards import leaderboard
 from mubench.cards.entries import ONE_SEED_SPREAD, beats, pooled_draws
 from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.controls import CONTROLS
-from mubench.trainers.evaluation.result import References, Value
+from mubench.trainers.evaluation.result import References, Value, read_result, write_result
 from mubench.trainers.metrics.bootstrap import base_counts
 
 
@@ -246,6 +248,26 @@ def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
     ranked = tables([*demo_rows, new_row(backbone="vit", cost={})])
     first, second = (draw_leaderboard(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert first == second and first.startswith(b"\x89PNG") and len(first) > 10_000
+
+
+def test_a_row_of_a_folder_is_read_once_and_its_table_alone_ranked_again(new_row, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(leaderboard, "read_result", lambda path: read.append(Path(path).stem) or read_result(path))
+    folder = leaderboard.ResultFolder(tmp_path / "results")
+    assert folder.tables() == ()
+    for ratio in (5, 10):
+        write_result(new_row("scrub", ratio=ratio, run_id=f"scrub-{ratio}"), tmp_path / "results")
+    before = {table.row.ratio: table for table in folder.tables()}
+    assert {*folder.tables()} == {*before.values()} and read == ["scrub-10", "scrub-5"]
+    write_result(new_row("salun", score=0.9, ratio=10, run_id="salun-10"), tmp_path / "results")
+    after = {table.row.ratio: table for table in folder.tables()}
+    assert read[2:] == ["salun-10"] and after[5] is before[5]
+    assert [entry.name for entry in after[10].entries] == ["salun", "scrub"]
+    (tmp_path / "results" / "scrub-5.json").write_text("{")
+    with pytest.raises(ValueError, match="scrub-5"):
+        folder.tables()
+    (tmp_path / "results" / "scrub-5.json").unlink()
+    assert [table.row.ratio for table in folder.tables()] == [10]
 
 
 def test_order_of_rows_does_not_matter(demo_rows):

@@ -10,7 +10,7 @@ import pytest
 
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
-from tests.fixtures.browsing import browsing, choose, need_browser, open_tab, reload, run
+from tests.fixtures.browsing import browsing, check_accessibility, choose, need_browser, open_tab, reload, run
 from tests.fixtures.serving import Served, serving
 from tests.fixtures.small import LONGEST
 from tests.fixtures.walk import RATIO, Walk, quick
@@ -47,13 +47,18 @@ def test_a_walk_of_all_tabs(served: Served) -> None:
         assert page.locator("#gallery figure").count() == 12
         assert page.locator("#gallery dt").all_inner_texts()[:3] == ["base", "unlearned", "retrained"]
         move_threshold(page)
+        check_accessibility(page, "Try out")
+        page.get_by_label("gamma", exact=True).fill("0.8")
+        page.locator("#verdict").wait_for(state="hidden")
         open_tab(page, "Compare")
         page.locator("#runs input").first.check()
         page.wait_for_function("document.querySelectorAll('#numbers thead th').length === 2")
         assert page.locator("#cloud circle").count() == 3 + 1 + 1
         assert [page.locator(f"#{name} .mu-line").count() for name in ("forgetting", "keeping")] == [1, 1]
+        check_accessibility(page, "Compare")
         open_tab(page, "Leaderboard")
         page.locator("#board").get_by_text("yours").first.wait_for()
+        check_accessibility(page, "Leaderboard")
         page.get_by_label("mini tasks").check()
         page.locator("#matrix [data-task=cifar10][data-tier=mini]").first.click()
         choose(page, "Method", "neg_grad")
@@ -61,6 +66,7 @@ def test_a_walk_of_all_tabs(served: Served) -> None:
         page.wait_for_function("document.querySelectorAll('#board tbody tr').length === 1")
         open_tab(page, "Data explorer")
         page.locator("#samples figure img").first.wait_for()
+        check_accessibility(page, "Data explorer")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 

@@ -306,7 +306,7 @@ def read_result(path: str | Path) -> Result:
 
 
 @contextmanager
-def _paused_collector() -> Iterator[None]:
+def paused_collector() -> Iterator[None]:
     """Pause the collection of cycles, which would search all earlier rows again while thousands are read."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -328,5 +328,5 @@ def read_results(folder: str | Path) -> list[Result]:
     if not files:
         making = target("results", results=folder)
         raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
-    with _paused_collector():
+    with paused_collector():
         return [read_result(file) for file in files]
