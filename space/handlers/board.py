@@ -230,8 +230,9 @@ def render_parts(lines: Sequence[Line]) -> str:
 
 
 def _label(marks: Sequence[Mark], values: Sequence[tuple[float, float]]) -> list[Mark]:
-    """Return marks with labels on the Pareto front alone; the names of all are shown on hover."""
-    return [dataclasses.replace(mark, label=best) for mark, best in zip(marks, front(values), strict=True)]
+    """Return marks with labels on the Pareto front alone, where y is not 0; the names of all are shown on hover."""
+    best = front(values)
+    return [dataclasses.replace(mark, label=is_best and mark.y > 0) for mark, is_best in zip(marks, best, strict=True)]
 
 
 def _are_several(lines: Sequence[Line]) -> bool:

@@ -21,7 +21,6 @@ DATATYPES: list[Literal["str", "number", "html"]] = [
 ]
 WIDTHS = {"rank": "80px", "method": "230px", "95 % interval": "170px", "setting": "260px", "seeds": "90px"}
 COLUMN_WIDTHS: list[str | int] = [WIDTHS.get(name, "80px") for name in COLUMNS]
-PINNED = 2
 WIDTH, HEIGHT = 140, 16
 # Tiers by what their rows are.
 DATA: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import board
-from handlers.board_tables import COLUMN_WIDTHS, DATATYPES, PINNED, data_choices, frame, render_matrix
+from handlers.board_tables import COLUMN_WIDTHS, DATATYPES, data_choices, frame, render_matrix
 from handlers.checks import check_choice
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
@@ -24,7 +24,7 @@ MATRIX_NOTE = (
     "Rows of tier mini show that things run; they rank no methods."
 )
 TERMS = {
-    "tier": "full, partial: real rows; mini: stand-ins.",
+    "tier": "Real rows, or mini stand-ins.",
     "task": "What a model does, on which rows.",
     "backbone": "The architecture of the model.",
     "ratio": "Percentage of rows to forget.",
@@ -120,7 +120,7 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
             for name, values in board.filter_choices(lines).items()
         }
     table = gr.Dataframe(
-        headers=list(board.COLUMNS), datatype=DATATYPES, column_widths=COLUMN_WIDTHS, pinned_columns=PINNED,
+        headers=list(board.COLUMNS), datatype=DATATYPES, column_widths=COLUMN_WIDTHS,
         interactive=False, show_search="search", max_height=560, label="Leaderboard", elem_id="board",
         buttons=["fullscreen"], wrap=True,
     )  # fmt: skip

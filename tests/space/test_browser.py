@@ -63,7 +63,8 @@ def test_a_walk_of_all_tabs(served: Served) -> None:
         page.locator("#matrix [data-task=cifar10][data-tier=mini]").first.click()
         choose(page, "Method", "neg_grad")
         choose(page, "Origin", "here")
-        page.wait_for_function("document.querySelectorAll('#board tbody tr').length === 1")
+        page.wait_for_function("document.querySelectorAll('#board .virtual-row').length === 1")
+        assert "neg_grad" in page.locator("#board .virtual-row").inner_text()
         open_tab(page, "Data explorer")
         page.locator("#samples figure img").first.wait_for()
         check_accessibility(page, "Data explorer")
@@ -154,7 +155,7 @@ def test_a_row_is_submitted_and_an_invalid_one_refused(served: Served, tmp_path:
         file.write_text(text.replace('"seed": 0', '"seed": 8'))
         page.locator("input[type=file]").set_input_files(file)
         page.get_by_role("button", name="Submit", exact=True).click()
-        rows = "[...document.querySelectorAll('#board tbody tr')].filter(row => /submitted/.test(row.innerText))"
+        rows = "[...document.querySelectorAll('#board .virtual-row')].filter(row => /submitted/.test(row.innerText))"
         page.wait_for_function(f"{rows}.length === 2")
         page.get_by_label("Or its text").fill('{"run_id": "<script>alert(1)</script>"}')
         page.get_by_role("button", name="Submit", exact=True).click()
