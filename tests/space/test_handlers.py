@@ -287,6 +287,7 @@ def test_a_verdict_is_a_ruler_with_yardsticks_the_parts_and_the_worst_of_them(
     worst, value = verdict.worst_part(demo_rows[0])
     assert value == max(demo_rows[0].metrics[part].value for part in verdict.WORST)
     assert f"The weakest part is {worst}." in page
+    assert set(verdict.WORST) <= set(re.findall(r"<dt>(\w+)</dt>", page))
     for mark in ("retrained 0.93", "half of the forget set kept 0.45", "best method (", "retraining at equal cost"):
         assert mark in page
     plain = verdict.render_verdict(alone, try_out.verdict(alone))
@@ -315,7 +316,8 @@ def test_a_finished_run_is_rendered_and_downloaded(space: Import, root: Path) ->
     assert "50%" in outcome.render_cost(run)
     for page in (outcome.render_scores(run), outcome.render_metrics(run), outcome.render_curve(run.points)):
         check_html(page)
-    gallery = outcome.render_rows(name, "most changed")
+    gallery = outcome.render_rows(name)
+    assert gallery == outcome.render_rows(name, "most changed") != outcome.render_rows(name, "as deleted")
     assert gallery.count("<figure") == 12
     assert gallery.index(ids[13]) < gallery.index(ids[3]) and ids[1] not in gallery
     check_html(gallery)

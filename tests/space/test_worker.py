@@ -14,6 +14,7 @@ from PIL import Image
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.inference.image_outputs import ImageOutputs
+from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.models.base_models import train_image_classifier
 from tests.fixtures.few import RATIO as FEW_RATIO
@@ -171,6 +172,16 @@ def test_references_are_trained_into_the_models_folder(space: Import, walking: W
     assert [point["stage"] for point in points if "step" not in point] == [
         "base model of seed 0", *(f"retrained model of seed {seed}" for seed in range(3)),
     ]  # fmt: skip
+
+
+def test_the_gallery_has_the_first_rows_and_those_that_differ_most_from_base_or_retrained(space: Import) -> None:
+    shown = space("jobs.run_summary")._shown_rows
+    logits = {name: np.full((100, 2), 3, np.float32) for name in ("base", "unlearned", "retrained")}
+    logits["base"][80:92, 0] = -3
+    logits["retrained"][40:52, 0] = -3
+    ids, labels = np.arange(100).astype(str), np.zeros(100, np.int64)
+    models = {name: ClassOutputs(ids=ids, logits=each, labels=labels) for name, each in logits.items()}
+    assert shown(models) == [*range(12), *range(40, 52), *range(80, 92)]
 
 
 @pytest.mark.slow
