@@ -67,9 +67,9 @@ def advantages(
     axes = Axes(span, (float(values.min()), float(values.max())), (name, "advantage of the attack"), log=True)
     ends = [*zip(thresholds, chance, strict=True), *zip(thresholds[::-1], -chance[::-1], strict=True)]
     parts = [f'<polygon class="mu-base mu-band" points="{_points(axes, ends)}"><title>by chance</title></polygon>']
-    for key, (style, line) in lines.items():
+    for model, (style, line) in lines.items():
         path = _points(axes, zip(thresholds, line, strict=True))
-        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(key)}</title></polyline>')
+        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(model)}</title></polyline>')
     parts.append(_threshold(axes, min(max(threshold, span[0]), span[1])))
     key = {**{each: style for each, (style, _) in lines.items()}, "within chance (95 %)": "mu-base mu-faint"}
     return axes.svg(parts, f"advantage of the attack against {name}") + legend(key)
