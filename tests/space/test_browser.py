@@ -57,7 +57,7 @@ def test_a_walk_of_all_tabs(served: Served) -> None:
         assert [page.locator(f"#{name} .mu-line").count() for name in ("forgetting", "keeping")] == [1, 1]
         check_accessibility(page, "Compare")
         open_tab(page, "Leaderboard")
-        page.locator("#board").get_by_text("yours").first.wait_for()
+        page.locator("#board .virtual-row").get_by_text("yours").first.wait_for()
         check_accessibility(page, "Leaderboard")
         page.get_by_label("mini tasks").check()
         page.locator("#matrix [data-task=cifar10][data-tier=mini]").first.click()
@@ -149,7 +149,7 @@ def test_a_row_is_submitted_and_an_invalid_one_refused(served: Served, tmp_path:
         page.get_by_text("Submit a row").click()
         page.get_by_label("Or its text").fill(text.replace('"seed": 0', '"seed": 7'))
         page.get_by_role("button", name="Submit", exact=True).click()
-        page.locator("#board").get_by_text("submitted").first.wait_for()
+        page.locator("#board .virtual-row").get_by_text("submitted").first.wait_for()
         served.crowd(CROWD)
         file = tmp_path / "row.json"
         file.write_text(text.replace('"seed": 0', '"seed": 8'))
