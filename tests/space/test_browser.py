@@ -153,7 +153,7 @@ def test_a_row_is_submitted_and_an_invalid_one_refused(served: Served, tmp_path:
         served.crowd(CROWD)
         file = tmp_path / "row.json"
         file.write_text(text.replace('"seed": 0', '"seed": 8'))
-        page.locator("input[type=file]").set_input_files(file)
+        page.get_by_label("Row (JSON)").set_input_files(file)
         page.get_by_role("button", name="Submit", exact=True).click()
         rows = "[...document.querySelectorAll('#board .virtual-row')].filter(row => /submitted/.test(row.innerText))"
         page.wait_for_function(f"{rows}.length === 2")
