@@ -102,7 +102,7 @@ class Setting:
 
     @property
     def modality(self) -> Modality:
-        return MODALITIES[self.task.kind]
+        return MODALITIES[self.task.kind].for_recipe(self.recipe)
 
     def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
         """Return the model that base and retrained models start from, and its processor."""

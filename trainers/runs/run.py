@@ -91,6 +91,7 @@ def _trainer(
         transform=setting.train_transform(args.augment),
         callbacks=list(callbacks),
     )
+    trainer.encode_answer = setting.modality.answer_encoder(processor)
     if args.evaluates_epochs:
         batch_size = request.arguments.get("per_device_eval_batch_size")
         trainer.output_function = _output_function(setting, request.ratio, evaluated, batch_size)
