@@ -196,7 +196,7 @@ def test_templates_that_state_a_date_or_think_state_one_date_and_no_thought():
         "{% endif %}", "{% if enable_thinking is false %}No thought.{% endif %}{% endif %}"
     )
     (found,) = ChatTemplate(tokenizer).encode_prompts(["Why?"])
-    assert tokenizer.decode(found) == f"26 Jul 2024{tokenizer.decode(prompt)}No thought."
+    assert tokenizer.decode(found) == f"10 Apr 2025{tokenizer.decode(prompt)}No thought."
     tokenizer.chat_template = "{{ strftime_now(form) }}" + CHATML
     with pytest.raises(ValueError, match="dates of a fixed form"):
         ChatTemplate(tokenizer).encode_prompts(["Why?"])

@@ -16,8 +16,8 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-# What Llama 3.2's template falls back on.
-TODAY = datetime.date(2024, 7, 26)
+# That of the prompts which the published checkpoints of open-unlearning were trained on.
+TODAY = datetime.date(2025, 4, 10)
 _DATE = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 
