@@ -38,6 +38,7 @@ OF_ALL_TASKS = (
     "test_base_models.py",
     "test_chat.py",
     "test_load_options.py",
+    "test_memory.py",
     "test_own_backbones.py",
     "test_mini.py",
     "test_mini_rules.py",

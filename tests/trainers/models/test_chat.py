@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, Qwen3Config, SmolLM3Config
 
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import read_runs
@@ -17,6 +18,8 @@ from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.inference.generate import GenerationRequest, generate_texts
 from mubench.trainers.inference.predict import predict_tokens
 from mubench.trainers.methods.dpo import DpoTrainer
+from mubench.trainers.models.backbones import read_pretrained
+from mubench.trainers.models.load_options import LoadOptions, loading
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.chat import ChatTemplate
 from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files
@@ -69,9 +72,9 @@ def test_a_row_has_the_tokens_of_the_template_and_labels_from_the_answer_to_the_
     end = tokenizer.convert_tokens_to_ids("<|eot_id|>" if "<|eot_id|>" in tokenizer.get_vocab() else "<|im_end|>")
     for place, row in enumerate(rows):
         before = [{"role": "system", "content": system}] if system else []
-        asked = [*before, {"role": "user", "content": row["prompt"]}]
-        turns = [*asked, {"role": "assistant", "content": row["text"]}]
-        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+        question = [*before, {"role": "user", "content": row["prompt"]}]
+        turns = [*question, {"role": "assistant", "content": row["text"]}]
+        prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=False)
         whole = tokenizer.apply_chat_template(turns, return_dict=False)
         one = encoded[place]
         start = len(prompt)
@@ -230,6 +233,35 @@ def test_a_template_that_makes_no_sense_is_refused(kind, fields, message):
     backbone = {"text_generation": "llama", "summarization": "t5"}[kind]
     with pytest.raises(ValueError, match=message):
         read_recipes(kind, {backbone: fields})
+
+
+FAMILIES = {
+    "llama": LlamaConfig,
+    "qwen3": Qwen3Config,
+    "gemma3_text": Gemma3TextConfig,
+    "smollm3": SmolLM3Config,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_that_the_page_names_are_read_from_their_folders_and_write_turns(family, rows, tmp_path, known):
+    tokenizer = chat_tokenizer("chatml")
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "eos", "bos")}
+    config = FAMILIES[family](
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, intermediate_size=32, max_position_embeddings=128, **special,
+    )  # fmt: skip
+    for part in (AutoModelForCausalLM.from_config(config), tokenizer):
+        part.save_pretrained(tmp_path / "folder")
+    own = read_pretrained(tmp_path / "folder", f"org/{family}")
+    assert own.family == family and own.millions < 1
+    known["own"] = own
+    with loading(LoadOptions(dtype=torch.bfloat16)):
+        made = CHAT.create("own", (), {"train": rows}, seed=0)
+    for model, processor in (made, CHAT.load(tmp_path / "folder")):
+        outputs = CHAT.predict(model, processor, rows, CHAT.encode(rows, processor))
+        assert outputs.is_finite() and len(outputs) == len(rows)
+    assert {weight.dtype for weight in made[0].parameters()} == {torch.bfloat16}
 
 
 TASK = """
