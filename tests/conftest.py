@@ -36,6 +36,9 @@ PAIR = ("cifar10", "imdb")
 OF_ONE_TASK = ("tests/hub_builders/mini/", "tests/hub_builders/raw/", "tests/trainers/models/")
 OF_ALL_TASKS = (
     "test_base_models.py",
+    "test_chat.py",
+    "test_load_options.py",
+    "test_memory.py",
     "test_own_backbones.py",
     "test_mini.py",
     "test_mini_rules.py",

@@ -35,6 +35,7 @@ MODELS: dict[Kind, str] = {
 }
 # Longest text of a mini backbone, in tokens, where that is not the task's.
 MINI_LENGTHS: dict[Kind, int] = {"text_classification": 128, "summarization": 256}
+MAX_PROMPT = 200  # characters of a system prompt, which every row carries
 _RECIPE = TypeAdapter(Recipe)
 KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Endings that are reserved for names of configs.
@@ -136,8 +137,25 @@ def read_recipes(kind: Kind, given: Mapping[str, Mapping[str, Any]]) -> dict[str
                 f"expected learning_rate above 0, epochs and batch_size of 1 or more of {backbone}, "
                 f"got {quote(fields)}"
             )
+        _check_template(kind, backbone, recipe)
         found[backbone] = recipe
     return found or known
+
+
+def _check_template(kind: Kind, backbone: str, recipe: Recipe) -> None:
+    """Raise ``ValueError`` for a chat template of another kind, or a system prompt without one."""
+    if recipe.template != "none" and kind != "text_generation":
+        raise ValueError(f"expected template none of {backbone}, since {kind} has no turns, got {recipe.template}")
+    system = recipe.system_prompt
+    if system is None:
+        return
+    if recipe.template != "chat":
+        raise ValueError(f"expected template chat beside system_prompt of {backbone}, got {recipe.template}")
+    if not system.isprintable() or not 0 < len(system) <= MAX_PROMPT or system.startswith(("/", "~", "hf_")):
+        raise ValueError(
+            f"expected one line of at most {MAX_PROMPT} characters, no path, as system_prompt of {backbone}, got "
+            f"{quote(system)}"
+        )
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 from transformers.pytorch_utils import Conv1D
 
 from mubench.trainers.engine.errors import NonFiniteError
-from mubench.trainers.engine.task_arguments import LoraArguments
+from mubench.trainers.engine.task_arguments import LoraArguments, SizeArguments
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -131,12 +131,46 @@ def add_adapters(
 
 
 def merge_adapters(model: Any) -> torch.nn.Module:
-    """Return the plain model of `add_adapters`, with the adapters added to its weights."""
+    """Return the plain model of `add_adapters`, with the adapters added to its weights, which are no longer 4 bits."""
     frozen: list[str] = model.frozen_before
+    if is_loaded_in_4bit(model):
+        model = _dequantize(model)
     plain: torch.nn.Module = model.merge_and_unload()
     for name, weight in plain.named_parameters():
         weight.requires_grad_(name not in frozen)
     return plain
+
+
+def _dequantize(model: Any) -> Any:
+    """Return a model with the same adapters beside weights in the type that 4 bits were computed in.
+
+    Merged into 4 bits, adapters would be rounded away.
+    """
+    import peft  # noqa: PLC0415  as above
+
+    state, config = peft.get_peft_model_state_dict(model), model.peft_config["default"]
+    plain = model.unload().dequantize()
+    again = peft.get_peft_model(plain, config)
+    peft.set_peft_model_state_dict(again, state)
+    return again
+
+
+def is_loaded_in_4bit(model: torch.nn.Module) -> bool:
+    """Whether the linear layers of a model hold 4 bits a weight."""
+    return bool(getattr(unwrap(model), "is_loaded_in_4bit", False))
+
+
+def check_loaded(model: torch.nn.Module, args: SizeArguments) -> None:
+    """Raise ``ValueError`` if a model was not loaded as its arguments say, since training changes nothing of that."""
+    dtypes = [str(weight.dtype) for weight in model.parameters() if weight.is_floating_point()]
+    found = {
+        "dtype": dtypes[0].removeprefix("torch.") if dtypes else None,
+        "attn_implementation": getattr(getattr(model, "config", None), "_attn_implementation", None),
+        "load_in_4bit": is_loaded_in_4bit(model),
+    }
+    for name, wanted in args.size_options().items():
+        if found[name] != wanted:
+            raise ValueError(f"expected a model that was loaded with {name} {wanted}, got one with {found[name]}")
 
 
 def has_adapters(model: torch.nn.Module) -> TypeGuard[PeftModel]:

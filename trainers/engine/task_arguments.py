@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import math
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -65,7 +67,63 @@ LORA = tuple(LoraArguments.__dataclass_fields__)
 
 
 @dataclass
-class TaskArguments(LoraArguments, TrainingArguments):
+class SizeArguments:
+    """Arguments by which large models fit: how the weights that a run starts from are loaded."""
+
+    dtype: str = field(
+        default="float32",
+        metadata={"help": "Type of the weights, teachers' too: float32 or bfloat16. Beside it, bf16 is autocast."},
+    )
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "Kernel of attention, such as eager, sdpa or flash_attention_2."}
+    )
+    load_in_4bit: bool = field(
+        default=False, metadata={"help": "Load linear layers in 4 bits (QLoRA): takes lora_rank and bitsandbytes."}
+    )
+
+    def size_options(self) -> dict[str, Any]:
+        """Return those of these arguments that differ from their defaults."""
+        values = {name: getattr(self, name) for name in SIZE}
+        return {name: value for name, value in values.items() if value != getattr(SizeArguments, name)}
+
+    def check_size(self, lora_rank: int | None) -> None:
+        """Refuse unknown types of weights, and 4 bits without adapters or the package that holds them.
+
+        Raises:
+            ValueError: If an argument is invalid.
+            FileNotFoundError: If the package is not installed.
+        """
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.load_in_4bit and lora_rank is None:
+            raise ValueError("expected lora_rank beside load_in_4bit, since 4 bits cannot be trained; got none")
+        if self.load_in_4bit:
+            check_bitsandbytes("hold weights in 4 bits")
+
+
+SIZE = tuple(SizeArguments.__dataclass_fields__)
+DTYPES = ("float32", "bfloat16")
+_BITSANDBYTES = ("paged_", "lion_", "ademamix", "rmsprop_bnb", "adamw_bnb", "adamw_8bit")
+
+
+def check_optimizer(optim: str) -> None:
+    """Check that the package of an optimizer with 8-bit or paged states is installed.
+
+    Raises:
+        FileNotFoundError: If it is not.
+    """
+    if optim.startswith(_BITSANDBYTES):
+        check_bitsandbytes(f"train with optim {optim}")
+
+
+def check_bitsandbytes(purpose: str) -> None:
+    """Raise ``FileNotFoundError`` if the package bitsandbytes is not installed."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise FileNotFoundError(f"expected the package bitsandbytes to {purpose}, got none: pip install bitsandbytes")
+
+
+@dataclass
+class TaskArguments(LoraArguments, SizeArguments, TrainingArguments):
     """`transformers.TrainingArguments` with defaults that fit custom losses.
 
     Changed defaults: no column removal (batches carry more than the model's inputs), no NaN filter in the logs (it
@@ -87,11 +145,14 @@ class TaskArguments(LoraArguments, TrainingArguments):
         """Refuse arguments under which losses would silently mean something else."""
         if (world_size() > 1 or self.bf16) and not torch.cuda.is_available():
             self.use_cpu = True  # otherwise every process would train by itself, and bf16 would be refused
+        self.check_whole_weights()
         self.check_length()
         self.check_numbers()
         super().__post_init__()
         check_trackers(list(self.report_to or ()))
         self.check_lora()
+        self.check_size(self.lora_rank)
+        check_optimizer(str(getattr(self.optim, "value", self.optim)))
         if self.label_smoothing_factor:
             raise ValueError(f"label_smoothing_factor must be 0 here, got {self.label_smoothing_factor}")
         if (precision := "fp16" if self.fp16 else "bf16" if self.bf16 else "no") != self.mixed_precision:
@@ -101,6 +162,14 @@ class TaskArguments(LoraArguments, TrainingArguments):
             )
         if self.remove_unused_columns or self.logging_nan_inf_filter:
             raise ValueError("remove_unused_columns and logging_nan_inf_filter must be off, got one that is on")
+
+    def check_whole_weights(self) -> None:
+        """Refuse sharded weights: no test shows that methods, which read and edit whole ones, give the same row."""
+        if self.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true", "yes"):
+            raise ValueError(
+                "expected whole weights in every process (torchrun, or accelerate launch --multi_gpu), got FSDP; to "
+                "make a model fit: --lora_rank, --dtype bfloat16, --gradient_checkpointing true, --load_in_4bit true"
+            )
 
     def check_length(self) -> None:
         """Refuse runs that are endless, or have no step or no row."""

@@ -41,6 +41,7 @@ from mubench.trainers.engine.noise import KEY, add_training_noise
 from mubench.trainers.engine.parameters import (
     add_adapters,
     check_finite,
+    check_loaded,
     layers_to_adapt,
     merge_adapters,
     synchronize_batch_norm,
@@ -149,6 +150,8 @@ class TaskTrainer(Trainer):
     ) -> None:
         args = TaskArguments() if args is None else args
         model = synchronize_batch_norm(model, args)
+        if isinstance(args, TaskArguments):
+            check_loaded(model, args)
         self.uses_lora = False
         if isinstance(args, TaskArguments) and args.lora_rank is not None:
             self.uses_lora = True

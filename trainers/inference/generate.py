@@ -61,6 +61,7 @@ def generate_texts(
     max_tokens: int,
     batch_size: int = BATCH,
     uniforms: npt.NDArray[np.float64] | None = None,
+    ends: Sequence[int] = (),
 ) -> list[str]:
     """Return the greedy continuation of every prompt, or what a decoder writes about it, without special tokens.
 
@@ -74,6 +75,7 @@ def generate_texts(
         max_tokens: Number of tokens after which a text ends if it has no end token before.
         batch_size: Rows per forward pass.
         uniforms: A number in [0, 1) for every text and token, ``(n, max_tokens)``, which decides that token.
+        ends: Tokens that end a text, beside the tokenizer's end token.
     """
     decoder = bool(model.config.is_encoder_decoder)
     side = "right" if decoder else "left"  # a causal model continues after its last position
@@ -81,7 +83,7 @@ def generate_texts(
         max_new_tokens=max_tokens,
         do_sample=False,
         num_beams=1,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=[tokenizer.eos_token_id, *ends],
         pad_token_id=tokenizer.pad_token_id,
         decoder_start_token_id=model.config.decoder_start_token_id if decoder else None,
     )
@@ -131,6 +133,7 @@ def sample_texts(
     *,
     seed: int,
     max_tokens: int,
+    ends: Sequence[int] = (),
 ) -> npt.NDArray[np.object_]:
     """Return texts sampled for every prompt at temperature 1, ``(n, SAMPLES)``.
 
@@ -141,9 +144,12 @@ def sample_texts(
         ids: Example ids of the prompts; with the seed they decide the samples.
         seed: Evaluation seed.
         max_tokens: Number of tokens after which a text ends if it has no end token before.
+        ends: Tokens that end a text, beside the tokenizer's end token.
     """
     keys = torch.tensor([row_key(one) for one in ids])
     uniforms = [each.random((max_tokens, SAMPLES)).T for each in generators(keys, TEXT, 0, seed)]
     repeated = [prompt for prompt in prompts for _ in range(SAMPLES)]
-    texts = generate_texts(model, tokenizer, repeated, max_tokens=max_tokens, uniforms=np.concatenate(uniforms))
+    texts = generate_texts(
+        model, tokenizer, repeated, max_tokens=max_tokens, uniforms=np.concatenate(uniforms), ends=ends
+    )
     return np.array(texts, dtype=np.object_).reshape(len(prompts), SAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -86,7 +87,8 @@ class DpoTrainer(NpoTrainer):
             )
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode refusals (or answers='alt'), got none")
-        refusals = [tokenize_refusal(self.processing_class, text) for text in REFUSALS]  # type: ignore[arg-type]
+        encode = self.encode_answer or partial(tokenize_refusal, self.processing_class)  # type: ignore[arg-type]
+        refusals = [encode(text) for text in REFUSALS]
         return [refusals[int(number)] for number in generator.integers(len(refusals), size=len(rows))]
 
     def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:

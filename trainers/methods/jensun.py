@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -119,7 +120,8 @@ class JensunTrainer(UnlearningTrainer):
         super().prepare()
         if self.processing_class is None:
             raise ValueError("expected processing_class= to encode the refusal, got none")
-        answer = tokenize_refusal(self.processing_class, self.args.refusal)  # type: ignore[arg-type]
+        encode = self.encode_answer or partial(tokenize_refusal, self.processing_class)  # type: ignore[arg-type]
+        answer = encode(self.args.refusal)
         self.tokens = torch.tensor(answer[:-1])  # without the end token
         self.refusals = []
         if self.args.prefix == "refusal":

@@ -37,13 +37,14 @@ from mubench.trainers.engine.errors import (
 )
 from mubench.trainers.engine.fresh_model import random_copy
 from mubench.trainers.engine.parameters import has_batch_norm
-from mubench.trainers.engine.task_arguments import LORA, SPEED, TaskArguments, check_arguments
+from mubench.trainers.engine.task_arguments import LORA, SIZE, SPEED, TaskArguments, check_arguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.generate import SAMPLED_ROWS, GenerationRequest, sample_rows
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import RANDOM, SHIFTED, write_outputs
+from mubench.trainers.models.load_options import LoadOptions, check_load_options
 from mubench.trainers.models.modalities.modality import ClassifierModality
 from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
@@ -228,10 +229,10 @@ def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
 
 
 def _recorded_options(args: TaskArguments, recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments that a base model records beside its recipe: LoRA's if it is on, and enabled switches."""
+    """Return the arguments that a base model records beside its recipe: LoRA's if on, switches, and size."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
     switches = [name for name in SWITCHES if getattr(args, name) and name not in precision_arguments(recipe)]
-    return {**lora, **dict.fromkeys(switches, True)}
+    return {**lora, **dict.fromkeys(switches, True), **args.size_options()}
 
 
 def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
@@ -248,7 +249,7 @@ def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
 def _base_arguments(setting: Setting, base_seed: int, given: Mapping[str, Any]) -> TaskArguments:
     """Return the recipe with the given arguments, without ``output_dir``; errors are those of `train_base`."""
     _check_recipe(setting, given)
-    check_arguments(given, (*STEP, *LORA, *SWITCHES))
+    check_arguments(given, (*STEP, *LORA, *SWITCHES, *SIZE))
     settings = {**given, **recipe_arguments(setting.recipe, given)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
         raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
@@ -309,7 +310,7 @@ def train_base(
         models: Folder of all models.
         callbacks: Callbacks that report progress and change nothing.
         **arguments: `TaskArguments` that change no result (checkpoints, logging, the batches of a step), LoRA's, and
-            those of `SWITCHES`; all others are the recipe's.
+            those of `SWITCHES` and of `SIZE`; all others are the recipe's.
 
     Returns:
         The model's folder.
@@ -320,6 +321,7 @@ def train_base(
     """
     names.check_seed("base_seed", base_seed)
     args = _base_arguments(setting, base_seed, arguments)
+    check_load_options(setting.task.kind, args)
     options = _recorded_options(args, setting.recipe)
     transform = setting.train_transform("augment" in options)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
@@ -328,7 +330,7 @@ def train_base(
         return _find_adopted(setting, folder, run)
     with own_run(folder, run) as missing:
         if missing:
-            model, processor = setting.fresh_model(base_seed)
+            model, processor = setting.fresh_model(base_seed, LoadOptions.of(args))
             args.output_dir = str(work_folder(folder, run))  # follows from the identity
             check_accumulation(model, args)
             trainer = TaskTrainer(

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from mubench.trainers.models.load_options import LoadOptions
 from mubench.trainers.models.modalities.pretrained import load_tokenizer
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import Setting
@@ -15,13 +16,15 @@ from mubench.trainers.models.setting import Setting
 TOKENS = ("summarization", "text_generation")
 
 
-def load_start(setting: Setting, folder: Path, identity: str | None) -> tuple[PreTrainedModel, Any]:
+def load_start(
+    setting: Setting, folder: Path, identity: str | None, options: LoadOptions | None = None
+) -> tuple[PreTrainedModel, Any]:
     """Return a foreign model to change, whose classes get the names of the task's, and its processor.
 
     Raises:
         ValueError: If the folder is damaged, has changed since its files were hashed, or the model is of another kind.
     """
-    model, processor = setting.load_foreign(folder)
+    model, processor = setting.load_foreign(folder, options)
     foreign = read_foreign(folder)
     if foreign is None or foreign.identity != identity:
         raise ValueError(f"expected {folder} as it was when the run was planned, got other files")

@@ -23,6 +23,7 @@ from mubench.hub_builders.tasks.definition import Definition
 from mubench.hub_builders.tasks.own_backbones import OWN, recipe_of
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.storage import SHIFTED
+from mubench.trainers.models.load_options import LoadOptions, loading
 from mubench.trainers.models.modalities import MODALITIES, Modality
 from mubench.trainers.models.modalities.modality import EncodedRows
 from mubench.trainers.models.modalities.pretrained import check_files
@@ -102,43 +103,51 @@ class Setting:
 
     @property
     def modality(self) -> Modality:
-        return MODALITIES[self.task.kind]
+        return MODALITIES[self.task.kind].for_recipe(self.recipe)
 
-    def fresh_model(self, seed: int) -> tuple[PreTrainedModel, Any]:
-        """Return the model that base and retrained models start from, and its processor."""
+    def fresh_model(self, seed: int, options: LoadOptions | None = None) -> tuple[PreTrainedModel, Any]:
+        """Return the model that base and retrained models start from, and its processor; by default in fp32."""
         own = OWN.get(self.backbone)
         start = self.backbone if own is None or own.start is None else own.start
-        return self.modality.create(start, self.info.labels, self.rows, seed)
+        with loading(options):
+            model, processor = self.modality.create(start, self.info.labels, self.rows, seed)
+        if options is not None:
+            options.apply(model)
+        return model, processor
 
-    def load(self, folder: Path, again: str = "") -> tuple[PreTrainedModel, Any]:
+    def load(self, folder: Path, again: str = "", options: LoadOptions | None = None) -> tuple[PreTrainedModel, Any]:
         """Return a stored model and its processor, compared with what was written.
 
         Args:
             folder: Its folder.
             again: How to make it anew, for messages.
+            options: How its weights are loaded; ``None`` for the type that they are stored in.
 
         Raises:
             ValueError: If the folder is damaged, or the model has other classes than the split.
         """
-        model, processor = self._load(folder, again)
+        model, processor = self._load(folder, again, options)
         with _explain_damage(folder, again):  # the messages before say what is wrong, this one only where
             check_files(folder, read_run(folder).files)
         return model, processor
 
-    def load_foreign(self, folder: Path) -> tuple[PreTrainedModel, Any]:
-        """Return a model that any program saved, in fp32, and its processor.
+    def load_foreign(self, folder: Path, options: LoadOptions | None = None) -> tuple[PreTrainedModel, Any]:
+        """Return a model that any program saved, by default in fp32, and its processor.
 
         Classes without names are taken in their order.
 
         Raises:
             ValueError: If the folder is damaged, or the model has other classes than the split.
         """
-        model, processor = self._load(folder, "", unnamed=True)
-        return model.float(), processor
+        return self._load(folder, "", options or LoadOptions(), unnamed=True)
 
-    def _load(self, folder: Path, again: str, *, unnamed: bool = False) -> tuple[PreTrainedModel, Any]:
-        with _explain_damage(folder, again):
+    def _load(
+        self, folder: Path, again: str, options: LoadOptions | None, *, unnamed: bool = False
+    ) -> tuple[PreTrainedModel, Any]:
+        with _explain_damage(folder, again), loading(options):
             model, processor = self.modality.load(folder)
+        if options is not None:
+            options.apply(model)
         if self.task.kind.endswith("_classification"):
             named, wanted = tuple((model.config.id2label or {}).values()), self.info.labels
             plain = tuple(f"LABEL_{i}" for i in range(len(wanted)))  # what transformers calls them

@@ -15,7 +15,7 @@ from mubench.hub_builders.tasks import BACKBONES, Task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import Parser, check_options, find_options
 from mubench.trainers.engine.distributed import STEP
-from mubench.trainers.engine.task_arguments import LORA, SPEED, UNRECORDED, TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, SIZE, SPEED, UNRECORDED, TaskArguments
 from mubench.trainers.runs.defaults import RECORDED, default_arguments
 from mubench.trainers.runs.method_table import METHOD_FILE, check_known, method_table, read_arguments
 from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, EpochArguments, UnlearningArguments
@@ -102,7 +102,7 @@ def base_parser() -> FlagParser:
     # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
     parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
     groups: dict[str, Iterable[str]] = {"where to run": BaseArguments.__dataclass_fields__}
-    groups |= {"training rows": ("augment",), "LoRA": LORA}
+    groups |= {"training rows": ("augment",), "LoRA": LORA, "size": SIZE}
     left = (*STEP, *SPEED, *sorted(UNRECORDED - {"output_dir"}))
     parser.show({**groups, "arguments of transformers.TrainingArguments that the recipe leaves open": left})
     return parser
@@ -124,7 +124,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     parser.description = f"Defaults are those {place}."
     parser.set_defaults(seed=0, save_strategy="epoch", **defaults)
     between = tuple(EpochArguments.__dataclass_fields__)
-    training = [name for name in RECORDED if name not in ("augment", *LORA, *ADDON_ARGUMENTS, *between)]
+    training = [name for name in RECORDED if name not in ("augment", *LORA, *SIZE, *ADDON_ARGUMENTS, *between)]
     unrecorded = sorted(UNRECORDED - {"output_dir", *between})
     parser.show(
         {
@@ -133,6 +133,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
             "between epochs": between,
             "training rows": ("augment",),
             "LoRA": LORA,
+            "size": SIZE,
             "addons, for every method": ADDON_ARGUMENTS,
             "arguments of transformers.TrainingArguments, recorded with the run": training,
             "arguments of transformers.TrainingArguments that change no result": unrecorded,

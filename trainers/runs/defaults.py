@@ -19,7 +19,7 @@ import yaml
 from mubench.hub_builders.tasks import Kind
 from mubench.trainers.addons import ADDONS
 from mubench.trainers.engine.distributed import STEP
-from mubench.trainers.engine.task_arguments import LORA, UNRECORDED, TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, SIZE, UNRECORDED, TaskArguments
 from mubench.trainers.runs.method_table import CUSTOM, RECORDED_TRAINING, suite_table
 from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, AddonArguments, EpochArguments
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("default_arguments")
 # Every field of a method's own dataclass is recorded as well. No paths and no tokens.
-RECORDED = (*RECORDED_TRAINING, "optim_args", "augment", *LORA, *ADDON_ARGUMENTS, "keep")
+RECORDED = (*RECORDED_TRAINING, "optim_args", "augment", *LORA, *SIZE, *ADDON_ARGUMENTS, "keep")
 
 
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:
@@ -90,6 +90,7 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
         off |= set(LORA)
     if arguments.keep == "last":  # the default is not recorded
         off.add("keep")
+    off |= set(SIZE) - arguments.size_options().keys()
     off |= {name for name in ("augment", "optim_args") if not getattr(arguments, name)}  # nor are these
     values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
     size, parts = STEP

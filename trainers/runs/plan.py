@@ -14,6 +14,7 @@ from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
+from mubench.trainers.models.load_options import check_load_options
 from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
@@ -186,6 +187,7 @@ def resolve(request: UnlearningRequest) -> Plan:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
     arguments = request.training_arguments()
     check_epochs(trainer, arguments)
+    check_load_options(setting.task.kind, arguments)
     setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
     recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
     method_file = CUSTOM[request.method].sha256 if request.method in CUSTOM else None

@@ -19,6 +19,7 @@ from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
 from mubench.trainers.models.foreign_models import load_start
+from mubench.trainers.models.load_options import LoadOptions
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.unlearning.cost_counter import CostCounter
@@ -35,13 +36,13 @@ def starting_model(plan: Plan) -> tuple[PreTrainedModel, Any]:
         ValueError: If the model's folder is damaged, or the model has other classes than the split.
     """
     request, folder = plan.request, plan.base_folder
-    setting = request.setting
+    setting, options = request.setting, LoadOptions.of(plan.arguments)
     if folder is None:
-        return setting.fresh_model(request.base_seed)
+        return setting.fresh_model(request.base_seed, options)
     if plan.run.foreign_base and not (folder / RUN_FILE).is_file():  # an adopted model is a folder of the suite
-        return load_start(setting, folder, plan.run.parent)
+        return load_start(setting, folder, plan.run.parent, options)
     again = "" if request.base else f"remove the folder and make it again with: {request.base_command}"
-    return setting.load(folder, again)
+    return setting.load(folder, again, options)
 
 
 def unlearn(plan: Plan, callbacks: Sequence[TrainerCallback] = ()) -> Path:
@@ -91,6 +92,7 @@ def _trainer(
         transform=setting.train_transform(args.augment),
         callbacks=list(callbacks),
     )
+    trainer.encode_answer = setting.modality.answer_encoder(processor)
     if args.evaluates_epochs:
         batch_size = request.arguments.get("per_device_eval_batch_size")
         trainer.output_function = _output_function(setting, request.ratio, evaluated, batch_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -116,6 +116,8 @@ class UnlearningTrainer(TaskTrainer):
         cost_counter: Counts examples forward and backward, if one is attached.
         output_function: Computes the outputs that are evaluated after every epoch; ``None`` for those of the trainer's
             own rows, whose labels are classes or tokens.
+        encode_answer: Returns the tokens of an answer of the method's own, its end token among them, as they follow a
+            prompt; ``None`` for a space, the answer and the end token of ``processing_class``.
         validation_score: Scores an epoch beside retrained models, for ``keep oracle``.
         epoch_evaluation: Evaluates after every epoch, where an argument asks for it and training has begun.
         judgement: What `judge` has found, for the card; ``push_to_hub(judgement=found)`` sets it.
@@ -137,6 +139,7 @@ class UnlearningTrainer(TaskTrainer):
     teacher_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     per_weight: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
+    encode_answer: Callable[[str], list[int]] | None = None
     args: UnlearningArguments
     train_dataset: ForgetRetain
     teachers: dict[str, torch.nn.Module]

@@ -5,7 +5,10 @@ import atexit
 import pytest
 import torch.distributed as dist
 
+from mubench.trainers.__main__ import main
 from mubench.trainers.engine import distributed
+from mubench.trainers.engine.task_arguments import TaskArguments
+from mubench.trainers.models.modalities.text_classification import TextModality
 from tests.fixtures import toy
 
 
@@ -59,3 +62,13 @@ def test_the_first_process_decides_whether_a_run_is_to_be_made(monkeypatch, tmp_
     monkeypatch.setattr(distributed, "on_main_process", lambda action: missing)
     with distributed.own_run(tmp_path / "model", None) as found:
         assert found is missing
+
+
+def test_sharded_weights_are_refused_in_one_line_before_anything_is_loaded(monkeypatch, mini, tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"^expected whole weights in every process .*, got FSDP; "):
+        TaskArguments(fsdp="full_shard")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")  # as `accelerate launch --use_fsdp --fsdp_version 2` does
+    monkeypatch.setattr(TextModality, "create", lambda *_: pytest.fail("a model was made"))
+    assert main(["base", "--task=imdb", f"--data={mini}", f"--models={tmp_path / 'models'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mubench: expected whole weights in every process") and not (tmp_path / "models").exists()

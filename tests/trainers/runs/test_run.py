@@ -13,7 +13,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers import __main__ as front_door
 from mubench.trainers.engine import distributed as processes
-from mubench.trainers.engine.task_arguments import LORA, TaskArguments
+from mubench.trainers.engine.task_arguments import LORA, SIZE, TaskArguments
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs import plan as plan_module
@@ -124,7 +124,14 @@ def test_recorded_arguments_hold_the_methods_own_and_no_path(walked, tmp_path, m
         "remember",
         "eval_each_epoch",
     }
-    assert found.keys() == (own - shared | set(RECORDED)) - {*LORA, *ADDON_ARGUMENTS, "keep", "augment", "optim_args"}
+    assert found.keys() == (own - shared | set(RECORDED)) - {
+        *LORA,
+        *SIZE,
+        *ADDON_ARGUMENTS,
+        "keep",
+        "augment",
+        "optim_args",
+    }
     text = json.dumps(found)
     assert str(tmp_path) not in text and "hf_secret" not in text
 

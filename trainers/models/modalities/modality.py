@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedConfig, PreTrainedModel, default_data_collator, set_seed
 
+from mubench.hub_builders.tasks import Recipe
 from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.engine.rows import memory_share
@@ -89,6 +90,10 @@ class Modality(ABC):
     train_transform: Transform | None = None
     generates: ClassVar[bool] = True
 
+    def for_recipe(self, recipe: Recipe) -> Modality:
+        """Return the modality with what a recipe says about the form of its rows."""
+        return self
+
     @abstractmethod
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         """Return a freshly initialised model and its processor.
@@ -129,6 +134,10 @@ class Modality(ABC):
     ) -> Outputs:
         """Return the outputs on a split with what the model generates for some rows."""
         return outputs
+
+    def answer_encoder(self, processor: Any) -> Callable[[str], list[int]] | None:
+        """Return what gives the tokens of any answer after a prompt; ``None`` where no template gives it a form."""
+        return None
 
     def collator(self, processor: Any) -> Collator:
         """Return the function that collates model-ready rows into a batch: it stacks rows, which have one size."""

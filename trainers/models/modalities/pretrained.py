@@ -21,6 +21,7 @@ from mubench.hub_builders.tasks.schema import Backbone
 from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.models.backbones import check_unchanged
+from mubench.trainers.models.load_options import load_arguments
 
 # Otherwise transformers sends the user's token to a converter for a repository without safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -62,7 +63,7 @@ def explain_damage() -> Iterator[None]:
 
 
 def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
-    """Load the pretrained weights of a backbone, in fp32 whatever they are stored in, to be trained.
+    """Load the pretrained weights of a backbone, in fp32 whatever they are stored in, or as `loading` says.
 
     Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
     reads. Of a user's own backbone they are safetensors, and hold all weights but those of a head.
@@ -77,13 +78,13 @@ def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
     """
     if backbone in OWN:
         return _load_own(auto, backbone, config)
-    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "weights_only": True}
+    options = {**load_arguments(dtype=torch.float32), "ignore_mismatched_sizes": True, "weights_only": True}
     return read(auto, **checkpoint_source(backbone), **options, **config)
 
 
 def _load_own(auto: Any, backbone: str, config: Mapping[str, Any]) -> PreTrainedModel:
     source = checkpoint_source(backbone)
-    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "use_safetensors": True}
+    options = {**load_arguments(dtype=torch.float32), "ignore_mismatched_sizes": True, "use_safetensors": True}
     with _quiet():
         model, info = read(auto, **source, **options, **config, output_loading_info=True)
     body = f"{model.base_model_prefix}."
@@ -137,7 +138,8 @@ def load_complete(factory: Any, folder: Path | str, **source: Any) -> Any:
         ValueError: If a file is damaged, or weights are missing or of another shape; transformers would initialise
             them silently.
     """
-    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True, **source}
+    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    options |= {**load_arguments(), **source}
     with _quiet():  # the error below replaces a table of missing weights
         model, info = read(factory, pretrained_model_name_or_path=folder, **options)
     fresh = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})

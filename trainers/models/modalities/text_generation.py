@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from mubench.hub_builders.tasks import Recipe
 from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.models.modalities.chat import ChatTemplate
 from mubench.trainers.models.modalities.modality import (
     Collator,
     EncodedRows,
@@ -74,11 +77,52 @@ def load_packaged(backbone: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
     return model, tokenizer
 
 
+def _tokenize(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> list[tuple[list[int], int]]:
+    """Return, of every row, the tokens of prompt, a space, answer and end, and how many are prompt."""
+    texts = [f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)]
+    tokens = tokenizer(texts, return_offsets_mapping=True)
+    rows = zip(tokens["input_ids"], tokens["offset_mapping"], prompts, strict=True)
+    # An answer begins with the space before it, so no token belongs to both.
+    return [
+        (
+            [*ids, tokenizer.eos_token_id],
+            next((place for place, (_, end) in enumerate(spans) if end > len(prompt)), len(ids)),
+        )
+        for ids, spans, prompt in rows
+    ]
+
+
+def _model_row(ids: list[int], start: int, prompt: str, max_length: int | None) -> dict[str, Any]:
+    """Return a model-ready row, cut at ``max_length`` tokens, whose answer begins at ``start``.
+
+    Raises:
+        ValueError: If the prompt alone is as long as that.
+    """
+    ids = ids[:max_length]
+    if start >= len(ids):
+        raise ValueError(f"expected a prompt of fewer than {max_length} tokens, got {start}: {prompt[:60]!r}")
+    labels = [IGNORED] * start + ids[start:]
+    return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
+
+
+@dataclass(frozen=True)
 class CausalModality(TextOutputModality):
-    """Answers to prompts, by a causal language model."""
+    """Answers to prompts, by a causal language model.
+
+    Attributes:
+        template: How prompt and answer become one text, see `Recipe`.
+        system_prompt: System turn of a chat template.
+    """
 
     auto = transformers.AutoModelForCausalLM
     configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]] = MINI
+    template: str = "none"
+    system_prompt: str | None = None
+
+    def for_recipe(self, recipe: Recipe) -> CausalModality:
+        if recipe.template == self.template and recipe.system_prompt == self.system_prompt:
+            return self
+        return replace(self, template=recipe.template, system_prompt=recipe.system_prompt)
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
         packaged = get_backbone(backbone).package is not None
@@ -97,30 +141,28 @@ class CausalModality(TextOutputModality):
         Labels stand at their own tokens; the prompt has none. Texts are cut at ``max_length`` tokens.
 
         Raises:
-            ValueError: If a prompt alone is as long as that.
+            ValueError: If a prompt alone is as long as that, or the tokenizer lacks the chat template of the recipe.
         """
         prompts, answers = prompts_and_answers(rows)
+        tokenize = self._chat(processor).encode_rows if self.template == "chat" else partial(_tokenize, processor)
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-            texts = [f"{prompt} {answer}" for prompt, answer in zip(batch[prompts], batch[answers], strict=True)]
-            tokens = processor(texts, return_offsets_mapping=True)
+            found = tokenize(batch[prompts], batch[answers])
             return [
-                _row(ids, [end for _, end in spans], prompt)
-                for ids, spans, prompt in zip(
-                    tokens["input_ids"], tokens["offset_mapping"], batch[prompts], strict=True
-                )
+                _model_row(ids, start, prompt, max_length)
+                for (ids, start), prompt in zip(found, batch[prompts], strict=True)
             ]
 
-        def _row(ids: list[int], ends: list[int], prompt: str) -> dict[str, Any]:
-            ids = [*ids, processor.eos_token_id][:max_length]
-            # An answer begins with the space before it, so no token belongs to both.
-            start = next((place for place, end in enumerate(ends) if end > len(prompt)), len(ends))
-            if start >= len(ids):
-                raise ValueError(f"expected a prompt of fewer than {max_length} tokens, got {start}: {prompt[:60]!r}")
-            labels = [IGNORED] * start + ids[start:]
-            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
-
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+
+    def _chat(self, processor: Any) -> ChatTemplate:
+        return ChatTemplate(processor, self.system_prompt)
+
+    def answer_encoder(self, processor: Any) -> Callable[[str], list[int]] | None:
+        return self._chat(processor).encode_answer if self.template == "chat" else None
+
+    def end_tokens(self, processor: Any) -> list[int]:
+        return [self._chat(processor).turn_end] if self.template == "chat" else []
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
         prompt, _ = prompts_and_answers(rows)

@@ -117,6 +117,10 @@ class TextOutputModality(Modality):
     def prompt(self, row: Mapping[str, Any]) -> list[int]:
         """Return the tokens of a model-ready row that the model reads before it writes the answer."""
 
+    def end_tokens(self, processor: Any) -> list[int]:
+        """Return the tokens that end an answer, beside the tokenizer's end token."""
+        return []
+
     def add_generated(
         self, outputs: Outputs, model: PreTrainedModel, processor: Any, request: GenerationRequest
     ) -> Outputs:
@@ -128,11 +132,14 @@ class TextOutputModality(Modality):
         items = [encoded[row] for row in range(len(rows))]
         longest = max(sum(label != IGNORED for label in item["labels"]) for item in items)
         prompts, most = [self.prompt(item) for item in items], min(MOST_TOKENS, longest)
-        texts = generate_texts(model, processor, prompts, max_tokens=most)
+        ends = self.end_tokens(processor)
+        texts = generate_texts(model, processor, prompts, max_tokens=most, ends=ends)
         sampled = np.full((len(rows), SAMPLES if request.sampled else 0), None, dtype=np.object_)
         if request.sampled:
             own, ids = [prompts[row] for row in request.sampled], rows.select(request.sampled)["example_id"]
-            sampled[[*request.sampled]] = sample_texts(model, processor, own, ids, seed=request.seed, max_tokens=most)
+            sampled[[*request.sampled]] = sample_texts(
+                model, processor, own, ids, seed=request.seed, max_tokens=most, ends=ends
+            )
 
         def losses(column: str, wanted: bool = True) -> Array:
             given = list(rows[column]) if wanted and column in rows.column_names else [""] * len(rows)
