@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mubench.trainers import NpoArguments, NpoTrainer
-from mubench.trainers.models.load_options import LoadOptions
+from mubench.trainers.models.modalities.pretrained import LoadOptions
 from mubench.trainers.models.modalities.text_generation import load_packaged
 from tests.fixtures.memory import MemoryCounter
 

@@ -44,9 +44,8 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import RANDOM, SHIFTED, write_outputs
-from mubench.trainers.models.load_options import LoadOptions, check_load_options
 from mubench.trainers.models.modalities.modality import ClassifierModality
-from mubench.trainers.models.modalities.pretrained import hash_files
+from mubench.trainers.models.modalities.pretrained import LoadOptions, check_load_options, hash_files
 from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.

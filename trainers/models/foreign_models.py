@@ -7,8 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from mubench.trainers.models.load_options import LoadOptions
-from mubench.trainers.models.modalities.pretrained import load_tokenizer
+from mubench.trainers.models.modalities.pretrained import LoadOptions, load_tokenizer
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import Setting
 

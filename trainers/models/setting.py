@@ -23,10 +23,9 @@ from mubench.hub_builders.tasks.definition import Definition
 from mubench.hub_builders.tasks.own_backbones import OWN, recipe_of
 from mubench.trainers.engine.augmentation import Transform
 from mubench.trainers.inference.storage import SHIFTED
-from mubench.trainers.models.load_options import LoadOptions, loading
 from mubench.trainers.models.modalities import MODALITIES, Modality
 from mubench.trainers.models.modalities.modality import EncodedRows
-from mubench.trainers.models.modalities.pretrained import check_files
+from mubench.trainers.models.modalities.pretrained import LoadOptions, check_files, loading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

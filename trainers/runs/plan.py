@@ -14,7 +14,7 @@ from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
-from mubench.trainers.models.load_options import check_load_options
+from mubench.trainers.models.modalities.pretrained import check_load_options
 from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names

@@ -19,7 +19,7 @@ from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.evidence import SplitOutputs
 from mubench.trainers.models.base_models import check_accumulation, train_image_classifier, train_into
 from mubench.trainers.models.foreign_models import load_start
-from mubench.trainers.models.load_options import LoadOptions
+from mubench.trainers.models.modalities.pretrained import LoadOptions
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.plan import Plan
 from mubench.trainers.unlearning.cost_counter import CostCounter

@@ -19,10 +19,9 @@ from mubench.trainers.inference.generate import GenerationRequest, generate_text
 from mubench.trainers.inference.predict import predict_tokens
 from mubench.trainers.methods.dpo import DpoTrainer
 from mubench.trainers.models.backbones import read_pretrained
-from mubench.trainers.models.load_options import LoadOptions, loading
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.chat import ChatTemplate
-from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files
+from mubench.trainers.models.modalities.pretrained import LoadOptions, load_tokenizer, loading, package_files
 from mubench.trainers.models.modalities.text_generation import load_packaged
 from mubench.trainers.tools.alternative_answers import REFUSALS
 from tests.fixtures.chat import ANSWERS, CHATML, LAYOUTS, QUESTIONS, TURN_ENDS, chat_model, chat_tokenizer

@@ -14,7 +14,7 @@ from mubench.trainers import NpoArguments, NpoTrainer
 from mubench.trainers.engine import task_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.models.base_models import train_base
-from mubench.trainers.models.load_options import LoadOptions
+from mubench.trainers.models.modalities.pretrained import LoadOptions
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.runs.run import starting_model, unlearn

@@ -17,9 +17,9 @@ from transformers import (
 
 from mubench.hub_builders.utils.tables import markdown_table
 from mubench.trainers import FinetuneArguments, FinetuneTrainer
-from mubench.trainers.models.load_options import LoadOptions
 from mubench.trainers.models.memory import PLANS as TABLE_PLANS
 from mubench.trainers.models.memory import SIZES, ModelShape, StepPlan, memory_table, step_bytes, step_seconds
+from mubench.trainers.models.modalities.pretrained import LoadOptions
 from tests.fixtures.memory import MemoryCounter
 from tests.pages import page
 
