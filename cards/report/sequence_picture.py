@@ -22,7 +22,7 @@ def group_sequences(sequences: Sequence[SequenceResult]) -> dict[str, list[Seque
     for one in sequences:
         base = base_model(one.task, one.tier, one.backbone, family=one.family, eval_seed=one.eval_seed)
         draw = f"-d{one.deletion_seed}" if one.deletion_seed else ""
-        groups[f"{base}{draw}-del{one.ratio}-steps{len(one.steps)}-{one.split[:8]}"].append(one)
+        groups[f"{base}{draw}-del{one.ratio}-steps{one.planned}-{one.split[:8]}"].append(one)
     return dict(groups)
 
 
@@ -46,7 +46,7 @@ def draw_sequences(sequences: Sequence[SequenceResult], path: str | Path) -> Pat
     cost.set(title="Cost of all requests up to here", ylabel="share of retraining's passes")
     for axes in (erosion, reversal, score, cost):
         axes.set_xlabel("% deleted")
-        axes.set_xticks([0, *(step.ratio for step in first.steps)])
+        axes.set_xticks([0, *first.ratios])
     handles, labels = erosion.get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))
     legend = figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(6, len(known)))
@@ -60,22 +60,21 @@ def draw_sequences(sequences: Sequence[SequenceResult], path: str | Path) -> Pat
 
 
 def _title(one: SequenceResult) -> str:
-    percent = one.ratio // len(one.steps)
-    return (
-        f"{one.task} ({one.tier} tier, {one.family} family), {one.backbone}: {len(one.steps)} requests of {percent} %"
-    )
+    where = f"{one.task} ({one.tier} tier, {one.family} family), {one.backbone}"
+    return f"{where}: {one.planned} requests of {one.ratios[0]} %"
 
 
 def _label(one: SequenceResult) -> str:
     seeds = f", base seed {one.base_seed}" if one.base_seed else ""
     seeds += f", seed {one.seed}" if one.seed else ""
-    return f"{one.method}{'' if one.tuned == 'default' else ' (' + one.tuned + ')'}{seeds}"
+    stopped = "" if one.stopped is None else f", diverged in request {len(one.steps) + 1}"
+    return f"{one.method}{'' if one.tuned == 'default' else ' (' + one.tuned + ')'}{seeds}{stopped}"
 
 
 def _scores(axes: Any, one: SequenceResult, read: Callable[[Any], float], style: dict[str, Any]) -> None:
     places = [0, *(step.ratio for step in one.steps)]
     axes.plot(places, [read(one.base), *(read(step.scores) for step in one.steps)], label=_label(one), **style)
-    _one_shot(axes, one, read(one.one_shot.scores), style)
+    _one_shot(axes, one, lambda step: read(step.scores), style)
 
 
 def _standings(axes: Any, one: SequenceResult, style: dict[str, Any]) -> None:
@@ -83,8 +82,7 @@ def _standings(axes: Any, one: SequenceResult, style: dict[str, Any]) -> None:
     axes.errorbar(
         [step.ratio for step in known], [step.whole.score for step in known], yerr=_bars(known), capsize=2, **style
     )
-    if one.one_shot.whole.score is not None:
-        _one_shot(axes, one, one.one_shot.whole.score, style)
+    _one_shot(axes, one, lambda step: step.whole.score, style)
 
 
 def _bars(steps: Sequence[Step]) -> list[list[float]]:
@@ -95,8 +93,9 @@ def _bars(steps: Sequence[Step]) -> list[list[float]]:
 
 def _passes(axes: Any, one: SequenceResult, style: dict[str, Any]) -> None:
     axes.plot([0, *(step.ratio for step in one.steps)], [0.0, *one.passes], **style)
-    _one_shot(axes, one, one.one_shot.cost["passes_share"], style)
+    _one_shot(axes, one, lambda step: step.cost["passes_share"], style)
 
 
-def _one_shot(axes: Any, one: SequenceResult, value: float, style: dict[str, Any]) -> None:
-    axes.plot(one.ratio, value, linestyle="", fillstyle="none", **{**style, "markersize": 12})
+def _one_shot(axes: Any, one: SequenceResult, read: Callable[[Step], float | None], style: dict[str, Any]) -> None:
+    if one.one_shot is not None and (value := read(one.one_shot)) is not None:
+        axes.plot(one.ratio, value, linestyle="", fillstyle="none", **{**style, "markersize": 12})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.runs.method_table import check_request
 from mubench.trainers.runs.plan import Plan, UnlearningRequest, resolve
 from mubench.trainers.runs.run import unlearn
@@ -42,14 +43,25 @@ def split_request(whole: UnlearningRequest, steps: int) -> list[UnlearningReques
     return requests
 
 
-def run_requests(requests: list[UnlearningRequest]) -> list[Plan]:
-    """Run requests one after the other, each from the model of the one before, and return their plans.
+def run_requests(requests: list[UnlearningRequest]) -> tuple[list[Plan], NonFiniteError | None]:
+    """Run requests one after the other, each from the model of the one before.
 
-    Finished models are kept, and a killed run goes on from its checkpoint.
+    Finished models are kept, and a killed run goes on from its checkpoint. A request that diverges ends the sequence.
+
+    Returns:
+        The plans of the finished requests, and the error of the one that diverged after them, or ``None``.
+
+    Raises:
+        NonFiniteError: If the first request diverges.
     """
     plans: list[Plan] = []
     for request in requests:
         base = plans[-1].folder if plans else request.base
         plans.append(resolve(dataclasses.replace(request, base=base)))
-        unlearn(plans[-1])
-    return plans
+        try:
+            unlearn(plans[-1])
+        except NonFiniteError as error:
+            if not plans[:-1]:
+                raise
+            return plans[:-1], error
+    return plans, None

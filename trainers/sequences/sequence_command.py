@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mubench.trainers.engine.distributed import is_main_process, set_up_process
+from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.runs.commands import check_references, request_of
-from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.plan import Plan, resolve
 from mubench.trainers.runs.run import unlearn
 from mubench.trainers.sequences.request_chain import run_requests, split_request
 from mubench.trainers.sequences.sequence_judge import SequenceJudge
@@ -20,13 +21,15 @@ from mubench.trainers.sequences.sequence_table import LEGEND, sequence_lines
 def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[str]:
     """Run the requests and the one-shot run, judge their models, and return lines with the file and the table.
 
-    Finished models are kept. Of several processes the first judges, and only it returns lines.
+    Finished models are kept. Of several processes the first judges, and only it returns lines. Where a later request
+    or the one-shot run diverges, the file holds what is finished.
 
     Args:
         options: Method and number of steps, see `sequence_parser`.
         arguments: All other arguments, those of the method.
 
     Raises:
+        NonFiniteError: If a request diverges; the message names the file with those before it.
         FileNotFoundError: If there are too few references of the last ratio; the message names the command.
         ValueError: If the steps do not divide the ratio, or an argument is one that the method does not take.
     """
@@ -37,10 +40,22 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     requests = split_request(whole, options.steps)
     check_references(whole, whole.base if whole.base is not None and read_foreign(whole.base) else None)
     one_shot = resolve(whole)
-    plans = run_requests(requests)
-    unlearn(one_shot)
-    if not is_main_process():
-        return []
-    result = SequenceJudge(plans, one_shot, Path(where.results)).result()
-    path = write_sequence(result, Path(where.results))
-    return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND]
+    plans, error = run_requests(requests)
+    has_one_shot = _run_or_diverge(one_shot)
+    if is_main_process():
+        reason = None if error is None else str(error)
+        judge = SequenceJudge(requests, plans, one_shot, Path(where.results), reason, has_one_shot=has_one_shot)
+        path = write_sequence(result := judge.result(), Path(where.results))
+    if error is not None:
+        kept = f"; those before it are in {path}" if is_main_process() else ""
+        raise NonFiniteError(f"{error}, in request {len(plans) + 1} of {len(requests)}{kept}") from error
+    return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND] if is_main_process() else []
+
+
+def _run_or_diverge(plan: Plan) -> bool:
+    """Run a plan, and return whether it finished; if not, it diverged."""
+    try:
+        unlearn(plan)
+    except NonFiniteError:
+        return False
+    return True

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.utils.text import one_line
+from mubench.trainers.evaluation import limits
 from mubench.trainers.evaluation.judge import SCORE_PARTS, measure_model
 from mubench.trainers.evaluation.judge_runs import Judge, can_judge
 from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import ORACLE_SELECTION
 from mubench.trainers.metrics.evidence import Evidence, SplitOutputs
-from mubench.trainers.runs.plan import Plan
+from mubench.trainers.runs.plan import Plan, UnlearningRequest
 from mubench.trainers.sequences.sequence_result import Scores, SequenceResult, Standing, Step
 
 
@@ -25,20 +27,26 @@ class SequenceJudge:
     """Judges the models of one sequence; the references of every ratio are read once.
 
     Attributes:
-        plans: The finished requests, in their order.
-        one_shot: The finished run that deletes all at once.
+        requests: All requests, in their order.
+        plans: Those that are finished.
+        one_shot: The run that deletes all at once.
         results: Folder of the result rows.
+        stopped: Why the request after the finished ones failed, or ``None``.
+        has_one_shot: Whether the run that deletes all at once is finished.
     """
 
+    requests: Sequence[UnlearningRequest]
     plans: Sequence[Plan]
     one_shot: Plan
     results: Path
+    stopped: str | None = None
+    has_one_shot: bool = True
 
     @cached_property
     def judges(self) -> dict[int, Judge]:
         """The judges of the ratios that have retrained models."""
         request, found = self.one_shot.request, {}
-        for ratio in dict.fromkeys(plan.request.ratio for plan in self.plans):
+        for ratio in dict.fromkeys([*(plan.request.ratio for plan in self.plans), request.ratio]):
             group = find_group(request.setting, ratio, request.models)
             if can_judge(group) or ratio == request.ratio:
                 found[ratio] = Judge(group, self.results)
@@ -53,23 +61,23 @@ class SequenceJudge:
     def request_ids(self) -> list[npt.NDArray[np.str_]]:
         """Ids of the rows of every request."""
         setting = self.one_shot.request.setting
-        requests = [plan.request for plan in self.plans]
-        return [setting.train_ids[setting.request_mask(one.ratio, one.deleted_before)] for one in requests]
+        return [setting.train_ids[setting.request_mask(one.ratio, one.deleted_before)] for one in self.requests]
 
     def result(self) -> SequenceResult:
         """Judge every model, and return the sequence."""
-        run = read_run(self.one_shot.folder)
+        run, all_ids = self.one_shot.run, np.concatenate(self.request_ids)
         same = (
             "tier", "task", "family", "deletion_seed", "split", "backbone", "base_seed", "method", "method_file",
             "foreign_base", "seed", "eval_seed", "tuned",
         )  # fmt: skip
         return SequenceResult(
-            sequence_id=f"{self.one_shot.folder.name}-steps{len(self.plans)}",
+            sequence_id=f"{self.one_shot.folder.name}-steps{len(self.requests)}",
             **{name: getattr(run, name) for name in same},
             arguments=dict(run.arguments),
             ratio=self.one_shot.request.ratio,
-            steps=[self._step(plan, ids) for plan, ids in zip(self.plans, self.request_ids, strict=True)],
-            one_shot=self._step(self.one_shot, np.concatenate(self.request_ids)),
+            steps=[self._step(plan, ids) for plan, ids in zip(self.plans, self.request_ids, strict=False)],
+            one_shot=self._step(self.one_shot, all_ids) if self.has_one_shot else None,
+            stopped=None if self.stopped is None else one_line(self.stopped)[: limits.MAX_TEXT],
             base=self._base_scores(),
             retrained=self._reference_scores(self.whole.references.evidence.retrained),
         )

@@ -106,10 +106,11 @@ class SequenceResult(_Part):
     Attributes:
         sequence_id: Name of its file, without ``.json``.
         ratio: Percentage that all requests delete together.
-        steps: Its requests.
-        one_shot: The run that deletes all at once.
+        steps: Its finished requests.
+        one_shot: The run that deletes all at once; ``None`` if it diverged.
         base: Scores of the model before any request; mean scores of the base models where that is none of them.
         retrained: Mean scores of the models retrained without any of the rows.
+        stopped: Why the request after the finished ones failed; ``None`` if all are finished.
     """
 
     schema_version: Literal[1] = 1
@@ -130,20 +131,37 @@ class SequenceResult(_Part):
     tuned: Literal["default", "tuned", "custom"]
     ratio: Ratio
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
-    one_shot: Step
+    one_shot: Step | None
     base: Scores
     retrained: Scores
+    stopped: limits.Text | None = None
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
-        scores = (self.base, self.retrained, self.one_shot.scores, *(one.scores for one in self.steps))
-        if {len(one.requests) for one in scores} != {len(self.steps)}:
-            raise ValueError(f"expected scores on the rows of all {len(self.steps)} requests, got others")
+        models = [*self.steps, *([self.one_shot] if self.one_shot else [])]
+        scores = (self.base, *(one.scores for one in models))
+        if {len(one.requests) for one in scores} != {self.planned}:
+            raise ValueError(f"expected scores on the rows of all {self.planned} requests, got others")
+        missing = self.planned - len(self.steps)
+        if missing < 0 or (missing > 0) != (self.stopped is not None):
+            raise ValueError(
+                f"expected all {self.planned} requests, or why the next one failed, got {len(self.steps)}"
+            )
         return self
 
     @property
+    def planned(self) -> int:
+        """Number of requests, finished or not."""
+        return len(self.retrained.requests)
+
+    @property
+    def ratios(self) -> list[int]:
+        """The ratio that is deleted after every request, finished or not."""
+        return [self.ratio // self.planned * (place + 1) for place in range(self.planned)]
+
+    @property
     def erosion(self) -> float:
-        """Test score that is lost after the last request."""
+        """Test score that is lost after the last finished request."""
         return self.base.test - self.steps[-1].scores.test
 
     @property

@@ -35,10 +35,10 @@ _MISSING = "-"
 
 def title(result: SequenceResult) -> str:
     """Return what a sequence is about, in one line."""
-    percent = result.ratio // len(result.steps)
+    percent = result.ratios[0]
     where = f"{result.task} ({result.tier} tier, {result.family} family), {result.backbone}"
     given = "" if result.tuned == "default" else f" ({result.tuned} arguments)"
-    many = f"{len(result.steps)} requests of {percent} % each"
+    many = f"{result.planned} requests of {percent} % each"
     return f"{where}, {result.method}{given}, base seed {result.base_seed}, seed {result.seed}: {many}"
 
 
@@ -47,8 +47,9 @@ def sequence_lines(result: SequenceResult) -> list[str]:
     lines = [HEAD, ("base", "0", *[_MISSING] * 4, *_split_scores(result.base, None), number(0))]
     for place, (step, passes) in enumerate(zip(result.steps, result.passes, strict=True)):
         lines.append(_cells(f"request {place + 1}", step, place, passes))
-    lines.append(_cells("one shot", result.one_shot, None, result.one_shot.cost["passes_share"]))
-    rows = str(result.one_shot.rows)
+    if result.one_shot is not None:
+        lines.append(_cells("one shot", result.one_shot, None, result.one_shot.cost["passes_share"]))
+    rows = str(result.one_shot.rows) if result.one_shot else _MISSING
     lines.append(
         ("retrained", str(result.ratio), rows, *[_MISSING] * 3, *_split_scores(result.retrained, None), number(1))
     )
@@ -90,17 +91,25 @@ def _summary(result: SequenceResult) -> list[str]:
     last, once = result.steps[-1], result.one_shot
     erosion = (
         f"erosion: the test score changes by {_signed(-result.erosion)} ({number(result.base.test)} to "
-        f"{number(last.scores.test)}); one shot {number(once.scores.test)}, retrained {number(result.retrained.test)}"
+        f"{number(last.scores.test)}); one shot {number(once.scores.test if once else None)}, retrained "
+        f"{number(result.retrained.test)}"
     )
-    spent, single = result.passes[-1], once.cost["passes_share"]
+    spent, single = result.passes[-1], once.cost["passes_share"] if once else None
     times = f", {spent / single:.1f} times that" if single else ""
     cost = f"cost: {number(spent)} of retraining's passes; one shot {number(single)}{times}"
-    return [erosion, _reversal(result), cost, *_gate(result)]
+    return [erosion, _reversal(result), cost, *_diverged(result), *_gate(result)]
+
+
+def _diverged(result: SequenceResult) -> list[str]:
+    """Return which runs are missing since they diverged."""
+    place = f"request {len(result.steps) + 1} of {result.planned}"
+    stopped = [] if result.stopped is None else [f"stopped by {place}, which diverged: {result.stopped}"]
+    return [*stopped, *([] if result.one_shot else ["one shot: diverged"])]
 
 
 def _reversal(result: SequenceResult) -> str:
     if not result.reversals:
-        return "reversal: there is one request, and none after it"
+        return "reversal: one request is finished, and none after it"
     after, end = result.steps[0].scores.requests[0], result.steps[-1].scores.requests[0]
     return (
         f"reversal: the score on rows of earlier requests changes by {_signed(np.mean(result.reversals))} until the "

@@ -70,7 +70,7 @@ def test_what_cannot_be_cut_into_requests_is_refused(walked, monkeypatch):
 
 
 def test_each_request_starts_from_the_model_of_the_one_before(own_walk):
-    plans = run_requests(split_request(own_walk.request("neg_grad"), 2))
+    plans, _ = run_requests(split_request(own_walk.request("neg_grad"), 2))
     runs = [read_run(plan.folder) for plan in plans]
     assert runs[0] == read_run(resolve(own_walk.request("neg_grad", ratio=5)).folder)  # the first is an ordinary run
     assert (runs[1].deleted_before, runs[1].ratio, runs[1].parent) == (5, RATIO, runs[0].identity)
@@ -85,7 +85,7 @@ def test_each_request_starts_from_the_model_of_the_one_before(own_walk):
 
 def test_a_later_request_is_no_row_of_its_ratio(own_walk):
     whole = own_walk.request("neg_grad")
-    plan = run_requests(split_request(whole, 2))[1]
+    plan = run_requests(split_request(whole, 2))[0][1]
     group = find_group(whole.setting, RATIO, own_walk.models)
     assert plan.folder not in group.runs and list(group.unlearned) == [resolve(whole).folder]
     with pytest.raises(ValueError, match="expected a run that deletes all of 10 %, got a request of a sequence"):
@@ -103,7 +103,7 @@ def test_a_killed_sequence_goes_on_where_it_was(own_walk, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run_requests(requests)
     then = counted(monkeypatch)
-    plans = run_requests(requests)
+    plans, _ = run_requests(requests)
     assert [plan.folder for plan in (*first, *then)] == [plan.folder for plan in plans] and len(then) == 2
     again = counted(monkeypatch)
-    assert [plan.run for plan in run_requests(requests)] == [plan.run for plan in plans] and not again
+    assert [plan.run for plan in run_requests(requests)[0]] == [plan.run for plan in plans] and not again

@@ -7,6 +7,8 @@ import pytest
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.__main__ import main
+from mubench.trainers.engine.errors import NonFiniteError
+from mubench.trainers.runs import run as run_module
 from mubench.trainers.sequences.sequence_result import read_sequences
 from tests.fixtures.walk import FORGET, RATIO, add_signal
 
@@ -44,6 +46,36 @@ def test_a_ratio_with_models_of_its_own_is_judged_against_them(own_walk):
     assert main(words(own_walk, "--steps=2")) == 0
     (found,) = read_sequences(own_walk.results)
     assert (found.steps[0].own.ratio, found.steps[0].own.retrained, found.steps[0].whole.retrained) == (5, 2, 3)
+
+
+def diverging(monkeypatch, requests):
+    """Have requests diverge, by their ratio and the one deleted before."""
+    make = run_module._make
+
+    def fail(plan, callbacks):
+        if (plan.request.ratio, plan.request.deleted_before) in requests:
+            raise NonFiniteError("expected a finite loss, got nan at step 1")
+        make(plan, callbacks)
+
+    monkeypatch.setattr(run_module, "_make", fail)
+
+
+@pytest.mark.parametrize("has_one_shot", [True, False])
+def test_a_request_that_diverges_leaves_those_before_it_in_the_file(own_walk, capsys, monkeypatch, has_one_shot):
+    diverging(monkeypatch, {(RATIO, 5), *([] if has_one_shot else [(RATIO, None)])})
+    assert main(words(own_walk, "--steps=2", "--learning_rate=0.0001")) == 2  # no run of the walk
+    (path,) = (own_walk.results / "sequences").glob("*-steps2.json")
+    reason = "expected a finite loss, got nan at step 1"
+    assert f"{reason}, in request 2 of 2; those before it are in {path}" in capsys.readouterr().err
+    (found,) = read_sequences(own_walk.results)
+    assert ([one.ratio for one in found.steps], found.planned, found.stopped) == ([5], 2, reason)
+    assert (found.one_shot is not None) == has_one_shot
+
+
+def test_a_first_request_that_diverges_leaves_no_file(own_walk, monkeypatch):
+    diverging(monkeypatch, {(5, None)})
+    assert main(words(own_walk, "--steps=2")) == 2
+    assert not (own_walk.results / "sequences").exists()
 
 
 @pytest.mark.parametrize(

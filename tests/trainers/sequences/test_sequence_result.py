@@ -69,6 +69,27 @@ def test_the_table_has_a_line_for_every_model_and_three_for_what_follows():
     ]
 
 
+def test_a_sequence_that_diverged_has_the_requests_before_it(tmp_path):
+    cut = {"steps": sequence().steps[:1], "stopped": "expected a finite loss, got nan at step 3", "one_shot": None}
+    write_sequence(sequence(**cut), tmp_path)
+    (found,) = read_sequences(tmp_path)
+    assert (found.planned, found.ratios, found.passes) == (2, [5, 10], [0.25])
+    lines = [" ".join(line.split()) for line in sequence_lines(found)]
+    assert lines[0].endswith(": 2 requests of 5 % each") and lines[3].startswith("request 1 5 10 ")
+    assert lines[4].startswith("retrained 10 - ") and "reversal: one request is finished, and none after it" in lines
+    assert lines[-3:] == [
+        "cost: 0.25 of retraining's passes; one shot -",
+        "stopped by request 2 of 2, which diverged: expected a finite loss, got nan at step 3",
+        "one shot: diverged",
+    ]
+
+
+@pytest.mark.parametrize("change", [{"steps": sequence().steps[:1]}, {"stopped": "expected a finite loss, got nan"}])
+def test_a_sequence_says_why_requests_are_missing_and_only_then(change):
+    with pytest.raises(ValueError, match="expected all 2 requests, or why the next one failed, got "):
+        sequence(**change)
+
+
 def test_a_ratio_without_signal_is_marked_and_explained():
     gate = standing(5, no_signal="no signal: retrained models' row differs by 0.30")
     none = standing(10, None, no_signal="no signal for 'mean': none")
