@@ -85,7 +85,7 @@ def test_a_sequence_that_diverged_has_the_requests_before_it(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"steps": sequence().steps[:1]}, {"stopped": "expected a finite loss, got nan"}])
-def test_a_sequence_says_why_requests_are_missing_and_only_then(change):
+def test_missing_requests_need_a_reason_and_complete_ones_have_none(change):
     with pytest.raises(ValueError, match="expected all 2 requests, or why the next one failed, got "):
         sequence(**change)
 
