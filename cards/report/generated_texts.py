@@ -74,7 +74,7 @@ def _first(runs: Mapping[Path, Run], like: Run, **wanted: object) -> Path | None
 
 def _read(file: Path) -> dict[str, tuple[str, str]]:
     """Return the true answer and the greedy text by id, of rows with sampled texts; none if the file has no texts."""
-    if not set(_COLUMNS) <= set(pq.read_schema(file).names):
+    if not file.is_file() or not set(_COLUMNS) <= set(pq.read_schema(file).names):
         return {}
     rows = pq.read_table(file, columns=list(_COLUMNS)).to_pylist()
     return {row["example_id"]: (row["reference"], row["generated"]) for row in rows if row[SAMPLED]}

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from mubench.hub_builders.dataset.load import TaskInfo, forget_mask, load_task, task_info
 from mubench.hub_builders.hub.model_folder import Run, read_run
-from mubench.hub_builders.tasks import Recipe, Task, names
+from mubench.hub_builders.tasks import TASKS, Recipe, Task, names
 from mubench.hub_builders.tasks.definition import Definition
 from mubench.hub_builders.tasks.own_backbones import OWN, recipe_of
 from mubench.trainers.engine.augmentation import Transform
@@ -253,8 +253,9 @@ def load_setting(
         ValueError: If task, backbone or family are unknown, or `eval_seed` is set where no images are generated.
         FileNotFoundError: If the data are not there; the message names the command that builds them.
     """
+    if task in TASKS:
+        recipe_of(TASKS[task], backbone)  # a mistyped backbone is named before missing data
     info = task_info(task, data=data, family=family)
-    recipe_of(info.row, backbone)
     if eval_seed and not info.row.classifiers:
         raise ValueError(f"expected eval_seed 0 for {task}, whose models generate no images, got {eval_seed}")
     fingerprint = f"{info.files} {json.dumps(info.definition, sort_keys=True)}"  # recipes change without the rows

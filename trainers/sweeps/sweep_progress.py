@@ -43,7 +43,7 @@ class _Bar(tqdm):  # type: ignore[misc]  # it has no types
         """Start the clock, once: jobs of an earlier stage tell nothing about the time that is left."""
         if not self.has_started:
             self.has_started = True
-            self.start_t = self._time()
+            self.start_t = self.last_print_t = self._time()  # a bar that was printed before it started ends no line
 
 
 class Progress:
