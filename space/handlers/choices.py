@@ -13,8 +13,8 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, in_order
 from mubench.hub_builders.tasks.names import FAMILIES
 from mubench.hub_builders.utils.hints import target
+from mubench.trainers.evaluation.group import Group, find_group, retrained_by_ratio
 from mubench.trainers.evaluation.judge_runs import has_shipped_references
-from mubench.trainers.evaluation.references import Group, find_group, retrained_by_ratio
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.method_table import methods_on

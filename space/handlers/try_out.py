@@ -16,7 +16,7 @@ from handlers.choices import chosen_group, methods, references_command, shipped_
 from handlers.outcome import render_curve
 from handlers.runs import FinishedRun, remove_old_runs
 from mubench.hub_builders.utils.hints import command
-from mubench.trainers.evaluation.references import Group
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
 
 ENDS = {"finished": "Done", "cancelled": "Ended", "failed": "Failed"}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE
 from mubench.hub_builders.utils.images import encode_png
-from mubench.trainers.evaluation.references import Group
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.inference.predict import eval_mode
 from mubench.trainers.inference.predict_images import generate_images
 from mubench.trainers.models.modalities.text_to_image import resize

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.evaluation.judge import measure
 from mubench.trainers.evaluation.reference_models import ReferenceModels
-from mubench.trainers.evaluation.references import Group
 from mubench.trainers.inference.image_outputs import ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs

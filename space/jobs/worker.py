@@ -20,8 +20,8 @@ from mubench.cards.folders import write_model_card
 from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.trainers.engine.errors import TRAINING, explain_out_of_memory
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge_runs import Judge, can_judge
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import Setting, load_setting

@@ -14,7 +14,7 @@ from transformers import pipeline
 
 from mubench.hub_builders import decode
 from mubench.hub_builders.dataset.build import build
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics.attacks import loss_mia

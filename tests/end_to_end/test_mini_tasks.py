@@ -13,7 +13,7 @@ import pytest
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import ENOUGH_RETRAINED
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.metrics.accuracy import accuracy, majority_baseline
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting

@@ -128,7 +128,7 @@ def measure_model(
     if interval is None:
         values.pop("score", None)
     # The gate is about all retrained models: rows that are judged against a part of them do not carry it.
-    spread, gate = (None, None) if is_reference else references.gate
+    spread, gate = (None, None) if is_reference else references.signal_gate
     return Judgement(
         metrics=values,
         interval=interval,

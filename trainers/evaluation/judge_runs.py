@@ -21,10 +21,10 @@ from mubench.trainers.evaluation.evidence_files import (
     shipped_file,
     update_evidence,
 )
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.evaluation.judge import judge_against, judge_controls
 from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.reference_models import ReferenceModels
-from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.result import References, Result, RunInfo, read_result, write_result
 from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS

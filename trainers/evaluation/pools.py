@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mubench.hub_builders.utils.cli import did_you_mean
-from mubench.trainers.evaluation.references import Group
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.metrics import ENSEMBLE_METRICS
 from mubench.trainers.metrics.ensembles import Pool, Pools
 

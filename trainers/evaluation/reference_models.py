@@ -102,7 +102,7 @@ class ReferenceModels:
             return None
 
     @cached_property
-    def gate(self) -> tuple[float | None, str | None]:
+    def signal_gate(self) -> tuple[float | None, str | None]:
         """The signal gate: the spread of retrained models' ``row``, and why the group has no signal, if so."""
         if len(self.seeds.retrained) < GATE_RETRAINED:
             return None, None

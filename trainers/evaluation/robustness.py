@@ -13,8 +13,8 @@ import datasets
 import numpy as np
 
 from mubench.hub_builders.tasks.own_backbones import is_adopted
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.evaluation.quantization import quantize
-from mubench.trainers.evaluation.references import Group
 from mubench.trainers.evaluation.relearning import anamnesis, halves, omega, relearn, steps_to_relearn
 from mubench.trainers.evaluation.result import Result, Value
 from mubench.trainers.inference.storage import SHIFTED, outputs_by_split

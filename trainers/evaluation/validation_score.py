@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mubench.trainers.evaluation.references import Group
+from mubench.trainers.evaluation.group import Group
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case

@@ -15,7 +15,7 @@ from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone, closest_to, is_adopted, own_key
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import own_run
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.models.backbones import (
     describe_backbone,

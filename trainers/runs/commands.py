@@ -12,9 +12,9 @@ from mubench.hub_builders.tasks.names import check_ratio, check_seed
 from mubench.hub_builders.utils.cli import Parser
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge import SCORE_PARTS
 from mubench.trainers.evaluation.judge_runs import Judge, control_scores, require_references
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import Result, read_result, write_result
 from mubench.trainers.evaluation.robustness import Robustness, add_values
 from mubench.trainers.methods import METHODS

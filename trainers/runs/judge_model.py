@@ -15,9 +15,9 @@ from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read
 from mubench.hub_builders.tasks import names
 from mubench.trainers.engine.errors import EVALUATION, explain_out_of_memory
 from mubench.trainers.evaluation.controls import CONTROLS
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.limits import check_name
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import RunInfo, read_result
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import hash_splits

@@ -16,9 +16,9 @@ from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import command, extend
 from mubench.hub_builders.utils.tables import align_columns
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge_runs import Judge
 from mubench.trainers.evaluation.reference_models import ReferenceModels
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics import NoSignal
 from mubench.trainers.metrics.bootstrap import bootstrap
 from mubench.trainers.metrics.evidence import Array
@@ -139,4 +139,4 @@ def find_no_signal(references: ReferenceModels, split: str) -> str | None:
         bootstrap(base, references.evidence, split)
     except NoSignal as error:
         return str(error)
-    return references.gate[1]
+    return references.signal_gate[1]

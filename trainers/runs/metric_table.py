@@ -79,8 +79,8 @@ def run_ensemble(arguments: Sequence[str]) -> list[str]:
         ValueError: If there are fewer models than any metric needs.
     """
     options = _parse_ensemble(arguments)
+    from mubench.trainers.evaluation.group import find_group  # noqa: PLC0415  (mistyped options need no torch)
     from mubench.trainers.evaluation.pools import gather_pools, measure_pools, retrained_halves  # noqa: PLC0415
-    from mubench.trainers.evaluation.references import find_group  # noqa: PLC0415  (mistyped options need no torch)
     from mubench.trainers.models.backbones import find_backbone  # noqa: PLC0415
     from mubench.trainers.models.setting import load_setting  # noqa: PLC0415
 

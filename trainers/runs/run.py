@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from mubench.hub_builders.hub.model_folder import RUN_FILE, work_folder
 from mubench.trainers.engine.distributed import own_run
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.validation_score import ValidationScore
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.metrics.evidence import SplitOutputs

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.utils.text import one_line
 from mubench.trainers.evaluation import limits
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge import SCORE_PARTS, measure_model
 from mubench.trainers.evaluation.judge_runs import Judge, can_judge
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.evaluation.result import ORACLE_SELECTION
 from mubench.trainers.metrics.evidence import Evidence, SplitOutputs
 from mubench.trainers.runs.plan import Plan, UnlearningRequest

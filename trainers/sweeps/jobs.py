@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET, fingerprint
+from mubench.trainers.evaluation.group import Group, find_group
 from mubench.trainers.evaluation.judge_runs import Judge
-from mubench.trainers.evaluation.references import Group, find_group
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.backbones import find_backbone, recall_backbone
 from mubench.trainers.models.base_models import base_name, is_finished_base, train_base

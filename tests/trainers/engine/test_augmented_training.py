@@ -14,7 +14,7 @@ from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.engine.batches import RANDOM_NUMBERS, StepBatchSampler
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.inference.storage import read_outputs
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base

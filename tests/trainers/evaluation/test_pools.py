@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import read_run
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.pools import gather_pools, measure_pools, retrained_halves
-from mubench.trainers.evaluation.references import find_group
 from mubench.trainers.metrics import ENSEMBLE_METRICS
 from mubench.trainers.metrics.likelihood_ratio import u_lira
 from mubench.trainers.runs.metric_table import run_ensemble

@@ -12,7 +12,7 @@ from transformers import ResNetForImageClassification
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import making, read_run, read_runs
 from mubench.hub_builders.tasks.own_backbones import OWN, own_key
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import read_result
 from mubench.trainers.models.model_files import read_foreign
 from mubench.trainers.models.setting import load_setting

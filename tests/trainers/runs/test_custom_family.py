@@ -6,7 +6,7 @@ from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.__main__ import main
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mubench.hub_builders.hub.model_folder import making, read_run
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.runs import run as run_module
 from mubench.trainers.runs.plan import SEQUENCES, resolve

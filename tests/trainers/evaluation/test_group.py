@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
-from mubench.trainers.evaluation.references import find_group
+from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.inference.storage import read_outputs, write_outputs
 from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
 
