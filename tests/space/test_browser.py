@@ -194,7 +194,7 @@ def test_every_task_is_explored(all_tasks: Served) -> None:
             choose(page, "Task", key)
             page.locator(f"#samples [data-task={key}] figure {ELEMENTS[task.kind]}").first.wait_for()
             assert page.locator("#samples figure").count() == 12
-            assert f"{key}_del5" in page.locator(".cm-content").locator("visible=true").first.inner_text()
+            assert f"{key}_del10" in page.locator(".cm-content").locator("visible=true").first.inner_text()
         choose(page, "Deletion family", "group")
         page.locator("#config").get_by_text("Group deletion").first.wait_for()
         code = page.locator(".cm-content").locator("visible=true")
