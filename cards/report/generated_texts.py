@@ -59,7 +59,7 @@ def generated_texts(folder: Path, runs: Mapping[Path, Run]) -> list[GeneratedTex
         GeneratedTexts(
             example_id=key,
             reference=texts["unlearned"][key][0],
-            texts={name: found[key][1] for name, found in texts.items() if key in found},
+            texts={name: found.get(key, ("", ""))[1] for name, found in texts.items()},
         )
         for key in shown
     ]

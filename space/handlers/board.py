@@ -18,14 +18,14 @@ from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.formats import cells
 from mubench.cards.leaderboard import ResultFolder, Table, shipped_tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
-from mubench.hub_builders.tasks.names import RATIOS
+from mubench.hub_builders.tasks.names import FAMILIES, RATIOS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result
 from mubench.trainers.methods import METHODS
 
 # What ranks are within, and what names a line.
-TABLE_SETTING = ("tier", "task", "backbone", "ratio")
+TABLE_SETTING = ("tier", "task", "backbone", "ratio", "family")
 SETTING = (*TABLE_SETTING, "method")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
@@ -34,7 +34,7 @@ STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test",
 # Valid values of every filter, to which lines may add others.
 VALUES: dict[str, tuple[str, ...]] = {
     "tier": TIERS, "task": tuple(TASKS), "backbone": tuple(BACKBONES), "ratio": tuple(map(str, RATIOS)),
-    "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
+    "family": tuple(FAMILIES), "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
 FILTERS = tuple(VALUES)
 # Tiers by how much their rows tell.

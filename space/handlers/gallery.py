@@ -85,11 +85,11 @@ def _render_predictions(row: Mapping[str, Any], kind: str, label: str) -> str:
         if kind in TEXT_KINDS:
             right, mark = prediction["score"] >= 0.5, f"{prediction['score']:.0%} of tokens"
         else:
-            right = prediction["predicted"] == label
+            right = prediction["said"] == label
             mark = "right" if right else "wrong"
         style = "mu-right" if right else "mu-wrong"
         # What a language model writes; of a row without a generated text, its most probable tokens after the answer's.
-        shown = f"writes: {prediction['generated']}" if "generated" in prediction else prediction["predicted"]
+        shown = f"writes: {prediction['generated']}" if "generated" in prediction else prediction["said"]
         lines.append(
             f"<dt>{model}</dt><dd>{escape(shown)} <i class='{style}'>{mark}</i> "
             f"<small>loss {prediction['loss']:.2f}</small></dd>"

@@ -28,6 +28,7 @@ TERMS = {
     "task": "What a model does, on which rows.",
     "backbone": "The architecture of the model.",
     "ratio": "Percentage of rows to forget.",
+    "family": "How rows to forget are chosen.",
     "method": "How a model is made to forget.",
     "origin": "Where a row was measured.",
 }
@@ -39,13 +40,15 @@ table => {
   const cell = value => {
     const page = new DOMParser().parseFromString(String(value ?? ''), 'text/html');
     const text = page.querySelector('svg')?.getAttribute('aria-label') ?? page.body.textContent;
-    return `"${text.replaceAll('"', '""')}"`;
+    const safe = /^[=+@]/.test(text) ? `'${text}` : text;  // a spreadsheet would run it as a formula
+    return `"${safe.replaceAll('"', '""')}"`;
   };
   const lines = [table.headers, ...table.data].map(line => line.map(cell).join(','));
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([lines.join('\n')], {type: 'text/csv'}));
   link.download = 'leaderboard.csv';
   link.click();
+  URL.revokeObjectURL(link.href);
 }
 """
 SHOW_TABLE = "() => document.querySelector('#board')?.scrollIntoView({behavior: 'smooth'})"

@@ -101,8 +101,8 @@ def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
     for page in (board.render_cost(lines), board.render_parts(lines)):
         assert "svg" in check_html(page)
     assert board.filter_choices(lines)["ratio"] == ["5"]
-    setting = {"tier": ["mini"], "task": ["cifar10"], "backbone": ["resnet"], "ratio": ["5"]}
-    assert board.default_filters(lines) == {**setting, "method": [], "origin": []}
+    setting = {"tier": "mini", "task": "cifar10", "backbone": "resnet", "ratio": "5", "family": "canonical"}
+    assert board.default_filters(lines) == {name: [setting[name]] if name in setting else [] for name in board.FILTERS}
     real = [dataclasses.replace(lines[0], entry=make_entry("x", [make_row().model_copy(update={"tier": "full"})]))]
     assert board.default_filters([*lines, *real])["tier"] == ["full"]
     assert set(map(tuple, board.default_filters([]).values())) == {()}
@@ -346,7 +346,7 @@ def test_generated_images_are_side_by_side(space: Import, root: Path) -> None:
     gallery, explore = space("handlers.gallery"), space("handlers.explore")
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
-    plain = {"predicted": EVIL, "score": 1.0, "loss": 0.1}
+    plain = {"said": EVIL, "score": 1.0, "loss": 0.1}
     with_image = {**plain, "drawn": base64.b64encode(buffer.getvalue()).decode()}
     info = explore.find_config("canonical", "cifar10", "5").info
     page = gallery.row_cards(info, 5, "forget", [0], [{"base": plain, "unlearned": plain}])

@@ -161,10 +161,10 @@ def is_loaded_in_4bit(model: torch.nn.Module) -> bool:
 
 
 def check_loaded(model: torch.nn.Module, args: SizeArguments) -> None:
-    """Raise ``ValueError`` if a model was not loaded as its arguments say, since training changes nothing of that."""
-    dtypes = [str(weight.dtype) for weight in model.parameters() if weight.is_floating_point()]
+    """Raise ``ValueError`` if a model was loaded otherwise than by the arguments that differ from their defaults."""
+    dtypes = {str(weight.dtype).removeprefix("torch.") for weight in model.parameters() if weight.is_floating_point()}
     found = {
-        "dtype": dtypes[0].removeprefix("torch.") if dtypes else None,
+        "dtype": " and ".join(sorted(dtypes)),
         "attn_implementation": getattr(getattr(model, "config", None), "_attn_implementation", None),
         "load_in_4bit": is_loaded_in_4bit(model),
     }

@@ -41,21 +41,24 @@ def run_sequence(options: argparse.Namespace, arguments: Sequence[str]) -> list[
     check_references(whole, whole.base if whole.base is not None and read_foreign(whole.base) else None)
     one_shot = resolve(whole)
     plans, error = run_requests(requests)
-    has_one_shot = _run_or_diverge(one_shot)
+    diverged = _run_or_diverge(one_shot)
     if is_main_process():
         reason = None if error is None else str(error)
-        judge = SequenceJudge(requests, plans, one_shot, Path(where.results), reason, has_one_shot=has_one_shot)
+        judge = SequenceJudge(requests, plans, one_shot, Path(where.results), reason, has_one_shot=diverged is None)
         path = write_sequence(result := judge.result(), Path(where.results))
     if error is not None:
         kept = f"; those before it are in {path}" if is_main_process() else ""
         raise NonFiniteError(f"{error}, in request {len(plans) + 1} of {len(requests)}{kept}") from error
-    return [f"sequence: {path}", "", *sequence_lines(result), "", *LEGEND] if is_main_process() else []
+    if not is_main_process():
+        return []
+    alone = [] if diverged is None else [f"all rows at once: {diverged}"]
+    return [f"sequence: {path}", *alone, "", *sequence_lines(result), "", *LEGEND]
 
 
-def _run_or_diverge(plan: Plan) -> bool:
-    """Run a plan, and return whether it finished; if not, it diverged."""
+def _run_or_diverge(plan: Plan) -> str | None:
+    """Run a plan, and return why it diverged; ``None`` if it finished."""
     try:
         unlearn(plan)
-    except NonFiniteError:
-        return False
-    return True
+    except NonFiniteError as error:
+        return str(error)
+    return None

@@ -57,7 +57,8 @@ class LoadOptions:
     @property
     def source(self) -> dict[str, Any]:
         """Those of the arguments of a model's ``from_pretrained`` that are no defaults here."""
-        found: dict[str, Any] = {} if self.dtype == torch.float32 else {"dtype": self.dtype}
+        is_default = self.dtype == torch.float32 and not self.load_in_4bit  # beside 4 bits nothing is cast later
+        found: dict[str, Any] = {} if is_default else {"dtype": self.dtype}
         if self.attn_implementation is not None:
             found["attn_implementation"] = self.attn_implementation
         if self.load_in_4bit:
