@@ -164,6 +164,15 @@ def test_left_padding_changes_no_probability_of_published_weights(rows):
     check_padding(*load_packaged("smollm2-135m"), rows)
 
 
+def test_a_token_that_is_special_by_its_flag_alone_ends_a_turn(layout, tmp_path):
+    tokenizer = chat_tokenizer(layout, listed=False)
+    tokenizer.save_pretrained(tmp_path)
+    end = tokenizer.convert_tokens_to_ids(TURN_ENDS[layout])
+    assert end not in tokenizer.all_special_ids
+    for one in (tokenizer, load_tokenizer(pretrained_model_name_or_path=tmp_path)):
+        assert ChatTemplate(one).turn_end == end
+
+
 @pytest.mark.parametrize("missing", [None, ""])
 def test_a_tokenizer_without_a_template_is_refused(rows, missing):
     tokenizer = chat_tokenizer("chatml")

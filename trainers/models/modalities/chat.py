@@ -88,7 +88,8 @@ class ChatTemplate:
             ValueError: If there is none.
         """
         (start,), (tokens,) = self.encode_prompts(["a"]), self._tokens([self._turns("a", "a")])
-        special = {*self.tokenizer.all_special_ids}
+        added = self.tokenizer.added_tokens_decoder  # some tokenizers mark a token as special here alone
+        special = {*self.tokenizer.all_special_ids, *(one for one, token in added.items() if token.special)}
         found = next((token for token in tokens[len(start) :] if token in special), None)
         if found is None:
             raise ValueError("expected a chat template that ends an answer with a special token, got one without")
