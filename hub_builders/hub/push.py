@@ -253,7 +253,7 @@ def _rewrite_lineage(card: str, run: Run, namespace: str) -> str:
 
 def _rewrite_example(card: str, run: Run, name: str, repository: str) -> str:
     """Insert the published names of model and dataset into a card's example; restricted rows are those of a build."""
-    card = re.sub(rf'(from_pretrained\(")(?:[\w.-]+/)?{re.escape(name)}"', rf'\g<1>{repository}"', card)
+    card = re.sub(rf'(from_pretrained\(")(?:[^"/]*/)?{re.escape(name)}"', rf'\g<1>{repository}"', card)
     if is_restricted(resolve_task(run.task, run.definition), run.tier):
         return card
     data = f"{repository.partition('/')[0]}/{published_dataset(run.family, run.deletion_seed, run.tier)}"

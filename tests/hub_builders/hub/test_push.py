@@ -403,12 +403,20 @@ def test_a_model_folder_is_pushed_without_locks_and_hidden_files(hub, model):
     assert not publish(folder).plan
 
 
-@pytest.mark.parametrize(("tier", "data"), [("mini", MINI), ("partial", "mu-bench")])
-def test_the_example_of_a_model_card_names_the_repositories(hub, model, tier, data):
+@pytest.mark.parametrize(
+    ("tier", "data", "parent"),
+    [
+        ("mini", MINI, "models/"),
+        ("mini", MINI, "my models (1)/"),
+        ("mini", MINI, ""),
+        ("partial", "mu-bench", "models/"),
+    ],
+)
+def test_the_example_of_a_model_card_names_the_repositories(hub, model, tier, data, parent):
     folder = model(tier)
     name = f"imdb-{tier}-bert"
     lines = 'rows = load_dataset("{}", "imdb_del5")\nmodel = Model.from_pretrained("{}")\nModel.from_pretrained("x")\n'
-    (folder / "README.md").write_text("---\ntags: []\n---\n" + lines.format("mu-bench", f"models/{name}"))
+    (folder / "README.md").write_text("---\ntags: []\n---\n" + lines.format("mu-bench", f"{parent}{name}"))
     repository = publish(folder, f"mu-bench/other-{tier}-model").target.repository
     assert hub.model(repository).head.files["README.md"].data.decode().endswith(lines.format(data, repository))
 
