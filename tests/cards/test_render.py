@@ -73,6 +73,21 @@ def test_words_of_a_users_own_task_are_no_markup(new_run):
     assert title in card and definition["title"] not in card
 
 
+def test_words_of_a_users_recipe_and_options_are_no_markup(new_run):
+    words, shown = "a | b <script>alert(1)</script>", "a &#124; b &#60;script>alert(1)&#60;/script>"
+    base = {"method": None, "ratio": None, "seed": None, "parent": None}
+    recipe = {"learning_rate": 0.003, "system_prompt": words}
+    for place, changes in {
+        "system_prompt": {"recipe": recipe},
+        "refusal": {"arguments": {"refusal": words}},
+        "refusal (of this run)": {**base, "arguments": {"refusal": words}},
+        "torch": {"versions": {"torch": words}},
+        "device": {"device": words},
+    }.items():
+        card = model_card("m", new_run(**changes))
+        assert f"\n| {place} | {shown} |\n" in card and words not in card
+
+
 def test_base_model_card(new_run):
     run = new_run(method=None, ratio=None, seed=None, parent=None, arguments={})
     metrics = {"test_score": Value(value=0.71234, n=397)}
