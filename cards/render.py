@@ -242,7 +242,7 @@ def model_card(
         paper=paper,
         generated=generated,
         addons=[one.paper for one in addon_table().values() if set(one.arguments) & set(run.arguments)],
-        example=model_usage(task, run, folder=folder or name, pretrained=_published(run) is not None),
+        example=model_usage(task, run, folder=folder or name, pretrained=bool(run.backbone_files or _published(run))),
         outputs=OUTPUTS.get(model_kind(task, run.backbone), "logits"),
         repository=dataset_folder(run.family, run.deletion_seed),
         config=config_name(run.task, run.ratio, run.family),

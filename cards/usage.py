@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from mubench.hub_builders.hub.model_folder import Run
 from mubench.hub_builders.tasks import Kind, Task
 from mubench.hub_builders.tasks.names import config_name, dataset_folder
@@ -113,6 +115,30 @@ pipe = StableDiffusionPipeline.from_pretrained("{folder}")
 pipe("a photo of a goldfish").images[0].save("image.png")
 """,
 }
+# Equal to the tokens of `ChatTemplate`, but without the suite: readers of a card may not have it.
+_GENERATE_CHAT = r"""import re
+from datetime import date
+
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+turns = [{system}{{"role": "user", "content": row["{prompt}"]}}]
+# Wherever the template states a date, state the one that this model was trained on.
+day, template = date(2025, 4, 10), tokenizer.get_chat_template()
+template = re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda call: repr(day.strftime(call[2])), template)
+options = {{"chat_template": template, "return_dict": True, "enable_thinking": False}}
+inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", **options)
+start = inputs["input_ids"].shape[1]
+# An answer ends where its turn does: with the first special token behind it.
+answered = tokenizer.apply_chat_template([*turns, {{"role": "assistant", "content": "a"}}], **options)["input_ids"]
+special = {{*tokenizer.all_special_ids, *(i for i, one in tokenizer.added_tokens_decoder.items() if one.special)}}
+ends = [tokenizer.eos_token_id, next(token for token in answered[start:] if token in special)]
+tokens = model.generate(**inputs, max_new_tokens=128, do_sample=False, eos_token_id=ends)[0, start:]
+print(tokenizer.decode(tokens, skip_special_tokens=True).strip())
+"""
 # A mini model has no autoencoder: its latents are the image itself, 4 x 4 pixels per position.
 _GENERATE_MINI = """\
 import torch
@@ -134,11 +160,15 @@ def model_usage(task: Task, run: Run, *, folder: str, pretrained: bool) -> str:
         task: The task of its run.
         run: Its run.
         folder: Where it lies.
-        pretrained: Whether its backbone has published weights; those of mini models differ in what they read.
+        pretrained: Whether its backbone is a published or a user's own model; mini ones differ in what they read.
     """
     kind = model_kind(task, run.backbone)
-    text = _GENERATE_MINI if kind == "text_to_image" and not pretrained else MODEL_USAGE[kind]
-    length = run.recipe.get("max_length")
+    text = MODEL_USAGE[kind]
+    if kind == "text_to_image" and not pretrained:
+        text = _GENERATE_MINI
+    if run.recipe.get("template") == "chat":
+        text = _GENERATE_CHAT
+    length, system = run.recipe.get("max_length"), run.recipe.get("system_prompt")
     return text.format(
         folder=folder,
         repository=dataset_folder(run.family, run.deletion_seed),
@@ -146,6 +176,7 @@ def model_usage(task: Task, run: Run, *, folder: str, pretrained: bool) -> str:
         prompt=next((name for name, column in task.columns.items() if column == "string"), ""),
         limit=f", truncation=True, max_length={length}" if length else "",
         end="" if pretrained else " + tokenizer.eos_token",
+        system="" if system is None else json.dumps({"role": "system", "content": system}, ensure_ascii=False) + ", ",
     )
 
 
