@@ -1,4 +1,4 @@
-"""Lists that follow from the tables: tasks and methods in README and docs, and the public names of `mubench.trainers`.
+"""Lists that follow from the code: tasks, methods and memory in README and docs, and names of `mubench.trainers`.
 
 ``python -m mubench.cards.lists`` (``make lists``) writes them into a checkout; a test checks that they are current.
 """
@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import itertools
 import re
 import sys
 import textwrap
@@ -18,10 +20,29 @@ from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.cli import run_command
 from mubench.hub_builders.utils.registry import read_module
 from mubench.trainers.methods import METHODS
+from mubench.trainers.models.memory import FP32, ModelShape, StepPlan, step_bytes, step_seconds
 from mubench.trainers.runs.method_table import SHORT, Method, method_table
 
 JUDGE = "mubench.trainers.runs.own_models"
 WIDTH = 119
+# Configs of Llama 3.2 1B and 3B, and of Llama 2 7B.
+SIZES = {
+    "1 B": ModelShape(layers=16, hidden=2048, intermediate=8192, query=2048, key=512, vocabulary=128_256),
+    "3 B": ModelShape(layers=28, hidden=3072, intermediate=8192, query=3072, key=1024, vocabulary=128_256),
+    "7 B": ModelShape(
+        layers=32, hidden=4096, intermediate=11_008, query=4096, key=4096, vocabulary=32_000, tied=False
+    ),
+}
+FULL = StepPlan(rows=16, tokens=256, teacher=True)
+SPARING = dataclasses.replace(FULL, weight_bytes=2, checkpointing=True)
+PLANS = {
+    "all weights in fp32": FULL,
+    "all weights in bfloat16, checkpointing": SPARING,
+    "LoRA of rank 8, bfloat16, checkpointing": dataclasses.replace(SPARING, lora_rank=8),
+}
+# Half of what the data sheet of an A100 states, in operations a second, by the bytes of a weight.
+RATES = {FP32: 10e12, 2: 150e12}
+GPUS = (1, 2, 8)
 
 
 def fill_lists(text: str) -> str:
@@ -89,6 +110,20 @@ def _source(method: Method) -> str:
     return f"[{paper.authors}, {paper.venue}](https://arxiv.org/abs/{paper.arxiv})"
 
 
+def _memory_table() -> str:
+    head = ("model", "training", *(f"{count} GPU{'s' if count > 1 else ''}" for count in GPUS))
+    rows = [
+        (name, training, *(_step(shape, dataclasses.replace(plan, gpus=count)) for count in GPUS))
+        for (name, shape), (training, plan) in itertools.product(SIZES.items(), PLANS.items())
+    ]
+    return _table(head, rows)
+
+
+def _step(shape: ModelShape, plan: StepPlan) -> str:
+    seconds = step_seconds(shape, plan, rate=RATES[plan.weight_bytes])
+    return f"{step_bytes(shape, plan) / 2**30:.0f} GiB, {seconds / 60:.2g} min"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
@@ -122,10 +157,12 @@ def write_lists() -> None:
 # Lists by the name of their place, and the files that have places.
 LISTS: dict[str, Callable[[], str]] = {
     "task_keys": _task_keys, "task_table": _task_table, "papers": _papers, "method_table": _method_table,
+    "memory_table": _memory_table,
 }  # fmt: skip
 NAMES = Path("trainers", "__init__.py")
 FILLED: dict[Path, Callable[[str], str]] = {
     Path("README.md"): fill_lists,
+    Path("cards", "docs", "language_models.md"): fill_lists,
     Path("cards", "docs", "methods.md"): fill_lists,
     Path("cards", "docs", "tasks.md"): fill_lists,
     NAMES: fill_names,

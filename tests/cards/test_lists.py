@@ -21,11 +21,16 @@ def test_lists_are_written_between_their_marks():
     text = "".join(f"<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in lists.LISTS)
     filled = lists.fill_lists(text)
     assert "old" not in filled and lists.fill_lists(filled) == filled
-    keys, tasks, papers, methods = filled.split("-->\n<!--")
+    keys, tasks, papers, methods, memory = filled.split("-->\n<!--")
     assert all(f"`{key}`" in keys and f"| `{key}` |" in tasks for key in TASKS)
     assert all(f"| `{key}`" in papers and f"| `{key}`" in methods for key in METHODS)
     assert "| `retrain_keep50` (a control) |" in papers
     assert "| [Kurmanji et al., NeurIPS 2023](https://arxiv.org/abs/2302.09880) |" in methods
+    assert all(f"| {size} | {training} |" in memory for size in lists.SIZES for training in lists.PLANS)
+
+
+def test_sizes_are_those_that_their_names_state():
+    assert [round(shape.parameters / 1e9, 2) for shape in lists.SIZES.values()] == [1.24, 3.21, 6.74]
 
 
 @pytest.mark.parametrize(("text", "got"), [("", "got none"), ("<!-- other -->\n<!-- /other -->\n", "got other")])

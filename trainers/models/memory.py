@@ -1,24 +1,24 @@
-"""Memory and time of a training step of a causal language model, from its shape: before any weight is loaded.
+"""Memory and time of a step of fine-tuning a causal language model, from its shape: before any weight is loaded.
 
 Counted are weights, gradients, Adam's states, and what the forward pass keeps for the backward pass, in the layout of
 Llama: two RMSNorms, attention with shared keys and values, a gated network, and logits in fp32 from which the loss is
-computed. The workspace of kernels and what the allocator leaves unused come on top.
+computed; and the weights and forward pass of a frozen teacher, where a method has one. The workspace of kernels and
+what the allocator leaves unused come on top.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedConfig
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 FP32 = 4  # bytes of a number
 # Log-probabilities, their gradient and that of the logits.
 LOGITS = 3
-# Model types that normalise queries and keys.
-QK_NORM = ("qwen3", "gemma3_text")
+# Whether queries and keys are normalised, by the types of model that tests measure.
+QK_NORM = {"llama": False, "qwen3": True, "smollm3": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,14 @@ class ModelShape:
 
     @classmethod
     def of(cls, config: PreTrainedConfig) -> ModelShape:
-        """Return the shape that a config of Llama, Mistral, Qwen or SmolLM describes."""
+        """Return the shape that a config describes.
+
+        Raises:
+            ValueError: If it is of another type of model than those of `QK_NORM`.
+        """
         found: Any = config
+        if found.model_type not in QK_NORM:
+            raise ValueError(f"expected a config of {', '.join(QK_NORM)}, got {found.model_type}")
         width = getattr(found, "head_dim", None) or found.hidden_size // found.num_attention_heads
         return cls(
             layers=found.num_hidden_layers,
@@ -58,7 +64,7 @@ class ModelShape:
             key=width * (found.num_key_value_heads or found.num_attention_heads),
             vocabulary=found.vocab_size,
             tied=found.tie_word_embeddings,
-            qk_norm=found.model_type in QK_NORM,
+            qk_norm=QK_NORM[found.model_type],
         )
 
     @property
@@ -68,9 +74,14 @@ class ModelShape:
         return [*attention, *[(self.hidden, self.intermediate)] * 2, (self.intermediate, self.hidden)]
 
     @property
+    def multiplied_in_layers(self) -> int:
+        """Weights within layers that every token is multiplied with."""
+        return self.layers * sum(rows * columns for rows, columns in self.matrices)
+
+    @property
     def multiplied(self) -> int:
-        """Weights that every token is multiplied with."""
-        return self.layers * sum(rows * columns for rows, columns in self.matrices) + self.vocabulary * self.hidden
+        """Weights that every token is multiplied with, those of the head among them."""
+        return self.multiplied_in_layers + self.vocabulary * self.hidden
 
     @property
     def parameters(self) -> int:
@@ -84,12 +95,13 @@ class StepPlan:
     """An optimizer step of AdamW without accumulation.
 
     Attributes:
-        rows: Rows of a step, over all GPUs.
+        rows: Rows of a step, over all GPUs: of a method that reads pairs, forget and retain rows together.
         tokens: Tokens of a row, padding among them.
         weight_bytes: Bytes of a weight: 4 in fp32, 2 in bfloat16.
         lora_rank: Rank of adapters beside every linear layer; ``None`` where all weights are trained.
         checkpointing: Whether activations within a layer are computed anew in the backward pass.
-        teacher: Whether the model before unlearning is kept; beside adapters it takes no memory.
+        teacher: Whether the model before unlearning is kept and run on every row; beside adapters its weights take no
+            memory. What a method's loss keeps of its outputs is not counted.
         gpus: GPUs, each with all weights and its share of the rows.
     """
 
@@ -118,16 +130,17 @@ def step_bytes(shape: ModelShape, plan: StepPlan) -> int:
 
 
 def step_seconds(shape: ModelShape, plan: StepPlan, *, rate: float) -> float:
-    """Return the seconds of a step.
+    """Return the seconds of a step: of its products with weights, not of those between tokens within attention.
 
     Args:
         shape: The model.
         plan: The step.
         rate: Operations a second that a GPU really does, a fraction of what its data sheet states.
     """
-    passes = 3.0 if plan.lora_rank is None else 2.0  # forward, back to activations and, without adapters, to weights
-    passes += plan.checkpointing + plan.teacher
-    return 2 * passes * shape.multiplied * plan.rows * plan.tokens / (plan.gpus * rate)
+    passes = 3 if plan.lora_rank is None else 2  # forward, back to activations and, without adapters, to weights
+    passes += plan.teacher
+    repeated = shape.multiplied_in_layers if plan.checkpointing else 0
+    return 2 * (passes * shape.multiplied + repeated) * plan.rows * plan.tokens / (plan.gpus * rate)
 
 
 def _trained(shape: ModelShape, plan: StepPlan) -> int:
@@ -164,39 +177,3 @@ def _norm_bytes(width: int, plan: StepPlan) -> int:
     """Return what RMSNorm keeps: its input in fp32, its output, and, where its weight is trained, that without it."""
     outputs = 2 if plan.lora_rank is None else 1
     return width * (FP32 + outputs * plan.weight_bytes)
-
-
-# Configs of Llama 3.2 1B and 3B, and of Llama 2 7B.
-SIZES = {
-    "1 B": ModelShape(layers=16, hidden=2048, intermediate=8192, query=2048, key=512, vocabulary=128_256),
-    "3 B": ModelShape(layers=28, hidden=3072, intermediate=8192, query=3072, key=1024, vocabulary=128_256),
-    "7 B": ModelShape(
-        layers=32, hidden=4096, intermediate=11_008, query=4096, key=4096, vocabulary=32_000, tied=False
-    ),
-}
-# Half of what the data sheet of an A100 states, in operations a second, by the bytes of a weight.
-RATES = {FP32: 10e12, 2: 150e12}
-PLANS = {
-    "all weights in fp32": StepPlan(rows=16, tokens=256, teacher=True),
-    "all weights in bfloat16, checkpointing": StepPlan(
-        rows=16, tokens=256, teacher=True, weight_bytes=2, checkpointing=True
-    ),
-    "LoRA of rank 8, bfloat16, checkpointing": StepPlan(
-        rows=16, tokens=256, teacher=True, weight_bytes=2, checkpointing=True, lora_rank=8
-    ),
-}
-GPUS = (1, 2, 8)
-
-
-def memory_table() -> list[tuple[str, ...]]:
-    """Return model, training, and GiB a GPU and minutes a step on 1, 2 and 8 GPUs: a step of 16 rows of 256 tokens."""
-    rows = [("model", "training", *(f"{count} GPU{'s' if count > 1 else ''}" for count in GPUS))]
-    for (name, shape), (training, plan) in itertools.product(SIZES.items(), PLANS.items()):
-        plans = [dataclasses.replace(plan, gpus=count) for count in GPUS]
-        rows.append((name, training, *(_cell(shape, one) for one in plans)))
-    return rows
-
-
-def _cell(shape: ModelShape, plan: StepPlan) -> str:
-    seconds = step_seconds(shape, plan, rate=RATES[plan.weight_bytes])
-    return f"{step_bytes(shape, plan) / 2**30:.0f} GiB, {seconds / 60:.2g} min"
