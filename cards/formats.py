@@ -32,7 +32,10 @@ LEGEND = (
 )
 # The metrics in columns whose heads are not their keys.
 COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "shift.": "row_shifted", "KL": "kl_retrained"}
-WEAK = "Weak by the audit of the metrics, so that alone they do not show that a model has forgotten: {}."
+WEAK = (
+    "Weak by the audit of the metrics, so that none of them shows alone that a model has forgotten (S joins its "
+    "parts): {}."
+)
 _MISSING = "-"
 _HALF = "retrain_keep50"
 

@@ -68,7 +68,11 @@ def _deleted(row: Result, ids: Sequence[str]) -> Section:
 
 def _method(row: Result) -> Section:
     method = method_table().get(row.method)
-    paper = method.paper.citation if method and method.paper else "a method of a user's own"
+    paper = "a method of a user's own"
+    if method and (found := method.paper):
+        paper = ", ".join(
+            (found.authors, found.title, found.venue, *([f"arXiv:{found.arxiv}"] if found.arxiv else []))
+        )
     arguments = ", ".join(f"{name}={value}" for name, value in sorted(row.arguments.items()))
     start = row.foreign_base or row.backbone
     facts = {

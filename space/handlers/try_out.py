@@ -115,6 +115,8 @@ def status(run: Any) -> Status:
 def render_progress(status: Status) -> str:
     """Return a job's place in the queue, or its stage, step, losses and seconds, or how it ended."""
     if status.state == "waiting":
+        if not status.before:
+            return _status_box("Starting.", 0)
         count = "1 run is" if status.before == 1 else f"{status.before} runs are"
         return _status_box(f"In the queue: {count} before yours.", 0)
     if status.is_over:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import board
-from handlers.board_tables import COLUMN_WIDTHS, DATATYPES, data_choices, frame, render_matrix
+from handlers.board_tables import COLUMN_WIDTHS, DATA, DATATYPES, data_choices, frame, render_matrix
 from handlers.checks import check_choice
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
@@ -92,6 +92,14 @@ def show_matrix(data: Any) -> Any:
 
 
 @report_errors
+def pick_data(data: Any) -> list[Any]:
+    """Return the filters of the first setting of real data or of mini tasks."""
+    lines = [line for line in board.board_lines() if line.row.tier in DATA[check_choice("data", data, DATA)]]
+    filters = board.default_filters(lines)
+    return [gr.update(value=filters[name]) for name in board.TABLE_SETTING]
+
+
+@report_errors
 def pick_task(event: gr.EventData) -> list[Any]:
     """Return the filters of the setting for a click on a task of the matrix."""
     chosen: Any = event._data
@@ -138,6 +146,7 @@ def build_board_tab(tab: gr.Tab, own_runs: gr.BrowserState) -> None:
     loaded = gr.on([tab.select, *(menu.change for menu in menus.values())], refresh, inputs, outputs, **LATEST)
     loaded.then(None, js=NAME_SEARCH, api_visibility="private")
     gr.on([tab.select, data.change], show_matrix, data, matrix, **LATEST)
+    data.input(pick_data, data, [menus[name] for name in board.TABLE_SETTING], **LATEST)
     picked = matrix.select(pick_task, None, [menus[name] for name in board.TABLE_SETTING], **LATEST)
     picked.then(None, js=SHOW_TABLE, api_visibility="private")
     submit.success(refresh, inputs, outputs, **UNCHECKED)

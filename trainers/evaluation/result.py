@@ -293,9 +293,12 @@ def read_result(path: str | Path) -> Result:
     """Read one row.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it is not a valid row, or not the one its file is named after.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"expected a result row in {path}, got no such file")
     if not path.is_file() and path.exists():
         raise ValueError(f"expected {path} to be a result row, got no file")
     with path.open("rb") as file:

@@ -18,7 +18,7 @@ from mubench.hub_builders.tasks.own_backbones import (
     own_key,
 )
 from mubench.hub_builders.utils.atomic import write_json
-from mubench.trainers.models.model_files import count_parameters, find_model, read_foreign
+from mubench.trainers.models.model_files import TEXTS, check_tokenizer, count_parameters, find_model, read_foreign
 
 # Folder beside model folders with a file for each backbone of a user's own. It is not published: it holds paths.
 RECORDS = ".backbones"
@@ -50,6 +50,8 @@ def find_backbone(given: str | None, task: Task, models: Path) -> str:
         except ValueError as error:
             raise ValueError(f"{error}; it may also be the folder or Hub id of a pretrained model") from error
     own = read_pretrained(folder, None if Path(given).is_dir() else given)
+    if task.kind in TEXTS:
+        check_tokenizer(folder)
     key = own_key(own.repository or folder.resolve().name, own.sha256)
     return remember_backbone(key, own, models)
 

@@ -16,12 +16,20 @@ from safetensors import SafetensorError, safe_open
 
 from mubench.hub_builders.dataset.built import HUB_ID
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE
+from mubench.hub_builders.tasks import Kind
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.tasks.own_backbones import closest_to
 from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.hub_client import fetch_model
 
 CONFIG = "config.json"
+# Kinds whose models read tokens; other inputs are numbers of a type of their own.
+TEXTS: tuple[Kind, ...] = ("text_classification", "summarization", "text_generation")
+# A folder with a tokenizer has one of these.
+TOKENIZERS = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
+    "sentencepiece.bpe.model",
+)  # fmt: skip
 # What `save_pretrained` writes; a repository's card or pictures are no part of a model.
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".jinja")
 _NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
@@ -66,6 +74,12 @@ def read_foreign(folder: Path) -> ForeignModel | None:
     if not known:
         raise ValueError(f"expected architectures and model_type in {folder / CONFIG}, got other names")
     return ForeignModel(folder, *names)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise ``ValueError`` if a folder holds no tokenizer: transformers would make one whose tokens are others."""
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise ValueError(f"expected a tokenizer in {folder}, got none: tokenizer.save_pretrained writes it there")
 
 
 def find_model(name: str) -> Path:

@@ -26,6 +26,7 @@ from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of
 from mubench.trainers.evaluation.result import read_result, read_results
 from mubench.trainers.models import model_files
+from mubench.trainers.models.backbones import find_backbone
 from mubench.trainers.models.foreign_models import check_tokens
 from mubench.trainers.models.model_files import ForeignModel, closest_backbone, read_foreign
 from mubench.trainers.runs.commands import measure_robustness
@@ -153,6 +154,16 @@ def test_tokens_are_those_of_the_references(llama, tmp_path):
     (other / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(ValueError, match="expected the tokenizer of the references"):
         check_tokens(setting, other, folder)
+
+
+def test_a_model_that_reads_text_without_its_tokenizer_is_refused(llama, tmp_path, known):
+    setting, folder = llama
+    for path in folder.glob("token*"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none: tokenizer\.save_pretrained"):
+        setting.load_foreign(folder)
+    with pytest.raises(ValueError, match="expected a tokenizer in .*mine, got none"):  # before any job
+        find_backbone(str(folder), setting.task, tmp_path / "models")
 
 
 def train_plainly(model, tokenizer, texts):

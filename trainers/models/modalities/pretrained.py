@@ -27,11 +27,10 @@ from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.engine.task_arguments import SizeArguments
 from mubench.trainers.models.backbones import check_unchanged
+from mubench.trainers.models.model_files import TEXTS, check_tokenizer
 
 # Otherwise transformers sends the user's token to a converter for a repository without safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-# Kinds whose models read tokens; other inputs are numbers of a type of their own.
-TEXTS: tuple[Kind, ...] = ("text_classification", "summarization", "text_generation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +201,11 @@ def load_tokenizer(**source: Any) -> Any:
 
     Raises:
         FileNotFoundError: If it is stored for sentencepiece, which is not installed.
-        ValueError: If its files are damaged.
+        ValueError: If its files are damaged, or a folder has none.
     """
+    folder = Path(source["pretrained_model_name_or_path"], source.get("subfolder", ""))
+    if folder.is_dir() and "gguf_file" not in source:
+        check_tokenizer(folder)
     try:
         return read(AutoTokenizer, **source)
     except ValueError as error:
