@@ -162,7 +162,7 @@ def test_a_model_that_reads_text_without_its_tokenizer_is_refused(llama, tmp_pat
         path.unlink()
     with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none: tokenizer\.save_pretrained"):
         setting.load_foreign(folder)
-    with pytest.raises(ValueError, match="expected a tokenizer in .*mine, got none"):  # before any job
+    with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none"):  # before any job
         find_backbone(str(folder), setting.task, tmp_path / "models")
 
 
