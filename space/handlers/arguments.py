@@ -75,7 +75,7 @@ def _field(field: dataclasses.Field[Any], hint: Any, defaults: Mapping[str, Any]
         name=field.name,
         kind=KINDS.get(plain, "text"),
         default=default,
-        help=f"{text} The dataclass's default is {field.default}." if differs else text,
+        help=f"{text} The method's own default is {field.default}." if differs else text,
         low=low,
         high=high,
         optional=type(None) in parts and default is None,

@@ -17,7 +17,7 @@ ENDS = ("0: untouched or destroyed", "1: as retrained")
 WORST = {
     "row": "Row by row, its confidence is {:.0%} as far from the retrained models' as that of the base model.",
     "mean": "Its mean score on forget rows is {:.0%} as far from the retrained models' as that of the base model.",
-    "membership": "An attack tells forget rows from unseen ones, by {:.2f} better than on a retrained model.",
+    "membership": "A membership attack separates forget from unseen rows by {:.2f} better than on a retrained model.",
     "utility": "It loses {:.0%} of the retrained models' score on rows that were to be kept.",
 }
 FIELDS = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
@@ -27,7 +27,7 @@ TERMS = {
     "other, 0 no closer than the base model, or useless.",
     "row": "How far its confidence in each single forget row is from theirs.",
     "mean": "How far its mean score on forget rows is from theirs, in either direction.",
-    "membership": "How much better than on them an attack tells forget rows from rows that were never seen.",
+    "membership": "Advantage of the strongest attack that separates forget from unseen rows, beyond that on retrained models.",
     "utility": "The share of their score that it lost on rows which were to be kept, and on new ones.",
     "passes": "Rows forward, plus twice those backward, as a share of what retraining takes.",
     "interval": "Where S lies in 95 of 100 repetitions, with other seeds, rows and retrained models.",

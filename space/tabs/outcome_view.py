@@ -15,12 +15,12 @@ from handlers.verdict import render_verdict
 from tabs.common import LATEST, heading, panel, report_errors
 
 ATTACK_NOTE = (
-    "The attack takes every row with a loss left of the dashed line for a training row. Its advantage is the share of "
-    "forget rows that it takes for such, less that of test rows. Within the grey band, drawn for the model that is "
+    "The attack predicts that every row with a loss left of the dashed line is a training row. Its advantage is the "
+    "share of forget rows with that prediction minus the share of test rows. Within the grey band, drawn for the model that is "
     "chosen, the difference at one threshold is within chance (95 %)."
 )
 MODEL_NOTE = "The model whose losses are drawn below."
-THRESHOLD_NOTE = "Rows with a lower loss are taken for training rows; -2 is a loss of 0.01."
+THRESHOLD_NOTE = "Rows with a lower loss are predicted to be training rows; -2 is a loss of 0.01."
 ORDER_NOTE = (
     "Changed: by the loss, from the base to the unlearned model, among all rows (24 where images are generated). "
     "Deleted: in the order of the forget set."

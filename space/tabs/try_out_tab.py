@@ -30,7 +30,7 @@ TERMS = {
     "backbone": "The architecture of the model.",
     "ratio": "Share of training rows to forget.",
     "method": "How the model is made to forget.",
-    "seed": "Another one, other random numbers.",
+    "seed": "Of the random numbers of the run: another seed is another run.",
 }
 # Stored with the method, so that values entered for another method are no part of the run.
 STORE = "(value, kept) => ({method: %s, values: {...(kept?.method === %s ? kept.values : {}), [%s]: value}})"

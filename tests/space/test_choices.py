@@ -112,7 +112,7 @@ def test_a_form_returns_only_arguments_that_differ(space: Import) -> None:
         form, {**defaults, "gamma": defaults["gamma"] + 1, "msteps": float(defaults["msteps"])}
     ) == {"gamma": defaults["gamma"] + 1}
     other = [field for field in form if field.name == "alpha" and field.default != 0.5]
-    assert all("dataclass's default is 0.5" in field.help for field in other)
+    assert all("method's own default is 0.5" in field.help for field in other)
     assert arguments.check_arguments(form, None) == {}
     (layer,) = [field for field in arguments.argument_fields("cifar10", "resnet", "rmu") if field.name == "layer"]
     assert layer.default is not None and not layer.optional  # a command line cannot pass None
