@@ -27,7 +27,7 @@ TERMS = {
     "other, 0 no closer than the base model, or useless.",
     "row": "How far its confidence in each single forget row is from theirs.",
     "mean": "How far its mean score on forget rows is from theirs, in either direction.",
-    "membership": "Advantage of the strongest attack that separates forget from unseen rows, beyond that on retrained models.",
+    "membership": "Advantage of the strongest membership attack, beyond its advantage on retrained models.",
     "utility": "The share of their score that it lost on rows which were to be kept, and on new ones.",
     "passes": "Rows forward, plus twice those backward, as a share of what retraining takes.",
     "interval": "Where S lies in 95 of 100 repetitions, with other seeds, rows and retrained models.",
