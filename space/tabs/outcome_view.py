@@ -16,8 +16,8 @@ from tabs.common import LATEST, heading, panel, report_errors
 
 ATTACK_NOTE = (
     "The attack predicts that every row with a loss left of the dashed line is a training row. Its advantage is the "
-    "share of forget rows with that prediction minus the share of test rows. Within the grey band, drawn for the model that is "
-    "chosen, the difference at one threshold is within chance (95 %)."
+    "share of forget rows with that prediction minus the share of test rows. Within the grey band, drawn for the "
+    "chosen model, the difference at one threshold is within chance (95 %)."
 )
 MODEL_NOTE = "The model whose losses are drawn below."
 THRESHOLD_NOTE = "Rows with a lower loss are predicted to be training rows; -2 is a loss of 0.01."
