@@ -221,6 +221,7 @@ cards: $(STAMP) ## write a README.md into every built repository, and the leader
 
 space: $(STAMP) ## try methods and read the leaderboard in the browser; builds the mini tasks first where ./mu-bench is missing
 	$(HERE_ONLY)test -e mu-bench || $(PY) -m mubench.hub_builders build
+	$(HERE_ONLY)test -e mu-bench-group || $(PY) -m mubench.hub_builders build --family group
 	$(PY) space/app.py
 
 docs: $(STAMP) ## build the documentation in cards/docs as a site, ./build/docs
