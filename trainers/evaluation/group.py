@@ -117,9 +117,12 @@ class Group:
         if is_adopted(backbone) and not self.bases:
             run = self.setting.run(ratio=None, base_seed=0)
             make = f"{making(run, self.models / base_name(run), self.setting.data)}, then: {make}"
+        info = self.setting.info
+        primary = self.setting.task.family_of(info.tier)
+        others = "" if primary == info.family else f"; results of {task} are reported on --family {primary}"
         raise FileNotFoundError(
             f"expected 1 base and 2 retrained models of {task} {backbone} at {self.ratio} %, got {len(self.bases)} "
-            f"and {len(self.retrained)}; make them with: {make}"
+            f"and {len(self.retrained)}; make them with: {make}{others}"
         )
 
 

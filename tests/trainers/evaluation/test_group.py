@@ -8,6 +8,7 @@ import pytest
 from mubench.hub_builders.hub.model_folder import REFERENCE, read_run
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.inference.storage import read_outputs, write_outputs
+from tests.fixtures.few import few_rows
 from tests.fixtures.walk import BASES, COUNTS, FORGET, RATIO, RETRAINED
 
 
@@ -85,6 +86,12 @@ def test_shifted_outputs_are_left_out_if_a_reference_has_none(own_walk):
     read_run(folder).finished(outputs=write_outputs(folder / REFERENCE, stored)).write(folder)
     found = group(own_walk)
     assert "shifted" not in found.outputs(found.bases[0]) | found.outputs(found.retrained[1])
+
+
+def test_a_family_that_results_are_not_reported_on_is_named(monkeypatch, tmp_path):
+    setting = few_rows(monkeypatch, "llama", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"; results of celeb_profile are reported on --family group$"):
+        find_group(setting, 10, tmp_path / "models").require()
 
 
 @pytest.mark.parametrize(("bases", "retrained"), [(0, 3), (1, 1), (2, 0)])
