@@ -50,7 +50,7 @@ def _cells(line: Line, among: Sequence[Line]) -> list[Any]:
     if line.kind in (YOURS, SUBMITTED):
         peers = _peers(line, among)
         table = peers[0].table if peers else None
-        values["method"] += _place(line, peers)
+        values["method"] += f"{_place(line, peers)}, on {escape(line.row.task)} ({line.row.tier})"  # of any setting
     values["95 % interval"] = _interval(line.entry, table)
     return list(values.values())
 

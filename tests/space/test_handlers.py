@@ -140,7 +140,7 @@ def test_an_own_line_is_placed_between_the_ranked_ones(space: Import, board: Any
         alone = [line for line in lines if line.origin == "submitted"]
         for shown in (frame.frame(lines), frame.frame(alone, lines)):  # also where a filter leaves it alone
             rank, method = shown[0][:2]
-            assert rank == "submitted" and method == f"mine{place}"
+            assert rank == "submitted" and method == f"mine{place}, on cifar10 (mini)"
 
 
 def test_the_matrix_has_real_data_apart_and_methods_by_mean_rank(
