@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from mubench.trainers.engine.task_arguments import SizeArguments
 from mubench.trainers.models.modalities.pretrained import hash_files
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.runs.run import starting_model
@@ -58,7 +59,8 @@ class Folders:
 def outputs(setting: Setting, folder: Path) -> Any:
     """Return what the model of a folder makes of the first rows, read as a run reads it."""
     request = SimpleNamespace(setting=setting, base=folder)
-    plan: Any = SimpleNamespace(request=request, base_folder=folder, run=SimpleNamespace(foreign_base=None))
+    run = SimpleNamespace(foreign_base=None)
+    plan: Any = SimpleNamespace(request=request, base_folder=folder, run=run, arguments=SizeArguments())
     model, processor = starting_model(plan)
     rows = setting.rows["test"].select(range(4))
     encoded = setting.modality.encode(rows, processor, setting.recipe.max_length)
@@ -152,7 +154,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
         yield Folders(tmp_path_factory.mktemp("folders"), patch)
 
 
-@pytest.mark.slow
 @shares(16, 400)
 def test_a_damaged_model_is_one_line_or_the_same_model(
     folders: Folders, tmp_path: Path, first: int, last: int
