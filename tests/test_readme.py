@@ -134,6 +134,10 @@ def test_every_command_of_the_pages_exists_with_its_options(capsys: pytest.Captu
             console.main([command, *extra, "--help"])
         printed = capsys.readouterr().out
         assert not ended.value.code and "usage:" in printed, command
+        if command == "sequence":  # it also takes what its method does
+            with pytest.raises(SystemExit):
+                console.main(["scrub", "--task", "cifar10", "--help"])
+            printed += capsys.readouterr().out
         known = set(re.findall(r"--\w+", printed)) | {"--config", "--help"}
         launcher = {"--nproc_per_node", "--multi_gpu", "--num_processes"}
         assert options - launcher <= known, f"{command}: {options - known}"
