@@ -51,7 +51,7 @@ class Progress:
 
     Args:
         jobs: All jobs.
-        costs: Returns what each job takes, by its key and in any unit; it is asked again whenever a first job on a
+        costs: Returns what each job takes, by its key and in any unit; it is called again whenever a first job on a
             task and backbone has ended. Without it, all take the same.
     """
 
