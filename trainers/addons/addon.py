@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mubench.trainers.engine.paper import Paper
 
@@ -25,9 +24,3 @@ class Addon:
     arguments: tuple[str, ...]
     optimizer: str | None = None
     splits_gradients: bool = False
-
-    def on(self, args: Any) -> bool:
-        """Return whether a run's arguments turn it on."""
-        if self.optimizer is not None:
-            return self.optimizer in (args.optim, args.dual_optim)
-        return getattr(args, self.switch) is not None

@@ -21,7 +21,12 @@ from mubench.trainers.addons import ADDONS
 from mubench.trainers.engine.distributed import STEP
 from mubench.trainers.engine.task_arguments import LORA, SIZE, UNRECORDED, TaskArguments
 from mubench.trainers.runs.method_table import CUSTOM, RECORDED_TRAINING, suite_table
-from mubench.trainers.unlearning.unlearning_arguments import ADDON_ARGUMENTS, AddonArguments, EpochArguments
+from mubench.trainers.unlearning.unlearning_arguments import (
+    ADDON_ARGUMENTS,
+    AddonArguments,
+    EpochArguments,
+    is_enabled,
+)
 
 if TYPE_CHECKING:
     from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
@@ -85,7 +90,7 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
 
     A recipe's steps are recorded whole, since their division into batches does not change the result.
     """
-    off = {name for addon in ADDONS.values() if not addon.on(arguments) for name in addon.arguments}
+    off = {name for addon in ADDONS.values() if not is_enabled(addon, arguments) for name in addon.arguments}
     if arguments.lora_rank is None:
         off |= set(LORA)
     if arguments.keep == "last":  # the default is not recorded

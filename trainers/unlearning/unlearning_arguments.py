@@ -41,7 +41,7 @@ class AddonArguments(SuperLossArguments, SophiaArguments, MunbaArguments, DualOp
         self.check_sam()
         for addon in ADDONS.values():
             given = [name for name in addon.arguments if getattr(self, name) != DEFAULTS[name]]
-            if given and not addon.on(self):
+            if given and not is_enabled(addon, self):
                 raise ValueError(f"expected {addon.switch} beside {', '.join(given)}, got none")
         splitting = [addon.switch for addon in enabled_addons(self) if addon.splits_gradients]
         if splitting and getattr(self, "fp16", False):
@@ -53,9 +53,16 @@ class AddonArguments(SuperLossArguments, SophiaArguments, MunbaArguments, DualOp
 DEFAULTS = {name: getattr(AddonArguments, name) for name in ADDON_ARGUMENTS}
 
 
+def is_enabled(addon: Addon, args: Any) -> bool:
+    """Return whether a run's arguments turn an addon on."""
+    if addon.optimizer is not None:
+        return addon.optimizer in (args.optim, args.dual_optim)
+    return getattr(args, addon.switch) is not None
+
+
 def enabled_addons(args: Any) -> list[Addon]:
     """Return the addons that a run's arguments turn on."""
-    return [addon for addon in ADDONS.values() if addon.on(args)]
+    return [addon for addon in ADDONS.values() if is_enabled(addon, args)]
 
 
 @dataclass
