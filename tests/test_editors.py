@@ -35,7 +35,7 @@ def test_mypy_resolves_a_users_script():
     assert printed == "Success: no issues found in 1 source file\n"
 
 
-@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not installed: npm install --global pyright")
+@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not installed: pip install pyright")
 def test_pyright_resolves_a_users_script(project):
     (project / "pyrightconfig.json").write_text('{"extraPaths": ["types"]}')
     assert check("pyright", "--pythonpath", sys.executable, SCRIPT.name, cwd=project).startswith("0 errors")
