@@ -11,8 +11,8 @@ from handlers.checks import check_choice
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
 from mubench.hub_builders.utils.text import quote
-from mubench.trainers.evaluation.limits import MAX_BYTES
 from mubench.trainers.evaluation.result import to_json
+from mubench.trainers.evaluation.row_limits import MAX_BYTES
 from tabs.common import LATEST, QUIET, UNCHECKED, panel, report_errors
 
 SUBMIT_NOTE = (

@@ -10,7 +10,8 @@ from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.methods import METHODS
-from mubench.trainers.metrics.score import SCORE_VERSION, SIGNAL_LIMIT
+from mubench.trainers.metrics.score import SCORE_VERSION
+from mubench.trainers.metrics.signal_gate import SIGNAL_LIMIT
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.method_table import methods_on
 

@@ -17,7 +17,7 @@ from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import ENOUGH_RETRAINED
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.case import Case
-from mubench.trainers.metrics.score import SIGNAL_LIMIT, row_spread
+from mubench.trainers.metrics.signal_gate import SIGNAL_LIMIT, row_spread
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
 from mubench.trainers.runs.plan import UnlearningRequest, resolve

@@ -16,8 +16,8 @@ import pytest
 from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
 from mubench.cards.picture import draw_leaderboard
-from mubench.trainers.evaluation.limits import MAX_BYTES, MAX_NAME, MAX_SEEDS
 from mubench.trainers.evaluation.result import Result, parse_result, read_result, to_json
+from mubench.trainers.evaluation.row_limits import MAX_BYTES, MAX_NAME, MAX_SEEDS
 from mubench.trainers.metrics.bootstrap import DRAWS
 from tests.cards.conftest import make_row
 from tests.fuzz.cases import count_outcomes, shares

@@ -23,9 +23,9 @@ from mubench.trainers.evaluation.evidence_files import (
 )
 from mubench.trainers.evaluation.group import Group
 from mubench.trainers.evaluation.judge import judge_against, judge_controls
-from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.reference_models import ReferenceModels
 from mubench.trainers.evaluation.result import References, Result, RunInfo, read_result, write_result
+from mubench.trainers.evaluation.row_limits import MAX_SEEDS
 from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics import SplitOutputs

@@ -13,7 +13,7 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import RANDOM
 from mubench.trainers.metrics import METRICS, Case, Metric, NoSignal, NotDefined, SplitOutputs
 from mubench.trainers.metrics.evidence import EvidenceRows, ReferenceEvidence
-from mubench.trainers.metrics.score import GATE_RETRAINED, SIGNAL_LIMIT, row_spread
+from mubench.trainers.metrics.signal_gate import signal_gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +103,5 @@ class ReferenceModels:
 
     @cached_property
     def signal_gate(self) -> tuple[float | None, str | None]:
-        """The signal gate: the spread of retrained models' ``row``, and why the group has no signal, if so."""
-        if len(self.seeds.retrained) < GATE_RETRAINED:
-            return None, None
-        try:
-            spread = row_spread(self.case({}))
-        except NoSignal as error:
-            return None, str(error)
-        if spread > SIGNAL_LIMIT:
-            return spread, f"no signal: retrained models' row differs by {spread:.2f}, more than {SIGNAL_LIMIT:.2f}"
-        return spread, None
+        """The spread of retrained models' ``row``, and why the group has no signal, if so."""
+        return signal_gate(self.case({}))

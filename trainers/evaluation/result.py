@@ -21,7 +21,7 @@ from mubench.hub_builders.tasks.names import check_ratio
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.hints import target
 from mubench.hub_builders.utils.text import quote
-from mubench.trainers.evaluation import limits
+from mubench.trainers.evaluation import row_limits
 from mubench.trainers.metrics.bootstrap import DRAWS
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -63,33 +63,33 @@ class RunInfo(_Row):
             without a run.
     """
 
-    run_id: limits.RunId
-    identity: limits.Name | None = None
+    run_id: row_limits.RunId
+    identity: row_limits.Name | None = None
     outputs: Sha256 | None = None
-    parent: limits.Name | None = None
+    parent: row_limits.Name | None = None
     control: bool = False
     outputs_only: bool = False
     tier: Tier
-    task: limits.Name
-    family: limits.Name
-    deletion_seed: limits.Seed
+    task: row_limits.Name
+    family: row_limits.Name
+    deletion_seed: row_limits.Seed
     ratio: int = Field(ge=1, le=99)
-    split: limits.Name
-    backbone: limits.Name
-    base_seed: limits.Seed
-    method: limits.Name
-    recipe: limits.Settings
-    arguments: limits.Settings
+    split: row_limits.Name
+    backbone: row_limits.Name
+    base_seed: row_limits.Seed
+    method: row_limits.Name
+    recipe: row_limits.Settings
+    arguments: row_limits.Settings
     tuned: Literal["default", "tuned", "custom"]
-    seed: limits.Seed
-    eval_seed: limits.Seed = 0
+    seed: row_limits.Seed
+    eval_seed: row_limits.Seed = 0
     method_file: Sha256 | None = None
     backbone_files: Sha256 | None = None
-    backbone_start: limits.Name | None = None
-    foreign_base: limits.Name | None = None
-    versions: dict[limits.Label, limits.Label] = Field(max_length=limits.MAX_ENTRIES)
-    device: limits.Label
-    cost: dict[limits.Name, limits.Positive] = Field(max_length=limits.MAX_ENTRIES)
+    backbone_start: row_limits.Name | None = None
+    foreign_base: row_limits.Name | None = None
+    versions: dict[row_limits.Label, row_limits.Label] = Field(max_length=row_limits.MAX_ENTRIES)
+    device: row_limits.Label
+    cost: dict[row_limits.Name, row_limits.Positive] = Field(max_length=row_limits.MAX_ENTRIES)
     definition: Definition | None = None
 
     @pydantic.model_validator(mode="after")
@@ -148,7 +148,7 @@ class Value:
     """
 
     value: float = Field(strict=True)
-    n: int = Field(ge=1, le=int(limits.MAX_NUMBER), strict=True)
+    n: int = Field(ge=1, le=int(row_limits.MAX_NUMBER), strict=True)
     retrained: float | None = Field(default=None, strict=True)
 
 
@@ -162,10 +162,10 @@ class Interval(_Row):
         draws: S of every resample in thousandths; in JSON base64 of little-endian int16, in older rows a list.
     """
 
-    low: limits.Share
-    high: limits.Share
+    low: row_limits.Share
+    high: row_limits.Share
     lost: int = Field(ge=0, le=DRAWS)
-    draws: limits.Draws
+    draws: row_limits.Draws
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -185,10 +185,10 @@ class References(_Row):
         source: Whether they are models beside the run, or the shipped evidence of its setting.
     """
 
-    retrained: list[limits.Seed] = Field(min_length=2, max_length=limits.MAX_SEEDS)
-    bases: list[limits.Seed] = Field(min_length=1, max_length=limits.MAX_SEEDS)
-    identities: list[limits.Name] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
-    outputs: list[Sha256] = Field(default_factory=list, max_length=2 * limits.MAX_SEEDS)
+    retrained: list[row_limits.Seed] = Field(min_length=2, max_length=row_limits.MAX_SEEDS)
+    bases: list[row_limits.Seed] = Field(min_length=1, max_length=row_limits.MAX_SEEDS)
+    identities: list[row_limits.Name] = Field(default_factory=list, max_length=2 * row_limits.MAX_SEEDS)
+    outputs: list[Sha256] = Field(default_factory=list, max_length=2 * row_limits.MAX_SEEDS)
     source: Literal["own", "shipped"] = "own"
 
     @pydantic.model_validator(mode="after")
@@ -214,17 +214,17 @@ class Result(RunInfo):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     score_version: Literal[1, 2] = 1
-    metrics: dict[limits.Name, Value] = Field(max_length=limits.MAX_ENTRIES)
+    metrics: dict[row_limits.Name, Value] = Field(max_length=row_limits.MAX_ENTRIES)
     interval: Interval | None
     references: References
-    row_spread: float | None = Field(ge=0, le=limits.MAX_NUMBER)
-    no_signal: limits.Text | None
+    row_spread: float | None = Field(ge=0, le=row_limits.MAX_NUMBER)
+    no_signal: row_limits.Text | None
     flags: list[Flag]
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
         for name, value in self.metrics.items():
-            limits.check_range(name, value.value, value.retrained)
+            row_limits.check_range(name, value.value, value.retrained)
         if len(set(self.flags)) < len(self.flags):
             raise ValueError("expected every flag once, got one twice")
         if ("score" in self.metrics) != (self.interval is not None):
@@ -275,7 +275,7 @@ def parse_result(text: str | bytes, path: Path | None = None) -> Result:
         ValueError: If it is not a valid row; the message is one line.
     """
     try:
-        return Result.model_validate(limits.parse_json(text))
+        return Result.model_validate(row_limits.parse_json(text))
     except pydantic.ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         # Of a value that may have several types, what is wrong is not that it has none of the others.
@@ -302,7 +302,7 @@ def read_result(path: str | Path) -> Result:
     if not path.is_file() and path.exists():
         raise ValueError(f"expected {path} to be a result row, got no file")
     with path.open("rb") as file:
-        result = parse_result(file.read(limits.MAX_BYTES + 1), path)
+        result = parse_result(file.read(row_limits.MAX_BYTES + 1), path)
     if result.run_id != path.stem:
         raise ValueError(f"expected {path} to hold run {path.stem!r}, got {result.run_id!r}")
     return result

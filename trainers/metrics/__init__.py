@@ -45,7 +45,8 @@ from mubench.trainers.metrics.retraining_scores import (
     zrf_uniform,
 )
 from mubench.trainers.metrics.rouge import generated_rows, rouge_on
-from mubench.trainers.metrics.score import attack_area, part_of, row_shifted
+from mubench.trainers.metrics.row_shifted import row_shifted
+from mubench.trainers.metrics.score import attack_area, part_of
 from mubench.trainers.metrics.truth_ratio import (
     forget_quality,
     log_forget_quality,

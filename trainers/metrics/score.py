@@ -18,9 +18,6 @@ from mubench.trainers.metrics.evidence import UTILITY_SPLITS, Array, Evidence, R
 
 _Confidence = Callable[[Evidence], Array]
 SCORE_VERSION: Literal[2] = 2
-SIGNAL_LIMIT = 0.10
-# Retrained models that the signal gate needs: with 3 it closes by chance in a quarter of the draws.
-GATE_RETRAINED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +213,8 @@ def uniform_reference(reference: ReferenceEvidence) -> WeightedReference:
     return WeightedReference(reference, Weights.uniform(reference))
 
 
-_REASONS = {
+# Why a part would divide by 0.
+REASONS = {
     "row": "the bases are no farther from the retrained models than these from each other on forget rows",
     "mean": "bases and retrained models have the same mean score on forget rows",
     "membership": "the strongest attack learns no more about the bases than about the retrained models",
@@ -235,7 +233,7 @@ def evidence_parts(model: Evidence, reference: ReferenceEvidence) -> Parts:
     values = {field.name: float(getattr(drawn, field.name)[0]) for field in fields(drawn)}
     for name, value in values.items():
         if not np.isfinite(value):
-            raise NoSignal(f"no signal for {name!r}: {_REASONS[name]}")
+            raise NoSignal(f"no signal for {name!r}: {REASONS[name]}")
     return Parts(**values)
 
 
@@ -250,51 +248,6 @@ def part_of(name: str) -> Callable[[Case], float]:
     return lambda case: float(getattr(parts(case), name))
 
 
-def _shifted_distance(model: Evidence, reference: ReferenceEvidence) -> float:
-    """Return ``row`` of a model on shifted forget rows, NaN without signal."""
-    target = uniform_reference(reference)
-    return float(target.row(model, target.shifted, target.distances(target.shifted))[0])
-
-
-@lru_cache(maxsize=16)
-def _shifted_spread(reference: ReferenceEvidence) -> float:
-    """Return the standard deviation of the retrained models' ``row`` on shifted rows, each against the others."""
-    pairs = zip(reference.retrained, reference.leave_one_out, strict=True)
-    return float(np.std([_shifted_distance(one, others) for one, others in pairs], ddof=1))
-
-
-def row_shifted(case: Case) -> float:
-    """Return ``row`` on the shifted forget rows: a model that only memorised its answers fails there.
-
-    Raises:
-        NoSignal: If bases do not differ there from retrained models by more than these among themselves; the spread of
-            the values of 3 or more retrained models must be within ``SIGNAL_LIMIT``.
-        ValueError: If outputs on shifted rows are missing.
-    """
-    value = _shifted_distance(case.evidence, case.reference)
-    if not np.isfinite(value):
-        raise NoSignal(f"no signal for 'row_shifted': {_REASONS['row']}")
-    if len(case.reference.retrained) > 2 and not (spread := _shifted_spread(case.reference)) <= SIGNAL_LIMIT:
-        raise NoSignal(f"no signal for 'row_shifted': retrained models differ by {spread:.2f} there")
-    return value
-
-
 def attack_area(name: str) -> Callable[[Case], float]:
     """Return the metric that is the AUC of one attack of ``ATTACKS``."""
     return lambda case: float(judged_attacks(case.evidence, case.reference).areas[ATTACKS.index(name)])
-
-
-def row_spread(case: Case) -> float:
-    """Return the standard deviation of ``row`` over the retrained models, each judged against the others.
-
-    The signal gate: above ``SIGNAL_LIMIT`` a group of results is not ranked. The judged model has no influence.
-
-    Raises:
-        NoSignal: If there are fewer than ``GATE_RETRAINED`` retrained models, or ``row`` is undefined for one.
-    """
-    reference = case.reference
-    if len(reference.retrained) < GATE_RETRAINED:
-        count = len(reference.retrained)
-        raise NoSignal(f"no signal: the gate needs at least {GATE_RETRAINED} retrained models, got {count}")
-    pairs = zip(reference.retrained, reference.leave_one_out, strict=True)
-    return float(np.std([evidence_parts(one, others).row for one, others in pairs], ddof=1))

@@ -17,8 +17,8 @@ from mubench.trainers.engine.errors import EVALUATION, explain_out_of_memory
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge_runs import Judge
-from mubench.trainers.evaluation.limits import check_name
 from mubench.trainers.evaluation.result import RunInfo, read_result
+from mubench.trainers.evaluation.row_limits import check_name
 from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS

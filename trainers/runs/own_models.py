@@ -15,8 +15,8 @@ from transformers import default_data_collator
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.trainers.engine.rows import drop_unused_columns
 from mubench.trainers.evaluation.judge import Judgement, measure_model
-from mubench.trainers.evaluation.limits import MAX_SEEDS
 from mubench.trainers.evaluation.reference_models import ReferenceModels
+from mubench.trainers.evaluation.row_limits import MAX_SEEDS
 from mubench.trainers.inference.outputs import ClassOutputs, Outputs
 from mubench.trainers.inference.predict import Collate, predict, predict_tokens
 from mubench.trainers.inference.storage import SHIFTED

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.utils.text import one_line
-from mubench.trainers.evaluation import limits
+from mubench.trainers.evaluation import row_limits
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge import SCORE_PARTS, measure_model
 from mubench.trainers.evaluation.judge_runs import Judge, can_judge
@@ -77,7 +77,7 @@ class SequenceJudge:
             ratio=self.one_shot.request.ratio,
             steps=[self._step(plan, ids) for plan, ids in zip(self.plans, self.request_ids, strict=False)],
             one_shot=self._step(self.one_shot, all_ids) if self.has_one_shot else None,
-            stopped=None if self.stopped is None else one_line(self.stopped)[: limits.MAX_TEXT],
+            stopped=None if self.stopped is None else one_line(self.stopped)[: row_limits.MAX_TEXT],
             base=self._base_scores(),
             retrained=self._reference_scores(self.whole.references.evidence.retrained),
         )

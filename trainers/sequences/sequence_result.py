@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mubench.hub_builders.tasks import Tier
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.trainers.evaluation import limits
+from mubench.trainers.evaluation import row_limits
 from mubench.trainers.evaluation.result import Flag, Sha256
 
 # Folder of the files inside that of the result rows.
 FOLDER = "sequences"
 MAX_STEPS = 10
 Ratio = Annotated[int, Field(ge=1, le=99)]
-Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER)]
+Number = Annotated[float, Field(ge=-row_limits.MAX_NUMBER, le=row_limits.MAX_NUMBER)]
 
 
 class _Part(BaseModel):
@@ -40,16 +40,16 @@ class Standing(_Part):
     """
 
     ratio: Ratio
-    retrained: int = Field(ge=2, le=limits.MAX_SEEDS)
-    bases: int = Field(ge=1, le=limits.MAX_SEEDS)
-    score: limits.Share | None
-    low: limits.Share | None
-    high: limits.Share | None
+    retrained: int = Field(ge=2, le=row_limits.MAX_SEEDS)
+    bases: int = Field(ge=1, le=row_limits.MAX_SEEDS)
+    score: row_limits.Share | None
+    low: row_limits.Share | None
+    high: row_limits.Share | None
     row: Number | None
     mean: Number | None
     membership: Number | None
     utility: Number | None
-    no_signal: limits.Text | None
+    no_signal: row_limits.Text | None
     flags: list[Flag]
 
 
@@ -62,9 +62,9 @@ class Scores(_Part):
         requests: On the rows of every request, in their order.
     """
 
-    test: limits.Share
-    retain: limits.Share
-    requests: list[limits.Share] = Field(min_length=1, max_length=MAX_STEPS)
+    test: row_limits.Share
+    retain: row_limits.Share
+    requests: list[row_limits.Share] = Field(min_length=1, max_length=MAX_STEPS)
 
 
 class Step(_Part):
@@ -83,11 +83,11 @@ class Step(_Part):
     """
 
     ratio: Ratio
-    rows: int = Field(ge=1, le=int(limits.MAX_NUMBER))
-    folder: limits.RunId
-    identity: limits.Name
-    parent: limits.Name
-    cost: dict[limits.Name, limits.Positive] = Field(max_length=limits.MAX_ENTRIES)
+    rows: int = Field(ge=1, le=int(row_limits.MAX_NUMBER))
+    folder: row_limits.RunId
+    identity: row_limits.Name
+    parent: row_limits.Name
+    cost: dict[row_limits.Name, row_limits.Positive] = Field(max_length=row_limits.MAX_ENTRIES)
     scores: Scores
     own: Standing | None
     whole: Standing
@@ -114,27 +114,27 @@ class SequenceResult(_Part):
     """
 
     schema_version: Literal[1] = 1
-    sequence_id: limits.RunId
+    sequence_id: row_limits.RunId
     tier: Tier
-    task: limits.Name
-    family: limits.Name
-    deletion_seed: limits.Seed
-    split: limits.Name
-    backbone: limits.Name
-    base_seed: limits.Seed
-    method: limits.Name
+    task: row_limits.Name
+    family: row_limits.Name
+    deletion_seed: row_limits.Seed
+    split: row_limits.Name
+    backbone: row_limits.Name
+    base_seed: row_limits.Seed
+    method: row_limits.Name
     method_file: Sha256 | None
-    foreign_base: limits.Name | None
-    seed: limits.Seed
-    eval_seed: limits.Seed
-    arguments: limits.Settings
+    foreign_base: row_limits.Name | None
+    seed: row_limits.Seed
+    eval_seed: row_limits.Seed
+    arguments: row_limits.Settings
     tuned: Literal["default", "tuned", "custom"]
     ratio: Ratio
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
     one_shot: Step | None
     base: Scores
     retrained: Scores
-    stopped: limits.Text | None = None
+    stopped: row_limits.Text | None = None
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
@@ -201,9 +201,9 @@ def read_sequences(results: Path) -> list[SequenceResult]:
 
 def _read(path: Path) -> SequenceResult:
     with path.open("rb") as file:
-        text = file.read(limits.MAX_BYTES + 1)
+        text = file.read(row_limits.MAX_BYTES + 1)
     try:
-        return SequenceResult.model_validate(limits.parse_json(text))
+        return SequenceResult.model_validate(row_limits.parse_json(text))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']:.200}"
