@@ -13,6 +13,7 @@ EXTRAS = {
     "gradio": ("space", "serve the Space"),
     "optuna": ("sweep", "suggest trials"),
     "ray": ("sweep", "run sweeps on a cluster"),
+    "submitit": ("sweep", "run sweeps on Slurm"),
     "tensorboard": ("track", "report to tensorboard"),
     "trackio": ("track", "report to trackio"),
     "sentencepiece": ("text", "read the tokenizers of some language models"),

@@ -36,12 +36,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "models": {"default": "models", "help": "folder of all models"},
     "results": {"default": "results", "help": "folder of the result rows"},
     "ray": {"metavar": "ADDRESS", "help": "run on Ray: local starts it here, auto finds it, or an address"},
+    "slurm": {"metavar": "PARTITION", "help": "run on Slurm, --workers jobs at a time: a partition, or default"},
     "retry": {"action": "store_true", "help": "repeat runs that failed before"},
     "dry_run": {"action": "store_true", "help": "list the runs with their cost, and start none"},
     "out": {"type": Path, "default": Path("tuning"), "help": "folder of the trials"},
 }
 ALL = ("ratio", "seeds", "workers", "eval_seed", "models")
-SCHEDULED = ("ray", "retry", "dry_run")
+SCHEDULED = ("ray", "slurm", "retry", "dry_run")
 # Options that also hold for the grid of a file.
 BESIDE_GRID = ("data", "family", "eval_seed", "models", "results", "workers", "method_file")
 

@@ -9,7 +9,7 @@ from mubench.trainers.sweeps.jobs import Job, Outcome
 
 
 class Executor(Protocol):
-    """Processes that run jobs: the local `Workers`, or a `RayCluster`."""
+    """Processes that run jobs: the local `Workers`, a `RayCluster` or a `SlurmCluster`."""
 
     def submit(self, job: Job) -> None:
         """Run a job as soon as a process is free."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.models.backbones import describe_backbone
 from mubench.trainers.runs.grid_parsers import read_ratio
 from mubench.trainers.runs.method_files import custom_methods, read_method_file
@@ -16,22 +17,39 @@ from mubench.trainers.sweeps.executor import Executor
 from mubench.trainers.sweeps.grid_file import Resources, read_grid
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.ray_cluster import RayCluster
+from mubench.trainers.sweeps.slurm_cluster import SlurmCluster
 from mubench.trainers.sweeps.sweep import Sweep, run_sweep
 from mubench.trainers.sweeps.worker_pool import Workers
 
 
-def open_executor(ray: str | None, workers: int, resources: Resources | None = None) -> Executor:
-    """Return the processes that run a sweep's jobs.
+def open_executor(
+    workers: int,
+    *,
+    ray: str | None = None,
+    slurm: str | None = None,
+    folder: Path = Path("models", WORK, "slurm"),
+    resources: Resources | None = None,
+) -> Executor:
+    """Return the processes that run a sweep's jobs: of this machine, if no cluster is given.
 
     Args:
-        ray: Address of a Ray cluster; ``None`` takes processes of this machine.
-        workers: Number of processes.
-        resources: What a run takes of a Ray cluster.
+        workers: Number of processes, on Slurm of jobs in the queue.
+        ray: Address of a Ray cluster.
+        slurm: Partition of a Slurm cluster.
+        folder: Folder of the jobs on Slurm.
+        resources: What a run takes of a cluster.
+
+    Raises:
+        ValueError: If two clusters are given.
     """
-    if ray is None:
-        return Workers(workers)
+    if ray is not None and slurm is not None:
+        raise ValueError("expected --ray or --slurm, got both")
     one = resources or Resources()
-    return RayCluster(ray, workers=workers, cpus=one.cpus, gpus=one.gpus)
+    if ray is not None:
+        return RayCluster(ray, workers=workers, cpus=one.cpus, gpus=one.gpus)
+    if slurm is not None:
+        return SlurmCluster(slurm, folder, workers=workers, cpus=one.cpus, gpus=one.gpus, minutes=one.minutes)
+    return Workers(workers)
 
 
 def run_grid(command: str, options: argparse.Namespace) -> list[str]:
@@ -84,7 +102,9 @@ def _schedule(
             sweep.check()
         jobs = [job for sweep in sweeps for job in sweep.jobs()]
         return about + describe_jobs(jobs, sweeps[0].place.models, retry=options.retry)
-    if options.ray is not None:  # its workers may have another working directory
+    if options.ray is not None or options.slurm is not None:  # its workers may have another working directory
         sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
-    run_sweep(*sweeps, executor=open_executor(options.ray, workers, resources), retry=options.retry).check()
+    folder = sweeps[0].place.models / WORK / "slurm"
+    executor = open_executor(workers, ray=options.ray, slurm=options.slurm, folder=folder, resources=resources)
+    run_sweep(*sweeps, executor=executor, retry=options.retry).check()
     return about

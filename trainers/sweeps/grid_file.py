@@ -40,17 +40,20 @@ Seeds = Annotated[list[Seed], Field(min_length=1)]
 
 
 class Resources(BaseModel):
-    """What a run takes of a Ray cluster.
+    """What a run takes of a cluster.
 
     Attributes:
         cpus: Cores.
-        gpus: GPUs, of which several runs share one if it is a fraction; ``None`` takes one where there are some.
+        gpus: GPUs, of which several runs share one if it is a fraction; ``None`` takes one where Ray has some,
+            and none on Slurm.
+        minutes: Time limit on Slurm.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     cpus: float = Field(default=1, gt=0)
     gpus: float | None = Field(default=None, ge=0)
+    minutes: int = Field(default=240, gt=0)
 
 
 class Grid(BaseModel):

@@ -7,13 +7,11 @@ import shutil
 import socket
 import tempfile
 from contextlib import ExitStack
-from functools import cache
 from typing import Any, Self
 
 from mubench.hub_builders.utils.optional import require
-from mubench.trainers.sweeps.execution import execute
 from mubench.trainers.sweeps.jobs import Job, Outcome
-from mubench.trainers.sweeps.worker_pool import set_up_worker
+from mubench.trainers.sweeps.worker_pool import execute_in_worker
 
 LOCAL = "local"
 OBJECT_STORE = 100 * 2**20  # bytes; jobs and outcomes are small
@@ -27,17 +25,6 @@ def _check_reachable(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=REACH_S).close()
-
-
-@cache
-def _set_up(threads: int) -> None:
-    set_up_worker(threads)
-
-
-def _execute(job: Job, threads: int) -> Outcome:
-    """Do a job in a worker of Ray."""
-    _set_up(threads)
-    return execute(job)
 
 
 class RayCluster:
@@ -70,7 +57,7 @@ class RayCluster:
         with ExitStack() as stack:  # what has been started is ended if the rest fails
             self._connect(stack)
             self._options = self._task_options()
-            self._task = self._ray.remote(_execute).options(**self._options)
+            self._task = self._ray.remote(execute_in_worker).options(**self._options)
             self._stack = stack.pop_all()
         return self
 

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Self
@@ -43,6 +44,15 @@ def _exit_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+_set_up_once = cache(set_up_worker)
+
+
+def execute_in_worker(job: Job, threads: int) -> Outcome:
+    """Do a job in a process of a cluster, which is set up as a worker first."""
+    _set_up_once(threads)
+    return execute(job)
 
 
 def visible_gpus() -> list[str]:

@@ -163,5 +163,5 @@ def run_tune(options: argparse.Namespace) -> list[str]:
     )
     if options.ray is not None:  # its workers may have another working directory
         sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
-    executor = open_executor(options.ray, options.workers)
+    executor = open_executor(options.workers, ray=options.ray)
     return tune(sweeps, trials=options.trials, out=options.out, executor=executor)

@@ -61,7 +61,7 @@ def test_a_list_of_backbones_is_that_of_all_tasks_and_a_family_is_each_tasks_own
         ({"workers": 0}, "expected workers to be greater than or equal to 1, got 0"),
         ({"methods": "scrub"}, "expected methods to be a valid dictionary, got 'scrub'"),
         ({"methods": ["scrub", "scrub"]}, "expected each method once, got scrub again (methods)"),
-        ({"resources": {"gpu": 1}}, "expected the fields cpus, gpus, got 'resources.gpu'"),
+        ({"resources": {"gpu": 1}}, "expected the fields cpus, gpus, minutes, got 'resources.gpu'"),
         ({"backbones": {"imdb": ["bert"]}}, "expected backbones of cifar10, got some of imdb"),
         ({"tasks": ["cifar11"]}, "task must be one of"),
         ({"methods": ["scrup"]}, "method must be one of"),

@@ -1,0 +1,58 @@
+"""Slurm, through submitit: its jobs as processes of this machine, one that dies, and what is refused without Slurm."""
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mubench.trainers.__main__ import main
+from mubench.trainers.sweeps.grid_commands import open_executor
+from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.schedule import run_jobs
+from mubench.trainers.sweeps.slurm_cluster import SlurmCluster
+from tests.fixtures.fake_jobs import FakeRun, lines_of
+
+SWEEP = ["sweep", "--task=cifar10", "--ratio=10", "--methods=finetune", "--slurm=gpu"]
+
+
+def test_without_submitit_or_slurm_a_sweep_is_refused_in_one_line(own_walk, monkeypatch, capsys):
+    words = [*SWEEP, *own_walk.flags()]
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith("mubench: expected Slurm on this machine, got: ")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "submitit" else find(name, *a))
+    assert main(words) == 2
+    line = "mubench: expected the package submitit to run sweeps on Slurm, got none: pip install 'mubench[sweep]'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_wrong_resources_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^expected a whole number of GPUs a job on Slurm, got 0\.5$"):
+        SlurmCluster("gpu", tmp_path, gpus=0.5)
+    with pytest.raises(ValueError, match=r"^workers must be 1 or more, got 0$"):
+        SlurmCluster("gpu", tmp_path, workers=0)
+    with pytest.raises(ValueError, match=r"^expected --ray or --slurm, got both$"):
+        open_executor(2, ray="local", slurm="gpu")
+
+
+@pytest.mark.slow
+def test_a_killed_job_costs_one_run_and_leaves_its_log_alone(tmp_path):
+    place = Place(models=tmp_path)
+
+    def run(name: str, **fields) -> FakeRun:
+        return FakeRun(place, "cifar10", "resnet", 0, name, **fields)
+
+    jobs = [run("bad", fault="kill"), run("base"), run("wrong", fault="no luck"), run("blocked", first=("bad",))]
+    jobs += [run("after", first=("base",))]
+    with SlurmCluster("default", tmp_path / "jobs", workers=2, cluster="local") as cluster:
+        report = run_jobs(jobs, cluster)
+        assert not cluster.running()
+    numbers = [folder.name for folder in (tmp_path / "jobs").iterdir()]
+    reasons = {job.name: reason for job, reason in report.failed}
+    assert reasons.keys() == {"bad", "wrong"} and reasons["wrong"] == "no luck"
+    assert reasons["bad"].startswith("expected the Slurm job ")
+    assert Path(reasons["bad"].partition("log: ")[2]).is_file()
+    assert [job.name for job in report.blocked] == ["blocked"]
+    assert Counter(lines_of(tmp_path)) == dict.fromkeys(["bad", "base", "wrong", "after"], 1)
+    assert len(numbers) == 2 and all(number.isdigit() for number in numbers)
