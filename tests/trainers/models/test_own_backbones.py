@@ -49,9 +49,9 @@ def test_the_recipe_is_that_of_the_closest_backbone_in_family_size_and_parameter
     for key, (backbone, closest) in {
         "a": (own("llama", 0.1), "llama"),
         "b": (own("llama", 300), "smollm2-135m"),
-        "c": (own("llama", 4000), "llama2-7b"),
+        "c": (own("llama", 6000), "llama2-7b"),
         "d": (own("phi", 0.1), "phi"),
-        "e": (own("mistral", 5000), "llama2-7b"),
+        "e": (own("mistral", 6900), "llama2-7b"),
         "f": (own("mistral", 1), "llama"),
         "g": (own("llama", 9, start="gpt2"), "gpt2"),
     }.items():

@@ -46,6 +46,10 @@ FRESH = {
     "t5-small": set(),
     "phi-1.5": set(),
     "llama2-7b": set(),
+    "llama3.2-1b": set(),
+    "qwen3-0.6b": set(),
+    "gemma3-1b": set(),
+    "smollm3-3b": set(),
 }
 rows_of = functools.cache(lambda key: MINI[key]())
 
