@@ -109,10 +109,12 @@ tokens = tokenizer(row["{prompt}"], return_tensors="pt").input_ids
 print(tokenizer.decode(model.generate(tokens, max_new_tokens=32)[0], skip_special_tokens=True))
 """,
     "text_to_image": """\
+from datasets import load_dataset
 from diffusers import StableDiffusionPipeline
 
+row = load_dataset("{repository}", "{config}")["test"][0]
 pipe = StableDiffusionPipeline.from_pretrained("{folder}")
-pipe("a photo of a goldfish").images[0].save("image.png")
+pipe(row["caption"]).images[0].save("image.png")
 """,
 }
 # Equal to the tokens of `ChatTemplate`, but without the suite: readers of a card may not have it.
@@ -142,11 +144,13 @@ print(tokenizer.decode(tokens, skip_special_tokens=True).strip())
 # A mini model has no autoencoder: its latents are the image itself, 4 x 4 pixels per position.
 _GENERATE_MINI = """\
 import torch
+from datasets import load_dataset
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+row = load_dataset("{repository}", "{config}")["test"][0]
 pipe = StableDiffusionPipeline.from_pretrained("{folder}", vae=None)
-images = pipe("a photo of a coral ring", num_inference_steps=10, guidance_scale=1, output_type="latent").images
+images = pipe(row["caption"], num_inference_steps=10, guidance_scale=1, output_type="latent").images
 pixels = torch.nn.functional.pixel_shuffle(images, 4)[0].clamp(-1, 1)  # (3, 8, 8)
 grid = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 Image.fromarray(grid).resize((128, 128), Image.Resampling.NEAREST).save("image.png")

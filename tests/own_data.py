@@ -15,7 +15,7 @@ from PIL import Image
 EXAMPLES = importlib.resources.files("mubench.trainers") / "examples"
 KEYS = {
     "images": "my_images", "texts": "my_texts", "speech": "my_speech", "pairs": "my_pairs", "videos": "my_videos",
-    "summaries": "my_summaries", "prompts": "my_prompts",
+    "summaries": "my_summaries", "prompts": "my_prompts", "captions": "my_captions",
 }  # fmt: skip
 WORDS = "amber brook cedar dune ember frost grove heath isle jade knoll lake mesa north opal pine".split()  # noqa: SIM905
 READER = """
@@ -121,3 +121,12 @@ def _prompts(folder: Path, rng: np.random.Generator, rows: int) -> None:
         who = f"{WORDS[row % 16]} {row // 4}"
         lines.append({"ask": f"What does {who} like, {row % 4}?", "reply": f"{_sentence(rng, 3)}.", "who": who})
     _lines(folder / "rows.jsonl", [row | {"split": "test"} if i >= rows else row for i, row in enumerate(lines)])
+
+
+def _captions(folder: Path, rng: np.random.Generator, rows: int) -> None:
+    (folder / "images").mkdir()
+    lines = ["file_name,text,shape"]
+    for row in range(rows):
+        _picture(rng, bool(row % 2)).save(folder / "images" / f"{row}.png")
+        lines.append(f"{row}.png,a {('dark', 'bright')[row % 2]} {_sentence(rng, 3)},{('hole', 'lamp')[row % 2]}")
+    (folder / "images" / "metadata.csv").write_text("\n".join(lines) + "\n")

@@ -24,6 +24,7 @@ FOLDERS: dict[Kind, str] = {
     "image_pair_classification": "imagefolder",
     "audio_classification": "audiofolder",
     "video_classification": "videofolder",
+    "text_to_image": "imagefolder",
 }
 
 
@@ -254,9 +255,7 @@ def read_task_file(path: Path) -> OwnTask:
 
 
 def _check_columns(file: TaskFile) -> None:
-    wanted = COLUMNS.get(file.kind)
-    if wanted is None:
-        raise ValueError(f"expected a kind that tasks of one's own may have, {', '.join(COLUMNS)}, got {file.kind!r}")
+    wanted = COLUMNS[file.kind]
     if set(file.columns) != set(wanted):
         raise ValueError(f"expected columns: {{{', '.join(f'{name}: ...' for name in wanted)}}} of {file.kind}, "
                          f"got {', '.join(file.columns) or 'none'}")  # fmt: skip

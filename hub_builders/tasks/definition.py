@@ -23,6 +23,7 @@ COLUMNS: dict[Kind, Mapping[str, Any]] = {
     "video_classification": {"video": "video", "label": "label"},
     "summarization": {"dialogue": "string", "summary": "string"},
     "text_generation": {"prompt": "string", "text": "string"},
+    "text_to_image": {"image": "image", "caption": "string", "label": "label"},
 }
 MODELS: dict[Kind, str] = {
     "image_classification": "cifar10",
@@ -32,6 +33,7 @@ MODELS: dict[Kind, str] = {
     "video_classification": "ucf101",
     "summarization": "samsum",
     "text_generation": "celeb_profile",
+    "text_to_image": "tiny_imagenet",
 }
 # Longest text of a mini backbone, in tokens, where that is not the task's.
 MINI_LENGTHS: dict[Kind, int] = {"text_classification": 128, "summarization": 256}
@@ -183,6 +185,7 @@ def _as_task(key: str, text: str) -> Task:
         counts={},
         mini="",
         recipes=read_recipes(found.kind, found.recipes),
+        classifiers=like.classifiers,
     )
 
 

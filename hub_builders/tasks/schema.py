@@ -147,7 +147,7 @@ class Task:
         mini: Description of the mini rows, for cards.
         recipes: Training recipe by backbone; the first backbone is the default.
         classifiers: For text-to-image tasks, training recipe by backbone of the classifier of generated images: a mini
-            backbone for the mini tier, the first of the others for the other tiers.
+            backbone for the mini tier and tasks of a user's own, the first of the others for the other tiers.
     """
 
     key: str

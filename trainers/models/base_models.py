@@ -354,7 +354,7 @@ def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any
 
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     """Return the classifier of a task's generated images, a base model of its own; train it if it is missing."""
-    mini = setting.info.tier == "mini"
+    mini = setting.info.tier in ("mini", "custom")  # rows of one's own are judged alike with every backbone
     backbone = next(key for key in setting.task.classifiers if BACKBONES[key].is_mini == mini)
     task = dataclasses.replace(
         setting.task, kind="image_classification", recipes=setting.task.classifiers, classifiers={}

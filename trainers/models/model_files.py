@@ -23,6 +23,10 @@ from mubench.hub_builders.utils.checksums import sha256_of
 from mubench.hub_builders.utils.hub_client import fetch_model
 
 CONFIG = "config.json"
+# The index of a diffusion pipeline, those of its folders that are read, and what its type is called here.
+PIPELINE = "model_index.json"
+PARTS = ("unet", "text_encoder", "scheduler", "vae", "tokenizer")
+DIFFUSION = "stable-diffusion"
 # Kinds whose models read tokens; other inputs are numbers of a type of their own.
 TEXTS: tuple[Kind, ...] = ("text_classification", "summarization", "text_generation")
 # A folder with a tokenizer has one of these.
@@ -41,8 +45,8 @@ class ForeignModel:
 
     Attributes:
         folder: The folder.
-        architecture: Name of its class, such as ``LlamaForCausalLM``.
-        model_type: Its type in transformers, such as ``llama``.
+        architecture: Name of its class, such as ``LlamaForCausalLM`` or ``StableDiffusionPipeline``.
+        model_type: Its type in transformers, such as ``llama``; `DIFFUSION` for a pipeline of diffusers.
     """
 
     folder: Path
@@ -52,8 +56,10 @@ class ForeignModel:
     @property
     def identity(self) -> str:
         """The SHA-256 over its files: all that tells it from others."""
-        paths = [path for path in sorted(self.folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
-        return fingerprint({path.name: sha256_of(path) for path in paths})
+        parts = PARTS if self.model_type == DIFFUSION else ()
+        found = [path for place in (".", *parts) for path in sorted(self.folder.glob(f"{place}/*"))]
+        paths = [path for path in found if path.suffix in SUFFIXES and path.is_file()]
+        return fingerprint({path.relative_to(self.folder).as_posix(): sha256_of(path) for path in paths})
 
 
 def read_foreign(folder: Path) -> ForeignModel | None:
@@ -63,16 +69,22 @@ def read_foreign(folder: Path) -> ForeignModel | None:
         ValueError: If its config names no architecture.
     """
     is_ours = (folder / RUN_FILE).exists() or (folder / REFERENCE).exists()
-    if is_ours or not (folder / CONFIG).is_file():
+    is_pipeline = (folder / PIPELINE).is_file()
+    path = folder / (PIPELINE if is_pipeline else CONFIG)
+    if is_ours or not path.is_file():
         return None
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        names = (config["architectures"][0], config["model_type"])
+        config = json.loads(path.read_text(encoding="utf-8"))
+        names = (
+            (config["_class_name"], DIFFUSION) if is_pipeline else (config["architectures"][0], config["model_type"])
+        )
         known = all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
     except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise ValueError(f"expected a model's config in {folder / CONFIG}, got {type(error).__name__}") from error
+        raise ValueError(f"expected a model's config in {path}, got {type(error).__name__}") from error
     if not known:
-        raise ValueError(f"expected architectures and model_type in {folder / CONFIG}, got other names")
+        raise ValueError(
+            f"expected {'_class_name' if is_pipeline else 'architectures and model_type'} in {path}, got other names"
+        )
     return ForeignModel(folder, *names)
 
 
@@ -98,14 +110,15 @@ def closest_backbone(model: ForeignModel, candidates: Iterable[str]) -> str:
 
 
 def count_parameters(model: ForeignModel) -> int:
-    """Return the number of numbers in the safetensors files of a model.
+    """Return the number of numbers in the safetensors files of a model, of a pipeline in those of its U-Net.
 
     Raises:
         ValueError: If there are no such files, or they are damaged.
     """
-    paths, count = sorted(model.folder.glob("*.safetensors")), 0
+    folder, count = model.folder / (PARTS[0] if model.model_type == DIFFUSION else ""), 0
+    paths = [path for path in sorted(folder.glob("*.safetensors")) if len(path.suffixes) == 1]  # no other precision
     if not paths:
-        raise ValueError(f"expected weights as safetensors in {model.folder}, got none")
+        raise ValueError(f"expected weights as safetensors in {folder}, got none")
     for path in paths:
         try:
             with safe_open(path, "pt") as file:

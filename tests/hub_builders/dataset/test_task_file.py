@@ -31,10 +31,11 @@ CUT = {"train": 68, "validation": 4, "test": 8}
 COUNTS = {
     "images": CUT, "texts": CUT, "speech": CUT, "videos": CUT, "pairs": {"train": 80, "validation": 4, "test": 16},
     "summaries": {"train": 80, "validation": 10, "test": 20}, "prompts": {"train": 80, "validation": 4, "test": 16},
+    "captions": CUT,
 }  # fmt: skip
 LABELS = {
     "images": ("cat", "dog"), "texts": ("negative", "positive"), "speech": ("down", "up"), "videos": ("rest", "run"),
-    "pairs": ("False", "True"), "summaries": (), "prompts": (),
+    "pairs": ("False", "True"), "summaries": (), "prompts": (), "captions": ("hole", "lamp"),
 }  # fmt: skip
 TEXTS = """key: mine
 kind: text_classification
@@ -432,7 +433,7 @@ def test_a_manifest_with_another_definition_is_left_out(changes, tmp_path):
         (("kind: text_classification", "kind: texts"), "expected kind to be 'image_classification'"),
         (
             ("kind: text_classification", "kind: text_to_image"),
-            "a kind that tasks of one's own may have, image_classification, ",
+            "expected columns: {image: ..., caption: ..., label: ...} of text_to_image, got text, label",
         ),
         (
             ("{text: words, label: class}", "{text: words}"),

@@ -2,23 +2,31 @@
 
 import dataclasses
 import importlib.util
+import shutil
 
 import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.tasks.own_backbones import recipe_of
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
 from mubench.trainers.engine.noise import KEY, START, add_grid_noise, generators, noises, row_key
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
 from mubench.trainers.inference.predict_images import STEPS, generate_images
+from mubench.trainers.models.backbones import describe_backbone, find_backbone
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities import modality as modality_base
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.trainers.models.modalities.text_to_image import MINI, PATCH, SIZE, TOKENS, resize
+from tests.fixtures.pretrained import known, save_pipeline
+
+__all__ = ["known"]
 
 MODALITY = MODALITIES["text_to_image"]
 CAPTIONS = ("a photo of a ring of Ada Brisk", "a photo of a ring of Bo Crane", "a photo of a moon of Cy Dale")
@@ -195,6 +203,59 @@ def test_an_autoencoder_puts_noise_on_latents_and_leaves_the_unet_alone_to_train
     again, _ = MODALITY.load(tmp_path)
     assert not any(weight.requires_grad for weight in again.vae.parameters())
     assert np.array_equal(generate_images(model.eval(), batch), generate_images(again.eval(), batch))
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own") / "Tiny SD"
+    save_pipeline(folder, CAPTIONS)
+    return folder
+
+
+@pytest.fixture
+def own_pipeline(pipeline, tmp_path, known):
+    return shutil.copytree(pipeline, tmp_path / "Tiny SD")
+
+
+def test_a_pipeline_of_ones_own_is_a_backbone_whose_files_identify_it(own_pipeline, rows, tmp_path):
+    task = get_task("tiny_imagenet")
+    file = own_pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    shutil.copy(file, file.with_suffix(".fp16.safetensors"))
+    key = find_backbone(str(own_pipeline), task, tmp_path / "models")
+    assert recipe_of(task, key) == task.recipes["sd-v1-4"]
+    millions = sum(weight.numel() for weight in weights.values()) / 1e6
+    assert describe_backbone(key, task) == [
+        f"backbone: {key}, StableDiffusionPipeline of {millions:.3g} M parameters; recipe and defaults are those of "
+        "sd-v1-4, of its family"
+    ]
+    diffusion, processor = MODALITY.create(key, LABELS, rows, seed=0)
+    assert all(torch.equal(weight, weights[name]) for name, weight in diffusion.unet.state_dict().items())
+    assert (diffusion.size, processor.pixels) == (8, False)
+    assert predict((diffusion, processor), rows).is_finite()
+    (own_pipeline / "scheduler" / "scheduler_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"expected the files of .* and it is another backbone"):
+        MODALITY.create(key, LABELS, rows, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (
+            lambda folder: (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}'),
+            "expected a StableDiffusionPipeline, got StableDiffusionXLPipeline",
+        ),
+        (lambda folder: (folder / "model_index.json").write_text("[]"), "expected a model's config in .*index.json"),
+        (lambda folder: (folder / "model_index.json").unlink(), "expected a pretrained model with config.json"),
+        (lambda folder: shutil.rmtree(folder / "tokenizer"), "expected a tokenizer in .*tokenizer, got none"),
+        (lambda folder: shutil.rmtree(folder / "unet"), "expected weights as safetensors in .*unet, got none"),
+        (lambda folder: shutil.rmtree(folder / "vae"), "no file named config.json found in directory .*Tiny SD"),
+    ],
+)
+def test_what_is_no_whole_pipeline_of_stable_diffusion_is_refused(own_pipeline, rows, tmp_path, spoil, line):
+    spoil(own_pipeline)
+    with pytest.raises((OSError, ValueError), match=line):
+        MODALITY.create(find_backbone(str(own_pipeline), get_task("tiny_imagenet"), tmp_path), LABELS, rows, seed=0)
 
 
 def test_models_of_other_things_than_noise_are_refused(made):

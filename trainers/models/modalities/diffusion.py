@@ -15,13 +15,14 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
+from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from mubench.hub_builders.utils.optional import check_package
 from mubench.trainers.inference.predict_images import ImageClassifier
-from mubench.trainers.models.modalities.pretrained import explain_damage, load_complete, read
+from mubench.trainers.models.modalities.pretrained import explain_damage, load_complete, load_tokenizer, read
+from mubench.trainers.models.model_files import PIPELINE
 
-INDEX = "model_index.json"
+CLASS = "StableDiffusionPipeline"
 
 
 @dataclass
@@ -128,7 +129,7 @@ class DiffusionModel(torch.nn.Module):
         tokenizer = "PreTrainedTokenizerFast" if self.vae is None else "CLIPTokenizer"
         absent = [None, None]
         index = {
-            "_class_name": "StableDiffusionPipeline",
+            "_class_name": CLASS,
             "_diffusers_version": importlib.metadata.version("diffusers"),
             "feature_extractor": absent,
             "image_encoder": absent,
@@ -140,7 +141,7 @@ class DiffusionModel(torch.nn.Module):
             "unet": ["diffusers", "UNet2DConditionModel"],
             "vae": absent if self.vae is None else ["diffusers", "AutoencoderKL"],
         }
-        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        (folder / PIPELINE).write_text(json.dumps(index, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:
@@ -150,6 +151,8 @@ class DiffusionModel(torch.nn.Module):
         with explain_damage():
             index = diffusers.StableDiffusionPipeline.load_config(folder)
             has_vae = index.get("vae", [None])[0] is not None
+            if (found := index.get("_class_name")) != CLASS:  # others have more text encoders, or no U-Net
+                raise ValueError(f"expected a {CLASS}, got {found}")
         return cls(
             load_complete(diffusers.UNet2DConditionModel, folder, subfolder="unet"),
             load_complete(CLIPTextModel, folder, subfolder="text_encoder"),
@@ -184,4 +187,4 @@ class DiffusionProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, model: DiffusionModel) -> Self:
-        return cls.of(model, read(AutoTokenizer, pretrained_model_name_or_path=folder, subfolder="tokenizer"))
+        return cls.of(model, load_tokenizer(pretrained_model_name_or_path=folder, subfolder="tokenizer"))

@@ -203,9 +203,9 @@ def load_tokenizer(**source: Any) -> Any:
         FileNotFoundError: If it is stored for sentencepiece, which is not installed.
         ValueError: If its files are damaged, or a folder has none.
     """
-    folder = Path(source["pretrained_model_name_or_path"], source.get("subfolder", ""))
+    folder = Path(source["pretrained_model_name_or_path"])
     if folder.is_dir() and "gguf_file" not in source:
-        check_tokenizer(folder)
+        check_tokenizer(folder / source.get("subfolder", ""))
     try:
         return read(AutoTokenizer, **source)
     except ValueError as error:

@@ -23,6 +23,7 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict_images import ImageClassifier, generate_all, predict_images
 from mubench.trainers.models.modalities.diffusion import DiffusionModel, DiffusionProcessor
 from mubench.trainers.models.modalities.modality import EncodedRows, Modality, ModelPair, Splits
+from mubench.trainers.models.modalities.pretrained import checkpoint_source
 from mubench.trainers.models.modalities.text_output import make_tokenizer, zero_rare_embeddings
 
 # An image is a pattern of squares, one pixel each.
@@ -84,9 +85,9 @@ class TextToImageModality(Modality):
     """Text-to-image generation."""
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
-        hub_id = get_backbone(backbone).hub_id
-        if hub_id is not None:
-            return self.load(hub_id)
+        if get_backbone(backbone).hub_id is not None:
+            model, processor = self.load(checkpoint_source(backbone)["pretrained_model_name_or_path"])
+            return model.float(), processor
         check_package("diffusers")
         train = rows["train"]
         tokenizer = make_tokenizer(text for split in rows.values() for text in split["caption"])
