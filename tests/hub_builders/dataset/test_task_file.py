@@ -123,6 +123,13 @@ def test_stereo_is_averaged_and_a_long_recording_is_reported(tmp_path, caplog):
     assert max(levels) == pytest.approx(0.289, abs=2e-3) and len(levels) == 68
 
 
+def test_a_column_may_be_both_input_and_class(tmp_path):
+    text, rows = TEXTS.replace("label: class", "label: words"), "words\n" + "a bright one\na dark one\n" * 40
+    train = built_from(tmp_path, text, rows)["train"]
+    assert train.features["label"].names == ["a bright one", "a dark one"]
+    assert train["text"][:] == [train.features["label"].names[label] for label in train["label"]]
+
+
 def test_a_row_of_the_reader_is_in_the_split_that_it_names(built):
     path, data = built("prompts")
     lines = [json.loads(line) for line in (path.parent / "rows.jsonl").read_text().splitlines()]
