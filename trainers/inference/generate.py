@@ -47,10 +47,19 @@ class GenerationRequest:
     seed: int = 0
 
 
-def sample_rows(ids: Sequence[str], size: int = SAMPLE) -> npt.NDArray[np.intp]:
-    """Return the positions of the rows whose ids' hashes come first, at most ``size``, in order."""
+def sample_rows(
+    ids: Sequence[str], size: int = SAMPLE, preferred: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.intp]:
+    """Return the positions of the rows whose ids' hashes come first, at most ``size``, in order.
+
+    Args:
+        ids: Example ids, ``N`` of them.
+        size: Number of rows.
+        preferred: Rows that come before all others, ``(N,)``.
+    """
     ranks = stratified_ranks(ids, None, prefix="generated")
-    return np.flatnonzero(ranks < size)
+    later = np.zeros(len(ids), dtype=np.bool_) if preferred is None else ~preferred
+    return np.sort(np.lexsort((ranks, later))[:size])
 
 
 def generate_texts(

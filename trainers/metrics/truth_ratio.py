@@ -17,7 +17,7 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.case import Case
 from mubench.trainers.metrics.evidence import SplitOutputs
-from mubench.trainers.metrics.rouge import row_rouge
+from mubench.trainers.metrics.rouge import rouge_on, row_rouge
 
 Array = npt.NDArray[np.float64]
 # The two parts of TOFU's rows about other things; where rows have neither, all of them are one part.
@@ -111,3 +111,21 @@ def forget_quality(case: Case) -> float:
 def log_forget_quality(case: Case) -> float:
     """Return the decimal logarithm of forget quality, at least -300."""
     return float(np.log10(max(forget_quality(case), 1e-300)))
+
+
+def tofu_numbers(model: SplitOutputs, retrained: SplitOutputs) -> dict[str, float]:
+    """Return the numbers of the TOFU paper for a model, by name; no test split is needed.
+
+    Args:
+        model: Its outputs on ``forget``, ``retain`` and ``ood`` rows, with generated texts.
+        retrained: Those of a model that was retrained without the forget set.
+    """
+    case = Case(model, [retrained], [], 0.0)
+    numbers = {
+        "truth_ratio": truth_ratio,
+        "probability": probability,
+        "rouge_l": rouge_on("forget"),
+        "model_utility": model_utility,
+        "forget_quality": forget_quality,
+    }
+    return {name: compute(case) for name, compute in numbers.items()}

@@ -46,6 +46,7 @@ from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import RANDOM, SHIFTED, write_outputs
 from mubench.trainers.models.modalities.modality import ClassifierModality
 from mubench.trainers.models.modalities.pretrained import LoadOptions, check_load_options, hash_files
+from mubench.trainers.models.modalities.text_output import PERTURBED
 from mubench.trainers.models.setting import Setting
 
 # Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.
@@ -130,7 +131,10 @@ def predict_splits(
 
 
 def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, split: str) -> Outputs:
-    """Return the outputs on a split, with what the model generates for the largest forget set and a sample of rows."""
+    """Return the outputs on a split, with what the model generates for the largest forget set and a sample of rows.
+
+    Rows that have wrong answers come first into the sample, since the truth ratio is about those.
+    """
     rows, modality = setting.rows[split], setting.modality
     outputs = modality.predict(model, processor, rows, setting.encode(split, processor))
     if not modality.generates or split == "validation":  # of which no metric reads what is generated
@@ -140,7 +144,10 @@ def _predict_split(setting: Setting, model: PreTrainedModel, processor: Any, spl
         forget = setting.forget_mask(max(setting.info.forget))
         first = forget_mask(rows, min(SAMPLED_ROWS, int(forget.sum())))
     rest = np.flatnonzero(~forget)
-    sample = rest[sample_rows([str(one) for one in outputs.ids[rest]])]
+    answered = np.array([bool(one) for one in rows[PERTURBED]]) if PERTURBED in rows.column_names else None
+    sample = rest[
+        sample_rows([str(one) for one in outputs.ids[rest]], preferred=None if answered is None else answered[rest])
+    ]
     chosen = np.sort(np.concatenate([np.flatnonzero(forget), sample]))
     request = GenerationRequest(
         split=split,

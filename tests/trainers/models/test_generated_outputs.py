@@ -142,6 +142,30 @@ def test_texts_are_sampled_for_the_first_rows_in_deletion_order(monkeypatch):
         assert (of_train.seed, len(of_test.sampled), len(of_test.rows)) == (7, 0, 6)
 
 
+def test_rows_with_wrong_answers_come_first_into_a_sample(monkeypatch):
+    ids, known = [f"row-{i}" for i in range(40)], np.isin(np.arange(40), [1, 5, 30])
+    chosen = sample_rows(ids, 10, known)
+    assert {1, 5, 30} < {*chosen.tolist()} < {1, 5, 30, *sample_rows(ids, 10).tolist()}
+    assert len(chosen) == 10 and (np.diff(chosen) > 0).all()
+    np.testing.assert_array_equal(sample_rows(ids, 10, ~np.zeros(40, dtype=bool)), sample_rows(ids, 10))
+    requests = []
+    rows = datasets.Dataset.from_dict(
+        {"example_id": ids, "perturbed_answer": [["no"] if one else [] for one in known]}
+    )
+    modality = SimpleNamespace(
+        generates=True,
+        predict=lambda *_: SimpleNamespace(ids=np.array(ids)),
+        add_generated=lambda outputs, model, processor, request: requests.append(request),
+    )
+    setting = SimpleNamespace(
+        rows={"ood": rows}, modality=modality, encode=lambda *_: None, encode_shifted=lambda _: None,
+        recipe=SimpleNamespace(max_length=None), eval_seed=0, task=SimpleNamespace(classifiers={}),
+    )  # fmt: skip
+    monkeypatch.setattr(base_models, "sample_rows", lambda *given, **more: sample_rows(*given, size=3, **more))
+    base_models.predict_splits(setting, None, None)
+    assert requests[0].positions.tolist() == [1, 5, 30]
+
+
 def test_losses_on_other_answers_are_those_of_rows_with_these_answers(made, rows, outputs):
     modality, model, processor = made
     one = rows.select([0, 3]).remove_columns("answer").rename_column("paraphrased_answer", "answer")
