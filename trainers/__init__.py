@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mubench.trainers.methods import METHODS
+    from mubench.trainers.methods.altpo import AltpoArguments, AltpoTrainer
     from mubench.trainers.methods.amun import AmunArguments, AmunTrainer
     from mubench.trainers.methods.bad_teaching import BadTeachingArguments, BadTeachingTrainer
     from mubench.trainers.methods.boundary_expand import BoundaryExpandArguments, BoundaryExpandTrainer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mubench.trainers.methods.neg_grad_plus import NegGradPlusArguments, NegGradPlusTrainer
     from mubench.trainers.methods.noise_ft import NoiseFtArguments, NoiseFtTrainer
     from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
+    from mubench.trainers.methods.pdu import PduArguments, PduTrainer
     from mubench.trainers.methods.quantile import QuantileArguments, QuantileTrainer
     from mubench.trainers.methods.random_label import RandomLabelArguments, RandomLabelTrainer
     from mubench.trainers.methods.retrain import RetrainArguments, RetrainTrainer
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from mubench.trainers.methods.retrain_keep50 import RetrainKeep50Trainer
     from mubench.trainers.methods.rmu import RmuArguments, RmuTrainer
     from mubench.trainers.methods.salun import SalunArguments, SalunTrainer
+    from mubench.trainers.methods.satimp import SatimpArguments, SatimpTrainer
     from mubench.trainers.methods.scrub import ScrubArguments, ScrubTrainer
     from mubench.trainers.methods.sfron import SfronArguments, SfronTrainer
     from mubench.trainers.methods.simnpo import SimnpoArguments, SimnpoTrainer
@@ -53,20 +56,21 @@ if TYPE_CHECKING:
     from mubench.trainers.runs.own_models import judge
 
 __all__ = [
-    "METHODS", "AmunArguments", "AmunTrainer", "BadTeachingArguments", "BadTeachingTrainer", "BoundaryExpandArguments",
-    "BoundaryExpandTrainer", "BoundaryShrinkArguments", "BoundaryShrinkTrainer", "CeUArguments", "CeUTrainer",
-    "CfKArguments", "CfKTrainer", "CtArguments", "CtTrainer", "DeleteArguments", "DeleteTrainer", "DpoArguments",
-    "DpoTrainer", "EsdArguments", "EsdTrainer", "EuKArguments", "EuKTrainer", "FinetuneArguments", "FinetuneTrainer",
-    "FisherArguments", "FisherTrainer", "InfluenceArguments", "InfluenceTrainer", "JensunArguments", "JensunTrainer",
-    "KlMinArguments", "KlMinTrainer", "L1SparseArguments", "L1SparseTrainer", "LotusArguments", "LotusTrainer",
-    "MsgArguments", "MsgTrainer", "MultiDeleteArguments", "MultiDeleteTrainer", "NegGradArguments",
-    "NegGradPlusArguments", "NegGradPlusTrainer", "NegGradTrainer", "NoiseFtArguments", "NoiseFtTrainer",
-    "NpoArguments", "NpoTrainer", "QuantileArguments", "QuantileTrainer", "RandomLabelArguments", "RandomLabelTrainer",
-    "RetrainArguments", "RetrainAtArguments", "RetrainAtTrainer", "RetrainKeep50Trainer", "RetrainTrainer",
-    "RmuArguments", "RmuTrainer", "SalunArguments", "SalunTrainer", "ScrubArguments", "ScrubTrainer", "SfronArguments",
-    "SfronTrainer", "SimnpoArguments", "SimnpoTrainer", "SsdArguments", "SsdTrainer", "TaskVectorArguments",
-    "TaskVectorTrainer", "UndialArguments", "UndialTrainer", "UndoArguments", "UndoTrainer", "UnsirArguments",
-    "UnsirTrainer", "WgaArguments", "WgaTrainer", "judge",
+    "METHODS", "AltpoArguments", "AltpoTrainer", "AmunArguments", "AmunTrainer", "BadTeachingArguments",
+    "BadTeachingTrainer", "BoundaryExpandArguments", "BoundaryExpandTrainer", "BoundaryShrinkArguments",
+    "BoundaryShrinkTrainer", "CeUArguments", "CeUTrainer", "CfKArguments", "CfKTrainer", "CtArguments", "CtTrainer",
+    "DeleteArguments", "DeleteTrainer", "DpoArguments", "DpoTrainer", "EsdArguments", "EsdTrainer", "EuKArguments",
+    "EuKTrainer", "FinetuneArguments", "FinetuneTrainer", "FisherArguments", "FisherTrainer", "InfluenceArguments",
+    "InfluenceTrainer", "JensunArguments", "JensunTrainer", "KlMinArguments", "KlMinTrainer", "L1SparseArguments",
+    "L1SparseTrainer", "LotusArguments", "LotusTrainer", "MsgArguments", "MsgTrainer", "MultiDeleteArguments",
+    "MultiDeleteTrainer", "NegGradArguments", "NegGradPlusArguments", "NegGradPlusTrainer", "NegGradTrainer",
+    "NoiseFtArguments", "NoiseFtTrainer", "NpoArguments", "NpoTrainer", "PduArguments", "PduTrainer",
+    "QuantileArguments", "QuantileTrainer", "RandomLabelArguments", "RandomLabelTrainer", "RetrainArguments",
+    "RetrainAtArguments", "RetrainAtTrainer", "RetrainKeep50Trainer", "RetrainTrainer", "RmuArguments", "RmuTrainer",
+    "SalunArguments", "SalunTrainer", "SatimpArguments", "SatimpTrainer", "ScrubArguments", "ScrubTrainer",
+    "SfronArguments", "SfronTrainer", "SimnpoArguments", "SimnpoTrainer", "SsdArguments", "SsdTrainer",
+    "TaskVectorArguments", "TaskVectorTrainer", "UndialArguments", "UndialTrainer", "UndoArguments", "UndoTrainer",
+    "UnsirArguments", "UnsirTrainer", "WgaArguments", "WgaTrainer", "judge",
 ]  # fmt: skip
 
 

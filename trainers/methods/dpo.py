@@ -50,9 +50,8 @@ class DpoTrainer(NpoTrainer):
         Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``.
 
     Relations:
-        Published as IdkDPO (``idk``) in TOFU, without the factor ``2 / beta``, and as AltPO (``alt``; 2409.13474),
-        where a model writes the alternative answers; here they are answers of retain examples. `NpoTrainer` leaves out
-        ``w``.
+        Published as IdkDPO (``idk``) in TOFU, without the factor ``2 / beta``. In `AltpoTrainer` the model generates
+        the alternative answers; those of ``alt`` are answers of retain examples. `NpoTrainer` leaves out ``w``.
     """
 
     paper = Paper(

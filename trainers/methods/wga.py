@@ -23,19 +23,25 @@ class WgaArguments(UnlearningArguments):
     alpha: NonNegative = field(default=1.0, metadata={"help": "Weight of the retain term."})
 
 
-def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float) -> torch.Tensor:
-    """Return ``p^beta CE`` of every example, or the mean of it over its tokens; the weights carry no gradient.
+def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, beta: float, complement: float = 0.0) -> torch.Tensor:
+    """Return ``p^beta (1 - p)^complement CE`` of every example, or the mean of it over its tokens.
+
+    The weights carry no gradient.
 
     Args:
         logits: Class scores, shape ``(B, K)``, or token scores, ``(B, T, V)``.
         labels: Labels of the batch, shape ``(B,)`` or ``(B, T)``.
         beta: Power of the probability ``p`` of the label.
+        complement: Power of ``1 - p``.
 
     Returns:
         Losses in nats, fp32, shape ``(B,)``.
     """
     losses = unreduced_loss(logits, labels)
-    values = (-beta * losses.detach()).exp() * losses
+    weights = (-beta * losses.detach()).exp()
+    if complement:
+        weights = weights * (-torch.expm1(-losses.detach())).pow(complement)
+    values = weights * losses
     return mean_over_tokens(values, labels) if values.ndim == 2 else values
 
 
@@ -52,6 +58,7 @@ class WgaTrainer(UnlearningTrainer):
 
     Relations:
         ``beta = 0, alpha = 0`` is `NegGradTrainer`. The ascent fades once a token is forgotten, as in `SimnpoTrainer`.
+        `SatimpTrainer` also spares tokens that are sure.
     """
 
     paper = Paper(

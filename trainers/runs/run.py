@@ -93,6 +93,7 @@ def _trainer(
         callbacks=list(callbacks),
     )
     trainer.encode_answer = setting.modality.answer_encoder(processor)
+    trainer.encode_prompt = setting.modality.prompt_encoder(processor)
     if args.evaluates_epochs:
         batch_size = request.arguments.get("per_device_eval_batch_size")
         trainer.output_function = _output_function(setting, request.ratio, evaluated, batch_size)

@@ -42,6 +42,27 @@ def answer_tokens(row: dict[str, Any]) -> list[int]:
     return [int(token) for token in row["labels"] if token != IGNORED]
 
 
+def prompt_tokens(row: dict[str, Any]) -> list[int]:
+    """Return the tokens that the model reads before the answer of a row: all where it is a decoder's target."""
+    tokens = [int(token) for token in row["input_ids"]]
+    start = next((i for i, token in enumerate(row["labels"]) if token != IGNORED), 0)
+    return tokens[:start] if start else tokens
+
+
+def between_frame(tokens: Sequence[int], framed: Sequence[int]) -> list[int]:
+    """Return tokens without those that they share with others at the start and at the end.
+
+    Args:
+        tokens: A prompt in a chat template.
+        framed: Another prompt in it, of one letter.
+    """
+    pairs = enumerate(zip(tokens, framed, strict=False))
+    start = next((i for i, (one, other) in pairs if one != other), min(len(tokens), len(framed)))
+    rest = zip(reversed(tokens[start:]), reversed(framed[start:]), strict=False)
+    end = next((i for i, (one, other) in enumerate(rest) if one != other), min(len(tokens), len(framed)) - start)
+    return list(tokens[start : len(tokens) - end])
+
+
 def caption_tokens(row: dict[str, Any]) -> list[int]:
     """Return the caption tokens of a row."""
     return [int(token) for token in row["input_ids"]]

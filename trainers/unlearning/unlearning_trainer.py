@@ -118,6 +118,8 @@ class UnlearningTrainer(TaskTrainer):
             own rows, whose labels are classes or tokens.
         encode_answer: Returns the tokens of an answer of the method's own, its end token among them, as they follow a
             prompt; ``None`` for a space, the answer and the end token of ``processing_class``.
+        encode_prompt: Returns the tokens of a prompt of the method's own, up to where the model writes; ``None`` for
+            those of the text itself.
         validation_score: Scores an epoch beside retrained models, for ``keep oracle``.
         epoch_evaluation: Evaluates after every epoch, where an argument asks for it and training has begun.
         judgement: What `judge` has found, for the card; ``push_to_hub(judgement=found)`` sets it.
@@ -140,6 +142,7 @@ class UnlearningTrainer(TaskTrainer):
     per_weight: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
     encode_answer: Callable[[str], list[int]] | None = None
+    encode_prompt: Callable[[str], list[int]] | None = None
     args: UnlearningArguments
     train_dataset: ForgetRetain
     teachers: dict[str, torch.nn.Module]

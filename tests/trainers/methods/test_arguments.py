@@ -22,6 +22,7 @@ RANGES: dict[str, dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
     "boundary_shrink": {"epsilon": SHARE},
     "ce_u": {"ignore_first_n": AT_LEAST_0},
     "cf_k": {"k": AT_LEAST_0},
+    "altpo": {"beta": POSITIVE, "alpha": AT_LEAST_0},
     "dpo": {"beta": POSITIVE, "alpha": AT_LEAST_0, "answers": (("idk", "alt"), ("no",))},
     "esd": {"eta": AT_LEAST_0, "trained": (("xattn", "noxattn", "all"), ("attn",))},
     "fisher": {"alpha": AT_LEAST_0},
@@ -49,6 +50,11 @@ RANGES: dict[str, dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
         "beta": AT_LEAST_0, "temperature": POSITIVE,
     },
     "unsir": {"noise_steps": AT_LEAST_1, "per_class": AT_LEAST_1},
+    "satimp": {"beta1": AT_LEAST_0, "beta2": AT_LEAST_0, "gamma": AT_LEAST_0, "alpha": AT_LEAST_0},
+    "pdu": {
+        "gamma": AT_LEAST_0, "alpha": AT_LEAST_0, "epsilon": AT_LEAST_0, "dual_rate": AT_LEAST_0,
+        "dual_warmup_epochs": AT_LEAST_0,
+    },
     "wga": {"beta": AT_LEAST_0, "gamma": AT_LEAST_0, "alpha": AT_LEAST_0},
 }  # fmt: skip
 

@@ -169,6 +169,12 @@ FORMS: dict[str, tuple[str, dict[str, Any], range, Callable[[Point], torch.Tenso
         "simnpo", {"beta": 2.0, "delta": 0.5}, ALL,
         lambda at: at.learned(RETAIN) - at.learned(FORGET, 0.25 * torch.sigmoid(-2.0 * (at.mean_losses() - 0.5))),
     ),
+    "satimp": (
+        "satimp", {"beta1": 1.5, "beta2": 0.5}, ALL,
+        lambda at: at.learned(RETAIN) - 0.1 * at.learned(
+            FORGET, torch.exp(-1.5 * at.losses(at.now)) * (1 - torch.exp(-at.losses(at.now))) ** 0.5
+        ),
+    ),
     "wga": (
         "wga", {"beta": 1.5, "gamma": 0.4}, ALL,
         lambda at: at.learned(RETAIN) - 0.4 * at.learned(FORGET, torch.exp(-1.5 * at.losses(at.now))),

@@ -65,6 +65,19 @@ def simnpo(model: LlamaForCausalLM, reference: LlamaForCausalLM, row: Row) -> to
     return -2 / BETA * torch.log(torch.sigmoid(BETA * lead))
 
 
+def satimp(model: LlamaForCausalLM, reference: LlamaForCausalLM, row: Row) -> torch.Tensor:
+    """Return the loss of unlearn/satimp.py, without its minus: weights without a gradient, answer tokens alone."""
+    losses = token_losses(model, row)[row["labels"][:, 1:] != -100]
+    p = (-losses).exp().detach()
+    return (p**BETA * (1 - p) ** DELTA * losses).mean()
+
+
+def pdu(model: LlamaForCausalLM, reference: LlamaForCausalLM, row: Row) -> torch.Tensor:
+    """Return the forget loss of unlearn/pdu.py at the tokens that predict an answer; there it runs over all."""
+    logits = model(input_ids=row["input_ids"]).logits[0][predicting(row)]
+    return ((logits.max(-1)[0] - logits.mean(-1)) ** 2).mean()
+
+
 def undial(model: LlamaForCausalLM, reference: LlamaForCausalLM, row: Row) -> torch.Tensor:
     """Return the forget loss of `compute_undial_loss` (utils.py) at the answer's tokens.
 
@@ -121,6 +134,8 @@ CASES: dict[str, tuple[dict[str, Any], Any, Any, float, float]] = {
     "neg_grad_plus": ({"alpha": 0.5, "anchor": "forget"}, nll, nll, -0.5, 0.5),
     "npo": ({"beta": BETA, "alpha": ALPHA}, npo, nll, 1.0, ALPHA),
     "simnpo": ({"beta": BETA, "delta": DELTA, "gamma": GAMMA, "alpha": ALPHA}, simnpo, nll, GAMMA, ALPHA),
+    "satimp": ({"beta1": BETA, "beta2": DELTA, "gamma": GAMMA, "alpha": ALPHA}, satimp, nll, -GAMMA, ALPHA),
+    "pdu": ({"gamma": GAMMA, "alpha": ALPHA}, pdu, nll, GAMMA, ALPHA),
     "undial": ({"beta": BETA, "alpha": ALPHA}, undial, nll, 1.0, ALPHA),
     "rmu": ({"layer": BLOCK, "trained": 2, "c": LENGTH, "alpha": ALPHA}, None, embed_diff, 1.0, ALPHA),
 }

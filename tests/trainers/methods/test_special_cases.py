@@ -28,6 +28,8 @@ ROUNDED: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "neg_grad_plus, retain alone": ("neg_grad_plus", {"alpha": 1.0}, "finetune", {}),
     "neg_grad_plus, forget alone": ("neg_grad_plus", {"alpha": 0.0, "anchor": "forget"}, "neg_grad", {}),
     "wga": ("wga", {**THREE, "beta": 0.0, "alpha": 0.0}, "neg_grad", THREE),
+    "satimp": ("satimp", {**THREE, "beta1": 0.0, "beta2": 0.0, "gamma": 1.0, "alpha": 0.0}, "neg_grad", THREE),
+    "satimp, wga": ("satimp", {"beta1": 1.5, "beta2": 0.0, "gamma": 1.0}, "wga", {"beta": 1.5}),
     "kl_min": ("kl_min", {**THREE, "alpha": 0.0}, "neg_grad", THREE),
 }
 # Settings that change no weight and no buffer; no importance for the forget set is 4 times that for all data.

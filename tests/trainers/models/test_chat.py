@@ -23,7 +23,7 @@ from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.chat import ChatTemplate
 from mubench.trainers.models.modalities.pretrained import LoadOptions, load_tokenizer, loading, package_files
 from mubench.trainers.models.modalities.text_generation import load_packaged
-from mubench.trainers.tools.alternative_answers import REFUSALS
+from mubench.trainers.tools.alternative_answers import REFUSALS, between_frame
 from tests.fixtures.chat import ANSWERS, CHATML, LAYOUTS, QUESTIONS, TURN_ENDS, chat_model, chat_tokenizer
 from tests.fixtures.pretrained import known
 from tests.own_data import make
@@ -84,6 +84,10 @@ def test_a_row_has_the_tokens_of_the_template_and_labels_from_the_answer_to_the_
         assert tokenizer.decode(whole[len(one["input_ids"]) :]).strip() == ""  # a line break at most
         assert CHAT.prompt(one) == prompt and one["attention_mask"] == [1] * len(one["input_ids"])
         assert CHAT.answer_encoder(tokenizer)(row["text"]) == one["labels"][start:]
+        encode = dataclasses.replace(CHAT, system_prompt=system).prompt_encoder(tokenizer)
+        assert encode(row["prompt"]) == prompt
+        words = tokenizer.decode(between_frame(prompt, encode("a")), skip_special_tokens=True)
+        assert words.strip() == row["prompt"]
 
 
 def test_a_cut_row_keeps_its_first_tokens_and_a_long_prompt_is_refused(layout, rows):

@@ -37,6 +37,7 @@ PASSES: dict[str, tuple[dict[str, Any], int, Callable[[int], int]]] = {
     "jensun": ({}, E * F, lambda paired: paired),
     "npo": ({"retain_loss": "kl"}, 2 * E * F, lambda paired: F + paired),
     "dpo": ({}, 2 * E * F, lambda _: 2 * F),
+    "altpo": ({}, 2 * E * F, lambda _: 2 * F),
     "rmu": ({"alpha": 2.0, "learning_rate": 0.1}, E * F, lambda paired: paired),
     "multi_delete": ({}, 3 * E * F, lambda paired: 2 * F + paired),
     "undo": ({"first_epochs": 2, "first_rate": 0.1, "beta": 1.0}, 2 * F + E * R, lambda _: F + R),
@@ -203,6 +204,7 @@ class Fixed(list[Any]):
 DROPPED = {
     "scrub": {"original"}, "bad_teaching": {"good", "bad"}, "lotus": {"original"}, "delete": {"original"},
     "undial": {"original"}, "kl_min": {"original"}, "jensun": {"original"}, "npo": {"original"}, "dpo": set(),
+    "altpo": set(),
     "rmu": set(), "multi_delete": set(), "undo": {"suppressed"},
 }  # fmt: skip
 

@@ -139,6 +139,10 @@ class Modality(ABC):
         """Return what gives the tokens of any answer after a prompt; ``None`` where no template gives it a form."""
         return None
 
+    def prompt_encoder(self, processor: Any) -> Callable[[str], list[int]] | None:
+        """Return what gives the tokens of any prompt up to its answer; ``None`` where no template gives it a form."""
+        return None
+
     def collator(self, processor: Any) -> Collator:
         """Return the function that collates model-ready rows into a batch: it stacks rows, which have one size."""
         return default_data_collator

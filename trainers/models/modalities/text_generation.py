@@ -161,6 +161,10 @@ class CausalModality(TextOutputModality):
     def answer_encoder(self, processor: Any) -> Callable[[str], list[int]] | None:
         return self._chat(processor).encode_answer if self.template == "chat" else None
 
+    def prompt_encoder(self, processor: Any) -> Callable[[str], list[int]] | None:
+        chat = self._chat(processor) if self.template == "chat" else None
+        return None if chat is None else lambda text: chat.encode_prompts([text])[0]
+
     def end_tokens(self, processor: Any) -> list[int]:
         return [self._chat(processor).turn_end] if self.template == "chat" else []
 
