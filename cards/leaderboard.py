@@ -15,7 +15,7 @@ import numpy as np
 
 from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import (
     ENOUGH_BASES,
@@ -171,7 +171,7 @@ def _judge_command(row: Result, folders: Mapping[str, object]) -> str:
     data = family_location(str(folders.get("data", DATASET)), row.family, row.deletion_seed)
     group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
     group |= {"eval_seed": row.eval_seed}
-    return target("results", **group, data=data, models=folders.get("models"), results=folders.get("results"))
+    return command("sweep", **group, data=data, models=folders.get("models"), results=folders.get("results"))
 
 
 def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:

@@ -196,14 +196,16 @@ def test_rows_of_two_machines_never_share_a_table(new_row, other):
     ("changes", "folders", "variables"),
     [
         ({}, {}, ""),
-        ({"deletion_seed": 1}, {"results": "rows"}, " DATA=mu-bench-d1 RESULTS=rows"),
-        ({"deletion_seed": 1}, {"data": "a/mu-bench", "models": "m"}, " DATA=a/mu-bench-d1 MODELS=m"),
-        ({}, {"data": "mine"}, " DATA=mine"),
+        ({"deletion_seed": 1}, {"results": "rows"}, " --data mu-bench-d1 --results rows"),
+        ({"deletion_seed": 1}, {"data": "a/mu-bench", "models": "m"}, " --data a/mu-bench-d1 --models m"),
+        ({}, {"data": "mine"}, " --data mine"),
     ],
 )
 def test_the_command_that_judges_again_names_all_folders(new_row, changes, folders, variables):
     other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]), **changes)
-    with pytest.raises(ValueError, match=f"make results TASK=cifar10 RATIO=5 BACKBONE=resnet{variables}, or remove"):
+    with pytest.raises(
+        ValueError, match=f"mubench sweep --task cifar10 --ratio 5 --backbone resnet{variables}, or remove"
+    ):
         tables([new_row("a", **changes), other], **folders)
 
 

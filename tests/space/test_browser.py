@@ -213,8 +213,8 @@ def test_every_task_is_tried_out_to_its_gallery(all_tasks: Served, key: str) -> 
         verdict = run(page)
         assert f" on {key}" in verdict
         if "Not judged" in verdict:
-            assert f"make references TASK={key}" in verdict
-            page.get_by_role("status").filter(has_text=f"make references TASK={key}").wait_for()
+            assert f"mubench references --task {key}" in verdict
+            page.get_by_role("status").filter(has_text=f"mubench references --task {key}").wait_for()
         page.locator(f"#gallery figure {ELEMENTS[TASKS[key].kind]}").first.wait_for()
         assert page.locator("#gallery dd").first.inner_text()
         images = page.locator("#gallery figure").first.locator(".mu-generated img").count()

@@ -136,7 +136,7 @@ def test_with_one_retrained_model_there_is_a_summary_and_no_row(
     assert run.row is None and run.summary["metrics"] == []
     verdict = space("handlers.try_out").verdict(run)
     assert "Not judged" in verdict
-    assert f'make references TASK=cifar10 BACKBONE=resnet RATIO={RATIO} SEEDS="0 1 2"' in verdict
+    assert f'mubench references --task cifar10 --backbone resnet --ratio {RATIO} --seeds "0 1 2"' in verdict
     assert len(run.summary["scores"]["retrained"]) == 1
     with pytest.raises(ValueError, match="lacks retrained models"):
         space("handlers.runs").row_file(name)

@@ -29,7 +29,7 @@ class BaseArguments:
     backbone: str | None = field(
         default=None,
         metadata={
-            "help": "backbone key, see `python -m mubench.hub_builders backbones TASK`, or folder or Hub id of a "
+            "help": "backbone key, see `mubench backbones TASK`, or folder or Hub id of a "
             "pretrained model; default: the task's first"
         },
     )
@@ -97,7 +97,7 @@ class FlagParser(HfArgumentParser, Parser):
 def base_parser() -> FlagParser:
     """Return the parser of ``base``."""
     both: Any = [BaseArguments, TaskArguments]
-    parser = FlagParser(both, prog="python -m mubench.trainers base", allow_abbrev=False)
+    parser = FlagParser(both, prog="mubench base", allow_abbrev=False)
     parser.add_config()
     # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
     parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
@@ -118,7 +118,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     check_known(method)
     # The method's own file would import all that trains; its arguments are read from its source.
     both: Any = [RunArguments, read_arguments(method, UnlearningArguments)]
-    parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
+    parser = FlagParser(both, prog=f"mubench {method}", allow_abbrev=False)
     parser.add_config()
     place, defaults = _defaults_there(method, arguments)
     parser.description = f"Defaults are those {place}."

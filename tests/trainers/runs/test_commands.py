@@ -162,7 +162,7 @@ def test_s_is_printed_beside_what_it_is_read_against_with_its_weakest_part(tmp_p
     )
     worst = max(("row", "mean", "membership", "utility"), key=lambda name: first.metrics[name].value)
     assert parts.startswith("parts: row ") and parts.endswith(f"; the weakest is {worst}")
-    assert following == f"next:  python -m mubench.cards leaderboard --results {tmp_path}"
+    assert following == f"next:  mubench leaderboard --results {tmp_path}"
 
 
 def test_dashes_and_underscores_are_the_same_run(own_walk, words):
