@@ -56,11 +56,11 @@ class Table:
     curve: tuple[tuple[float, float], ...] = ()
 
     def is_useful(self, entry: Entry) -> bool | None:
-        """Whether S of a line is above that of retraining at the line's own cost; ``None`` where that is unknown."""
-        if entry.score is None or entry.passes is None or entry.rows[0].control:
+        """Whether the interval of a line is above S of retraining at its own cost; ``None`` if that is unknown."""
+        if entry.low is None or entry.passes is None or entry.rows[0].control:
             return None
         retraining = self.retraining_at(entry.passes)
-        return None if retraining is None else entry.score > retraining
+        return None if retraining is None else entry.low > retraining
 
     def retraining_at(self, passes: float) -> float | None:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""

@@ -107,6 +107,7 @@ def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _run_sequence(arguments: Sequence[str]) -> list[str]:
+    _check_task(arguments)
     from mubench.trainers.sequences.sequence_parser import parse_sequence  # noqa: PLC0415
 
     options, rest = parse_sequence(arguments)

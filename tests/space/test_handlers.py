@@ -321,6 +321,7 @@ def test_a_finished_run_is_rendered_and_downloaded(space: Import, root: Path) ->
     assert gallery.count("<figure") == 12
     assert gallery.index(ids[13]) < gallery.index(ids[3]) and ids[1] not in gallery
     check_html(gallery)
+    assert outcome.missing_retrained(run) == "" and outcome.orders(run) == list(outcome.ORDERS)
     with pytest.raises(ValueError, match="data that were rebuilt"):
         outcome.render_rows(write_run(ids=["no row"]))
     with zipfile.ZipFile(runs.model_archive(name)) as archive:
@@ -499,7 +500,12 @@ def test_the_first_screen_shows_four_rows_of_a_task_and_what_they_are(space: Imp
     assert "CIFAR-10, mini tier</b>: scikit-learn" in page
     assert "1,200 training rows, 120 of them to be forgotten, 397 test rows" in page
     forget = space("handlers.gallery").splits(space("handlers.choices").built_task_info("cifar10"), 10)["forget"]
-    assert re.findall(r"<small>(digit-\d+)</small>", page) == forget["example_id"][:4]
+    shown = re.findall(r"<small>(digit-\d+)</small>", page)
+    positions = [forget["example_id"].index(one) for one in shown]
+    info = space("handlers.choices").built_task_info("cifar10")
+    assert positions == sorted(positions) == introduction.sample_rows(info, 10)
+    assert len({forget["label"][one] for one in positions}) == 4
+    assert positions != [0, 1, 2, 3]  # three of which no retrained model recognises
 
 
 def test_a_plot_labels_its_pareto_front_alone(space: Import) -> None:

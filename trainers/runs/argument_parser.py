@@ -48,7 +48,10 @@ class RunArguments(BaseArguments):
     ratio: str = field(default="10", metadata={"help": "percentage to delete, 1 to 10"})
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
-    judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
+    judge: bool = field(
+        default=True,
+        metadata={"help": "compute S and write the result row, which takes reference models; otherwise only train"},
+    )
     method_file: str | None = field(default=None, metadata={"help": METHOD_FILE})
 
 
@@ -59,6 +62,12 @@ class OneSpelling(argparse.ArgumentDefaultsHelpFormatter):
         shown = copy.copy(action)
         shown.option_strings = [name for name in action.option_strings if "-" not in name.lstrip("-")]
         return super()._format_action_invocation(shown)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """Describe ``--no_judge`` and its like, whose help and default transformers takes from ``--judge``."""
+        if isinstance(action, argparse._StoreFalseAction) and action.help != argparse.SUPPRESS:
+            return f"the same as --{action.dest} false"
+        return super()._get_help_string(action)
 
 
 class FlagParser(HfArgumentParser, Parser):

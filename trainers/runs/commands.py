@@ -174,8 +174,8 @@ def summary(row: Result, results: Path) -> list[str]:
     marks = {**control_scores(row, results), "base": 0.0}
     score = row.metrics["score"].value
     return [
-        f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}), "
-        f"beside {', '.join(f'{name} {value:.2f}' for name, value in marks.items())}",
+        f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f} over rows and "
+        f"reference models, not seeds), beside {', '.join(f'{name} {value:.2f}' for name, value in marks.items())}",
         f"parts: {', '.join(f'{name} {value:.2f}' for name, value in parts.items())}; the weakest is {worst}",
         f"next:  {command('leaderboard', results=results)}",
     ]

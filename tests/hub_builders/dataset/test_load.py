@@ -105,6 +105,13 @@ def test_a_path_is_never_requested_from_the_hub(tmp_path, monkeypatch, capsys, d
     assert err.count("\n") == 1
 
 
+def test_a_published_build_without_a_network_is_one_line(capsys):
+    assert main(["verify", "cifar10", "--data", "nobody/mu-bench"]) == 2
+    err = capsys.readouterr().err
+    assert "README.md of nobody/mu-bench from the Hub, got no network: HF_HUB_OFFLINE is set" in err
+    assert err.count("\n") == 1
+
+
 def test_the_error_of_a_missing_task_names_the_build_command(small, tmp_path):
     folder = build("imdb", out=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no cifar10 in .*build cifar10 --out /.*`"):
