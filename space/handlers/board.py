@@ -216,7 +216,7 @@ def render_cost(lines: Sequence[Line]) -> str:
     marks = _label(marks, [(-mark.x, mark.y) for mark in marks])  # cheap and good
     kinds = {line.kind for line in lines}
     key = {kind: style for kind, style in STYLE.items() if kind in kinds}
-    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.02), key=key)
+    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.08), key=key)
 
 
 def render_parts(lines: Sequence[Line]) -> str:
@@ -229,7 +229,7 @@ def render_parts(lines: Sequence[Line]) -> str:
         distance, lost = max(*(float(part or 0) for part in parts[:3]), 0.0), float(parts[3] or 0)
         marks.append(Mark(1 - min(distance, 1), 1 - min(lost, 1), _title(line, several), STYLE[line.kind]))
     marks = _label(marks, [(mark.x, mark.y) for mark in marks])
-    return scatter(marks, ("forgetting (1 = as retrained)", "utility (1 = as retrained)"), y=(0, 1.02))
+    return scatter(marks, ("forgetting (1 = as retrained)", "utility (1 = as retrained)"), y=(0, 1.08))
 
 
 def _label(marks: Sequence[Mark], values: Sequence[tuple[float, float]]) -> list[Mark]:

@@ -53,7 +53,10 @@ def render_task(task: Any, ratio: Any) -> str:
     chosen = sample_rows(info, int(ratio))
     which = "The first rows of the forget set:"
     if chosen:
-        which = "Of the forget set, for each of some classes the first row that retrained models recognise, too:"
+        which = (
+            f"For {len(chosen)} classes, the first row of the forget set that retrained models recognise, too; others "
+            "are learnt by heart:"
+        )
     cards = row_cards(info, int(ratio), "forget", chosen or range(min(SAMPLES, size)))
     return (
         f'<div class="mu-samples"><p><b>{escape(row.title)}, {info.tier} tier</b>{escape(origin)}. {counts}. '

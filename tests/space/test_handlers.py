@@ -512,3 +512,17 @@ def test_a_plot_labels_its_pareto_front_alone(space: Import) -> None:
     front = space("charts.scatter").front
     assert front([(-1.0, 0.5), (-2.0, 0.9), (-3.0, 0.8), (-1.0, 0.4)]) == [True, True, False, False]
     assert front([(1.0, 1.0), (1.0, 1.0)]) == [True, True]
+
+
+def test_a_label_of_a_plot_covers_no_mark_and_no_axis(space: Import) -> None:
+    plot = space("charts.scatter")
+    names = ("first", "second", "third")
+    marks = [plot.Mark(x, 1, name, "mu-run", label=True) for x, name in zip((0, 0.05, 1), names, strict=True)]
+    page = plot.scatter(marks, ("x", "y"), y=(0, 1.08))
+    circles = [tuple(map(float, one)) for one in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', page)]
+    labels = re.findall(r'class="mu-label" x="([\d.]+)" y="([\d.]+)">(\w+)<', page)
+    assert {name for *_, name in labels} == {*names} and len(circles) == 3
+    for left, base, name in labels:
+        right, middle = float(left) + plot.LETTER * len(name), float(base) - 4
+        assert float(left) >= plot.LEFT
+        assert not [x for x, y in circles if float(left) < x < right and abs(y - middle) < plot.RADIUS]
