@@ -165,7 +165,7 @@ def test_s_is_printed_beside_what_it_is_read_against_with_its_weakest_part(tmp_p
     assert following == f"next:  mubench leaderboard --results {tmp_path}"
 
 
-def test_the_help_of_a_switch_that_is_on_says_what_turns_it_off(capsys):
+def test_help_names_what_turns_a_switch_off(capsys):
     with pytest.raises(SystemExit):
         main(["scrub", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
