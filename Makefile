@@ -251,7 +251,7 @@ demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
 	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same on text"
-	@echo "  $(PY) -m mubench.trainers scrub --help     every argument of a method"
+	@echo "  $(VENV)/bin/mubench scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 
 ci: lint typecheck test demo ## what every change must pass: style, types, tests, the demo, and slow tests on it

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mubench.hub_builders.tasks.names import DATASET, is_dataset_folder
 from mubench.hub_builders.utils.cli import Parser, replace_dashes, run_command
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 
 if TYPE_CHECKING:
     from mubench.cards.leaderboard import Table
@@ -24,7 +24,7 @@ PRINTED = ("leaderboard", "matrix", "audit", "report")
 
 def parser() -> Parser:
     """Return the parser."""
-    one = Parser(prog="python -m mubench.cards", description=__doc__, allow_abbrev=False)
+    one = Parser(prog="mubench cards", description=__doc__, allow_abbrev=False)
     one.add_config()
     one.add_argument(
         "what",
@@ -46,7 +46,7 @@ def parser() -> Parser:
 def deletion_parser() -> Parser:
     """Return the parser of the deletion report."""
     line = "Write the deletion report of a run as Markdown and HTML: what was deleted, how, S, attacks, cost."
-    one = Parser(prog=f"python -m mubench.cards {DELETION}", description=line, allow_abbrev=False)
+    one = Parser(prog="mubench report", description=line, allow_abbrev=False)
     one.add_argument("row", type=Path, metavar="ROW", help="result row of the run, results/<run id>.json")
     one.add_argument("--data", default=DATASET, help="dataset folder or Hub id; mu-bench: and its sisters")
     one.add_argument("--out", type=Path, help="folder of the report (default: reports/<run id>)")
@@ -70,8 +70,10 @@ def _dataset_folders(data: Path) -> list[Path]:
 
 
 def _making(data: Path, models: Path, results: Path) -> str:
-    """Return the one command that makes all of it; a build names its folder itself."""
-    return target("demo", data=data if data.name == DATASET else None, models=models, results=results)
+    """Return the commands that make all of it; a build names its folder itself."""
+    named = data if data.name == DATASET else None
+    building = command("build", "cifar10", out=named and named.parent)
+    return f"{building}, then {command('sweep', task='cifar10', data=named, models=models, results=results)}"
 
 
 def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:

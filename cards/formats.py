@@ -20,21 +20,22 @@ HEAD = (
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
     "lines that a paired bootstrap over rows, models and seeds cannot tell from the first of their rank share it.",
-    f"The spread of few seeds is pooled with {ONE_SEED_SPREAD:.2f}, the largest that was measured. * provisional.",
+    f"The spread of few seeds is pooled with {ONE_SEED_SPREAD:.2f}, the largest measured; a run prints its interval "
+    "without it. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: shift. (row on slightly changed inputs, where a task has them), gap (mean distance of averages to",
     "retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
-    "useful: whether S is above that of retraining for as many passes, interpolated between the retrain_at controls.",
+    "useful: whether all of the interval is above S of retraining for as many passes, between retrain_at controls.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )
 # The metrics in columns whose heads are not their keys.
 COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "shift.": "row_shifted", "KL": "kl_retrained"}
 WEAK = (
-    "Weak by the audit of the metrics, so that none of them shows alone that a model has forgotten (S joins its "
-    "parts): {}."
+    "Weak by the audit of the metrics, so that none of them shows alone that a model has forgotten: {}. S stands all "
+    "the same: it joins its parts, so that one catches what another misses, and passes the audit itself."
 )
 _MISSING = "-"
 _HALF = "retrain_keep50"

@@ -15,7 +15,7 @@ import numpy as np
 
 from mubench.cards.entries import Entry, beats, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import (
     ENOUGH_BASES,
@@ -56,11 +56,11 @@ class Table:
     curve: tuple[tuple[float, float], ...] = ()
 
     def is_useful(self, entry: Entry) -> bool | None:
-        """Whether S of a line is above that of retraining at the line's own cost; ``None`` where that is unknown."""
-        if entry.score is None or entry.passes is None or entry.rows[0].control:
+        """Whether the interval of a line is above S of retraining at its own cost; ``None`` if that is unknown."""
+        if entry.low is None or entry.passes is None or entry.rows[0].control:
             return None
         retraining = self.retraining_at(entry.passes)
-        return None if retraining is None else entry.score > retraining
+        return None if retraining is None else entry.low > retraining
 
     def retraining_at(self, passes: float) -> float | None:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
@@ -171,7 +171,7 @@ def _judge_command(row: Result, folders: Mapping[str, object]) -> str:
     data = family_location(str(folders.get("data", DATASET)), row.family, row.deletion_seed)
     group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
     group |= {"eval_seed": row.eval_seed}
-    return target("results", **group, data=data, models=folders.get("models"), results=folders.get("results"))
+    return command("sweep", **group, data=data, models=folders.get("models"), results=folders.get("results"))
 
 
 def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:

@@ -1,4 +1,4 @@
-"""Front door of room 1: ``python -m mubench.hub_builders build cifar10``."""
+"""Front door of room 1: ``mubench build cifar10``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = {
 
 def parser() -> Parser:
     """Return the parser of all subcommands."""
-    top = Parser(prog="python -m mubench.hub_builders", description=__doc__)
+    top = Parser(prog="mubench", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, parser_class=CommandParser)
     build = _add_command(commands, "build")
     build.add_argument("task", nargs="*", help="task keys, such as cifar10; default: all that family and tier have")
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one line and exit code 2."""
     given = replace_dashes(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["base"]:
-        moved = shlex.join(["python", "-m", "mubench.trainers", *given])
+        moved = shlex.join(["mubench", *given])
         print_error(f"expected {', '.join(COMMANDS)}, got base: base models are trained by: {moved}")
         return 2
     options = vars(parser().parse_args(given))

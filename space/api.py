@@ -80,7 +80,7 @@ def result(run: str) -> Data:
 
 
 def attack(run: str, threshold: float) -> Data:
-    """Return what a membership attack by loss threshold finds on the run's model, its base and retrained."""
+    """Return what the loss attack finds at a threshold on the run's model, its base and retrained."""
     return outcome.attack(runs.finished_run(run), threshold)
 
 

@@ -31,7 +31,7 @@ def _dataset_folders(root: Path) -> list[Path]:
     folders = [root / f"{DATASET}{ending}" for ending in FAMILIES.values()]
     manifests = {folder: found for folder in folders if (found := read_manifests(folder))}
     if not manifests:
-        raise FileNotFoundError(f"expected tasks in {root / DATASET}, got none; build them with: make data")
+        raise FileNotFoundError(f"expected tasks in {root / DATASET}, got none; build them with: mubench build")
     tasks = [task for found in manifests.values() for task in found.values()]
     others = sorted({f"{task['task']} ({task['tier']})" for task in tasks if task["tier"] != TIER})
     if others:
@@ -109,7 +109,7 @@ def main() -> None:
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     sys.stdout.write(
         f"{out}: {size / 1e6:.0f} MB, a self-contained Space; publish it with: "
-        f"python -m mubench.hub_builders push {out} --repo NAMESPACE/{options.metric or f'mubench-{TIER}'}\n"
+        f"mubench push {out} --repo NAMESPACE/{options.metric or f'mubench-{TIER}'}\n"
     )
 
 

@@ -77,6 +77,7 @@ def test_a_light_command_imports_nothing_that_takes_seconds(arguments, expected,
             ("trainers", "sweep", "--task=cifar11"), "task must be one of", "cifar10", marks=pytest.mark.slow
         ),
         (("trainers", "scrub", "--task=cifar11", "--ratio=5"), "task must be one of", "cifar10"),
+        (("trainers", "sequence", "--method=scrub", "--task=cifar11"), "task must be one of", "cifar10"),
         pytest.param(("trainers", "matrix", "--methods", "slaun"), METHOD, "salun", marks=pytest.mark.slow),
         (("hub_builders", "biuld"), "argument command: invalid choice: 'biuld'", "build"),
         pytest.param(("hub_builders", "build", "cifar11"), "task must be one of", "cifar10", marks=pytest.mark.slow),

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mubench.hub_builders.utils.hints import target
-
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = {"data": "else where/mu-bench", "models": "my models", "results": "rows"}
 READS = {
@@ -20,6 +18,12 @@ READS = {
     "results": {"data", "models", "results"},
     "cards": {"data", "models", "results"},
 }
+
+
+def target(name, **variables):
+    """Return a line like ``make data TASK=imdb``, quoted for a shell; variables without a value are left out."""
+    given = [f"{key.upper()}={value}" for key, value in variables.items() if value is not None]
+    return shlex.join(["make", name, *given])
 
 
 def dry(line: str) -> subprocess.CompletedProcess[str]:

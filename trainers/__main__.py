@@ -1,4 +1,4 @@
-"""Front door of room 2: ``python -m mubench.trainers scrub --task cifar10 --ratio 5``."""
+"""Front door of room 2: ``mubench scrub --task cifar10 --ratio 5``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def help_text() -> str:
     from mubench.trainers.runs.method_table import method_table  # noqa: PLC0415  (reads the sources of all methods)
 
     methods = {key: method.summary for key, method in method_table().items()}
-    lines = [__doc__ or "", "", "usage: python -m mubench.trainers METHOD|COMMAND [options], --help for the options"]
+    lines = [__doc__ or "", "", "usage: mubench METHOD|COMMAND [options], --help for the options"]
     for title, entries in (("methods", methods), ("other commands", COMMANDS)):
         lines += ["", f"{title}:", *(f"  {key:<16}{line}" for key, line in entries.items())]
     return "\n".join(lines)
@@ -64,7 +64,7 @@ def help_text() -> str:
 def _list_methods(arguments: Sequence[str]) -> list[str]:
     from mubench.trainers.runs.method_table import METHOD_FILE, descriptions, table  # noqa: PLC0415
 
-    parser = Parser(prog="python -m mubench.trainers methods", description=COMMANDS["methods"])
+    parser = Parser(prog="mubench methods", description=COMMANDS["methods"])
     parser.add_argument("--method_file", metavar="FILE.py", help=METHOD_FILE)
     parser.parse_args(list(arguments))
     return [*table(), "", *descriptions()]
@@ -107,6 +107,7 @@ def _run_one(command: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _run_sequence(arguments: Sequence[str]) -> list[str]:
+    _check_task(arguments)
     from mubench.trainers.sequences.sequence_parser import parse_sequence  # noqa: PLC0415
 
     options, rest = parse_sequence(arguments)

@@ -58,5 +58,5 @@ def check_report(text: str, dataset: str, board: str) -> None:
     if got != (dataset, board) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(
             f"expected one value in [0, 1] for {board} of {dataset} in {REPORT_FILE}, got another report; write it "
-            "again with: python -m mubench.cards"
+            "again with: mubench cards"
         )

@@ -40,7 +40,7 @@ from mubench.hub_builders.tasks.rows import Splits
 from mubench.hub_builders.utils.atomic import owned, write_json
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.hash_order import Ranks
-from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.hints import RECORDED, extend
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def _check_replaced(folder: Path, task: Task, tier: Tier, *, keep_tier: bool) ->
     if keep_tier and replaced and replaced["tier"] != tier:
         raise ValueError(
             f"expected {folder} without {task.key} or with its tier {tier}, got tier {replaced['tier']}; build "
-            "elsewhere (--out DIR, or DATA=DIR/mu-bench for make), or remove that build (make clean)"
+            "elsewhere (--out DIR), or remove that build"
         )
 
 
@@ -199,7 +199,7 @@ def _repeat(words: Sequence[str], request: DeletionRequest, options: Mapping[str
     lists = {"paper_splits": request.paper_splits and "DIR", "forget_ids": request.forget_ids and "FILE"}
     order = ("tier", "raw", "task_file", *deletion, "max_train_rows", "allow_partial", *lists)
     given = {**options, **deletion, **lists}
-    return command("hub_builders", "build", *words, **{name: given[name] for name in order if name in given})
+    return extend(" ".join([RECORDED, "build", *words]), **{name: given[name] for name in order if name in given})
 
 
 def _write(folder: Path, built: Build) -> None:

@@ -23,7 +23,7 @@ from mubench.hub_builders.dataset.built import (
 from mubench.hub_builders.dataset.manifest import Manifest, check_shards, data_folder, holds_ids
 from mubench.hub_builders.dataset.readme import build_hint
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
-from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.hints import command, shorten_recorded
 
 __all__ = [
     "HUB_ID",
@@ -57,10 +57,10 @@ def load_task(
     find_task(task, data=data, family=family)
     manifest = read_built(task, root, family)
     if holds_ids(manifest):
-        check = command("hub_builders", "verify", task, data=root, family=family)
+        check = command("verify", task, data=root, family=family)
         raise FileNotFoundError(
             f"expected rows of {task} in {root}, got only ids, since its licence forbids redistribution: build them "
-            f"with `{manifest['command']}` and check them with `{check}`"
+            f"with `{shorten_recorded(manifest['command'])}` and check them with `{check}`"
         )
     size = None if checked is None else describe(manifest).forget_size(checked)
     splits = _load(root, manifest)
@@ -136,4 +136,4 @@ def _load(root: str, manifest: Manifest) -> DatasetDict:
 
 def _rebuild_hint(root: str, manifest: Manifest) -> str:
     name = dataset_folder(manifest["family"], manifest["deletion_seed"])
-    return f"build it again {build_hint(Path(root), manifest['command'], name)}"
+    return f"build it again {build_hint(Path(root), shorten_recorded(manifest['command']), name)}"

@@ -90,8 +90,8 @@ def rebuild_hint(folder: Path, task: str, family: str | None = None) -> str:
 def build_command(task: str, **options: object) -> str:
     """Return the command that builds a task; that of a user's own has a file."""
     if task in TASKS:
-        return command("hub_builders", "build", task, **options)
-    return command("hub_builders", "build", task_file=f"{task}.yaml", **options)
+        return command("build", task, **options)
+    return command("build", task_file=f"{task}.yaml", **options)
 
 
 def build_hint(folder: Path, line: str, name: str) -> str:

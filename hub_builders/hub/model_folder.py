@@ -201,12 +201,12 @@ def making(run: Run, folder: Path, data: str | None = None) -> str:
     place = {"data": data, "family": run.family, "models": folder.parent}
     if run.method is None and run.backbone_start is not None:
         about = {"task": run.task, "start": run.backbone_start, "eval_seed": run.eval_seed}
-        return command("trainers", "adopt FOLDER", **about, **place)
+        return command("adopt FOLDER", **about, **place)
     if run.deleted_before is not None:  # its parent is the model of the request before
         sequence = {"ratio": "RATIO", "steps": "STEPS", "method": run.method}
         place["models"] = folder.parent.parent
-        return " ".join([command("trainers", "sequence", **{**what, **sequence}, **place, **given), *lists])
-    return " ".join([command("trainers", run.method or "base", **what, **place, **given), *lists])
+        return " ".join([command("sequence", **{**what, **sequence}, **place, **given), *lists])
+    return " ".join([command(run.method or "base", **what, **place, **given), *lists])
 
 
 def is_complete(folder: Path, run: Run) -> bool:

@@ -57,7 +57,7 @@ def _ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
     for one in manifests:
         task, folder = one["task"], dataset_folder(one["family"], one["deletion_seed"])
         built = folder if one["deletion_seed"] else None
-        check = command("hub_builders", "verify", task, data=repository, family=one["family"], built=built)
+        check = command("verify", task, data=repository, family=one["family"], built=built)
         lines.append(
             f"- {task_of(one).title}, here as config `{ids_config(task)}`: `{one['command']}`, then `{check}`; "
             f'then `load_dataset("{folder}", "{config_name(task)}")` and the other configs of the task read '

@@ -17,26 +17,29 @@ USUAL: dict[str, object] = {
 }
 
 
-def command(door: str, *arguments: str, **options: object) -> str:
-    """Return a room's command, such as ``python -m mubench.hub_builders build cifar10 --tier full``.
+# How manifests of builds record a command, which is part of the published data.
+RECORDED = "python -m mubench.hub_builders"
+
+
+def command(*arguments: str, **options: object) -> str:
+    """Return a command, such as ``mubench build cifar10 --tier full``.
 
     Args:
-        door: Name of the room.
         *arguments: Subcommand and others that come before the options.
         **options: Values by name; ``None``, ``False`` and defaults are left out, ``True`` is a bare flag.
     """
-    return extend(" ".join([f"python -m mubench.{door}", *arguments]), **options)
+    return extend(" ".join(["mubench", *arguments]), **options)
+
+
+def shorten_recorded(line: str) -> str:
+    """Return the command of a manifest as messages spell it."""
+    return line.replace(RECORDED, "mubench", 1)
 
 
 def extend(line: str, **options: object) -> str:
     """Return a command with more options, taken as `command` takes them."""
     given = _unusual(options).items()
     return " ".join([line, *(f"--{name}" if value is True else f"--{name} {_quote(value)}" for name, value in given)])
-
-
-def target(name: str, **variables: object) -> str:
-    """Return a ``make`` command, such as ``make references TASK=cifar10 RATIO=5``; defaults are left out."""
-    return " ".join(["make", name, *(f"{key.upper()}={_quote(value)}" for key, value in _unusual(variables).items())])
 
 
 def _unusual(options: dict[str, object]) -> dict[str, object]:

@@ -371,7 +371,11 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.response.status_code}{f' ({lines[0][:200]})' if lines else ''}"
     if isinstance(error, json.JSONDecodeError):
         return "a response that is not JSON"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "no network: HF_HUB_OFFLINE is set in the environment"
     first = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+    if isinstance(error, httpx2.TransportError):
+        return f"no response: {first}"
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         return f"{first} {_reason(error.__cause__)}"
     return f"{type(error).__name__}: {first}"

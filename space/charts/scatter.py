@@ -6,10 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from charts.axes import WIDTH, Axes, legend
+from charts.axes import LEFT, WIDTH, Axes, legend
 
 # Approximate width of a letter and height of a line of a label.
 LETTER, LINE = 7.2, 13
+# Of a mark.
+RADIUS = 5
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle: its left end, the middle of its height, its width and height."""
+
+    left: float
+    middle: float
+    width: float
+    height: float
+
+    def overlaps(self, other: Box) -> bool:
+        """Whether it covers a part of another."""
+        beside = self.left < other.left + other.width and other.left < self.left + self.width
+        return beside and abs(self.middle - other.middle) < (self.height + other.height) / 2
+
+    def is_inside(self) -> bool:
+        """Whether it lies within a chart."""
+        return self.left >= LEFT and self.left + self.width <= WIDTH and self.middle >= self.height / 2
 
 
 @dataclass(frozen=True)
@@ -62,22 +83,30 @@ def scatter(
                 f'y2="{axes.y(mark.high):.1f}"/>'
             )
         title = escape(f"{mark.name}: {names[0]} {mark.x:.3g}, {names[1]} {mark.y:.3g}")
-        parts.append(f'<circle class="{mark.style}" cx="{px:.1f}" cy="{py:.1f}" r="5"><title>{title}</title></circle>')
-    parts += _labels([(axes.x(mark.x), axes.y(mark.y), mark.name) for mark in marks if mark.label])
+        parts.append(
+            f'<circle class="{mark.style}" cx="{px:.1f}" cy="{py:.1f}" r="{RADIUS}"><title>{title}</title></circle>'
+        )
+    places = [(axes.x(mark.x), axes.y(mark.y)) for mark in marks]
+    parts += _labels([(*place, mark.name) for place, mark in zip(places, marks, strict=True) if mark.label], places)
     return axes.svg(parts, f"{names[1]} against {names[0]}") + (legend(key) if key else "")
 
 
-def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
-    """Return labels beside their points, without those that would overlap another; all are shown on hover."""
-    occupied: list[tuple[float, float, float]] = []
+def _labels(points: Sequence[tuple[float, float, str]], marks: Sequence[tuple[float, float]]) -> list[str]:
+    """Return labels beside their points, without those that would overlap another; all are shown on hover.
+
+    A label lies where it covers no mark, as far as there is such a place.
+    """
+    taken: list[Box] = []
+    circles = [Box(x - RADIUS, y, 2 * RADIUS, 2 * RADIUS) for x, y in marks]
     parts = []
     for x, y, name in points:
         width = LETTER * len(name)
-        right = x + 8 + width > WIDTH
-        left = x - 8 - width if right else x + 8
-        if any(abs(y - other) < LINE and left < end and start < left + width for start, end, other in occupied):
+        around = [(x + 8, y), (x - 8 - width, y), (x - width / 2, y - LINE), (x - width / 2, y + LINE)]
+        boxes = [Box(left, middle, width, LINE) for left, middle in around]
+        free = [box for box in boxes if box.is_inside() and not any(map(box.overlaps, taken))]
+        if not free:
             continue
-        occupied.append((left, left + width, y))
-        anchor = f'x="{x - 8:.1f}" text-anchor="end"' if right else f'x="{x + 8:.1f}"'
-        parts.append(f'<text class="mu-label" {anchor} y="{y + 4:.1f}">{escape(name)}</text>')
+        box = next((box for box in free if not any(map(box.overlaps, circles))), free[0])
+        taken.append(box)
+        parts.append(f'<text class="mu-label" x="{box.left:.1f}" y="{box.middle + 4:.1f}">{escape(name)}</text>')
     return parts

@@ -12,7 +12,7 @@ from mubench.hub_builders.dataset.load import TaskInfo, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, in_order
 from mubench.hub_builders.tasks.names import FAMILIES
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.group import Group, find_group, retrained_by_ratio
 from mubench.trainers.evaluation.judge_runs import has_shipped_references
 from mubench.trainers.methods import METHODS
@@ -106,7 +106,7 @@ def _shipped(task: str, _: str, backbone: str) -> tuple[int, ...]:
 def references_command(task: str, backbone: str, ratio: int | str, family: str | None = None) -> str:
     """Return the command that trains the reference models; without a family, in the ranked one."""
     choice = {"task": task, "backbone": backbone, "ratio": ratio, "family": family or ranked_family(task)}
-    return target("references", **choice, seeds="0 1 2")
+    return command("references", **choice, seeds="0 1 2")
 
 
 def methods(task: Any, backbone: Any, ratio: Any) -> list[str]:
@@ -137,7 +137,7 @@ def menu_choices(task: Any, backbone: Any, ratio: Any, method: Any) -> dict[str,
     """
     tasks = built_tasks()
     if not tasks:
-        raise FileNotFoundError("expected tasks in ./mu-bench, got none; build them with: make data bases")
+        raise FileNotFoundError("expected tasks in ./mu-bench, got none; build them with: mubench build")
     task = check_choice("task", task, tasks) if task else tasks[0]
     menus: dict[str, Any] = {"tasks": tasks, "backbones": backbones(task)}
     backbone = backbone if backbone in menus["backbones"] else menus["backbones"][0]

@@ -11,6 +11,7 @@ from charts.ruler import Reading, ruler
 from charts.scatter import Mark, scatter
 from charts.tables import table
 
+from handlers.outcome import metric_name, missing_retrained
 from handlers.runs import FinishedRun, finished_run
 from handlers.verdict import ENDS, table_of
 from mubench.cards.formats import number
@@ -86,7 +87,9 @@ def numbers(runs: Sequence[FinishedRun]) -> list[list[str]]:
     lines += [[f"score on {split} rows", *(f"{score[split]:.3f}" for score in own)] for split in SPLITS]
     retrained = [[model["forget"] for model in each["scores"]["retrained"]] for each in summaries]
     lines.append(["retrained on forget rows", *(f"{np.mean(each):.3f}" if each else "-" for each in retrained)])
-    lines.append(["loss attack's advantage", *(f"{_advantage(each['losses']['this run']):.3f}" for each in summaries)])
+    lines.append(
+        ["loss attack, largest advantage", *(f"{_advantage(each['losses']['this run']):.3f}" for each in summaries)]
+    )
     metrics = [{line["name"]: line["run"] for line in each["metrics"]} for each in summaries]
     for name in dict.fromkeys(name for each in metrics for name in each):
         lines.append([name, *(number(each.get(name), 3) for each in metrics)])
@@ -112,4 +115,6 @@ def _advantage(losses: dict[str, Sequence[float]]) -> float:
 def render_numbers(runs: Sequence[FinishedRun]) -> str:
     """Return the numbers as a table with one column per run."""
     head = [("number", "What is compared."), *((letter, run.title) for letter, run in zip(STYLES, runs, strict=False))]
-    return table(head, numbers(runs), label="Comparison of runs")
+    notes = dict.fromkeys(filter(None, map(missing_retrained, runs)))  # runs may share reference models
+    lines = [[metric_name(name), *values] for name, *values in numbers(runs)]
+    return "".join(notes) + table(head, lines, label="Comparison of runs")

@@ -85,7 +85,7 @@ def menu_choices(family: Any, task: Any, ratio: Any) -> dict[str, Any]:
         FileNotFoundError: If no family is built.
     """
     if not (families := built_families()):
-        raise FileNotFoundError("expected tasks in ./mu-bench, got none; build them with: make data")
+        raise FileNotFoundError("expected tasks in ./mu-bench, got none; build them with: mubench build")
     family = check_choice("family", family, families) if family else families[0]
     tasks = built_tasks(family)
     task = task if task in tasks else tasks[0]

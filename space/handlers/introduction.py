@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from handlers.choices import built_task_info, chosen_setting
-from handlers.gallery import row_cards
+from handlers.choices import backbones, built_task_info, chosen_setting
+from handlers.gallery import row_cards, splits
 from mubench.cards.leaderboard import shipped_tables
+from mubench.hub_builders.dataset.load import TaskInfo
+from mubench.trainers.evaluation.evidence_files import reference_name, shipped_evidence
+from mubench.trainers.evaluation.judge_runs import table_setting
+from mubench.trainers.models.setting import load_setting
 
 SAMPLES = 4
+RETRAINED = reference_name("retrain", 0)[:-1]
 SENTENCES = (
     "Unlearning makes a trained model forget some of its training rows without training it anew. Here a method does "
     "so in seconds, and S says how close the result comes to models that were retrained without these rows."
@@ -34,7 +39,7 @@ def render_steps() -> str:
 
 
 def render_task(task: Any, ratio: Any) -> str:
-    """Return what the rows of a task are, with the first rows of the forget set.
+    """Return what the rows of a task are, with some rows of the forget set.
 
     Raises:
         ValueError: If the task is not built, or has no such ratio.
@@ -45,11 +50,47 @@ def render_task(task: Any, ratio: Any) -> str:
     counts = (
         f"{info.counts['train']:,} training rows, {size:,} of them to be forgotten, {info.counts['test']:,} test rows"
     )
-    cards = row_cards(info, int(ratio), "forget", range(min(SAMPLES, size)))
+    chosen = sample_rows(info, int(ratio))
+    which = "The first rows of the forget set:"
+    if chosen:
+        which = (
+            f"For {len(chosen)} classes, the first row of the forget set that retrained models recognise, too; others "
+            "are learnt by heart:"
+        )
+    cards = row_cards(info, int(ratio), "forget", chosen or range(min(SAMPLES, size)))
     return (
         f'<div class="mu-samples"><p><b>{escape(row.title)}, {info.tier} tier</b>{escape(origin)}. {counts}. '
-        f"The first rows of the forget set:</p>{cards}</div>"
+        f"{which}</p>{cards}</div>"
     )
+
+
+def sample_rows(info: TaskInfo, ratio: int) -> list[int]:
+    """Return forget rows of different classes that every retrained model of the shipped evidence gets right.
+
+    The other rows of mini tasks are hidden by noise, and are known to models that learnt them by heart alone.
+
+    Returns:
+        Positions in the forget set, at most ``SAMPLES``; none where rows have no class, or no evidence ships.
+    """
+    return list(_sample_rows(info.task, info.family, info.files, ratio)) if info.labels else []
+
+
+@lru_cache(maxsize=256)
+def _sample_rows(task: str, family: str, _: str, ratio: int) -> tuple[int, ...]:
+    setting = load_setting(task, backbones(task)[0], family=family)
+    evidence = shipped_evidence(table_setting(setting.run(ratio=ratio, base_seed=0)))
+    if evidence is None:
+        return ()
+    right = np.all(
+        [one.forget.correct > 0 for name, one in evidence.models.items() if name.startswith(RETRAINED)], axis=0
+    )
+    known = {*evidence.rows.forget[right].tolist()}
+    rows = splits(setting.info, ratio)["forget"]
+    first: dict[int, int] = {}
+    for position, (example, label) in enumerate(zip(rows["example_id"], rows["label"], strict=True)):
+        if example in known:
+            first.setdefault(label, position)
+    return tuple(first.values())[:SAMPLES]
 
 
 def base_seconds(task: str, backbone: str, ratio: str) -> float | None:

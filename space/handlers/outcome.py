@@ -12,11 +12,12 @@ from charts.lines import advantages, curves, histogram
 from charts.tables import bars, table
 
 from handlers.checks import check_choice, check_number
-from handlers.choices import built_task_info
+from handlers.choices import built_task_info, references_command
 from handlers.gallery import row_cards, splits
 from handlers.runs import FinishedRun, finished_run
 from mubench.cards.formats import number
 from mubench.hub_builders.dataset.built import find_task
+from mubench.trainers.evaluation.judge import SCORE_PARTS
 from mubench.trainers.metrics import METRICS
 
 SPLITS = {"forget": "mu-forget", "retain": "mu-retain", "test": "mu-test"}
@@ -49,6 +50,18 @@ def _mean_and_range(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.2f} to {max(scores):.2f})"
 
 
+def missing_retrained(run: FinishedRun) -> str:
+    """Return why nothing is shown of retrained models, and the command that trains some; empty where some are here."""
+    if run.summary["scores"]["retrained"]:
+        return ""
+    request = run.request
+    making = references_command(request.task, request.backbone, request.ratio, request.family)
+    return (
+        '<p class="mu-note">No retrained model is here: S was computed from the evidence of some that ships with the '
+        f"suite. To see theirs, train some with <code>{escape(making)}</code>, then run the method again.</p>"
+    )
+
+
 def loss_range(run: FinishedRun) -> tuple[float, float]:
     """Return the ends of the axis of losses, between which nearly all losses of all models lie."""
     values = np.concatenate([each for losses in run.summary["losses"].values() for each in losses.values()])
@@ -66,7 +79,7 @@ def default_threshold(run: FinishedRun) -> float:
 
 
 def attack(run: FinishedRun, threshold: Any) -> dict[str, dict[str, float]]:
-    """Return what a membership attack finds that predicts rows with at most some loss to be training rows.
+    """Return what the loss attack finds, which predicts rows with at most some loss to be training rows.
 
     Returns:
         By model the shares of forget and test rows that are predicted members, and their difference, the advantage.
@@ -129,7 +142,7 @@ def render_attack(name: Any, model: Any, threshold: Any) -> str:
         {each: (STYLES[each], line) for each, line in shares.items()}, band, thresholds, threshold=threshold, name=loss
     )
     note = f'<p class="mu-note">Predicted members: loss at most {threshold:.3g}.</p>'
-    results = table(head, lines, label="Membership attack")
+    results = table(head, lines, label="Loss attack")
     return f'<div class="mu-pair"><div>{chart}</div><div>{curve}</div></div>{note}{results}'
 
 
@@ -138,6 +151,11 @@ def _advantages(losses: Mapping[str, Sequence[float]], thresholds: Array) -> Arr
     forget, test = (np.sort(losses[split]) for split in ("forget", "test"))
     found: Array = np.searchsorted(forget, thresholds, side="right") / len(forget)
     return found - np.searchsorted(test, thresholds, side="right") / len(test)
+
+
+def orders(run: FinishedRun) -> list[str]:
+    """Return the orders that a run's rows have: none by retrained models where none is here."""
+    return [order for order in ORDERS if COMPARED.get(order) != "retrained" or run.summary["scores"]["retrained"]]
 
 
 def render_rows(name: Any, order: Any = ORDERS[0]) -> str:
@@ -156,13 +174,20 @@ def render_rows(name: Any, order: Any = ORDERS[0]) -> str:
     index = {example: position for position, example in enumerate(ids)}
     if any(row["id"] not in index for row in rows):
         raise ValueError("expected the data that the run was trained on, got data that were rebuilt since")
-    return row_cards(info, run.request.ratio, "forget", [index[row["id"]] for row in rows], rows)
+    return missing_retrained(run) + row_cards(
+        info, run.request.ratio, "forget", [index[row["id"]] for row in rows], rows
+    )
 
 
 def render_metrics(run: FinishedRun) -> str:
     """Return every metric of the run beside base and retrained."""
     lines = [
-        [each["name"], *(number(each[key], 3) for key in ("run", "base", "retrained")), each["better"], each["title"]]
+        [
+            metric_name(each["name"]),
+            *(number(each[key], 3) for key in ("run", "base", "retrained")),
+            each["better"],
+            each["title"],
+        ]
         for each in run.summary["metrics"] or _metrics_of_row(run)
     ]
     if not lines:
@@ -176,6 +201,11 @@ def render_metrics(run: FinishedRun) -> str:
         ("description", "What the metric measures."),
     ]
     return table(head, lines, label="Metrics")
+
+
+def metric_name(name: str) -> str:
+    """Return the name of a metric in tables, which tells the parts of S from attacks of similar names."""
+    return f"{name} (part of S)" if name in SCORE_PARTS else name
 
 
 def _metrics_of_row(run: FinishedRun) -> list[dict[str, Any]]:

@@ -155,7 +155,7 @@ def run_command(request: JobRequest) -> str:
     """Return the command line that repeats a run."""
     fields = {name: getattr(request, name) for name in ("task", "ratio", "backbone", "base_seed", "seed", "family")}
     arguments = [shlex.quote(f"--{name}={value}") for name, value in request.arguments.items()]
-    return " ".join([command("trainers", request.method, **fields), *arguments])
+    return " ".join([command(request.method, **fields), *arguments])
 
 
 def run_code(request: JobRequest) -> str:

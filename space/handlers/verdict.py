@@ -17,7 +17,8 @@ ENDS = ("0: untouched or destroyed", "1: as retrained")
 WORST = {
     "row": "Row by row, its confidence is {:.0%} as far from the retrained models' as that of the base model.",
     "mean": "Its mean score on forget rows is {:.0%} as far from the retrained models' as that of the base model.",
-    "membership": "A membership attack separates forget from unseen rows by {:.2f} better than on a retrained model.",
+    "membership": "The strongest of seven attacks tells forget from unseen rows by {:.2f} better than on retrained "
+    "models.",
     "utility": "It loses {:.0%} of the retrained models' score on rows that were to be kept.",
 }
 FIELDS = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "split", "eval_seed", "score_version")
@@ -27,10 +28,12 @@ TERMS = {
     "other, 0 no closer than the base model, or useless.",
     "row": "How far its confidence in each single forget row is from theirs.",
     "mean": "How far its mean score on forget rows is from theirs, in either direction.",
-    "membership": "Advantage of the strongest membership attack, beyond its advantage on retrained models.",
+    "membership": "Advantage of the strongest of seven attacks, beyond its advantage on retrained models; the loss "
+    "attack below is one of them.",
     "utility": "The share of their score that it lost on rows which were to be kept, and on new ones.",
     "passes": "Rows forward, plus twice those backward, as a share of what retraining takes.",
-    "interval": "Where S lies in 95 of 100 repetitions, with other seeds, rows and retrained models.",
+    "interval": "Where S of this run lies in 95 of 100 draws of other rows, base and retrained models; the "
+    "leaderboard adds the spread between seeds, so that its interval is wider.",
 }
 
 

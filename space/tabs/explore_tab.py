@@ -17,6 +17,10 @@ TERMS = {
     "split": "Forget and retain are the training rows.",
     "page": "Twelve rows each.",
 }
+ROWS_NOTE = (
+    "In stored order. Many mini rows are hidden by noise on purpose: only a model that was trained on them knows "
+    "them, which is what is to be forgotten."
+)
 # Dims the rows while others load.
 DIM = "() => document.querySelector('#samples')?.classList.add('mu-loading')"
 SHOW = "() => document.querySelector('#samples')?.classList.remove('mu-loading')"
@@ -56,7 +60,7 @@ def build_explore_tab(tab: gr.Tab) -> None:
         task = menu("Task", choices["tasks"], chosen["task"], TERMS["task"])
         ratio = menu("Deletion ratio", choices["ratios"], chosen["ratio"], TERMS["ratio"])
     description = gr.HTML(elem_id="config")
-    heading("Rows")
+    heading("Rows", ROWS_NOTE)
     with gr.Row():
         split = gr.Radio(["forget", "retain"], value="forget", label="Split", info=TERMS["split"])
         page = gr.Number(1, label="Page", info=TERMS["page"], precision=0, minimum=1, min_width=100)

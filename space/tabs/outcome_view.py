@@ -1,4 +1,4 @@
-"""A finished run: verdict, scores, training curve, membership attack, forget set, numbers and downloads."""
+"""A finished run: verdict, scores, training curve, loss attack, forget set, numbers and downloads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from handlers.verdict import render_verdict
 from tabs.common import LATEST, heading, panel, report_errors
 
 ATTACK_NOTE = (
-    "The attack predicts that every row with a loss left of the dashed line is a training row. Its advantage is the "
-    "share of forget rows with that prediction minus the share of test rows. Within the grey band, drawn for the "
-    "chosen model, the difference at one threshold is within chance (95 %)."
+    "One of the seven attacks of which the membership part of S takes the strongest. It predicts that every row with "
+    "a loss left of the dashed line is a training row. Its advantage is the share of forget rows with that prediction "
+    "minus the share of test rows. Within the grey band, drawn for the chosen model, the difference at one threshold "
+    "is within chance (95 %)."
 )
 MODEL_NOTE = "The model whose losses are drawn below."
 THRESHOLD_NOTE = "Rows with a lower loss are predicted to be training rows; -2 is a loss of 0.01."
@@ -47,7 +48,7 @@ class OutcomeView:
         self.components = [component for component in vars(self).values() if component is not self.own_runs]
 
     def _lay_out_attack(self) -> None:
-        heading("Membership attack", ATTACK_NOTE)
+        heading("Loss attack", ATTACK_NOTE)
         with gr.Row():
             self.model = gr.Radio(list(outcome.STYLES), value="this run", label="Losses of", info=MODEL_NOTE)
             self.threshold = gr.Slider(
@@ -82,7 +83,7 @@ class OutcomeView:
                 minimum=round(low, 2), maximum=round(high, 2), value=round(math.log10(threshold), 2)
             ),
             self.histogram: outcome.render_attack(name, models[0], threshold),
-            self.order: outcome.ORDERS[0],
+            self.order: gr.update(choices=outcome.orders(run), value=outcome.ORDERS[0]),
             self.rows: outcome.render_rows(name),
             self.metrics: outcome.render_metrics(run),
             self.cost: outcome.render_cost(run),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -196,14 +197,16 @@ def test_rows_of_two_machines_never_share_a_table(new_row, other):
     ("changes", "folders", "variables"),
     [
         ({}, {}, ""),
-        ({"deletion_seed": 1}, {"results": "rows"}, " DATA=mu-bench-d1 RESULTS=rows"),
-        ({"deletion_seed": 1}, {"data": "a/mu-bench", "models": "m"}, " DATA=a/mu-bench-d1 MODELS=m"),
-        ({}, {"data": "mine"}, " DATA=mine"),
+        ({"deletion_seed": 1}, {"results": "rows"}, " --data mu-bench-d1 --results rows"),
+        ({"deletion_seed": 1}, {"data": "a/mu-bench", "models": "m"}, " --data a/mu-bench-d1 --models m"),
+        ({}, {"data": "mine"}, " --data mine"),
     ],
 )
 def test_the_command_that_judges_again_names_all_folders(new_row, changes, folders, variables):
     other = new_row("b", references=References(retrained=[0, 1, 2, 3], bases=[0, 1]), **changes)
-    with pytest.raises(ValueError, match=f"make results TASK=cifar10 RATIO=5 BACKBONE=resnet{variables}, or remove"):
+    with pytest.raises(
+        ValueError, match=f"mubench sweep --task cifar10 --ratio 5 --backbone resnet{variables}, or remove"
+    ):
         tables([new_row("a", **changes), other], **folders)
 
 
@@ -298,3 +301,17 @@ def test_a_table_shows_what_its_task_reports_where_rows_have_it(new_row):
     text = as_text([table])
     assert "rouge_l: ROUGE-L recall of texts generated for forget rows" in text and "probability:" not in text
     assert "rouge_l" not in as_text(tables([plain]))
+
+
+def test_a_line_is_useful_where_all_of_its_interval_is_above_retraining_at_its_cost(new_row):
+    part = {"seconds_share": 0.05, "passes_share": 0.05, "seconds": 1.0, "forward": 150, "backward": 150}
+    controls = [new_row("retrain_at", score=0.4, control=True, cost=part)]
+    against = References(retrained=[0, 1, 2], bases=[0, 1])
+    scores = {"above": [0.9] * 30, "within": [0.5], "nothing": [0.0] * 30}
+    runs = [row for name, each in scores.items() for row in seeds(new_row, name, each, references=against)]
+    (table,) = tables([*runs, *controls])
+    found = {entry.name: (entry.low > 0.4, table.is_useful(entry)) for entry in table.entries}
+    assert found == {"above": (True, True), "within": (False, False), "nothing": (False, False)}
+    assert [table.is_useful(entry) for entry in table.controls] == [None]
+    free = replace(table, curve=((0.0, 0.0), (1.0, 0.0)))
+    assert [free.is_useful(entry) for entry in free.entries if entry.name == "nothing"] == [False]

@@ -15,6 +15,7 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
 
 SPLITS = ("train", "validation", "test")
+SWEEP = "mubench sweep --task cifar10"
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_the_row_of_other_outputs_is_not_on_a_models_card(walk, new_row, capsys)
     (folder / "reference" / "test.parquet").write_bytes(b"PAR1")
     assert main([]) == 2
     message = capsys.readouterr().err
-    assert "make it anew with: python -m mubench.trainers scrub --task cifar10" in message and message.count("\n") == 1
+    assert "make it anew with: mubench scrub --task cifar10" in message and message.count("\n") == 1
 
 
 def built(folder, task="imdb", **changes):
@@ -136,10 +137,13 @@ def test_leaderboard_is_printed(walk, capsys):
     ("arguments", "message"),
     [
         (["leaderboard", "--results", "nowhere"], "expected result rows in nowhere, got none"),
-        (["--data", "no", "--models", "no", "--results", "no"], "make demo MODELS=no RESULTS=no\n"),
-        (["--data", "no/mu-bench", "--models", "no"], "make demo DATA=no/mu-bench MODELS=no\n"),
-        (["leaderboard", "--results", "no"], "make demo RESULTS=no\n"),
-        (["leaderboard", "--data", "a/mu-bench"], "make demo DATA=a/mu-bench\n"),
+        (["--data", "no", "--models", "no", "--results", "no"], f"then {SWEEP} --models no --results no\n"),
+        (
+            ["--data", "no/mu-bench", "--models", "no"],
+            f"build cifar10 --out no, then {SWEEP} --data no/mu-bench --models no\n",
+        ),
+        (["leaderboard", "--results", "no"], f"build cifar10, then {SWEEP} --results no\n"),
+        (["leaderboard", "--data", "a/mu-bench"], f"build cifar10 --out a, then {SWEEP} --data a/mu-bench\n"),
         (["leaderbord"], "invalid choice"),
     ],
 )
@@ -166,4 +170,4 @@ def test_rows_of_other_references_name_the_command_that_judges_them_again(walk, 
     write_result(new_row("salun", seed=9, run_id="odd", references=References(retrained=[7, 8], bases=[0])), "results")
     assert main([what, "--data", "a/mu-bench", "--models", "models/", "--results", f"{walk}/results"]) == 2
     output = capsys.readouterr().err
-    assert f"BACKBONE=resnet DATA=a/mu-bench RESULTS={walk}/results, or remove the row" in output
+    assert f"--backbone resnet --data a/mu-bench --results {walk}/results, or remove the row" in output

@@ -145,7 +145,7 @@ def test_a_setting_that_would_mean_something_else_is_refused(complains):
 
 def test_a_missing_base_model_names_the_command_that_makes_it(complains, own_walk):
     message = complains("trainers", "scrub", "--task=cifar10", "--base_seed=6")
-    command = "python -m mubench.trainers base --task cifar10 --backbone resnet --base_seed 6"
+    command = "mubench base --task cifar10 --backbone resnet --base_seed 6"
     assert message.endswith(f"make it with: {command}\n")
 
 
@@ -153,7 +153,7 @@ def test_a_missing_reference_names_the_command_that_makes_it(complains, own_walk
     for seed in (1, 2):
         shutil.rmtree(own_walk.models / f"{MODEL}-del10-retrain-s{seed}")
     message = complains("trainers", "scrub", "--task=cifar10", "--ratio=10", *NEW)
-    assert message.endswith('make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2"\n')
+    assert message.endswith('mubench references --task cifar10 --backbone resnet --ratio 10 --seeds "0 1 2"\n')
     assert "got 2 and 1" in message
 
 
@@ -163,12 +163,12 @@ def test_data_that_are_not_there_name_the_command_that_builds_them(complains, co
     (own_walk.root / "file").touch()
     for data in ("empty", "nowhere", "no/where", "models", f"{own_walk.root}/nowhere", "file"):
         message = complains(*COMMANDS[command], "--task=cifar10", f"--data={data}")
-        assert "python -m mubench.hub_builders build cifar10" in message
+        assert "mubench build cifar10" in message
 
 
 def test_a_task_that_was_not_built_names_the_command_too(complains):
     message = complains("trainers", "scrub", "--task=imdb", "--data=mu-bench")
-    assert "no imdb in mu-bench: make it with `python -m mubench.hub_builders build imdb`" in message
+    assert "no imdb in mu-bench: make it with `mubench build imdb`" in message
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_diverged_run_is_one_last_line_and_leaves_no_model(own_walk, capsys):
         ),
         pytest.param(
             ["trainers", "scrub", "--task", "cifar10", "--ratio", "5"],
-            "no cifar10 in mu-bench: make it with `python -m mubench.hub_builders build cifar10`",
+            "no cifar10 in mu-bench: make it with `mubench build cifar10`",
             marks=pytest.mark.slow,  # seconds of imports
         ),
     ],

@@ -99,7 +99,7 @@ def test_damaged_outputs_are_one_line_or_what_was_written(sound: Path, tmp_path:
         except ValueError as error:
             message = str(error)
             assert message.startswith("expected ") and len(message) < 1_000 and message.isprintable(), message
-            advice = ["make it anew with: python -m mubench.trainers scrub"]
+            advice = ["make it anew with: mubench scrub"]
             advice += [f"; remove {folder} and start its command again"] if path.name == RUN_FILE else []
             gone = path.name == RUN_FILE and not path.exists()
             assert gone or any(one in message for one in advice), message

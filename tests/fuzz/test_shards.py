@@ -56,7 +56,7 @@ def test_a_flipped_bit_of_a_shard_is_refused(folder: Path, first: int, last: int
         finally:
             shard.write_bytes(data)
             sums.write_bytes(listed)
-        named = rf"{shard.parent if early else shard}; build it again with `python -m .* build imdb --out .*`$"
+        named = rf"{shard.parent if early else shard}; build it again with `mubench build imdb --out .*`$"
         assert re.search(named, line) and "\n" not in line, line
         return "refused, without a list" if early else "refused"
 

@@ -39,7 +39,7 @@ def test_without_data_the_error_names_the_command(
     space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="make data bases"):
+    with pytest.raises(FileNotFoundError, match="mubench build"):
         space("page").build()
 
 
@@ -62,7 +62,8 @@ def test_a_note_names_missing_models_and_the_command_that_trains_them(space: Imp
         note = html.unescape(tab.setting_note(menus))
         assert missing in note and "\n" not in note
         assert "Train the missing models here, which takes some minutes" in note
-        assert '<code>make references TASK=ddi2013 BACKBONE=bert RATIO=5 FAMILY=group SEEDS="0 1 2"</code>' in note
+        line = 'references --task ddi2013 --backbone bert --ratio 5 --family group --seeds "0 1 2"'
+        assert f"<code>mubench {line}</code>" in note
         assert tab.can_run(menus) is (count == 1)
     assert tab.setting_note({**menus, "ratios": {5: 2}}) == ""
 

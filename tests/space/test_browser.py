@@ -18,6 +18,11 @@ from tests.fixtures.walk import RATIO, Walk, quick
 pytestmark = pytest.mark.slow
 # More visitors than the server keeps sessions; a ratio without retrained models.
 CROWD, UNTRAINED = 101, 7
+# Scrolls the nearest element around a cell that is wider than it shows.
+SCROLL = """(it, left) => {
+  while (it.scrollWidth <= it.clientWidth + 1) { it = it.parentElement; }
+  it.scrollLeft = left;
+}"""
 # The element that shows a row.
 ELEMENTS = {
     "image_classification": "img", "text_classification": "p", "image_pair_classification": "img",
@@ -171,6 +176,19 @@ def test_pages_fit_the_screen(served: Served, width: int, dark: bool) -> None:
             page.wait_for_timeout(500)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.body.classList.contains('dark')") is dark
+        if width < 480:
+            check_method_and_s_stay_in_place(page)
+
+
+def check_method_and_s_stay_in_place(page: Any) -> None:
+    open_tab(page, "Leaderboard")
+    cells = page.locator("#board .virtual-row").first.locator("[role=gridcell]")
+    for scrolled in (0, 600):
+        page.locator("#board [data-col='3']").first.evaluate(SCROLL, scrolled)
+        page.wait_for_timeout(300)
+        (method, score) = (cells.nth(column).bounding_box() for column in (1, 3))
+        assert method["x"] + method["width"] <= score["x"] + 1 and score["x"] + score["width"] <= 390
+        assert 0 <= method["x"] < (120 if scrolled == 0 else 60)
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +231,8 @@ def test_every_task_is_tried_out_to_its_gallery(all_tasks: Served, key: str) -> 
         verdict = run(page)
         assert f" on {key}" in verdict
         if "Not judged" in verdict:
-            assert f"make references TASK={key}" in verdict
-            page.get_by_role("status").filter(has_text=f"make references TASK={key}").wait_for()
+            assert f"mubench references --task {key}" in verdict
+            page.get_by_role("status").filter(has_text=f"mubench references --task {key}").wait_for()
         page.locator(f"#gallery figure {ELEMENTS[TASKS[key].kind]}").first.wait_for()
         assert page.locator("#gallery dd").first.inner_text()
         images = page.locator("#gallery figure").first.locator(".mu-generated img").count()

@@ -138,8 +138,8 @@ def test_the_command_and_the_code_repeat_the_run(space: Import, walking: Walk) -
     group = choices.chosen_group("cifar10", "resnet", RATIO)
     here = resolve(UnlearningRequest(setting=group.setting, models=group.models, **request.run_fields)).run
     words = shlex.split(try_out.run_command(request))
-    assert words[:4] == ["python", "-m", "mubench.trainers", "scrub"]
-    assert resolve(request_of("scrub", words[4:])[0]).run.identity == here.identity
+    assert words[:2] == ["mubench", "scrub"]
+    assert resolve(request_of("scrub", words[2:])[0]).run.identity == here.identity
     names: dict[str, Any] = {}
     exec(try_out.run_code(request).replace("folder = unlearn(", "plan = ("), names)
     assert names["plan"].run.identity == here.identity
@@ -149,4 +149,6 @@ def test_a_setting_without_references_names_the_command_that_trains_them(space: 
     try_out = space("handlers.try_out")
     with pytest.raises(FileNotFoundError, match="expected a base and a retrained model of cifar10 vit") as caught:
         try_out.check_request(task="cifar10", backbone="vit", ratio=str(RATIO), method="scrub", seed=0)
-    assert str(caught.value).endswith(f'make references TASK=cifar10 BACKBONE=vit RATIO={RATIO} SEEDS="0 1 2"')
+    assert str(caught.value).endswith(
+        f'mubench references --task cifar10 --backbone vit --ratio {RATIO} --seeds "0 1 2"'
+    )

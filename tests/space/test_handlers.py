@@ -321,6 +321,7 @@ def test_a_finished_run_is_rendered_and_downloaded(space: Import, root: Path) ->
     assert gallery.count("<figure") == 12
     assert gallery.index(ids[13]) < gallery.index(ids[3]) and ids[1] not in gallery
     check_html(gallery)
+    assert outcome.missing_retrained(run) == "" and outcome.orders(run) == list(outcome.ORDERS)
     with pytest.raises(ValueError, match="data that were rebuilt"):
         outcome.render_rows(write_run(ids=["no row"]))
     with zipfile.ZipFile(runs.model_archive(name)) as archive:
@@ -499,10 +500,29 @@ def test_the_first_screen_shows_four_rows_of_a_task_and_what_they_are(space: Imp
     assert "CIFAR-10, mini tier</b>: scikit-learn" in page
     assert "1,200 training rows, 120 of them to be forgotten, 397 test rows" in page
     forget = space("handlers.gallery").splits(space("handlers.choices").built_task_info("cifar10"), 10)["forget"]
-    assert re.findall(r"<small>(digit-\d+)</small>", page) == forget["example_id"][:4]
+    shown = re.findall(r"<small>(digit-\d+)</small>", page)
+    positions = [forget["example_id"].index(one) for one in shown]
+    info = space("handlers.choices").built_task_info("cifar10")
+    assert positions == sorted(positions) == introduction.sample_rows(info, 10)
+    assert len({forget["label"][one] for one in positions}) == 4
+    assert positions != [0, 1, 2, 3]  # three of which no retrained model recognises
 
 
 def test_a_plot_labels_its_pareto_front_alone(space: Import) -> None:
     front = space("charts.scatter").front
     assert front([(-1.0, 0.5), (-2.0, 0.9), (-3.0, 0.8), (-1.0, 0.4)]) == [True, True, False, False]
     assert front([(1.0, 1.0), (1.0, 1.0)]) == [True, True]
+
+
+def test_a_label_of_a_plot_covers_no_mark_and_no_axis(space: Import) -> None:
+    plot = space("charts.scatter")
+    names = ("first", "second", "third")
+    marks = [plot.Mark(x, 1, name, "mu-run", label=True) for x, name in zip((0, 0.05, 1), names, strict=True)]
+    page = plot.scatter(marks, ("x", "y"), y=(0, 1.08))
+    circles = [tuple(map(float, one)) for one in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', page)]
+    labels = re.findall(r'class="mu-label" x="([\d.]+)" y="([\d.]+)">(\w+)<', page)
+    assert {name for *_, name in labels} == {*names} and len(circles) == 3
+    for left, base, name in labels:
+        right, middle = float(left) + plot.LETTER * len(name), float(base) - 4
+        assert float(left) >= plot.LEFT
+        assert not [x for x, y in circles if float(left) < x < right and abs(y - middle) < plot.RADIUS]

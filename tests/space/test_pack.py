@@ -69,7 +69,7 @@ def test_rows_of_other_tiers_are_not_packed(space: Import, root: Path, monkeypat
     monkeypatch.setattr(pack, "TIER", "full")
     with pytest.raises(ValueError, match=r"expected only tasks of the full tier.*cifar10 \(mini\)"):
         pack.pack(root, root / "packed")
-    with pytest.raises(FileNotFoundError, match="make data"):
+    with pytest.raises(FileNotFoundError, match="mubench build"):
         pack.pack(root / "nowhere", root / "packed")
 
 

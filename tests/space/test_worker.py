@@ -1,6 +1,7 @@
 """The worker's functions in this process: a small run from its request to its summary."""
 
 import base64
+import html
 import io
 import json
 import secrets
@@ -136,7 +137,7 @@ def test_with_one_retrained_model_there_is_a_summary_and_no_row(
     assert run.row is None and run.summary["metrics"] == []
     verdict = space("handlers.try_out").verdict(run)
     assert "Not judged" in verdict
-    assert f'make references TASK=cifar10 BACKBONE=resnet RATIO={RATIO} SEEDS="0 1 2"' in verdict
+    assert f'mubench references --task cifar10 --backbone resnet --ratio {RATIO} --seeds "0 1 2"' in verdict
     assert len(run.summary["scores"]["retrained"]) == 1
     with pytest.raises(ValueError, match="lacks retrained models"):
         space("handlers.runs").row_file(name)
@@ -155,7 +156,12 @@ def test_a_first_run_trains_the_base_model_and_is_judged_by_shipped_evidence(
     assert run.row is not None and run.row.interval is not None and run.row.references.source == "shipped"
     page = space("handlers.verdict").render_verdict(run, space("handlers.try_out").verdict(run))
     assert "half of the forget set kept" in page
-    assert '<th scope="row">membership</th>' in space("handlers.outcome").render_metrics(run)
+    outcome = space("handlers.outcome")
+    assert '<th scope="row">membership (part of S)</th>' in outcome.render_metrics(run)
+    command = 'mubench references --task cifar10 --backbone resnet --ratio 10 --seeds "0 1 2"'
+    for page in (outcome.render_rows(name), space("handlers.compare").render_numbers([run])):
+        assert html.unescape(page).count(f"<code>{command}</code>") == 1
+    assert outcome.orders(run) == ["most changed", "as deleted"]
     assert not space("handlers.try_out").check_request(**choice).trains_base
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mubench.hub_builders.tasks.names import DATASET, family_location
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.bootstrap import interval
@@ -172,7 +172,7 @@ def _making(row: Result, folders: Mapping[str, object]) -> str:
     place = {**folders, "data": family_location(str(folders.get("data", DATASET)), row.family, row.deletion_seed)}
     group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
     seeds = {"base_seeds": _first(ENOUGH_BASES), "retrain_seeds": _first(ENOUGH_RETRAINED)}
-    return target("results", **group, **seeds, eval_seed=row.eval_seed, **place)
+    return command("sweep", **group, **seeds, eval_seed=row.eval_seed, **place)
 
 
 def _first(count: int) -> str:

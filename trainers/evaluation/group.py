@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mubench.hub_builders.hub.model_folder import REFERENCE, Run, making, read_run, read_runs
 from mubench.hub_builders.tasks.own_backbones import is_adopted
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.inference.outputs import Outputs
@@ -113,7 +113,7 @@ class Group:
         task, backbone = self.setting.task.key, self.setting.backbone
         place = {"data": self.setting.data, "family": self.setting.info.family, "models": self.models}
         place |= {"eval_seed": self.setting.eval_seed}
-        make = target("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
+        make = command("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
         if is_adopted(backbone) and not self.bases:
             run = self.setting.run(ratio=None, base_seed=0)
             make = f"{making(run, self.models / base_name(run), self.setting.data)}, then: {make}"

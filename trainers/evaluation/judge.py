@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mubench.hub_builders.tasks.names import dataset_folder
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import outputs_controls
 from mubench.trainers.evaluation.reference_models import ReferenceModels
 from mubench.trainers.evaluation.result import (
@@ -175,7 +175,7 @@ def reference_models(
         group = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio}
         raise ValueError(
             f"expected at least 2 retrained models and 1 base of {run.backbone}, got {len(retrained)} and "
-            f"{len(bases)}; make them with: {target('references', **group, seeds='0 1 2', **place)}"
+            f"{len(bases)}; make them with: {command('references', **group, seeds='0 1 2', **place)}"
         )
     return ReferenceModels.from_outputs(retrained, bases, chance)
 

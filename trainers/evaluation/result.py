@@ -19,7 +19,7 @@ from mubench.hub_builders.tasks import Task, Tier
 from mubench.hub_builders.tasks.definition import Definition, resolve_task
 from mubench.hub_builders.tasks.names import check_ratio
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation import row_limits
 from mubench.trainers.metrics.bootstrap import DRAWS
@@ -329,7 +329,7 @@ def read_results(folder: str | Path) -> list[Result]:
     """
     files = sorted(Path(folder).glob("*.json"), key=lambda path: path.name)
     if not files:
-        making = target("results", results=folder)
+        making = command("sweep", task="cifar10", results=folder)
         raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
     with paused_collector():
         return [read_result(file) for file in files]

@@ -6,13 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from mubench.trainers.models.modalities.pretrained import LoadOptions, load_tokenizer
-from mubench.trainers.models.model_files import read_foreign
+from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
 
 # Kinds whose outputs are about tokens, which two tokenizers number differently.
 TOKENS = ("summarization", "text_generation")
+# What a model of these kinds is called, and the classes that are one.
+WANTED = {
+    "summarization": ("a sequence-to-sequence model", MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES),
+    "text_generation": ("a causal language model", MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+}
 
 
 def load_start(
@@ -31,6 +40,14 @@ def load_start(
         model.config.id2label = dict(enumerate(setting.info.labels))
         model.config.label2id = {name: number for number, name in enumerate(setting.info.labels)}
     return model, processor
+
+
+def check_architecture(setting: Setting, model: ForeignModel) -> None:
+    """Raise ``ValueError`` if a foreign model generates no text where the task is about that."""
+    if setting.task.kind in WANTED:
+        wanted, classes = WANTED[setting.task.kind]
+        if model.architecture not in classes.values():
+            raise ValueError(f"expected {wanted} in {model.folder}, got {model.architecture}")
 
 
 def check_tokens(setting: Setting, folder: Path, reference: Path | None) -> None:

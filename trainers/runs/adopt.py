@@ -53,7 +53,7 @@ def adopt_model(options: argparse.Namespace) -> list[str]:
     group = find_group(setting, max(setting.info.forget), models)
     outputs = group.outputs(target)
     scores = ", ".join(f"{split} {accuracy(outputs, split):.3f}" for split in ("forget", "retain", "test"))
-    making = command("trainers", "references", task=task.key, backbone=key, models=models, **place)
+    making = command("references", task=task.key, backbone=key, models=models, **place)
     return [
         *describe_backbone(key, task),
         *about,

@@ -29,7 +29,7 @@ class BaseArguments:
     backbone: str | None = field(
         default=None,
         metadata={
-            "help": "backbone key, see `python -m mubench.hub_builders backbones TASK`, or folder or Hub id of a "
+            "help": "backbone key, see `mubench backbones TASK`, or folder or Hub id of a "
             "pretrained model; default: the task's first"
         },
     )
@@ -48,7 +48,10 @@ class RunArguments(BaseArguments):
     ratio: str = field(default="10", metadata={"help": "percentage to delete, 1 to 10"})
     base_model: str | None = field(default=None, metadata={"help": "folder or Hub id of the model to start from"})
     results: str = field(default="results", metadata={"help": "folder of the result rows"})
-    judge: bool = field(default=True, metadata={"help": "judge the result against the reference models"})
+    judge: bool = field(
+        default=True,
+        metadata={"help": "compute S and write the result row, which takes reference models; otherwise only train"},
+    )
     method_file: str | None = field(default=None, metadata={"help": METHOD_FILE})
 
 
@@ -59,6 +62,12 @@ class OneSpelling(argparse.ArgumentDefaultsHelpFormatter):
         shown = copy.copy(action)
         shown.option_strings = [name for name in action.option_strings if "-" not in name.lstrip("-")]
         return super()._format_action_invocation(shown)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """Describe ``--no_judge`` and its like, whose help and default transformers takes from ``--judge``."""
+        if isinstance(action, argparse._StoreFalseAction) and action.help != argparse.SUPPRESS:
+            return f"the same as --{action.dest} false"
+        return super()._get_help_string(action)
 
 
 class FlagParser(HfArgumentParser, Parser):
@@ -97,7 +106,7 @@ class FlagParser(HfArgumentParser, Parser):
 def base_parser() -> FlagParser:
     """Return the parser of ``base``."""
     both: Any = [BaseArguments, TaskArguments]
-    parser = FlagParser(both, prog="python -m mubench.trainers base", allow_abbrev=False)
+    parser = FlagParser(both, prog="mubench base", allow_abbrev=False)
     parser.add_config()
     # The recipe decides about the steps, not the defaults of `TrainingArguments`, which help would show.
     parser.set_defaults(save_strategy="epoch", **dict.fromkeys(STEP))
@@ -118,7 +127,7 @@ def method_parser(method: str, arguments: Sequence[str] = ()) -> FlagParser:
     check_known(method)
     # The method's own file would import all that trains; its arguments are read from its source.
     both: Any = [RunArguments, read_arguments(method, UnlearningArguments)]
-    parser = FlagParser(both, prog=f"python -m mubench.trainers {method}", allow_abbrev=False)
+    parser = FlagParser(both, prog=f"mubench {method}", allow_abbrev=False)
     parser.add_config()
     place, defaults = _defaults_there(method, arguments)
     parser.description = f"Defaults are those {place}."

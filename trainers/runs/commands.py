@@ -174,10 +174,10 @@ def summary(row: Result, results: Path) -> list[str]:
     marks = {**control_scores(row, results), "base": 0.0}
     score = row.metrics["score"].value
     return [
-        f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f}), "
-        f"beside {', '.join(f'{name} {value:.2f}' for name, value in marks.items())}",
+        f"S = {score:.2f} (one seed, 95 % interval {row.interval.low:.2f} to {row.interval.high:.2f} over rows and "
+        f"reference models, not seeds), beside {', '.join(f'{name} {value:.2f}' for name, value in marks.items())}",
         f"parts: {', '.join(f'{name} {value:.2f}' for name, value in parts.items())}; the weakest is {worst}",
-        f"next:  {command('cards', 'leaderboard', results=results)}",
+        f"next:  {command('leaderboard', results=results)}",
     ]
 
 
@@ -192,7 +192,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     Raises:
         ValueError: If the row is that of a control that is no run, or data, base model or flags make it another run.
     """
-    parser = Parser(prog="python -m mubench.trainers rerun")
+    parser = Parser(prog="mubench rerun")
     parser.add_argument("row", type=Path, help="a result row, results/<run id>.json")
     known, rest = parser.parse_known_args(list(arguments))
     row = read_result(known.row)

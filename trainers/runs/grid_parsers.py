@@ -49,7 +49,7 @@ BESIDE_GRID = ("data", "family", "eval_seed", "models", "results", "workers", "m
 
 def _parser(command: str, description: str, *names: str, common: Sequence[str] = ALL) -> Parser:
     """Return a parser with these options and the common ones."""
-    parser = Parser(prog=f"python -m mubench.trainers {command}", description=description, allow_abbrev=False)
+    parser = Parser(prog=f"mubench {command}", description=description, allow_abbrev=False)
     parser.add_config()
     for name, option in OPTIONS.items():
         if name in (*common, *names):

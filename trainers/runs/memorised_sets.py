@@ -14,7 +14,7 @@ from mubench.hub_builders.deletion.forget_lists import read_example_ids
 from mubench.hub_builders.tasks.names import DATASET, base_model
 from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import write_text
-from mubench.hub_builders.utils.hints import command, extend
+from mubench.hub_builders.utils.hints import command, extend, shorten_recorded
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.judge_runs import Judge
@@ -117,7 +117,7 @@ def _measure(setting: Setting, family: str, path: Path, models: Path) -> tuple[t
         seeds = {**SEEDS, "base_seeds": "0"} if is_adopted(setting.backbone) else SEEDS
         where = {"task": setting.task.key, "backbone": setting.backbone, "family": family, "ratio": ratio, **seeds}
         place = {"data": setting.data, "models": models, "eval_seed": setting.eval_seed}
-        return ("-", "-", "-", "no references"), [command("trainers", "references", **where, **place)]
+        return ("-", "-", "-", "no references"), [command("references", **where, **place)]
     found = base_distance(references.evidence, info.split)
     numbers = (f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}", f"{found.floor:.3f}")
     return (*numbers, find_no_signal(references, info.split) or "yes"), []
@@ -128,7 +128,7 @@ def _build_command(setting: Setting, family: str, path: Path) -> str:
     root = Path(locate(setting.data, setting.info.family))
     built = read_built(setting.task.key, str(root), setting.info.family)
     out = root.parent if root.is_dir() else None
-    return extend(built["command"], family=family, forget_ids=path, out=out)
+    return extend(shorten_recorded(built["command"]), family=family, forget_ids=path, out=out)
 
 
 def find_no_signal(references: ReferenceModels, split: str) -> str | None:

@@ -49,13 +49,13 @@ def metric_table() -> list[str]:
 
 def list_metrics(arguments: Sequence[str]) -> list[str]:
     """Parse the arguments of ``metrics``, of which there are none, and return its lines."""
-    Parser(prog="python -m mubench.trainers metrics", description="List every metric.").parse_args(list(arguments))
+    Parser(prog="mubench metrics", description="List every metric.").parse_args(list(arguments))
     return metric_table()
 
 
 def _parse_ensemble(arguments: Sequence[str]) -> argparse.Namespace:
     line = "Print the metrics over many runs of one method and many retrained models."
-    parser = Parser(prog="python -m mubench.trainers ensemble", description=line, allow_abbrev=False)
+    parser = Parser(prog="mubench ensemble", description=line, allow_abbrev=False)
     parser.add_config()
     parser.add_argument("--task", required=True, help="task key")
     parser.add_argument("--method", required=True, help=METHOD)

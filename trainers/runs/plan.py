@@ -14,6 +14,7 @@ from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
 from mubench.trainers.engine.task_arguments import check_arguments
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
+from mubench.trainers.models.foreign_models import check_architecture
 from mubench.trainers.models.modalities.pretrained import check_load_options
 from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
@@ -111,6 +112,7 @@ class UnlearningRequest:
             making = "" if self.base else f"; make it with: {self.base_command}"
             raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
         if self.base and (foreign := read_foreign(folder)):
+            check_architecture(self.setting, foreign)
             return folder, foreign
         run, wanted = read_run(folder), self.setting.run(ratio=None, base_seed=self.base_seed)
         if any(

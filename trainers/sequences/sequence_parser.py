@@ -13,10 +13,10 @@ STEPS = 10
 def sequence_parser() -> Parser:
     """Return the parser of the options of ``sequence`` that are none of a method's."""
     parser = Parser(
-        prog="python -m mubench.trainers sequence",
+        prog="mubench sequence",
         usage="%(prog)s [-h] --method METHOD [--steps STEPS] --task TASK [--ratio RATIO] [--ARGUMENT VALUE ...]",
         description="Delete a forget set in requests that come one after the other, and judge the model after each.",
-        epilog="All other options are those of the method: python -m mubench.trainers METHOD --help",
+        epilog="All other options are those of the method: mubench METHOD --help",
         allow_abbrev=False,
     )
     parser.add_argument("--method", required=True, help="method key")

@@ -10,7 +10,7 @@ from typing import Any
 from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import in_order
-from mubench.hub_builders.utils.hints import target
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns
 from mubench.trainers.metrics.accuracy import accuracy
 from mubench.trainers.metrics.attacks import auc
@@ -48,7 +48,7 @@ def task_sweeps(
         backbones = own.backbones(key, [backbone])
         sweeps.append(Sweep(task=key, ratio=ratio, backbones=backbones, place=own, **options))
     if not sweeps:
-        raise FileNotFoundError(f"expected tasks in {place.data}, got none; build them with: {target('data')}")
+        raise FileNotFoundError(f"expected tasks in {place.data}, got none; build them with: {command('build')}")
     return sweeps
 
 

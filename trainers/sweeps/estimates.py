@@ -13,7 +13,7 @@ from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.evaluation.judge_runs import BACKWARD, passes
 from mubench.trainers.models.setting import Setting
 from mubench.trainers.sweeps.failures import read_failure
-from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, SweepJob
+from mubench.trainers.sweeps.jobs import BaseJob, JudgeGroupJob, MethodJob, SweepJob
 
 HEAD = ("run", "state", "passes", "minutes")
 UNKNOWN = "unknown"
@@ -87,7 +87,7 @@ class JobCosts:
     """What each of a sweep's jobs takes, relative to others of its stage; runs that were done before take nothing.
 
     Runs take their passes times the seconds of one on their task and backbone, or of one on the others where no run
-    there is finished; judgements go by the number of rows.
+    there is finished; judgements go by the number of rows, and that of controls by how many these are.
 
     Args:
         jobs: All jobs.
@@ -124,7 +124,7 @@ def _size(job: SweepJob, estimates: Estimates) -> float:
     """Return the passes of a run, or the number of rows that a judgement reads."""
     setting = job.place.setting(job.task, job.backbone)
     if not isinstance(job, BaseJob | MethodJob):
-        return float(sum(setting.info.counts.values()))
+        return float(sum(setting.info.counts.values())) * (job.controls if isinstance(job, JudgeGroupJob) else 1)
     passes = estimates.passes(job)
     return SHARE * _epochs(setting) * setting.info.counts["train"] if passes is None else passes
 

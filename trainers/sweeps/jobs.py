@@ -281,11 +281,13 @@ class JudgeGroupJob(SweepJob):
         ratio: Percentage deleted.
         references: Keys of the jobs of base and retrained models.
         runs: Keys of the jobs that judge the sweep's own runs.
+        controls: Number of rows of controls without a run.
     """
 
     ratio: int
     references: tuple[str, ...]
     runs: tuple[str, ...]
+    controls: int = 1
 
     @property
     def stage(self) -> str:

@@ -12,6 +12,7 @@ from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.own_backbones import is_adopted, recipe_of
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.trainers.engine.task_arguments import UNRECORDED
+from mubench.trainers.evaluation.controls import CONTROLS, FROM_SCRATCH
 from mubench.trainers.runs.defaults import recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method, method_table, methods_for, methods_on
 from mubench.trainers.sweeps.estimates import JobCosts
@@ -161,9 +162,10 @@ class Sweep:
         for backbone in self.backbones:
             required = [*self.bases(backbone), *self.from_scratch(backbone, [REFERENCE])]
             references, what = tuple(job.key for job in required), (self.place, self.task, backbone)
+            count = len(self.retrain_seeds) + (len(CONTROLS) - len(FROM_SCRATCH)) * len(self.base_seeds)
             judged = [run for run in runs if isinstance(run, MethodJob) and run.backbone == backbone]
             own = [JudgeJob(*what, run, references) for run in judged if run.method != REFERENCE]
-            jobs += [*own, JudgeGroupJob(*what, self.ratio, references, tuple(job.key for job in own))]
+            jobs += [*own, JudgeGroupJob(*what, self.ratio, references, tuple(job.key for job in own), count)]
         return jobs
 
     def jobs(self) -> list[SweepJob]:

@@ -60,7 +60,7 @@ def _check_built(task: str, families: Mapping[str, str], there: Sequence[str]) -
     if missing or not there:
         folder = missing[0] if missing else dataset_folder(family, deletion_seed=1)
         seed = deletion_seed_of(Path(folder).name, family)
-        making = command("hub_builders", "build", task, family=family, deletion_seed=seed)
+        making = command("build", task, family=family, deletion_seed=seed)
         raise ValueError(
             f"expected {task} in {folder}, got no such data; build them with: {making}, and name its folder with "
             "--data"

@@ -44,7 +44,7 @@ def _check_requests(sweeps: Sequence[Sweep], trials: int) -> None:
         if task_info(sweep.task, data=sweep.place.data, family=sweep.place.family).deletion_seed == 0:
             raise ValueError(
                 f"expected a proxy request, not the published deletion, got {sweep.place.data}; "
-                f"build it with: {command('hub_builders', 'build', deletion_seed=1)}"
+                f"build it with: {command('build', deletion_seed=1)}"
             )
     if trials < 1:
         raise ValueError(f"trials must be 1 or more, got {trials}")

@@ -66,5 +66,5 @@ def test_without_a_retrained_model_its_column_is_left_out(models):
 
 def test_damaged_outputs_name_the_command_that_makes_them_anew(models):
     (models / "base" / "reference" / "train.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match=r"make it anew with: python -m mubench\.trainers base --task tofu"):
+    with pytest.raises(ValueError, match=r"make it anew with: mubench base --task tofu"):
         generated_texts(models / "unlearned", read_runs(models))

@@ -89,7 +89,7 @@ def test_the_error_of_a_wrong_folder_names_the_build_command(tmp_path, monkeypat
     for read in (task_info, load_task):
         with pytest.raises(FileNotFoundError) as error:
             read("cifar10", data=data)
-        assert str(error.value).endswith("make it in mu-bench with `python -m mubench.hub_builders build cifar10`")
+        assert str(error.value).endswith("make it in mu-bench with `mubench build cifar10`")
         assert "\n" not in str(error.value)
 
 
@@ -102,6 +102,13 @@ def test_a_path_is_never_requested_from_the_hub(tmp_path, monkeypatch, capsys, d
     assert main(["verify", "cifar10", "--data", data]) == 2
     err = capsys.readouterr().err
     assert f"expected a folder, or NAMESPACE/NAME on the Hub, got no folder {data}; no cifar10 in " in err
+    assert err.count("\n") == 1
+
+
+def test_a_published_build_without_a_network_is_one_line(capsys):
+    assert main(["verify", "cifar10", "--data", "nobody/mu-bench"]) == 2
+    err = capsys.readouterr().err
+    assert "README.md of nobody/mu-bench from the Hub, got no network: HF_HUB_OFFLINE is set" in err
     assert err.count("\n") == 1
 
 
@@ -119,7 +126,7 @@ def test_a_damaged_shard_is_named_in_one_line(copy, damage):
         path.unlink()
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else bytes(len(data)))
-    with pytest.raises(ValueError, match=r"train-d02\.parquet; build it again with `python .* imdb --out ") as error:
+    with pytest.raises(ValueError, match=r"train-d02\.parquet; build it again with `mubench .* imdb --out ") as error:
         load_task("imdb", 5, data=copy)
     assert "\n" not in str(error.value)
 
@@ -134,7 +141,7 @@ def test_a_truncated_shard_is_detected_despite_cached_rows(copy):
 
 def run_command_of(error):
     """Run the command of a message."""
-    line = re.search(r"with `python -m mubench.hub_builders (.*)`$", str(error.value))[1]
+    line = re.search(r"with `mubench (.*)`$", str(error.value))[1]
     assert main(shlex.split(line)) == 0
 
 
@@ -159,7 +166,7 @@ def test_the_command_of_the_message_builds_the_missing_task(small, tmp_path, mon
 def test_a_renamed_folder_is_rebuilt_under_its_usual_name(copy):
     folder = copy.rename(copy.with_name("renamed"))
     shard(folder).unlink()
-    with pytest.raises(ValueError, match=r"build it again in mu-bench with `python -m .* build imdb`$"):
+    with pytest.raises(ValueError, match=r"build it again in mu-bench with `mubench build imdb`$"):
         load_task("imdb", data=folder)
 
 
@@ -244,7 +251,7 @@ def test_a_flipped_bit_is_refused_despite_cached_rows(copy, read, listed):
     if not listed:  # as before there was a list of sums
         shard(copy, "SHA256SUMS").unlink()
     change(shard(copy))
-    with pytest.raises(ValueError, match=r"; build it again with `python .* build imdb --out ") as error:
+    with pytest.raises(ValueError, match=r"; build it again with `mubench build imdb --out ") as error:
         read("imdb", data=copy)
     assert ("train-d02.parquet" in str(error.value)) is listed and "\n" not in str(error.value)
     run_command_of(error)

@@ -486,9 +486,7 @@ def test_the_error_of_a_missing_build_names_its_command(tmp_path, monkeypatch, f
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError) as error:
         task_info("imdb", family=family)
-    assert str(error.value) == (
-        f"no imdb in {names.dataset_folder(family)}: make it with `python -m mubench.hub_builders {line}`"
-    )
+    assert str(error.value) == (f"no imdb in {names.dataset_folder(family)}: make it with `mubench {line}`")
 
 
 def test_known_tasks_are_those_that_the_check_accepts():

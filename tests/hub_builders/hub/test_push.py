@@ -196,7 +196,7 @@ def test_a_damaged_folder_is_not_pushed(hub, copy, damage):
     path.write_bytes(data[:-1] if damage == "cut" else data[:-9] + b"x" + data[-8:])
     if damage == "gone":
         path.unlink()
-    with pytest.raises(ValueError, match=r"build it again with `python -m mubench\.hub_builders build imdb`"):
+    with pytest.raises(ValueError, match=r"build it again with `mubench build imdb`"):
         publish(copy, MINI)
     assert not hub.log
 
@@ -248,7 +248,7 @@ def test_the_card_describes_how_to_build_restricted_rows(hub, partial, tmp_path)
     assert [part["split"] for part in head["configs"][0]["data_files"]] == ["train", "validation", "test", "ood"]
     assert f'ds = load_dataset("{PARTIAL}", "imdb_ids")\n' in card and card.endswith(reading)
     assert "python -m mubench.hub_builders build imdb --tier partial --raw DIR --allow_partial" in card
-    assert f"python -m mubench.hub_builders verify imdb --data {PARTIAL}" in card
+    assert f"mubench verify imdb --data {PARTIAL}" in card
     assert "png" not in card.replace("a.png", "") and not [name for name in there if name.endswith("png")]
 
 
@@ -281,7 +281,7 @@ def test_loading_restricted_rows_names_the_commands_that_build_them(hub, held):
         load_task("imdb", 5, data=PARTIAL)
     printed = str(error.value)
     assert "got only ids" in printed and "build imdb --tier partial --raw DIR --allow_partial`" in printed
-    assert printed.endswith(f"check them with `python -m mubench.hub_builders verify imdb --data {PARTIAL}`")
+    assert printed.endswith(f"check them with `mubench verify imdb --data {PARTIAL}`")
 
 
 def test_a_rebuild_from_the_original_files_is_verified(hub, held, partial, monkeypatch, capsys):
@@ -552,7 +552,7 @@ def test_a_wrong_token_is_one_line_without_the_token(hub, mini, capsys, monkeypa
 
 def test_a_push_warns_about_a_card_without_licences(hub, copy, capsys):
     assert main(["push", str(copy)]) == 0
-    advice = f"no licences and citations yet; write it with: python -m mubench.cards --data {copy}"
+    advice = f"no licences and citations yet; write it with: mubench cards --data {copy}"
     assert advice in capsys.readouterr().err
     write_readme(copy, f"{BODY}\n## Licences\n")
     assert main(["push", str(copy)]) == 0

@@ -135,7 +135,7 @@ def test_a_reader_who_leaves_early_is_no_mistake():
 def test_base_names_the_command_that_trains_one(capsys):
     assert main(["base", "--task", "imdb", "--models", "my models"]) == 2
     message = capsys.readouterr().err
-    assert message.endswith("python -m mubench.trainers base --task imdb --models 'my models'\n")
+    assert message.endswith("mubench base --task imdb --models 'my models'\n")
     assert message.count("\n") == 1
 
 

@@ -153,9 +153,17 @@ def test_a_metric_that_a_control_lacks_is_not_on_that_table(template):
 @pytest.mark.parametrize(
     ("method", "count", "message"),
     [
-        ("retrain_keep50", 0, "expected at least 1 rows of retrain_keep50 of a, got 0; make them with: make results "),
+        (
+            "retrain_keep50",
+            0,
+            "expected at least 1 rows of retrain_keep50 of a, got 0; .* with: mubench sweep ",
+        ),
         ("flip_cheat", 0, "expected at least 1 rows of flip_cheat of a, got 0"),
-        ("retrain", 4, 'rows of retrain of a, got 4; .* BASE_SEEDS="0 1 2" RETRAIN_SEEDS="0 1 2 3 4" MODELS=mine$'),
+        (
+            "retrain",
+            4,
+            'rows of retrain of a, got 4; .* "0 1 2" --retrain_seeds "0 1 2 3 4" --models mine$',
+        ),
     ],
 )
 def test_a_missing_control_is_named_in_one_line(template, method, count, message):

@@ -104,6 +104,6 @@ def test_too_few_references_are_one_line_with_the_command(own_walk, bases, retra
     message = str(caught.value)
     assert message == (
         f"expected 1 base and 2 retrained models of cifar10 resnet at 10 %, got {bases} and {retrained}; "
-        'make them with: make references TASK=cifar10 BACKBONE=resnet RATIO=10 SEEDS="0 1 2" '
-        f"DATA={own_walk.data} MODELS={own_walk.models}"
+        'make them with: mubench references --task cifar10 --backbone resnet --ratio 10 --seeds "0 1 2" '
+        f"--data {own_walk.data} --models {own_walk.models}"
     )

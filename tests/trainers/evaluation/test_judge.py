@@ -84,7 +84,7 @@ def test_references_that_are_not_finite_are_refused(world, run_info):
 
 @pytest.mark.parametrize(("retrained", "bases"), [(1, 2), (0, 2), (3, 0)])
 def test_missing_references_name_the_command_that_makes_them(world, run_info, retrained, bases):
-    with pytest.raises(ValueError, match=r"make references TASK=cifar10 BACKBONE=resnet RATIO=5 SEEDS=") as caught:
+    with pytest.raises(ValueError, match="mubench references --task cifar10 --backbone resnet --ratio 5 ") as caught:
         judge(run_info, world.bases()[0], world.retrained(retrained), world.bases(bases), chance=0.1)
     assert "\n" not in str(caught.value) and f"got {retrained} and {bases}" in str(caught.value)
 

@@ -120,10 +120,7 @@ def test_damaged_outputs_name_the_command_that_makes_them_anew(own_walk, name, j
     message = str(caught.value)
     assert "\n" not in message and f"remove {own_walk.models / name} and make it anew with: " in message
     shutil.rmtree(own_walk.models / name)
-    assert (
-        trainers.main(shlex.split(message.partition("mubench.trainers ")[2]) + ["--judge=false"][: name.count("del")])
-        == 0
-    )
+    assert trainers.main(shlex.split(message.partition(": mubench ")[2]) + ["--judge=false"][: name.count("del")]) == 0
     own_walk.judge().run(own_walk.models / MODEL)
 
 
@@ -178,7 +175,7 @@ def test_an_untouched_base_model_is_flagged_and_the_constant_too(own_walk):
 def test_nothing_is_judged_without_references(own_walk):
     for seed in RETRAINED:
         (own_walk.models / f"cifar10-mini-resnet-del10-retrain-s{seed}" / "run.json").unlink()
-    with pytest.raises(FileNotFoundError, match="make references TASK=cifar10"):
+    with pytest.raises(FileNotFoundError, match="mubench references --task cifar10"):
         own_walk.judge()
     assert not own_walk.results.exists()
 

@@ -202,7 +202,7 @@ def test_a_write_that_fails_leaves_the_old_row_and_nothing_else(row, tmp_path, m
 
 
 def test_an_empty_folder_names_the_command_that_fills_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make results"):
+    with pytest.raises(FileNotFoundError, match="mubench sweep --task cifar10"):
         read_results(tmp_path / "nowhere")
 
 

@@ -202,7 +202,7 @@ def test_an_unknown_backbone_or_missing_data_is_refused_before_anything_is_read(
     with quick():
         with pytest.raises(ValueError, match=r"backbone of cifar10 must be one of resnet, vit, .*got 'bert'"):
             load_setting("cifar10", "bert", data=str(tmp_path))
-        with pytest.raises(FileNotFoundError, match=r"python -m mubench.hub_builders build cifar10"):
+        with pytest.raises(FileNotFoundError, match=r"mubench build cifar10"):
             load_setting("cifar10", "vit", data=str(tmp_path))
 
 

@@ -71,7 +71,7 @@ def test_what_is_known_of_an_adopted_model_is_recorded_and_retrained_models_star
     weights = load_file(pretrained / "model.safetensors")
     assert all(torch.equal(one, weights[name]) for name, one in fresh.state_dict().items() if "classifier" not in name)
     expected = f"adopt FOLDER --task cifar10 --start {start} --data d --models {folder.parent}"
-    assert making(run, folder, "d") == f"python -m mubench.trainers {expected}"
+    assert making(run, folder, "d") == f"mubench {expected}"
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_one_of_other_rows_or_another_recipe_is_adopted_anew(tuned, place, capsy
         ):
             base()
         group = find_group(setting, 10, models)
-        with pytest.raises(FileNotFoundError, match=r"make them with: .* adopt FOLDER .*, then: make references"):
+        with pytest.raises(FileNotFoundError, match=r"make them with: .* adopt FOLDER .*, then: mubench references"):
             group.require()
         assert mubench(["adopt", str(tuned), *place]) == 0
         assert base.is_done() and read_run(folder).split == run.split

@@ -157,12 +157,20 @@ def test_s_is_printed_beside_what_it_is_read_against_with_its_weakest_part(tmp_p
     score, parts, following = summary(first, tmp_path)
     low, high = first.interval.low, first.interval.high
     assert score == (
-        f"S = 0.82 (one seed, 95 % interval {low:.2f} to {high:.2f}), beside retrained 0.93, half of the forget set "
-        "kept 0.45, base 0.00"
+        f"S = 0.82 (one seed, 95 % interval {low:.2f} to {high:.2f} over rows and reference models, not seeds), "
+        "beside retrained 0.93, half of the forget set kept 0.45, base 0.00"
     )
     worst = max(("row", "mean", "membership", "utility"), key=lambda name: first.metrics[name].value)
     assert parts.startswith("parts: row ") and parts.endswith(f"; the weakest is {worst}")
-    assert following == f"next:  python -m mubench.cards leaderboard --results {tmp_path}"
+    assert following == f"next:  mubench leaderboard --results {tmp_path}"
+
+
+def test_help_names_what_turns_a_switch_off(capsys):
+    with pytest.raises(SystemExit):
+        main(["scrub", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "compute S and write the result row, which takes reference models; otherwise only train" in printed
+    assert "--no_judge the same as --judge false --method_file" in printed
 
 
 def test_dashes_and_underscores_are_the_same_run(own_walk, words):

@@ -31,7 +31,7 @@ from mubench.trainers.models.foreign_models import check_tokens
 from mubench.trainers.models.model_files import ForeignModel, closest_backbone, read_foreign
 from mubench.trainers.runs.commands import measure_robustness
 from mubench.trainers.runs.grid_parsers import parse_grid
-from mubench.trainers.runs.plan import resolve
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from tests.fixtures.few import TASK_OF, few_rows
 from tests.fixtures.pretrained import known
 from tests.fixtures.walk import RATIO
@@ -164,6 +164,17 @@ def test_a_model_that_reads_text_without_its_tokenizer_is_refused(llama, tmp_pat
         setting.load_foreign(folder)
     with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none"):  # before any job
         find_backbone(str(folder), setting.task, tmp_path / "models")
+
+
+def test_a_classifier_is_no_base_of_a_task_of_answers(llama):
+    setting, folder = llama
+    config = json.loads((folder / "config.json").read_text())
+    own = {"architectures": ["BertForSequenceClassification"], "model_type": "bert"}
+    (folder / "config.json").write_text(json.dumps({**config, **own}))
+    request = UnlearningRequest(setting=setting, method="finetune", ratio=10, base=folder)
+    line = f"expected a causal language model in {folder}, got BertForSequenceClassification"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        resolve(request)
 
 
 def train_plainly(model, tokenizer, texts):

@@ -36,7 +36,7 @@ def test_the_lists_are_thirds_of_the_forget_set_in_the_order_of_the_leave_out_lo
         (line,) = [line for line in printed.splitlines() if line.startswith(f"{family} ")]
         assert line.split()[1:3] == ["5", f"{np.mean(found[level]):.3f}"] and line.endswith("not built")
         (command,) = [line for line in printed.splitlines() if f"--family {family} " in line]
-        assert command.startswith("python -m mubench.hub_builders build cifar10") and f"{level}.txt" in command
+        assert command.startswith("mubench build cifar10") and f"{level}.txt" in command
 
 
 def test_a_list_that_is_there_is_kept_and_a_foreign_one_refused(own_walk, capsys):
@@ -63,7 +63,7 @@ def built(own_walk, capsys, monkeypatch):
     monkeypatch.chdir(own_walk.root)
     assert build_door(["build", "cifar10"]) == 0
     assert main(words(own_walk)[:4]) == 0
-    commands = [line.split()[3:] for line in capsys.readouterr().out.splitlines() if " build cifar10" in line]
+    commands = [line.split()[1:] for line in capsys.readouterr().out.splitlines() if " build cifar10" in line]
     assert [build_door(command) for command in commands] == [0, 0, 0]
     return own_walk
 
@@ -77,7 +77,7 @@ def test_the_printed_commands_build_families_that_forget_the_lists(built, capsys
     printed = capsys.readouterr().out
     for family in MEMORISED:
         (command,) = [line for line in printed.splitlines() if f"--family {family} " in line]
-        assert command.startswith("python -m mubench.trainers references --task cifar10 --backbone resnet")
+        assert command.startswith("mubench references --task cifar10 --backbone resnet")
         assert '--ratio 3 --base_seeds "0 1 2" --retrain_seeds "0 1 2 3 4"' in command
 
 

@@ -255,14 +255,14 @@ def test_methods_that_retrain_refuse_a_base_model(walked):
 
 
 def test_a_missing_base_model_names_the_command_that_makes_it(walked):
-    with pytest.raises(FileNotFoundError, match=r"trainers base --task cifar10 --backbone resnet --base_seed 8 "):
+    with pytest.raises(FileNotFoundError, match=r"mubench base --task cifar10 --backbone resnet --base_seed 8 "):
         planned(walked, base_seed=8)
 
 
 def test_the_command_that_a_missing_base_model_names_makes_it(own_walk):
     with pytest.raises(FileNotFoundError) as error:
         planned(own_walk, base_seed=8)
-    line = str(error.value).partition("python -m mubench.trainers ")[2]
+    line = str(error.value).partition("mubench ")[2]
     assert front_door.main([*shlex.split(line), "--disable_tqdm=true"]) == 0
     assert planned(own_walk, base_seed=8)[0].parent
 

@@ -91,7 +91,7 @@ def test_a_later_request_is_no_row_of_its_ratio(own_walk):
     with pytest.raises(ValueError, match="expected a run that deletes all of 10 %, got a request of a sequence"):
         RunInfo.from_run(read_run(plan.folder), "later")
     line = making(plan.run, plan.folder)
-    assert line.startswith("python -m mubench.trainers sequence") and "--ratio RATIO --base_seed 0" in line
+    assert line.startswith("mubench sequence") and "--ratio RATIO --base_seed 0" in line
     assert f"--steps STEPS --method neg_grad --models {own_walk.models}" in line
 
 

@@ -60,4 +60,4 @@ def test_mistakes_are_one_line(own_walk, capsys, words, line):
 
 def test_without_data_the_command_that_makes_them_is_named(tmp_path, capsys):
     assert main(["bases", "--data", str(tmp_path), "--models", str(tmp_path / "models")]) == 2
-    assert "make data" in capsys.readouterr().err
+    assert "build them with: mubench build\n" in capsys.readouterr().err

@@ -52,8 +52,9 @@ def test_jobs_cost_their_passes_at_the_rate_of_finished_runs_and_done_ones_nothi
     assert costs["base of cifar10 resnet s0"] == 0 < costs["retrain of cifar10 resnet del10 s3"]
     assert base == pytest.approx(costs["retrain of cifar10 resnet del10 s3"] * 160 / 144)  # no vit is finished
     rows = sum(COUNTS.values())
-    judged = [cost for label, cost in costs.items() if label.startswith(("row", "controls"))]
+    judged, controls = ([cost for label, cost in costs.items() if label.startswith(of)] for of in ("row", "controls"))
     assert judged == pytest.approx([rows * base / 960] * len(judged))
+    assert controls == pytest.approx([(4 + 4 * len(grid.base_seeds)) * judged[0]] * 2)  # retrained, and four a base
 
 
 def test_unlearning_is_the_grid_of_methods_bases_and_seeds(sweep):
@@ -127,7 +128,7 @@ def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, o
         ),
         ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),
         ({"seeds": [1, 1]}, "expected each backbone, method and seed once, got 1 1"),
-        ({"place": Place(data="nowhere/at/all")}, "mubench.hub_builders build cifar10"),
+        ({"place": Place(data="nowhere/at/all")}, "mubench build cifar10"),
     ],
 )
 def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, change, message):

@@ -198,7 +198,7 @@ def test_tasks_with_the_same_defaults_are_tuned_together(tmp_path):
         (
             "mu-bench-group-d2",
             "tofu",
-            "mu-bench-group-d2, got no such data; build them with: python -m mubench.hub_builders build",
+            "mu-bench-group-d2, got no such data; build them with: mubench build",
         ),
         ("mu-bench-d1", "cifar", "task must be one of"),
     ],

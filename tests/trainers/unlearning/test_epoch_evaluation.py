@@ -165,7 +165,7 @@ def test_rows_of_an_oracle_are_marked(own_walk, monkeypatch):
 def test_an_oracle_without_retrained_models_names_the_command_that_makes_them(own_walk):
     for folder in own_walk.judge().group.retrained.values():
         shutil.rmtree(folder)
-    with pytest.raises(FileNotFoundError, match=r"expected 1 base and 2 retrained models .* make references T"):
+    with pytest.raises(FileNotFoundError, match=r"expected 1 base and 2 retrained models .* mubench references --t"):
         own_walk.unlearn("finetune", arguments={"keep": "oracle"})
 
 

