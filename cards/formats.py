@@ -27,7 +27,7 @@ LEGEND = (
     "better: shift. (row on slightly changed inputs, where a task has them), gap (mean distance of averages to",
     "retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
-    "useful: whether all of the interval is above S of retraining for as many passes, between retrain_at controls.",
+    "useful: whether S, as printed, is above S of retraining for as many passes, between retrain_at controls.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked; retrain is each retrained model judged against the others.",
 )

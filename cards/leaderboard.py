@@ -33,6 +33,7 @@ CAVEATS: dict[str, str] = {
     "mini": "Rows of tier mini show that things run; they rank no methods.",
     "custom": "Rows of tier custom are of a user's own task, and rank apart from those of the suite.",
 }
+DIGITS = 2  # of S in tables
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
@@ -56,11 +57,11 @@ class Table:
     curve: tuple[tuple[float, float], ...] = ()
 
     def is_useful(self, entry: Entry) -> bool | None:
-        """Whether the interval of a line is above S of retraining at its own cost; ``None`` if that is unknown."""
-        if entry.low is None or entry.passes is None or entry.rows[0].control:
+        """Whether S of a line, as printed, is above that of retraining at its cost; ``None`` where that is unknown."""
+        if entry.score is None or entry.passes is None or entry.rows[0].control:
             return None
         retraining = self.retraining_at(entry.passes)
-        return None if retraining is None else entry.low > retraining
+        return None if retraining is None else round(entry.score, DIGITS) > round(retraining, DIGITS)
 
     def retraining_at(self, passes: float) -> float | None:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
