@@ -186,7 +186,13 @@ def run_followed(copy: Path, *command: str) -> str:
 @pytest.mark.slow
 def test_an_added_method_passes_its_test_and_the_architecture(followed: Path) -> None:
     tables = "architecture or satimp or defaults or help_has or expected_order or is_declared or test_tasks"
-    tests = ("tests/test_architecture.py", "tests/trainers", "tests/hub_builders/tasks/test_tasks.py", "-k", tables)
+    every_method = (
+        "engine/test_lora", "methods/test_arguments", "methods/test_methods", "methods/test_satimp",
+        "metrics/test_metrics", "runs/test_commands", "runs/test_defaults", "runs/test_method_table", "runs/test_run",
+        "tuning/test_tune", "unlearning/test_epoch_evaluation",
+    )  # fmt: skip
+    files = ("test_architecture", "hub_builders/tasks/test_tasks", *(f"trainers/{file}" for file in every_method))
+    tests = (*(f"tests/{file}.py" for file in files), "-k", tables)
     assert re.search(r"\d+ passed", run_followed(followed, "-m", "pytest", "-p", "no:cacheprovider", *tests))
     code = "from mubench.trainers import methods; print(*methods.METHODS); print(methods.__file__)"
     names, file = run_followed(followed, "-c", code).splitlines()
