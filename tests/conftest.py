@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-gc.disable()  # until all tests are collected: what imports make stays, and a fourth of the time went into looking at it
+gc.disable()  # until all tests are collected: what imports make stays, and looking at it took a fourth of the time
 _HF_HOME = tempfile.mkdtemp(prefix="mubench-tests-")
 for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN"):
     os.environ.pop(_name, None)

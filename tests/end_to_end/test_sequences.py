@@ -47,7 +47,7 @@ def test_ten_requests_forget_their_rows_and_cost_more_than_one(here, capsys):
     assert main(["leaderboard"]) == 2  # a sequence is no row
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rows_of_high_memorisation_are_farther_from_retrained_than_those_of_low(here, capsys):
     assert main(["memorised", "--task=cifar10"]) == 0
     for line in capsys.readouterr().out.splitlines():
