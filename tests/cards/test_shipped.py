@@ -5,15 +5,11 @@ import pytest
 from mubench.cards.__main__ import main
 from mubench.cards.evidence import recompute
 from mubench.cards.leaderboard import SHIPPED, shipped_tables
-from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
-from mubench.trainers.methods import METHODS
 from mubench.trainers.metrics.score import SCORE_VERSION
 from mubench.trainers.metrics.signal_gate import SIGNAL_LIMIT
-from mubench.trainers.models.setting import load_setting
-from mubench.trainers.runs.method_table import methods_on
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +97,3 @@ def test_shipped_rows_get_no_cards(capsys):
     for words in (["--shipped"], ["matrix", "--shipped", "--results", "elsewhere"]):
         assert main(words) == 2
         assert "expected --shipped with leaderboard or matrix" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("key", TASKS)
-def test_a_shipped_table_matches_the_current_rows_and_methods(key, tmp_path):
-    family = TASKS[key].family_of("mini")
-    setting = load_setting(
-        key, next(iter(TASKS[key].recipes)), data=str(build(key, out=tmp_path, family=family)), family=family
-    )
-    (table,) = [one for one in tables_of(mini=True) if one.row.task == key]
-    assert (table.row.split, table.row.backbone) == (setting.info.split, setting.backbone)
-    made_for = {method for method in methods_on(setting, table.row.ratio) if not METHODS[method].from_scratch}
-    shown = {entry.rows[0].method for entry in table.entries}
-    assert shown <= made_for and len(shown) > len(made_for) / 2  # a new method has no row yet

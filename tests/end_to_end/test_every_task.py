@@ -12,10 +12,10 @@ from datasets import get_dataset_config_names, load_dataset, load_dataset_builde
 from PIL import Image
 
 from mubench.cards.folders import write_dataset_card
+from mubench.cards.leaderboard import shipped_tables
 from mubench.cards.render import dataset_body, model_card
 from mubench.cards.usage import MODEL_USAGE, USAGE, usage
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.deletion.families import known_tasks
@@ -23,7 +23,9 @@ from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import BACKBONES, TASKS, Kind
 from mubench.hub_builders.tasks.names import RATIOS, config_name
+from mubench.trainers.methods import METHODS
 from mubench.trainers.models.setting import load_setting
+from mubench.trainers.runs.method_table import methods_on
 
 pytestmark = pytest.mark.slow
 # Of each kind the task that a card takes for its example: the first by name.
@@ -43,6 +45,13 @@ def every(tmp_path_factory):
     out = tmp_path_factory.mktemp("every")
     assert main(["build", "--out", str(out)]) == 0
     return out / "mu-bench"
+
+
+@pytest.fixture(scope="module")
+def groups(every):
+    """Return the folder beside it with the tasks that also delete whole groups."""
+    assert main(["build", "--family", "group", "--out", str(every.parent)]) == 0
+    return every.parent / "mu-bench-group"
 
 
 @pytest.fixture(autouse=True)
@@ -164,8 +173,18 @@ def test_the_card_shows_rows_of_every_task_that_can_be_looked_at(every, tmp_path
 
 
 @pytest.mark.parametrize("task", known_tasks("group"))
-def test_whole_groups_are_deleted_where_a_task_has_groups(task, tmp_path):
-    rows = load_task(task, 10, data=build(task, family="group", out=tmp_path), family="group")
+def test_whole_groups_are_deleted_where_a_task_has_groups(task, groups):
+    rows = load_task(task, 10, data=groups, family="group")
     forget, retain = (set(rows[split]["group"]) for split in ("forget", "retain"))
     assert forget and not forget & retain and None not in forget
-    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_shipped_table_matches_the_current_rows_and_methods(task, every, groups):
+    family, (backbone, *_) = TASKS[task].family_of("mini"), TASKS[task].recipes
+    setting = load_setting(task, backbone, data=str(groups if family == "group" else every), family=family)
+    (table,) = [one for one in shipped_tables() if (one.row.task, one.row.tier) == (task, "mini")]
+    assert (table.row.split, table.row.backbone) == (setting.info.split, backbone)
+    made_for = {method for method in methods_on(setting, table.row.ratio) if not METHODS[method].from_scratch}
+    shown = {entry.rows[0].method for entry in table.entries}
+    assert shown <= made_for and len(shown) > len(made_for) / 2  # a new method has no row yet

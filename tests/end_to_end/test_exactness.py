@@ -40,7 +40,11 @@ def equal(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("backbone", [*KINDS, UNET])
+# A run that goes on after it was killed shows the same of the others.
+@pytest.mark.parametrize(
+    "backbone",
+    [name if name in ("vit", "llama") else pytest.param(name, marks=pytest.mark.nightly) for name in KINDS] + [UNET],
+)
 def test_the_same_seed_gives_the_same_bits(backbone, tmp_path, monkeypatch):
     setting = few_rows(monkeypatch, backbone, tmp_path, epochs=1)
     folders = []
@@ -83,6 +87,7 @@ def test_a_killed_run_goes_on_exactly(backbone, tmp_path, monkeypatch):
     setting = few_rows(monkeypatch, backbone, tmp_path)
     saved = {"save_strategy": "steps", "save_steps": 2, "disable_tqdm": True}
     whole = train_base(setting, 0, models=tmp_path / "whole", **saved)
+    torch.manual_seed(1)  # the global state is what must not matter
     with monkeypatch.context() as patch:
         patch.setattr(TaskTrainer, "__init__", doomed(5))
         with pytest.raises(Killed):

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.utils.atomic import WORK
 from mubench.trainers.models.base_models import train_base
+from tests.fixtures.demo import copy_models
 from tests.fixtures.few import TASK_OF, few_rows
 
 pytestmark = pytest.mark.slow
@@ -90,6 +91,7 @@ def test_a_killed_base_training_goes_on_exactly(root, backbone):
 def test_a_killed_unlearning_run_goes_on_exactly_through_its_phases_and_keeps_its_best_epoch(root):
     words = ["mubench.trainers", "scrub", "--backbone=vit", "--ratio=5", "--judge=False", "--num_train_epochs=9"]
     words += ["--keep=best"]
+    copy_models(root / "name", "cifar10-mini-vit")
     finish(root, "name", "mubench.trainers", "base", "--backbone=vit")
     for models in ("whole-scrub", "killed-scrub"):
         shutil.copytree(root / "name", root / models)

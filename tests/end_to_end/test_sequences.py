@@ -8,6 +8,7 @@ import pytest
 from mubench.cards.console import main
 from mubench.hub_builders.tasks.names import MEMORISED
 from mubench.trainers.sequences.sequence_result import read_sequences
+from tests.fixtures.demo import copy_models
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,8 @@ def here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         assert main(["build", "cifar10"]) == 0
+        retrained = [f"cifar10-mini-resnet-del10-retrain-s{seed}" for seed in (0, 1)]
+        copy_models(root / "models", "cifar10-mini-resnet", *retrained)
         _train("canonical", 10)
         yield root
 
@@ -47,7 +50,7 @@ def test_ten_requests_forget_their_rows_and_cost_more_than_one(here, capsys):
     assert main(["leaderboard"]) == 2  # a sequence is no row
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rows_of_high_memorisation_are_farther_from_retrained_than_those_of_low(here, capsys):
     assert main(["memorised", "--task=cifar10"]) == 0
     for line in capsys.readouterr().out.splitlines():

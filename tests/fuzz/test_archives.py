@@ -88,7 +88,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@shares(fast=30, whole=200)
+@shares(fast=15, whole=200)
 def test_a_damaged_archive_gives_its_rows_or_one_line(tmp_path: Path, kind: str, first: int, last: int) -> None:
     path = pack(tmp_path / f"a.{kind}", FILES, kind)
     data, whole = path.read_bytes(), dict(read_members(path))
@@ -170,7 +170,7 @@ def hostile_zip(path: Path, generator: random.Random) -> str:
     return wrong
 
 
-@shares(fast=30, whole=200)
+@shares(fast=15, whole=200)
 def test_a_hostile_archive_is_refused(
     tmp_path: Path, kind: str, first: int, last: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,7 @@ def rows(folder: Path, task: str) -> dict[str, list[dict[str, Any]]]:
     return {split: part.to_list() for split, part in load_task(task, 5, data=folder).items()}
 
 
-@shares(fast=24, whole=500)
+@shares(fast=12, whole=500)
 def test_a_damaged_folder_is_read_as_built_or_named(
     built: Path, tmp_path: Path, first: int, last: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,7 +46,7 @@ def kill_and_repeat(made: States, root: Path, steps: Sequence[str], generator: r
     return "too late" if late else f"{'parent' if alone else 'group'} of {step}"
 
 
-@shares(fast=8, whole=140, is_slow=True)
+@shares(fast=5, whole=140, is_slow=True)
 def test_what_was_killed_is_made_by_the_next_start(made: States, tmp_path: Path, first: int, last: int) -> None:
     steps = list(STEPS) if first else ["references", "unlearn", "judge"]
     counts = count_outcomes(first, last, lambda generator: kill_and_repeat(made, tmp_path / "case", steps, generator))

@@ -6,6 +6,7 @@ import importlib.resources
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mubench.hub_builders.dataset.build import build
 
 EXAMPLES = Path(str(importlib.resources.files("mubench.trainers"))) / "examples"
 NOTEBOOK = EXAMPLES / "quickstart.ipynb"
@@ -34,8 +37,10 @@ def run(folder: Path, *command: str | Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_model_and_rows_of_ones_own_are_unlearned_and_judged(tmp_path):
-    found = re.search(RESULT, run(tmp_path, sys.executable, EXAMPLES / "own_model.py"), re.MULTILINE)
+def test_a_model_and_rows_of_ones_own_are_unlearned_and_judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "own_model.py"), run_name="__main__")
+    found = re.search(RESULT, capsys.readouterr().out, re.MULTILINE)
     assert found and 0.1 < float(found[1]) < 1
     assert (tmp_path / "unlearned").is_dir()
 
@@ -50,9 +55,11 @@ def test_the_command_line_takes_a_method_with_the_options_of_a_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_plain_trainers_of_transformers_train_what_is_judged(tmp_path):
-    run(tmp_path, sys.executable, "-m", "mubench.cards.console", "build", "cifar10")
-    found = re.search(RESULT, run(tmp_path, sys.executable, EXAMPLES / "plain_trainer.py"), re.MULTILINE)
+def test_plain_trainers_of_transformers_train_what_is_judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(build("cifar10", out=tmp_path).parent)
+    monkeypatch.setattr(sys, "argv", ["plain_trainer.py"])
+    runpy.run_path(str(EXAMPLES / "plain_trainer.py"), run_name="__main__")
+    found = re.search(RESULT, capsys.readouterr().out, re.MULTILINE)
     assert found and 0 <= float(found[1]) < 1
 
 

@@ -229,7 +229,7 @@ def test_the_real_statements_are_as_many_as_published():
     assert counts == {"dev": (6_982, 3_551), "test1": (6_967, 3_558), "test2": (6_970, 3_584)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not (REAL / "nlvr1.tar.xz").is_file(), reason="needs nlvr1.tar.xz: set MUBENCH_DATA")
 def test_the_real_first_version_stands_in():
     splits = nlvr2._read_first_version(REAL / "nlvr1.tar.xz")

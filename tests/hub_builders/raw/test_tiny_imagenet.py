@@ -175,7 +175,7 @@ def test_other_words_are_refused(pairs):
             tiny_imagenet._check_words(text, "w")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(
     not (REAL / "tiny-imagenet-200.tar.xz").is_file(), reason="needs tiny-imagenet-200.tar.xz: set MUBENCH_DATA"
 )
