@@ -8,7 +8,9 @@ from typing import Any
 
 import gradio as gr
 from api import add_endpoints
-from guard import (
+from handlers.runs import remove_old_runs
+from jobs.pool import POOL
+from request_guard import (
     Guard,
     Messages,
     SizeLimit,
@@ -17,8 +19,6 @@ from guard import (
     proxies_from_environment,
     without_empty_session,
 )
-from handlers.runs import remove_old_runs
-from jobs.pool import POOL
 from tabs.board_tab import build_board_tab
 from tabs.compare_tab import build_compare_tab
 from tabs.explore_tab import build_explore_tab

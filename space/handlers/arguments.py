@@ -7,21 +7,15 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.checks import MAX_NUMBER, check_choice, check_integer, check_number
+from jobs.run_limits import MAX_NUMBER, MAX_TEXT, SHARED
+
 from handlers.choices import built_task_info
+from handlers.input_checks import check_choice, check_integer, check_number
 from mubench.hub_builders.tasks import BACKBONES, TASKS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.methods import METHODS
 from mubench.trainers.runs.defaults import RECORDED, default_arguments, recorded_names
 
-# Arguments of `TrainingArguments`, with the range that a public machine can bear.
-SHARED: dict[str, tuple[str, float, float]] = {
-    "learning_rate": ("Peak learning rate.", 0.0, 10.0),
-    "num_train_epochs": ("Passes over the training data.", 0.01, 50.0),
-    "per_device_train_batch_size": ("Examples per step.", 1, 256),
-    "weight_decay": ("Decoupled weight decay.", 0.0, 10.0),
-}
-MAX_TEXT = 80
 KINDS: dict[type, str] = {float: "number", int: "whole", bool: "switch", str: "text"}
 
 

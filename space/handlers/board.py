@@ -12,7 +12,7 @@ from typing import Any
 from charts.scatter import Mark, front, scatter
 from jobs.paths import RESULTS
 
-from handlers.checks import check_choice
+from handlers.input_checks import check_choice
 from handlers.runs import existing_runs
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.formats import cells

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, TABLE_SETTING, YOURS, Line
-from handlers.checks import check_choice
+from handlers.input_checks import check_choice
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
 from mubench.trainers.runs.method_table import method_table

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.paths import DATA, MODELS
 
-from handlers.checks import check_choice, check_ratio
+from handlers.input_checks import check_choice, check_ratio
 from mubench.hub_builders.dataset.load import TaskInfo, task_info
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.tasks import BACKBONES, in_order

@@ -9,9 +9,9 @@ from typing import Any
 
 from charts.tables import bars, table
 
-from handlers.checks import check_choice, check_integer, check_ratio
 from handlers.choices import DEFAULT_RATIO, built_families, built_task_info, built_tasks
 from handlers.gallery import TEXTS, row_cards, splits
+from handlers.input_checks import check_choice, check_integer, check_ratio
 from mubench.cards.usage import usage
 from mubench.hub_builders.dataset.load import TaskInfo
 from mubench.hub_builders.tasks.names import config_name, dataset_folder

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from charts.lines import advantages, curves, histogram
 from charts.tables import bars, table
 
-from handlers.checks import check_choice, check_number
 from handlers.choices import built_task_info, references_command
 from handlers.gallery import row_cards, splits
+from handlers.input_checks import check_choice, check_number
 from handlers.runs import FinishedRun, finished_run
 from mubench.cards.formats import number
 from mubench.hub_builders.dataset.built import find_task

@@ -15,7 +15,7 @@ from typing import Any
 from jobs.job_request import JobRequest
 from jobs.paths import OUTCOME, POINTS, REQUEST, ROWS, RUNS
 
-from handlers.checks import check_run_name
+from handlers.input_checks import check_run_name
 from mubench.hub_builders.utils.atomic import atomic_file
 from mubench.trainers.evaluation.result import Result, read_result
 

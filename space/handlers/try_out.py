@@ -9,10 +9,11 @@ from typing import Any
 
 from jobs.job_request import JobRequest
 from jobs.pool import ENDED, POOL, Job
+from jobs.run_limits import SEEDS
 
 from handlers.arguments import argument_fields, check_arguments
-from handlers.checks import SEEDS, check_choice, check_integer, check_run_name
 from handlers.choices import chosen_group, methods, references_command, shipped_ratios
+from handlers.input_checks import check_choice, check_integer, check_run_name
 from handlers.outcome import render_curve
 from handlers.runs import FinishedRun, remove_old_runs
 from mubench.hub_builders.utils.hints import command

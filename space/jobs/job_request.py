@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from jobs.run_limits import LIMITS_S
+
 STOP = "stop"
-LIMITS_S = {"run": 180.0, "references": 900.0}
 
 
 @dataclass(frozen=True, kw_only=True)

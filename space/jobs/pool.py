@@ -15,10 +15,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jobs.job_request import STOP, JobRequest
+from jobs.run_limits import MAX_PER_VISITOR, MAX_WAITING
 
 WORKERS = 2
-MAX_WAITING = 32
-MAX_PER_VISITOR = 2
 # A job whose progress nobody has read for so long has lost its visitor.
 LEASE_S = 15.0
 # How long a worker may take to stop by itself before it is killed.

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from handlers import board
 from handlers.board_tables import COLUMN_WIDTHS, DATA, DATATYPES, data_choices, frame, render_matrix
-from handlers.checks import check_choice
+from handlers.input_checks import check_choice
 from handlers.submissions import MAX_ROWS, check_row, check_rows
 
 from mubench.hub_builders.utils.text import quote

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 from handlers import outcome
-from handlers.checks import check_number
+from handlers.input_checks import check_number
 from handlers.runs import existing_runs, finished_run, model_archive, row_file
 from handlers.try_out import run_code, run_command, verdict
 from handlers.verdict import render_verdict

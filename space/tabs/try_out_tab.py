@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 from handlers import choices
-from handlers.arguments import MAX_TEXT, Field, argument_fields
+from handlers.arguments import Field, argument_fields
 from handlers.introduction import base_seconds, render_steps, render_task
 from handlers.try_out import Status, cancel, render_progress, start, start_references, status
 from jobs.pool import POOL
+from jobs.run_limits import MAX_TEXT
 
 from tabs.common import LATEST, QUIET, UNCHECKED, add_run, menu, report_errors, update_menu, visitor
 from tabs.outcome_view import OutcomeView

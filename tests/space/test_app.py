@@ -190,9 +190,9 @@ HOST = (b"host", b"127.0.0.1:7860")
 def test_another_site_and_closed_routes_are_refused(
     space: Import, method: str, path: str, headers: list[Any], status: int
 ) -> None:
-    assert respond(space("guard").Guard, method, path, headers)[0] == status
+    assert respond(space("request_guard").Guard, method, path, headers)[0] == status
     if status in (403, 421):  # the Hub serves a page under names of its own
-        assert respond(space("guard").Guard, method, path, headers, is_local=False)[0] == 200
+        assert respond(space("request_guard").Guard, method, path, headers, is_local=False)[0] == 200
 
 
 PROXIED = (b"host", b"Unlearning.example.org:8443")
@@ -208,7 +208,7 @@ HOSTS = frozenset({"unlearning.example.org"})
 def test_a_proxy_may_serve_the_page_under_a_name_of_its_own(
     space: Import, host: tuple[bytes, bytes], origin: bytes, status: int
 ) -> None:
-    guard, call = space("guard").Guard, ("POST", "/gradio_api/call/x", [host, (b"origin", origin)])
+    guard, call = space("request_guard").Guard, ("POST", "/gradio_api/call/x", [host, (b"origin", origin)])
     assert respond(guard, *call, hosts=HOSTS)[0] == status
     assert respond(guard, *call)[0] in (403, 421)
 
@@ -255,13 +255,13 @@ def respond(guard: Any, method: str, path: str, headers: Any, error: Any = None,
 def test_an_error_of_gradio_is_one_line(
     space: Import, caplog: pytest.LogCaptureFixture, error: Exception, status: int
 ) -> None:
-    assert respond(space("guard").Guard, "GET", "/fails", [HOST], error=error)[0] == status
+    assert respond(space("request_guard").Guard, "GET", "/fails", [HOST], error=error)[0] == status
     assert [record.levelname for record in caplog.records] == ["WARNING" if status == 400 else "ERROR"]
     assert bool(caplog.records[0].exc_info) == (status == 500)
 
 
 def test_a_mistake_in_a_handler_is_logged_in_one_line(space: Import, caplog: pytest.LogCaptureFixture) -> None:
-    respond(space("guard").Guard, "GET", "/fails", [HOST], error=TypeError("our\n\x1b[2J mistake"))
+    respond(space("request_guard").Guard, "GET", "/fails", [HOST], error=TypeError("our\n\x1b[2J mistake"))
     assert caplog.messages == [r"a request failed: TypeError: our \x1b[2J mistake"]
 
 
@@ -279,7 +279,7 @@ def test_a_response_that_breaks_off_does_not_look_whole(space: Import, kind: byt
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [HOST]}
     with nullcontext() if b"stream" in kind else pytest.raises(OSError, match="disk"):
-        asyncio.run(space("guard").Guard(app, is_local=True)(scope, None, send))
+        asyncio.run(space("request_guard").Guard(app, is_local=True)(scope, None, send))
     assert len(sent) == (3 if b"stream" in kind else 2)
 
 
@@ -311,13 +311,13 @@ def test_a_visitor_is_an_address_that_they_cannot_choose(
     space: Import, proxies: int, forwarded: list[str], address: str
 ) -> None:
     headers = [HOST, *((b"x-forwarded-for", each.encode()) for each in forwarded)]
-    assert respond(space("guard").Guard, "GET", "/", headers, proxies=proxies) == (200, address)
+    assert respond(space("request_guard").Guard, "GET", "/", headers, proxies=proxies) == (200, address)
     request = SimpleNamespace(client=SimpleNamespace(host=address), session_hash="chosen")
     assert space("tabs.common").visitor(request) == address
 
 
 def test_a_visitor_may_have_so_many_waiting_calls(space: Import) -> None:
-    guard = space("guard")
+    guard = space("request_guard")
     mine = SimpleNamespace(request=SimpleNamespace(client=SimpleNamespace(host="1.1.1.1")))
     queue = SimpleNamespace(
         event_queue_per_concurrency_id={"f": SimpleNamespace(queue=[mine] * guard.MAX_WAITING)},
@@ -329,7 +329,7 @@ def test_a_visitor_may_have_so_many_waiting_calls(space: Import) -> None:
 
 
 def test_messages_that_nobody_reads_are_dropped(space: Import, monkeypatch: pytest.MonkeyPatch) -> None:
-    guard = space("guard")
+    guard = space("request_guard")
     monkeypatch.setattr(guard, "SWEEP_S", 0)
     messages = guard.Messages()
     for session, count in (("read", 0), ("old", 1), ("flood", guard.MAX_UNREAD), ("new", 1)):
@@ -530,6 +530,6 @@ def test_a_refusal_inside_a_stream_is_a_bad_request(
 ) -> None:
     error = RuntimeError("Caught handled exception, but response already started.")
     error.__cause__ = HTTPException(status)
-    assert space("guard").log_failure("a request", error) is is_bad
+    assert space("request_guard").log_failure("a request", error) is is_bad
     (record,) = caplog.records
     assert (record.exc_info is None) is is_bad and record.levelname == ("WARNING" if is_bad else "ERROR")

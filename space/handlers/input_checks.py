@@ -8,9 +8,6 @@ from typing import Any
 
 from mubench.hub_builders.utils.text import quote
 
-SEEDS = 2**31
-# The largest number of an argument without a range of its own.
-MAX_NUMBER = 1e6
 RUN_NAME = re.compile(r"[0-9a-f]{24}")
 
 
