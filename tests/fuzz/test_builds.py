@@ -181,4 +181,4 @@ def test_build_mends_a_damaged_task_beside_another_damaged_one(
 
 
 def command(out: Path, task: str) -> str:
-    return shlex.join(["python", "-m", "mubench.hub_builders", "build", task, "--out", str(out)])
+    return shlex.join(["mubench", "build", task, "--out", str(out)])

@@ -362,6 +362,9 @@ for model in ("gpt2", "t5"):
     case("jensun", model, "refusal", options={"prefix": "refusal", **rate})
 case("rmu", "gpt2", "all matrices", options={"weights": "all"})
 case("dpo", "gpt2", "alt", options={"answers": "alt"})
+case("satimp", "gpt2", options={"gamma": 1.0, "beta1": 1.0})
+case("pdu", "gpt2", options={"alpha": 1.0})
+case("altpo", "gpt2")
 case("ssd", "gpt2", options={"alpha": 1.0})
 # And on one that draws.
 for method in ("finetune", "neg_grad", "neg_grad_plus", "random_label", "scrub", "salun"):
