@@ -30,8 +30,8 @@ METHOD = "method must be one of"
 LIGHT: list[tuple[tuple[str, ...], str]] = [
     (("cards.console", "--help"), "scrub  "),
     (("cards.console", "--version"), "mubench "),
-    (("cards.console", "methods"), "method "),
-    (("trainers", "--help"), "scrub "),
+    (("cards.console", "methods"), "method  "),
+    (("trainers", "--help"), "scrub  "),
     (("trainers", "methods"), "method  "),
     (("trainers", "metrics"), "klom_forget_p95 "),
     (("cards.console", "metrics"), "svc_confidence "),

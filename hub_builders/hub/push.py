@@ -25,6 +25,7 @@ from mubench.hub_builders.hub.restricted import NAMESPACE, OUTPUT_COLUMNS, is_re
 from mubench.hub_builders.tasks.definition import resolve_task
 from mubench.hub_builders.tasks.names import board_name, check_repository, dataset_folder, published_dataset
 from mubench.hub_builders.utils.atomic import write_json
+from mubench.hub_builders.utils.hints import shorten_recorded
 from mubench.hub_builders.utils.hub_client import (
     MARKER_FILES,
     MODEL_FILES,
@@ -154,7 +155,7 @@ def _stage_dataset(folder: Path, stage: Path, manifests: tuple[Manifest, ...], r
     staged, restricted = [], []
     for manifest in manifests:
         source, target = folder / data_folder(manifest), stage / data_folder(manifest)
-        check_shards(source, manifest, f"build it again with `{manifest['command']}`")
+        check_shards(source, manifest, f"build it again with `{shorten_recorded(manifest['command'])}`")
         if is_restricted(task_of(manifest), manifest["tier"]):
             staged.append(write_ids(source, target, manifest))
             restricted.append(staged[-1])

@@ -14,7 +14,7 @@ from mubench.hub_builders.dataset.load import task_info, task_shards
 from mubench.hub_builders.dataset.manifest import IDS, Manifest, task_of
 from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.names import DATASET, config_name, dataset_folder, ids_config
-from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.hints import command, shorten_recorded
 
 # Columns without content, by type.
 INDEX_COLUMNS = {"example_id": "string", "source_index": "int64", "deletion_rank": "int32", "group": "string"}
@@ -57,9 +57,10 @@ def _ids_notice(manifests: Sequence[Manifest], repository: str) -> str:
     for one in manifests:
         task, folder = one["task"], dataset_folder(one["family"], one["deletion_seed"])
         built = folder if one["deletion_seed"] else None
+        making = shorten_recorded(one["command"])
         check = command("verify", task, data=repository, family=one["family"], built=built)
         lines.append(
-            f"- {task_of(one).title}, here as config `{ids_config(task)}`: `{one['command']}`, then `{check}`; "
+            f"- {task_of(one).title}, here as config `{ids_config(task)}`: `{making}`, then `{check}`; "
             f'then `load_dataset("{folder}", "{config_name(task)}")` and the other configs of the task read '
             "that build"
         )

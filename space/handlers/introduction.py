@@ -54,8 +54,8 @@ def render_task(task: Any, ratio: Any) -> str:
     which = "The first rows of the forget set:"
     if chosen:
         which = (
-            f"For {len(chosen)} classes, the first row of the forget set that retrained models recognise, too; others "
-            "are learnt by heart:"
+            "Rows of the forget set, each of another class, that retrained models classify correctly, as they do not "
+            "many others:"
         )
     cards = row_cards(info, int(ratio), "forget", chosen or range(min(SAMPLES, size)))
     return (
@@ -67,7 +67,7 @@ def render_task(task: Any, ratio: Any) -> str:
 def sample_rows(info: TaskInfo, ratio: int) -> list[int]:
     """Return forget rows of different classes that every retrained model of the shipped evidence gets right.
 
-    The other rows of mini tasks are hidden by noise, and are known to models that learnt them by heart alone.
+    The first rows of mini CIFAR-10 are hidden by noise.
 
     Returns:
         Positions in the forget set, at most ``SAMPLES``; none where rows have no class, or no evidence ships.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,8 +36,9 @@ class AltpoTrainer(DpoTrainer):
 
     Before training, the base model reads question, true answer and ``instruction``, as one turn where rows are in a
     chat template. The first line of one sample at temperature 1 is the generated answer, at most as long as the
-    longest true one; all are kept for the whole run. Where it equals the true answer the forget term has no gradient.
-    The seconds of a run count generation, its passes do not.
+    longest true one and 128 tokens; a prompt that is too long for the model loses its start. All are kept for the
+    whole run. Where it equals the true answer the forget term has no gradient. The seconds of a run count generation,
+    its passes do not.
 
     Args:
         processing_class: The tokenizer.
@@ -70,7 +72,7 @@ class AltpoTrainer(DpoTrainer):
             raise ValueError("expected processing_class= to read and write answers, got none")
         tokenizer: Any = self.processing_class
         encode = self.encode_answer or partial(tokenize_refusal, tokenizer)
-        places = getattr(getattr(self.model, "config", None), "max_position_embeddings", None) or 2 * MOST_TOKENS
+        places = getattr(getattr(self.model, "config", None), "max_position_embeddings", None) or sys.maxsize
         most = min(MOST_TOKENS, places // 2, max(len(answer_tokens(row)) for row in rows))
         uniforms = self.generator("answers").random((len(rows), most))
         with self.cost_counter.pause() if self.cost_counter else contextlib.nullcontext():
@@ -89,7 +91,7 @@ class AltpoTrainer(DpoTrainer):
         tokenizer: Any = self.processing_class
         prompt = prompt_tokens(row)
         if self.encode_prompt is not None:
-            prompt = between_frame(prompt, self.encode_prompt("a"))
+            prompt = between_frame(prompt, self.encode_prompt("a"), self.encode_prompt("b"))
         question, answer = tokenizer.batch_decode([prompt, answer_tokens(row)], skip_special_tokens=True)
         text = f"Question: {question.strip()}\nAnswer: {answer.strip()}\n{self.args.instruction}"
         if self.encode_prompt is not None:

@@ -47,7 +47,7 @@ def flatness(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class PduTrainer(UnlearningTrainer):
-    """Flattens the logits of the forget set; the weight of the retain term grows while its loss is above a bound.
+    """Flattens the logits of the forget set; the retain term weighs more while its loss is above a bound.
 
     ``L = gamma mean_forget mean_t (max_k z_tk - mean_k z_tk)^2 + lambda mean_retain CE(z, y)``, where ``lambda`` is
     ``alpha`` at first, and ``max(0, lambda + dual_rate (mean_retain CE - epsilon))`` after every step, of that step's

@@ -17,10 +17,7 @@ from mubench.trainers.unlearning.value_ranges import NonNegative
 
 @dataclass
 class SatimpArguments(UnlearningArguments):
-    """Arguments of `SatimpTrainer`; the defaults are those of open-unlearning's configuration.
-
-    The authors' runs have the same powers, ``gamma`` 1 and ``alpha`` .1, after extraction strength, not utility.
-    """
+    """Arguments of `SatimpTrainer`; the defaults are those of open-unlearning's configuration."""
 
     beta1: NonNegative = field(default=5.0, metadata={"help": "Power of the token probability (saturation)."})
     beta2: NonNegative = field(default=1.0, metadata={"help": "Power of one less the probability (importance)."})
@@ -29,7 +26,7 @@ class SatimpArguments(UnlearningArguments):
 
 
 class SatimpTrainer(UnlearningTrainer):
-    """Ascends on the forget set, most on tokens that are known but not sure, and descends on the retain set.
+    """Ascends on the forget set, most on known but unsure tokens, and descends on the retain set.
 
     ``L = -gamma mean_forget mean_t p_t^beta1 (1 - p_t)^beta2 CE_t + alpha mean_retain CE(z, y)``, where ``p_t`` is the
     probability of token ``t``, without a gradient: the first power spares tokens that are forgotten (saturation), the

@@ -18,7 +18,14 @@ from mubench.hub_builders.tasks.own_backbones import (
     own_key,
 )
 from mubench.hub_builders.utils.atomic import write_json
-from mubench.trainers.models.model_files import TEXTS, check_tokenizer, count_parameters, find_model, read_foreign
+from mubench.trainers.models.model_files import (
+    PIPELINE,
+    TEXTS,
+    check_tokenizer,
+    count_parameters,
+    find_model,
+    read_foreign,
+)
 
 # Folder beside model folders with a file for each backbone of a user's own. It is not published: it holds paths.
 RECORDS = ".backbones"
@@ -65,7 +72,8 @@ def read_pretrained(folder: Path, repository: str | None) -> OwnBackbone:
     foreign = read_foreign(folder)
     if foreign is None:
         raise ValueError(
-            f"expected a pretrained model with config.json that is no run of the suite in {folder}, got none"
+            f"expected a pretrained model with config.json or {PIPELINE} in {folder} that is no run of the suite, "
+            "got none"
         )
     return OwnBackbone(
         family=foreign.model_type,

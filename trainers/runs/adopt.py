@@ -52,7 +52,8 @@ def adopt_model(options: argparse.Namespace) -> list[str]:
     remember_backbone(key, own, models)
     group = find_group(setting, max(setting.info.forget), models)
     outputs = group.outputs(target)
-    scores = ", ".join(f"{split} {accuracy(outputs, split):.3f}" for split in ("forget", "retain", "test"))
+    measured = [split for split in ("forget", "retain", "test") if split in outputs]
+    scores = ", ".join(f"{split} {accuracy(outputs, split):.3f}" for split in measured)
     making = command("references", task=task.key, backbone=key, models=models, **place)
     return [
         *describe_backbone(key, task),

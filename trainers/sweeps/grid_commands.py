@@ -40,10 +40,8 @@ def open_executor(
         resources: What a run takes of a cluster.
 
     Raises:
-        ValueError: If two clusters are given.
+        FileNotFoundError: If there is no such cluster.
     """
-    if ray is not None and slurm is not None:
-        raise ValueError("expected --ray or --slurm, got both")
     one = resources or Resources()
     if ray is not None:
         return RayCluster(ray, workers=workers, cpus=one.cpus, gpus=one.gpus)
@@ -95,6 +93,8 @@ def _schedule(
     sweeps: Sequence[Sweep], options: argparse.Namespace, workers: int, resources: Resources | None = None
 ) -> list[str]:
     """Run sweeps, or list their runs; return these lines, after one for each backbone of the user's own."""
+    if options.ray is not None and options.slurm is not None:
+        raise ValueError("expected --ray or --slurm, got both")
     own = [line for sweep in sweeps for key in sweep.backbones for line in describe_backbone(key, sweep.row)]
     about = list(dict.fromkeys(own))
     if options.dry_run:

@@ -44,9 +44,10 @@ class SlurmCluster:
             raise ValueError(f"workers must be 1 or more, got {workers}")
         if gpus is not None and gpus % 1:
             raise ValueError(f"expected a whole number of GPUs a job on Slurm, got {gpus}")
-        self._submitit = require("submitit")
+        submitit = require("submitit")
+        self._errors = submitit.core.utils
         try:
-            self._executor = self._submitit.AutoExecutor(folder=folder / "%j", cluster=cluster)
+            self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster=cluster)
         except RuntimeError as error:
             raise FileNotFoundError(f"expected Slurm on this machine, got: {error}") from error
         self._cpus, self._workers = math.ceil(cpus), workers
@@ -56,6 +57,7 @@ class SlurmCluster:
         )
         self._waiting: deque[Job] = deque()
         self._submitted: dict[Any, Job] = {}
+        self._refused: list[tuple[Job, Outcome]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -75,14 +77,21 @@ class SlurmCluster:
     def _feed(self) -> None:
         while self._waiting and len(self._submitted) < self._workers:
             job = self._waiting.popleft()
-            self._submitted[self._executor.submit(execute_in_worker, job, self._cpus)] = job
+            try:
+                self._submitted[self._executor.submit(execute_in_worker, job, self._cpus)] = job
+            except (self._errors.UncompletedJobError, self._errors.FailedSubmissionError) as error:
+                reason = " ".join(str(error).split())
+                self._refused.append((job, Outcome(failure=f"expected Slurm to take the job, got: {reason}")))
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """Return the jobs that have ended, see `Executor`."""
         end = time.monotonic() + seconds
         while not (ended := [one for one in self._submitted if one.done()]) and time.monotonic() < end:
+            if self._refused:
+                break
             time.sleep(POLL_S)
-        found = [(self._submitted.pop(one), self._take(one)) for one in ended]
+        found = [*self._refused, *((self._submitted.pop(one), self._take(one)) for one in ended)]
+        self._refused.clear()
         self._feed()
         return found
 
@@ -93,7 +102,7 @@ class SlurmCluster:
     def _take(self, one: Any) -> Outcome:
         try:
             outcome: Outcome = one.result()
-        except self._submitit.core.utils.UncompletedJobError:
+        except self._errors.UncompletedJobError:
             log = one.paths.stderr
             return Outcome(failure=f"expected the Slurm job {one.job_id} to finish, got state {one.state}; log: {log}")
         if not outcome.failure:

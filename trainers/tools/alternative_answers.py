@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,22 @@ def prompt_tokens(row: dict[str, Any]) -> list[int]:
     return tokens[:start] if start else tokens
 
 
-def between_frame(tokens: Sequence[int], framed: Sequence[int]) -> list[int]:
-    """Return tokens without those that they share with others at the start and at the end.
+def between_frame(tokens: Sequence[int], one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Return the tokens of a prompt in a chat template without the template's own at the start and at the end.
 
     Args:
-        tokens: A prompt in a chat template.
-        framed: Another prompt in it, of one letter.
+        tokens: The prompt.
+        one: Another prompt in the template, of one letter.
+        other: A third one, of another letter: what both share is the template's.
     """
-    pairs = enumerate(zip(tokens, framed, strict=False))
-    start = next((i for i, (one, other) in pairs if one != other), min(len(tokens), len(framed)))
-    rest = zip(reversed(tokens[start:]), reversed(framed[start:]), strict=False)
-    end = next((i for i, (one, other) in enumerate(rest) if one != other), min(len(tokens), len(framed)) - start)
+    start = _count_shared(one, other)
+    end = _count_shared(one[start:][::-1], other[start:][::-1])
     return list(tokens[start : len(tokens) - end])
+
+
+def _count_shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of tokens that both start with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def caption_tokens(row: dict[str, Any]) -> list[int]:

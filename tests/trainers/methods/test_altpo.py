@@ -20,9 +20,8 @@ def test_the_words_of_a_prompt_are_found_in_its_template() -> None:
     def frame(*words: int) -> list[int]:
         return [1, 2, *words, 3, 2, 4]
 
-    assert between_frame(frame(7, 8, 9), frame(5)) == [7, 8, 9]
-    assert between_frame(frame(5, 5), frame(5)) == [5]  # what both share counts once
-    assert between_frame(frame(6), frame(5)) == [6] and between_frame(frame(), frame(5)) == []
+    for words in ((7, 8, 9), (5, 5), (5, 8), (2, 3), (6,), ()):
+        assert between_frame(frame(*words), frame(5), frame(6)) == list(words)
 
 
 @pytest.mark.parametrize("name", toy.LANGUAGE_MODELS)
@@ -34,7 +33,8 @@ def test_the_prompt_holds_question_answer_and_instruction(name: str, tmp_path: P
     text = f"Question: {question}\nAnswer: {answer}\nnow change it"
     assert trainer.instructed_prompt(row) == tokenizer(f"{text}\nAnother answer:")["input_ids"]
     # In a chat template the question is taken out of its turn, and put into another one.
-    trainer.encode_prompt = lambda words: [5, *tokenizer(words)["input_ids"], 6]
+    letters = {"a": [3], "b": [4]}  # of which the tokenizer knows none
+    trainer.encode_prompt = lambda words: [5, *(letters.get(words) or tokenizer(words)["input_ids"]), 6]
     turn = {**row, "input_ids": [5, *prompt_tokens(row), 6], "labels": row["labels"] if name == "t5" else [
         -100] * (2 + len(prompt_tokens(row))) + answer_tokens(row)}  # fmt: skip
     if name != "t5":

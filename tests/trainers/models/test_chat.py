@@ -86,7 +86,7 @@ def test_a_row_has_the_tokens_of_the_template_and_labels_from_the_answer_to_the_
         assert CHAT.answer_encoder(tokenizer)(row["text"]) == one["labels"][start:]
         encode = dataclasses.replace(CHAT, system_prompt=system).prompt_encoder(tokenizer)
         assert encode(row["prompt"]) == prompt
-        words = tokenizer.decode(between_frame(prompt, encode("a")), skip_special_tokens=True)
+        words = tokenizer.decode(between_frame(prompt, encode("a"), encode("b")), skip_special_tokens=True)
         assert words.strip() == row["prompt"]
 
 

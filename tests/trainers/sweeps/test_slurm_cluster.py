@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mubench.trainers.__main__ import main
-from mubench.trainers.sweeps.grid_commands import open_executor
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.schedule import run_jobs
 from mubench.trainers.sweeps.slurm_cluster import SlurmCluster
@@ -17,6 +16,7 @@ SWEEP = ["sweep", "--task=cifar10", "--ratio=10", "--methods=finetune", "--slurm
 
 
 def test_without_submitit_or_slurm_a_sweep_is_refused_in_one_line(own_walk, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")  # also where there is a Slurm
     words = [*SWEEP, *own_walk.flags()]
     assert main(words) == 2
     assert capsys.readouterr().err.startswith("mubench: expected Slurm on this machine, got: ")
@@ -32,8 +32,26 @@ def test_wrong_resources_are_refused(tmp_path):
         SlurmCluster("gpu", tmp_path, gpus=0.5)
     with pytest.raises(ValueError, match=r"^workers must be 1 or more, got 0$"):
         SlurmCluster("gpu", tmp_path, workers=0)
-    with pytest.raises(ValueError, match=r"^expected --ray or --slurm, got both$"):
-        open_executor(2, ray="local", slurm="gpu")
+
+
+def test_two_clusters_are_refused(own_walk, capsys):
+    assert main([*SWEEP, "--ray=local", "--dry_run", *own_walk.flags()]) == 2
+    assert capsys.readouterr().err == "mubench: expected --ray or --slurm, got both\n"
+
+
+def test_a_job_that_slurm_does_not_take_has_failed_and_the_sweep_goes_on(tmp_path, monkeypatch):
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'invalid partition: gpu' >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    place = Place(models=tmp_path)
+    jobs = [FakeRun(place, "cifar10", "resnet", 0, name) for name in ("one", "two")]
+    with SlurmCluster("gpu", tmp_path / "jobs", workers=1) as cluster:
+        report = run_jobs(jobs, cluster)
+    reasons = {job.name: reason for job, reason in report.failed}
+    assert reasons.keys() == {"one", "two"}
+    for reason in reasons.values():
+        assert reason.startswith("expected Slurm to take the job, got: ") and "invalid partition: gpu" in reason
 
 
 @pytest.mark.slow

@@ -152,7 +152,10 @@ class DiffusionModel(torch.nn.Module):
             index = diffusers.StableDiffusionPipeline.load_config(folder)
             has_vae = index.get("vae", [None])[0] is not None
             if (found := index.get("_class_name")) != CLASS:  # others have more text encoders, or no U-Net
-                raise ValueError(f"expected a {CLASS}, got {found}")
+                raise ValueError(f"expected a {CLASS} in {folder}, got {found}")
+        for part in ("unet", "text_encoder", "scheduler", *(["vae"] if has_vae else [])):
+            if not Path(folder, part).is_dir():
+                raise ValueError(f"expected a folder {part} in {folder}, got none")
         return cls(
             load_complete(diffusers.UNet2DConditionModel, folder, subfolder="unet"),
             load_complete(CLIPTextModel, folder, subfolder="text_encoder"),
