@@ -247,7 +247,7 @@ def test_the_card_describes_how_to_build_restricted_rows(hub, partial, tmp_path)
     assert [config["config_name"] for config in head["configs"]] == ["imdb_ids"]
     assert [part["split"] for part in head["configs"][0]["data_files"]] == ["train", "validation", "test", "ood"]
     assert f'ds = load_dataset("{PARTIAL}", "imdb_ids")\n' in card and card.endswith(reading)
-    assert "python -m mubench.hub_builders build imdb --tier partial --raw DIR --allow_partial" in card
+    assert "`mubench build imdb --tier partial --raw DIR --allow_partial`" in card
     assert f"mubench verify imdb --data {PARTIAL}" in card
     assert "png" not in card.replace("a.png", "") and not [name for name in there if name.endswith("png")]
 
