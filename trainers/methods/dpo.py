@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 
-from mubench.trainers.engine.losses import answer_nll
-from mubench.trainers.methods.npo import NpoArguments, NpoTrainer
+from mubench.trainers.engine.losses import answer_nll, preference
+from mubench.trainers.methods.npo import NpoArguments, forget_margins, retain_values
 from mubench.trainers.tools.alternative_answers import (
     REFUSALS,
     answer_tokens,
@@ -19,7 +19,7 @@ from mubench.trainers.tools.alternative_answers import (
     tokenize_refusal,
 )
 from mubench.trainers.unlearning.kinds import TEXT_GENERATION
-from mubench.trainers.unlearning.unlearning_trainer import Paper
+from mubench.trainers.unlearning.unlearning_trainer import Paper, Term, UnlearningTrainer
 
 
 @dataclass
@@ -31,7 +31,7 @@ class DpoArguments(NpoArguments):
     )
 
 
-class DpoTrainer(NpoTrainer):
+class DpoTrainer(UnlearningTrainer):
     """Prefers another answer over the true answer of every forget example, relative to the base model.
 
     ``L = -(2 / beta) mean_forget log sigmoid(beta [(S_l - S_l0) - (S_w - S_w0)]) + alpha mean_retain R``, where
@@ -63,6 +63,8 @@ class DpoTrainer(NpoTrainer):
     arguments = DpoArguments
     like = "neg_grad"
     args: DpoArguments
+    paired = True
+    uses_teacher = True
     teacher_splits: ClassVar = {}  # it also runs on preferred answers, which are no rows
 
     def prepare(self) -> None:
@@ -90,9 +92,16 @@ class DpoTrainer(NpoTrainer):
         refusals = [encode(text) for text in REFUSALS]
         return [refusals[int(number)] for number in generator.integers(len(refusals), size=len(rows))]
 
+    def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
+        logits = self.logits(model, batch)
+        return [
+            Term("forget", preference(self.margins(model, logits, batch), self.args.beta)),
+            Term("retain", retain_values(self, self.args.retain_loss, logits, batch), self.args.alpha),
+        ]
+
     def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return the lead of the preferred answers over that under the base model, shape ``(b,)``."""
-        margins = super().margins(model, logits, batch)
+        margins = forget_margins(self, logits, batch)
         if not len(margins):
             return margins
         other = self.preferred_batch(batch["index"][batch["forget"]].tolist())

@@ -25,6 +25,22 @@ class NpoArguments(UnlearningArguments):
     )
 
 
+def forget_margins(trainer: UnlearningTrainer, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    """Return ``S - S_0`` of the forget examples of a batch, shape ``(b,)``."""
+    forget = batch["forget"]
+    return answer_nll(logits[forget], batch["labels"][forget]) - trainer.teacher_nll("original", batch, forget)
+
+
+def retain_values(
+    trainer: UnlearningTrainer, name: str, logits: torch.Tensor, batch: Mapping[str, Any]
+) -> torch.Tensor:
+    """Return the retain term of that name (``nll`` or ``kl``) of the retain examples of a batch, shape ``(b,)``."""
+    labels, retain = batch["labels"], ~batch["forget"]
+    if name == "nll" or not retain.any():
+        return per_example_loss(logits[retain], labels[retain])
+    return kl(logits[retain], trainer.teacher_logits("original", batch, retain), labels[retain])
+
+
 class NpoTrainer(UnlearningTrainer):
     """Lowers the probability of the forget set's answers below the base model's, with a vanishing gradient.
 
@@ -58,18 +74,6 @@ class NpoTrainer(UnlearningTrainer):
     def terms(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> list[Term]:
         logits = self.logits(model, batch)
         return [
-            Term("forget", preference(self.margins(model, logits, batch), self.args.beta)),
-            Term("retain", self.retain_values(logits, batch), self.args.alpha),
+            Term("forget", preference(forget_margins(self, logits, batch), self.args.beta)),
+            Term("retain", retain_values(self, self.args.retain_loss, logits, batch), self.args.alpha),
         ]
-
-    def margins(self, model: torch.nn.Module, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Return ``S - S_0`` of the forget examples of a batch, shape ``(b,)``."""
-        forget = batch["forget"]
-        return answer_nll(logits[forget], batch["labels"][forget]) - self.teacher_nll("original", batch, forget)
-
-    def retain_values(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Return the loss of the retain examples of a batch, shape ``(b,)``."""
-        labels, retain = batch["labels"], ~batch["forget"]
-        if self.args.retain_loss == "nll" or not retain.any():
-            return per_example_loss(logits[retain], labels[retain])
-        return kl(logits[retain], self.teacher_logits("original", batch, retain), labels[retain])

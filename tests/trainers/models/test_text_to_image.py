@@ -248,7 +248,7 @@ def test_a_pipeline_of_ones_own_is_a_backbone_whose_files_identify_it(own_pipeli
         (lambda folder: (folder / "model_index.json").write_text("[]"), "expected a model's config in .*index.json"),
         (lambda folder: (folder / "model_index.json").unlink(), "expected a pretrained model with config.json"),
         (lambda folder: shutil.rmtree(folder / "tokenizer"), "expected a tokenizer in .*tokenizer, got none"),
-        (lambda folder: shutil.rmtree(folder / "unet"), "expected a folder unet in .*Tiny SD, got none"),
+        (lambda folder: shutil.rmtree(folder / "unet"), "expected weights as safetensors in .*unet, got none"),
         (lambda folder: shutil.rmtree(folder / "vae"), "expected a folder vae in .*Tiny SD, got none"),
     ],
 )
