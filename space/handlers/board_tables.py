@@ -12,6 +12,7 @@ from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, TABLE_SETTING, Y
 from handlers.input_checks import check_choice
 from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
+from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.method_table import method_table
 
 NUMBERS = ("S", "row", "mean", "memb.", "util.", "shift.", "gap", "KL", "time", "passes")
@@ -118,7 +119,9 @@ def data_choices(lines: Sequence[Line]) -> list[str]:
 
 
 def render_matrix(lines: Sequence[Line], data: Any) -> str:
-    """Return S by method and task, methods by their mean rank; controls are below.
+    """Return S by method and task, methods by their mean rank, those on fewer than half of the tasks behind others.
+
+    Controls are below.
 
     Raises:
         ValueError: If there is no such kind of data.
@@ -131,9 +134,10 @@ def render_matrix(lines: Sequence[Line], data: Any) -> str:
     controls = dict.fromkeys(entry.name for table in tables for entry in table.controls)
     ranked = [{name: score for name, score in column.items() if name not in controls} for column in columns]
     ranks = {name: _mean_rank(name, ranked) for name in dict.fromkeys(name for column in ranked for name in column)}
-    order = sorted(ranks, key=lambda name: (ranks[name], name))
+    counts = {name: sum(name in column for column in ranked) for name in ranks}
+    order = sorted(ranks, key=lambda name: (2 * counts[name] < len(columns), ranks[name], name))
     head = "".join(_matrix_head(table) for table in tables)
-    body = "".join(_matrix_row(name, columns, ranks[name]) for name in order)
+    body = "".join(_matrix_row(name, columns, (ranks[name], counts[name])) for name in order)
     body += "".join(_matrix_row(name, columns, None) for name in controls)
     return (
         '<div class="mu-scroll" tabindex="0" role="region" aria-label="Methods by tasks"><table class="mu-table '
@@ -166,7 +170,8 @@ def _matrix_head(table: Table) -> str:
     return f'<th scope="col"><button type="button" {setting} title="{escape(note)}">{name}</button></th>'
 
 
-def _matrix_row(name: str, columns: Sequence[Mapping[str, float | None]], rank: float | None) -> str:
+def _matrix_row(name: str, columns: Sequence[Mapping[str, float | None]], rank: tuple[float, int] | None) -> str:
+    """Return the line of a method with its mean rank and number of tasks, or of a control with none."""
     cells = []
     for column in columns:
         if (score := column.get(name)) is None:
@@ -174,5 +179,5 @@ def _matrix_row(name: str, columns: Sequence[Mapping[str, float | None]], rank: 
         else:
             cells.append(f'<td class="mu-heat" style="--s:{score:.2f}">{score:.2f}</td>')
     style = ' class="mu-control"' if rank is None else ""
-    last = "<td></td>" if rank is None else f"<td>{rank:.1f}</td>"
+    last = "<td></td>" if rank is None else f"<td>{rank[0]:.1f}<small>{count_noun(rank[1], 'task')}</small></td>"
     return f'<tr{style}><th scope="row">{escape(name)}</th>{"".join(cells)}{last}</tr>'

@@ -54,8 +54,8 @@ def render_task(task: Any, ratio: Any) -> str:
     which = "The first rows of the forget set:"
     if chosen:
         which = (
-            "Rows of the forget set, each of another class, that retrained models classify correctly, as they do not "
-            "many others:"
+            "Forget rows of different classes that retrained models classify correctly; they misclassify many of the "
+            "others:"
         )
     cards = row_cards(info, int(ratio), "forget", chosen or range(min(SAMPLES, size)))
     return (

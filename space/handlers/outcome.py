@@ -58,7 +58,7 @@ def missing_retrained(run: FinishedRun) -> str:
     making = references_command(request.task, request.backbone, request.ratio, request.family)
     return (
         '<p class="mu-note">No retrained model is here: S was computed from the evidence of some that ships with the '
-        f"suite. To see theirs, train some with <code>{escape(making)}</code>, then run the method again.</p>"
+        f"suite. To see theirs, train some on a machine of yours with <code>{escape(making)}</code>.</p>"
     )
 
 

@@ -189,5 +189,6 @@ def verdict(run: FinishedRun) -> str:
     no_signal = f" {row.no_signal[0].upper()}{row.no_signal[1:]}." if row.no_signal else ""
     flags = f" Flagged: {', '.join(row.flags)}." if row.flags else ""
     title = f"{request.method} on {request.task} ({row.tier} tier), {request.backbone}, {request.ratio} % deleted"
+    title += f", seed {request.seed}"
     judged = f"judged against {row.reference_counts}{provisional}"
     return f"S = {row.metrics['score'].value:.2f} ({interval}). {title}: {trained}, {judged}.{no_signal}{flags}"

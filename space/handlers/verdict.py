@@ -31,6 +31,8 @@ TERMS = {
     "membership": "Advantage of the strongest of seven attacks, beyond its advantage on retrained models; the loss "
     "attack below is one of them.",
     "utility": "The share of their score that it lost on rows which were to be kept, and on new ones.",
+    "retrained": "On the ruler, mean S of retrained models, each judged against the others; the best methods may lie "
+    "above.",
     "passes": "Rows forward, plus twice those backward, as a share of what retraining takes.",
     "interval": "Where S of this run lies in 95 of 100 draws of other rows, base and retrained models; the "
     "leaderboard adds the spread between seeds, so that its interval is wider.",

@@ -23,8 +23,8 @@ ATTACK_NOTE = (
 MODEL_NOTE = "The model whose losses are drawn below."
 THRESHOLD_NOTE = "Rows with a lower loss are predicted to be training rows; -2 is a loss of 0.01."
 ORDER_NOTE = (
-    "Changed: by the loss, from the base to the unlearned model, among all rows (24 where images are generated). "
-    "Deleted: in the order of the forget set."
+    "Changed: rows whose loss differs most between the base and the unlearned model, of all rows or, for generated "
+    "images, of the first 24. Deleted: in the order of the forget set."
 )
 
 
@@ -94,7 +94,7 @@ class OutcomeView:
         }
 
     def connect(self, tab: gr.Tab, own_runs: gr.BrowserState) -> None:
-        gr.on([tab.select, own_runs.change], self._list_runs, own_runs, self.own_runs, **LATEST)
+        gr.on([tab.select, own_runs.change], self._list_runs, [own_runs, self.name], self.own_runs, **LATEST)
         self.own_runs.input(report_errors(self.show), self.own_runs, self.components, **LATEST)
         attack = [self.name, self.model, self.threshold]
         gr.on([self.model.input, self.threshold.change], self._attack, attack, self.histogram, **LATEST)
@@ -105,9 +105,10 @@ class OutcomeView:
         return {self.column: gr.update(visible=False)}
 
     @staticmethod
-    def _list_runs(names: Any) -> Any:
+    def _list_runs(names: Any, shown: Any) -> Any:
         runs = [(run.title, run.name) for run in existing_runs(names)]
-        return gr.update(choices=runs, visible=bool(runs))
+        value = next((name for _, name in runs if name == shown), None)
+        return gr.update(choices=runs, value=value, visible=bool(runs))
 
     @staticmethod
     @report_errors

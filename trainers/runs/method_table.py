@@ -231,7 +231,9 @@ def check_method(key: str, kind: Kind, backbone: str | None = None) -> None:
     method = method_table()[key]
     if not method.takes(kind, backbone):
         where = kind if kind not in method.kinds else f"{kind} on {backbone}"
-        raise ValueError(f"method for {where} must be one of {', '.join(methods_for(kind, backbone))}, got {key!r}")
+        made_for = "" if kind in method.kinds else f", made for {', '.join(method.kinds)}"
+        known = ", ".join(methods_for(kind, backbone))
+        raise ValueError(f"method for {where} must be one of {known}, got {key!r}{made_for}")
 
 
 def forgets_whole_classes(setting: Setting, ratio: int) -> bool:
