@@ -119,6 +119,12 @@ def test_the_python_examples_of_a_page_run(
         assert 0.4 < score < 1 and low < score <= high
 
 
+def test_the_number_of_methods_is_that_of_the_table_without_retraining() -> None:
+    count = sum(not key.startswith("retrain") for key in METHODS)
+    for page in (README, DOCS["index"]):
+        assert re.findall(r"(\d+) methods", page) == [str(count)]
+
+
 def command_options() -> dict[str, set[str]]:
     """Return the options that bash examples give to every command of `mubench`."""
     found: dict[str, set[str]] = defaultdict(set)
