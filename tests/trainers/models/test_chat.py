@@ -165,7 +165,8 @@ def test_left_padding_changes_no_probability(layout, rows):
 @pytest.mark.nightly
 @PACKAGED
 def test_left_padding_changes_no_probability_of_published_weights(rows):
-    check_padding(*load_packaged("smollm2-135m"), rows)
+    model, tokenizer = load_packaged("smollm2-135m")
+    check_padding(model.double(), tokenizer, rows)  # fp32 rounds by 1e-5 in 30 layers
 
 
 def test_a_token_that_is_special_by_its_flag_alone_ends_a_turn(layout, tmp_path):
