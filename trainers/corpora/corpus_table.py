@@ -59,18 +59,17 @@ def list_corpus_numbers(options: argparse.Namespace) -> list[str]:
 
 def _require(group: Group) -> None:
     """Raise ``FileNotFoundError`` without a base and a retrained model."""
-    setting = group.setting
-    place = {"data": setting.data, "family": setting.info.family, "models": group.models}
+    setting, ratio = group.setting, group.ratio
     about = {"task": setting.task.key, "backbone": setting.backbone}
-    make = {
-        "base": command("base", **about, **place),
-        "retrained": command("retrain", **about, ratio=group.ratio, **place),
+    place = {"data": setting.data, "family": setting.info.family, "models": group.models}
+    makes = {
+        "base model": (group.bases, command("base", **about, **place)),
+        f"model retrained at {ratio} %": (group.retrained, command("retrain", **about, ratio=ratio, **place)),
     }
-    for name, found in (("base", group.bases), ("retrained", group.retrained)):
+    for name, (found, make) in makes.items():
         if not found:
             raise FileNotFoundError(
-                f"expected a {name} model of {setting.task.key} {setting.backbone} at {group.ratio} %, got none; make "
-                f"it with: {make[name]}"
+                f"expected a {name} of {setting.task.key} {setting.backbone}, got none; make it with: {make}"
             )
 
 
