@@ -53,7 +53,8 @@ def list_corpus_numbers(options: argparse.Namespace) -> list[str]:
     group = find_group(setting, ratio, models)
     _require(group)
     numbers = _measure(group, questions, template=template, examples=examples, cache=options.out / "answers")
-    path = _write(group, numbers, questions, template, options.out)
+    given = {"questions": {part: len(questions[part]) for part in PARTS}, "examples": len(examples)}
+    path = _write(group, numbers, {**given, "question_template": template}, options.out)
     return [f"numbers: {path}", *_about(group, questions), "", *_table(numbers), "", *LEGEND]
 
 
@@ -97,23 +98,13 @@ def _measure(
     return found
 
 
-def _write(
-    group: Group,
-    numbers: Mapping[str, Mapping[str, float]],
-    questions: Mapping[str, Sequence[Question]],
-    template: str,
-    out: Path,
-) -> Path:
+def _write(group: Group, numbers: Mapping[str, Mapping[str, float]], given: Mapping[str, Any], out: Path) -> Path:
     info = group.setting.info
     name = base_model(info.task, info.tier, group.setting.backbone, family=info.family)
-    counts: dict[str, Any] = {part: len(questions[part]) for part in PARTS}
     about = {"task": info.task, "family": info.family, "ratio": group.ratio, "backbone": group.setting.backbone}
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}-del{group.ratio}.json"
-    write_json(
-        path,
-        {**about, "split": info.split, "questions": counts, "question_template": template, "models": numbers},
-    )
+    write_json(path, {**about, "split": info.split, **given, "models": numbers})
     return path
 
 
