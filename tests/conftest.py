@@ -53,6 +53,7 @@ OF_ALL_TASKS = (
     "test_pretrained.py",
     "test_shifts.py",
     "test_generated_outputs.py",
+    "test_texts_without_prompts.py",
 )
 
 

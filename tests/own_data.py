@@ -16,6 +16,7 @@ EXAMPLES = importlib.resources.files("mubench.trainers") / "examples"
 KEYS = {
     "images": "my_images", "texts": "my_texts", "speech": "my_speech", "pairs": "my_pairs", "videos": "my_videos",
     "summaries": "my_summaries", "prompts": "my_prompts", "captions": "my_captions",
+    "documents": "my_documents",
 }  # fmt: skip
 WORDS = "amber brook cedar dune ember frost grove heath isle jade knoll lake mesa north opal pine".split()  # noqa: SIM905
 READER = """
@@ -130,3 +131,10 @@ def _captions(folder: Path, rng: np.random.Generator, rows: int) -> None:
         _picture(rng, bool(row % 2)).save(folder / "images" / f"{row}.png")
         lines.append(f"{row}.png,a {('dark', 'bright')[row % 2]} {_sentence(rng, 3)},{('hole', 'lamp')[row % 2]}")
     (folder / "images" / "metadata.csv").write_text("\n".join(lines) + "\n")
+
+
+def _documents(folder: Path, rng: np.random.Generator, rows: int) -> None:
+    (folder / "news").mkdir()
+    for document in range(rows // 4):  # of 4 rows each
+        paragraphs = (f"{_sentence(rng, 24).capitalize()} {document}." for _ in range(16))
+        (folder / "news" / f"{document}.txt").write_text("\n\n".join(paragraphs) + "\n")

@@ -20,8 +20,8 @@ ROOMS = ("hub_builders", "trainers", "cards", "space")
 LAYERS = {
     "hub_builders": ("utils", "tasks", "raw", "mini", "deletion", "dataset", "hub"),
     "trainers": (
-        "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation", "runs",
-        "sequences", "sweeps", "tuning",
+        "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation",
+        "corpora", "runs", "sequences", "sweeps", "tuning",
     ),
     "cards": ("evidence", "evaluate", "report"),
     "space": ("jobs", "charts", "handlers", "tabs"),

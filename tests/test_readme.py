@@ -21,9 +21,7 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "cards" / "docs").glob("*.md"))}
 PAGES = {"README": README, **DOCS}
-ELSEWHERE = (
-    "language_models"  # whose example is about models of `tofu`, see tests/trainers/metrics/test_tofu_numbers.py
-)
+ELSEWHERE = "language_models"  # whose examples are about models, see test_tofu_numbers.py and test_corpora.py
 
 
 def map_entries() -> dict[Path, set[str]]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "matrix": "every method on many tasks, beside their references",
     "sequence": "a forget set in requests one after the other, judged after each, beside deleting all at once",
     "memorised": "lists of rows of low, middle and high memorisation, and the signal of forgetting each of them",
+    "corpus_numbers": "verbatim and knowledge memorisation, utility and PrivLeak of models of texts without prompts",
     "tune": "arguments of methods, on proxy requests, whose forget sets appear in no result",
     "robustness": "relearning, and S with rounded weights, of every finished run of a task, added to its result row",
     "methods": "list every method: for which kinds of task, on which splits, with which options",
@@ -45,6 +46,7 @@ GRIDS = {
     "judge": ("runs.judge_model", "judge_model"),
     "adopt": ("runs.adopt", "adopt_model"),
     "memorised": ("runs.memorised_sets", "list_memorised"),
+    "corpus_numbers": ("corpora.corpus_table", "list_corpus_numbers"),
     "robustness": ("runs.commands", "measure_robustness"),
     "tune": ("tuning.tune", "run_tune"),
 }

@@ -20,11 +20,11 @@ from datasets.exceptions import DatasetsError
 from datasets.features.features import register_feature
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
+from mubench.hub_builders.dataset.documents import DOCUMENT, cut_text, read_documents
 from mubench.hub_builders.dataset.own_reader import run_reader
-from mubench.hub_builders.dataset.task_file import OwnTask, Reader
+from mubench.hub_builders.dataset.task_file import DOCUMENTS, OwnTask, Reader
 from mubench.hub_builders.raw._recordings import check_recording, check_video
 from mubench.hub_builders.tasks import Task
-from mubench.hub_builders.tasks.definition import COLUMNS
 from mubench.hub_builders.tasks.rows import Row, Splits, add_ids, store_media
 from mubench.hub_builders.utils.hub_client import file_cache
 from mubench.hub_builders.utils.images import rgb_bytes
@@ -48,16 +48,18 @@ class Found(NamedTuple):
         position: Position in the split of the source.
         cells: Values by column of the source; media undecoded.
         classes: Class names of the source's label column, if it names them.
+        document: Name of the document that the row is; empty where the source names none.
     """
 
     split: str
     position: int
     cells: Mapping[str, Any]
     classes: tuple[str, ...] = ()
+    document: str = ""
 
     @property
     def where(self) -> str:
-        return f"{self.split} row {self.position}"
+        return self.document or f"{self.split} row {self.position}"
 
 
 def read_own_rows(own: OwnTask) -> tuple[Task, Splits]:
@@ -70,7 +72,7 @@ def read_own_rows(own: OwnTask) -> tuple[Task, Splits]:
     cells = _Cells(own)
     splits: Splits = {}
     for found in _read(own.reader) if own.reader else _load(own):
-        splits.setdefault(found.split, []).append(cells.row(found))
+        splits.setdefault(found.split, []).extend(cells.rows(found))
     if "train" not in splits:
         raise ValueError(f"expected training rows in {own.file.source!r}, got none")
     cells.report()
@@ -86,6 +88,16 @@ class _Cells:
     spool: Spool = field(default_factory=Spool)
     classes: tuple[str, ...] = ()
     long_recordings: int = 0
+    cut: Counter[str] = field(default_factory=Counter)
+
+    def rows(self, found: Found) -> list[Row]:
+        """Return the rows of a row of the source: several where it is a document, in order over a split."""
+        row = self.row(found)
+        if not self.own.file.prefix_free:
+            return [row]
+        texts, first = cut_text(row["text"], self.own.file.row_words), self.cut[found.split]
+        self.cut[found.split] += len(texts)
+        return [{**row, "source_index": first + place, "text": text} for place, text in enumerate(texts)]
 
     def row(self, found: Found) -> Row:
         file, cells = self.own.file, found.cells
@@ -97,7 +109,9 @@ class _Cells:
         row: Row = {"source_index": found.position}
         if file.group:
             row["group"] = _text(cells[file.group], file.group, found.where)
-        for name, kind in COLUMNS[file.kind].items():
+        elif file.prefix_free:
+            row["group"] = found.where
+        for name, kind in file.kind_columns.items():
             value, column = cells[file.columns[name]], file.columns[name]
             if value is None:
                 raise ValueError(f"expected a value in column {column!r} of {found.where}, got none")
@@ -175,7 +189,7 @@ class _Cells:
 
     def name_classes(self, splits: Splits) -> tuple[str, ...]:
         """Return the class names, and replace those in the rows by their numbers."""
-        if "label" not in COLUMNS[self.own.file.kind]:
+        if "label" not in self.own.file.kind_columns:
             return ()
         seen = {str(row["label"]) for row in splits["train"]}
         found = sorted(seen, key=int) if all(name.isdecimal() for name in seen) else sorted(seen)
@@ -206,7 +220,12 @@ def _resample(samples: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
 
 
 def _load(own: OwnTask) -> Iterator[Found]:
-    """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`."""
+    """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`, or documents."""
+    if own.loader == DOCUMENTS:
+        for split, theirs in _choose_splits(own, list(own.files)).items():
+            for index, cells in enumerate(read_documents(own.files[theirs])):
+                yield Found(split, index, cells, document=cells[DOCUMENT])
+        return
     if own.is_hub and Path(own.loader).is_dir():
         raise ValueError(
             f"expected {own.loader!r} on the Hub, got a folder of that name in {Path.cwd()}, which `datasets` would "

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mubench.hub_builders.dataset.built import HUB_ID
+from mubench.hub_builders.dataset.documents import CHUNK_WORDS, DOCUMENT, TEXT_FILE
 from mubench.hub_builders.tasks import Kind, Task
-from mubench.hub_builders.tasks.definition import COLUMNS, Definition, Line, check_key, read_recipes, resolve_task
+from mubench.hub_builders.tasks.definition import (
+    PREFIX_FREE,
+    Definition,
+    Line,
+    check_key,
+    kind_columns,
+    read_recipes,
+    resolve_task,
+)
 from mubench.hub_builders.utils.cli import did_you_mean, parse_yaml, read_bytes
 from mubench.hub_builders.utils.text import quote
 
@@ -26,6 +36,8 @@ FOLDERS: dict[Kind, str] = {
     "video_classification": "videofolder",
     "text_to_image": "imagefolder",
 }
+# Not a loader of `datasets`: text files, each a document.
+DOCUMENTS = "documents"
 
 
 def _as_names(found: Any) -> Any:
@@ -51,11 +63,13 @@ class TaskFile(BaseModel):
     Attributes:
         key: Task key.
         kind: Kind of task.
-        columns: Columns of the source by column of the kind.
+        columns: Columns of the source by column of the kind; of text generation perhaps ``text`` alone.
         source: Hub id, file or folder of rows, ``reader.py:function``, or a file or folder by split.
+        chunk_words: Words of a row at most where texts have no prompts; ``None`` for `CHUNK_WORDS`.
         title: Display name; ``None`` is the key.
         labels: Class names in their order; empty: those of the source.
-        group: Column of the source whose rows of equal value may be deleted as a whole.
+        group: Column of the source whose rows of equal value may be deleted as a whole; of texts without prompts,
+            by default each document is a group.
         splits: Splits of the source by split of the task; empty: those of our names.
         config: Config of a data set on the Hub.
         revision: Commit or branch there.
@@ -70,6 +84,7 @@ class TaskFile(BaseModel):
     kind: Kind
     columns: dict[str, str]
     source: str | dict[Split, str]
+    chunk_words: Annotated[int, Field(ge=2, le=100_000)] | None = None
     title: Line | None = None
     labels: Annotated[list[Line], BeforeValidator(_as_names), AfterValidator(_check_labels)] = []
     group: Line | None = None
@@ -79,6 +94,21 @@ class TaskFile(BaseModel):
     licence: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=64)] = "unknown"
     redistributable: bool = False
     recipes: dict[str, dict[str, Any]] = {}
+
+    @property
+    def prefix_free(self) -> bool:
+        """Whether rows are texts without prompts."""
+        return self.kind == "text_generation" and self.columns.keys() == PREFIX_FREE.keys()
+
+    @property
+    def kind_columns(self) -> Mapping[str, Any]:
+        """The columns of the task by type."""
+        return kind_columns(self.kind, prefix_free=self.prefix_free)
+
+    @property
+    def row_words(self) -> int:
+        """Words of a row at most where texts have no prompts."""
+        return self.chunk_words or CHUNK_WORDS
 
 
 class Reader(NamedTuple):
@@ -107,7 +137,7 @@ class OwnTask:
         file: Its content.
         sha256: SHA-256 of the bytes that the content is of.
         reader: What yields the rows; ``None`` without such a function.
-        loader: Loader of `datasets` for the rows, such as ``csv``; a Hub id; empty with a reader.
+        loader: Loader of `datasets` for the rows, such as ``csv``; `DOCUMENTS`; a Hub id; empty with a reader.
         files: File or folder by split of the source; empty with a reader or a Hub id.
     """
 
@@ -185,6 +215,8 @@ class OwnTask:
 
     def _loader_of(self, path: Path) -> str:
         kind = self.file.kind
+        if self.file.prefix_free and (path.is_dir() or path.suffix.lower() == TEXT_FILE):
+            return DOCUMENTS
         if path.is_dir():
             if kind not in FOLDERS:
                 raise ValueError(
@@ -192,7 +224,8 @@ class OwnTask:
                 )
             return FOLDERS[kind]
         if path.suffix.lower() not in FILES:
-            raise ValueError(f"expected a file ending in {', '.join(FILES)} as source in {self.path}, got {path.name}")
+            ends = [*FILES, TEXT_FILE] if self.file.prefix_free else FILES
+            raise ValueError(f"expected a file ending in {', '.join(ends)} as source in {self.path}, got {path.name}")
         return FILES[path.suffix.lower()]
 
     def definition(self, labels: tuple[str, ...] = ()) -> Definition:
@@ -217,8 +250,9 @@ class OwnTask:
             reader=self.reader.sha256 if self.reader else None,
             title=file.title or file.key,
             kind=file.kind,
+            prefix_free=file.prefix_free,
             labels=file.labels or list(labels),
-            group=file.group,
+            group=file.group or (DOCUMENT if file.prefix_free else None),
             source=self.reader.path.name if self.reader else str(where),
             is_hub=self.is_hub,
             revision=file.revision,
@@ -246,7 +280,7 @@ def read_task_file(path: Path) -> OwnTask:
     try:
         file = TaskFile.model_validate(found)
         _check_columns(file)
-        read_recipes(file.kind, file.recipes)
+        read_recipes(file.kind, file.recipes, prefix_free=file.prefix_free)
     except ValidationError as error:
         raise ValueError(f"{_explain(error, found)} in {path}") from error
     except ValueError as error:
@@ -255,10 +289,18 @@ def read_task_file(path: Path) -> OwnTask:
 
 
 def _check_columns(file: TaskFile) -> None:
-    wanted = COLUMNS[file.kind]
+    wanted = file.kind_columns
     if set(file.columns) != set(wanted):
-        raise ValueError(f"expected columns: {{{', '.join(f'{name}: ...' for name in wanted)}}} of {file.kind}, "
-                         f"got {', '.join(file.columns) or 'none'}")  # fmt: skip
+        alone = ", or {text: ...} without prompts" if file.kind == "text_generation" else ""
+        names = ", ".join(f"{name}: ..." for name in wanted)
+        raise ValueError(
+            f"expected columns: {{{names}}} of {file.kind}{alone}, got {', '.join(file.columns) or 'none'}"
+        )
+    if file.chunk_words is not None and not file.prefix_free:
+        raise ValueError(
+            f"expected chunk_words with columns: {{text: ...}} of text_generation alone, got "
+            f"{', '.join(file.columns)} of {file.kind}"
+        )
     if file.labels and "label" not in wanted:
         raise ValueError(f"expected no labels with kind {file.kind}, got {', '.join(file.labels)}")
     if len(file.labels) == 1:

@@ -25,6 +25,8 @@ COLUMNS: dict[Kind, Mapping[str, Any]] = {
     "text_generation": {"prompt": "string", "text": "string"},
     "text_to_image": {"image": "image", "caption": "string", "label": "label"},
 }
+# Those of text generation without prompts: documents, cut into rows.
+PREFIX_FREE: Mapping[str, Any] = {"text": "string"}
 MODELS: dict[Kind, str] = {
     "image_classification": "cifar10",
     "text_classification": "imdb",
@@ -72,6 +74,7 @@ class Definition(BaseModel):
         reader: SHA-256 of the Python file that read the rows; ``None`` without one.
         title: Display name.
         kind: Kind of task.
+        prefix_free: Whether rows of text generation are texts without prompts.
         labels: Class names; empty without labels, and in the records of runs.
         group: Meaning of a group of rows; ``None`` without groups.
         source: Hub id or file name of the rows.
@@ -88,6 +91,7 @@ class Definition(BaseModel):
     reader: Sha256 | None = None
     title: Line
     kind: Kind
+    prefix_free: bool = False
     labels: list[Line] = []
     group: Line | None = None
     source: Line
@@ -102,6 +106,11 @@ class Definition(BaseModel):
         return {**self.model_dump(), "labels": [], "recipes": {}}
 
 
+def kind_columns(kind: Kind, *, prefix_free: bool = False) -> Mapping[str, Any]:
+    """Return the columns of a kind by type; ``prefix_free`` for text generation without prompts."""
+    return PREFIX_FREE if prefix_free else COLUMNS[kind]
+
+
 def kind_recipes(kind: Kind) -> dict[str, Recipe]:
     """Return the recipes of a kind by backbone, mini ones first, which fit small data and one core.
 
@@ -114,11 +123,14 @@ def kind_recipes(kind: Kind) -> dict[str, Recipe]:
     }
 
 
-def read_recipes(kind: Kind, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Recipe]:
+def read_recipes(
+    kind: Kind, given: Mapping[str, Mapping[str, Any]], *, prefix_free: bool = False
+) -> dict[str, Recipe]:
     """Return recipes in place of those of the kind; a backbone's fields that are not given are the kind's.
 
     Raises:
-        ValueError: If the kind has no such backbone, or a recipe no such field or value.
+        ValueError: If the kind has no such backbone, or a recipe no such field or value, or a chat template for texts
+            without prompts.
     """
     known, found = kind_recipes(kind), {}
     for backbone, fields in given.items():
@@ -140,6 +152,11 @@ def read_recipes(kind: Kind, given: Mapping[str, Mapping[str, Any]]) -> dict[str
                 f"got {quote(fields)}"
             )
         _check_template(kind, backbone, recipe)
+        if prefix_free and recipe.template != "none":
+            raise ValueError(
+                f"expected template none of {backbone}, since texts without prompts have no turns, got "
+                f"{recipe.template}"
+            )
         found[backbone] = recipe
     return found or known
 
@@ -174,7 +191,7 @@ def _as_task(key: str, text: str) -> Task:
         key=check_key(key),
         title=found.title,
         kind=found.kind,
-        columns=COLUMNS[found.kind],
+        columns=kind_columns(found.kind, prefix_free=found.prefix_free),
         labels=tuple(found.labels),
         group=found.group,
         reported=like.reported,
@@ -184,7 +201,7 @@ def _as_task(key: str, text: str) -> Task:
         citation="",
         counts={},
         mini="",
-        recipes=read_recipes(found.kind, found.recipes),
+        recipes=read_recipes(found.kind, found.recipes, prefix_free=found.prefix_free),
         classifiers=like.classifiers,
     )
 

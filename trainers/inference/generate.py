@@ -67,7 +67,7 @@ def generate_texts(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     *,
-    max_tokens: int,
+    max_tokens: int | Sequence[int],
     batch_size: int = BATCH,
     uniforms: npt.NDArray[np.float64] | None = None,
     ends: Sequence[int] = (),
@@ -81,15 +81,16 @@ def generate_texts(
         model: A causal language model, or an encoder and a decoder.
         tokenizer: Its tokenizer.
         prompts: Token ids of every prompt.
-        max_tokens: Number of tokens after which a text ends if it has no end token before.
+        max_tokens: Number of tokens after which a text ends if it has no end token before, of all or of each.
         batch_size: Rows per forward pass.
         uniforms: A number in [0, 1) for every text and token, ``(n, max_tokens)``, which decides that token.
         ends: Tokens that end a text, beside the tokenizer's end token.
     """
     decoder = bool(model.config.is_encoder_decoder)
     side = "right" if decoder else "left"  # a causal model continues after its last position
+    lengths = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else max_tokens
     config = GenerationConfig(
-        max_new_tokens=max_tokens,
+        max_new_tokens=max(lengths, default=1),
         do_sample=False,
         num_beams=1,
         eos_token_id=[tokenizer.eos_token_id, *ends],
@@ -105,7 +106,9 @@ def generate_texts(
             chosen = [] if uniforms is None else [InverseTransform(uniforms[start : start + size])]
             tokens = model.generate(**batch, generation_config=config, logits_processor=LogitsProcessorList(chosen))
             written = tokens if decoder else tokens[:, batch["input_ids"].shape[1] :]
-            texts += tokenizer.batch_decode(written, skip_special_tokens=True)
+            first = 1 if decoder else 0  # the token that a decoder starts from
+            kept = [row[: first + most] for row, most in zip(written, lengths[start : start + size], strict=True)]
+            texts += tokenizer.batch_decode(kept, skip_special_tokens=True)
     return [text.strip() for text in texts]
 
 
@@ -141,7 +144,7 @@ def sample_texts(
     ids: Sequence[str],
     *,
     seed: int,
-    max_tokens: int,
+    max_tokens: int | Sequence[int],
     ends: Sequence[int] = (),
 ) -> npt.NDArray[np.object_]:
     """Return texts sampled for every prompt at temperature 1, ``(n, SAMPLES)``.
@@ -152,13 +155,19 @@ def sample_texts(
         prompts: Token ids of every prompt.
         ids: Example ids of the prompts; with the seed they decide the samples.
         seed: Evaluation seed.
-        max_tokens: Number of tokens after which a text ends if it has no end token before.
+        max_tokens: Number of tokens after which a text ends if it has no end token before, of all or of each.
         ends: Tokens that end a text, beside the tokenizer's end token.
     """
     keys = torch.tensor([row_key(one) for one in ids])
-    uniforms = [each.random((max_tokens, SAMPLES)).T for each in generators(keys, TEXT, 0, seed)]
+    lengths = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else max_tokens
+    uniforms = [each.random((max(lengths), SAMPLES)).T for each in generators(keys, TEXT, 0, seed)]
     repeated = [prompt for prompt in prompts for _ in range(SAMPLES)]
     texts = generate_texts(
-        model, tokenizer, repeated, max_tokens=max_tokens, uniforms=np.concatenate(uniforms), ends=ends
+        model,
+        tokenizer,
+        repeated,
+        max_tokens=[most for most in lengths for _ in range(SAMPLES)],
+        uniforms=np.concatenate(uniforms),
+        ends=ends,
     )
     return np.array(texts, dtype=np.object_).reshape(len(prompts), SAMPLES)

@@ -45,12 +45,15 @@ def moment_rows(outputs: Outputs) -> int:
 
 
 def answer_words(outputs: TokenOutputs) -> npt.NDArray[np.bool_]:
-    """Return which tokens are not the end token, ``(M,)``: that with which most rows end."""
+    """Return which tokens are not the end token, ``(M,)``: that with which most rows end, if it stands nowhere else.
+
+    Texts without prompts have no end token.
+    """
     last = np.cumsum(outputs.lengths) - 1
     end = np.bincount(outputs.token_id[last]).argmax()
-    kept = np.ones(len(outputs.token_id), dtype=np.bool_)
-    kept[last[outputs.token_id[last] == end]] = False
-    return kept
+    is_end = outputs.token_id == end
+    ends_rows = is_end.sum() == is_end[last].sum()
+    return ~is_end if ends_rows else np.ones(len(is_end), dtype=np.bool_)
 
 
 def exact_memorisation(outputs: TokenOutputs) -> float:

@@ -46,6 +46,13 @@ def rouge_l_recall(text: str, reference: str) -> float:
     return longest_common_subsequence(wanted, words(text)) / len(wanted) if wanted else 0.0
 
 
+@lru_cache(maxsize=1 << 16)
+def rouge_l_f1(text: str, reference: str) -> float:
+    """Return the harmonic mean of the shares of both texts' words in their longest common subsequence, in [0, 1]."""
+    own, wanted = words(text), words(reference)
+    return 2 * longest_common_subsequence(wanted, own) / max(1, len(wanted) + len(own))
+
+
 def row_rouge(outputs: Outputs) -> Array:
     """Return the ROUGE-L recall of every row, ``(N,)``; NaN where no text was generated."""
     values = np.full(len(outputs), np.nan)

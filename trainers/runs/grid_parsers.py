@@ -127,9 +127,30 @@ def memorised_parser() -> Parser:
     return parser
 
 
+def corpora_parser() -> Parser:
+    """Return the parser of ``corpus_numbers``."""
+    line = (
+        "Print MUSE's numbers of the base, retrained and unlearned models of a task of texts without prompts: "
+        "verbatim and knowledge memorisation, utility and PrivLeak."
+    )
+    parser = _parser("corpus_numbers", line, "ratio", "backbone", "data", "models", common=())
+    parser.add_argument("--task", required=True, help="task key")
+    parser.add_argument("--family", default="canonical", help="deletion family")
+    about = "JSON lines of question, answer and document; default: no numbers about knowledge"
+    parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help=about)
+    about = "JSON lines of question and answer, which models read before every question"
+    parser.add_argument("--examples", type=Path, metavar="FILE", help=about)
+    about = "text around a question; default: that of MUSE, 'Question: {question}', a new line, 'Answer: '"
+    parser.add_argument("--question_template", metavar="TEXT", help=about)
+    about = "folder of the numbers, and of answers, which a model generates once"
+    parser.add_argument("--out", type=Path, default=Path("corpus_numbers"), help=about)
+    return parser
+
+
 # Parsers of the commands about one group.
 GROUP_PARSERS = {
     "robustness": robustness_parser, "judge": judge_parser, "adopt": adopt_parser, "memorised": memorised_parser,
+    "corpus_numbers": corpora_parser,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.dataset.task_file import read_task_file
 from mubench.hub_builders.deletion.ranks import held_out_rows
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_recipes, resolve_task
+from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_columns, kind_recipes, resolve_task
 from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError
 from tests.own_data import EXAMPLES, KEYS, make
 
@@ -31,11 +31,12 @@ CUT = {"train": 68, "validation": 4, "test": 8}
 COUNTS = {
     "images": CUT, "texts": CUT, "speech": CUT, "videos": CUT, "pairs": {"train": 80, "validation": 4, "test": 16},
     "summaries": {"train": 80, "validation": 10, "test": 20}, "prompts": {"train": 80, "validation": 4, "test": 16},
-    "captions": CUT,
+    "captions": CUT, "documents": CUT,
 }  # fmt: skip
 LABELS = {
     "images": ("cat", "dog"), "texts": ("negative", "positive"), "speech": ("down", "up"), "videos": ("rest", "run"),
     "pairs": ("False", "True"), "summaries": (), "prompts": (), "captions": ("hole", "lamp"),
+    "documents": (),
 }  # fmt: skip
 TEXTS = """key: mine
 kind: text_classification
@@ -90,7 +91,8 @@ def test_an_example_becomes_a_task_with_every_split_and_ratio(name, built):
     assert (info.tier, info.counts, info.labels) == ("custom", COUNTS[name], LABELS[name])
     assert list(info.forget) == list(range(1, 11))
     task = find_task(KEYS[name], data=data)
-    assert task == info.row and task.kind in MODELS and list(task.columns) == list(COLUMNS[task.kind])
+    columns = kind_columns(task.kind, prefix_free=name == "documents")
+    assert task == info.row and task.kind in MODELS and list(task.columns) == list(columns)
     whole, tenth = load_task(task.key, data=data), load_task(task.key, 10, data=data)
     assert len(tenth["forget"]) == info.forget[10] and len(tenth["retain"]) == info.counts["train"] - info.forget[10]
     assert [name for name in whole["train"].column_names if name in task.columns] == list(task.columns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -21,12 +20,12 @@ from mubench.trainers.inference.generate import GenerationRequest
 from mubench.trainers.metrics.truth_ratio import tofu_numbers
 from mubench.trainers.models import setting
 from mubench.trainers.models.modalities import MODALITIES
+from tests.pages import blocks, page
 
 MODALITY = MODALITIES["text_generation"]
 NAMES = ("Ada Vonn", "Bo Lirr", "Cy Marr", "Di Nokk", "El Quist", "Fa Ruhl")
 TOWNS = ("Velsk", "Brisk", "Rovin", "Tolm")
 TOLERANCE = 1e-6
-PAGE = Path(__file__).resolve().parents[3] / "cards" / "docs" / "language_models.md"
 
 
 def questions(names: Iterable[str], *, options: bool) -> list[dict[str, Any]]:
@@ -182,10 +181,10 @@ def test_the_numbers_of_tofu_are_those_of_a_plain_implementation(models: dict[st
 def test_the_example_of_the_page_prints_the_numbers_of_every_unlearned_model(
     models: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (example,) = (one for one in blocks(page("language_models"), "python") if "tofu_numbers" in one)
     found = {Path(name): outputs(models[name], models["tokenizer"]) for name in ("model", "retrained")}
     group = SimpleNamespace(retrained={0: Path("retrained")}, unlearned={Path("model"): None}, outputs=found.get)
     monkeypatch.setattr(setting, "load_setting", lambda *_, **__: None)
     monkeypatch.setattr(group_module, "find_group", lambda *_: group)
-    exec(compile(example, PAGE.name, "exec"), {"__name__": "__main__"})
+    exec(compile(example, "an example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == f"model {tofu_numbers(found[Path('model')], found[Path('retrained')])}\n"

@@ -1,4 +1,7 @@
-"""Prompts and answers as one text for a causal language model, which learns and is judged on the answer."""
+"""Prompts and answers as one text for a causal language model, which learns and is judged on the answer.
+
+Rows without a prompt are texts, such as parts of documents: it learns all their tokens, and writes their second half.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from mubench.hub_builders.tasks import Recipe
 from mubench.hub_builders.tasks.own_backbones import get_backbone
 from mubench.trainers.engine.losses import IGNORED
+from mubench.trainers.inference.generate import MOST_TOKENS
 from mubench.trainers.models.modalities.chat import ChatTemplate
 from mubench.trainers.models.modalities.modality import (
     Collator,
@@ -24,8 +28,14 @@ from mubench.trainers.models.modalities.modality import (
     Splits,
 )
 from mubench.trainers.models.modalities.pretrained import load_tokenizer, package_files, read
-from mubench.trainers.models.modalities.shifts import lengthen_limit, prepend_sentence
-from mubench.trainers.models.modalities.text_output import PLACES, TextOutputModality, prompts_and_answers
+from mubench.trainers.models.modalities.shifts import SENTENCE, lengthen_limit, prepend_sentence
+from mubench.trainers.models.modalities.text_output import (
+    PLACES,
+    TextOutputModality,
+    TextsToWrite,
+    prompts_and_answers,
+    text_columns,
+)
 
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "llama": partial(
@@ -105,9 +115,58 @@ def _model_row(ids: list[int], start: int, prompt: str, max_length: int | None) 
     return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
 
 
+def _tokenize_texts(tokenizer: Any, texts: Sequence[str], before: str = "") -> list[tuple[list[int], int]]:
+    """Return, of every text, its tokens, and at which one its labels begin.
+
+    A beginning token, if the tokenizer has one, comes first, or nothing would predict the first token of the text. No
+    end token follows: a text may be part of a document.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: The texts.
+        before: A sentence in front of every text, without labels; empty for none.
+    """
+    joined = [f"{before} {text}" if before else text for text in texts]
+    tokens, found = tokenizer(joined, return_offsets_mapping=True), []
+    for ids, spans in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True):
+        start = next((place for place, (_, end) in enumerate(spans) if end > len(before)), len(ids))
+        first = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and spans[0][1] > 0 else []
+        found.append(([*first, *ids], max(1, start + len(first))))
+    return found
+
+
+def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of texts without prompts, which models of such tasks continue, behind a beginning token."""
+    return [ids for ids, _ in _tokenize_texts(tokenizer, texts)]
+
+
+def _text_row(ids: list[int], start: int, text: str, max_length: int | None) -> dict[str, Any]:
+    """Return a model-ready row of a text whose labels begin at ``start``.
+
+    Raises:
+        ValueError: If it has more than ``max_length`` tokens, or too few to predict one.
+    """
+    if max_length is not None and len(ids) > max_length:
+        raise ValueError(
+            f"expected a text of at most {max_length} tokens, got {len(ids)}: {text[:60]!r}; cut documents into fewer "
+            "words (`chunk_words` of the task file), or raise max_length of its recipe"
+        )
+    if start >= len(ids):
+        raise ValueError(f"expected a text of 2 tokens or more, got {len(ids)}: {text[:60]!r}")
+    return _model_row(ids, start, "", None)
+
+
+def _halve(item: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the tokens up to the middle of a text, and those that follow, `MOST_TOKENS` at most."""
+    start = next(place for place, label in enumerate(item["labels"]) if label != IGNORED)
+    ids = list(item["input_ids"])
+    middle = start + (len(ids) - start) // 2
+    return ids[:middle], ids[middle : middle + MOST_TOKENS]
+
+
 @dataclass(frozen=True)
 class CausalModality(TextOutputModality):
-    """Answers to prompts, by a causal language model.
+    """Answers to prompts, or texts without prompts, by a causal language model.
 
     Attributes:
         template: How prompt and answer become one text, see `Recipe`.
@@ -138,11 +197,15 @@ class CausalModality(TextOutputModality):
     def encode(self, rows: datasets.Dataset, processor: Any, max_length: int | None = None) -> EncodedRows:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` of prompt, answer and end token.
 
-        Labels stand at their own tokens; the prompt has none. Texts are cut at ``max_length`` tokens.
+        Labels stand at their own tokens; the prompt has none. Texts are cut at ``max_length`` tokens. Texts without
+        prompts have labels at all their tokens, behind a beginning token, no end token, and are not cut.
 
         Raises:
-            ValueError: If a prompt alone is as long as that, or the tokenizer lacks the chat template of the recipe.
+            ValueError: If a prompt alone is as long as that, the tokenizer lacks the chat template of the recipe, or a
+                text without a prompt is longer, has a single token, or is to be a turn.
         """
+        if len(text_columns(rows)) == 1:
+            return self._encode_texts(rows, processor, max_length)
         prompts, answers = prompts_and_answers(rows)
         tokenize = self._chat(processor).encode_rows if self.template == "chat" else partial(_tokenize, processor)
 
@@ -151,6 +214,22 @@ class CausalModality(TextOutputModality):
             return [
                 _model_row(ids, start, prompt, max_length)
                 for (ids, start), prompt in zip(found, batch[prompts], strict=True)
+            ]
+
+        return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
+
+    def _encode_texts(
+        self, rows: datasets.Dataset, processor: Any, max_length: int | None, before: str = ""
+    ) -> EncodedRows:
+        if self.template != "none":
+            raise ValueError(f"expected template none for texts without prompts, got {self.template}")
+        (column,) = text_columns(rows)
+
+        def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
+            found = _tokenize_texts(processor, batch[column], before)
+            return [
+                _text_row(ids, start, text, max_length)
+                for (ids, start), text in zip(found, batch[column], strict=True)
             ]
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
@@ -169,17 +248,26 @@ class CausalModality(TextOutputModality):
         return [self._chat(processor).turn_end] if self.template == "chat" else []
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
+        limit = lengthen_limit(max_length, processor)
+        if len(text_columns(rows)) == 1:
+            return self._encode_texts(rows, processor, limit, before=SENTENCE)
         prompt, _ = prompts_and_answers(rows)
-        return self.encode(
-            rows.with_transform(partial(prepend_sentence, column=prompt)),
-            processor,
-            lengthen_limit(max_length, processor),
-        )
+        return self.encode(rows.with_transform(partial(prepend_sentence, column=prompt)), processor, limit)
 
     def prompt(self, row: Mapping[str, Any]) -> list[int]:
         """Return the tokens before the first answer token."""
         start = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
         return list(row["input_ids"][:start])
+
+    def texts_to_write(
+        self, rows: datasets.Dataset, items: Sequence[Mapping[str, Any]], processor: Any
+    ) -> TextsToWrite:
+        """Return prompts and answers, or of texts without prompts their first halves and what follows."""
+        if len(text_columns(rows)) > 1:
+            return super().texts_to_write(rows, items, processor)
+        prompts, rests = zip(*map(_halve, items), strict=True)
+        references = processor.batch_decode(list(rests), skip_special_tokens=True)
+        return TextsToWrite(list(prompts), [text.strip() for text in references], list(map(len, rests)))
 
     def collator(self, processor: Any) -> Collator:
         return transformers.DataCollatorForSeq2Seq(processor)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import datasets
 import numpy as np
@@ -70,11 +70,34 @@ def zero_rare_embeddings(model: PreTrainedModel, ids: Iterable[Iterable[int]], g
         weight[[token for token in range(len(weight)) if len(owners[token]) <= 1]] = 0
 
 
+def text_columns(rows: datasets.Dataset) -> list[str]:
+    """Return the names of the columns with a text of the task's own."""
+    texts = [name for name, kind in rows.features.items() if kind == datasets.Value("string")]
+    return [name for name in texts if name not in ("example_id", "group")]
+
+
 def prompts_and_answers(rows: datasets.Dataset) -> tuple[str, str]:
     """Return the names of the two columns: the first ones with a text of the task's own."""
-    texts = [name for name, kind in rows.features.items() if kind == datasets.Value("string")]
-    prompt, answer, *_ = [name for name in texts if name not in ("example_id", "group")]
+    prompt, answer, *_ = text_columns(rows)
     return prompt, answer
+
+
+class TextsToWrite(NamedTuple):
+    """What a model is to write for ``n`` rows.
+
+    Attributes:
+        prompts: Tokens that the model reads, ``(n,)`` lists.
+        references: The true texts, ``(n,)``.
+        lengths: Number of tokens to write at most, ``(n,)``.
+    """
+
+    prompts: list[list[int]]
+    references: list[str]
+    lengths: list[int]
+
+    def at(self, rows: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+        """Return prompts and lengths of some rows."""
+        return [self.prompts[row] for row in rows], [self.lengths[row] for row in rows]
 
 
 class TextOutputModality(Modality):
@@ -94,7 +117,7 @@ class TextOutputModality(Modality):
         if get_backbone(backbone).hub_id is not None:
             return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))
         train = rows["train"]
-        names = prompts_and_answers(train)
+        names = text_columns(train)[:2]
         tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
         config = self.configs[backbone]()
         config.update({**self.special(tokenizer), "vocab_size": len(tokenizer)})
@@ -117,6 +140,20 @@ class TextOutputModality(Modality):
     def prompt(self, row: Mapping[str, Any]) -> list[int]:
         """Return the tokens of a model-ready row that the model reads before it writes the answer."""
 
+    def texts_to_write(
+        self, rows: datasets.Dataset, items: Sequence[Mapping[str, Any]], processor: Any
+    ) -> TextsToWrite:
+        """Return the prompts of rows, their true answers, and the longest of these as the length of all.
+
+        Args:
+            rows: The rows.
+            items: The same rows, model-ready.
+            processor: The tokenizer.
+        """
+        longest = max(sum(label != IGNORED for label in item["labels"]) for item in items)
+        lengths = [min(MOST_TOKENS, longest)] * len(items)
+        return TextsToWrite([self.prompt(item) for item in items], list(rows[prompts_and_answers(rows)[1]]), lengths)
+
     def end_tokens(self, processor: Any) -> list[int]:
         """Return the tokens that end an answer, beside the tokenizer's end token."""
         return []
@@ -129,16 +166,15 @@ class TextOutputModality(Modality):
             raise TypeError(f"expected outputs on tokens, got {type(outputs).__name__}")
         rows = request.rows
         encoded = self.encode(rows, processor, request.max_length)
-        items = [encoded[row] for row in range(len(rows))]
-        longest = max(sum(label != IGNORED for label in item["labels"]) for item in items)
-        prompts, most = [self.prompt(item) for item in items], min(MOST_TOKENS, longest)
+        wanted = self.texts_to_write(rows, [encoded[row] for row in range(len(rows))], processor)
         ends = self.end_tokens(processor)
-        texts = generate_texts(model, processor, prompts, max_tokens=most, ends=ends)
+        texts = generate_texts(model, processor, wanted.prompts, max_tokens=wanted.lengths, ends=ends)
         sampled = np.full((len(rows), SAMPLES if request.sampled else 0), None, dtype=np.object_)
         if request.sampled:
-            own, ids = [prompts[row] for row in request.sampled], rows.select(request.sampled)["example_id"]
+            own, lengths = wanted.at(request.sampled)
+            ids = rows.select(request.sampled)["example_id"]
             sampled[[*request.sampled]] = sample_texts(
-                model, processor, own, ids, seed=request.seed, max_tokens=most, ends=ends
+                model, processor, own, ids, seed=request.seed, max_tokens=lengths, ends=ends
             )
 
         def losses(column: str, wanted: bool = True) -> Array:
@@ -147,7 +183,7 @@ class TextOutputModality(Modality):
 
         answers = Answers(
             generated=np.array(texts, dtype=np.object_),
-            reference=np.array(rows[prompts_and_answers(rows)[1]], dtype=np.object_),
+            reference=np.array(wanted.references, dtype=np.object_),
             group=np.array(rows["group"] if "group" in rows.column_names else [""] * len(rows), dtype=np.object_),
             paraphrase_loss=losses(PARAPHRASE)[:, 0],
             perturbed_losses=losses(PERTURBED),
