@@ -139,8 +139,9 @@ def read_recipes(
         if unknown := [name for name in fields if name not in Recipe.__dataclass_fields__]:
             known_fields = ", ".join(Recipe.__dataclass_fields__)
             raise ValueError(f"expected the fields {known_fields} of a recipe, got {quote(unknown[0])}")
+        without_turns = {"system_prompt": None} if fields.get("template") == "none" else {}
         try:
-            recipe = _RECIPE.validate_python({**asdict(known[backbone]), **fields})
+            recipe = _RECIPE.validate_python({**asdict(known[backbone]), **without_turns, **fields})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = first["loc"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mubench.hub_builders.tasks.schema import Backbone, Recipe, Task, get_recipe
@@ -32,12 +32,14 @@ class OwnBackbone(Backbone):
         repository: Its repository on the Hub; ``None`` for a folder.
         start: Of an adopted model, which another program trained on a task, the key of the backbone that retrained
             models start from; else ``None``.
+        has_chat_template: Whether its tokenizer has a chat template.
     """
 
     architecture: str
     sha256: str
     repository: str | None = None
     start: str | None = None
+    has_chat_template: bool = False
 
 
 OWN: dict[str, OwnBackbone] = {}
@@ -54,23 +56,38 @@ def get_backbone(key: str) -> Backbone:
     return OWN[key] if key in OWN else BACKBONES[key]
 
 
-def closest_of(key: str, candidates: Iterable[str]) -> str:
+def closest_of(key: str, recipes: Mapping[str, Recipe]) -> str:
     """Return the backbone of the table whose recipe and default arguments hold for another: itself, if it is there.
 
     Of a user's own it is one of its family where there is one; then one of its size, mini or published; then the one
-    with the closest number of parameters.
+    with the closest number of parameters. Recipes in a chat template count only where its tokenizer has one, or where
+    there are no others.
     """
     if key not in OWN:
         return key
     own = OWN[key]
     if own.start is not None:
-        return closest_of(own.start, candidates)
-    return closest_to(candidates, architecture=own.architecture, model_type=own.family, millions=own.millions)
+        return closest_of(own.start, recipes)
+    return closest_to(
+        recipes,
+        architecture=own.architecture,
+        model_type=own.family,
+        millions=own.millions,
+        has_chat_template=own.has_chat_template,
+    )
 
 
-def closest_to(candidates: Iterable[str], *, architecture: str, model_type: str, millions: float | None) -> str:
+def closest_to(
+    recipes: Mapping[str, Recipe],
+    *,
+    architecture: str,
+    model_type: str,
+    millions: float | None,
+    has_chat_template: bool,
+) -> str:
     """Return the backbone of the table that is closest to a model of so many million parameters, see `closest_of`."""
-    known, millions = list(candidates), millions or 1
+    fitting = [key for key, recipe in recipes.items() if has_chat_template or recipe.template != "chat"]
+    known, millions = fitting or list(recipes), millions or 1
     of_family = [
         one for one in known if is_of_family(BACKBONES[one].family, architecture=architecture, model_type=model_type)
     ]
@@ -84,9 +101,9 @@ def closest_to(candidates: Iterable[str], *, architecture: str, model_type: str,
     return min(of_family or known, key=distance)
 
 
-def defaults_family(key: str, candidates: Iterable[str]) -> str:
-    """Return the family whose default arguments hold for a backbone, of a user's own that of the closest candidate."""
-    return BACKBONES[closest_of(key, candidates)].family
+def defaults_family(key: str, recipes: Mapping[str, Recipe]) -> str:
+    """Return the family whose default arguments hold for a backbone, of a user's own that of the closest one."""
+    return BACKBONES[closest_of(key, recipes)].family
 
 
 def is_of_one(key: str, families: Iterable[str]) -> bool:

@@ -16,6 +16,7 @@ from mubench.hub_builders.tasks.own_backbones import (
     get_backbone,
     is_of_family,
     own_key,
+    recipe_of,
 )
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.trainers.models.model_files import (
@@ -82,6 +83,7 @@ def read_pretrained(folder: Path, repository: str | None) -> OwnBackbone:
         architecture=foreign.architecture,
         sha256=foreign.identity,
         repository=repository,
+        has_chat_template=foreign.has_chat_template,
     )
 
 
@@ -153,7 +155,7 @@ def describe_backbone(key: str, task: Task) -> list[str]:
     if own.start is not None:
         return [
             f"backbone: {key}, an adopted {own.architecture} of unknown training; retrained models start from "
-            f"{own.start}, recipe and defaults are those of {like}"
+            f"{own.start}, recipe and defaults are those of {like}{_about_turns(like, task)}"
         ]
     kinship = describe_kinship(like, task, architecture=own.architecture, model_type=own.family)
     return [
@@ -163,9 +165,16 @@ def describe_backbone(key: str, task: Task) -> list[str]:
 
 
 def describe_kinship(backbone: str, task: Task, *, architecture: str, model_type: str) -> str:
-    """Return the key of a backbone whose defaults hold for a model, and whether it is of the model's family."""
+    """Return the key of a backbone whose recipe holds for a model, its kinship, and whether rows are turns."""
     same = is_of_family(get_backbone(backbone).family, architecture=architecture, model_type=model_type)
-    return f"{backbone}, {'of its family' if same else f'a backbone of another family, for tasks of {task.kind}'}"
+    family = "of its family" if same else f"a backbone of another family, for tasks of {task.kind}"
+    return f"{backbone}, {family}{_about_turns(backbone, task)}"
+
+
+def _about_turns(backbone: str, task: Task) -> str:
+    """Return the end of a line about a recipe: how rows are read, where that is in a chat template."""
+    is_chat = recipe_of(task, backbone).template == "chat"
+    return "; prompts and answers are turns in the model's chat template" if is_chat else ""
 
 
 def check_unchanged(own: OwnBackbone) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from mubench.hub_builders.dataset.built import HUB_ID
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE
-from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.tasks import Kind, Recipe
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.tasks.own_backbones import closest_to
 from mubench.hub_builders.utils.checksums import sha256_of
@@ -34,6 +34,8 @@ TOKENIZERS = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
     "sentencepiece.bpe.model",
 )  # fmt: skip
+# A chat template lies in a file of its own, in older folders in the tokenizer's config.
+CHAT_TEMPLATE, TOKENIZER_CONFIG = "chat_template.jinja", "tokenizer_config.json"
 # What `save_pretrained` writes; a repository's card or pictures are no part of a model.
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".jinja")
 _NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
@@ -60,6 +62,23 @@ class ForeignModel:
         found = [path for place in (".", *parts) for path in sorted(self.folder.glob(f"{place}/*"))]
         paths = [path for path in found if path.suffix in SUFFIXES and path.is_file()]
         return fingerprint({path.relative_to(self.folder).as_posix(): sha256_of(path) for path in paths})
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether its tokenizer has a chat template.
+
+        Raises:
+            ValueError: If the tokenizer's config is damaged.
+        """
+        path = self.folder / TOKENIZER_CONFIG
+        if (self.folder / CHAT_TEMPLATE).is_file():
+            return True
+        if not path.is_file():
+            return False
+        try:
+            return bool(json.loads(path.read_text(encoding="utf-8")).get("chat_template"))
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(f"expected a tokenizer's config in {path}, got {type(error).__name__}") from error
 
 
 def read_foreign(folder: Path) -> ForeignModel | None:
@@ -103,10 +122,19 @@ def find_model(name: str) -> Path:
     return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)
 
 
-def closest_backbone(model: ForeignModel, candidates: Iterable[str]) -> str:
-    """Return the backbone whose recipe and defaults hold for a model, see `closest_of`; errors: `count_parameters`."""
-    millions = count_parameters(model) / 1e6
-    return closest_to(candidates, architecture=model.architecture, model_type=model.model_type, millions=millions)
+def closest_backbone(model: ForeignModel, recipes: Mapping[str, Recipe]) -> str:
+    """Return the backbone whose recipe and defaults hold for a model, see `closest_of`.
+
+    Raises:
+        ValueError: If there are no weights, or they or the tokenizer's config are damaged.
+    """
+    return closest_to(
+        recipes,
+        architecture=model.architecture,
+        model_type=model.model_type,
+        millions=count_parameters(model) / 1e6,
+        has_chat_template=model.has_chat_template,
+    )
 
 
 def count_parameters(model: ForeignModel) -> int:

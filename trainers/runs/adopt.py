@@ -68,7 +68,11 @@ def _find_start(given: str | None, model: OwnBackbone, task: Task, models: Path)
     """Return the key of the backbone that retrained models start from, and a line where nothing was given."""
     if given is None:
         start = closest_to(
-            task.recipes, architecture=model.architecture, model_type=model.family, millions=model.millions
+            task.recipes,
+            architecture=model.architecture,
+            model_type=model.family,
+            millions=model.millions,
+            has_chat_template=model.has_chat_template,
         )
         return start, [
             f"start:    none was given: retrained models start from the backbone's own weights, those of {start}"

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,16 @@ def test_every_row_is_complete(key):
     for counts in task.counts.values():
         assert {"train", "validation", "test"} <= set(counts)
         assert ("ood" in counts) == (task.ood_source is not None)
+
+
+@pytest.mark.parametrize("key", ["tofu", "celeb_profile"])
+def test_instruct_models_have_the_recipe_of_published_ones_in_their_chat_template(key):
+    recipes = TASKS[key].recipes
+    instruct = {backbone: recipe for backbone, recipe in recipes.items() if recipe.template == "chat"}
+    assert len(instruct) == 9
+    assert {BACKBONES[backbone].family for backbone in instruct} == {"llama", "qwen3", "gemma3", "smollm3"}
+    for recipe in instruct.values():
+        assert recipe == replace(recipes["llama2-7b"], template="chat", system_prompt="You are a helpful assistant.")
 
 
 @pytest.mark.parametrize("key", TASKS)

@@ -63,11 +63,13 @@ def rows():
     return datasets.Dataset.from_dict({"example_id": ids, "prompt": [*QUESTIONS], "text": [*ANSWERS]})
 
 
-@pytest.mark.parametrize("system", [None, "Answer briefly."])
+@pytest.mark.parametrize(
+    ("recipe", "system"), [(RECIPE, None), (TASKS["tofu"].recipes["llama3.2-1b"], "You are a helpful assistant.")]
+)
 def test_a_row_has_the_tokens_of_the_template_and_labels_from_the_answer_to_the_end_of_its_turn(
-    tokenizer, rows, system
+    tokenizer, rows, recipe, system
 ):
-    encoded = dataclasses.replace(CHAT, system_prompt=system).encode(rows, tokenizer)
+    encoded = PLAIN.for_recipe(recipe).encode(rows, tokenizer)
     end = tokenizer.convert_tokens_to_ids("<|eot_id|>" if "<|eot_id|>" in tokenizer.get_vocab() else "<|im_end|>")
     for place, row in enumerate(rows):
         before = [{"role": "system", "content": system}] if system else []
@@ -84,7 +86,7 @@ def test_a_row_has_the_tokens_of_the_template_and_labels_from_the_answer_to_the_
         assert tokenizer.decode(whole[len(one["input_ids"]) :]).strip() == ""  # a line break at most
         assert CHAT.prompt(one) == prompt and one["attention_mask"] == [1] * len(one["input_ids"])
         assert CHAT.answer_encoder(tokenizer)(row["text"]) == one["labels"][start:]
-        encode = dataclasses.replace(CHAT, system_prompt=system).prompt_encoder(tokenizer)
+        encode = PLAIN.for_recipe(recipe).prompt_encoder(tokenizer)
         assert encode(row["prompt"]) == prompt
         words = tokenizer.decode(between_frame(prompt, encode("a"), encode("b")), skip_special_tokens=True)
         assert words.strip() == row["prompt"]
@@ -230,6 +232,8 @@ def test_a_task_file_chooses_the_template():
     found = read_recipes("text_generation", {"llama": {"template": "chat", "system_prompt": "Be brief."}})["llama"]
     assert isinstance(found, Recipe) and (found.template, found.system_prompt) == ("chat", "Be brief.")
     assert CHAT.for_recipe(found).system_prompt == "Be brief."
+    instruct = read_recipes("text_generation", {"llama3.2-1b": {"template": "none"}})["llama3.2-1b"]
+    assert (instruct.template, instruct.system_prompt) == ("none", None)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_families_that_the_page_names_are_read_from_their_folders_and_write_turn
     for part in (AutoModelForCausalLM.from_config(config), tokenizer):
         part.save_pretrained(tmp_path / "folder")
     own = read_pretrained(tmp_path / "folder", f"org/{family}")
-    assert own.family == family and own.millions < 1
+    assert own.family == family and own.millions < 1 and own.has_chat_template
     known["own"] = own
     with loading(LoadOptions(dtype=torch.bfloat16)):
         made = CHAT.create("own", (), {"train": rows}, seed=0)

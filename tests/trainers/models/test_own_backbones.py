@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -61,6 +62,26 @@ def test_the_recipe_is_that_of_the_closest_backbone_in_family_size_and_parameter
     assert line.endswith(
         "recipe and defaults are those of llama2-7b, a backbone of another family, for tasks of text_generation"
     )
+
+
+def test_a_recipe_in_a_chat_template_is_for_models_that_have_one(known):
+    task = get_task("tofu")
+    known["a"], known["b"] = own("llama", 1236), own("llama", 1236, has_chat_template=True)
+    known["c"] = own("llama", 1236, start="b")
+    assert [recipe_of(task, key).template for key in "abc"] == ["none", "chat", "chat"]
+    for key in "bc":
+        (line,) = describe_backbone(key, task)
+        assert "llama3.2-1b" in line and line.endswith("; prompts and answers are turns in the model's chat template")
+    # Where there is no other recipe, the tokenizer without a template is refused later.
+    assert closest_of("a", {"llama3.2-1b": task.recipes["llama3.2-1b"]}) == "llama3.2-1b"
+
+
+def test_a_record_of_before_chat_templates_is_read(known, tmp_path):
+    record = asdict(own("llama", 1236))
+    del record["has_chat_template"]
+    (tmp_path / ".backbones").mkdir()
+    (tmp_path / ".backbones" / "mine-01234567.json").write_text(json.dumps(record))
+    assert recall_backbone("mine-01234567", tmp_path) and not known["mine-01234567"].has_chat_template
 
 
 def test_methods_for_some_families_take_models_of_these_alone(known):

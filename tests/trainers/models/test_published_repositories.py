@@ -112,8 +112,8 @@ def test_a_published_repository_is_read_and_trained(hub, task, tmp_path, monkeyp
     if task.labels:
         assert tuple(trained.config.id2label.values()) == task.label_names("mini")
     rows = load_task(task.key, data=tmp_path / "mu-bench")["test"]
-    items = [
-        MODALITIES[task.kind].encode(rows, one, task.recipes[backbone].max_length)[0] for one in (first, processor)
-    ]
+    recipe = task.recipes[backbone]
+    modality = MODALITIES[task.kind].for_recipe(recipe)
+    items = [modality.encode(rows, one, recipe.max_length)[0] for one in (first, processor)]
     assert all(np.array_equal(items[0][name], items[1][name]) for name in items[0])
     assert not converted

@@ -26,12 +26,13 @@ from mubench.hub_builders.tasks import get_task
 from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of
 from mubench.trainers.evaluation.result import read_result, read_results
 from mubench.trainers.models import model_files
-from mubench.trainers.models.backbones import find_backbone
+from mubench.trainers.models.backbones import describe_kinship, find_backbone
 from mubench.trainers.models.foreign_models import check_tokens
 from mubench.trainers.models.model_files import ForeignModel, closest_backbone, read_foreign
-from mubench.trainers.runs.commands import measure_robustness
+from mubench.trainers.runs.commands import measure_robustness, request_of
 from mubench.trainers.runs.grid_parsers import parse_grid
 from mubench.trainers.runs.plan import UnlearningRequest, resolve
+from tests.fixtures.chat import CHATML
 from tests.fixtures.few import TASK_OF, few_rows
 from tests.fixtures.pretrained import known
 from tests.fixtures.walk import RATIO
@@ -118,17 +119,25 @@ def test_a_model_that_does_not_fit_is_one_line(own_walk, foreign, capsys, change
 
 
 def test_base_model_and_backbone_have_the_defaults_of_the_same_backbone(tmp_path, monkeypatch, known):
-    for task, model_type, millions, closest in (
-        ("cifar10", "vit", 0.1, "vit"),
-        ("cifar10", "vit", 86, "vit-base"),
-        ("cifar10", "mobilenet_v2", 0.1, "mobilenet"),
-        ("tofu", "llama", 7000, "llama2-7b"),
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    plain, instruct = tmp_path / "plain", tmp_path
+    for task, model_type, millions, folder, closest in (
+        ("cifar10", "vit", 0.1, plain, "vit"),
+        ("cifar10", "vit", 86, plain, "vit-base"),
+        ("cifar10", "mobilenet_v2", 0.1, plain, "mobilenet"),
+        ("tofu", "llama", 7000, plain, "llama2-7b"),
+        ("tofu", "llama", 1200, instruct, "llama3.2-1b"),
+        ("tofu", "llama", 1200, plain, "llama2-7b"),
+        ("tofu", "qwen3", 1200, plain, "phi-1.5"),
     ):
-        candidates, count = get_task(task).recipes, millions * 10**6
+        recipes, count = get_task(task).recipes, millions * 10**6
         monkeypatch.setattr(model_files, "count_parameters", lambda _, count=count: count)
-        known["a"] = OwnBackbone(family=model_type, architecture="Any", sha256="0" * 64, millions=millions)
-        assert closest_backbone(ForeignModel(tmp_path, "Any", model_type), candidates) == closest
-        assert closest_of("a", candidates) == closest
+        known["a"] = OwnBackbone(
+            family=model_type, architecture="Any", sha256="0" * 64, millions=millions,
+            has_chat_template=folder is instruct,
+        )  # fmt: skip
+        assert closest_backbone(ForeignModel(folder, "Any", model_type), recipes) == closest
+        assert closest_of("a", recipes) == closest
 
 
 @pytest.fixture
@@ -163,6 +172,33 @@ def test_a_model_that_reads_text_without_its_tokenizer_is_refused(llama, tmp_pat
     with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none: tokenizer\.save_pretrained"):
         setting.load_foreign(folder)
     with pytest.raises(ValueError, match=r"expected a tokenizer in .*mine, got none"):  # before any job
+        find_backbone(str(folder), setting.task, tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "backbone"),
+    [
+        ("chat_template.jinja", CHATML, "llama3.2-1b"),
+        ("tokenizer_config.json", json.dumps({"chat_template": CHATML}), "llama3.2-1b"),
+        ("tokenizer_config.json", json.dumps({"chat_template": None}), "llama2-7b"),
+    ],
+)
+def test_a_model_whose_tokenizer_has_a_chat_template_is_read_in_it(llama, monkeypatch, name, text, backbone):
+    setting, folder = llama
+    (folder / name).write_text(text)
+    monkeypatch.setattr(model_files, "count_parameters", lambda _: 1_236_000_000)
+    where = [f"--task={setting.task.key}", f"--data={setting.data}", f"--models={folder.parent / 'models'}"]
+    plan = resolve(request_of("npo", [*where, f"--base_model={folder}"])[0])
+    assert (plan.run.backbone, plan.run.recipe) == (backbone, setting.task.recipes[backbone].record())
+    about = describe_kinship(backbone, setting.task, architecture="LlamaForCausalLM", model_type="llama")
+    is_chat = setting.task.recipes[backbone].template == "chat"
+    assert about.endswith("turns in the model's chat template" if is_chat else "of its family")
+
+
+def test_a_damaged_config_of_a_tokenizer_is_one_line(llama, tmp_path):
+    setting, folder = llama
+    (folder / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"expected a tokenizer's config in .*_config\.json, got AttributeError$"):
         find_backbone(str(folder), setting.task, tmp_path / "models")
 
 
