@@ -18,15 +18,19 @@ os.environ.update(
     MPLBACKEND="Agg",
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
+    COLUMNS="80",  # argparse asks for the size of the terminal once an option
+    LINES="24",
 )
 
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from types import SimpleNamespace  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
+    from tests.fixtures.shared import Shared
     from tests.fixtures.walk import Walk
 
 
@@ -72,6 +76,9 @@ def pytest_collection_finish() -> None:
     if (torch := sys.modules.get("torch")) and not torch.cuda.is_available():
         # Until a device is used, each keeps every seed with a stack trace: a thirtieth of the fast tests' time.
         torch.cuda.manual_seed_all = torch.xpu.manual_seed_all = lambda _: None
+        # Every training starts by collecting garbage, to free what lies on a device.
+        if memory := sys.modules.get("accelerate.utils.memory"):
+            memory.gc = SimpleNamespace(collect=lambda: 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,20 +89,29 @@ def _set_aside() -> None:
 
 
 @pytest.fixture(scope="session")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
-    from mubench.hub_builders.dataset.build import build  # noqa: PLC0415  most tests need no data
+def shared(tmp_path_factory: pytest.TempPathFactory) -> "Shared":
+    """Return folders that tests only read, made once for all processes of a parallel run."""
+    from tests.fixtures.shared import Shared  # noqa: PLC0415  most tests share none
 
-    out = tmp_path_factory.mktemp("mini")
-    return [build(task, out=out) for task in PAIR][-1]
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    return Shared(tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
-def walked_once(tmp_path_factory: pytest.TempPathFactory) -> "Walk":
-    """Walk a small cifar10 from rows to models, once a process."""
-    from tests.fixtures.walk import walk  # noqa: PLC0415  most tests need no transformers
+def mini(shared: "Shared") -> Path:
+    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
+    from mubench.hub_builders.dataset.build import build  # noqa: PLC0415  most tests need no data
+    from mubench.hub_builders.tasks.names import DATASET  # noqa: PLC0415
 
-    return walk(tmp_path_factory.mktemp("walk"))
+    return shared("mini", lambda out: [build(task, out=out) for task in PAIR]) / DATASET
+
+
+@pytest.fixture(scope="session")
+def walked_once(shared: "Shared") -> "Walk":
+    """Walk a small cifar10 from rows to models, once."""
+    from tests.fixtures.walk import Walk, walk  # noqa: PLC0415  most tests need no transformers
+
+    return Walk(shared("walk", walk))
 
 
 @pytest.fixture
