@@ -85,11 +85,12 @@ def last_name(node: ast.AST) -> str:
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes that are executed: imports for annotations alone are left out."""
-    if isinstance(tree, ast.If) and last_name(tree.test) == "TYPE_CHECKING":
-        return
-    yield tree
-    for child in ast.iter_child_nodes(tree):
-        yield from nodes(child)
+    left = [tree]
+    while left:
+        node = left.pop()
+        if not (isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"):
+            yield node
+            left += ast.iter_child_nodes(node)
 
 
 @cache
