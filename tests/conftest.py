@@ -60,8 +60,19 @@ OF_ALL_TASKS = (
 )
 
 
+# Files with more than half a minute of slow tests, the longest first: with these in front, workers end together.
+LONGEST = (
+    "test_processes.py",
+    "test_options.py",
+    "test_own_data_page.py",
+    "test_identities.py",
+    "test_configs.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of one data set or of one kind of model as slow."""
+    """Mark the tests of one data set or of one kind of model as slow, and begin with the longest files."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         folder = f"{item.path.parent.relative_to(item.config.rootpath).as_posix()}/"
         if folder in OF_ONE_TASK and item.path.name not in OF_ALL_TASKS:
