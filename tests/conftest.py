@@ -94,6 +94,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_finish() -> None:
     """Set aside what imports made: `Trainer` collects garbage as it starts, and all of torch takes .3 s to look at."""
     gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # models are built and dropped all the time, seldom in cycles
     gc.collect()
     gc.freeze()
     if (torch := sys.modules.get("torch")) and not torch.cuda.is_available():
