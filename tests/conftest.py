@@ -18,15 +18,19 @@ os.environ.update(
     MPLBACKEND="Agg",
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
+    COLUMNS="80",  # argparse asks for the size of the terminal once an option
+    LINES="24",
 )
 
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING  # noqa: E402
+from types import SimpleNamespace  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
+    from tests.fixtures.shared import Shared
     from tests.fixtures.walk import Walk
 
 
@@ -57,22 +61,49 @@ OF_ALL_TASKS = (
 )
 
 
+# Files with more than half a minute of slow tests, the longest first: with these in front, workers end together.
+LONGEST = (
+    "test_processes.py",
+    "test_options.py",
+    "test_own_data_page.py",
+    "test_identities.py",
+    "test_configs.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of one data set or of one kind of model as slow."""
+    """Mark the tests of one data set or of one kind of model as slow, and begin with the longest files."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         folder = f"{item.path.parent.relative_to(item.config.rootpath).as_posix()}/"
         if folder in OF_ONE_TASK and item.path.name not in OF_ALL_TASKS:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all files of the Space to one worker, since importing gradio takes seconds."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415  it comes with parallel runs alone
+
+    class Files(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/space" if nodeid.startswith("tests/space/") else nodeid.partition("::")[0]
+
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_finish() -> None:
     """Set aside what imports made: `Trainer` collects garbage as it starts, and all of torch takes .3 s to look at."""
     gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # models are built and dropped all the time, seldom in cycles
     gc.collect()
     gc.freeze()
     if (torch := sys.modules.get("torch")) and not torch.cuda.is_available():
         # Until a device is used, each keeps every seed with a stack trace: a thirtieth of the fast tests' time.
         torch.cuda.manual_seed_all = torch.xpu.manual_seed_all = lambda _: None
+        # Every training starts by collecting garbage, to free what lies on a device.
+        if memory := sys.modules.get("accelerate.utils.memory"):
+            memory.gc = SimpleNamespace(collect=lambda: 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,20 +114,29 @@ def _set_aside() -> None:
 
 
 @pytest.fixture(scope="session")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
-    from mubench.hub_builders.dataset.build import build  # noqa: PLC0415  most tests need no data
+def shared(tmp_path_factory: pytest.TempPathFactory) -> "Shared":
+    """Return folders that tests only read, made once for all processes of a parallel run."""
+    from tests.fixtures.shared import Shared  # noqa: PLC0415  most tests share none
 
-    out = tmp_path_factory.mktemp("mini")
-    return [build(task, out=out) for task in PAIR][-1]
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    return Shared(tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
-def walked_once(tmp_path_factory: pytest.TempPathFactory) -> "Walk":
-    """Walk a small cifar10 from rows to models, once a process."""
-    from tests.fixtures.walk import walk  # noqa: PLC0415  most tests need no transformers
+def mini(shared: "Shared") -> Path:
+    """Return a dataset folder with the mini tasks of `PAIR`; tests only read it."""
+    from mubench.hub_builders.dataset.build import build  # noqa: PLC0415  most tests need no data
+    from mubench.hub_builders.tasks.names import DATASET  # noqa: PLC0415
 
-    return walk(tmp_path_factory.mktemp("walk"))
+    return shared("mini", lambda out: [build(task, out=out) for task in PAIR]) / DATASET
+
+
+@pytest.fixture(scope="session")
+def walked_once(shared: "Shared") -> "Walk":
+    """Walk a small cifar10 from rows to models, once."""
+    from tests.fixtures.walk import Walk, walk  # noqa: PLC0415  most tests need no transformers
+
+    return Walk(shared("walk", walk))
 
 
 @pytest.fixture

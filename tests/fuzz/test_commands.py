@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import random
@@ -75,12 +76,10 @@ def place(walked_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield root
 
 
+@functools.cache
 def options(method: str) -> list[str]:
     parser = base_parser() if method == "base" else method_parser(method)
     return sorted(name for name in parser._option_string_actions if name.startswith("--") and "-" not in name[2:])
-
-
-OPTIONS = {method: options(method) for method in ("base", *METHODS)}
 
 
 def valid(source: random.Random) -> list[str]:
@@ -96,7 +95,7 @@ def valid(source: random.Random) -> list[str]:
     if method not in ("base", "retrain"):
         words.append("--ratio=10")
     words += ["--base_seed=5"] if method in ("base", "retrain") else ["--seed=5"]
-    for name in source.sample(OPTIONS[method], source.choice([1, 1, 1, 2, 4])):
+    for name in source.sample(options(method), source.choice([1, 1, 1, 2, 4])):
         if name not in ("--dataloader_num_workers", "--help", "--config"):
             words.append(f"{name}={source.choice(HOSTILE)}")
     return words

@@ -12,21 +12,25 @@ from tests.safety_net.measures import FEW
 
 
 @pytest.fixture(scope="session")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few(shared: Any) -> Path:
     """Return a folder with the data sets of `FEW`."""
-    out = tmp_path_factory.mktemp("few")
-    for task, family in FEW:
-        assert doors.call("hub_builders", "build", task, "--family", family, "--out", out).code == 0
-    return out
+
+    def make(out: Path) -> None:
+        for task, family in FEW:
+            assert doors.call("hub_builders", "build", task, "--family", family, "--out", out).code == 0
+
+    return shared("few", make)
 
 
 @pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(shared: Any) -> Path:
     """Return a folder with what ``make data`` builds."""
-    out = tmp_path_factory.mktemp("everything")
-    for family in ("canonical", "group"):
-        assert doors.call("hub_builders", "build", "--family", family, "--out", out).code == 0
-    return out
+
+    def make(out: Path) -> None:
+        for family in ("canonical", "group"):
+            assert doors.call("hub_builders", "build", "--family", family, "--out", out).code == 0
+
+    return shared("everything", make)
 
 
 @pytest.fixture

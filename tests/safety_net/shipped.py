@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ FIELDS = (
 BASE = {"ratio": None, "method": None, "seed": None, "arguments": {}, "parent": None}
 
 
+@functools.cache
 def rows(*, mini: bool = True) -> dict[str, dict[str, Any]]:
     """Return every shipped row of mini tasks, or every one of real data, by the name of its file."""
     import mubench.cards  # noqa: PLC0415

@@ -13,6 +13,7 @@ import pytest
 from mubench.hub_builders.dataset.build import build
 from mubench.trainers.evaluation.result import write_result
 from tests.cards.conftest import demo_rows, make_row  # noqa: F401  (a fixture)
+from tests.fixtures.shared import Shared
 from tests.fixtures.walk import Walk
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
@@ -27,13 +28,15 @@ def space(monkeypatch: pytest.MonkeyPatch) -> Import:
 
 
 @pytest.fixture(scope="session")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def datasets(shared: Shared) -> Path:
     """Build an image task, a text task and a task with groups; tests only read it."""
-    root = tmp_path_factory.mktemp("space")
-    for task in ("cifar10", "imdb", "ddi2013"):
-        build(task, out=root)
-    build("ddi2013", out=root, family="group")
-    return root
+
+    def make(root: Path) -> None:
+        for task in ("cifar10", "imdb", "ddi2013"):
+            build(task, out=root)
+        build("ddi2013", out=root, family="group")
+
+    return shared("space", make)
 
 
 @pytest.fixture

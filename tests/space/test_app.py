@@ -35,6 +35,18 @@ def gradio() -> Any:
     return import_module("gradio")
 
 
+@pytest.fixture(scope="module")
+def page(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the page, built where only data lie; what it calls reads the working directory of the test."""
+    folder = tmp_path_factory.mktemp("page")
+    for each in datasets.iterdir():
+        (folder / each.name).symlink_to(each)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SPACE)
+        patch.chdir(folder)
+        return import_module("page").build()
+
+
 def test_without_data_the_error_names_the_command(
     space: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,9 +55,8 @@ def test_without_data_the_error_names_the_command(
         space("page").build()
 
 
-def test_the_page_has_its_tabs_and_loads_no_external_resources(space: Import, root: Path) -> None:
+def test_the_page_has_its_tabs_and_loads_no_external_resources(space: Import, page: Any) -> None:
     app = space("page")
-    page = app.build()
     tabs = [block.label for block in page.blocks.values() if type(block).__name__ == "Tab"]
     assert tabs == ["Try out", "Compare", "Leaderboard", "Data explorer"]
     assert not page.analytics_enabled
@@ -80,18 +91,18 @@ def test_shipped_references_need_a_base_model_alone_which_the_first_run_trains(s
         space("handlers.try_out").check_request(**{**choice, "ratio": "5"})
 
 
-def test_no_choice_is_dropped_during_the_response_to_an_older_one(space: Import, root: Path) -> None:
+def test_no_choice_is_dropped_during_the_response_to_an_older_one(page: Any) -> None:
     chosen = {"input", "change", "select"}
-    fns = [f for f in space("page").build().fns.values() if chosen & {event for _, event in f.targets}]
+    fns = [f for f in page.fns.values() if chosen & {event for _, event in f.targets}]
     assert len(fns) > 8
     assert not [f for f in fns if f.trigger_mode != "always_last"]
 
 
-def test_a_menu_whose_choice_stays_valid_is_not_reset(space: Import, root: Path) -> None:
+def test_a_menu_whose_choice_stays_valid_is_not_reset(space: Import, root: Path, page: Any) -> None:
     update = space("tabs.common").update_menu
     assert update(["a", "b"], "a", "a") == {"choices": ["a", "b"], "__type__": "update"}
     assert update(["a", "b"], "a", "c") == {"choices": ["a", "b"], "value": "a", "__type__": "update"}
-    handlers = {getattr(f.fn, "__qualname__", ""): f.fn for f in space("page").build().fns.values()}
+    handlers = {getattr(f.fn, "__qualname__", ""): f.fn for f in page.fns.values()}
     refresh = handlers["TryOutTab.refresh"]
     tried = refresh("", "imdb", "resnet", "5", "scrub")[:4]
     explored = space("tabs.explore_tab").refresh("group", "imdb", "5")[:3]
@@ -105,9 +116,9 @@ def test_a_menu_whose_choice_stays_valid_is_not_reset(space: Import, root: Path)
 
 
 def test_the_buttons_stay_disabled_while_a_job_runs(
-    space: Import, root: Path, monkeypatch: pytest.MonkeyPatch
+    space: Import, root: Path, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh = next(f.fn for f in space("page").build().fns.values() if f.fn.__qualname__ == "TryOutTab.refresh")
+    refresh = next(f.fn for f in page.fns.values() if f.fn.__qualname__ == "TryOutTab.refresh")
     pool = space("handlers.try_out").POOL
     monkeypatch.setattr(pool, "list_unfinished", lambda: {"a run"})
     for current, free in (("", True), ("another", True), ("a run", False)):
@@ -115,8 +126,8 @@ def test_the_buttons_stay_disabled_while_a_job_runs(
         assert train["interactive"] is free and go["interactive"] is False  # there is no model here to start from
 
 
-def test_every_endpoint_is_documented(space: Import, root: Path) -> None:
-    page, api = space("page").build(), space("api")
+def test_every_endpoint_is_documented(space: Import, page: Any) -> None:
+    api = space("api")
     public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
     assert public == {function.__name__ for function in (*api.PLAIN, *api.STREAMING)}
     documented = set(re.findall(r"^\| `/(\w+)`", (SPACE / "README.md").read_text(), re.MULTILINE))
@@ -345,8 +356,7 @@ def test_messages_that_nobody_reads_are_dropped(space: Import, monkeypatch: pyte
     assert "old" not in messages
 
 
-def test_a_wrong_number_of_values_is_one_line(space: Import, root: Path) -> None:
-    page = space("page").build()
+def test_a_wrong_number_of_values_is_one_line(page: Any) -> None:
     functions = {function.name: function for function in page.fns.values()}
     assert page.validate_inputs(functions["submit"], ["x"]) is None
     for values in ([], ["x", "y"]):
@@ -414,17 +424,18 @@ def test_threads_share_arenas_where_the_library_has_them(
 
 
 def test_sessions_are_bounded_and_no_history_is_recorded(
-    space: Import, root: Path, monkeypatch: pytest.MonkeyPatch
+    space: Import, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, options = space("page"), {}
+    app, options = space("page"), {}
     steps: list[str] = []
     monkeypatch.setattr(gradio().Blocks, "launch", lambda _, **given: options.update(given))
     monkeypatch.setattr(gradio().Blocks, "block_thread", lambda _: steps.append("serves"))
-    monkeypatch.setattr(page.POOL, "start", lambda: steps.append("starts" if options else "starts too early"))
-    page.serve()
+    monkeypatch.setattr(app.POOL, "start", lambda: steps.append("starts" if options else "starts too early"))
+    monkeypatch.setattr(app, "build", lambda: page)
+    app.serve()
     assert steps == ["starts", "serves"] and options["prevent_thread_lock"]
-    assert options["run_history"] is False and options["state_session_capacity"] == page.SESSIONS <= 100
-    kinds = {type(block).__name__ for block in page.build().blocks.values()}
+    assert options["run_history"] is False and options["state_session_capacity"] == app.SESSIONS <= 100
+    kinds = {type(block).__name__ for block in page.blocks.values()}
     assert "JSON" in kinds and "State" not in kinds  # state is kept in the browser
     runs = space("handlers.runs")
     assert runs.CACHED_RUNS > runs.BROWSER_RUNS

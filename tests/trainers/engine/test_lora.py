@@ -136,7 +136,14 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path) -> No
     toy.check_resume(run, tmp_path, lambda _: 5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+# Methods that refuse adapters, and of the others one for every kind of model, of phases and of teachers.
+FAST = {key for key in METHODS if METHODS[key].per_weight or METHODS[key].edit is not UnlearningTrainer.edit}
+FAST |= {"finetune", "scrub", "bad_teaching", "npo", "altpo", "esd", "l1_sparse", "random_label"}
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(key, marks=() if key in FAST else pytest.mark.slow) for key in METHODS]
+)
 def test_every_method_trains_adapters_or_refuses_them(method: str, tmp_path: Path) -> None:
     name = toy.name_for(method)
     if METHODS[method].per_weight or METHODS[method].edit is not UnlearningTrainer.edit:

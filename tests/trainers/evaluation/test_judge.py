@@ -8,7 +8,14 @@ from mubench.trainers.evaluation.judge import judge, judge_controls, reference_m
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.metrics import METRICS
 from mubench.trainers.metrics.score import parts
+from tests.fixtures.walk import leave_out_fitted
 from tests.trainers.conftest import leave_one_out
+
+
+@pytest.fixture
+def unfitted(monkeypatch):
+    """Judge without the metrics that fit models."""
+    leave_out_fitted(monkeypatch)
 
 
 def test_a_row_holds_every_metric_the_splits_allow_and_what_it_was_judged_against(world, run_info):
@@ -37,7 +44,7 @@ def test_a_metric_without_a_value_is_absent_and_takes_no_other_with_it(world, ru
     assert set(every) - set(row.metrics) == {"scrub_mia", "nomus"} and set(row.metrics) <= set(every)
 
 
-def test_the_method_reaches_the_metrics(world, run_info):
+def test_the_method_reaches_the_metrics(world, run_info, unfitted):
     views, bases = world.views(saw=0.3, seed=5), world.bases()
     test = views["test"]
     logits = test.logits.copy()
@@ -50,19 +57,19 @@ def test_the_method_reaches_the_metrics(world, run_info):
     assert rows["scrub"].metrics["overall"].value == 0 < rows["neg_grad"].metrics["overall"].value
 
 
-def test_five_retrained_models_and_three_bases_are_enough(world, run_info):
+def test_five_retrained_models_and_three_bases_are_enough(world, run_info, unfitted):
     row = judge(run_info, world.views(saw=0.3, seed=5), world.retrained(5), world.bases(3), chance=0.1)
     assert not row.provisional and row.row_spread < 0.1
 
 
-def test_the_order_of_references_does_not_matter(world, run_info):
+def test_the_order_of_references_does_not_matter(world, run_info, unfitted):
     model = world.views(saw=0.3, seed=5)
     first = judge(run_info, model, world.retrained(), world.bases(), chance=0.1)
     retrained = dict(reversed(world.retrained().items()))
     assert judge(run_info, model, retrained, dict(reversed(world.bases().items())), chance=0.1) == first
 
 
-def test_broken_models_are_flagged(world, run_info):
+def test_broken_models_are_flagged(world, run_info, unfitted):
     retrained, bases = world.retrained(), world.bases()
     broken = dict(world.views(saw=0.3, seed=5))
     logits = broken["retain"].logits.copy()
@@ -89,21 +96,21 @@ def test_missing_references_name_the_command_that_makes_them(world, run_info, re
     assert "\n" not in str(caught.value) and f"got {retrained} and {bases}" in str(caught.value)
 
 
-def test_a_task_without_signal_is_a_row_with_the_reason(world, run_info):
+def test_a_task_without_signal_is_a_row_with_the_reason(world, run_info, unfitted):
     retrained = world.retrained()
     row = judge(run_info, world.views(saw=0.3, seed=5), retrained, {0: retrained[0], 1: retrained[2]}, chance=0.1)
     assert "no signal for 'row'" in row.no_signal and row.interval is None and "score" not in row.metrics
     assert row.metrics["gap"].value >= 0
 
 
-def test_two_retrained_models_judge_without_a_gate(world, run_info):
+def test_two_retrained_models_judge_without_a_gate(world, run_info, unfitted):
     model, others = leave_one_out(world.retrained(), 0)
     row = judge(run_info, model, others, world.bases(), chance=0.1)
     assert row.metrics["score"].value > 0.8 and row.metrics["score"].retrained is None
     assert row.no_signal is None and row.row_spread is None and row.provisional
 
 
-def test_controls_without_a_run_are_judged_for_every_base(world, run_info):
+def test_controls_without_a_run_are_judged_for_every_base(world, run_info, unfitted):
     references = reference_models(run_info, world.retrained(), world.bases(), 0.1)
     rows = [row for row, _ in judge_controls(run_info, references)]
     assert [(row.method, row.base_seed) for row in rows] == [
@@ -114,7 +121,7 @@ def test_controls_without_a_run_are_judged_for_every_base(world, run_info):
     assert max(row.metrics["score"].value for row in rows if row.method != "quantile_cheat") <= 0.1
 
 
-def test_judging_does_not_change_what_it_is_given(world, run_info):
+def test_judging_does_not_change_what_it_is_given(world, run_info, unfitted):
     model = world.views(saw=0.3, seed=5)
     before = model["forget"].logits.copy()
     judge(run_info, model, world.retrained(), world.bases(), chance=0.1)

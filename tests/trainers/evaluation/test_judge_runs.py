@@ -20,14 +20,26 @@ from mubench.trainers.inference.storage import read_outputs, write_outputs
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.accuracy import majority_baseline
 from mubench.trainers.metrics.retraining_scores import zero_retrain_forgetting
-from tests.fixtures.walk import BASES, FORGET, RATIO, RETRAINED, files
+from tests.fixtures.walk import BASES, FORGET, RATIO, RETRAINED, files, quick
 
 MODEL = "cifar10-mini-resnet-del10-neg-grad-s0"
 
 
+@pytest.fixture(scope="module")
+def controls(walked_once, tmp_path_factory):
+    """Return the rows of all controls, which leave the models alone; tests only read them."""
+    with quick():
+        walk = walked_once.copy(tmp_path_factory.mktemp("controls"))
+        before = files(walk.models)
+        walk.judge().controls()
+        assert files(walk.models) == before
+    return read_results(walk.results)
+
+
 def test_a_judged_model_is_one_row_named_after_folder_and_run(own_walk):
-    run = read_run(own_walk.models / MODEL)
+    run, before = read_run(own_walk.models / MODEL), files(own_walk.models)
     path = own_walk.judge().run(own_walk.models / MODEL)
+    assert files(own_walk.models) == before
     assert path == own_walk.results / f"{MODEL}-{run.identity[:8]}.json"
     row = read_result(path)
     assert (row.method, row.ratio, row.seed, row.identity) == ("neg_grad", RATIO, 0, run.identity)
@@ -77,7 +89,10 @@ def test_a_row_names_the_outputs_it_is_about(own_walk):
     runs = [read_run(own_walk.models / f"cifar10-mini-resnet{name}") for name in names]
     assert row.references.identities == [run.identity for run in runs]
     assert row.references.outputs == [fingerprint(run.outputs) for run in runs]
-    assert all(read_result(path).references.outputs for path in own_walk.judge().controls())
+
+
+def test_so_do_rows_of_controls(controls):
+    assert all(row.references.outputs for row in controls)
 
 
 REFERENCES = ("cifar10-mini-resnet-del10-retrain-s1", "cifar10-mini-resnet-s1")
@@ -134,19 +149,16 @@ def test_outputs_are_read_once(own_walk, monkeypatch):
     assert len(files) == len(set(files)) == 6 * 4 + 2  # beside a base lie those of an untrained model
 
 
-def test_controls_are_rows_for_every_base_and_every_retrained_model(own_walk):
-    own_walk.judge().controls()
-    rows = read_results(own_walk.results)
-    assert all(row.control for row in rows)
-    assert Counter(row.method for row in rows) == {
+def test_controls_are_rows_for_every_base_and_every_retrained_model(controls):
+    assert all(row.control for row in controls)
+    assert Counter(row.method for row in controls) == {
         "retrain": 3, "base": 2, "flip_cheat": 2, "quantile_cheat": 2, "constant": 2,
     }  # fmt: skip
-    assert {row.base_seed for row in rows if row.method == "base"} == set(BASES)
+    assert {row.base_seed for row in controls if row.method == "base"} == set(BASES)
 
 
-def test_a_retrained_model_is_never_among_its_own_references(own_walk):
-    own_walk.judge().controls()
-    rows = [row for row in read_results(own_walk.results) if row.method == "retrain"]
+def test_a_retrained_model_is_never_among_its_own_references(controls):
+    rows = [row for row in controls if row.method == "retrain"]
     assert {row.seed: row.references.retrained for row in rows} == {0: [1, 2], 1: [0, 2], 2: [0, 1]}
 
 
@@ -166,9 +178,8 @@ def test_a_control_that_is_a_run_is_judged_like_one_and_marked(own_walk):
     assert row.control and row.method == "retrain_keep50" and row.references.retrained == list(RETRAINED)
 
 
-def test_an_untouched_base_model_is_flagged_and_the_constant_too(own_walk):
-    own_walk.judge().controls()
-    flags = {row.method: row.flags for row in read_results(own_walk.results) if row.base_seed == 0}
+def test_an_untouched_base_model_is_flagged_and_the_constant_too(controls):
+    flags = {row.method: row.flags for row in controls if row.base_seed == 0}
     assert "equals_base" in flags["base"] and "constant_class" in flags["constant"]
 
 
@@ -178,13 +189,6 @@ def test_nothing_is_judged_without_references(own_walk):
     with pytest.raises(FileNotFoundError, match="mubench references --task cifar10"):
         own_walk.judge()
     assert not own_walk.results.exists()
-
-
-def test_judging_leaves_the_models_alone(own_walk):
-    before = files(own_walk.models)
-    own_walk.judge().controls()
-    own_walk.judge().run(own_walk.models / MODEL)
-    assert files(own_walk.models) == before
 
 
 def test_a_row_is_judged_anew_after_a_reference_was_trained_anew(own_walk):
@@ -208,9 +212,8 @@ def test_the_row_of_a_folders_earlier_run_is_removed(own_walk):
     assert path.is_file() and other.is_file() and not old.exists()
 
 
-def test_retrained_rows_carry_no_gate_of_their_own(own_walk):
-    own_walk.judge().controls()
-    rows = [row for row in read_results(own_walk.results) if row.method == "retrain"]
+def test_retrained_rows_carry_no_gate_of_their_own(controls):
+    rows = [row for row in controls if row.method == "retrain"]
     assert rows and all("the gate needs" not in (row.no_signal or "") for row in rows)
 
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
 from mubench.trainers.models.modalities import text_classification as text
 from tests.fixtures.backbones import first_by_day
+from tests.fixtures.mini_rows import mini_rows_of
 
 
 @pytest.fixture(scope="module")
 def texts():
-    return [row["text"] for rows in MINI["imdb"]().values() for row in rows]
+    return [row["text"] for rows in mini_rows_of("imdb").values() for row in rows]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Repositories in their published layout, on a Hub on the loopback: read, given a new head, trained for a step."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from mubench.hub_builders.tasks import BACKBONES
 from mubench.trainers.__main__ import main
 from mubench.trainers.models.modalities import MODALITIES
 from tests.fixtures.backbones import first_by_day
+from tests.fixtures.mini_rows import mini_rows_of
 from tests.fixtures.repositories import SMALLER, repository
 from tests.hub_builders.tasks.test_backbones import TASK_OF
 
@@ -51,14 +51,13 @@ FRESH = {
     "gemma3-1b": set(),
     "smollm3-3b": set(),
 }
-rows_of = functools.cache(lambda key: MINI[key]())
 
 
 @pytest.fixture
 def task(request, monkeypatch, tmp_path):
     """Return the task of a backbone, with few rows and a recipe of one step, its data built."""
     task = TASK_OF[request.param]
-    few = {split: [dict(row) for row in rows[: ROWS[split]]] for split, rows in rows_of(task.key).items()}
+    few = {split: [dict(row) for row in rows[: ROWS[split]]] for split, rows in mini_rows_of(task.key).items()}
     recipe = dataclasses.replace(task.recipes[request.param], epochs=1, batch_size=ROWS["train"], warmup=0.0)
     monkeypatch.setitem(MINI, task.key, lambda: few)
     monkeypatch.setitem(task.counts, "mini", {split: len(rows) for split, rows in few.items()})
@@ -70,7 +69,7 @@ def task(request, monkeypatch, tmp_path):
 def texts(task):
     """Return all texts of the training rows."""
     words = [name for name, kind in task.columns.items() if kind == "string"]
-    return [row[name] for row in MINI[task.key]()["train"] for name in words]
+    return [row[name] for row in mini_rows_of(task.key)["train"] for name in words]
 
 
 def pushed(hub, folder, backbone):

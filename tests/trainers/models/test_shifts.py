@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.hub_builders.mini import MINI
 from mubench.trainers.engine.losses import IGNORED
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.shifts import (
@@ -15,6 +14,7 @@ from mubench.trainers.models.modalities.shifts import (
     shift_recordings,
     shift_videos,
 )
+from tests.fixtures.mini_rows import mini_rows_of
 
 
 @pytest.mark.parametrize(("width", "by"), [(8, 1), (32, 1), (224, 2), (448, 4), (640, 6)])
@@ -99,7 +99,7 @@ def test_text_to_image_has_no_such_change():
     ],
 )
 def test_stored_pictures_reach_the_model_moved(task, kind, backbone, key):
-    some = MINI[task]()["train"][:3]
+    some = mini_rows_of(task)["train"][:3]
     names = [name for name in some[0] if name.startswith("image")]
     features = datasets.Features({name: datasets.Image() for name in names})
     pictures = datasets.Dataset.from_dict({name: [row[name] for row in some] for name in names}, features=features)
