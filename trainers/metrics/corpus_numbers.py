@@ -1,7 +1,7 @@
 """Verbatim and knowledge memorisation, PrivLeak and utility of MUSE (arXiv:2407.06460), in its public code's settings.
 
 Texts are generated greedily and compared by ROUGE-L F1 without stemming: the continuation of a forget row after its
-first half, at most 128 tokens, and answers to questions about documents. MUSE multiplies the first two by 100.
+first half, at most 128 tokens, and answers to questions about documents. MUSE multiplies all three by 100.
 """
 
 from __future__ import annotations
