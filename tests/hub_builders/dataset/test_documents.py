@@ -12,6 +12,7 @@ from mubench.hub_builders.dataset.build import build_own
 from mubench.hub_builders.dataset.documents import cut_text
 from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.task_file import read_task_file
+from mubench.hub_builders.tasks.definition import read_recipes
 
 TASK = "key: mine\nkind: text_generation\ncolumns: {text: text}\nsource: news\n"
 PROMPTS = TASK.replace("text: text", "prompt: text, text: text")
@@ -112,3 +113,10 @@ def test_a_folder_without_text_files_is_refused(tmp_path):
     (tmp_path / "task.yaml").write_text(TASK)
     with pytest.raises(ValueError, match=r"expected files ending in .txt in .*news, got none"):
         read_own_rows(read_task_file(tmp_path / "task.yaml"))
+
+
+def test_texts_without_prompts_have_no_recipe_in_a_chat_template():
+    given = {"llama3.2-1b": {"epochs": 1}}
+    for found in (read_recipes("text_generation", each, prefix_free=True) for each in ({}, given)):
+        assert (found["llama3.2-1b"].template, found["llama3.2-1b"].system_prompt) == ("none", None)
+        assert {recipe.template for recipe in found.values()} == {"none"}
