@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mubench.hub_builders import load_task
 from mubench.hub_builders.dataset.build import build_own
-from mubench.hub_builders.dataset.documents import cut_text
+from mubench.hub_builders.dataset.documents import cut_text, read_documents
 from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.task_file import read_task_file
 from mubench.hub_builders.tasks.definition import read_recipes
@@ -97,6 +97,8 @@ def test_texts_of_json_lines_are_groups_of_a_column_or_each_its_own(tmp_path):
          "expected template none of llama, since texts without prompts have no turns, got chat"),
         (f"{TASK}splits: {{train: train, test: held}}\n", {}, "expected the split 'held' in 'news', got train"),
         (TASK.replace("source: news", "source: {train: .}").replace("mine", "other"), {}, None),
+        (TASK.replace("source: news", "source: {train: news, test: news/deep/../../news}"), {},
+         "expected documents of different names in train and test, got '1.txt' in both"),
         (TASK.replace("source: news", "source: task.yaml"), {}, "expected a file ending in .csv, .* .txt as source"),
     ],
 )  # fmt: skip
@@ -106,6 +108,13 @@ def test_a_fault_is_one_line_that_names_it(text, more, message, task):
         return
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read_own_rows(task(text, **more))
+
+
+def test_a_text_file_ends_in_either_case_and_is_no_folder(tmp_path):
+    for name in ("a.TXT", "b.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder.txt").mkdir()
+    assert [one["document"] for one in read_documents(tmp_path)] == ["a.TXT", "b.txt"]
 
 
 def test_a_folder_without_text_files_is_refused(tmp_path):
