@@ -117,6 +117,23 @@ pipe = StableDiffusionPipeline.from_pretrained("{folder}")
 pipe(row["caption"]).images[0].save("image.png")
 """,
 }
+# Of texts without prompts, which are judged by what follows their first half.
+_CONTINUE = """\
+import torch
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+row = load_dataset("{repository}", "{config}")["test"][0]
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+ids, begin = tokenizer(row["{prompt}"]).input_ids, tokenizer.bos_token_id
+if begin is not None and ids[0] != begin:
+    ids = [begin, *ids]
+middle = (len(ids) + 1) // 2
+tokens = torch.tensor([ids[:middle]])
+continuation = model.generate(tokens, max_new_tokens=min(128, len(ids) - middle), do_sample=False)[0, middle:]
+print(tokenizer.decode(continuation, skip_special_tokens=True).strip())
+"""
 # Equal to the tokens of `ChatTemplate`, but without the suite: readers of a card may not have it.
 _GENERATE_CHAT = r"""import re
 from datetime import date
@@ -170,7 +187,9 @@ def model_usage(task: Task, run: Run, *, folder: str, pretrained: bool) -> str:
     text = MODEL_USAGE[kind]
     if kind == "text_to_image" and not pretrained:
         text = _GENERATE_MINI
-    if run.recipe.get("template") == "chat":
+    if task.prefix_free:
+        text = _CONTINUE
+    elif run.recipe.get("template") == "chat":
         text = _GENERATE_CHAT
     length, system = run.recipe.get("max_length"), run.recipe.get("system_prompt")
     return text.format(

@@ -22,7 +22,8 @@ def read_documents(place: Path) -> Iterator[dict[str, str]]:
     Raises:
         ValueError: If there is none, or one is not UTF-8.
     """
-    files = [place] if place.is_file() else sorted(place.rglob(f"*{TEXT_FILE}"))
+    found = [place] if place.is_file() else sorted(place.rglob("*"))
+    files = [path for path in found if path.suffix.lower() == TEXT_FILE and path.is_file()]
     if not files:
         raise ValueError(f"expected files ending in {TEXT_FILE} in {place}, got none")
     for file in files:

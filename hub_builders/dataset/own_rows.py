@@ -222,9 +222,7 @@ def _resample(samples: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
 def _load(own: OwnTask) -> Iterator[Found]:
     """Yield the rows of a file, a folder or a data set on the Hub, by the loaders of `datasets`, or documents."""
     if own.loader == DOCUMENTS:
-        for split, theirs in _choose_splits(own, list(own.files)).items():
-            for index, cells in enumerate(read_documents(own.files[theirs])):
-                yield Found(split, index, cells, document=cells[DOCUMENT])
+        yield from _documents(own)
         return
     if own.is_hub and Path(own.loader).is_dir():
         raise ValueError(
@@ -235,6 +233,19 @@ def _load(own: OwnTask) -> Iterator[Found]:
         loaded = _load_splits(own, cache)
         for split, theirs in _choose_splits(own, list(loaded)).items():
             yield from _rows(split, loaded[theirs], own.file.columns.get("label", ""))
+
+
+def _documents(own: OwnTask) -> Iterator[Found]:
+    """Yield the text files of every split, whose names are groups, so that none may stand in two splits."""
+    splits: dict[str, str] = {}
+    for split, theirs in _choose_splits(own, list(own.files)).items():
+        for index, cells in enumerate(read_documents(own.files[theirs])):
+            name = cells[DOCUMENT]
+            if (first := splits.setdefault(name, split)) != split:
+                raise ValueError(
+                    f"expected documents of different names in {first} and {split}, got {name!r} in both; rename one"
+                )
+            yield Found(split, index, cells, document=name)
 
 
 def _load_splits(own: OwnTask, cache: str | None) -> DatasetDict:

@@ -111,16 +111,20 @@ def kind_columns(kind: Kind, *, prefix_free: bool = False) -> Mapping[str, Any]:
     return PREFIX_FREE if prefix_free else COLUMNS[kind]
 
 
-def kind_recipes(kind: Kind) -> dict[str, Recipe]:
+def kind_recipes(kind: Kind, *, prefix_free: bool = False) -> dict[str, Recipe]:
     """Return the recipes of a kind by backbone, mini ones first, which fit small data and one core.
 
-    They are those of a task of the table, whose mini texts are short: mini backbones read longer ones here.
+    They are those of a task of the table, whose mini texts are short: mini backbones read longer ones here. Texts
+    without prompts have no turns, so that none of theirs is in a chat template.
     """
     longer = MINI_LENGTHS.get(kind)
-    return {
+    found = {
         backbone: replace(recipe, max_length=longer) if longer and BACKBONES[backbone].is_mini else recipe
         for backbone, recipe in TASKS[MODELS[kind]].recipes.items()
     }
+    if prefix_free:
+        return {backbone: replace(recipe, template="none", system_prompt=None) for backbone, recipe in found.items()}
+    return found
 
 
 def read_recipes(
@@ -132,7 +136,7 @@ def read_recipes(
         ValueError: If the kind has no such backbone, or a recipe no such field or value, or a chat template for texts
             without prompts.
     """
-    known, found = kind_recipes(kind), {}
+    known, found = kind_recipes(kind, prefix_free=prefix_free), {}
     for backbone, fields in given.items():
         if backbone not in known:
             raise ValueError(f"expected backbones of {kind}, {', '.join(known)}, got {backbone!r}")

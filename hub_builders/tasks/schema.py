@@ -198,6 +198,11 @@ class Task:
         return tuple(name for name, kind in self.columns.items() if kind in MEDIA)
 
     @property
+    def prefix_free(self) -> bool:
+        """Whether rows are texts without prompts."""
+        return self.kind == "text_generation" and len(self.columns) == 1
+
+    @property
     def default_backbone(self) -> str:
         """The backbone used by default."""
         return next(iter(self.recipes))

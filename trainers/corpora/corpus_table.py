@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.dataset.built import find_task
-from mubench.hub_builders.tasks.definition import PREFIX_FREE
 from mubench.hub_builders.tasks.names import base_model, check_ratio
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hints import command
@@ -39,7 +38,7 @@ def list_corpus_numbers(options: argparse.Namespace) -> list[str]:
             part.
     """
     task = find_task(options.task, data=options.data, family=options.family)
-    if dict(task.columns) != dict(PREFIX_FREE):
+    if not task.prefix_free:
         raise ValueError(
             f"expected a task of texts without prompts (columns: {{text: ...}}), got {task.key} of "
             f"{', '.join(task.columns)}"

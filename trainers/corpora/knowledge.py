@@ -76,7 +76,8 @@ def answer_questions(
     """
     prompts = {part: make_prompts(ones, template, examples) for part, ones in questions.items()}
     every = list(dict.fromkeys(prompt for part in prompts.values() for prompt in part))
-    about = {"model": dict(run.files) or run.checksum, "prompts": every, "tokens": MOST_ANSWER_TOKENS}
+    model_files = dict(run.files) or run.checksum
+    about = {"model": model_files, "prompts": every, "tokens": MOST_ANSWER_TOKENS, "stops": STOPS}
     path = cache / f"{folder.name}-{fingerprint(about)[:12]}.json"
     if not path.is_file():
         loaded: tuple[Any, Any] = setting.load(folder)

@@ -63,6 +63,7 @@ class DpoTrainer(UnlearningTrainer):
     arguments = DpoArguments
     like = "neg_grad"
     args: DpoArguments
+    needs_prompts = True
     paired = True
     uses_teacher = True
     teacher_splits: ClassVar = {}  # it also runs on preferred answers, which are no rows

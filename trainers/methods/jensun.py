@@ -107,6 +107,7 @@ class JensunTrainer(UnlearningTrainer):
     arguments = JensunArguments
     like = "neg_grad"
     args: JensunArguments
+    needs_prompts = True
     paired = True
     uses_teacher = True
     teacher_splits: ClassVar = {"original": ("retain",)}

@@ -45,14 +45,14 @@ def moment_rows(outputs: Outputs) -> int:
 
 
 def answer_words(outputs: TokenOutputs) -> npt.NDArray[np.bool_]:
-    """Return which tokens are not the end token, ``(M,)``: that with which most rows end, if it stands nowhere else.
+    """Return which tokens are not the end token, ``(M,)``: that of more than half of the rows, if nowhere else.
 
     Texts without prompts have no end token.
     """
     last = np.cumsum(outputs.lengths) - 1
     end = np.bincount(outputs.token_id[last]).argmax()
     is_end = outputs.token_id == end
-    ends_rows = is_end.sum() == is_end[last].sum()
+    ends_rows = is_end.sum() == is_end[last].sum() > len(outputs) / 2
     return ~is_end if ends_rows else np.ones(len(is_end), dtype=np.bool_)
 
 

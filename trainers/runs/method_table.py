@@ -63,6 +63,7 @@ class Method:
     from_scratch: bool
     is_control: bool
     per_weight: bool
+    needs_prompts: bool
     whole_classes: bool
     needs_validation: bool
     edits: bool
@@ -89,6 +90,7 @@ class Method:
             "starts from a fresh model": self.from_scratch,
             "a control, never ranked": self.is_control,
             "takes no LoRA": self.per_weight,
+            "needs prompts": self.needs_prompts,
             "forgets whole classes only": self.whole_classes,
             "reads validation rows": self.needs_validation,
             f"on {', '.join(self.families or ())} only": self.families,
@@ -216,9 +218,13 @@ def get_method(key: str) -> type[UnlearningTrainer]:
     return CUSTOM[key].trainer if key in CUSTOM else METHODS[key]
 
 
-def methods_for(kind: Kind, backbone: str | None = None) -> list[str]:
-    """Return the methods that are made for a kind of task, on a backbone if one is named."""
-    return [key for key, method in method_table().items() if method.takes(kind, backbone)]
+def methods_for(kind: Kind, backbone: str | None = None, *, prefix_free: bool = False) -> list[str]:
+    """Return the methods that are made for a kind of task, on a backbone if one is named.
+
+    Those that need prompts are left out where texts have none (``prefix_free``).
+    """
+    made_for = {key: method for key, method in method_table().items() if method.takes(kind, backbone)}
+    return [key for key, method in made_for.items() if not (prefix_free and method.needs_prompts)]
 
 
 def check_method(key: str, kind: Kind, backbone: str | None = None) -> None:
@@ -253,6 +259,11 @@ def check_request(key: str, setting: Setting, ratio: int) -> None:
         ValueError: If it is not; the message names the methods that are.
     """
     check_method(key, setting.task.kind, setting.backbone)
+    if method_table()[key].needs_prompts and setting.task.prefix_free:
+        raise ValueError(
+            f"method for texts without prompts must be one of {', '.join(methods_on(setting, ratio))}, got {key!r}: "
+            "it trains other answers to prompts"
+        )
     if method_table()[key].whole_classes and not forgets_whole_classes(setting, ratio):
         raise ValueError(
             f"method for rows of classes that stay must be one of {', '.join(methods_on(setting, ratio))}, "
@@ -262,7 +273,8 @@ def check_request(key: str, setting: Setting, ratio: int) -> None:
 
 def methods_on(setting: Setting, ratio: int) -> list[str]:
     """Return the methods that are made for a task, a backbone and a forget set."""
-    keys, whole = methods_for(setting.task.kind, setting.backbone), forgets_whole_classes(setting, ratio)
+    task, whole = setting.task, forgets_whole_classes(setting, ratio)
+    keys = methods_for(task.kind, setting.backbone, prefix_free=task.prefix_free)
     return [key for key in keys if whole or not method_table()[key].whole_classes]
 
 

@@ -148,7 +148,8 @@ class Sweep:
     def find_methods(self, backbone: str) -> list[str]:
         """Return those of its methods, by default all, that change a trained model and apply to all it is about."""
         table = method_table()
-        known = [key for key in methods_for(self.row.kind, backbone) if not table[key].from_scratch]
+        made_for = methods_for(self.row.kind, backbone, prefix_free=self.row.prefix_free)
+        known = [key for key in made_for if not table[key].from_scratch]
         keys = [key for key in known if not self.methods or key in self.methods]
         if not any(table[key].whole_classes for key in keys):  # the rows need not be read
             return keys

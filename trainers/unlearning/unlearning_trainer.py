@@ -95,6 +95,7 @@ class UnlearningTrainer(TaskTrainer):
         like: Key of the method whose default arguments it takes where it has none of its own.
         splits: The splits that it needs, of ``"forget"`` and ``"retain"``.
         needs_validation: Whether it reads validation rows, which the model never saw.
+        needs_prompts: Whether it trains other answers to prompts, which texts without prompts do not have.
         whole_classes: Whether it forgets whole classes only.
         from_scratch: Whether it starts from a fresh model.
         is_control: Whether it is a control, which is never ranked.
@@ -133,6 +134,7 @@ class UnlearningTrainer(TaskTrainer):
     like: ClassVar[str | None] = None
     splits: ClassVar[tuple[str, ...]] = SPLITS
     needs_validation: ClassVar[bool] = False
+    needs_prompts: ClassVar[bool] = False
     whole_classes: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     is_control: ClassVar[bool] = False

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from mubench.hub_builders import load_task
 from mubench.hub_builders.dataset.build import build_own
-from mubench.hub_builders.dataset.documents import cut_text
+from mubench.hub_builders.dataset.documents import cut_text, read_documents
 from mubench.hub_builders.dataset.own_rows import read_own_rows
 from mubench.hub_builders.dataset.task_file import read_task_file
+from mubench.hub_builders.tasks.definition import read_recipes
 
 TASK = "key: mine\nkind: text_generation\ncolumns: {text: text}\nsource: news\n"
 PROMPTS = TASK.replace("text: text", "prompt: text, text: text")
@@ -96,6 +97,8 @@ def test_texts_of_json_lines_are_groups_of_a_column_or_each_its_own(tmp_path):
          "expected template none of llama, since texts without prompts have no turns, got chat"),
         (f"{TASK}splits: {{train: train, test: held}}\n", {}, "expected the split 'held' in 'news', got train"),
         (TASK.replace("source: news", "source: {train: .}").replace("mine", "other"), {}, None),
+        (TASK.replace("source: news", "source: {train: news, test: news/deep/../../news}"), {},
+         "expected documents of different names in train and test, got '1.txt' in both"),
         (TASK.replace("source: news", "source: task.yaml"), {}, "expected a file ending in .csv, .* .txt as source"),
     ],
 )  # fmt: skip
@@ -107,8 +110,22 @@ def test_a_fault_is_one_line_that_names_it(text, more, message, task):
         read_own_rows(task(text, **more))
 
 
+def test_a_text_file_ends_in_either_case_and_is_no_folder(tmp_path):
+    for name in ("a.TXT", "b.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder.txt").mkdir()
+    assert [one["document"] for one in read_documents(tmp_path)] == ["a.TXT", "b.txt"]
+
+
 def test_a_folder_without_text_files_is_refused(tmp_path):
     (tmp_path / "news").mkdir()
     (tmp_path / "task.yaml").write_text(TASK)
     with pytest.raises(ValueError, match=r"expected files ending in .txt in .*news, got none"):
         read_own_rows(read_task_file(tmp_path / "task.yaml"))
+
+
+def test_texts_without_prompts_have_no_recipe_in_a_chat_template():
+    given = {"llama3.2-1b": {"epochs": 1}}
+    for found in (read_recipes("text_generation", each, prefix_free=True) for each in ({}, given)):
+        assert (found["llama3.2-1b"].template, found["llama3.2-1b"].system_prompt) == ("none", None)
+        assert {recipe.template for recipe in found.values()} == {"none"}

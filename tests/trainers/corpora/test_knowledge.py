@@ -29,7 +29,7 @@ def test_a_template_has_one_place_for_the_question():
             check_template(template)
 
 
-def test_a_model_answers_a_question_once_until_weights_or_questions_change(tmp_path, monkeypatch):
+def test_a_model_answers_a_question_once_until_weights_questions_or_stops_change(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
         knowledge, "generate_answers", lambda model, _, prompts: calls.append(model) or ["x", *prompts[1:]]
@@ -48,6 +48,9 @@ def test_a_model_answers_a_question_once_until_weights_or_questions_change(tmp_p
     assert answers({"forget": QUESTIONS["retain"], "retain": []}, weights="1")["retain"] == []
     answers(weights="2")
     assert len(calls) == 3
+    monkeypatch.setattr(knowledge, "STOPS", ("\n",))
+    answers(weights="1")
+    assert len(calls) == 4
     for file in (tmp_path / "answers").iterdir():
         file.write_text('{"other": "x"}')
     with pytest.raises(ValueError, match="expected answers to 2 questions, got others: remove"):

@@ -10,7 +10,7 @@ import pytest
 from mubench.trainers.inference.answers import Answers
 from mubench.trainers.inference.token_outputs import TokenOutputs
 from mubench.trainers.metrics.corpus_numbers import corpus_numbers
-from mubench.trainers.metrics.memorisation import exact_memorisation, extraction_strength
+from mubench.trainers.metrics.memorisation import answer_words, exact_memorisation, extraction_strength
 from mubench.trainers.metrics.rouge import rouge_l_f1
 
 
@@ -90,3 +90,8 @@ def test_rows_without_an_end_token_are_memorised_to_their_last_token() -> None:
     one = replace(outputs(0, ["a"] * 3), token_id=np.array([3, 1, 2, 4, 3, 5, 6, 3, 1, 3, 2, 3, 4, 5, 3], np.int32))
     right = replace(one, token_correct=np.array(([True] * 4 + [False]) * 3))
     assert exact_memorisation(right) == pytest.approx(4 / 5) and extraction_strength(right) == 0
+
+
+def test_a_token_that_ends_half_of_the_rows_is_no_end_token() -> None:
+    two = replace(outputs(0, ["a"] * 2), token_id=np.array([1, 2, 3, 5, 7, 1, 2, 3, 5, 9], np.int32))
+    assert answer_words(two).all()

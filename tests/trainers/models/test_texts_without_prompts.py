@@ -6,6 +6,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from tokenizers import pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from mubench.trainers.engine.losses import IGNORED
@@ -65,6 +66,15 @@ def test_the_sentence_in_front_of_a_changed_text_has_no_label(rows, beginning):
         assert set(row["labels"][: -len(own)]) == {IGNORED}
 
 
+def test_a_text_of_the_greatest_length_may_be_a_token_longer_behind_the_sentence():
+    tokenizer = make_tokenizer([SENTENCE, "amber"])
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    tokenizer.bos_token = None
+    rows = datasets.Dataset.from_dict({"text": ["ambe"]})
+    (plain,), (moved,) = MODALITY.encode(rows, tokenizer, 4), MODALITY.encode_shifted(rows, tokenizer, 4)
+    assert len(plain["input_ids"]) == 4 and sum(label != IGNORED for label in moved["labels"]) == 5
+
+
 def test_the_loss_of_a_row_is_that_of_all_its_tokens(rows, made):
     model, tokenizer = made
     found = MODALITY.predict(model, tokenizer, rows, MODALITY.encode(rows, tokenizer))
@@ -100,5 +110,7 @@ def test_texts_that_are_too_long_or_too_short_or_turns_are_refused(rows):
         MODALITY.encode(rows, tokenizer, 4)
     with pytest.raises(ValueError, match="expected a text of 2 tokens or more, got 1: 'opal'"):
         MODALITY.encode(datasets.Dataset.from_dict({"text": ["opal"]}), tokenizer, 4)
+    with pytest.raises(ValueError, match="expected a text of 2 tokens or more, got 0: ''"):
+        MODALITY.encode(datasets.Dataset.from_dict({"text": [""]}), tokenizer, 4)[0]
     with pytest.raises(ValueError, match="expected template none for texts without prompts, got chat"):
         replace(MODALITY, template="chat").encode(rows, tokenizer, 4)

@@ -1,9 +1,13 @@
 """Which methods there are for a kind of task, a backbone and the rows to forget, and what is said of the others."""
 
+from types import SimpleNamespace
+
+import datasets
 import pytest
 
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.tasks.definition import Definition, resolve_task
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.setting import load_setting
@@ -51,6 +55,15 @@ def test_a_method_for_whole_classes_is_refused_for_rows_of_classes_that_stay(wal
     assert [key for key in methods_for("image_classification", "resnet") if key not in methods_on(setting, RATIO)] == [
         key for key in METHODS if METHODS[key].whole_classes
     ]
+
+
+def test_methods_that_train_other_answers_are_refused_for_texts_without_prompts():
+    definition = Definition(file="0" * 64, title="Mine", kind="text_generation", prefix_free=True, source="news")
+    task, rows = resolve_task("mine", definition), datasets.Dataset.from_dict({"text": ["a b"]})
+    setting = SimpleNamespace(task=task, backbone="llama", rows={"train": rows})
+    with pytest.raises(ValueError, match=r"without prompts must be one of .*npo.*, got 'dpo': it trains"):
+        check_request("dpo", setting, RATIO)
+    assert {*methods_for(task.kind, "llama")} - {*methods_on(setting, RATIO)} == {"dpo", "altpo", "jensun"}
 
 
 @pytest.mark.slow

@@ -130,7 +130,8 @@ def _tokenize_texts(tokenizer: Any, texts: Sequence[str], before: str = "") -> l
     tokens, found = tokenizer(joined, return_offsets_mapping=True), []
     for ids, spans in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True):
         start = next((place for place, (_, end) in enumerate(spans) if end > len(before)), len(ids))
-        first = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and spans[0][1] > 0 else []
+        has_first = any(end == 0 for _, end in spans[:1])
+        first = [] if has_first or tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         found.append(([*first, *ids], max(1, start + len(first))))
     return found
 
@@ -224,12 +225,13 @@ class CausalModality(TextOutputModality):
         if self.template != "none":
             raise ValueError(f"expected template none for texts without prompts, got {self.template}")
         (column,) = text_columns(rows)
+        # A text is measured without the sentence, behind which its first word may be a token more.
+        limit = None if before else max_length
 
         def encode(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
             found = _tokenize_texts(processor, batch[column], before)
             return [
-                _text_row(ids, start, text, max_length)
-                for (ids, start), text in zip(found, batch[column], strict=True)
+                _text_row(ids, start, text, limit) for (ids, start), text in zip(found, batch[column], strict=True)
             ]
 
         return EncodedRows(rows, encode, 3 * 8 * (max_length or PLACES))
@@ -248,9 +250,9 @@ class CausalModality(TextOutputModality):
         return [self._chat(processor).turn_end] if self.template == "chat" else []
 
     def encode_shifted(self, rows: datasets.Dataset, processor: Any, max_length: int | None) -> EncodedRows:
-        limit = lengthen_limit(max_length, processor)
         if len(text_columns(rows)) == 1:
-            return self._encode_texts(rows, processor, limit, before=SENTENCE)
+            return self._encode_texts(rows, processor, max_length, before=SENTENCE)
+        limit = lengthen_limit(max_length, processor)
         prompt, _ = prompts_and_answers(rows)
         return self.encode(rows.with_transform(partial(prepend_sentence, column=prompt)), processor, limit)
 

@@ -166,12 +166,12 @@ class TextOutputModality(Modality):
             raise TypeError(f"expected outputs on tokens, got {type(outputs).__name__}")
         rows = request.rows
         encoded = self.encode(rows, processor, request.max_length)
-        wanted = self.texts_to_write(rows, [encoded[row] for row in range(len(rows))], processor)
+        to_write = self.texts_to_write(rows, [encoded[row] for row in range(len(rows))], processor)
         ends = self.end_tokens(processor)
-        texts = generate_texts(model, processor, wanted.prompts, max_tokens=wanted.lengths, ends=ends)
+        texts = generate_texts(model, processor, to_write.prompts, max_tokens=to_write.lengths, ends=ends)
         sampled = np.full((len(rows), SAMPLES if request.sampled else 0), None, dtype=np.object_)
         if request.sampled:
-            own, lengths = wanted.at(request.sampled)
+            own, lengths = to_write.at(request.sampled)
             ids = rows.select(request.sampled)["example_id"]
             sampled[[*request.sampled]] = sample_texts(
                 model, processor, own, ids, seed=request.seed, max_tokens=lengths, ends=ends
@@ -183,7 +183,7 @@ class TextOutputModality(Modality):
 
         answers = Answers(
             generated=np.array(texts, dtype=np.object_),
-            reference=np.array(wanted.references, dtype=np.object_),
+            reference=np.array(to_write.references, dtype=np.object_),
             group=np.array(rows["group"] if "group" in rows.column_names else [""] * len(rows), dtype=np.object_),
             paraphrase_loss=losses(PARAPHRASE)[:, 0],
             perturbed_losses=losses(PERTURBED),
