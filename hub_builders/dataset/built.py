@@ -23,6 +23,7 @@ from mubench.hub_builders.tasks.names import (
 )
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.cli import did_you_mean
+from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError, commit_of, fetch_file
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -105,7 +106,8 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
         except ValueError as error:
             raise ValueError(f"{error}; {rebuild_hint(Path(root), key)}") from error
     known = list(dict.fromkeys([*TASKS, *listed]))
-    raise ValueError(f"task must be one of {', '.join(known)}, got {key!r}{did_you_mean(key, known)}")
+    hint = did_you_mean(key, known) or f"; a task of your own is built first, with {command('build')} --task_file FILE"
+    raise ValueError(f"task must be one of {', '.join(known)}, got {key!r}{hint}")
 
 
 def _is_unreachable(error: FileNotFoundError) -> bool:
@@ -138,11 +140,26 @@ def read_built(task: str, root: str, family: str) -> Manifest:
     missing = f"no {task} in {root}: make it {build_hint(Path(root), line, dataset_folder(family, seed))}"
     try:
         manifest = _read_listed(task, root, missing)
+    except FileNotFoundError as error:
+        if not (found := _family_beside(task, root, family)):
+            raise
+        raise FileNotFoundError(f"{error}; {found}") from error
     except ValueError as error:
         raise ValueError(f"{error}; {rebuild_hint(Path(root), task, family)}") from error
     if manifest["family"] != family:
         raise ValueError(f"expected the deletion family {family} in {root}, got {manifest['family']}")
     return manifest
+
+
+def _family_beside(task: str, root: str, family: str) -> str:
+    """Return a hint at the folder of another family beside this one that has the task, or nothing."""
+    start = root.removesuffix(FAMILIES[family])
+    for other, suffix in FAMILIES.items():
+        readme = Path(f"{start}{suffix}", "README.md")
+        with suppress(FileNotFoundError, ValueError):  # a damaged one is reported where it is read
+            if other != family and task in task_folders(readme):
+                return f"{readme.parent} has it: add --family {other}"
+    return ""
 
 
 def _read_listed(task: str, root: str, missing: str) -> Manifest:

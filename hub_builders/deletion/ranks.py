@@ -139,6 +139,9 @@ def held_out_groups(groups: Sequence[str], *, task: str) -> dict[str, str]:
     order = sorted(set(groups), key=lambda group: digest(f"test:{task}", group))
     tenth = round(len(order) / 10)
     if len(order) < 10:
-        raise ValueError(f"expected at least 10 groups of {task} to hold some out, got {len(order)}")
+        raise ValueError(
+            f"expected at least 10 groups of {task} to hold some out, got {len(order)}; a group is what "
+            "--family group deletes, such as a document"
+        )
     validation = order[tenth : tenth + max(1, tenth // 2)]
     return {**dict.fromkeys(order[:tenth], "test"), **dict.fromkeys(validation, "validation")}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+import numpy as np
 
 from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import base_model, check_ratio
@@ -54,7 +57,7 @@ def list_corpus_numbers(options: argparse.Namespace) -> list[str]:
     numbers = _measure(group, questions, template=template, examples=examples, cache=options.out / "answers")
     given = {"questions": {part: len(questions[part]) for part in PARTS}, "examples": len(examples)}
     path = _write(group, numbers, {**given, "question_template": template}, options.out)
-    return [f"numbers: {path}", *_about(group, questions), "", *_table(numbers), "", *LEGEND]
+    return [f"numbers: {path}", *summary_lines(group, questions), "", *_table(numbers), "", *LEGEND]
 
 
 def _require(group: Group) -> None:
@@ -107,10 +110,15 @@ def _write(group: Group, numbers: Mapping[str, Mapping[str, float]], given: Mapp
     return path
 
 
-def _about(group: Group, questions: Mapping[str, Sequence[Question]]) -> list[str]:
-    rows = int(group.setting.forget_mask(group.ratio).sum())
+def summary_lines(group: Group, questions: Mapping[str, Sequence[Question]]) -> list[str]:
+    """Return the counts of rows and questions, and the documents of the forget set if no question is about one."""
+    mask = group.setting.forget_mask(group.ratio)
     counts = ", ".join(f"{len(questions[part])} about {part} documents" for part in PARTS)
-    return [f"{group.setting.task.title}: {rows} forget rows; questions: {counts}"]
+    lines = [f"{group.setting.task.title}: {mask.sum()} forget rows; questions: {counts}"]
+    if any(questions.values()) and not questions["forget"]:
+        documents = sorted({*np.asarray(group.setting.rows["train"]["group"], dtype=np.str_)[mask].tolist()})
+        lines.append(f"documents of the forget set: {shorten(', '.join(documents), 200, placeholder=' ...')}")
+    return lines
 
 
 def _table(numbers: Mapping[str, Mapping[str, float]]) -> list[str]:

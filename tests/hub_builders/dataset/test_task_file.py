@@ -366,9 +366,15 @@ def test_a_task_of_the_suite_lies_beside_it_and_an_unknown_one_is_named(built):
     ):
         load_task("my_image", data=data)
     with pytest.raises(
-        FileNotFoundError, match=r"no my_images in .*: make it .*build --task_file my_images.yaml --family group"
+        FileNotFoundError,
+        match=r"no my_images in .*: make it .*build --task_file my_images.yaml --family group.*; "
+        r".*mu-bench has it: add --family canonical$",
     ):
         load_task("my_images", data=data, family="group")
+    with pytest.raises(
+        ValueError, match=r"got 'news'; a task of your own is built first, with .*build --task_file FILE$"
+    ):
+        load_task("news", data=data)
 
 
 @pytest.mark.parametrize(

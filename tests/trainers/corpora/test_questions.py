@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mubench.trainers.corpora.corpus_table import summary_lines
 from mubench.trainers.corpora.questions import Question, read_examples, read_questions
 
 SETTING = SimpleNamespace(
@@ -62,6 +63,18 @@ def test_examples_are_about_no_document(write):
 def test_a_question_that_fits_no_document_is_refused(write, row, ratio, message):
     with pytest.raises(ValueError, match=message):
         read_questions([write(row)], SETTING, ratio)
+
+
+def test_documents_of_the_forget_set_are_listed_where_no_question_is_about_one():
+    task = SimpleNamespace(title="Mine")
+    group = SimpleNamespace(setting=SimpleNamespace(**{**vars(SETTING), "task": task}), ratio=1)
+    known = Question("Who is in b?", "Ada", "b")
+    assert summary_lines(group, {"forget": [], "retain": [known]}) == [
+        "Mine: 2 forget rows; questions: 0 about forget documents, 1 about retain documents",
+        "documents of the forget set: a",
+    ]
+    assert len(summary_lines(group, {"forget": [known], "retain": []})) == 1
+    assert len(summary_lines(group, {"forget": [], "retain": []})) == 1
 
 
 def test_a_missing_file_is_named(tmp_path):
