@@ -1,5 +1,6 @@
 """Slurm, through submitit: its jobs as processes of this machine, one that dies, and what is refused without Slurm."""
 
+import importlib
 import importlib.util
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,10 @@ from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.schedule import run_jobs
 from mubench.trainers.sweeps.slurm_cluster import SlurmCluster
 from tests.fixtures.fake_jobs import FakeRun, lines_of
+
+# submitit configures logging as it is imported, and absl, of rouge_score, then closes a stream that is not the current
+# stderr: here the tests' own, were it imported while a test captures its output.
+importlib.import_module("submitit")
 
 SWEEP = ["sweep", "--task=cifar10", "--ratio=10", "--methods=finetune", "--slurm=gpu"]
 
