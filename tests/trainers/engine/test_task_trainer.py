@@ -157,6 +157,13 @@ def test_a_step_follows_the_mean_gradient_of_its_rows(tmp_path: Path) -> None:
 # Evaluation, logs and plain modules
 
 
+def test_the_model_within_data_parallelism_is_found_for_each_model(tmp_path: Path) -> None:
+    trainer = toy.task_trainer(toy.build("vit"), toy.rows("vit"), tmp_path)
+    inner = torch.nn.Linear(1, 1)
+    for model, expected in ((torch.nn.DataParallel(inner), inner), (trainer.model, trainer.model)):
+        assert trainer.unwrapped(model) is expected
+
+
 def test_evaluation_reports_the_plain_loss(tmp_path: Path) -> None:
     data = toy.rows("vit")
     trainer = toy.trainer("neg_grad", toy.build("vit"), toy.split_rows(data), tmp_path, given={"eval_dataset": data})
