@@ -44,8 +44,8 @@ class AltpoTrainer(DpoTrainer):
         processing_class: The tokenizer.
 
     Requirements:
-        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``; a model that follows instructions:
-        what others generate, such as mini models, has little to do with the question.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``; rows with prompts; a model that
+        follows instructions: what others generate, such as mini models, has little to do with the question.
 
     Relations:
         `DpoTrainer` prefers refusals or answers of retain examples. The authors word the instruction otherwise for

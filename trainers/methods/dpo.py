@@ -47,7 +47,7 @@ class DpoTrainer(UnlearningTrainer):
         processing_class: The tokenizer, which encodes refusals; ``answers="alt"`` needs none.
 
     Requirements:
-        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``; rows with prompts.
 
     Relations:
         Published as IdkDPO (``idk``) in TOFU, without the factor ``2 / beta``. In `AltpoTrainer` the model generates

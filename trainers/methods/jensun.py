@@ -92,8 +92,8 @@ class JensunTrainer(UnlearningTrainer):
         processing_class: The tokenizer, which encodes the refusal.
 
     Requirements:
-        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``. With ``prefix refusal``
-        answers to forget are not read.
+        Forget and retain sets of ``input_ids``, ``attention_mask`` and ``labels``; rows with prompts. With
+        ``prefix refusal`` answers to forget are not read.
 
     Relations:
         `DpoTrainer` prefers a refusal over the answer; here both terms lie between 0 and ``log 2``.

@@ -1,6 +1,7 @@
 """Prompts and answers as one text for a causal language model, which learns and is judged on the answer.
 
-Rows without a prompt are texts, such as parts of documents: it learns all their tokens, and writes their second half.
+Rows without a prompt are texts, such as parts of documents: the loss reads all their tokens, and generation continues
+their first half.
 """
 
 from __future__ import annotations
