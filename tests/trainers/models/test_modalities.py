@@ -72,11 +72,11 @@ def test_a_mini_backbone_has_its_own_kind_and_at_most_about_a_million_weights(te
 
 
 def test_a_backbone_for_real_texts_reads_as_many_tokens_as_its_recipe(texts):
-    model, tokenizer = made("bert-small", {"train": texts})
-    longest = TASKS["imdb"].recipes["bert-small"].max_length
+    model, tokenizer = made("dan", {"train": texts})
+    longest = TASKS["imdb"].recipes["dan"].max_length
     batch = tokenizer(" ".join(texts[:50]), truncation=True, max_length=longest, return_tensors="pt")
     assert batch["input_ids"].shape == (1, longest) and longest <= model.config.max_position_embeddings
-    assert model.config.model_type == "bert" and model(**batch).logits.isfinite().all()
+    assert model.config.model_type == "eurobert" and model(**batch).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("backbone", first_by_day(text.MINI))

@@ -25,7 +25,7 @@ from mubench.trainers.models.modalities.modality import (
 )
 from mubench.trainers.models.modalities.pretrained import read
 from mubench.trainers.models.modalities.shifts import shift_pictures
-from mubench.trainers.models.modalities.text_classification import make_tokenizer, zero_rare_embeddings
+from mubench.trainers.models.modalities.text_classification import tokenizer_of, zero_rare_embeddings
 
 SIZE, PATCH = 32, 16
 COLUMNS = ("image_0", "image_1")
@@ -82,13 +82,13 @@ class ImagePairModality(ClassifierModality):
     train_transform = staticmethod(augment_image_pairs)
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+        tokenizer = tokenizer_of(*rows.values())
         image_processor = transformers.ViltImageProcessorPil.from_dict(
             {"size": {"shortest_edge": SIZE}, "size_divisor": PATCH}
         )
         config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto, config), seed)
-        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        zero_rare_embeddings(model, tokenizer, rows["train"])
         return model, transformers.ViltProcessor(image_processor, tokenizer)
 
     def load_processor(self, **source: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,16 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     **MINI,
-    # For real texts.
-    "bert-small": partial(
-        transformers.BertConfig,
-        **{**SIZE, "intermediate_size": 256, "initializer_range": 0.05},
+    # For real texts: a deep averaging network (Iyyer et al., 2015), the mean of the tokens' embeddings and one layer.
+    "dan": partial(
+        transformers.EuroBertConfig,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=0,
+        num_attention_heads=4,
+        classifier_pooling="mean",
         max_position_embeddings=256,
+        initializer_range=0.05,
     ),
 }
 
@@ -97,16 +102,27 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
+@lru_cache(maxsize=1)  # base and retrained models start from the same splits; reading all of IMDb takes a minute
+def tokenizer_of(*splits: datasets.Dataset) -> PreTrainedTokenizerBase:
+    """Return `make_tokenizer` of the texts of all splits."""
+    return make_tokenizer(text for split in splits for text in split["text"])
+
+
+@lru_cache(maxsize=1)
+def _rare_tokens(tokenizer: PreTrainedTokenizerBase, train: datasets.Dataset) -> list[int]:
+    """Return the tokens that occur at most once in the training texts."""
+    counts = Counter(token for ids in tokenizer(list(train["text"]))["input_ids"] for token in ids)
+    return [token for token in range(len(tokenizer)) if counts[token] <= 1]
+
+
+def zero_rare_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: datasets.Dataset) -> None:
     """Set the embedding of every token that occurs at most once in the training texts to zero.
 
     A random embedding of such a token, a name say, would move the outputs of a model that never trained on it by
     chance.
     """
-    counts = Counter(token for ids in tokenizer(list(texts))["input_ids"] for token in ids)
-    rare = [token for token in range(len(tokenizer)) if counts[token] <= 1]
     with torch.no_grad():
-        model.get_input_embeddings().get_parameter("weight")[rare] = 0
+        model.get_input_embeddings().get_parameter("weight")[_rare_tokens(tokenizer, train)] = 0
 
 
 def _with_padding(pair: ModelPair) -> ModelPair:
@@ -126,10 +142,10 @@ class TextModality(ClassifierModality):
     configs = CONFIGS
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        tokenizer = make_tokenizer(text for split in rows.values() for text in split["text"])
+        tokenizer = tokenizer_of(*rows.values())
         config.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         model = create_with_shared_body(partial(self.auto.from_config, config), seed)
-        zero_rare_embeddings(model, tokenizer, rows["train"]["text"])
+        zero_rare_embeddings(model, tokenizer, rows["train"])
         return model, tokenizer
 
     def create(self, backbone: str, labels: Sequence[str], rows: Splits, seed: int) -> ModelPair:
