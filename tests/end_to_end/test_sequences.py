@@ -32,17 +32,17 @@ def _train(family, ratio):
 
 
 @pytest.mark.slow
-def test_five_requests_forget_their_rows_and_cost_more_than_one(here, capsys):
-    words = ["sequence", "--task=cifar10", "--ratio=10", "--steps=5", "--method=scrub", "--disable_tqdm=true"]
+def test_ten_requests_forget_their_rows_and_cost_more_than_one(here, capsys):
+    words = ["sequence", "--task=cifar10", "--ratio=10", "--steps=10", "--method=scrub", "--disable_tqdm=true"]
     assert main(words) == 0
     (found,) = read_sequences(here / "results")
-    assert [step.ratio for step in found.steps] == [2, 4, 6, 8, 10]
+    assert [step.ratio for step in found.steps] == [*range(1, 11)]
     assert sum(step.rows for step in found.steps) == found.one_shot.rows == 120
     assert [step.parent for step in found.steps[1:]] == [step.identity for step in found.steps[:-1]]
     # Base models know nearly all rows; after its request a row is known as little as in retrained models.
     after = np.mean([step.scores.requests[place] for place, step in enumerate(found.steps)])
     assert np.mean(found.base.requests) > 0.95 and after < 0.9
-    assert found.passes[-1] > 2.5 * found.one_shot.cost["passes_share"]
+    assert found.passes[-1] > 5 * found.one_shot.cost["passes_share"]
     capsys.readouterr()
     assert main(["cards", "sequences"]) == 0
     (picture,) = (here / "results" / "sequences").glob("*.png")

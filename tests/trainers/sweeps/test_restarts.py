@@ -34,10 +34,10 @@ LIMIT_S = 900.0
 GONE_S = 120.0  # a raylet looks for its driver now and then
 METHODS, SEEDS = ("finetune", "neg_grad", "random_label", "delete"), (0, 1, 2)
 GRID = {
-    "tasks": ["cifar10"], "methods": list(METHODS), "options": [{"num_train_epochs": 1}],
+    "tasks": ["cifar10", "cifar100"], "methods": list(METHODS), "options": [{"num_train_epochs": 1}],
     "retrain_seeds": [0, 1], "controls": [], "seeds": list(SEEDS),
 }  # fmt: skip
-WHOLE = len(METHODS) * len(SEEDS)
+WHOLE = len(METHODS) * len(SEEDS) * 2
 
 
 class Sweep:
