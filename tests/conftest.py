@@ -1,7 +1,9 @@
 """What every test needs before its first import: no network, one thread, and a Hub cache that is thrown away."""
 
+import functools
 import gc
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -61,6 +63,10 @@ OF_ALL_TASKS = (
 )
 
 
+# A file whose first line of marks says so, of all its tests.
+ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+
+
 # Files with more than half a minute of slow tests, the longest first: with these in front, workers end together.
 LONGEST = (
     "test_processes.py",
@@ -71,12 +77,24 @@ LONGEST = (
 )
 
 
+def is_of_one_task(path: Path, config: pytest.Config) -> bool:
+    """Tell whether all tests of a file are about one data set or one kind of model."""
+    folder = f"{path.parent.relative_to(config.rootpath).as_posix()}/"
+    return folder in OF_ONE_TASK and path.name not in OF_ALL_TASKS
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files of slow tests alone where those are left out, without the seconds that their imports take."""
+    if "not slow" not in config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    return is_of_one_task(collection_path, config) or bool(ALL_SLOW.search(collection_path.read_text())) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of one data set or of one kind of model as slow, and begin with the longest files."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
-        folder = f"{item.path.parent.relative_to(item.config.rootpath).as_posix()}/"
-        if folder in OF_ONE_TASK and item.path.name not in OF_ALL_TASKS:
+        if is_of_one_task(item.path, item.config):
             item.add_marker(pytest.mark.slow)
 
 
@@ -100,10 +118,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     if (torch := sys.modules.get("torch")) and not torch.cuda.is_available():
         # Until a device is used, each keeps every seed with a stack trace: a thirtieth of the fast tests' time.
-        torch.cuda.manual_seed_all = torch.xpu.manual_seed_all = lambda _: None
+        torch.cuda.manual_seed_all = torch.xpu.manual_seed_all = torch.mtia.manual_seed_all = lambda _: None
         # Every training starts by collecting garbage, to free what lies on a device.
         if memory := sys.modules.get("accelerate.utils.memory"):
             memory.gc = SimpleNamespace(collect=lambda: 0)
+        # Every training looks several times through the path for packages that are not installed.
+        if imports := sys.modules.get("accelerate.utils.imports"):
+            imports._is_package_available = functools.cache(imports._is_package_available)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -352,6 +352,7 @@ def loaded(code: str, *names: str) -> set[str]:
     return {name for name in names if any(f"{one}.".startswith(f"{name}.") for one in found)}
 
 
+@pytest.mark.slow
 def test_the_data_room_needs_no_torch() -> None:
     heavy = ("torch", "transformers", "datasets", "numpy")
     names = f"{{name.partition('.')[0] for name in sys.modules}} & {set(heavy)}"

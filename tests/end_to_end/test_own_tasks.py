@@ -26,7 +26,7 @@ methods: [finetune, {methods}]
 base_seeds: [0]
 retrain_seeds: [0, 1]
 controls: []
-workers: 2
+workers: 1
 """
 
 
@@ -42,7 +42,7 @@ workers: 2
 )
 def test_a_yaml_file_leads_to_a_leaderboard(name, methods, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # the default --data is ./mu-bench
-    path, key = make(name, tmp_path / name, rows=240), KEYS[name]
+    path, key = make(name, tmp_path / name, rows=160), KEYS[name]
     (tmp_path / "grid.yaml").write_text(GRID.format(key=key, methods=", ".join(methods)))
     assert main(["build", "--task_file", str(path)]) == 0
     assert main(["sweep", "grid.yaml"]) == 0

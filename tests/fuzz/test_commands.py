@@ -166,7 +166,7 @@ def run(words: list[str]) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-@shares(20, 1_200)
+@shares(12, 1_200)
 def test_a_hostile_command_line_is_a_list_or_one_line(place: Path, first: int, last: int) -> None:
     def one(source: random.Random) -> str:
         make = source.choice([valid, valid, mistaken, noise, lambda s: configured(s, place)])

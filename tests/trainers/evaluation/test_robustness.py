@@ -55,6 +55,7 @@ def test_scores_of_rounded_weights_are_those_of_the_rounded_model(walked, monkey
     assert found._score(same) == float(parts(Case(own, retrained, bases, chance)).score)
 
 
+@pytest.mark.slow
 def test_an_adopted_model_and_its_retrained_models_encode_rows_by_their_own_processors(walked, monkeypatch, known):
     known["mine"] = OwnBackbone(family="resnet", architecture="Any", sha256="0" * 64, start="resnet")
     group = walked.judge().group

@@ -102,6 +102,7 @@ def test_a_cut_row_keeps_its_first_tokens_and_a_long_prompt_is_refused(layout, r
         CHAT.encode(rows.select([0]), tokenizer, start)
 
 
+@pytest.mark.slow
 def test_a_model_writes_until_the_end_of_its_turn(layout, rows):
     """Small models learn four answers by heart; nothing after the end of a turn was ever trained."""
     tokenizer = chat_tokenizer(layout)

@@ -99,6 +99,7 @@ def test_base_models_record_it_in_their_name_and_share_no_folder(setting, tmp_pa
     assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_checkpointing_changes_no_weight_beside_adapters_in_any_type(setting, tmp_path):
     for dtype in ("float32", "bfloat16"):
         found = []

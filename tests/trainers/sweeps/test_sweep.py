@@ -138,6 +138,7 @@ def test_what_cannot_work_is_found_out_before_a_worker_starts(sweep, own_walk, c
     assert files(own_walk.models) == before
 
 
+@pytest.mark.slow
 def test_a_sweep_on_one_worker_makes_models_and_rows_and_a_second_one_keeps_them(sweep, own_walk, capsys):
     run_sweep(sweep, executor=Workers(1))
     made = {path.name.removeprefix("cifar10-mini-resnet-") for path in own_walk.models.glob("*del10*")}
