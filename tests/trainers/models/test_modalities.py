@@ -71,6 +71,14 @@ def test_a_mini_backbone_has_its_own_kind_and_at_most_about_a_million_weights(te
     assert 50_000 < model.num_parameters() < 1_100_000
 
 
+def test_models_of_the_same_splits_share_one_vocabulary(texts):
+    rows = {"train": datasets.Dataset.from_dict({"text": texts[:20]})}
+    others = {"train": datasets.Dataset.from_dict({"text": texts[20:40]})}
+    make = text.TextModality().create
+    one, same, other = (make("bert", ["neg", "pos"], splits, 0)[1] for splits in (rows, rows, others))
+    assert one is same and one.get_vocab() != other.get_vocab()
+
+
 def test_a_backbone_for_real_texts_reads_as_many_tokens_as_its_recipe(texts):
     model, tokenizer = made("dan", {"train": texts})
     longest = TASKS["imdb"].recipes["dan"].max_length
