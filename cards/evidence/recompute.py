@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,15 @@ def advantage(own: int, refs: Any, facts: Any) -> Any:
 
 def score(own: int, refs: Any, bases: Any, facts: Any) -> Any:
     """Return S of a model."""
+    attack = facts["attack"]  # `advantage`, which keeps its answers
     s, m = facts["rows"][0][0], facts["rows"][0][1].mean(1)
     s = 1 / (1 + np.exp(-s)) if facts["is_probability"] else s
     floor = abs(s[refs][:, None] - s[refs]).mean(2).sum() / (len(refs) * (len(refs) - 1))
     row = (abs(s[own] - s[refs]).mean() - floor) / (abs(s[bases][:, None] - s[refs]).mean() - floor)
     mean = abs((m[own] - m[refs].mean()) / (m[bases].mean() - m[refs].mean()))
-    retrained = np.mean([advantage(one, [other for other in refs if other != one], facts) for one in refs])
-    base = np.mean([advantage(one, refs, facts) for one in bases])
-    member = (advantage(own, refs, facts) - retrained) / (base - retrained)
+    retrained = np.mean([attack(one, tuple(other for other in refs if other != one)) for one in refs])
+    base = np.mean([attack(one, tuple(refs)) for one in bases])
+    member = (attack(own, tuple(refs)) - retrained) / (base - retrained)
     top = facts["scores"][:, refs].mean(1)
     lost = np.nanmax((top - facts["scores"][:, own]) / (top - facts["chance"]))  # a split may be missing
     return (1 - np.clip(np.max([row, mean, member]), 0, 1)) * (1 - np.clip(lost, 0, 1))
@@ -72,6 +74,7 @@ def main(rows: str, evidence: str) -> float:
         facts["scores"] = np.array([data[f"score_{split}"] for split in ("retain", "test", "ood")], float)
         ids = (f"fold:{i}".encode() for i in data["forget_ids"][0] + data["test_ids"][0])
         facts["folds"] = np.array([int.from_bytes(hashlib.sha256(i).digest()[:8], "big") % 5 for i in ids])
+        facts["attack"] = cache(lambda own, refs, facts=facts: advantage(own, list(refs), facts))
         for row in (row for row in found if all(row[k] == facts[k] for k in facts.keys() & row.keys())):
             own = f"{row['method']}-s{row['base_seed']}" if row["method"] in ("retrain", "base") else row["run_id"]
             refs = [place[f"retrain-s{seed}"] for seed in row["references"]["retrained"]]
