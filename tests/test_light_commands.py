@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
 # Runs the commands of a list one after the other in one process, and notes which of them imports a slow module first.
 RUN = """
 import contextlib, io, json, runpy, sys

@@ -49,6 +49,7 @@ def lock(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "down" / "a.lock"
 
 
+@pytest.mark.slow
 def test_the_second_waits_in_one_line_that_names_the_first(lock: Path) -> None:
     first = hold(lock)
     assert line_of(first) == "owner"
@@ -78,6 +79,7 @@ def test_a_claim_is_refused_at_once_with_its_owner_and_free_when_that_is_killed(
     assert not lock.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("purpose", "end", "found"), [
     ("same", "", "finished"), ("other", "", "owner"), ("same", "fail", "owner"),
 ])  # fmt: skip
@@ -97,6 +99,7 @@ def test_only_what_another_finished_meanwhile_for_the_same_purpose_is_done(
         assert not finished
 
 
+@pytest.mark.slow
 def test_a_killed_owner_owns_nothing(lock: Path) -> None:
     first = hold(lock, "same", "wait")
     assert line_of(first) == "owner"
