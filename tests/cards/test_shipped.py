@@ -1,5 +1,7 @@
 """The shipped result rows are complete, and about the rows that the suite builds today."""
 
+from pathlib import Path
+
 import pytest
 
 from mubench.cards.__main__ import main
@@ -10,6 +12,8 @@ from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.metrics.score import SCORE_VERSION
 from mubench.trainers.metrics.signal_gate import SIGNAL_LIMIT
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,11 @@ def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed(ship
         ("tiny_imagenet", "ssd"): ["equals_base"]
     }
     assert {row.tuned for row in shipped} == {"default"}
+
+
+def test_the_readme_names_the_tasks_with_real_rows(shipped):
+    *names, last = (f"`{task}`" for task in sorted({row.task for row in shipped if row.tier != "mini"}))
+    assert f"Real rows of {', '.join(names)} and {last} ship" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("table", shipped_tables(), ids=lambda table: table.title)
