@@ -179,5 +179,5 @@ def _matrix_row(name: str, columns: Sequence[Mapping[str, float | None]], rank: 
         else:
             cells.append(f'<td class="mu-heat" style="--s:{score:.2f}">{score:.2f}</td>')
     style = ' class="mu-control"' if rank is None else ""
-    last = "<td></td>" if rank is None else f"<td>{rank[0]:.1f}<small>{count_noun(rank[1], 'task')}</small></td>"
+    last = "<td></td>" if rank is None else f"<td>{rank[0]:.1f} <small>on {count_noun(rank[1], 'task')}</small></td>"
     return f'<tr{style}><th scope="row">{escape(name)}</th>{"".join(cells)}{last}</tr>'
