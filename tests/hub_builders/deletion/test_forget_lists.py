@@ -26,6 +26,7 @@ from mubench.hub_builders.deletion.forget_lists import (
     read_published,
 )
 from mubench.hub_builders.deletion.published_lists import PAPER_LISTS, PaperList
+from mubench.hub_builders.tasks import TASKS
 
 DATA = Path(os.environ.get("MUBENCH_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
 SPLITS = DATA / "paper_splits"
@@ -271,6 +272,12 @@ def test_tofu_needs_no_file_and_has_three_ratios():
     assert listed.forget == {1: 40, 5: 200, 10: 400}
     for ratio, rows in listed.forget.items():
         assert set(listed.rows[:rows]) == set(range(4_000 - rows, 4_000)), ratio
+
+
+def test_a_list_is_about_all_training_rows_of_the_data_set_but_for_three():
+    rows = {key: (PAPER_LISTS[key].rows, TASKS[key].counts.get("full", {}).get("train")) for key in PAPER_LISTS}
+    other = {key: one for key, one in rows.items() if one[1] not in (None, one[0])}
+    assert other == {"ddi2013": (25_296, 27_791), "samsum": (14_731, 14_732), "tofu": (4_000, 3_400)}
 
 
 @pytest.mark.parametrize("task", PAPER_LISTS)

@@ -29,8 +29,9 @@ def test_reports_change_neither_weights_nor_costs(own_walk: Walk) -> None:
     }
     assert points[0]["step"] == 0 and points[-1]["step"] == points[-1]["steps"]
     first = read_outputs(own_walk.base() / REFERENCE)["train"]
-    mean = float((-first.log_probabilities[range(len(first)), first.labels])[:16].mean())
-    assert points[0]["forget"] == pytest.approx(mean, abs=1e-4)
+    losses = -first.log_probabilities[range(len(first)), first.labels]
+    assert points[0]["forget"] == pytest.approx(float(losses[:16].mean()), abs=1e-4)
+    assert points[0]["retain"] == pytest.approx(float(losses[16:][:ROWS].mean()), abs=1e-4)
     assert ROWS >= 16, "all forget rows of the small task are reported"
 
 
