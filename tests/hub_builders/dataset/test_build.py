@@ -408,6 +408,21 @@ def test_a_foreign_readme_is_not_overwritten(small, tmp_path):
     assert (tmp_path / "mu-bench" / "README.md").read_text() == "# another project's\n"
 
 
+@pytest.mark.parametrize(("task", "words"), [
+    ("imdb", ("--tier full",)), ("cifar10", ("--tier partial", "--allow_partial")), ("tofu", ()),
+])  # fmt: skip
+def test_the_command_that_builds_a_task_again_has_its_own_tier(task, words, tmp_path):
+    lines = (
+        f"  description: tier={tier} family=canonical deletion_seed=0 split=ab files={name * 8}\n"
+        f"    path: data/{key}/{name * 8}/test-00000.parquet\n"
+        for key, tier, name in (("cifar10", "partial", "a"), ("imdb", "full", "b"))
+    )
+    (tmp_path / "README.md").write_text("".join(lines))
+    hint = readme.rebuild_hint(tmp_path, task)
+    assert all(word in hint for word in words) and ("--tier" in hint) == bool(words)
+    assert ("--allow_partial" in hint) == (task == "cifar10")
+
+
 def test_the_command_prints_the_build(small, tmp_path, capsys):
     assert main(["build", "imdb", f"--out={tmp_path}", "--deletion-seed", "1"]) == 0
     assert "mu-bench-d1: imdb (mini tier, split " in capsys.readouterr().out
