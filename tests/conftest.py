@@ -63,7 +63,7 @@ OF_ALL_TASKS = (
 )
 
 
-# A file whose first line of marks says so, of all its tests.
+# Marks all tests of a file as slow.
 ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 
 

@@ -49,7 +49,7 @@ def advantage(own: int, refs: Any, facts: Any) -> Any:
 
 def score(own: int, refs: Any, bases: Any, facts: Any) -> Any:
     """Return S of a model."""
-    attack = facts["attack"]  # `advantage`, which keeps its answers
+    attack = facts["attack"]  # `advantage` with a cache
     s, m = facts["rows"][0][0], facts["rows"][0][1].mean(1)
     s = 1 / (1 + np.exp(-s)) if facts["is_probability"] else s
     floor = abs(s[refs][:, None] - s[refs]).mean(2).sum() / (len(refs) * (len(refs) - 1))

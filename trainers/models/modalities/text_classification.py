@@ -102,7 +102,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-@lru_cache(maxsize=1)  # base and retrained models start from the same splits; reading all of IMDb takes a minute
+@lru_cache(maxsize=1)  # base and retrained models start from the same splits; for IMDb it takes half a minute
 def tokenizer_of(*splits: datasets.Dataset) -> PreTrainedTokenizerBase:
     """Return `make_tokenizer` of the texts of all splits."""
     return make_tokenizer(text for split in splits for text in split["text"])
