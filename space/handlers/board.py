@@ -160,11 +160,18 @@ def filter_choices(lines: Sequence[Line]) -> dict[str, list[str]]:
 
 
 def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
-    """Return the initial filters: one setting, real data before mini tasks, as ranks of several are not comparable."""
+    """Return the initial filters: one setting, as ranks of several are not comparable.
+
+    Real data come before mini tasks, and then the table with the most different ranks.
+    """
     tiers, tasks = list(TIERS_BY_DATA), list(TASKS)
-    ranked = [line.row for line in lines if line.table]
-    first = min(ranked, key=lambda row: (_position(row.tier, tiers), _position(row.task, tasks)), default=None)
-    return {name: [str(getattr(first, name))] if first and name in TABLE_SETTING else [] for name in FILTERS}
+
+    def order(line: Line) -> tuple[int, int, int]:
+        ranks = {entry.rank for entry in line.table.entries} if line.table else set()
+        return _position(line.row.tier, tiers), -len(ranks), _position(line.row.task, tasks)
+
+    first = min((line for line in lines if line.table), key=order, default=None)
+    return {name: [str(getattr(first.row, name))] if first and name in TABLE_SETTING else [] for name in FILTERS}
 
 
 def _position(name: str, names: Sequence[str]) -> int:

@@ -105,6 +105,15 @@ def test_the_leaderboard_has_ranks_ties_controls_and_own_runs(
     assert board.default_filters(lines) == {name: [setting[name]] if name in setting else [] for name in board.FILTERS}
     real = [dataclasses.replace(lines[0], entry=make_entry("x", [make_row().model_copy(update={"tier": "full"})]))]
     assert board.default_filters([*lines, *real])["tier"] == ["full"]
+
+    # Of tables of one tier, the one with the most different ranks comes first, whatever the order of the tasks.
+    def line(task: str, ranks: list[int]) -> Any:
+        rows = [make_row().model_copy(update={"tier": "full", "task": task})]
+        entries = tuple(dataclasses.replace(make_entry("x", rows), rank=rank) for rank in ranks)
+        return board.Line(entries[0], "shipped", table=dataclasses.replace(lines[0].table, entries=entries))
+
+    apart = board.default_filters([*lines, line("cifar10", [1, 1, 1]), line("imdb", [1, 2, 2]), line("tofu", [1, 1])])
+    assert apart["task"] == ["imdb"]
     assert set(map(tuple, board.default_filters([]).values())) == {()}
 
 
