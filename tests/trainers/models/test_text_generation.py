@@ -69,6 +69,17 @@ def test_the_columns_of_both_tasks_are_found():
         assert writing.prompts_and_answers(empty) == names
 
 
+def test_a_backbone_with_a_smaller_vocabulary_keeps_the_most_frequent_words():
+    words = [f"{letter}{number}" for letter in "abcde" for number in range(900)]
+    often = [f"{word}." for word in words[:20] for _ in range(3)]
+    rows = {"train": table(["Ada Vonn"] * (len(words) + len(often)), [*words, *often])}
+    model, tokenizer = MODALITY.create("llama-small", (), rows, seed=0)
+    assert len(tokenizer) == model.config.vocab_size == 4_000
+    assert model.get_output_embeddings().weight.shape == (4_000, 96)
+    assert {len(tokenizer.tokenize(f"In {word}")) for word in words[:20]} == {2}
+    assert len(writing.make_tokenizer(words)) > 4_000
+
+
 def test_a_row_is_prompt_answer_and_end_and_the_answer_alone_has_labels(made, rows):
     _, tokenizer = made
     encoded = MODALITY.encode(rows["train"], tokenizer)
@@ -132,9 +143,8 @@ def test_decoding_gives_back_the_very_text(tokenizer, text):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_words_that_do_not_fit_are_spelled(texts, monkeypatch):
-    monkeypatch.setattr(writing, "VOCABULARY", 45)
-    small = writing.make_tokenizer(texts)
+def test_words_that_do_not_fit_are_spelled(texts):
+    small = writing.make_tokenizer(texts, 45)
     assert len(small) == 45
     for text in texts:
         ids = small(text)["input_ids"]

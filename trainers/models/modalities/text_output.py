@@ -37,17 +37,21 @@ PARAPHRASE, PERTURBED, OPTIONS = "paraphrased_answer", "perturbed_answer", "opti
 PLACES = 512  # longest text of a mini backbone, in tokens
 
 
-def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+def make_tokenizer(texts: Iterable[str], size: int = VOCABULARY) -> PreTrainedTokenizerBase:
     """Make a vocabulary of words: the characters of the texts, then their most frequent words and signs.
 
     Equal texts give an equal tokenizer, whatever their order. Words start with the space before them, so that decoding
     gives back the text without leading spaces; a word that is not in the vocabulary is spelled in smaller pieces.
+
+    Args:
+        texts: The texts.
+        size: Number of tokens at most, the special ones among them.
     """
     split = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     words = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text))
     letters = sorted({letter for word in words for letter in word})
     frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL, *letters, *frequent][:VOCABULARY])}
+    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL, *letters, *frequent][:size])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, continuing_subword_prefix=""))
     tokenizer.pre_tokenizer, tokenizer.decoder = split, decoders.Metaspace()
     return PreTrainedTokenizerFast(
@@ -118,8 +122,9 @@ class TextOutputModality(Modality):
             return self.with_tokenizer(load_published(self.auto, backbone), **checkpoint_source(backbone))
         train = rows["train"]
         names = text_columns(train)[:2]
-        tokenizer = make_tokenizer(text for split in rows.values() for name in names for text in split[name])
         config = self.configs[backbone]()
+        texts = (text for split in rows.values() for name in names for text in split[name])
+        tokenizer = make_tokenizer(texts, min(VOCABULARY, config.vocab_size))
         config.update({**self.special(tokenizer), "vocab_size": len(tokenizer)})
         set_seed(seed)
         model = self.auto.from_config(config)
