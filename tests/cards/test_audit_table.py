@@ -92,6 +92,7 @@ def test_json_holds_every_table_and_the_weak_metrics_read_it_back(audits, tmp_pa
     assert audit.weak_metrics.__wrapped__() == {"gap"}
 
 
+@pytest.mark.slow
 def test_the_picture_is_reproducible(audits, tmp_path):
     first, second = (draw_audit(audits, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert first == second and len(first) > 10_000

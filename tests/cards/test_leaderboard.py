@@ -247,6 +247,7 @@ def test_markdown_is_a_table_of_equal_lines(demo_rows):
     assert len(lines) == 2 + 4 + len(CONTROLS)
 
 
+@pytest.mark.slow
 def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
     ranked = tables([*demo_rows, new_row(backbone="vit", cost={})])
     first, second = (draw_leaderboard(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))

@@ -197,9 +197,11 @@ def test_the_error_of_a_damaged_row_names_no_path(space: Import, board: Any, roo
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "bad.json").write_text("{")
     (root / "results").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Exception, match="expected a file on the server to be a result row") as caught:
-        space("tabs.common").report_errors(board.board_lines)()
-    assert "elsewhere" not in str(caught.value) and str(root) not in str(caught.value)
+    with pytest.raises(ValueError, match="to be a result row") as caught:
+        board.board_lines()
+    message = space("jobs.errors").error_message(caught.value)
+    assert message.startswith("expected a file on the server to be a result row")
+    assert "elsewhere" not in message and str(root) not in message
 
 
 @pytest.mark.parametrize("chosen", [None, [], {"secret": ["x"]}, {"task": "cifar10"}])

@@ -1,5 +1,7 @@
 """Pictures of sequences: one a setting, equal bytes for equal numbers, and the command that draws them."""
 
+import pytest
+
 from mubench.cards.__main__ import main
 from mubench.cards.report.sequence_picture import draw_sequences, group_sequences
 from mubench.trainers.sequences.sequence_result import write_sequence
@@ -16,6 +18,7 @@ def test_sequences_of_one_setting_share_a_picture():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_equal_sequences_give_equal_bytes_and_a_missing_score_is_left_out(tmp_path):
     found = [sequence(), sequence("sfr_on")]
     first, second = (draw_sequences(found, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
@@ -26,6 +29,7 @@ def test_equal_sequences_give_equal_bytes_and_a_missing_score_is_left_out(tmp_pa
     assert changed not in (first, b"")
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_draws_beside_the_files(tmp_path, capsys):
     for method in ("scrub", "npo"):
         write_sequence(sequence(method), tmp_path)
