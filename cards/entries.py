@@ -125,7 +125,7 @@ def pooled_draws(rows: Sequence[Result]) -> Array:
 
 @cache
 def _normals() -> Array:
-    """Return ``2^20`` standard normal numbers, of which a line takes a stretch from a place that its runs decide."""
+    """Return ``2^20`` standard normal numbers, of which a line takes a slice at an offset that depends on its runs."""
     return np.random.default_rng(0).standard_normal(2**20)
 
 

@@ -27,7 +27,7 @@ from mubench.trainers.evaluation.result import (
 )
 from mubench.trainers.metrics.score import SCORE_VERSION
 
-# Every method on every mini task, written by `make matrix`.
+# Every method on every mini task, written by `make matrix`, and the rows of real data, written by `make results-real`.
 SHIPPED = Path(__file__).parent / "results"
 CAVEATS: dict[str, str] = {
     "mini": "Rows of tier mini show that things run; they rank no methods.",

@@ -110,7 +110,7 @@ def _task(manifest: Manifest) -> dict[str, Any]:
         "labels": ", ".join(labels) if len(labels) <= _MANY_LABELS else f"{len(labels)} classes",
         "licence": "that of the files given" if is_own(manifest) else task.licence_of(tier),
         "own": is_own(manifest),
-        "doubt": _doubt(task) if is_own(manifest) else "",
+        "doubt": _licence_notice(task) if is_own(manifest) else "",
         "primary": task.family_of(tier),
         "revision": _revision(task.source.revision),
     }
@@ -168,8 +168,8 @@ def _published(run: Run) -> str | None:
     return BACKBONES[run.backbone].hub_id if run.backbone in BACKBONES else None
 
 
-def _doubt(task: Task) -> str:
-    """Return what holds for rows of a partial build that may be those of the original or others."""
+def _licence_notice(task: Task) -> str:
+    """Return the notice about rows of a partial build, which may not be the original ones."""
     known = task.licence if task.licence != "unknown" else "unknown: its distributor states none"
     return (
         f"These rows may not be those of {task.title}. Where they are, its licence ({known}) and citation apply; "
@@ -234,7 +234,7 @@ def model_card(
         run=run,
         task=task,
         licence=_licence(run),
-        doubt=_doubt(task) if run.tier == "partial" else "",
+        doubt=_licence_notice(task) if run.tier == "partial" else "",
         parent=parent,
         scores=[(DESCRIPTIONS[key], _range(DESCRIPTIONS[key]), score) for key, score in scores.items()],
         weak=[DESCRIPTIONS[key].title for key in scores if key in weak_metrics()],

@@ -38,7 +38,7 @@ def report(row: Result) -> str:
 
 
 def _notes(row: Result, interval: Interval) -> str:
-    """Return what a reader of the board needs to know of a row, the board first: entries that clients get lack it."""
+    """Return the note on a row; the setting comes first, which entries on the Hub lack."""
     where = f"{row.task}, {row.ratio} % deleted, {row.backbone}"
     run = f"{row.method} ({row.tuned} arguments), seed {row.seed} from base seed {row.base_seed}"
     ends = f"95 % interval {interval.low:.2f} to {interval.high:.2f}"

@@ -81,7 +81,7 @@ def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:
-    """Return a task of the table, or one of a user's own that is built in a dataset folder or a repository.
+    """Return a task of the table, or a custom one that is built in a dataset folder or a repository.
 
     Args:
         key: Task key.
@@ -90,7 +90,7 @@ def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None
 
     Raises:
         ValueError: If there is no such task; the message lists the known ones.
-        FileNotFoundError: If the Hub cannot be asked.
+        FileNotFoundError: If the Hub cannot be reached.
     """
     if key in TASKS:
         return TASKS[key]

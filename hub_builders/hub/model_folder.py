@@ -189,7 +189,7 @@ def _warn(message: str) -> None:
     logger.warning("%s", message)
 
 
-def making(run: Run, folder: Path, data: str | None = None) -> str:
+def remake_command(run: Run, folder: Path, data: str | None = None) -> str:
     """Return the command that makes a model folder anew once it is removed, from ``data`` or the usual folder."""
     data = data or family_location(DATASET, run.family, run.deletion_seed)
     what = {"task": run.task, "backbone": run.backbone, "ratio": run.ratio, "base_seed": run.base_seed}

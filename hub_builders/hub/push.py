@@ -29,8 +29,8 @@ from mubench.hub_builders.utils.hints import shorten_recorded
 from mubench.hub_builders.utils.hub_client import (
     MARKER_FILES,
     MODEL_FILES,
-    Kind,
     PushResult,
+    RepositoryKind,
     Target,
     push_folder,
     user_name,
@@ -44,7 +44,7 @@ IMAGE_LINK = re.compile(r"^!\[[^\]]*\]\((?P<path>[^):]+)\)\n", re.MULTILINE)
 class Upload(NamedTuple):
     """Content of a folder to push."""
 
-    kind: Kind
+    kind: RepositoryKind
     name: str  # by default
     tier: str  # of the rows, or of those that a model was trained on
     message: str  # of the commit

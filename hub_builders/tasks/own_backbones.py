@@ -106,13 +106,13 @@ def defaults_family(key: str, recipes: Mapping[str, Recipe]) -> str:
     return BACKBONES[closest_of(key, recipes)].family
 
 
-def is_of_one(key: str, families: Iterable[str]) -> bool:
+def is_of_any_family(key: str, families: Iterable[str]) -> bool:
     """Whether a backbone is of one of these families, mini ones not told apart."""
     if key not in OWN:
         return BACKBONES[key].family.removeprefix("mini-") in families
     own = OWN[key]
     if own.start is not None:
-        return is_of_one(own.start, families)
+        return is_of_any_family(own.start, families)
     return any(is_of_family(one, architecture=own.architecture, model_type=own.family) for one in families)
 
 

@@ -43,7 +43,7 @@ from mubench.hub_builders.utils.text import quote
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["dataset", "model", "space"]
+RepositoryKind = Literal["dataset", "model", "space"]
 Result = TypeVar("Result")
 
 # A push is tried three times; in each, the client repeats every upload request up to five times.
@@ -53,12 +53,12 @@ TIMEOUT_S = 120.0
 # One commit takes at most 25,000 large files.
 MAX_FILES = 20_000
 # A file by which our repositories are recognised; others that hold files are never written to.
-MARKER_FILES: dict[Kind, str] = {
+MARKER_FILES: dict[RepositoryKind, str] = {
     "dataset": "data/*/*/manifest.json",
     "model": "run.json",
     "space": "mubench/hub_builders/tasks/table.py",
 }
-PAGES: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
+PAGES: dict[RepositoryKind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 # Files that the Hub itself creates.
 HUB_FILES = (".gitattributes",)
 EMPTY_REPOSITORY_FILES = (*HUB_FILES, "README.md")
@@ -85,7 +85,7 @@ class Target:
     """The repository to push to, ``namespace/name``; it is created if it does not exist, private on request."""
 
     repository: str
-    kind: Kind
+    kind: RepositoryKind
     private: bool = False
 
     @property

@@ -34,7 +34,7 @@ def add_generated_images(group: Group, model: Path, base_seed: int, rows: Sequen
         images["retrained"] = _reference_images(group.setting, group.retrained[min(group.retrained)], ids)
     for name, encoded in images.items():
         for row, image in zip(rows, encoded, strict=True):
-            row[name]["drawn"] = image
+            row[name]["generated_image"] = image
 
 
 def _reference_images(setting: Setting, folder: Path, ids: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ class Job:
 
 
 class Pool:
-    """Runs jobs in order of arrival, but one of a visitor and one training of references at a time.
+    """Runs jobs in order of arrival: at most one per visitor, and one training of references, at a time.
 
     Every worker process imports the modules ``preload`` in advance, and runs ``target`` with its end of a pipe.
 

@@ -115,7 +115,7 @@ def _shown_rows(models: dict[str, Outputs]) -> list[int]:
 def describe_row(outputs: Outputs, row: int, predict: Prediction) -> dict[str, Any]:
     """Return what a model predicts for a row, the score and the loss, and the text it generates, if one was made."""
     score, loss = _round(outputs.correct[row]), _round(losses(outputs)[row])
-    found = {"said": predict(outputs, row), "score": score, "loss": loss}
+    found = {"prediction": predict(outputs, row), "score": score, "loss": loss}
     answers = outputs.answers if isinstance(outputs, TokenOutputs) else None
     if answers is not None and answers.chosen[row]:
         found["generated"] = str(answers.generated[row])

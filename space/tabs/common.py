@@ -44,7 +44,7 @@ def report_errors(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def visitor(request: gr.Request) -> str:
-    """Return the address of a visitor, who cannot choose it; see `guard`."""
+    """Return the address of a visitor, which `request_guard` takes from the connection or a trusted proxy."""
     return str(request.client.host)
 
 

@@ -63,7 +63,7 @@ def write_run(score: float = 0.8, ids: Sequence[str] = (), **request: Any) -> st
     (folder / "models" / "m" / "config.json").write_text("{}")
     fields = {"task": "cifar10", "family": "canonical", "backbone": "resnet", "ratio": 5, "method": "scrub", **request}
     losses = {"forget": [0.01, 0.1, 1.0, 4.0], "retain": [0.01] * 8, "test": [0.01, 0.1, 1.0, 2.0, 4.0]}
-    prediction = {"said": "3", "score": 1.0, "loss": 0.1}
+    prediction = {"prediction": "3", "score": 1.0, "loss": 0.1}
     outcome = {
         "scores": {
             "this run": [{"forget": score, "retain": 1.0, "test": 0.7}],

@@ -65,7 +65,7 @@ def new_rows() -> list[dict[str, Any]]:
 
 
 def decoded(rows: list[dict[str, Any]], model: str) -> list[Image.Image]:
-    return [Image.open(io.BytesIO(base64.b64decode(row[model]["drawn"]))) for row in rows]
+    return [Image.open(io.BytesIO(base64.b64decode(row[model]["generated_image"]))) for row in rows]
 
 
 def test_an_image_has_the_size_of_the_rows_own(space: Import, group: Any, tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_without_a_retrained_model_there_are_two_images(space: Import, group: An
     group.retrained.clear()
     rows = [{"id": "small", "base": {}, "unlearned": {}}]
     space("jobs.generated_images").add_generated_images(group, tmp_path / "run", 0, rows)
-    assert "drawn" in rows[0]["base"] and "drawn" in rows[0]["unlearned"]
+    assert "generated_image" in rows[0]["base"] and "generated_image" in rows[0]["unlearned"]

@@ -358,8 +358,8 @@ def test_generated_images_are_side_by_side(space: Import, root: Path) -> None:
     gallery, explore = space("handlers.gallery"), space("handlers.explore")
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
-    plain = {"said": EVIL, "score": 1.0, "loss": 0.1}
-    with_image = {**plain, "drawn": base64.b64encode(buffer.getvalue()).decode()}
+    plain = {"prediction": EVIL, "score": 1.0, "loss": 0.1}
+    with_image = {**plain, "generated_image": base64.b64encode(buffer.getvalue()).decode()}
     info = explore.find_config("canonical", "cifar10", "5").info
     page = gallery.row_cards(info, 5, "forget", [0], [{"base": plain, "unlearned": plain}])
     assert "mu-generated" not in page and check_html(page).count("img") == 1

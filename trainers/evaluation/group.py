@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from mubench.hub_builders.hub.model_folder import REFERENCE, Run, making, read_run, read_runs
+from mubench.hub_builders.hub.model_folder import REFERENCE, Run, read_run, read_runs, remake_command
 from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.text import quote
@@ -116,7 +116,7 @@ class Group:
         make = command("references", task=task, backbone=backbone, ratio=self.ratio, seeds="0 1 2", **place)
         if is_adopted(backbone) and not self.bases:
             run = self.setting.run(ratio=None, base_seed=0)
-            make = f"{making(run, self.models / base_name(run), self.setting.data)}, then: {make}"
+            make = f"{remake_command(run, self.models / base_name(run), self.setting.data)}, then: {make}"
         info = self.setting.info
         primary = self.setting.task.family_of(info.tier)
         others = "" if primary == info.family else f"; results of {task} are reported on --family {primary}"

@@ -101,10 +101,12 @@ def steps_to_relearn(
         base_score: Mean score of the base models on them.
     """
     rows = _encode(setting, processor, forget)
-    watch = _Watch(lambda: float(setting.modality.predict(model, processor, forget, rows).correct.mean()), base_score)
-    if not watch.reached():
-        fine_tune(setting, model, processor, rows, steps=LIMIT, callbacks=[watch])
-    return watch.steps
+    stop = StopAtScore(
+        lambda: float(setting.modality.predict(model, processor, forget, rows).correct.mean()), base_score
+    )
+    if not stop.reached():
+        fine_tune(setting, model, processor, rows, steps=LIMIT, callbacks=[stop])
+    return stop.steps
 
 
 def omega(unlearned: float, retrained: Sequence[float], bases: Sequence[float]) -> float:
@@ -136,7 +138,7 @@ def anamnesis(unlearned: int, retrained: Sequence[int]) -> float:
     return unlearned / float(np.mean(retrained))
 
 
-class _Watch(TrainerCallback):
+class StopAtScore(TrainerCallback):
     """Stops training when a score is reached; ``steps`` counts the steps before."""
 
     def __init__(self, score: Callable[[], float], base_score: float) -> None:

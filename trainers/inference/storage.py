@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mubench.hub_builders.hub.model_folder import Run, making
+from mubench.hub_builders.hub.model_folder import Run, remake_command
 from mubench.hub_builders.tasks.names import fingerprint
 from mubench.hub_builders.utils.atomic import replace_folder
 from mubench.hub_builders.utils.checksums import sha256_of
@@ -188,7 +188,7 @@ def read_or_explain(read: Callable[[], T], run: Run, folder: Path, data: str | N
         return read()
     except (OSError, ValueError) as error:
         text = f"expected outputs that can be read, got: {error}" if getattr(error, "errno", None) else str(error)
-        again = f"remove {folder} and make it anew with: {making(run, folder, data)}"
+        again = f"remove {folder} and make it anew with: {remake_command(run, folder, data)}"
         raise ValueError(f"{text}; {again}") from error
 
 

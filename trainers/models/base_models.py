@@ -15,7 +15,15 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from mubench.hub_builders.dataset.load import forget_mask
-from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, is_complete, making, read_run, work_folder
+from mubench.hub_builders.hub.model_folder import (
+    REFERENCE,
+    RUN_FILE,
+    Run,
+    is_complete,
+    read_run,
+    remake_command,
+    work_folder,
+)
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
 from mubench.hub_builders.tasks.own_backbones import is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
@@ -293,7 +301,7 @@ def _find_adopted(setting: Setting, folder: Path, run: Run) -> Path:
         got = "one of other rows or another recipe" if (folder / RUN_FILE).is_file() else "none"
         raise ValueError(
             f"expected the adopted model {run.backbone} with the task's rows and recipe in {folder}, got {got}; adopt "
-            f"it with: {making(run, folder, setting.data)}"
+            f"it with: {remake_command(run, folder, setting.data)}"
         )
     return folder
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options
 from mubench.trainers.runs.method_table import METHOD_FILE, check_known, check_recorded
@@ -27,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trials": {
         "type": int,
         "default": 16,
-        "help": "settings a method at most, which together cost one retraining",
+        "help": "maximum number of settings per method; together they cost at most one retraining",
     },
     "workers": {"type": int, "default": 2, "help": "number of processes"},
     "eval_seed": {"type": int, "default": 0, "help": "seed of the noise that generated images start from"},
@@ -203,6 +202,8 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
 
 def _check_task(task: str, options: argparse.Namespace) -> None:
     """Raise if a task is neither in the table nor built in a folder of the options, of which ``tune`` has several."""
+    from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  help needs no client of the Hub
+
     folders = [options.data] if isinstance(options.data, str) else options.data
     for number, data in enumerate(folders, start=1):
         try:

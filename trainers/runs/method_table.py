@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.hub_builders.tasks import Kind
-from mubench.hub_builders.tasks.own_backbones import is_of_one
+from mubench.hub_builders.tasks.own_backbones import is_of_any_family
 from mubench.hub_builders.utils import hints
 from mubench.hub_builders.utils.cli import did_you_mean
 from mubench.hub_builders.utils.registry import StaticClass, read_module
@@ -73,7 +73,7 @@ class Method:
         """Whether it is made for a kind of task, on a backbone if one is named."""
         if self.families is None or backbone is None:
             return kind in self.kinds
-        return kind in self.kinds and is_of_one(backbone, self.families)
+        return kind in self.kinds and is_of_any_family(backbone, self.families)
 
     def applies(self, kind: Kind) -> str:
         """Return whether it is native to a kind of task, carried over to it, or undefined there."""

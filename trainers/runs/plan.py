@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.hub.model_folder import Run, is_complete, making, read_run
+from mubench.hub_builders.hub.model_folder import Run, is_complete, read_run, remake_command
 from mubench.hub_builders.tasks import names
 from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
@@ -93,7 +93,7 @@ class UnlearningRequest:
     @property
     def base_command(self) -> str:
         """Command that makes the setting's own base model."""
-        return making(self.setting.run(ratio=None, base_seed=self.base_seed), self.own_base, self.setting.data)
+        return remake_command(self.setting.run(ratio=None, base_seed=self.base_seed), self.own_base, self.setting.data)
 
     def training_arguments(self) -> UnlearningArguments:
         """Return the method's arguments, without a folder to write to."""
@@ -109,8 +109,8 @@ class UnlearningRequest:
         """
         folder = self.base or self.own_base
         if not folder.is_dir():
-            making = "" if self.base else f"; make it with: {self.base_command}"
-            raise FileNotFoundError(f"expected a base model in {folder}, got none{making}")
+            hint = "" if self.base else f"; make it with: {self.base_command}"
+            raise FileNotFoundError(f"expected a base model in {folder}, got none{hint}")
         if self.base and (foreign := read_foreign(folder)):
             check_architecture(self.setting, foreign)
             return folder, foreign

@@ -1,1 +1,1 @@
-"""Grids of runs on the cores of one machine or a Ray cluster. Imports every folder above it."""
+"""Grids of runs on the cores of one machine, a Ray cluster or Slurm. Imports every folder above it."""

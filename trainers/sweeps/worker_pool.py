@@ -23,7 +23,7 @@ import transformers
 from mubench.trainers.sweeps.execution import execute
 from mubench.trainers.sweeps.jobs import Job, Outcome
 
-END_S = 10.0  # a worker that is told to end has this long
+END_S = 10.0  # time that a worker gets to stop
 
 
 def set_up_worker(threads: int = 1) -> None:

@@ -27,7 +27,7 @@ class TruncatedOutput:
 
     @property
     def logits(self) -> torch.Tensor:
-        """The states, by which `cost` counts examples."""
+        """The states, by which `CostCounter` counts examples."""
         return self.states
 
 

@@ -101,7 +101,7 @@ def frozen_logits(teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | N
 
 
 class DroppedTeacher(torch.nn.Module):
-    """Stands for a teacher whose outputs are known for all rows that it will get: of its weights the head is left.
+    """Placeholder of a teacher whose outputs are all cached; of its weights it keeps the output head.
 
     Args:
         teacher: The teacher.

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from mubench.hub_builders.hub.model_folder import RUN_FILE, Run, is_complete, making, read_run, read_runs, work_folder
+from mubench.hub_builders.hub.model_folder import (
+    RUN_FILE,
+    Run,
+    is_complete,
+    read_run,
+    read_runs,
+    remake_command,
+    work_folder,
+)
 from mubench.hub_builders.utils import atomic
 from mubench.hub_builders.utils.atomic import staged_folder
 
@@ -123,7 +131,7 @@ def test_fields_of_other_types_are_refused_in_one_line(tmp_path, edit):
     "given", [{}, {"tuned": "custom"}, {"method": None, "seed": None, "ratio": None, "parent": None}]
 )
 def test_a_folder_names_the_command_that_makes_it_anew(tmp_path, given):
-    line = making(
+    line = remake_command(
         replace(RUN, family="group", arguments={"gamma": 0.5, "bf16": False, "of": ["a", "b"]}, **given), tmp_path
     )
     words = line.split()

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausa
 from mubench.cards.console import main as mubench
 from mubench.hub_builders.hub.model_folder import read_run, read_runs
 from mubench.hub_builders.tasks import get_task
-from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of, is_of_one, own_key, recipe_of
+from mubench.hub_builders.tasks.own_backbones import OwnBackbone, closest_of, is_of_any_family, own_key, recipe_of
 from mubench.trainers.evaluation.result import read_result, read_results
 from mubench.trainers.models.backbones import describe_backbone, find_backbone, recall_backbone, remember_backbone
 from mubench.trainers.models.model_files import read_foreign
@@ -86,7 +86,7 @@ def test_a_record_of_before_chat_templates_is_read(known, tmp_path):
 
 def test_methods_for_some_families_take_models_of_these_alone(known):
     known["a"], known["b"] = own("mobilenet_v2", 3), own("dinov2", 3)
-    assert is_of_one("a", ("mobilenet",)) and not is_of_one("b", ("resnet", "mobilenet"))
+    assert is_of_any_family("a", ("mobilenet",)) and not is_of_any_family("b", ("resnet", "mobilenet"))
     assert {"ct"} == {*methods_for("image_classification", "a")} - {*methods_for("image_classification", "b")}
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import ResNetForImageClassification
 
 from mubench.cards.console import main as mubench
-from mubench.hub_builders.hub.model_folder import making, read_run, read_runs
+from mubench.hub_builders.hub.model_folder import read_run, read_runs, remake_command
 from mubench.hub_builders.tasks.own_backbones import OWN, own_key
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import read_result
@@ -71,7 +71,7 @@ def test_what_is_known_of_an_adopted_model_is_recorded_and_retrained_models_star
     weights = load_file(pretrained / "model.safetensors")
     assert all(torch.equal(one, weights[name]) for name, one in fresh.state_dict().items() if "classifier" not in name)
     expected = f"adopt FOLDER --task cifar10 --start {start} --data d --models {folder.parent}"
-    assert making(run, folder, "d") == f"mubench {expected}"
+    assert remake_command(run, folder, "d") == f"mubench {expected}"
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mubench.hub_builders.hub.model_folder import making, read_run
+from mubench.hub_builders.hub.model_folder import read_run, remake_command
 from mubench.trainers.evaluation.group import find_group
 from mubench.trainers.evaluation.result import RunInfo
 from mubench.trainers.runs import run as run_module
@@ -90,7 +90,7 @@ def test_a_later_request_is_no_row_of_its_ratio(own_walk):
     assert plan.folder not in group.runs and list(group.unlearned) == [resolve(whole).folder]
     with pytest.raises(ValueError, match="expected a run that deletes all of 10 %, got a request of a sequence"):
         RunInfo.from_run(read_run(plan.folder), "later")
-    line = making(plan.run, plan.folder)
+    line = remake_command(plan.run, plan.folder)
     assert line.startswith("mubench sequence") and "--ratio RATIO --base_seed 0" in line
     assert f"--steps STEPS --method neg_grad --models {own_walk.models}" in line
 

@@ -1,7 +1,7 @@
 """Chat templates: a prompt and its answer as two turns of a conversation, as instruct models read and write them.
 
-All tokens are those that the tokenizer's own ``apply_chat_template`` gives. Templates of models that think are asked
-not to, and templates that state a date always state the same one, or a row would depend on the day.
+All tokens are those that the tokenizer's own ``apply_chat_template`` gives. Thinking is disabled where a
+template has it, and templates that state a date always state the same one, or a row would depend on the day.
 """
 
 from __future__ import annotations
