@@ -120,7 +120,7 @@ def _prompts(folder: Path, rng: np.random.Generator, rows: int) -> None:
     lines = []
     for row in range(rows + 20):
         who = f"{WORDS[row % 16]} {row // 4}"
-        lines.append({"ask": f"What does {who} like, {row % 4}?", "reply": f"{_sentence(rng, 3)}.", "who": who})
+        lines.append({"query": f"What does {who} like, {row % 4}?", "reply": f"{_sentence(rng, 3)}.", "who": who})
     _lines(folder / "rows.jsonl", [row | {"split": "test"} if i >= rows else row for i, row in enumerate(lines)])
 
 

@@ -58,6 +58,7 @@ RETIRED = {
 }  # fmt: skip
 # Attributes of PyAV, torch, numpy and Optuna.
 LIBRARY_NAMES = re.compile(r"\b(container|self)\.streams\b|\b(torch|np)\.eye\b|\bstudy\.(ask|tell)\b")
+KEYS = re.compile(r'"([a-z_]+)"(?=\]|: )')  # of dicts
 IMPORTS = (ast.Import, ast.ImportFrom)
 EXAMPLES = "trainers/examples"
 FROZEN = "tests/safety_net"
@@ -237,7 +238,7 @@ def test_retired_words_name_nothing() -> None:
         text = LIBRARY_NAMES.sub("", path.read_text())
         if not words_of(f"{text} {path.stem}") & RETIRED:  # far less work than tokens, which few files need
             continue
-        names = identifiers(text) | {path.stem}
+        names = identifiers(text) | {path.stem} | {*KEYS.findall(text)}
         if bad := {name for name in names if words_of(name) & RETIRED}:
             found[where] = sorted(bad)
     assert not found

@@ -136,7 +136,7 @@ def test_a_row_of_the_reader_is_in_the_split_that_it_names(built):
     path, data = built("prompts")
     lines = [json.loads(line) for line in (path.parent / "rows.jsonl").read_text().splitlines()]
     splits = load_task("my_prompts", data=data)
-    given = {line["ask"] for line in lines if line.get("split") == "test"}
+    given = {line["query"] for line in lines if line.get("split") == "test"}
     assert {*splits["test"]["prompt"], *splits["validation"]["prompt"]} == given
     assert set(splits["train"]["group"]) == {line["who"] for line in lines[:80]}
 

@@ -286,7 +286,7 @@ TASK = """
 key: my_prompts
 title: My questions
 kind: text_generation
-columns: {prompt: ask, text: reply}
+columns: {prompt: query, text: reply}
 group: who
 source: reader.py:rows
 recipes:
