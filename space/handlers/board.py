@@ -167,7 +167,7 @@ def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
     tiers, tasks = list(TIERS_BY_DATA), list(TASKS)
 
     def order(line: Line) -> tuple[int, int, int]:
-        ranks = {entry.rank for entry in line.table.entries} if line.table else set()
+        ranks = {entry.rank for entry in line.table.entries if entry.rank} if line.table else set()
         return _position(line.row.tier, tiers), -len(ranks), _position(line.row.task, tasks)
 
     first = min((line for line in lines if line.table), key=order, default=None)
