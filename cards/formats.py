@@ -24,12 +24,13 @@ LEGEND = (
     "without it. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
-    "better: shift. (row on slightly changed inputs, where a task has them), gap (mean distance of averages to",
-    "retrained; can be cheated), KL to retrained in nats.",
+    "better: shift. (row on slightly changed inputs, where a task has them and a signal), gap (mean distance of",
+    "averages to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
     "useful: whether S, as printed, is above S of retraining for as many passes, between retrain_at controls.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
-    "Controls are never ranked; retrain is each retrained model judged against the others.",
+    "Controls are never ranked: retrain is each retrained model judged against the others; flip_cheat and",
+    "quantile_cheat are outputs without a model, made to cheat S.",
 )
 # The metrics in columns whose heads are not their keys.
 COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "shift.": "row_shifted", "KL": "kl_retrained"}

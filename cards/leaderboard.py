@@ -29,8 +29,10 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`, and the rows of real data, written by `make results-real`.
 SHIPPED = Path(__file__).parent / "results"
+# Tiers by how much their rows tell.
+TIERS_BY_DATA = ("full", "partial", "mini", "custom")
 CAVEATS: dict[str, str] = {
-    "mini": "Rows of tier mini show that things run; they rank no methods.",
+    "mini": "Rows of tier mini show that things run; their ranks are no result.",
     "custom": "Rows of tier custom are of a user's own task, and rank apart from those of the suite.",
 }
 DIGITS = 2  # of S in tables
@@ -228,7 +230,7 @@ def _group(rows: Iterable[Result]) -> list[list[Result]]:
     for row in sorted(rows, key=lambda r: r.run_id):
         place = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
         groups[*place, row.score_version].append(row)
-    return [groups[key] for key in sorted(groups, key=lambda key: (key[1] == "custom", str(key)))]
+    return [groups[key] for key in sorted(groups, key=lambda key: (TIERS_BY_DATA.index(str(key[1])), str(key)))]
 
 
 class ResultFolder:

@@ -16,7 +16,7 @@ from handlers.input_checks import check_choice
 from handlers.runs import existing_runs
 from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.formats import cells
-from mubench.cards.leaderboard import ResultFolder, Table, shipped_tables
+from mubench.cards.leaderboard import TIERS_BY_DATA, ResultFolder, Table, shipped_tables
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import FAMILIES, RATIOS
 from mubench.hub_builders.utils.text import quote
@@ -37,8 +37,6 @@ VALUES: dict[str, tuple[str, ...]] = {
     "family": tuple(FAMILIES), "method": (*METHODS, *CONTROLS), "origin": ORIGINS,
 }  # fmt: skip
 FILTERS = tuple(VALUES)
-# Tiers by how much their rows tell.
-TIERS_BY_DATA = ("full", "partial", "mini", "custom")
 COLUMNS = {
     "rank": "By the lower end of S's interval; lines that a paired bootstrap cannot tell from the first of their rank "
     "share it (=). * provisional: fewer than 5 retrained models or 3 base seeds. apart: the epoch was selected with "

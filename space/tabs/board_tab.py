@@ -21,7 +21,7 @@ SUBMIT_NOTE = (
 )
 MATRIX_NOTE = (
     "1 = retrained, 0 = untouched or destroyed; ! no valid S. Click a task for its table. "
-    "Rows of tier mini show that things run; they rank no methods."
+    "Rows of tier mini show that things run; their ranks are no result."
 )
 TERMS = {
     "tier": "Real rows, or mini stand-ins.",
