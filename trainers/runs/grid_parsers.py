@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trials": {
         "type": int,
         "default": 16,
-        "help": "maximum number of settings per method; together they cost at most one retraining",
+        "help": "maximum number of settings per method, which together cost one retraining",
     },
     "workers": {"type": int, "default": 2, "help": "number of processes"},
     "eval_seed": {"type": int, "default": 0, "help": "seed of the noise that generated images start from"},

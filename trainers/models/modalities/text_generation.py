@@ -71,7 +71,7 @@ MINI: dict[str, Callable[[], PreTrainedConfig]] = {
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     **MINI,
-    # For real texts: with half of the vocabulary, a training row takes half of the time.
+    # For real texts: half of the vocabulary, since the output layer is most of the work.
     "llama-small": partial(_LLAMA, vocab_size=4_000),
 }
 
