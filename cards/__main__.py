@@ -22,24 +22,31 @@ DELETION = "deletion_report"
 PRINTED = ("leaderboard", "matrix", "audit", "report")
 
 
-def parser() -> Parser:
-    """Return the parser."""
-    one = Parser(prog="mubench cards", description=__doc__, allow_abbrev=False)
+def parser(*, leaderboard: bool = False) -> Parser:
+    """Return the parser of all cards and tables, or of ``mubench leaderboard``."""
+    if leaderboard:
+        one = Parser(
+            prog="mubench leaderboard", description="Print the ranked tables of all rows.", allow_abbrev=False
+        )
+        one.set_defaults(what="leaderboard")
+    else:
+        one = Parser(prog="mubench cards", description=__doc__, allow_abbrev=False)
+        one.add_argument(
+            "what",
+            nargs="?",
+            choices=("all", *PRINTED, "sequences"),
+            default="all",
+            help="all cards, or a table; report: analyses and claims on rows of real data; sequences: those of "
+            "`mubench sequence`, with pictures beside their files",
+        )
     one.add_config()
-    one.add_argument(
-        "what",
-        nargs="?",
-        choices=("all", *PRINTED, "sequences"),
-        default="all",
-        help="all cards, or a table; report: analyses and claims on rows of real data; sequences: those of "
-        "`mubench sequence`, with pictures beside their files",
-    )
     data, models, results = PLACE
     one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
     one.add_argument("--models", type=Path, default=models, help="folder of model folders")
     one.add_argument("--results", type=Path, default=results, help="folder of the result rows")
     one.add_argument("--shipped", action="store_true", help="print the measured rows that come with the suite")
-    one.add_argument("--out", type=Path, help="with audit: a folder to write table, plot and JSON into, too")
+    out = "with audit: a folder to write table, plot and JSON into, too"
+    one.add_argument("--out", type=Path, help=argparse.SUPPRESS if leaderboard else out)
     return one
 
 
@@ -165,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == [DELETION]:
         chosen = deletion_parser().parse_args(given[1:])
         return run_command(lambda: _report_deletion(chosen))
-    options = parser().parse_args(given)
+    leaderboard = given[:1] == ["leaderboard"]
+    options = parser(leaderboard=leaderboard).parse_args(given[leaderboard:])
     return run_command(lambda: _run(options))
 
 

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rooms = {name: room for room, names in _commands().items() for name in names}
     rooms |= dict.fromkeys(METHODS, "trainers")
     if command not in rooms and find_options(replace_dashes(rest), "method_file")["method_file"] is not None:
-        rooms[command] = "trainers"  # a method of the user's own
+        rooms[command] = "trainers"  # a custom method
     if command not in rooms:
         print_error(
             f"expected a command or a method, see mubench --help, got {command!r}{did_you_mean(command, rooms)}"

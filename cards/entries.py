@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def seeds(self) -> str:
-        """How many seeds, each a run, S stands on."""
+        """Number of seeds, one run each, behind S."""
         return "one seed" if len(self.rows) == 1 else str(len(self.rows))
 
     @property

@@ -11,13 +11,13 @@ from pathlib import Path
 from mubench.cards.audit_table import PICTURE as AUDIT_PICTURE
 from mubench.cards.audit_table import as_markdown as audit_as_markdown
 from mubench.cards.audit_table import audit_tables, left_out
+from mubench.cards.eval_results import is_reported, report
 from mubench.cards.leaderboard import Table, tables
 from mubench.cards.picture import draw_audit, draw_leaderboard
 from mubench.cards.render import dataset_body, model_card, results_card
 from mubench.cards.report import as_markdown
 from mubench.cards.report.generated_texts import generated_texts
 from mubench.cards.report.rows_table import write_rows
-from mubench.cards.reports import is_reported, report
 from mubench.cards.samples import draw_samples, has_public_images
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, boards_yaml
 from mubench.hub_builders.dataset.manifest import Manifest

@@ -113,7 +113,7 @@ def as_markdown(table: Table) -> str:
 def as_matrix(tables: Sequence[Table]) -> str:
     """Return S of every method (lines) on every task (columns), and on how many tasks it exceeds the keep-50 control.
 
-    Tasks of a user's own have a matrix apart.
+    Custom tasks have a matrix apart.
 
     A line is a method with the arguments that distinguish it; a cell is the mean over its runs, ``-`` for no run,
     ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,

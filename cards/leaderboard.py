@@ -129,7 +129,7 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
 
 
 def _remarks(row: Result) -> list[str]:
-    """Return what a name says of a run beside its method and arguments: that either is of the user's own."""
+    """Return what a name says of a run beside its method and arguments: that either is custom."""
     if row.control:
         return []
     remarks: list[str] = [] if row.tuned == "default" else [row.tuned]

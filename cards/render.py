@@ -164,7 +164,7 @@ def _reading(metric: Description) -> str:
 
 
 def _published(run: Run) -> str | None:
-    """Return the repository of a run's backbone; ``None`` for one without published weights, or of a user's own."""
+    """Return the repository of a run's backbone; ``None`` for a custom one, or one without published weights."""
     return BACKBONES[run.backbone].hub_id if run.backbone in BACKBONES else None
 
 

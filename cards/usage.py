@@ -181,7 +181,7 @@ def model_usage(task: Task, run: Run, *, folder: str, pretrained: bool) -> str:
         task: The task of its run.
         run: Its run.
         folder: Where it lies.
-        pretrained: Whether its backbone is a published or a user's own model; mini ones differ in what they read.
+        pretrained: Whether its backbone is a published or a custom model; mini ones differ in what they read.
     """
     kind = model_kind(task, run.backbone)
     text = MODEL_USAGE[kind]

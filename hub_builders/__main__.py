@@ -43,7 +43,7 @@ def parser() -> Parser:
     build.add_argument(
         "--paper_splits", type=Path, help="folder of the published lists (family paper); else downloaded"
     )
-    build.add_argument("--forget_ids", type=Path, help="file of ids to forget, one a line (families of lists)")
+    build.add_argument("--forget_ids", type=Path, help="file of ids to forget, one per line (families of lists)")
     build.add_argument("--allow_partial", action="store_true", help="accept fewer rows (tier partial)")
     build.add_argument("--max_train_rows", type=int, help="keep a hashed subset of the training rows (tier partial)")
     build.add_argument("--keep_tier", action="store_true", help="refuse to replace a build of another tier")
@@ -129,7 +129,7 @@ def _summary(folder: Path, info: TaskInfo) -> str:
 
 def run_backbones(task: str | None, data: str) -> None:
     """Print the backbones of a task or of all, with the sizes that their authors give."""
-    from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  (help needs no manifests)
+    from mubench.hub_builders.dataset.task_info import find_task  # noqa: PLC0415  (help needs no manifests)
 
     table = [("task", "backbone", "Hub id", "parameters")]
     for row in [find_task(task, data=data)] if task else TASKS.values():

@@ -77,7 +77,7 @@ def _fresh_path(out: Path) -> Path:
 
 
 def metrics() -> list[str]:
-    """Return the metrics for the library ``evaluate``, each a folder."""
+    """Return the metrics for the library ``evaluate``, one folder each."""
     return sorted(path.parent.name for path in METRICS.glob("*/app.py"))
 
 

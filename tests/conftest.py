@@ -41,21 +41,13 @@ PAIR = ("cifar10", "imdb")
 
 
 # Tests of one data set or of one kind of model are slow.
-OF_ONE_TASK = ("tests/hub_builders/mini/", "tests/hub_builders/raw/", "tests/trainers/models/")
+OF_ONE_TASK = ("tests/hub_builders/mini/", "tests/hub_builders/raw/", "tests/trainers/models/modalities/")
 OF_ALL_TASKS = (
-    "test_base_models.py",
     "test_chat.py",
-    "test_load_options.py",
-    "test_memory.py",
-    "test_own_backbones.py",
     "test_mini.py",
     "test_mini_rules.py",
     "test_raw.py",
-    "test_setting.py",
-    "test_published_repositories.py",
-    "test_published_sizes.py",
     "test_full_tier.py",
-    "test_weight_packages.py",
     "test_pretrained.py",
     "test_shifts.py",
     "test_generated_outputs.py",

@@ -1,4 +1,4 @@
-"""Data of a user's own for every task file in `trainers/examples`, made on the spot."""
+"""Custom data for every task file in `trainers/examples`, made on the spot."""
 
 import csv
 import importlib.resources

@@ -43,7 +43,7 @@ CLIENTS = {
         "hub_builders/utils/hub_client.py",
         "hub_builders/hub/training_card.py",
         "cards/render.py",
-        "cards/reports.py",
+        "cards/eval_results.py",
     },
     "datasets.load_dataset": {
         "hub_builders/dataset/load.py",
@@ -208,6 +208,13 @@ def test_a_stem_names_one_module_of_a_room(room: str) -> None:
     assert not {stem for stem, count in stems.items() if count > 1}
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_folder_of_tests_is_called_like_what_it_tests(room: str) -> None:
+    """Tests of a folder lie in the folder of the same name; recorded files lie apart."""
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / room).rglob("test_*.py")}
+    assert folders and not [str(one) for one in folders if not (ROOT / one).is_dir()]
+
+
 def test_every_folder_has_a_docstring() -> None:
     packages = [path for path in sources("hub_builders", "trainers", "cards") if path.name == "__init__.py"]
     packages += [path for path in sources("space") if path.name == "__init__.py"]
@@ -253,7 +260,7 @@ def test_one_module_talks_to_a_hub(client: str) -> None:
 
 
 def test_cards_take_data_classes_of_the_hub_and_no_client() -> None:
-    paths = ("cards/render", "cards/reports", "hub_builders/hub/training_card")
+    paths = ("cards/render", "cards/eval_results", "hub_builders/hub/training_card")
     names = [name for path in paths for name in named_by(ROOT / f"{path}.py")]
     assert {name.removeprefix("huggingface_hub.") for name in names if name.startswith("huggingface_hub")} == {
         "EvalResult", "EvalResultEntry", "ModelCardData", "eval_result_entries_to_yaml",

@@ -39,7 +39,7 @@ COMMANDS = {
     "adopt": "a model that another program trained on a task, from a folder or the Hub, as a base model of its own",
     "rerun": "repeat the run of a result row",
 }
-# Those of them that take a user's own methods, beside every method.
+# Those of them that take custom methods, beside every method.
 TAKE_METHODS = ("references", "sweep", "matrix", "sequence", "tune", "methods", "rerun")
 # Module and function of the commands with a parser of grids that are not about sweeps.
 GRIDS = {
@@ -89,7 +89,7 @@ def _check_task(arguments: Sequence[str]) -> None:
     """Raise ``ValueError`` for a mistyped task, before torch is imported."""
     given = find_options(arguments, "task", "data", "family")
     if given["task"] is not None and given["task"] not in TASKS and {"-h", "--help"}.isdisjoint(arguments):
-        from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  (reads data folders)
+        from mubench.hub_builders.dataset.task_info import find_task  # noqa: PLC0415  (reads data folders)
 
         find_task(given["task"], data=given["data"] or DATASET, family=given["family"])
 
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_custom(source: str, command: str, arguments: Sequence[str]) -> None:
-    """Run a command with the user's own methods of a file."""
+    """Run a command with the custom methods of a file."""
     from mubench.trainers.runs.method_files import custom_methods, read_method_file  # noqa: PLC0415  (one option)
     from mubench.trainers.runs.method_table import CUSTOM  # noqa: PLC0415
 

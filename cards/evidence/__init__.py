@@ -1,1 +1,1 @@
-"""Evidence of the shipped rows, a parquet file a table, and a script that recomputes S; imports nothing of ours."""
+"""Evidence of the shipped rows, one parquet file per table, and a script that recomputes S; imports no mubench."""

@@ -68,7 +68,7 @@ def _deleted(row: Result, ids: Sequence[str]) -> Section:
 
 def _method(row: Result) -> Section:
     method = method_table().get(row.method)
-    paper = "a method of a user's own"
+    paper = "a custom method"
     if method and (found := method.paper):
         paper = ", ".join(
             (found.authors, found.title, found.venue, *([f"arXiv:{found.arxiv}"] if found.arxiv else []))

@@ -1,4 +1,4 @@
-"""All result rows of a folder as one parquet file, which `load_dataset` reads: a line a row, a column a metric."""
+"""All result rows of a folder as one parquet file for `load_dataset`: one line per row, one column per metric."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def group_sequences(sequences: Sequence[SequenceResult]) -> dict[str, list[Seque
 
 
 def draw_sequences(sequences: Sequence[SequenceResult], path: str | Path) -> Path:
-    """Draw the sequences of one setting into a PNG file, a line a method, and return its path."""
+    """Draw the sequences of one setting into a PNG file, one line per method, and return its path."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     FigureCanvasAgg(figure)
     (erosion, reversal), (score, cost) = figure.subplots(2, 2)

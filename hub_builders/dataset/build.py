@@ -171,7 +171,7 @@ class Build(NamedTuple):
         deletion: Order of the training rows.
         request: Which rows are deleted.
         repeat: Command that builds it again, with placeholders for local paths.
-        definition: What makes a task of a user's own; ``None`` for those of the table.
+        definition: What makes a custom task; ``None`` for those of the table.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""Documents of a user's own: text files, and texts that are cut into rows."""
+"""Custom documents: text files, and texts that are cut into rows."""
 
 from __future__ import annotations
 

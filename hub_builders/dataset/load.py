@@ -10,7 +10,9 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mubench.hub_builders.dataset.built import (
+from mubench.hub_builders.dataset.manifest import Manifest, check_shards, data_folder, holds_ids
+from mubench.hub_builders.dataset.readme import build_hint
+from mubench.hub_builders.dataset.task_info import (
     HUB_ID,
     TaskInfo,
     describe,
@@ -20,8 +22,6 @@ from mubench.hub_builders.dataset.built import (
     read_built,
     task_info,
 )
-from mubench.hub_builders.dataset.manifest import Manifest, check_shards, data_folder, holds_ids
-from mubench.hub_builders.dataset.readme import build_hint
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
 from mubench.hub_builders.utils.hints import command, shorten_recorded
 

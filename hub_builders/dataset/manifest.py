@@ -27,7 +27,7 @@ _Shard = Annotated[str, Field(pattern=_SHARD)]
 
 
 class _Schema(BaseModel):
-    """What a manifest holds; the number of deleted rows is by ratio, and tasks of a user's own have a definition."""
+    """What a manifest holds; the number of deleted rows is by ratio, and custom tasks have a definition."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -108,7 +108,7 @@ def licence(manifest: Manifest) -> str:
 
 
 def task_of(manifest: Manifest) -> Task:
-    """Return the task of a build: of the table, or a user's own."""
+    """Return the task of a build: of the table, or a custom one."""
     return resolve_task(manifest["task"], manifest.get("definition"))
 
 

@@ -1,4 +1,4 @@
-"""Rows of a task of a user's own: read by the loaders of `datasets`, or by the user's Python file, and checked."""
+"""Rows of a custom task: read by the loaders of `datasets`, or by the user's Python file, and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Task files: a task of a user's own in YAML, validated in one line."""
+"""Task files: a custom task in YAML, validated in one line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mubench.hub_builders.dataset.built import HUB_ID
 from mubench.hub_builders.dataset.documents import CHUNK_WORDS, DOCUMENT, TEXT_FILE
+from mubench.hub_builders.dataset.task_info import HUB_ID
 from mubench.hub_builders.tasks import Kind, Task
 from mubench.hub_builders.tasks.definition import (
     PREFIX_FREE,
@@ -58,7 +58,7 @@ def _check_labels(labels: list[str]) -> list[str]:
 
 
 class TaskFile(BaseModel):
-    """A task of a user's own.
+    """A custom task.
 
     Attributes:
         key: Task key.

@@ -1,4 +1,4 @@
-"""Python files of a user's own: their code as a module, and what it raises in words."""
+"""A user's Python files: their code as a module, and their errors in one line."""
 
 from __future__ import annotations
 

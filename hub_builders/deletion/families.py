@@ -126,7 +126,7 @@ def check_deletion(task: Task, tier: Tier, request: DeletionRequest) -> None:
         if (value := getattr(request, name)) is not None and family not in own:
             raise ValueError(f"expected family {', '.join(own)} with {name}, got family {family} and {value}")
     if family in LISTED and request.forget_ids is None:
-        raise ValueError(f"expected forget_ids with family {family}, a file of example ids, one a line; got none")
+        raise ValueError(f"expected forget_ids with family {family}, a file of example ids, one per line; got none")
     if family == "group" and task.group is None:
         known = ", ".join(known_tasks("group")) or "none"
         raise ValueError(f"expected a task whose rows have groups ({known}) with family group, got {task.key}")

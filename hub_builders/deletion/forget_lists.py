@@ -1,4 +1,4 @@
-"""List files: the published forget lists, verified by their SHA-256, and a user's own list of example ids."""
+"""List files: the published forget lists, verified by their SHA-256, and custom lists of example ids."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def read_example_ids(path: Path) -> dict[str, int]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileNotFoundError(f"expected a file of example ids, one a line, got none: {path}") from error
+        raise FileNotFoundError(f"expected a file of example ids, one per line, got none: {path}") from error
     found: dict[str, int] = {}
     for number, line in enumerate(_split_lines(data, str(path), "utf-8-sig"), 1):
         name = line.strip()

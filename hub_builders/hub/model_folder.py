@@ -52,7 +52,7 @@ class Run:
         parent: Identity of the model the run started from; ``None`` for base and retrained models.
         eval_seed: Seed of the noise of generated images among the reference outputs.
         method_file: SHA-256 of the user's file that defines the method; ``None`` for a method of the suite.
-        backbone_files: SHA-256 over the files of a backbone of a user's own; ``None`` for those of the suite.
+        backbone_files: SHA-256 over the files of a custom backbone; ``None`` for those of the suite.
         backbone_start: The backbone that retrained models start from where the base model is an adopted one, which
             another program trained; else ``None``.
         foreign_base: Architecture of the model that the run started from, where another program made it: of its
@@ -66,7 +66,7 @@ class Run:
         versions: Library versions.
         device: Device of the run.
         files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
-        definition: What makes the task, if it is a user's own, with the SHA-256 of its file; ``None`` for those of the
+        definition: What makes the task, if it is a custom one, with the SHA-256 of its file; ``None`` for those of the
             table. The split's fingerprint, which is part of the identity, is that of its rows.
         outputs: SHA-256 of every file of outputs, by name; empty in folders from before they were recorded.
     """

@@ -103,7 +103,7 @@ class TrainingCard:
         model: Its class.
         start: The model that training started from.
         method: Unlearning method; ``None`` for plain training.
-        is_custom: Whether that is a user's own method.
+        is_custom: Whether it is a custom method.
         starts_fresh: Whether the method trains from scratch.
         paper: Paper of the method, in markdown.
         addons: Papers of its addons, in markdown.

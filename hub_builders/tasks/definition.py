@@ -51,7 +51,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def check_key(key: str) -> str:
-    """Return the key of a task of a user's own, which becomes part of paths, configs and names of repositories.
+    """Return the key of a custom task, which becomes part of paths, configs and names of repositories.
 
     Raises:
         ValueError: If it is not a valid key, or is that of a task of the table.
@@ -212,7 +212,7 @@ def _as_task(key: str, text: str) -> Task:
 
 
 def resolve_task(key: str, definition: Definition | Mapping[str, Any] | None) -> Task:
-    """Return a task of the table or, with a definition, one of a user's own.
+    """Return a task of the table or, with a definition, a custom one.
 
     Raises:
         ValueError: If there is no such task, or the definition is malformed.

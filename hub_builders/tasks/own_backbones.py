@@ -1,4 +1,4 @@
-"""Backbones of a user's own, beside those of the table: pretrained models from a folder or the Hub, by their key."""
+"""Custom backbones, beside those of the table: pretrained models from a folder or the Hub, by their key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_of_family(family: str, *, architecture: str, model_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnBackbone(Backbone):
-    """A pretrained model of a user's own; ``hub_id`` is the folder of its files here, and ``family`` its type.
+    """A custom pretrained model; ``hub_id`` is the folder of its files here, and ``family`` its type.
 
     Attributes:
         architecture: Name of the class that saved it, such as ``LlamaForCausalLM``.
@@ -52,14 +52,14 @@ def own_key(name: str, sha256: str) -> str:
 
 
 def get_backbone(key: str) -> Backbone:
-    """Return a backbone of the table, or a user's own that a command has named."""
+    """Return a backbone of the table, or a custom one that a command has named."""
     return OWN[key] if key in OWN else BACKBONES[key]
 
 
 def closest_of(key: str, recipes: Mapping[str, Recipe]) -> str:
     """Return the backbone of the table whose recipe and default arguments hold for another: itself, if it is there.
 
-    Of a user's own it is one of its family where there is one; then one of its size, mini or published; then the one
+    For a custom one it is one of its family where there is one; then one of its size, mini or published; then the one
     with the closest number of parameters. Recipes in a chat template count only where its tokenizer has one, or where
     there are no others.
     """
@@ -102,7 +102,7 @@ def closest_to(
 
 
 def defaults_family(key: str, recipes: Mapping[str, Recipe]) -> str:
-    """Return the family whose default arguments hold for a backbone, of a user's own that of the closest one."""
+    """Return the family whose default arguments hold for a backbone; for a custom one, that of the closest."""
     return BACKBONES[closest_of(key, recipes)].family
 
 
@@ -122,7 +122,7 @@ def is_adopted(key: str) -> bool:
 
 
 def recipe_of(task: Task, key: str) -> Recipe:
-    """Return the recipe of a task and backbone, of a user's own that of the task's closest one.
+    """Return the recipe of a task and backbone; for a custom backbone, that of the task's closest one.
 
     Raises:
         ValueError: If the task has no recipe for the backbone.

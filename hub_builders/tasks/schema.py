@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from mubench.hub_builders.utils.cli import did_you_mean
 
-# "custom": the rows of a task of a user's own, see `definition`.
+# "custom": the rows of a custom task, see `definition`.
 Tier = Literal["full", "partial", "mini", "custom"]
 Kind = Literal[
     "image_classification",
@@ -147,7 +147,7 @@ class Task:
         mini: Description of the mini rows, for cards.
         recipes: Training recipe by backbone; the first backbone is the default.
         classifiers: For text-to-image tasks, training recipe by backbone of the classifier of generated images: a mini
-            backbone for the mini tier and tasks of a user's own, the first of the others for the other tiers.
+            backbone for the mini tier and custom tasks, the first of the others for the other tiers.
     """
 
     key: str

@@ -62,6 +62,6 @@ def get_task(key: str) -> Task:
 
 
 def in_order(keys: Iterable[str]) -> list[str]:
-    """Return task keys in the order of the table, those of tasks of a user's own after it by name."""
+    """Return task keys in the order of the table, those of custom tasks after it by name."""
     found = set(keys)
     return [*(key for key in TASKS if key in found), *sorted(found - TASKS.keys())]

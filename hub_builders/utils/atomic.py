@@ -100,7 +100,7 @@ def _host() -> str:
 
 @lru_cache(maxsize=1024)
 def _tidy(parent: Path, host: str) -> None:
-    """Remove the stages of files in a folder, once a process: listing many results at each write is slow."""
+    """Remove the stages of files in a folder, once per process: listing many results at each write is slow."""
     _remove_dead_stages(parent, ".*", f".{host}-")
 
 

@@ -25,8 +25,23 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """Help that ends with an option's default, unless there is none or the help itself describes it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        values = action.default if isinstance(action.default, (list, tuple)) else [action.default]
+        is_empty = any(isinstance(value, bool) or value in (None, "", argparse.SUPPRESS) for value in values)
+        if is_empty or not values or "default" in (action.help or ""):
+            return action.help
+        return f"{action.help} (default: {' '.join(map(str, values)).replace('%', '%%')})"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line with a suggestion, and that reads options from a YAML file."""
+
+    def __init__(self, **named: Any) -> None:
+        """Take the arguments of `argparse.ArgumentParser`, by name."""
+        super().__init__(**{"formatter_class": HelpFormatter, **named})
 
     def add_config(self) -> None:
         """Add ``--config FILE.yaml``, whose options come before those of the command line."""

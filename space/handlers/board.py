@@ -43,7 +43,7 @@ COLUMNS = {
     "the retrained models, and such lines rank among themselves. Controls, your own runs and submitted rows are "
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
-    "seeds": "Seeds, each a run, that S stands on; the spread of few is pooled with "
+    "seeds": "Seeds, one run each, behind S; the spread of few is pooled with "
     f"{ONE_SEED_SPREAD}, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Bootstrap over rows, base and retrained models, and the spread between seeds, drawn from S = 0 "

@@ -51,7 +51,7 @@ def ranked_family(task: str) -> str:
 
 
 def backbones(task: Any) -> list[str]:
-    """Return the backbones for a task's tier: mini ones for mini rows, and for those of a task of a user's own."""
+    """Return the backbones for a task's tier: mini ones for mini rows, and for those of a custom task."""
     info = built_task_info(task)
     mini = [key for key in info.row.recipes if BACKBONES[key].is_mini]
     others = [key for key in info.row.recipes if key not in mini]

@@ -104,7 +104,7 @@ class Pool:
         """
         with self._lock:
             if sum(job.owner == owner and not job.is_over for job in self._jobs.values()) >= MAX_PER_VISITOR:
-                raise ValueError(f"expected at most {MAX_PER_VISITOR} unfinished runs a visitor, got one more")
+                raise ValueError(f"expected at most {MAX_PER_VISITOR} unfinished runs per visitor, got one more")
             if len(self._waiting()) >= MAX_WAITING:
                 raise ValueError(f"expected at most {MAX_WAITING} runs in the queue, got one more; try again later")
             job = Job(request, owner)

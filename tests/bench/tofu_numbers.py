@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, required=True, help="folder with tofu.tar.xz")
     parser.add_argument("--authors", type=int, default=13)
     parser.add_argument("--epochs", type=int, default=4, help="epochs of the base and the retrained model")
-    parser.add_argument("--learning_rate", type=float, default=3e-4, help="rate of both; 8 rows a step")
+    parser.add_argument("--learning_rate", type=float, default=3e-4, help="rate of both; 8 rows per step")
     parser.add_argument("--method_rate", type=float, default=1e-4, help="rate of the methods")
     parser.add_argument("--method_epochs", type=int, default=3, help="passes over the forget set")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,8 +8,8 @@ from PIL import Image
 from mubench.cards.console import main
 from mubench.hub_builders import load_task
 from mubench.hub_builders.dataset.build import build_own
-from mubench.hub_builders.dataset.built import task_info
 from mubench.hub_builders.dataset.task_file import read_task_file
+from mubench.hub_builders.dataset.task_info import task_info
 from mubench.hub_builders.hub.model_folder import read_runs
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.models.model_files import read_foreign

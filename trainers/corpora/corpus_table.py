@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks.names import base_model, check_ratio
 from mubench.hub_builders.utils.atomic import write_json
 from mubench.hub_builders.utils.hints import command

@@ -73,7 +73,7 @@ class StepBatchSampler(Sampler[list[int]]):
         steps = [math.ceil(len(rows) / self.rows_per_step) for rows in phases]
         least = min(len(rows) // count for rows, count in zip(phases, steps, strict=True))
         if least < parts:
-            raise ValueError(f"expected at least {parts} rows a step (processes x accumulation), got {least}")
+            raise ValueError(f"expected at least {parts} rows per step (processes x accumulation), got {least}")
         return sum(steps)
 
     def set_epoch(self, epoch: int) -> None:

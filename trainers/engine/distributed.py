@@ -145,7 +145,7 @@ def step_arguments(rows: int, given: Mapping[str, Any]) -> dict[str, int]:
         other, left = divmod(rows, shares)
         if left or not other:
             raise ValueError(
-                f"expected a divisor of the recipe's {rows} rows a step, got {shares}: {world_size()} processes, "
+                f"expected a divisor of the recipe's {rows} rows per step, got {shares}: {world_size()} processes, "
                 f"{'batches' if size else 'accumulation'} of {size or parts or 1}"
             )
         size, parts = (size, other) if size else (other, parts or 1)

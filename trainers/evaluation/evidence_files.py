@@ -1,4 +1,4 @@
-"""Evidence as files: one parquet file a table, a line per model, from which S is recomputed without any model."""
+"""Evidence as files: one parquet file per table, one line per model, from which S is recomputed without any model."""
 
 from __future__ import annotations
 

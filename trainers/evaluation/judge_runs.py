@@ -122,7 +122,7 @@ class Judge:
 
     def _info(self, folder: Path) -> RunInfo:
         run = self.group.runs.get(folder) or read_run(folder)
-        method = METHODS.get(str(run.method))  # a user's own is no control
+        method = METHODS.get(str(run.method))  # a custom method is no control
         control = run.method == "retrain" or (method is not None and method.is_control)
         info = RunInfo.from_run(run, f"{folder.name}-{run.identity[:8]}", control=control)
         return info.model_copy(update={"cost": self.with_shares(info.cost)})

@@ -48,12 +48,12 @@ class RunInfo(_Row):
         run_id: Name of the row's file, without ``.json``.
         identity: sha256 of the run's canonical config; ``None`` for a control without a run.
         control: Whether the row is shown unranked; see ``mubench.trainers.evaluation.controls``.
-        method: Key in ``METHODS``, a control's name, or a user's own.
+        method: Key in ``METHODS``, a control's name, or a custom method's key.
         foreign_base: Architecture of a base model that another program made; the parent is the sha256 of its files, or
             the identity of an adopted base model.
-        backbone_files: sha256 over the files of a backbone of a user's own; ``None`` for those of the suite.
+        backbone_files: sha256 over the files of a custom backbone; ``None`` for those of the suite.
         backbone_start: Backbone that retrained models start from where the base model is an adopted one.
-        method_file: sha256 of the file that defines a user's own method; ``None`` for others.
+        method_file: sha256 of the file that defines a custom method; ``None`` for others.
         outputs: sha256 of the judged outputs; ``None`` for a control without a run, and in rows from before it was
             recorded.
         outputs_only: Whether the model itself was not at hand, so that a table of outputs may have been judged.
@@ -104,7 +104,7 @@ class RunInfo(_Row):
 
     @property
     def task_row(self) -> Task:
-        """The task, of the table or a user's own."""
+        """The task, of the table or a custom one."""
         return resolve_task(self.task, self.definition)
 
     @pydantic.field_validator("ratio")

@@ -20,7 +20,7 @@ from mubench.trainers.inference.image_outputs import NOISE_LEVELS, ImageOutputs
 from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.predict import Collate, collate_batches, eval_mode, predict
 
-# DDIM steps an image.
+# DDIM steps per image.
 STEPS = 10
 # Rows of a forward pass.
 BATCH = 256

@@ -184,7 +184,7 @@ class TokenOutputs(Outputs):
         )  # fmt: skip
 
     def to_table(self) -> pa.Table:
-        """Return one line a row; token values are lists, the stored tokens follow each other in one list."""
+        """Return one line per row; token values are lists, the stored tokens follow each other in one list."""
         starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int32)
         width = self.top_id.shape[1]
 

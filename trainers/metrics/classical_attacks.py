@@ -32,7 +32,7 @@ def share_taken_for_unseen(feature: str, forget: Outputs, retain: Outputs, test:
     many retain as test rows. At most 500 rows of each side are used, those with the smallest hashes of their ids.
 
     Args:
-        feature: The one number a row, a key of ``ROW_VALUES``.
+        feature: The one number per row, a key of ``ROW_VALUES``.
         forget: Outputs on the rows that are classified; all of them are.
         retain: Outputs on members.
         test: Outputs on non-members.

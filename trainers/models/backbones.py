@@ -1,4 +1,4 @@
-"""Which backbone a command means: one of the table, or a pretrained model of a user's own, by folder or Hub id."""
+"""Which backbone a command means: one of the table, or a custom pretrained model, by folder or Hub id."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from mubench.trainers.models.model_files import (
     read_foreign,
 )
 
-# Folder beside model folders with a file for each backbone of a user's own. It is not published: it holds paths.
+# Folder beside model folders with a file for each custom backbone. It is not published: it holds paths.
 RECORDS = ".backbones"
 
 
 def find_backbone(given: str | None, task: Task, models: Path) -> str:
     """Return the key of a backbone, by default the task's first.
 
-    A pretrained model of a user's own gets a key of its name and its SHA-256. Its record in the folder of models lets
+    A custom pretrained model gets a key of its name and its SHA-256. Its record in the folder of models lets
     later commands, and other processes, name it by that key.
 
     Args:
@@ -114,7 +114,7 @@ def known_backbone(key: str, own: OwnBackbone) -> Iterator[None]:
 
 
 def recall_backbone(key: str, models: Path) -> bool:
-    """Return whether a folder of models has the record of a backbone of a user's own, and make it known.
+    """Return whether a folder of models has the record of a custom backbone, and make it known.
 
     Raises:
         ValueError: If the record, or that of the backbone that it starts from, is damaged.
@@ -148,7 +148,7 @@ def _read_record(key: str, models: Path) -> OwnBackbone | None:
 
 
 def describe_backbone(key: str, task: Task) -> list[str]:
-    """Return a line about a backbone of a user's own: what it is, and which recipe and defaults hold for it."""
+    """Return a line about a custom backbone: what it is, and which recipe and defaults hold for it."""
     if key not in OWN:
         return []
     own, like = OWN[key], closest_of(key, task.recipes)
@@ -178,7 +178,7 @@ def _about_turns(backbone: str, task: Task) -> str:
 
 
 def check_unchanged(own: OwnBackbone) -> Path:
-    """Return the folder of a backbone of a user's own, after a comparison of its files with their SHA-256.
+    """Return the folder of a custom backbone, after a comparison of its files with their SHA-256.
 
     Raises:
         FileNotFoundError: If the folder is gone.

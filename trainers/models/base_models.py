@@ -266,7 +266,7 @@ def _base_arguments(setting: Setting, base_seed: int, given: Mapping[str, Any]) 
     check_arguments(given, (*STEP, *LORA, *SWITCHES, *SIZE))
     settings = {**given, **recipe_arguments(setting.recipe, given)}
     if (rows := settings[STEP[0]] * settings[STEP[1]] * world_size()) != setting.recipe.batch_size:
-        raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows a step, got {rows}")
+        raise ValueError(f"expected the recipe's {setting.recipe.batch_size} rows per step, got {rows}")
     return TaskArguments(**{**settings, "seed": base_seed, "output_dir": ""})
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from mubench.hub_builders.dataset.built import HUB_ID
+from mubench.hub_builders.dataset.task_info import HUB_ID
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE
 from mubench.hub_builders.tasks import Kind, Recipe
 from mubench.hub_builders.tasks.names import fingerprint

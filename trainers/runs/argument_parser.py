@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks import BACKBONES, Task
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import Parser, check_options, find_options
@@ -42,7 +42,7 @@ class BaseArguments:
 
 @dataclass
 class RunArguments(BaseArguments):
-    """What to run a method on."""
+    """What a method runs on."""
 
     base_seed: int = field(default=0, metadata={"help": "seed of the base model, or of the retrained one"})
     ratio: str = field(default="10", metadata={"help": "percentage to delete, 1 to 10"})

@@ -39,7 +39,7 @@ RECORDED = (*RECORDED_TRAINING, "optim_args", "augment", *LORA, *SIZE, *ADDON_AR
 def default_arguments(kind: Kind, family: str, method: str) -> Mapping[str, Any]:
     """Return the default arguments of a method that is made for the kind of task; empty: its dataclass's defaults.
 
-    A user's own method takes those of the method that it is `like`, as far as it has such arguments.
+    A custom method takes those of the method that it is `like`, as far as it has such arguments.
     """
     table = read_defaults(f"{kind}/{family}")
     if method not in CUSTOM:

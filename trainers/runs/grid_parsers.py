@@ -202,7 +202,7 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
 
 def _check_task(task: str, options: argparse.Namespace) -> None:
     """Raise if a task is neither in the table nor built in a folder of the options, of which ``tune`` has several."""
-    from mubench.hub_builders.dataset.built import find_task  # noqa: PLC0415  help needs no client of the Hub
+    from mubench.hub_builders.dataset.task_info import find_task  # noqa: PLC0415  help needs no client of the Hub
 
     folders = [options.data] if isinstance(options.data, str) else options.data
     for number, data in enumerate(folders, start=1):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.hub.model_folder import REFERENCE, RUN_FILE, Run, read_run
 from mubench.hub_builders.tasks import names
 from mubench.trainers.engine.errors import EVALUATION, explain_out_of_memory

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mubench.hub_builders.dataset.built import find_task, locate, read_built
 from mubench.hub_builders.dataset.load import task_info
+from mubench.hub_builders.dataset.task_info import find_task, locate, read_built
 from mubench.hub_builders.deletion.forget_lists import read_example_ids
 from mubench.hub_builders.tasks.names import DATASET, base_model
 from mubench.hub_builders.tasks.own_backbones import is_adopted

@@ -1,4 +1,4 @@
-"""Methods of a user's own: the trainers in a Python file, or in an installed module, that an option names.
+"""Custom methods: the trainers in a Python file, or in an installed module, that an option names.
 
 Only `custom_methods` runs such code, for what the user's command line or grid names; a model folder or a result row
 records the SHA-256 of the file, and no place that it could be loaded from.

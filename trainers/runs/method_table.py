@@ -49,7 +49,7 @@ class Method:
         summary: First line of the trainer's docstring.
         edits: Whether weights are edited once in place of training.
         options: Defaults of its own arguments, by name; not those of `TrainingArguments` that it changes.
-        paper: Its paper; of a user's own method ``None`` where it names none.
+        paper: Its paper; ``None`` for a custom method that names none.
     """
 
     summary: str
@@ -100,7 +100,7 @@ class Method:
 
 @dataclass(frozen=True)
 class CustomMethod:
-    """A user's own method.
+    """A custom method.
 
     Attributes:
         trainer: Its class.
@@ -111,7 +111,7 @@ class CustomMethod:
     sha256: str
 
 
-# The user's own methods by key, where an option names their file; `method_files` fills it.
+# Custom methods by key, where an option names their file; `method_files` fills it.
 CUSTOM: dict[str, CustomMethod] = {}
 # Class attributes that a method declares, and that its row in the table repeats.
 DECLARED = tuple(one.name for one in fields(Method) if one.name not in ("summary", "edits", "options"))
@@ -123,7 +123,7 @@ def _read_trainer(key: str) -> StaticClass:
 
 
 def read_arguments(key: str, base: type) -> type:
-    """Return the dataclass of a method's arguments: as its source declares it below ``base``, or of a user's own."""
+    """Return the dataclass of a method's arguments: as its source declares it below ``base``, or a custom one's."""
     if key in CUSTOM:
         return CUSTOM[key].trainer.arguments
     return _declared_arguments(key, base)
@@ -173,7 +173,7 @@ def suite_table() -> Mapping[str, Method]:
 
 
 def method_table() -> Mapping[str, Method]:
-    """Return what every method declares, in the order of ``METHODS``, and after them the user's own ones."""
+    """Return what every method declares, in the order of ``METHODS``, and after them the custom ones."""
     return {**suite_table(), **{key: _describe_custom(one.trainer) for key, one in CUSTOM.items()}}
 
 
@@ -184,7 +184,7 @@ def addon_table() -> Mapping[str, Addon]:
 
 
 def known_methods() -> tuple[str, ...]:
-    """Return the keys of the methods of the suite, and after them those of the user's own ones."""
+    """Return the keys of the methods of the suite, and after them those of the custom ones."""
     return (*METHODS, *CUSTOM)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks.names import DATASET, check_ratio
 from mubench.hub_builders.utils.cli import Parser, check_options
 from mubench.hub_builders.utils.tables import align_columns

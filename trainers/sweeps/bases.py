@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.readme import read_manifests
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks import in_order
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.tables import align_columns

@@ -92,7 +92,7 @@ def run_grid(command: str, options: argparse.Namespace) -> list[str]:
 def _schedule(
     sweeps: Sequence[Sweep], options: argparse.Namespace, workers: int, resources: Resources | None = None
 ) -> list[str]:
-    """Run sweeps, or list their runs; return these lines, after one for each backbone of the user's own."""
+    """Run sweeps, or list their runs; return these lines, after one for each custom backbone."""
     if options.ray is not None and options.slurm is not None:
         raise ValueError("expected --ray or --slurm, got both")
     own = [line for sweep in sweeps for key in sweep.backbones for line in describe_backbone(key, sweep.row)]

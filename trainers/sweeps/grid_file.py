@@ -65,7 +65,7 @@ class Grid(BaseModel):
             any takes its first.
         ratios: Percentages to delete.
         methods: Method keys, or arguments by method key; empty: every method that is made for the task.
-        method_file: File of methods of the user's own, whose code is run; see `method_files`.
+        method_file: File of custom methods, whose code is run; see `method_files`.
         options: Sets of arguments of all methods; every run is made once with each.
         base_seeds: Seeds of the base models.
         retrain_seeds: Seeds of the retrained models.

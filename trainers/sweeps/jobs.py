@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mubench.hub_builders.dataset.built import find_task
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks.names import DATASET, fingerprint
 from mubench.trainers.evaluation.group import Group, find_group
 from mubench.trainers.evaluation.judge_runs import Judge
@@ -36,7 +36,7 @@ class Place:
         eval_seed: Seed of the images that models generate.
         models: Folder of all models.
         results: Folder of the rows.
-        method_file: The user's own methods, which every process that runs jobs adds to the table.
+        method_file: File of custom methods, which every process that runs jobs adds to the table.
     """
 
     data: str = DATASET

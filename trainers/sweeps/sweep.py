@@ -58,7 +58,7 @@ class Sweep:
 
     @property
     def row(self) -> Task:
-        """The task, of the table or a user's own."""
+        """The task, of the table or a custom one."""
         return find_task(self.task, data=self.place.data, family=self.place.family)
 
     def check(self) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.built import find_task
 from mubench.hub_builders.dataset.manifest import task_of
 from mubench.hub_builders.dataset.readme import read_manifests
+from mubench.hub_builders.dataset.task_info import find_task
 from mubench.hub_builders.tasks import TASKS, in_order
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder, deletion_seed_of
 from mubench.hub_builders.utils.hints import command

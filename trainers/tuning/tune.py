@@ -1,4 +1,4 @@
-"""Tuning of method arguments: an equal budget of passes a method, one retraining, on proxy requests.
+"""Tuning of method arguments: an equal budget of passes per method, one retraining, on proxy requests.
 
 Proxy requests have another deletion seed than the published one (``build --deletion_seed 1``) and their own reference
 models, and validation rows take the place of test rows, so that tuning uses nothing that official results depend on.

@@ -41,7 +41,7 @@ def add_gradients(one: Gradient, other: Gradient) -> Gradient:
 
 
 class SplitGradients:
-    """Runs forget and retain rows through the model separately, and combines their gradients once a step.
+    """Runs forget and retain rows through the model separately, and combines their gradients once per step.
 
     Every row goes forward and backward once, as it does without: the counts of a run stay what they are. SAM takes the
     forget rows of the step through once more, so that it costs their passes twice: forward and backward rows of the
@@ -149,7 +149,7 @@ class SplitGradients:
         """Run rows of one split, and add their gradient to the split's."""
         weights = self.weights
         set_gradient(weights, self.gradients.get(split))
-        with self.trainer.accelerator.no_sync(model):  # processes reduce gradients once a step, see `_reduce`
+        with self.trainer.accelerator.no_sync(model):  # processes reduce gradients once per step, see `_reduce`
             loss = self.forward_backward(model, part, counts)
         self.gradients[split] = take_gradient(weights)
         return loss

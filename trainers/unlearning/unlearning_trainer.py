@@ -35,7 +35,7 @@ from mubench.trainers.unlearning.epoch_evaluation import (
     trainer_output_function,
 )
 from mubench.trainers.unlearning.forget_retain import SPLITS, ForgetRetain, collate_with_split, pair_rows
-from mubench.trainers.unlearning.judged import judgement_facts
+from mubench.trainers.unlearning.judgement_facts import judgement_facts
 from mubench.trainers.unlearning.split_gradients import SplitGradients
 from mubench.trainers.unlearning.teachers import TeacherCache, frozen_copy
 from mubench.trainers.unlearning.unlearning_arguments import UnlearningArguments, check_epochs, enabled_addons
@@ -64,7 +64,7 @@ class UnlearningTrainer(TaskTrainer):
     (after training). Weights that `prepare` freezes can be trained again afterwards.
 
     Teachers are frozen models outside the student's module tree. `teacher_logits` and `teacher_nll` run each on a row
-    once a run, resumed runs included; where rows are augmented, on every augmented row.
+    once per run, resumed runs included; where rows are augmented, on every augmented row.
 
     Losses of sequences are means of row means: every row counts the same, however long its answer. `transformers`,
     TOFU and open-unlearning average over all answer tokens of a batch, so that long answers weigh more, and learning
@@ -367,7 +367,7 @@ class UnlearningTrainer(TaskTrainer):
         return self.curriculum.weigh(position, term, note=not self._repeats_pass)
 
     def record_values(self, name: str, values: torch.Tensor) -> None:
-        """Add values to the mean that the next log reports, once a step."""
+        """Add values to the mean that the next log reports, once per step."""
         if not self._repeats_pass:
             super().record_values(name, values)
 
@@ -400,7 +400,7 @@ class UnlearningTrainer(TaskTrainer):
 
     @property
     def is_custom(self) -> bool:
-        """Whether the method is a user's own."""
+        """Whether this is a custom method."""
         return type(self).__module__.rpartition(".")[0] != "mubench.trainers.methods"
 
     @property

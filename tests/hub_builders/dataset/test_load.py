@@ -14,7 +14,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.dataset import built
+from mubench.hub_builders.dataset import task_info as info_module
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, split_by_rank, task_info, task_shards
 from mubench.hub_builders.tasks import TASKS
@@ -97,7 +97,7 @@ def test_the_error_of_a_wrong_folder_names_the_build_command(tmp_path, monkeypat
 def test_a_path_is_never_requested_from_the_hub(tmp_path, monkeypatch, capsys, data):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "mubench.hub_builders.dataset.built.fetch_file", lambda *_: pytest.fail("a request to the Hub")
+        "mubench.hub_builders.dataset.task_info.fetch_file", lambda *_: pytest.fail("a request to the Hub")
     )
     assert main(["verify", "cifar10", "--data", data]) == 2
     err = capsys.readouterr().err
@@ -205,7 +205,7 @@ def test_a_hub_id_reads_the_same_files_at_one_commit(mini, tmp_path, monkeypatch
         requested.append((repository, revision))
         return commit / name
 
-    monkeypatch.setattr(built, "fetch_file", fetch)
+    monkeypatch.setattr(info_module, "fetch_file", fetch)
     assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
     expected = [("someone/mu-bench", None), *2 * [("someone/mu-bench", commit.name)]]
     assert requested == expected, "one commit, the README's"
@@ -220,7 +220,7 @@ def test_only_a_list_of_sums_that_is_not_there_may_be_missing(mini, tmp_path, mo
             raise error("expected sums from the Hub")
         return mini / name
 
-    monkeypatch.setattr(built, "fetch_file", fetch)
+    monkeypatch.setattr(info_module, "fetch_file", fetch)
     if error is MissingFileError:
         assert task_info("imdb", data="someone/mu-bench") == task_info("imdb", data=mini)
     else:
@@ -229,7 +229,7 @@ def test_only_a_list_of_sums_that_is_not_there_may_be_missing(mini, tmp_path, mo
 
 
 def test_a_changed_file_in_the_cache_of_the_hub_is_named(copy, tmp_path, monkeypatch):
-    monkeypatch.setattr(built, "fetch_file", lambda repository, name, revision: copy / name)
+    monkeypatch.setattr(info_module, "fetch_file", lambda repository, name, revision: copy / name)
     change(shard(copy))
     with pytest.raises(
         ValueError, match=r"got \w{16}: .*train-d02.parquet; remove it from the cache, and it is fetch"
@@ -276,7 +276,7 @@ def test_a_shard_is_hashed_once_a_process(copy, monkeypatch):
         os.utime(path, (0, 0))  # else they could change again at the same time
     load_task("imdb", data=copy)
     monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
-    monkeypatch.setattr(built, "read_manifest", lambda path, listed: json.loads(path.read_text()))
+    monkeypatch.setattr(info_module, "read_manifest", lambda path, listed: json.loads(path.read_text()))
     load_task("imdb", data=copy)
 
 

@@ -1,4 +1,4 @@
-"""Tasks of a user's own: from a YAML file and data made here to a build that is like any other."""
+"""Custom tasks: from a YAML file and data made here to a build that is like any other."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ from PIL import Image
 
 from mubench.hub_builders import decode, load_task
 from mubench.hub_builders.__main__ import main
-from mubench.hub_builders.dataset import built as built_module
 from mubench.hub_builders.dataset import own_rows
+from mubench.hub_builders.dataset import task_info as info_module
 from mubench.hub_builders.dataset.build import build_own
-from mubench.hub_builders.dataset.built import find_task, task_info
 from mubench.hub_builders.dataset.manifest import MANIFEST
 from mubench.hub_builders.dataset.readme import read_manifests
 from mubench.hub_builders.dataset.task_file import read_task_file
+from mubench.hub_builders.dataset.task_info import find_task, task_info
 from mubench.hub_builders.deletion.ranks import held_out_rows
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.tasks.definition import COLUMNS, MODELS, kind_columns, kind_recipes, resolve_task
@@ -389,7 +389,7 @@ def test_a_hub_that_cannot_be_reached_is_no_unknown_task(fault, raised, message,
     def fetch(*_):
         raise fault
 
-    monkeypatch.setattr(built_module, "fetch_file", fetch)
+    monkeypatch.setattr(info_module, "fetch_file", fetch)
     with pytest.raises(raised, match=message):
         find_task("mine", data="some/where")
 

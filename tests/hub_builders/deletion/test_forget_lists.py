@@ -206,7 +206,7 @@ def test_a_malformed_example_id_is_named_by_line(tmp_path, data, message):
 
 @pytest.mark.parametrize("name", ["nothing.txt", "."])
 def test_a_missing_list_of_example_ids_is_an_error(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="expected a file of example ids, one a line, got none"):
+    with pytest.raises(FileNotFoundError, match="expected a file of example ids, one per line, got none"):
         read_example_ids(tmp_path / name)
 
 

@@ -214,3 +214,16 @@ def test_a_subcommand_reports_unknown_options_itself(capsys):
     with pytest.raises(SystemExit):
         CommandParser(prog="p").parse_known_args(["--nope"])
     assert capsys.readouterr().err == "mubench: unrecognized arguments: --nope\n"
+
+
+def test_help_ends_with_a_default_unless_it_describes_it_or_there_is_none() -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("--ratio", type=int, default=0, help="percentage of rows")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="seeds")
+    parser.add_argument("--folder", default="runs", help="folder; default: where the models are")
+    parser.add_argument("--out", help="file")
+    parser.add_argument("--dry_run", action="store_true", help="list")
+    lines = parser.format_help().splitlines()
+    ends = [next(line for line in lines if word in line).strip() for word in ("percentage", "seeds", "list", " file")]
+    assert ends[0].endswith("percentage of rows (default: 0)") and "seeds (default: 0 1)" in parser.format_help()
+    assert ends[2].endswith("list") and ends[3].endswith("file") and parser.format_help().count("default") == 3

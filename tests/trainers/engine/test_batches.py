@@ -92,7 +92,7 @@ def test_an_empty_phase_is_refused(phases: list[np.ndarray]) -> None:
 
 
 def test_a_step_too_small_to_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected at least 4 rows a step .* got 3"):
+    with pytest.raises(ValueError, match=r"expected at least 4 rows per step .* got 3"):
         sampler(3, world_size=2, micro_batches=2)
 
 

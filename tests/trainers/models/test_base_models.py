@@ -170,7 +170,7 @@ def test_a_given_batch_size_or_accumulation_decides_the_other(processes, given, 
 @pytest.mark.parametrize("given", [{}, {"per_device_train_batch_size": 7}, {"gradient_accumulation_steps": 128}])
 def test_a_step_that_cannot_be_divided_evenly_is_refused(given, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ValueError, match="expected a divisor of the recipe's 64 rows a step, got"):
+    with pytest.raises(ValueError, match="expected a divisor of the recipe's 64 rows per step, got"):
         step_arguments(64, given)
 
 
@@ -179,7 +179,7 @@ def test_the_batches_of_a_step_change_neither_folder_nor_identity_of_a_base(own_
     assert base.name == "cifar10-mini-vit-s7"
     changed = files(base).keys()
     assert files(own_walk.base(7, "vit")).keys() == changed
-    with pytest.raises(ValueError, match="expected the recipe's 32 rows a step, got 8"):
+    with pytest.raises(ValueError, match="expected the recipe's 32 rows per step, got 8"):
         own_walk.base(8, "vit", per_device_train_batch_size=8, gradient_accumulation_steps=1)
     with pytest.raises(
         ValueError, match="since the BatchNorm of ResNetForImageClassification has to see a whole step"

@@ -1,4 +1,4 @@
-"""Backbones of a user's own: a key of name and files, the closest recipe, and weights to start from."""
+"""Custom backbones: a key of name and files, the closest recipe, and weights to start from."""
 
 import json
 import shutil

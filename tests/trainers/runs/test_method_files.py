@@ -1,4 +1,4 @@
-"""Methods of a user's own: from a file to rows, one line for every bad file, and no code but that of the option."""
+"""Custom methods: from a file to rows, one line for every bad file, and no code but that of the option."""
 
 import dataclasses
 import hashlib

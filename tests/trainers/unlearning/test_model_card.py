@@ -118,7 +118,7 @@ def test_rows_that_datasets_has_loaded_know_where_they_are_from(tmp_path):
 
 
 class Net(torch.nn.Module):
-    """A model of a user's own, with the output that trainers read."""
+    """A custom model, with the output that trainers read."""
 
     def __init__(self) -> None:
         super().__init__()

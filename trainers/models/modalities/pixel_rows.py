@@ -51,7 +51,7 @@ class Normalization:
 
 
 class PixelRows(EncodedRows):
-    """``pixel_values``, ``(C, H, W)`` float32 a row, and ``labels``; kept as levels, normalized by whole batches.
+    """``pixel_values``, ``(C, H, W)`` float32 per row, and ``labels``; kept as levels, normalized by whole batches.
 
     Args:
         rows: Rows with columns ``image`` and ``label``.

@@ -163,7 +163,7 @@ def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
     """Load the pretrained weights of a backbone, in fp32 whatever they are stored in, or as `loading` says.
 
     Files are safetensors where the repository has them, and otherwise those that ``torch.load(weights_only=True)``
-    reads. Of a user's own backbone they are safetensors, and hold all weights but those of a head.
+    reads. Those of a custom backbone are safetensors, and hold all weights but those of a head.
 
     Args:
         auto: The class to load, such as ``AutoModelForImageClassification``.
@@ -171,7 +171,7 @@ def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
         **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
 
     Raises:
-        ValueError: If a user's own has no weights for this class.
+        ValueError: If a custom one has no weights for this class.
     """
     if backbone in OWN:
         return _load_own(auto, backbone, config)
@@ -219,7 +219,7 @@ def checkpoint_source(backbone: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If it comes from a package that is not installed.
-        ValueError: If a file of the package is another than the one that was published, or that of a user's own
+        ValueError: If a file of the package is another than the one that was published, or that of a custom
             another than the one that was recorded.
     """
     if backbone in OWN:

@@ -6,8 +6,8 @@ import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from mubench.cards.eval_results import is_reported, report
 from mubench.cards.folders import write_dataset_card, write_model_card, write_model_cards
-from mubench.cards.reports import is_reported, report
 from mubench.hub_builders.dataset.boards import BOARDS_FILE, REPORT_FILE, check_report
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.hub.push import publish

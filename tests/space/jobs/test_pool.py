@@ -135,7 +135,7 @@ def test_the_number_of_jobs_is_limited_per_visitor_and_in_total(space: Import, p
     module = space("jobs.pool")
     for _ in range(module.MAX_PER_VISITOR):
         submit(space, pool, ticks=ENDLESS, owner="greedy")
-    with pytest.raises(ValueError, match="at most 2 unfinished runs a visitor"):
+    with pytest.raises(ValueError, match="at most 2 unfinished runs per visitor"):
         submit(space, pool, owner="greedy")
     submit(space, pool, ticks=ENDLESS, owner="another")
     until(lambda: len(pool._waiting()) == 1)
