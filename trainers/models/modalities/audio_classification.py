@@ -97,10 +97,10 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         patch_size=16,
         frequency_stride=8,
         time_stride=8,
-        hidden_size=128,
-        num_hidden_layers=3,
+        hidden_size=64,
+        num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=128,
         initializer_range=0.05,
     ),
 }

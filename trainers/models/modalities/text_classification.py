@@ -80,6 +80,21 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         max_position_embeddings=256,
         initializer_range=0.05,
     ),
+    # One layer of attention with rotary positions: a relation depends on the order of the words around both names.
+    "modernbert-small": partial(
+        transformers.ModernBertConfig,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        classifier_pooling="mean",
+        max_position_embeddings=512,
+        initializer_range=0.05,
+        bos_token_id=SPECIAL.index("[CLS]"),
+        cls_token_id=SPECIAL.index("[CLS]"),
+        eos_token_id=SPECIAL.index("[SEP]"),
+        sep_token_id=SPECIAL.index("[SEP]"),
+    ),
 }
 
 

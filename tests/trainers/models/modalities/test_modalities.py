@@ -79,12 +79,15 @@ def test_models_of_the_same_splits_share_one_vocabulary(texts):
     assert one is same and one.get_vocab() != other.get_vocab()
 
 
-def test_a_backbone_for_real_texts_reads_as_many_tokens_as_its_recipe(texts):
-    model, tokenizer = made("dan", {"train": texts})
-    longest = TASKS["imdb"].recipes["dan"].max_length
+@pytest.mark.parametrize(
+    ("task", "backbone", "kind"), [("imdb", "dan", "eurobert"), ("ddi2013", "modernbert-small", "modernbert")]
+)
+def test_a_backbone_for_real_texts_reads_as_many_tokens_as_its_recipe(texts, task, backbone, kind):
+    model, tokenizer = made(backbone, {"train": texts})
+    longest = TASKS[task].recipes[backbone].max_length
     batch = tokenizer(" ".join(texts[:50]), truncation=True, max_length=longest, return_tensors="pt")
     assert batch["input_ids"].shape == (1, longest) and longest <= model.config.max_position_embeddings
-    assert model.config.model_type == "eurobert" and model(**batch).logits.isfinite().all()
+    assert model.config.model_type == kind and model(**batch).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("backbone", first_by_day(text.MINI))
