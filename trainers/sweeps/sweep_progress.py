@@ -33,6 +33,13 @@ class _Bar(tqdm):  # type: ignore[misc]  # it has no types
     def format_dict(self) -> dict[str, Any]:
         return {**super().format_dict, "count": f"{len(self.ended)}/{len(self.jobs)}"}
 
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Draw the bar; into a file it is a line, without the codes that move a cursor."""
+        if self.fp.isatty():
+            return bool(super().display(msg, pos))
+        self.fp.write(f"{msg or self}\n")
+        return True
+
     def weigh(self, costs: Mapping[str, float]) -> None:
         """Fill the bar by the cost of the jobs that have ended; where none has a cost, by their number."""
         total = sum(costs[key] for key in self.jobs)

@@ -57,3 +57,13 @@ def test_jobs_that_all_cost_nothing_are_counted(jobs, capsys):
         progress.end(jobs[0], "done")
         progress.show([])
         assert " 33%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "1/3 [" in line
+
+
+def test_in_a_file_a_bar_is_lines_without_cursor_codes(jobs, capsys):
+    with Progress(jobs) as progress:
+        progress.show([jobs[0]])
+        progress.end(jobs[0], "done")
+        progress.show([])
+    lines = capsys.readouterr().err.splitlines()
+    assert not any(code in line for line in lines for code in ("\r", "\x1b"))
+    assert "0/3" in lines[0] and "run a]" in lines[1] and "1/3" in lines[2]
