@@ -168,7 +168,8 @@ def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
         ranks = {entry.rank for entry in line.table.entries if entry.rank} if line.table else set()
         return _position(line.row.tier, tiers), -len(ranks), _position(line.row.task, tasks)
 
-    first = min((line for line in lines if line.table), key=order, default=None)
+    tables = {id(line.table): line for line in lines if line.table}  # a line of each
+    first = min(tables.values(), key=order, default=None)
     return {name: [str(getattr(first.row, name))] if first and name in TABLE_SETTING else [] for name in FILTERS}
 
 
