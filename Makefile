@@ -249,7 +249,7 @@ demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	@echo "Where everything lies:"
 	@echo "  $(or $(DATA),./mu-bench)   the data set and its deletion splits; from here: load_dataset(\"$(or $(DATA),mu-bench)\", \"cifar10_del10\")"
 	@echo "  $(or $(MODELS),./models)     base, retrained and unlearned models, each folder a Hub repository with its card"
-	@echo "  $(or $(RESULTS),./results)    one JSON file a run, and the table as README.md and leaderboard.png"
+	@echo "  $(or $(RESULTS),./results)    one JSON file per run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
 	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same on text"

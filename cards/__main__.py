@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mubench.cards.leaderboard import Table
 
 PLACE = (Path(DATASET), Path("models"), Path("results"))
-# Tables that are printed; all else is written into folders.
 DELETION = "deletion_report"
+# Tables that are printed from result rows, and may be those of the shipped rows.
 PRINTED = ("leaderboard", "matrix", "audit", "report")
 
 
@@ -26,7 +26,7 @@ def parser(*, leaderboard: bool = False) -> Parser:
     """Return the parser of all cards and tables, or of ``mubench leaderboard``."""
     if leaderboard:
         one = Parser(
-            prog="mubench leaderboard", description="Print the ranked tables of all rows.", allow_abbrev=False
+            prog="mubench leaderboard", description="Print the ranked tables of all result rows.", allow_abbrev=False
         )
         one.set_defaults(what="leaderboard")
     else:
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = deletion_parser().parse_args(given[1:])
         return run_command(lambda: _report_deletion(chosen))
     leaderboard = given[:1] == ["leaderboard"]
-    options = parser(leaderboard=leaderboard).parse_args(given[leaderboard:])
+    options = parser(leaderboard=leaderboard).parse_args(given[1:] if leaderboard else given)
     return run_command(lambda: _run(options))
 
 

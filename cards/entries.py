@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def seeds(self) -> str:
-        """Number of seeds, one run each, behind S."""
+        """Number of runs behind S in words; runs differ in base seed or seed."""
         return "one seed" if len(self.rows) == 1 else str(len(self.rows))
 
     @property

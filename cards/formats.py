@@ -82,7 +82,7 @@ def legend(tables: Iterable[Table]) -> list[str]:
 
 
 def reported_legend(tables: Iterable[Table]) -> list[str]:
-    """Return what the reported metrics of the tables mean, a line each."""
+    """Return what the reported metrics of the tables mean, one line each."""
     names = dict.fromkeys(name for table in tables for name in table.reported)
     return [f"{name}: {METRICS[name].title} (better: {METRICS[name].better})." for name in names]
 
@@ -113,7 +113,7 @@ def as_markdown(table: Table) -> str:
 def as_matrix(tables: Sequence[Table]) -> str:
     """Return S of every method (lines) on every task (columns), and on how many tasks it exceeds the keep-50 control.
 
-    Custom tasks have a matrix apart.
+    Custom tasks have a matrix of their own.
 
     A line is a method with the arguments that distinguish it; a cell is the mean over its runs, ``-`` for no run,
     ``!`` for one that is flagged or has no score. The controls are below, first the leave-one-out retrained models,

@@ -33,7 +33,7 @@ SHIPPED = Path(__file__).parent / "results"
 TIERS_BY_DATA = ("full", "partial", "mini", "custom")
 CAVEATS: dict[str, str] = {
     "mini": "Rows of tier mini show that things run; their ranks are no result.",
-    "custom": "Rows of tier custom are of a user's own task, and rank apart from those of the suite.",
+    "custom": "Rows of tier custom are of a custom task, and rank apart from those of the suite.",
 }
 DIGITS = 2  # of S in tables
 _encode = json.JSONEncoder(sort_keys=True).encode
@@ -90,14 +90,14 @@ class Table:
 
     @property
     def seeds(self) -> str:
-        """How many seeds the S of its lines stand on, in words."""
+        """Number of seeds behind S of its lines, in words."""
         lines = [entry for entry in self.entries if entry.score is not None] or self.entries or self.controls
         counts = {len(entry.rows) for entry in lines}
         return "one seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
     @property
     def caveat(self) -> str:
-        """What rows of its tier say, if it is little."""
+        """Caveat about rows of its tier; empty if there is none."""
         return CAVEATS.get(self.row.tier, "")
 
     @property
@@ -129,7 +129,7 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
 
 
 def _remarks(row: Result) -> list[str]:
-    """Return what a name says of a run beside its method and arguments: that either is custom."""
+    """Return remarks for a line's name: a custom method, arguments other than the defaults, a foreign base model."""
     if row.control:
         return []
     remarks: list[str] = [] if row.tuned == "default" else [row.tuned]

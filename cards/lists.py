@@ -40,7 +40,7 @@ PLANS = {
     "all weights in bfloat16, checkpointing": SPARING,
     "LoRA of rank 8, bfloat16, checkpointing": dataclasses.replace(SPARING, lora_rank=8),
 }
-# Half of what the data sheet of an A100 states, in operations a second, by the bytes of a weight.
+# Half of what the data sheet of an A100 states, in operations per second, by the bytes of a weight.
 RATES = {FP32: 10e12, 2: 150e12}
 GPUS = (1, 2, 8)
 

@@ -1,4 +1,4 @@
-"""What S of a run is read against: retrained models, the best method, and retraining at equal cost."""
+"""Yardsticks for S of a run: retrained models, the best method, and retraining at equal cost."""
 
 from __future__ import annotations
 

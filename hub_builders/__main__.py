@@ -39,7 +39,7 @@ def parser() -> Parser:
     build.add_argument("--raw", type=Path, help="folder of original files; without it rows come from the Hub")
     build.add_argument("--out", type=Path, default=Path(), help="folder in which the dataset folder is written")
     build.add_argument("--family", default="canonical", help=f"deletion family: {', '.join(FAMILIES)}")
-    build.add_argument("--deletion_seed", type=int, default=0, help="0 is the published deletion order")
+    build.add_argument("--deletion_seed", type=int, default=0, help="seed of the deletion order; 0: the published one")
     build.add_argument(
         "--paper_splits", type=Path, help="folder of the published lists (family paper); else downloaded"
     )

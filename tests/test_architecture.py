@@ -209,8 +209,8 @@ def test_a_stem_names_one_module_of_a_room(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_folder_of_tests_is_called_like_what_it_tests(room: str) -> None:
-    """Tests of a folder lie in the folder of the same name; recorded files lie apart."""
+def test_a_folder_of_tests_is_named_after_the_folder_that_it_tests(room: str) -> None:
+    """Every folder with tests mirrors a folder of the sources; folders with recorded files hold no tests."""
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / room).rglob("test_*.py")}
     assert folders and not [str(one) for one in folders if not (ROOT / one).is_dir()]
 

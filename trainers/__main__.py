@@ -39,7 +39,7 @@ COMMANDS = {
     "adopt": "a model that another program trained on a task, from a folder or the Hub, as a base model of its own",
     "rerun": "repeat the run of a result row",
 }
-# Those of them that take custom methods, beside every method.
+# Commands other than methods that take custom methods.
 TAKE_METHODS = ("references", "sweep", "matrix", "sequence", "tune", "methods", "rerun")
 # Module and function of the commands with a parser of grids that are not about sweeps.
 GRIDS = {

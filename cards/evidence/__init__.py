@@ -1,1 +1,1 @@
-"""Evidence of the shipped rows, one parquet file per table, and a script that recomputes S; imports no mubench."""
+"""Evidence of the shipped rows, one parquet file per table, and a script that recomputes S without mubench."""

@@ -1,4 +1,4 @@
-"""What rows of real data say: analyses and a ledger of claims; pictures of sequences. Imports the leaderboard."""
+"""Analyses of real rows, the ledger of claims, and pictures of sequences. Imports the leaderboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger of claims: what papers and other projects state, and what the suite's rows of real data say of it.
+"""The ledger of claims: statements of papers and other projects, tested on the suite's rows of real data.
 
 A test of a claim holds, fails or is undecided on each table; the verdict is that of most tables that decide it. Rows
 of tier mini test nothing.
@@ -34,7 +34,7 @@ class _Strict(BaseModel):
 
 @dataclass(frozen=True)
 class Observation:
-    """What one table says of a claim.
+    """Result of testing a claim on one table.
 
     Attributes:
         table: The table.
@@ -149,7 +149,7 @@ class Claim(_Strict):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim and what the tables say of it.
+    """A claim and its results on all tables.
 
     Attributes:
         claim: The claim.

@@ -171,7 +171,7 @@ class Build(NamedTuple):
         deletion: Order of the training rows.
         request: Which rows are deleted.
         repeat: Command that builds it again, with placeholders for local paths.
-        definition: What makes a custom task; ``None`` for those of the table.
+        definition: Definition of a custom task; ``None`` for tasks of the table.
     """
 
     task: Task

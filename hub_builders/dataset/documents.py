@@ -1,4 +1,4 @@
-"""Custom documents: text files, and texts that are cut into rows."""
+"""Documents of custom tasks: text files, and texts that are cut into rows."""
 
 from __future__ import annotations
 

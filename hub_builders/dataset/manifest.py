@@ -27,7 +27,7 @@ _Shard = Annotated[str, Field(pattern=_SHARD)]
 
 
 class _Schema(BaseModel):
-    """What a manifest holds; the number of deleted rows is by ratio, and custom tasks have a definition."""
+    """Schema of a manifest; ``forget`` has the number of deleted rows by ratio."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -108,7 +108,7 @@ def licence(manifest: Manifest) -> str:
 
 
 def task_of(manifest: Manifest) -> Task:
-    """Return the task of a build: of the table, or a custom one."""
+    """Return the task of a build: one of the table, or a custom task."""
     return resolve_task(manifest["task"], manifest.get("definition"))
 
 

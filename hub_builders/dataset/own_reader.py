@@ -1,4 +1,4 @@
-"""Rows that a user's Python file yields. Any fault of its code is one line that names the place."""
+"""Rows that a user's Python file yields; an exception in its code becomes a one-line error with file and line."""
 
 from __future__ import annotations
 

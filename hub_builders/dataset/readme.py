@@ -88,7 +88,7 @@ def rebuild_hint(folder: Path, task: str, family: str | None = None) -> str:
 
 
 def build_command(task: str, **options: object) -> str:
-    """Return the command that builds a task; that of a custom task has a file."""
+    """Return the command that builds a task; for a custom task it takes ``--task_file``."""
     if task in TASKS:
         return command("build", task, **options)
     return command("build", task_file=f"{task}.yaml", **options)

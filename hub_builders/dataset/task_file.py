@@ -1,4 +1,4 @@
-"""Task files: a custom task in YAML, validated in one line."""
+"""Task files: custom tasks in YAML; an invalid file gives a one-line error."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class TaskInfo:
         counts: Number of rows by split.
         forget: Number of deleted training rows by ratio.
         labels: Class names, which may differ from the task's for a stand-in.
-        definition: What makes a custom task, see `tasks.definition`; ``None`` for those of the table.
+        definition: Definition of a custom task, see `tasks.definition`; ``None`` for tasks of the table.
     """
 
     task: str
@@ -59,7 +59,7 @@ class TaskInfo:
 
     @property
     def row(self) -> Task:
-        """The task, of the table or a custom one."""
+        """The task: one of the table, or a custom task."""
         return TASKS[self.task] if self.definition is None else resolve_task(self.task, self.definition)
 
     def forget_size(self, ratio: int) -> int:

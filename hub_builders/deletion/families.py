@@ -73,7 +73,7 @@ FAMILY_TEXTS: dict[str, FamilyText] = {
         "test split there is none.",
     ),
     "custom": FamilyText(
-        summary="Custom family: a user's own forget set.",
+        summary="Custom family: a forget set that the user lists by example id.",
         rule=_LIST_RULE,
     ),
     "memorised_low": _memorised_text("low", ", the negative control: to forget them should show no signal"),

@@ -66,7 +66,7 @@ class Run:
         versions: Library versions.
         device: Device of the run.
         files: SHA-256 of every file of model and processor, by name; empty in folders from before they were recorded.
-        definition: What makes the task, if it is a custom one, with the SHA-256 of its file; ``None`` for those of the
+        definition: Definition of a custom task, with the SHA-256 of its file; ``None`` for tasks of the
             table. The split's fingerprint, which is part of the identity, is that of its rows.
         outputs: SHA-256 of every file of outputs, by name; empty in folders from before they were recorded.
     """

@@ -59,9 +59,10 @@ def get_backbone(key: str) -> Backbone:
 def closest_of(key: str, recipes: Mapping[str, Recipe]) -> str:
     """Return the backbone of the table whose recipe and default arguments hold for another: itself, if it is there.
 
-    For a custom one it is one of its family where there is one; then one of its size, mini or published; then the one
-    with the closest number of parameters. Recipes in a chat template count only where its tokenizer has one, or where
-    there are no others.
+    For a custom backbone, candidates of its family come first, then those of its size (mini or published), then the
+    one with the closest number of parameters. Small backbones that are trained here on real rows are no candidates of
+    the family of a published model. Recipes with a chat template count only if its tokenizer has one, or if there are
+    no others.
     """
     if key not in OWN:
         return key
@@ -88,10 +89,13 @@ def closest_to(
     """Return the backbone of the table that is closest to a model of so many million parameters, see `closest_of`."""
     fitting = [key for key, recipe in recipes.items() if has_chat_template or recipe.template != "chat"]
     known, millions = fitting or list(recipes), millions or 1
-    of_family = [
-        one for one in known if is_of_family(BACKBONES[one].family, architecture=architecture, model_type=model_type)
-    ]
     is_mini = millions < MINI_MILLIONS
+    of_family = [
+        one
+        for one in known
+        if is_of_family(BACKBONES[one].family, architecture=architecture, model_type=model_type)
+        and (is_mini or BACKBONES[one].is_mini or BACKBONES[one].hub_id is not None)
+    ]
 
     def distance(one: str) -> tuple[bool, bool, float]:
         row = BACKBONES[one]

@@ -26,7 +26,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Help that ends with an option's default, unless there is none or the help itself describes it."""
+    """Appends an option's default to its help, unless the option has none or its help mentions it."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         values = action.default if isinstance(action.default, (list, tuple)) else [action.default]
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """A parser of a subcommand, which itself reports unknown options, since its own are those that may be meant."""
+    """A parser of a subcommand that reports unknown options itself, so that suggestions come from its own options."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse arguments, all of which must be known."""

@@ -1,4 +1,4 @@
-"""Packages that only some commands need: a missing one is one line with the command that installs it."""
+"""Packages that only some commands need; a missing one raises a one-line error with its install command."""
 
 from __future__ import annotations
 

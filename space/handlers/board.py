@@ -43,7 +43,7 @@ COLUMNS = {
     "the retrained models, and such lines rank among themselves. Controls, your own runs and submitted rows are "
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
-    "seeds": "Seeds, one run each, behind S; the spread of few is pooled with "
+    "seeds": "Runs behind S, which differ in base seed or seed; the spread of few is pooled with "
     f"{ONE_SEED_SPREAD}, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Bootstrap over rows, base and retrained models, and the spread between seeds, drawn from S = 0 "
@@ -160,7 +160,7 @@ def filter_choices(lines: Sequence[Line]) -> dict[str, list[str]]:
 def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
     """Return the initial filters: one setting, as ranks of several are not comparable.
 
-    Real data come before mini tasks, and then the table with the most different ranks.
+    Real data come before mini tasks; within a tier, the table with the most distinct ranks comes first.
     """
     tiers, tasks = list(TIERS_BY_DATA), list(TASKS)
 
@@ -168,7 +168,7 @@ def default_filters(lines: Sequence[Line]) -> dict[str, list[str]]:
         ranks = {entry.rank for entry in line.table.entries if entry.rank} if line.table else set()
         return _position(line.row.tier, tiers), -len(ranks), _position(line.row.task, tasks)
 
-    tables = {id(line.table): line for line in lines if line.table}  # a line of each
+    tables = {id(line.table): line for line in lines if line.table}  # one line per table
     first = min(tables.values(), key=order, default=None)
     return {name: [str(getattr(first.row, name))] if first and name in TABLE_SETTING else [] for name in FILTERS}
 

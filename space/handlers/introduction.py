@@ -1,4 +1,4 @@
-"""What the first screen says: what the page does, what the rows of a task are, how long a base model trains."""
+"""The introduction on the first screen: the page, the rows of a task, and how long a base model trains."""
 
 from __future__ import annotations
 

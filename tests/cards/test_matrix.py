@@ -29,7 +29,7 @@ def test_tasks_of_a_users_own_come_last_in_a_matrix_apart(demo_rows, new_row):
     own = new_row("scrub", score=0.99, task="a", tier="custom", definition=definition)
     found = tables([own, *demo_rows])
     assert [table.row.task for table in found] == ["cifar10", "a"]
-    assert "a user's own task" in found[1].caveat and "mini" in found[0].caveat
+    assert "a custom task" in found[1].caveat and "mini" in found[0].caveat
     first, _, second = as_matrix(found).partition("A  a (custom)")
     assert lines(first) == lines(as_matrix(tables(demo_rows)))
     assert lines(f"A  a (custom){second}")["scrub"] == ["0.99", "0"]

@@ -54,7 +54,7 @@ def test_cards_of_a_users_own_task_name_its_file_and_cite_nothing(new_run):
     )
     assert "| Mine | cc0-1.0 | cc0-1.0 | no | no |" in text and "mu-bench-tasks-custom" in text
     card = model_card("m", new_run(task="mine", tier="custom", definition=definition), parent="b")
-    assert "a user's own task" in card and "ab" * 32 in card and "license: cc0-1.0" in card
+    assert "a custom task" in card and "ab" * 32 in card and "license: cc0-1.0" in card
 
 
 def test_words_of_a_users_own_task_are_no_markup(new_run):

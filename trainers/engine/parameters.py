@@ -156,7 +156,7 @@ def _dequantize(model: Any) -> Any:
 
 
 def is_loaded_in_4bit(model: torch.nn.Module) -> bool:
-    """Whether the linear layers of a model hold 4 bits a weight."""
+    """Whether the linear layers of a model hold 4 bits per weight."""
     return bool(getattr(unwrap(model), "is_loaded_in_4bit", False))
 
 

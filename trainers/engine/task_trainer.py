@@ -60,7 +60,7 @@ class TaskTrainer(Trainer):
 
     What differs from `transformers.Trainer`:
 
-    - the loss is computed from the logits, one value an example, and averaged over the whole optimizer step: gradient
+    - the loss is computed from the logits, one value per example, and averaged over the whole optimizer step: gradient
       accumulation and data parallelism change nothing but speed;
     - batches come from a `StepBatchSampler`, a pure function of ``(seed, epoch)``, so that a resumed run is the
       uninterrupted one;

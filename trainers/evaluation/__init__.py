@@ -1,1 +1,1 @@
-"""Outputs in, result rows out: references, controls, judging. Imports `metrics`, `models` and all folders above."""
+"""References, controls and judging: from outputs to result rows. Imports `metrics`, `models` and all folders above."""

@@ -160,7 +160,7 @@ def _is_base(run: Run) -> bool:
 
 
 def _is_judged(folder: Path, run: Run) -> bool:
-    """Whether a run is of a method of the suite or a custom method, whose file need not exist; else report it."""
+    """Whether a run's method is of the suite or custom (its file need not exist); report any other method."""
     is_own = _SHA256.fullmatch(run.method_file or "") and _KEY.fullmatch(run.method or "")
     if run.method in METHODS or (is_own and run.method not in CONTROLS):
         return True

@@ -1,4 +1,4 @@
-"""Outputs in, result rows out: every metric, S with its interval, flags."""
+"""Computes result rows from outputs: every metric, S with its interval, and flags."""
 
 from __future__ import annotations
 

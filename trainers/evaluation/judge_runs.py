@@ -1,4 +1,4 @@
-"""`Judge`: the runs of a group in, their rows and evidence in a folder of results out."""
+"""`Judge`: judges the runs of a group, and writes their rows and evidence into a folder of results."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class RunInfo(_Row):
 
     @property
     def task_row(self) -> Task:
-        """The task, of the table or a custom one."""
+        """The task: one of the table, or a custom task."""
         return resolve_task(self.task, self.definition)
 
     @pydantic.field_validator("ratio")

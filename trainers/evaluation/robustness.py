@@ -1,4 +1,4 @@
-"""The values that need weights, of the models of a group: relearning, and S with weights of 8 and 4 bits."""
+"""Metrics that need the weights of a group's models: relearning, and S after quantization to 8 and 4 bits."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def generate_texts(
 
 
 class InverseTransform(LogitsProcessor):
-    """Leaves one token a text, the sample that a uniform number chooses, so that greedy decoding takes it.
+    """Samples by inverse transform: keeps only the token that a uniform number selects, so greedy decoding takes it.
 
     A text then depends neither on the others of its batch nor on the state of a random generator.
 

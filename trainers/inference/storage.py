@@ -1,4 +1,4 @@
-"""Outputs as files: one parquet file a split, written in one step; ``run.json`` of the model records their SHA-256."""
+"""Outputs as files: one parquet file per split, written in one step; ``run.json`` records their SHA-256."""
 
 from __future__ import annotations
 

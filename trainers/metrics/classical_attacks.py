@@ -75,7 +75,7 @@ def best_threshold(member: Array, other: Array) -> float:
 
 
 def threshold_attack(feature: str, sign: int) -> Callable[[Case], float]:
-    """Return the metric that is the balanced accuracy of an attack with a threshold a class (arXiv:2003.10595).
+    """Return the metric that is the balanced accuracy of an attack with a threshold per class (arXiv:2003.10595).
 
     The thresholds best separate retain rows from one half of the test rows, drawn by the hash of their ids; they are
     applied to forget rows, as members, and to the other half. A class that lacks rows of either side gets the

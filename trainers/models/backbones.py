@@ -1,4 +1,4 @@
-"""Which backbone a command means: one of the table, or a custom pretrained model, by folder or Hub id."""
+"""Resolves the backbone of a command: one of the table, or a custom pretrained model given by folder or Hub id."""
 
 from __future__ import annotations
 

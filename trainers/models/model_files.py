@@ -114,9 +114,9 @@ def check_tokenizer(folder: Path) -> None:
 
 
 def find_model(name: str) -> Path:
-    """Return the folder of a model that is named by its path or its Hub id: no folder, nor one beside others here.
+    """Return the folder of a model, given by path or Hub id.
 
-    A model of the Hub is fetched.
+    A name is a path if it exists or its parent folder does; otherwise it is a Hub id, and the model is fetched.
     """
     here = Path(name).exists() or Path(name).parent.is_dir()
     return Path(name) if here or not HUB_ID.fullmatch(name) else fetch_model(name)

@@ -33,10 +33,10 @@ class Setting:
     """A task's rows with one backbone, which base training, methods and judging share.
 
     Attributes:
-        task: The task, of the table or a custom one.
+        task: The task: one of the table, or a custom task.
         info: Tier, family and fingerprints of the data.
         recipe: Recipe of base and retrained models.
-        backbone: Backbone key, of the table or a custom one.
+        backbone: Backbone key: one of the table, or that of a custom backbone.
         data: Dataset folder or Hub id.
         eval_seed: Seed of the images that models generate.
         rows: Rows per stored split; loaded at first use.

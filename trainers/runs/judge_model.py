@@ -1,4 +1,4 @@
-"""`judge`: a model of any origin, or a table of outputs, in; its result row out."""
+"""`judge`: computes the result row of a model of any origin, or of a table of outputs."""
 
 from __future__ import annotations
 

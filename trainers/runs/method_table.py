@@ -123,7 +123,7 @@ def _read_trainer(key: str) -> StaticClass:
 
 
 def read_arguments(key: str, base: type) -> type:
-    """Return the dataclass of a method's arguments: as its source declares it below ``base``, or a custom one's."""
+    """Return the dataclass of a method's arguments: read from its source below ``base``, or a custom one's."""
     if key in CUSTOM:
         return CUSTOM[key].trainer.arguments
     return _declared_arguments(key, base)
@@ -179,7 +179,7 @@ def method_table() -> Mapping[str, Method]:
 
 @cache
 def addon_table() -> Mapping[str, Addon]:
-    """Return what every addon declares, in the order of ``ADDONS``; whether one is on is for `enabled_addons`."""
+    """Return what every addon declares, in the order of ``ADDONS``; see `enabled_addons` for those of a run."""
     return {key: read_module(f"{ADDONS.package}.{key}")[name] for key, name in ADDONS.names.items()}
 
 

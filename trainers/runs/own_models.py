@@ -40,7 +40,7 @@ def judge(
 ) -> Judgement:
     """Judge an unlearned model against models retrained without the forget rows.
 
-    The models are classifiers with one label a row, or language models whose labels are tokens, as transformers has
+    The models are classifiers with one label per row, or language models whose labels are tokens, as transformers has
     them. Forward passes run in eval mode, each model on its own device.
 
     Args:
@@ -137,7 +137,7 @@ class _Rows:
         dimensions = {np.ndim(row["labels"]) for rows in self.data.values() for row in rows}
         if dimensions not in ({0}, {1}):
             found = " and ".join(map(str, sorted(dimensions)))
-            raise ValueError(f"expected one label a row, or a list of tokens in every row, got {found} dimensions")
+            raise ValueError(f"expected one label per row, or a list of tokens in every row, got {found} dimensions")
         read = self._tokens if dimensions == {1} else self._classes
         return {split: read(name, model, split) for split in self.data}
 

@@ -1,4 +1,4 @@
-"""One run: a plan in, the folder of the unlearned model and its outputs out."""
+"""Runs a plan, and writes the folder of the unlearned model and its outputs."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def task_sweeps(
 
 
 def matrix_sweeps(sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """Return sweeps with those of their methods, by default all, that are made for the task; those with none go.
+    """Return the sweeps restricted to methods that are made for their task, by default all; drop sweeps without any.
 
     Raises:
         ValueError: If the methods are made for none of the tasks.

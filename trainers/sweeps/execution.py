@@ -17,7 +17,7 @@ _EXPLAINED = (ValueError, OSError, MemoryError, FloatingPointError)
 
 
 def execute(job: Job) -> Outcome:
-    """Do a job in this process; its failure, of whatever kind, is an outcome like others."""
+    """Run a job in this process; any exception becomes an `Outcome` with a failure."""
     try:
         with custom_methods(_file_of(job)):
             return _claim(job) if isinstance(job, BaseJob | MethodJob) else Outcome(job())

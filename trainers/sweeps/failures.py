@@ -1,4 +1,4 @@
-"""Failed runs of a folder of models: a file each, which holds the reason and keeps the run from being repeated."""
+"""Records of failed runs in a folder of models: one file per run, with the reason, which prevents a repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grids in YAML files: tasks, backbones, ratios, methods, bases, seeds and options, validated in one line."""
+"""Grids in YAML files: tasks, backbones, methods, seeds and options; an invalid file gives a one-line error."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Sweep:
 
     @property
     def row(self) -> Task:
-        """The task, of the table or a custom one."""
+        """The task: one of the table, or a custom task."""
         return find_task(self.task, data=self.place.data, family=self.place.family)
 
     def check(self) -> None:

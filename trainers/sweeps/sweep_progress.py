@@ -19,8 +19,8 @@ class _Bar(tqdm):  # type: ignore[misc]  # it has no types
     """A bar over the cost of a stage's jobs, which also shows their number.
 
     Attributes:
-        jobs: The jobs that have not ended, by key.
-        ended: Keys of those that have.
+        jobs: Keys of all jobs of the stage.
+        ended: Keys of the jobs that have ended.
     """
 
     def __init__(self, stage: str, jobs: Sequence[SweepJob], **options: Any) -> None:
@@ -28,17 +28,19 @@ class _Bar(tqdm):  # type: ignore[misc]  # it has no types
         self.ended: set[str] = set()
         self.has_started = False
         super().__init__(desc=f"{stage:<12}", bar_format=_FORMAT, **options)
+        self.leave = self.fp.isatty()  # a file has the last line already
 
     @property
     def format_dict(self) -> dict[str, Any]:
         return {**super().format_dict, "count": f"{len(self.ended)}/{len(self.jobs)}"}
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Draw the bar; into a file it is a line, without the codes that move a cursor."""
+        """Draw the bar in a terminal; into a file, write it as one line without cursor codes."""
         if self.fp.isatty():
             return bool(super().display(msg, pos))
-        self.fp.write(f"{msg or self}\n")
-        return True
+        if msg is None:
+            self.fp.write(f"{self}\n")
+        return False
 
     def weigh(self, costs: Mapping[str, float]) -> None:
         """Fill the bar by the cost of the jobs that have ended; where none has a cost, by their number."""

@@ -184,7 +184,7 @@ def nearest_adversarial(target: Target, radius: float, steps: int) -> tuple[torc
     Args:
         target: A batch with labels.
         radius: First radius, in the l2 norm on the scale from 0 to 1.
-        steps: Gradient steps a radius.
+        steps: Gradient steps per radius.
 
     Returns:
         Values from 0 to 1, shape ``(B, ...)``, and their predicted classes, shape ``(B,)``. A row that is

@@ -65,9 +65,9 @@ def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[
     """Return the mean over rows of ``E_{y ~ p} (d log p_y / d theta)^2``, the Fisher matrix's diagonal, and ``K``.
 
     ``K`` is the number of classes. Labels are read only to find the answer tokens. With up to `EXACT_CLASSES` classes
-    the expectation is the sum over all of them, one backward pass each; with more, and for tokens, one label a row is
-    drawn from the model with the run's seed. Predicted noise is the mean of a normal distribution of variance 1, and
-    ``K`` is the number of its channels.
+    the expectation is the sum over all of them, one backward pass each; with more, and for tokens, one label per row
+    is drawn from the model with the run's seed. Predicted noise is the mean of a normal distribution of variance 1;
+    ``K`` is then the number of its channels.
 
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.

@@ -20,7 +20,7 @@ Item = tuple[Mapping[str, Any], int, bool]
 
 @dataclass(frozen=True)
 class Items(Sequence[Item]):
-    """Items of `ForgetRetain`, one list a part.
+    """Items of `ForgetRetain`, one list per part.
 
     Attributes:
         rows: Model-ready rows, ``n`` of them.

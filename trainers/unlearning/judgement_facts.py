@@ -1,4 +1,4 @@
-"""What a model's card states of a judgement."""
+"""Fields of a model card that come from its judgement."""
 
 from __future__ import annotations
 

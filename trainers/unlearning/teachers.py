@@ -279,7 +279,7 @@ class TeacherCache:
         return logits
 
     def nll(self, teacher: torch.nn.Module, batch: Batch, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Return ``-log p(y)`` of every whole answer under a teacher, shape ``(b,)``; one number a row is cached."""
+        """Return ``-log p(y)`` of every whole answer under a teacher, shape ``(b,)``; one number per row is cached."""
         part = select_rows(batch, rows)
         if not len(part["labels"]):
             return torch.zeros(0, device=part["labels"].device)

@@ -1,6 +1,6 @@
 """The metric ``mu_score`` of the library ``evaluate``, on the functions that MU-Bench judges with.
 
-``evaluate`` parses the imports of this file line by line: one module a line, at the top.
+``evaluate`` parses the imports of this file line by line: one module per line, at the top.
 """
 
 from __future__ import annotations

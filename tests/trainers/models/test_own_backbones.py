@@ -58,6 +58,13 @@ def test_the_recipe_is_that_of_the_closest_backbone_in_family_size_and_parameter
     }.items():
         known[key] = backbone
         assert (closest_of(key, task.recipes), recipe_of(task, key)) == (closest, task.recipes[closest]), key
+    for key, (backbone, name, closest) in {
+        "h": (own("modernbert", 149), "ddi2013", "biobert"),
+        "i": (own("modernbert", 0.5), "ddi2013", "modernbert-small"),
+        "j": (own("audio-spectrogram-transformer", 86), "speech_commands", "wav2vec2-base"),
+    }.items():
+        known[key] = backbone
+        assert closest_of(key, get_task(name).recipes) == closest, key
     (line,) = describe_backbone("e", task)
     assert line.endswith(
         "recipe and defaults are those of llama2-7b, a backbone of another family, for tasks of text_generation"

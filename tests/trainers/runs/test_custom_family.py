@@ -1,4 +1,4 @@
-"""A user's own forget set, of any size, through base model, retraining and unlearning."""
+"""A custom forget set, of any size, through base model, retraining and unlearning."""
 
 import pytest
 

@@ -142,7 +142,7 @@ def change(data, split, **values):
         (lambda data: {"data": {**data, "ood": []}}, "expected rows in every split, got none in ood"),
         (lambda data: {"data": {**data, "test": [[1, 2]]}}, "expected rows with labels in test, got list"),
         (lambda data: {"data": change(data, "test", labels=None)}, "expected rows with labels in test"),
-        (lambda data: {"data": change(data, "test", labels=[1])}, "expected one label a row, .* got 0 and 1 dim"),
+        (lambda data: {"data": change(data, "test", labels=[1])}, "expected one label per row, .* got 0 and 1 dim"),
         (lambda data: {"data": change(data, "test", labels=10)}, r"expected labels in 0\.\.9, got 0\.\.10"),
         (lambda data: {"data": change(data, "test", example_id=data["test"][1]["example_id"])}, "different example"),
         (lambda data: {"data": change(data, "retain", example_id="forget-00000")}, "forget and retain to share no"),

@@ -14,7 +14,7 @@ def jobs(tmp_path):
 
 def test_a_bar_shows_how_many_jobs_run_and_the_newest_of_them_at_once(jobs, capsys):
     def shown() -> str:
-        return capsys.readouterr().err.rpartition("\r")[2]
+        return capsys.readouterr().err.rpartition("\n")[0].rpartition("\n")[2]
 
     first, second, third = jobs
     with Progress(jobs) as progress:
@@ -45,25 +45,36 @@ def test_the_time_left_goes_by_the_cost_of_jobs_and_not_by_their_number(jobs, ca
         now[0] = 110.0
         progress.end(first, "done")
         progress.show([second])
-        assert " 10%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "1/3 [00:10<01:30" in line
+        assert " 10%|" in (line := capsys.readouterr().err.splitlines()[-1]) and "1/3 [00:10<01:30" in line
         now[0] = 120.0
         progress.end(second, "done")
         progress.show([third])
-        assert " 20%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "2/3 [00:20<01:20" in line
+        assert " 20%|" in (line := capsys.readouterr().err.splitlines()[-1]) and "2/3 [00:20<01:20" in line
 
 
 def test_jobs_that_all_cost_nothing_are_counted(jobs, capsys):
     with Progress(jobs, lambda: dict.fromkeys("abc", 0.0)) as progress:
         progress.end(jobs[0], "done")
         progress.show([])
-        assert " 33%|" in (line := capsys.readouterr().err.rpartition("\r")[2]) and "1/3 [" in line
+        assert " 33%|" in (line := capsys.readouterr().err.splitlines()[-1]) and "1/3 [" in line
 
 
-def test_in_a_file_a_bar_is_lines_without_cursor_codes(jobs, capsys):
+def draw(jobs, capsys) -> str:
     with Progress(jobs) as progress:
         progress.show([jobs[0]])
         progress.end(jobs[0], "done")
         progress.show([])
-    lines = capsys.readouterr().err.splitlines()
-    assert not any(code in line for line in lines for code in ("\r", "\x1b"))
-    assert "0/3" in lines[0] and "run a]" in lines[1] and "1/3" in lines[2]
+    return capsys.readouterr().err
+
+
+def test_a_file_gets_a_line_per_change_without_cursor_codes(jobs, capsys):
+    text = draw(jobs, capsys)
+    assert "\r" not in text and "\x1b" not in text
+    first, second, third = text.splitlines()
+    assert "0/3" in first and "run a]" in second and "1/3" in third
+
+
+def test_a_terminal_gets_bars_that_are_drawn_again_in_their_place(jobs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    text = draw(jobs, capsys)
+    assert text.count("\n") == 1 and text.count("\r") >= 3 and "run a]" in text

@@ -1,6 +1,6 @@
 """How published and saved models are read: complete, checked, without running code that lies beside them.
 
-`LoadOptions` are the type of weights, the kernel of attention, and 4 bits a weight.
+`LoadOptions` are the type of weights, the kernel of attention, and 4 bits per weight.
 
 No other module calls ``from_pretrained`` of transformers or diffusers.
 """
@@ -40,7 +40,7 @@ class LoadOptions:
     Attributes:
         dtype: Their type.
         attn_implementation: Kernel of attention; ``None`` for that of transformers.
-        load_in_4bit: Whether linear layers hold 4 bits a weight (NF4, double quantization, 2305.14314).
+        load_in_4bit: Whether linear layers hold 4 bits per weight (NF4, double quantization, 2305.14314).
     """
 
     dtype: torch.dtype = torch.float32
@@ -171,7 +171,7 @@ def load_published(auto: Any, backbone: str, **config: Any) -> PreTrainedModel:
         **config: Entries of the config in place of the published ones; a head that does not fit them is initialised.
 
     Raises:
-        ValueError: If a custom one has no weights for this class.
+        ValueError: If a custom backbone has no weights for this class.
     """
     if backbone in OWN:
         return _load_own(auto, backbone, config)
@@ -219,8 +219,8 @@ def checkpoint_source(backbone: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If it comes from a package that is not installed.
-        ValueError: If a file of the package is another than the one that was published, or that of a custom
-            another than the one that was recorded.
+        ValueError: If a file of the package differs from the published one, or a file of a custom backbone from the
+            recorded one.
     """
     if backbone in OWN:
         return {"pretrained_model_name_or_path": check_unchanged(OWN[backbone])}

@@ -80,7 +80,7 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
         max_position_embeddings=256,
         initializer_range=0.05,
     ),
-    # One layer of attention with rotary positions: a relation depends on the order of the words around both names.
+    # For real relations: one ModernBERT layer. Unlike `dan`, it reads the order of the words around the two drugs.
     "modernbert-small": partial(
         transformers.ModernBertConfig,
         hidden_size=64,

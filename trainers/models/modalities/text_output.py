@@ -105,7 +105,7 @@ class TextsToWrite(NamedTuple):
 
 
 class TextOutputModality(Modality):
-    """Answers to prompts, each a column of texts."""
+    """Models that generate an answer to a prompt; prompts and answers are text columns."""
 
     auto: ClassVar[Any]
     configs: ClassVar[Mapping[str, Callable[[], PreTrainedConfig]]]
