@@ -96,10 +96,15 @@ def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
         kept = [by_level for by_level in lines.values() if len(by_level) > 1]
         levels = {level for by_level in kept for level in by_level}
         ordered = sorted(levels, key=lambda level: (level != factor.plain, len(level), level))
-        named = sorted(((next(iter(by_level.values())).name, by_level) for by_level in kept), key=itemgetter(0))
+        named = sorted(((_name(by_level, ordered), by_level) for by_level in kept), key=itemgetter(0))
         if kept:
             found.append(Analysis(factor.title, setting, tuple(ordered), tuple(named)))
     return found
+
+
+def _name(by_level: Mapping[Level, Entry], ordered: Sequence[Level]) -> str:
+    """Return the name of a line at its first level, so that it does not repeat what a later level changes."""
+    return next(by_level[level].name for level in ordered if level in by_level)
 
 
 def _setting(entry: Entry, factor: Factor) -> str:

@@ -42,6 +42,14 @@ def test_lines_that_differ_in_one_factor_are_set_side_by_side(rows):
     ]
 
 
+@pytest.mark.parametrize("score", [0.2, 0.6])
+def test_a_line_is_named_after_its_first_level(new_row, score):
+    curriculum = {"arguments": {"curriculum": "superloss", "curriculum_lambda": 10.0}, "tuned": "custom", "ratio": 10}
+    made = [new_row("scrub", score=0.4, ratio=10, **FULL), new_row("scrub", score=score, **FULL, **curriculum)]
+    (one,) = find_analyses(tables([row.model_copy(update={"run_id": f"{n}"}) for n, row in enumerate(made)]))
+    assert [name for name, _ in one.lines] == ["scrub"]
+
+
 def test_argument_sets_with_one_name_have_a_line_each(rows):
     other = [row.model_copy(update={"ratio": row.ratio + 1, "arguments": {"gamma": 2}}) for row in rows[:2]]
     (one,) = find_analyses(tables([*rows[:2], *other]))
