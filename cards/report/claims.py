@@ -63,7 +63,7 @@ class Leads(_Strict):
         ranks = ", ".join(f"{line.name}: rank {line.rank or '-'}" for line in lines)
         all_ranks = [entry.rank for entry in table.entries if entry.rank]
         shared, leads = all_ranks.count(1), any(line.rank == 1 for line in lines)
-        words = f"{ranks} ({shared} of {len(all_ranks)} methods have rank 1)"
+        words = f"{ranks} ({shared} of {len(all_ranks)} lines have rank 1)"
         return Observation(table, None if leads and shared > SHARED * len(all_ranks) else leads, words)
 
 

@@ -19,6 +19,16 @@ def test_there_is_a_grid_for_every_real_task():
     assert {path.stem for path in GRIDS.glob("*.yaml")} == REAL
 
 
+@pytest.mark.parametrize("path", sorted((GRIDS / "analyses").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_analysis_differs_from_the_grid_of_its_task_in_one_factor(path):
+    (one,), (whole,) = read_grid(path).sweeps(), read_grid(GRIDS / f"{path.stem.split('_')[0]}.yaml").sweeps()
+    assert {*one.methods} <= {*whole.methods} and {*one.seeds} <= {*whole.seeds}
+    same = ("task", "place", "backbones", "base_seeds", "retrain_seeds")
+    assert [getattr(one, name) for name in same] == [getattr(whole, name) for name in same]
+    assert not any(one.arguments.values())
+    assert (one.ratio != whole.ratio) + (one.options != whole.options) == 1
+
+
 @pytest.mark.parametrize("task", sorted(REAL))
 def test_a_grid_is_that_of_ranked_rows_with_published_defaults(task):
     (sweep,) = read_grid(GRIDS / f"{task}.yaml").sweeps()

@@ -71,7 +71,7 @@ def test_rules(table, test, verdict):
 def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(table):
     same = dataclasses.replace(table, entries=tuple(dataclasses.replace(one, rank=1) for one in table.entries))
     one = finding(same, rule="leads", methods=("scrub",))
-    assert one.verdict == "could not be tested" and "(3 of 3 methods have rank 1)" in one.here
+    assert one.verdict == "could not be tested" and "(3 of 3 lines have rank 1)" in one.here
 
 
 def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
@@ -83,7 +83,7 @@ def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
     assert Finding(one.claim, (yes, no)).verdict == "could not be tested"
     assert (
         Finding(one.claim, (yes, no)).here
-        == "cifar10 5 %: scrub: rank 1 (1 of 3 methods have rank 1); cifar10 5 %: other"
+        == "cifar10 5 %: scrub: rank 1 (1 of 3 lines have rank 1); cifar10 5 %: other"
     )
 
 
