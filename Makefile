@@ -252,7 +252,8 @@ demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	@echo "  $(or $(RESULTS),./results)    one JSON file per run, and the table as README.md and leaderboard.png"
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
-	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb$(GIVEN)     the same on text"
+	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb METHODS=\"finetune scrub\"$(GIVEN)     two methods on text"
+	@echo "  $(VENV)/bin/mubench leaderboard$(DATA_FLAG)$(MODELS_FLAG)$(RESULTS_FLAG)     the ranked tables of all rows"
 	@echo "  $(VENV)/bin/mubench scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 
@@ -260,7 +261,7 @@ ci: lint typecheck test demo ## what every change must pass: style, types, tests
 	$(MAKE) test-slow MUBENCH_DEMO=$(CURDIR)
 
 clean: ## remove everything that was built (the environment stays)
-	rm -rf mu-bench mu-bench-* models results runs tuning memorised reports build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mu-bench mu-bench-* models results runs tuning memorised reports unlearned build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info
 	find hub_builders trainers cards space tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

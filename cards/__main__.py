@@ -80,7 +80,8 @@ def _making(data: Path, models: Path, results: Path) -> str:
     """Return the commands that make all of it; a build names its folder itself."""
     named = data if data.name == DATASET else None
     building = command("build", "cifar10", out=named and named.parent)
-    return f"{building}, then {command('sweep', task='cifar10', data=named, models=models, results=results)}"
+    sweeping = command("sweep", task="cifar10", methods="scrub", data=named, models=models, results=results)
+    return f"{building}, then {sweeping}"
 
 
 def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:

@@ -21,8 +21,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'scrub'?"`` for the known name that is closest to a mistyped one, or an empty text."""
     from difflib import get_close_matches  # noqa: PLC0415  (only errors need it)
 
-    found = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    by_lower = {one.lower(): one for one in known}
+    found = get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
 
 
 class HelpFormatter(argparse.HelpFormatter):

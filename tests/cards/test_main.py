@@ -15,7 +15,7 @@ from mubench.trainers.inference.outputs import ClassOutputs
 from mubench.trainers.inference.storage import write_outputs
 
 SPLITS = ("train", "validation", "test")
-SWEEP = "mubench sweep --task cifar10"
+SWEEP = "mubench sweep --task cifar10 --methods scrub"
 
 
 @pytest.fixture

