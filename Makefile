@@ -253,7 +253,7 @@ demo: $(STAMP) ## the whole pipeline on the smallest task, on a CPU
 	@echo "What to try next:"
 	@echo "  make unlearn METHOD=neg_grad SEED=3$(GIVEN)               another run on the same base model"
 	@echo "  make data TASK=imdb$(GIVEN) && make results TASK=imdb METHODS=\"finetune scrub\"$(GIVEN)     two methods on text"
-	@echo "  $(VENV)/bin/mubench leaderboard$(DATA_FLAG)$(MODELS_FLAG)$(RESULTS_FLAG)     the ranked tables of all rows"
+	@echo "  $(VENV)/bin/mubench leaderboard     the ranked tables of all rows$(if $(GIVEN), in the usual folders)"
 	@echo "  $(VENV)/bin/mubench scrub --help     every argument of a method"
 	@echo "  make clean                                        remove all of it$(if $(GIVEN), in the usual folders)"
 

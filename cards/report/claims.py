@@ -51,7 +51,7 @@ SHARED = 2 / 3
 
 
 class Leads(_Strict):
-    """One of the methods has rank 1; undecided where more than ``SHARED`` of all ranked methods have it."""
+    """One of the methods has rank 1; undecided where more than ``SHARED`` of all ranked lines have it."""
 
     rule: Literal["leads"]
     methods: tuple[str, ...]

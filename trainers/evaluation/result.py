@@ -329,7 +329,7 @@ def read_results(folder: str | Path) -> list[Result]:
     """
     files = sorted(Path(folder).glob("*.json"), key=lambda path: path.name)
     if not files:
-        making = command("sweep", task="cifar10", results=folder)
+        making = command("sweep", task="cifar10", methods="scrub", results=folder)
         raise FileNotFoundError(f"expected result rows in {folder}, got none; make some with: {making}")
     with paused_collector():
         return [read_result(file) for file in files]

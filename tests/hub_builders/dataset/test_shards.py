@@ -86,10 +86,10 @@ def test_shards_hold_the_rows_in_groups_with_the_marks(tmp_path, monkeypatch):
 
 
 def test_a_shard_holds_up_to_32_mib_and_a_row_group_up_to_8(tmp_path):
-    text = "x" * (5 * 2**20)
-    write_shards(tmp_path, IMDB, "mini", {"train": [row(i, text) for i in range(7)]}, forget={}, marks=MARKS)
+    text = "x" * (3 * 2**20)
+    write_shards(tmp_path, IMDB, "mini", {"train": [row(i, text) for i in range(11)]}, forget={}, marks=MARKS)
     files = [pq.ParquetFile(path).metadata for path in sorted(tmp_path.iterdir())]
-    assert [[file.row_group(i).num_rows for i in range(file.num_row_groups)] for file in files] == [[1] * 6, [1]]
+    assert [[file.row_group(i).num_rows for i in range(file.num_row_groups)] for file in files] == [[2] * 5, [1]]
 
 
 def test_the_fingerprint_of_files_covers_names_and_content(tmp_path):

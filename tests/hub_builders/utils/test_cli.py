@@ -146,6 +146,7 @@ def test_base_names_the_command_that_trains_one(capsys):
         ("swep", ["sweep", "scrub"], "; did you mean 'sweep'?"),
         ("xyz", ["sweep", "scrub"], ""),
         ("cifar11", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
+        ("resnet-18", ["ResNet-18"], "; did you mean 'ResNet-18'?"),
         ("CIFAR10", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
     ],
 )

