@@ -33,10 +33,8 @@ def test_every_section_has_a_short_task_file_and_a_grid():
         assert re.search(rf"--task_file {task[0]}\s", commands) and f"sweep {grid[0]}\n" in commands
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "section", [one if one == "images" else pytest.param(one, marks=pytest.mark.nightly) for one in SECTIONS]
-)  # texts take two minutes, recordings more than three
+@pytest.mark.nightly
+@pytest.mark.parametrize("section", SECTIONS)  # images take a minute, texts two, recordings more than three
 def test_the_commands_of_a_section_end_in_a_ranked_table(section: str, tmp_path: Path) -> None:
     if "espeak-ng" in SECTIONS[section] and shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng, which speaks the recordings of this section, is not installed")

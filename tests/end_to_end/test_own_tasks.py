@@ -36,8 +36,8 @@ workers: 1
     [
         ("images", ["scrub"]),
         ("texts", ["neg_grad"]),
-        ("speech", ["bad_teaching"]),
-        ("captions", ["random_label", "esd"]),
+        pytest.param("speech", ["bad_teaching"], marks=pytest.mark.nightly),
+        pytest.param("captions", ["random_label", "esd"], marks=pytest.mark.nightly),
     ],
 )
 def test_a_yaml_file_leads_to_a_leaderboard(name, methods, tmp_path, monkeypatch, capsys):

@@ -206,6 +206,7 @@ def test_only_the_first_process_writes_and_talks(root):
     assert "it/s" not in (other / "stderr.log").read_text()
 
 
+@pytest.mark.nightly
 def test_accelerate_starts_the_front_door_too(root):
     command = ["scrub", *words("vit", "cifar10", "one"), *SCRUB, f"--ratio={RATIO}", "--judge=False"]
     base = root / "one" / "cifar10-mini-vit"

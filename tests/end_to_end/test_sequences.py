@@ -31,7 +31,7 @@ def _train(family, ratio):
         assert main(["retrain", *flags, f"--ratio={ratio}", f"--base_seed={seed}"]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_requests_forget_their_rows_and_cost_more_than_one(here, capsys):
     words = ["sequence", "--task=cifar10", "--ratio=10", "--steps=10", "--method=scrub", "--disable_tqdm=true"]
     assert main(words) == 0

@@ -45,7 +45,7 @@ def test_a_model_and_rows_of_ones_own_are_unlearned_and_judged(tmp_path, monkeyp
     assert (tmp_path / "unlearned").is_dir()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_line_takes_a_method_with_the_options_of_a_file(tmp_path):
     printed = run(tmp_path, "sh", EXAMPLES / "command_line.sh")
     (row,) = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")]

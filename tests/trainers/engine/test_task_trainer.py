@@ -303,10 +303,11 @@ for case, (name, augment, size, methods) in json.loads((folder / "cases.json").r
 
 METHODS = ("finetune", "neg_grad", "random_label", "salun", "bad_teaching", "scrub", "neg_grad_plus", "l1_sparse",
            "cf_k", "lotus")  # fmt: skip
+FEW = ("scrub", "neg_grad_plus", "lotus")  # phases, two splits in one step, and labels that are made in the run
 # Toy model, whether rows are augmented, rows of a process's batch, methods.
 CASES = {
-    "vit": ("vit", False, 4, METHODS), "resnet": ("resnet", False, 4, METHODS),
-    "augmented vit": ("vit", True, 4, METHODS), "diffusion": ("diffusion", False, 1, ("random_label", "salun")),
+    "vit": ("vit", False, 4, METHODS), "resnet": ("resnet", False, 4, FEW),
+    "augmented vit": ("vit", True, 4, FEW), "diffusion": ("diffusion", False, 1, ("random_label", "salun")),
     "gpt2": ("gpt2", False, 4, ("random_label", "salun")), "t5": ("t5", False, 4, ("random_label", "salun")),
 }  # fmt: skip
 

@@ -278,7 +278,7 @@ def test_the_run_of_an_unknown_method_is_left_out_in_one_line(own_walk, capsys, 
     assert "elsewhere" not in {row.method for row in read_results(own_walk.results)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_workers_of_ray_read_the_file_themselves(own_walk, method):
     place = Place(data=own_walk.data, models=own_walk.models, method_file=read_method_file(str(method))).absolute()
     job = MethodJob(place, "cifar10", "resnet", RATIO, KEY, 0, 0, (("max_steps", 1),))

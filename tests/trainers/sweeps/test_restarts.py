@@ -22,6 +22,7 @@ from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.ray_cluster import RayCluster
 from mubench.trainers.sweeps.schedule import run_jobs
 from mubench.trainers.sweeps.worker_pool import Workers
+from tests.fixtures.demo import copy_models
 from tests.fixtures.fake_jobs import FakeModel, lines_of
 from tests.fixtures.sessions import left_of
 from tests.trainers.sweeps.test_ray_cluster import processes_below
@@ -68,6 +69,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")
     for task in GRID["tasks"]:
         build(task, out=root)
+    base = "cifar10-mini-resnet"
+    copy_models(root / "models", base, *(f"{base}-del10-retrain-s{seed}" for seed in GRID["retrain_seeds"]))
     (root / "grid.yaml").write_text(yaml.safe_dump({**GRID, "methods": ["neg_grad"], "seeds": [9]}))
     with Sweep(root, tempfile.gettempdir()) as references:
         assert references.wait() == 0, references.log.read_text()[-2000:]
