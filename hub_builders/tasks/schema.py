@@ -41,6 +41,9 @@ class Recipe:
         scheduler: A ``TrainingArguments.lr_scheduler_type`` name.
         precision: ``"bf16"`` trains by autocast on fp32 weights, base and retrained models and methods alike; outputs
             are predicted in fp32 in either case.
+        momentum: Nesterov momentum of SGD.
+        augment: Whether base and retrained models are trained on rows that the modality changes at random; methods
+            read them as they are unless ``--augment`` is given.
         template: Of causal language models, ``"chat"`` for prompts and answers as turns in the tokenizer's chat
             template, without examples of other turns; ``"none"`` for the prompt, a space and the answer.
         system_prompt: Of a chat template, its system turn; ``None`` for what the template itself begins with.
@@ -56,12 +59,13 @@ class Recipe:
     scheduler: str = "linear"
     precision: Literal["fp32", "bf16"] = "fp32"
     momentum: float = 0.0
+    augment: bool = False
     template: Literal["none", "chat"] = "none"
     system_prompt: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return what a run records of its recipe; what older runs lack is left out where it has its default."""
-        later = {"precision": "fp32", "momentum": 0.0, "template": "none", "system_prompt": None}
+        later = {"precision": "fp32", "momentum": 0.0, "augment": False, "template": "none", "system_prompt": None}
         return {name: value for name, value in asdict(self).items() if (name, value) not in later.items()}
 
 

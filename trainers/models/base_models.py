@@ -80,6 +80,7 @@ def recipe_arguments(recipe: Recipe, given: Mapping[str, Any] | None = None) -> 
         "optim": recipe.optim,
         "lr_scheduler_type": recipe.scheduler,
         **precision_arguments(recipe),
+        **({"augment": True} if recipe.augment else {}),
         **({"optim_args": f"momentum={recipe.momentum},nesterov=true"} if recipe.momentum else {}),
     }
 
@@ -245,7 +246,7 @@ def check_accumulation(model: torch.nn.Module, args: TaskArguments) -> None:
 def _recorded_options(args: TaskArguments, recipe: Recipe) -> dict[str, Any]:
     """Return the arguments that a base model records beside its recipe: LoRA's if on, switches, and size."""
     lora = {name: getattr(args, name) for name in LORA} if args.lora_rank is not None else {}
-    switches = [name for name in SWITCHES if getattr(args, name) and name not in precision_arguments(recipe)]
+    switches = [name for name in SWITCHES if getattr(args, name) and name not in recipe_arguments(recipe)]
     return {**lora, **dict.fromkeys(switches, True), **args.size_options()}
 
 
@@ -337,7 +338,7 @@ def train_base(
     args = _base_arguments(setting, base_seed, arguments)
     check_load_options(setting.task.kind, args)
     options = _recorded_options(args, setting.recipe)
-    transform = setting.train_transform("augment" in options)
+    transform = setting.train_transform(args.augment)
     run = setting.run(ratio=None, base_seed=base_seed, arguments=options)
     folder = models / base_name(run)
     if is_adopted(setting.backbone):

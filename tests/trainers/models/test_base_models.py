@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.hub_builders.tasks import TASKS, Recipe
@@ -17,8 +18,9 @@ from mubench.trainers.models import base_models
 from mubench.trainers.models import setting as setting_module
 from mubench.trainers.models.base_models import environment, predict_splits, recipe_arguments, train_base
 from mubench.trainers.models.setting import load_setting
+from mubench.trainers.runs.plan import UnlearningRequest, resolve
 from mubench.trainers.sweeps.jobs import QUIET
-from tests.fixtures.walk import BACKBONES, COUNTS, FORGET, files, quick
+from tests.fixtures.walk import BACKBONES, COUNTS, FORGET, RATIO, files, quick
 
 RECIPE = Recipe(learning_rate=3e-3, epochs=12, batch_size=64, warmup=0.1, weight_decay=0.5, optim="sgd")
 
@@ -154,6 +156,22 @@ def test_a_recipe_with_momentum_and_half_precision_trains_and_records_them(tmp_p
     assert (kind, options["momentum"], options["nesterov"], made.bf16) == (torch.optim.SGD, 0.9, True, True)
     added = {"momentum": 0.9, "precision": "bf16"}
     assert recipe.record() == {**RECIPE.record(), **added} and not added.keys() & RECIPE.record().keys()
+
+
+def test_a_recipe_with_augmentation_changes_the_rows_of_base_and_retrained_models(own_walk, tmp_path):
+    plain = own_walk.setting()
+    setting = replace(plain, recipe=replace(plain.recipe, augment=True))
+    folder = train_base(setting, 0, models=tmp_path, **QUIET)
+    run = read_run(folder)
+    assert (folder.name, run.arguments, run.recipe["augment"]) == ("cifar10-mini-resnet", {}, True)
+    one, two = (load_file(path / "model.safetensors") for path in (folder, own_walk.base()))
+    assert any((two[name] != weight).any() for name, weight in one.items())
+    request = UnlearningRequest(setting=setting, method="retrain", ratio=RATIO, models=tmp_path, arguments=QUIET)
+    assert resolve(request).arguments.augment
+    request = UnlearningRequest(setting=setting, method="scrub", ratio=RATIO, models=tmp_path, arguments=QUIET)
+    assert not resolve(request).arguments.augment
+    with pytest.raises(ValueError, match=r"^expected the recipe's augment, which all base .* got augment=True$"):
+        train_base(setting, 1, models=tmp_path, augment=True)
 
 
 @pytest.mark.parametrize(

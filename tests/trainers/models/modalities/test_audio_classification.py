@@ -144,10 +144,13 @@ def test_a_saved_folder_is_read_by_plain_transformers(made, rows, tmp_path):
 
 
 def test_the_backbone_for_real_recordings_reads_log_mel_of_a_second_and_has_its_stated_size(rows, tmp_path):
-    model, processor = MODALITY.create("ast-small", LABELS, {"train": rows}, seed=0)
-    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(0.088, abs=0.002)
+    model, processor = MODALITY.create("whisper-conv", LABELS, {"train": rows}, seed=0)
+    assert sum(weight.numel() for weight in model.parameters()) / 1e6 == pytest.approx(0.080, abs=0.002)
+    other, _ = MODALITY.create("whisper-conv", LABELS, {"train": rows}, seed=1)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
     encoded = MODALITY.encode(rows, processor)
-    assert {encoded[i]["input_values"].shape for i in range(len(rows))} == {(98, 40)}
+    assert {encoded[i]["input_features"].shape for i in range(len(rows))} == {(40, 100)}
+    torch.nn.init.normal_(model.classifier.weight)  # zero at first
     for part in (model, processor):
         part.save_pretrained(tmp_path)
     again, reloaded = MODALITY.load(tmp_path)
