@@ -41,13 +41,14 @@ def halves(ids: Sequence[str]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int
 
 
 def arguments(setting: Setting) -> dict[str, Any]:
-    """Return the training arguments of relearning: the recipe's, at a constant learning rate, and a fixed seed."""
+    """Return the training arguments of relearning: the recipe's, at a constant rate, on plain rows, and a seed."""
     mini = setting.info.tier == "mini" and setting.task.kind.endswith("_classification")
     return {
         **recipe_arguments(setting.recipe),
         **(MINI_CLASSIFIER if mini else {}),
         "warmup_steps": 0,
         "lr_scheduler_type": "constant",
+        "augment": False,
         "seed": SEED,
         "save_strategy": "no",
         "report_to": "none",

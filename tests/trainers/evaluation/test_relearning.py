@@ -1,5 +1,7 @@
 """Relearning: its formulas, its halves, and fine-tuning on the smallest models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from mubench.trainers.evaluation.relearning import (
     STEPS,
     anamnesis,
     arguments,
+    fine_tune,
     halves,
     omega,
     relearn,
@@ -85,3 +88,11 @@ def test_mini_classifiers_are_fine_tuned_by_adamw_at_a_constant_rate(walked):
     found = arguments(walked.setting())
     assert (found["optim"], found["learning_rate"], found["lr_scheduler_type"]) == ("adamw_torch", 1e-3, "constant")
     assert found["warmup_steps"] == 0
+
+
+def test_models_of_an_augmented_recipe_relearn_plain_rows(walked):
+    setting = replace(walked.setting(), recipe=replace(walked.setting().recipe, augment=True))
+    model, processor = setting.modality.load(walked.base())
+    rows = setting.rows["train"].select(range(4))
+    fine_tune(setting, model, processor, setting.modality.encode(rows, processor), steps=1)
+    assert not arguments(setting)["augment"]
