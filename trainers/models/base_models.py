@@ -57,7 +57,7 @@ from mubench.trainers.models.modalities.pretrained import LoadOptions, check_loa
 from mubench.trainers.models.modalities.text_output import PERTURBED
 from mubench.trainers.models.setting import Setting
 
-# Arguments that a recipe leaves open, beside LoRA's; a base model with one has a folder of its own.
+# Arguments that a recipe may leave open, beside LoRA's; a base model with one has a folder of its own.
 SWITCHES = ("augment", *SPEED)
 # Folder beside model folders that `--report_to tensorboard` writes into.
 EVENTS = "tensorboard"
@@ -252,7 +252,8 @@ def _recorded_options(args: TaskArguments, recipe: Recipe) -> dict[str, Any]:
 
 def _check_recipe(setting: Setting, given: Mapping[str, Any]) -> None:
     """Refuse changes of the recipe: base and retrained models must differ in nothing but the rows."""
-    fixed = sorted({*given} & {*recipe_arguments(setting.recipe)} - {*STEP})
+    recipe = recipe_arguments(setting.recipe)
+    fixed = sorted(name for name in {*given} & {*recipe} - {*STEP} if given[name] != recipe[name])
     if fixed:
         raise ValueError(
             f"expected the recipe's {', '.join(fixed)}, which all base and retrained models of {setting.task.key} "
@@ -325,7 +326,7 @@ def train_base(
         models: Folder of all models.
         callbacks: Callbacks that report progress and change nothing.
         **arguments: `TaskArguments` that change no result (checkpoints, logging, the batches of a step), LoRA's, and
-            those of `SWITCHES` and of `SIZE`; all others are the recipe's.
+            those of `SWITCHES` that the recipe does not set, and those of `SIZE`; all others are the recipe's.
 
     Returns:
         The model's folder.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mubench.hub_builders.hub.model_folder import read_run
+from mubench.hub_builders.hub.model_folder import read_run, remake_command
 from mubench.hub_builders.tasks import TASKS, Recipe
 from mubench.trainers.engine.distributed import step_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
@@ -167,11 +167,15 @@ def test_a_recipe_with_augmentation_changes_the_rows_of_base_and_retrained_model
     one, two = (load_file(path / "model.safetensors") for path in (folder, own_walk.base()))
     assert any((two[name] != weight).any() for name, weight in one.items())
     request = UnlearningRequest(setting=setting, method="retrain", ratio=RATIO, models=tmp_path, arguments=QUIET)
-    assert resolve(request).arguments.augment
+    assert (default := resolve(request)).arguments.augment
+    other = resolve(replace(request, arguments={**QUIET, "augment": False}))
+    assert other.folder != default.folder and other.run.arguments["augment"] is False
+    assert "--augment False" in remake_command(other.run, other.folder, setting.data)
     request = UnlearningRequest(setting=setting, method="scrub", ratio=RATIO, models=tmp_path, arguments=QUIET)
     assert not resolve(request).arguments.augment
-    with pytest.raises(ValueError, match=r"^expected the recipe's augment, which all base .* got augment=True$"):
-        train_base(setting, 1, models=tmp_path, augment=True)
+    with pytest.raises(ValueError, match=r"^expected the recipe's augment, which all base .* got augment=False$"):
+        train_base(setting, 1, models=tmp_path, augment=False)
+    assert train_base(setting, 0, models=tmp_path, augment=True) == folder
 
 
 @pytest.mark.parametrize(
