@@ -27,6 +27,10 @@ COLUMNS: dict[Kind, Mapping[str, Any]] = {
 }
 # Those of text generation without prompts: documents, cut into rows.
 PREFIX_FREE: Mapping[str, Any] = {"text": "string"}
+# Kinds whose rows training may change at random.
+AUGMENTED: tuple[Kind, ...] = (
+    "image_classification", "image_pair_classification", "audio_classification", "video_classification",
+)  # fmt: skip
 MODELS: dict[Kind, str] = {
     "image_classification": "cifar10",
     "text_classification": "imdb",
@@ -133,8 +137,8 @@ def read_recipes(
     """Return recipes in place of those of the kind; a backbone's fields that are not given are the kind's.
 
     Raises:
-        ValueError: If the kind has no such backbone, or a recipe no such field or value, or a chat template for texts
-            without prompts.
+        ValueError: If the kind has no such backbone, or a recipe no such field or value, or augmentation of a kind
+            without it, or a chat template for texts without prompts.
     """
     known, found = kind_recipes(kind, prefix_free=prefix_free), {}
     for backbone, fields in given.items():
@@ -157,6 +161,8 @@ def read_recipes(
                 f"got {quote(fields)}"
             )
         _check_template(kind, backbone, recipe)
+        if recipe.augment and kind not in AUGMENTED:
+            raise ValueError(f"expected augment false of {backbone}, since rows of {kind} are not augmented, got true")
         if prefix_free and recipe.template != "none":
             raise ValueError(
                 f"expected template none of {backbone}, since texts without prompts have no turns, got "

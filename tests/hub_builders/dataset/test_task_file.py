@@ -348,6 +348,11 @@ def test_recipes_are_those_of_the_kind_or_of_the_file(built):
             {"recipes": {"bert": {"epochs": -1}}},
             "expected learning_rate above 0, epochs .*, got {'epochs': -1}",
         ),
+        (
+            "mine",
+            {"recipes": {"bert": {"augment": True}}},
+            "expected augment false of bert, since rows of text_classification are not augmented, got true$",
+        ),
         ("mine", {"labels": ["a" * 201]}, "expected the definition of 'mine', got another"),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
 
 from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.definition import AUGMENTED
 from mubench.trainers.engine.augmentation import (
     NUMBERS_PER_ROW,
     augment_audio,
@@ -25,9 +26,6 @@ from mubench.trainers.models.base_models import train_base
 from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.setting import Setting
 
-AUGMENTED = {
-    "image_classification", "audio_classification", "video_classification", "image_pair_classification"
-}  # fmt: skip
 # Random numbers that leave a row alone: not mirrored, not shifted, no louder.
 STILL = [0.5, 0.5, 0.5]
 
