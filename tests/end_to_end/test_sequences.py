@@ -8,7 +8,6 @@ import pytest
 from mubench.cards.console import main
 from mubench.hub_builders.tasks.names import MEMORISED
 from mubench.trainers.sequences.sequence_result import read_sequences
-from tests.fixtures.demo import copy_models
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +17,6 @@ def here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         assert main(["build", "cifar10"]) == 0
-        retrained = [f"cifar10-mini-resnet-del10-retrain-s{seed}" for seed in (0, 1)]
-        copy_models(root / "models", "cifar10-mini-resnet", *retrained)
         _train("canonical", 10)
         yield root
 

@@ -59,7 +59,7 @@ def test_a_job_that_slurm_does_not_take_has_failed_and_the_sweep_goes_on(tmp_pat
         assert reason.startswith("expected Slurm to take the job, got: ") and "invalid partition: gpu" in reason
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_a_killed_job_costs_one_run_and_leaves_its_log_alone(tmp_path):
     place = Place(models=tmp_path)
 
