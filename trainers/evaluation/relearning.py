@@ -41,7 +41,7 @@ def halves(ids: Sequence[str]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int
 
 
 def arguments(setting: Setting) -> dict[str, Any]:
-    """Return the training arguments of relearning: the recipe's, at a constant rate, on plain rows, and a seed."""
+    """Return the training arguments of relearning: the recipe's at a constant rate, plain rows and a fixed seed."""
     mini = setting.info.tier == "mini" and setting.task.kind.endswith("_classification")
     return {
         **recipe_arguments(setting.recipe),

@@ -57,7 +57,7 @@ _SPEECH: dict[str, Any] = {
 }
 
 
-WHISPER: dict[str, Any] = {
+_WHISPER: dict[str, Any] = {
     "num_mel_bins": 16,
     "max_source_positions": SECONDS * 50,
     "d_model": 64,
@@ -83,16 +83,16 @@ WHISPER: dict[str, Any] = {
 MINI: dict[str, Callable[[], PreTrainedConfig]] = {
     "wav2vec2": partial(transformers.Wav2Vec2Config, **_SPEECH),
     "hubert": partial(transformers.HubertConfig, **_SPEECH),
-    "whisper": partial(transformers.WhisperConfig, **WHISPER),
+    "whisper": partial(transformers.WhisperConfig, **_WHISPER),
 }
 
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     **MINI,
-    # For real recordings: the two convolutions of a Whisper encoder and their mean over time.
+    # For real recordings: a Whisper encoder without attention layers, two convolutions and the mean over time.
     "whisper-conv": partial(
         transformers.WhisperConfig,
-        **{**WHISPER, "num_mel_bins": 40, "d_model": 128, "encoder_layers": 0, "init_std": 0.05},
+        **{**_WHISPER, "num_mel_bins": 40, "d_model": 128, "encoder_layers": 0, "init_std": 0.05},
     ),
 }
 
@@ -120,13 +120,12 @@ class AudioModality(ClassifierModality):
     train_transform = staticmethod(augment_audio)
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
-        model: Any = self.auto.from_config(config)
-        if config.model_type == "whisper":
-            if not config.encoder_layers:  # convolutions start alike; the seed decides the order of the rows
-                model = create_with_shared_body(partial(self.auto.from_config, config), seed)
-            zero_head(model)
-            return model, transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
+        make, is_whisper = partial(self.auto.from_config, config), config.model_type == "whisper"
+        # Convolutions alone start alike for every seed, head and all, and the seed decides the order of the rows.
+        model: Any = create_with_shared_body(make, seed) if is_whisper and not config.encoder_layers else make()
         zero_head(model)
+        if is_whisper:
+            return model, transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=SECONDS)
         set_filter_bank(model.base_model.feature_extractor.conv_layers[0].conv)
         return model, transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, return_attention_mask=True)
 

@@ -68,7 +68,8 @@ def zero_head(model: PreTrainedModel) -> None:
 def create_with_shared_body(make: Callable[[], PreTrainedModel], seed: int) -> PreTrainedModel:
     """Return a fresh mini classifier that starts like a published checkpoint: the seed initialises its head alone.
 
-    Models of several seeds then differ less on unseen rows. ``make`` creates the model from its config.
+    Models of several seeds then differ less on unseen rows. Of a class that keeps body and head in one, as Whisper's,
+    the seed initialises nothing. ``make`` creates the model from its config.
     """
     set_seed(BODY)
     body = make()
