@@ -27,10 +27,6 @@ COLUMNS: dict[Kind, Mapping[str, Any]] = {
 }
 # Those of text generation without prompts: documents, cut into rows.
 PREFIX_FREE: Mapping[str, Any] = {"text": "string"}
-# Kinds whose rows training may change at random.
-AUGMENTED: tuple[Kind, ...] = (
-    "image_classification", "image_pair_classification", "audio_classification", "video_classification",
-)  # fmt: skip
 MODELS: dict[Kind, str] = {
     "image_classification": "cifar10",
     "text_classification": "imdb",
@@ -41,6 +37,10 @@ MODELS: dict[Kind, str] = {
     "text_generation": "celeb_profile",
     "text_to_image": "tiny_imagenet",
 }
+# Kinds whose rows training may change at random.
+AUGMENTED: tuple[Kind, ...] = (
+    "image_classification", "image_pair_classification", "audio_classification", "video_classification",
+)  # fmt: skip
 # Longest text of a mini backbone, in tokens, where that is not the task's.
 MINI_LENGTHS: dict[Kind, int] = {"text_classification": 128, "summarization": 256}
 MAX_PROMPT = 200  # characters of a system prompt, which every row carries

@@ -121,7 +121,7 @@ class AudioModality(ClassifierModality):
 
     def create_from_config(self, config: PreTrainedConfig, rows: Splits, seed: int) -> ModelPair:
         make, is_whisper = partial(self.auto.from_config, config), config.model_type == "whisper"
-        # Convolutions alone start alike for every seed, head and all, and the seed decides the order of the rows.
+        # Without attention layers all weights start alike for every seed, which decides the order of the rows alone.
         model: Any = create_with_shared_body(make, seed) if is_whisper and not config.encoder_layers else make()
         zero_head(model)
         if is_whisper:
