@@ -86,7 +86,7 @@ def recorded_names(trainer: type[UnlearningTrainer]) -> tuple[str, ...]:
 
 
 def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningArguments) -> dict[str, Any]:
-    """Return the arguments that a run records: those of the same run in one process.
+    """Return the arguments that a run records: those of the same run in one process, without those that are off.
 
     A recipe's steps are recorded whole, since their division into batches does not change the result.
     """
@@ -96,7 +96,7 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     if arguments.keep == "last":  # the default is not recorded
         off.add("keep")
     off |= set(SIZE) - arguments.size_options().keys()
-    off |= {name for name in ("augment", "optim_args") if not getattr(arguments, name)}  # nor are these
+    off |= {name for name in ("augment", "optim_args") if not getattr(arguments, name)}
     values = {name: _canonical(getattr(arguments, name)) for name in recorded_names(trainer) if name not in off}
     size, parts = STEP
     values[size] *= arguments.world_size

@@ -192,8 +192,8 @@ def resolve(request: UnlearningRequest) -> Plan:
     check_load_options(setting.task.kind, arguments)
     setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
     recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
-    if "augment" in default and not arguments.augment:  # it is recorded where it is not the default
-        recorded["augment"] = False
+    # What is off is recorded where the default has it on.
+    recorded |= {name: getattr(arguments, name) for name in default.keys() - recorded.keys()}
     method_file = CUSTOM[request.method].sha256 if request.method in CUSTOM else None
     base_folder, base = (None, None) if trainer.from_scratch else request.find_base()
     run = setting.run(

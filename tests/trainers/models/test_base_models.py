@@ -1,6 +1,7 @@
 """Base models: trained once by the recipe, with run and outputs."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -167,15 +168,25 @@ def test_a_recipe_with_augmentation_changes_the_rows_of_base_and_retrained_model
     one, two = (load_file(path / "model.safetensors") for path in (folder, own_walk.base()))
     assert any((two[name] != weight).any() for name, weight in one.items())
     request = UnlearningRequest(setting=setting, method="retrain", ratio=RATIO, models=tmp_path, arguments=QUIET)
-    assert (default := resolve(request)).arguments.augment
-    other = resolve(replace(request, arguments={**QUIET, "augment": False}))
-    assert other.folder != default.folder and other.run.arguments["augment"] is False
-    assert "--augment False" in remake_command(other.run, other.folder, setting.data)
-    request = UnlearningRequest(setting=setting, method="scrub", ratio=RATIO, models=tmp_path, arguments=QUIET)
-    assert not resolve(request).arguments.augment
+    assert resolve(request).arguments.augment
+    assert not resolve(replace(request, method="scrub")).arguments.augment
     with pytest.raises(ValueError, match=r"^expected the recipe's augment, which all base .* got augment=False$"):
         train_base(setting, 1, models=tmp_path, augment=False)
     assert train_base(setting, 0, models=tmp_path, augment=True) == folder
+
+
+@pytest.mark.parametrize(
+    ("recipe", "off"), [({"augment": True}, {"augment": False}), ({"momentum": 0.9}, {"optim_args": ""})]
+)
+def test_a_retrained_model_without_part_of_the_recipe_is_another_one(own_walk, tmp_path, recipe, off):
+    plain = own_walk.setting()
+    setting = replace(plain, recipe=replace(plain.recipe, optim="sgd", **recipe))
+    request = UnlearningRequest(setting=setting, method="retrain", ratio=RATIO, models=tmp_path, arguments=QUIET)
+    default, other = resolve(request), resolve(replace(request, arguments={**QUIET, **off}))
+    [(name, value)] = off.items()
+    assert default.run.arguments[name] and other.run.arguments[name] == value
+    assert other.folder != default.folder and (default.run.tuned, other.run.tuned) == ("default", "custom")
+    assert f"--{name} {shlex.quote(str(value))}" in remake_command(other.run, other.folder, setting.data)
 
 
 @pytest.mark.parametrize(
