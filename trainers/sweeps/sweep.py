@@ -130,15 +130,19 @@ class Sweep:
         return [key for key in wanted if method_table()[key].from_scratch and key != REFERENCE]
 
     def unlearning(self) -> list[MethodJob]:
-        """Return the jobs of unlearning runs, each of which requires its base model."""
-        return [
-            MethodJob(self.place, self.task, b, self.ratio, key, base.seed, seed, given, base.key)
-            for b in self.backbones
-            for key in self.methods or self.find_methods(b)
-            for given in self._given(key)
-            for base in self.bases(b)
-            for seed in self.seeds
-        ]
+        """Return the jobs of unlearning runs, each of which requires its base model.
+
+        All methods of a seed and a base model come before those of the next, so that the rows of a sweep that was
+        stopped can be compared.
+        """
+        jobs = []
+        for backbone in self.backbones:
+            keys = self.methods or self.find_methods(backbone)
+            methods = [(key, given) for key in keys for given in self._given(key)]
+            what = (self.place, self.task, backbone, self.ratio)
+            runs = itertools.product(self.seeds, self.bases(backbone), methods)
+            jobs += [MethodJob(*what, key, base.seed, seed, given, base.key) for seed, base, (key, given) in runs]
+        return jobs
 
     def _given(self, method: str) -> list[Given]:
         """Return the arguments of a method's runs, once for each of the options."""

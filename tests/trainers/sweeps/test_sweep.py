@@ -57,10 +57,10 @@ def test_jobs_cost_their_passes_at_the_rate_of_finished_runs_and_done_ones_nothi
     assert controls == pytest.approx([(4 + 4 * len(grid.base_seeds)) * judged[0]] * 2)  # retrained, and four a base
 
 
-def test_unlearning_is_the_grid_of_methods_bases_and_seeds(sweep):
+def test_unlearning_is_the_grid_of_seeds_bases_and_methods_whole_seeds_first(sweep):
     jobs = replace(sweep, methods=["scrub", "salun"], seeds=[4, 5]).unlearning()
     found = [(job.method, job.base_seed, job.seed) for job in jobs]
-    assert found == [(m, b, s) for m in ("scrub", "salun") for b in (0, 1) for s in (4, 5)]
+    assert found == [(m, b, s) for s in (4, 5) for b in (0, 1) for m in ("scrub", "salun")]
 
 
 def test_no_method_named_means_every_method_that_starts_from_a_base(sweep):
@@ -101,7 +101,7 @@ def test_options_multiply_the_runs_and_controls_may_be_left_out(sweep):
     grid = replace(sweep, methods=["scrub"], arguments={"scrub": {"alpha": 0.5}}, options=options, controls=())
     jobs = grid.unlearning()
     given = (("alpha", 0.5),), (("alpha", 0.5), ("sam_rho", 0.1))
-    assert [(job.base_seed, job.given) for job in jobs] == [(base, one) for one in given for base in (0, 1)]
+    assert [(job.base_seed, job.given) for job in jobs] == [(base, one) for base in (0, 1) for one in given]
     assert len({job.key for job in jobs}) == 4
     assert {job.method for job in grid.references() if isinstance(job, MethodJob)} == {"retrain"}
 
