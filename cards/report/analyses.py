@@ -20,6 +20,7 @@ _PLAIN = (
     ("score_version", SCORE_VERSION),
 )  # fmt: skip
 NONE = "No rows of real data differ in one factor alone."
+_ARGUMENTS = "arguments"  # among what a factor ignores
 _SETTING = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "eval_seed", "score_version")
 
 
@@ -29,13 +30,13 @@ class Factor:
 
     Attributes:
         title: Heading of the analysis.
-        level: The level of a line, in words.
-        ignored: What lines of one analysis may differ in: fields of the setting, and arguments.
+        level: The level of a line, in words; ``None`` where the analysis leaves it out.
+        ignored: What lines of one analysis may differ in: fields of the setting, and arguments, or all of these.
         plain: The level that every method has, so that an analysis needs another one; ``None`` where any two will do.
     """
 
     title: str
-    level: Callable[[Entry], Level]
+    level: Callable[[Entry], Level | None]
     ignored: frozenset[str]
     plain: Level | None = None
 
@@ -46,6 +47,11 @@ def _argument(name: str) -> Callable[[Entry], Level]:
         return "without" if value is None else f"{name} {value}"
 
     return level
+
+
+def _origin(entry: Entry) -> Level | None:
+    """Return whether a line has default or tuned arguments; none for others."""
+    return None if entry.rows[0].tuned == "custom" or entry.rows[0].control else entry.rows[0].tuned
 
 
 REAL = ("full", "partial")  # tiers of the suite's own tasks
@@ -60,6 +66,7 @@ FACTORS = (
     Factor(
         "Curriculum (SuperLoss)", _argument("curriculum"), frozenset({"curriculum", "curriculum_lambda"}), "without",
     ),
+    Factor("Tuned arguments", _origin, frozenset({_ARGUMENTS}), "default"),
 )  # fmt: skip
 
 
@@ -89,8 +96,9 @@ def find_analyses(tables: Iterable[Table]) -> list[Analysis]:
 def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
     groups: dict[str, dict[str, dict[Level, Entry]]] = defaultdict(lambda: defaultdict(dict))
     for entry in entries:
-        if entry.score is not None and not entry.flags:
-            groups[_setting(entry, factor)][_line_key(entry, factor)].setdefault(factor.level(entry), entry)
+        level = factor.level(entry)
+        if level is not None and entry.score is not None and not entry.flags:
+            groups[_setting(entry, factor)][_line_key(entry, factor)].setdefault(level, entry)
     found = []
     for setting, lines in groups.items():
         kept = [by_level for by_level in lines.values() if len(by_level) > 1]
@@ -118,10 +126,13 @@ def _setting(entry: Entry, factor: Factor) -> str:
 def _line_key(entry: Entry, factor: Factor) -> str:
     """Return what lines of one method share; defaults of architectures may differ where these do."""
     row = entry.rows[0]
-    arguments = {} if "backbone" in factor.ignored else row.arguments
-    arguments = {name: value for name, value in arguments.items() if name not in factor.ignored}
-    origin = [row.method_file, row.foreign_base and row.parent]
-    return json.dumps([row.control, row.method, *origin, row.tuned == "tuned", arguments], sort_keys=True, default=str)
+    of = [row.control, row.method, row.method_file, row.foreign_base and row.parent]
+    if _ARGUMENTS in factor.ignored:
+        return json.dumps(of)
+    if "backbone" in factor.ignored:
+        return json.dumps([*of, row.tuned])
+    arguments = {name: value for name, value in row.arguments.items() if name not in factor.ignored}
+    return json.dumps([*of, row.tuned == "tuned", arguments], sort_keys=True, default=str)
 
 
 def as_markdown(found: Sequence[Analysis]) -> str:

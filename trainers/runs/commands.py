@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     recorded = [one for key, value in options.items() if value is not None for one in _flag(key, value)]
     set_up_process()
     request, where = request_of(row.method, [*recorded, *rest])
-    plan = resolve(request)
+    plan = resolve(replace(request, tuned=row.tuned == "tuned"))
     if (found := plan.run.identity) != row.identity:
         what = "data, base model, method file and arguments" if row.method_file else "data, base model and arguments"
         raise ValueError(f"expected the {what} of {known.row}, got another run: {found[:12]}")

@@ -38,6 +38,7 @@ class UnlearningRequest:
         base_seed: Seed of the base model; of the fresh model for methods that retrain.
         seed: Seed of the unlearning run; methods that retrain use the base seed.
         arguments: Method or training arguments in place of the defaults.
+        tuned: Whether these are the best of `tune`, which the run then records.
         base: Folder of the base model; ``None`` takes the setting's own.
         deleted_before: Percentage that earlier requests of a sequence deleted, whose rows are in no set.
         models: Folder of all models.
@@ -49,6 +50,7 @@ class UnlearningRequest:
     base_seed: int = 0
     seed: int = 0
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tuned: bool = False
     base: Path | None = None
     deleted_before: int | None = None
     models: Path = Path("models")
@@ -202,7 +204,7 @@ def resolve(request: UnlearningRequest) -> Plan:
         method=request.method,
         seed=request.run_seed,
         arguments=recorded,
-        tuned="default" if recorded == default else "custom",
+        tuned="default" if recorded == default else "tuned" if request.tuned else "custom",
         parent=base.identity if base else None,
         foreign_base=_foreign_base(base),
         method_file=method_file,

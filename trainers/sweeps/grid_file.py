@@ -67,6 +67,7 @@ class Grid(BaseModel):
         methods: Method keys, or arguments by method key; empty: every method that is made for the task.
         method_file: File of custom methods, whose code is run; see `method_files`.
         options: Sets of arguments of all methods; every run is made once with each.
+        tuned: Whether the arguments of methods are the best of `tune`, which rows then say.
         base_seeds: Seeds of the base models.
         retrain_seeds: Seeds of the retrained models.
         seeds: Seeds of the runs, from every base model.
@@ -88,6 +89,7 @@ class Grid(BaseModel):
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_to_mapping)] = {}
     method_file: str | None = None
     options: list[dict[str, Any]] = Field(default=[{}], min_length=1)
+    tuned: bool = False
     base_seeds: Seeds = [0]
     retrain_seeds: Seeds = [0, 1, 2]
     seeds: Seeds = [0]
@@ -123,7 +125,7 @@ class Grid(BaseModel):
         options: dict[str, Any] = {
             "methods": tuple(self.methods), "arguments": self.methods, "options": tuple(self.options),
             "base_seeds": self.base_seeds, "retrain_seeds": self.retrain_seeds, "seeds": self.seeds,
-            "controls": self.controls,
+            "tuned": self.tuned, "controls": self.controls,
         }  # fmt: skip
         found = []
         for ratio in self.ratios:

@@ -189,6 +189,7 @@ class MethodJob(SweepJob):
         base_seed: Seed of the base model.
         seed: Seed of the run.
         given: Arguments in place of the defaults.
+        tuned: Whether these are the best of `tune`.
         base: Key of the job that trains the base model; ``None`` for a method that starts from a fresh one.
     """
 
@@ -197,6 +198,7 @@ class MethodJob(SweepJob):
     base_seed: int
     seed: int
     given: Given = ()
+    tuned: bool = field(default=False, compare=False)
     base: str | None = field(default=None, compare=False)
 
     @property
@@ -222,7 +224,8 @@ class MethodJob(SweepJob):
     def request(self) -> UnlearningRequest:
         """Return what is to be run."""
         what = {"method": self.method, "ratio": self.ratio, "base_seed": self.base_seed, "seed": self.seed}
-        return self.place.request(self.task, self.backbone, **what, arguments={**QUIET, **dict(self.given)})
+        arguments = {**QUIET, **dict(self.given)}
+        return self.place.request(self.task, self.backbone, **what, arguments=arguments, tuned=self.tuned)
 
     def plan(self) -> Plan:
         """Return the resolved request; errors are those of `resolve`."""

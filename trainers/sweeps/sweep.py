@@ -40,6 +40,7 @@ class Sweep:
         seeds: Seeds of the unlearning runs, from every base model.
         arguments: Arguments of methods in place of their defaults, by method.
         options: Sets of arguments of all methods; every run is made once with each.
+        tuned: Whether the arguments of methods are the best of `tune`, which rows then say.
         controls: Controls from fresh models; ``None`` takes all.
         place: Data, models and results.
     """
@@ -53,6 +54,7 @@ class Sweep:
     seeds: Sequence[int] = ()
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: Sequence[Mapping[str, Any]] = ({},)
+    tuned: bool = False
     controls: Sequence[str] | None = None
     place: Place = field(default_factory=Place)
 
@@ -84,6 +86,8 @@ class Sweep:
                 raise ValueError(f"expected each backbone, method and seed once, got {' '.join(map(str, seeds))}")
 
     def _check_arguments(self) -> None:
+        if self.tuned and any(self.options):
+            raise ValueError(f"expected no options beside tuned arguments, got {list(map(dict, self.options))}")
         if unknown := set(self.arguments) - set(self.methods):
             raise ValueError(f"expected arguments of methods of the sweep, got some of {', '.join(sorted(unknown))}")
         for key in self.methods:
@@ -140,8 +144,10 @@ class Sweep:
             keys = self.methods or self.find_methods(backbone)
             methods = [(key, given) for key in keys for given in self._given(key)]
             what = (self.place, self.task, backbone, self.ratio)
-            runs = itertools.product(self.seeds, self.bases(backbone), methods)
-            jobs += [MethodJob(*what, key, base.seed, seed, given, base.key) for seed, base, (key, given) in runs]
+            jobs += [
+                MethodJob(*what, key, base.seed, seed, given, self.tuned, base.key)
+                for seed, base, (key, given) in itertools.product(self.seeds, self.bases(backbone), methods)
+            ]
         return jobs
 
     def _given(self, method: str) -> list[Given]:

@@ -50,6 +50,11 @@ def merge_trials(trials: Sequence[Trial]) -> Trial:
     )
 
 
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """Return the trial with the highest value, of equal ones the first: the default before others."""
+    return max(trials, key=lambda trial: trial.value)
+
+
 def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
     """Return the trials in a file, none if the file does not exist.
 

@@ -10,6 +10,7 @@ them does not win.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,8 @@ from mubench.trainers.sweeps.schedule import FailedRunsError, run_jobs
 from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import Search, TuneMethod, defaults_key
-from mubench.trainers.tuning.trials import Trial, read_trials
+from mubench.trainers.tuning.trials import Trial, best_trial, read_trials
+from mubench.trainers.tuning.tuned_grid import write_grids
 
 HEAD = ("kind", "family", "method", "trials", "default S", "best S", "arguments of the best")
 
@@ -117,7 +119,7 @@ def run_searches(searches: Sequence[TuneMethod], executor: Executor) -> None:
 
 
 def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor) -> list[str]:
-    """Tune, and return the lines of a table of the best settings.
+    """Tune, and return the lines of a table of the best settings, and the command that runs these.
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
@@ -132,12 +134,14 @@ def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor)
         references = [job for sweep in sweeps for job in sweep.references(methods=("retrain",))]
         run_jobs(references, executor, retry=True, costs=JobCosts(references)).check()
         run_searches(searches, executor)
-    return align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
+    table = align_columns([HEAD, *(_line(job) for job in searches)], left=(0, 1, 2, 6))
+    grids = [command("sweep", shlex.quote(str(path))) for path in write_grids(searches)]
+    return [*table, *(f"on the published requests: {line}" for line in grids)]
 
 
 def _line(job: TuneMethod) -> tuple[str, ...]:
     trials = read_trials(job.path, job.about)
-    best = max(trials, key=lambda trial: trial.value)
+    best = best_trial(trials)
     arguments = ", ".join(f"{name}={value}" for name, value in best.arguments.items()) or "the default"
     scores = (f"{max(trial.value, 0.0):.2f}" for trial in (trials[0], best))
     return (*defaults_key(job.sweeps[0]), job.method, str(len(trials)), *scores, arguments)

@@ -50,6 +50,14 @@ def test_a_line_is_named_after_its_first_level(new_row, score):
     assert [name for name, _ in one.lines] == ["scrub"]
 
 
+def test_tuned_arguments_are_set_beside_the_defaults_and_others_are_left_out(rows, new_row):
+    tuned = rows[1].model_copy(update={"arguments": {"gamma": 0.5}, "tuned": "tuned", "run_id": "tuned"})
+    (one,) = find_analyses(tables([rows[1], tuned]))
+    assert (one.title, one.levels) == ("Tuned arguments", ("default", "tuned"))
+    assert [(name, [*by]) for name, by in one.lines] == [("scrub", ["default", "tuned"])]
+    assert find_analyses(tables([rows[1], tuned.model_copy(update={"tuned": "custom"})])) == []
+
+
 def test_argument_sets_with_one_name_have_a_line_each(rows):
     other = [row.model_copy(update={"ratio": row.ratio + 1, "arguments": {"gamma": 2}}) for row in rows[:2]]
     (one,) = find_analyses(tables([*rows[:2], *other]))

@@ -86,4 +86,6 @@ def test_changed_arguments_are_those_that_a_second_construction_would_find(walke
     plain, plan = (resolve(walked.request("scrub", arguments=one)) for one in ({}, given))
     changed = {key: value for key, value in plan.run.arguments.items() if plain.run.arguments.get(key) != value}
     assert (plan.run.tuned == "custom") == bool(given) and given.items() <= changed.items()
+    tuned = resolve(walked.request("scrub", arguments=given, tuned=True)).run
+    assert tuned.tuned == ("tuned" if given else "default") and tuned.identity == plan.run.identity
     assert (plan.folder == plain.folder) is not bool(given)

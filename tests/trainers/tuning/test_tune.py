@@ -14,6 +14,7 @@ from mubench.trainers.evaluation.controls import constant
 from mubench.trainers.evaluation.validation_score import validation_score
 from mubench.trainers.methods import METHODS, boundary_shrink
 from mubench.trainers.runs.defaults import default_arguments
+from mubench.trainers.sweeps.grid_file import read_grid
 from mubench.trainers.sweeps.jobs import Place
 from mubench.trainers.sweeps.schedule import FailedRunsError
 from mubench.trainers.sweeps.sweep import Sweep
@@ -24,6 +25,7 @@ from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
 from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
 from mubench.trainers.tuning.tune import plan_trials, run_searches, tune
+from mubench.trainers.tuning.tuned_grid import write_grids
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -149,6 +151,22 @@ def test_a_score_is_the_mean_over_requests_and_no_more_are_run_than_needed(own_w
     assert [trial.values for trial in trials] == [[0.5, 0.3], [0.1], [0.3, 0.7], [-1.0], [0.9, 0.1]]
     assert [round(trial.value, 9) for trial in trials] == [0.4, 0.1, 0.5, -1.0, 0.5]
     assert made_on == [5, 6, 5, 5, 6, 5, 5, 6]
+
+
+def test_the_best_settings_are_a_grid_of_the_published_request(own_walk, tmp_path, monkeypatch):
+    fake_scores(monkeypatch, 0.5, 0.9, 0.4, 0.4)
+    searches = [TuneMethod([sweep(own_walk)], key, 2, tmp_path) for key in ("scrub", "ssd")]
+    better, worse = (read_trials(one(), one.about)[1] for one in searches)
+    (path,) = write_grids(searches)
+    assert path == tmp_path / "image_classification-mini-resnet-del10.yaml"
+    (found,) = read_grid(path, models=str(own_walk.models)).sweeps()
+    assert (found.task, found.ratio, found.backbones, found.place.data) == ("cifar10", 10, ["resnet"], own_walk.data)
+    runs = [(job.method, job.base_seed, dict(job.given)) for job in found.unlearning()]
+    best = [("scrub", better.arguments), ("ssd", {})]
+    assert better.arguments and worse.arguments
+    assert runs == [(key, seed, given) for seed in (0, 1, 2) for key, given in best] and len(found.retrain_seeds) == 5
+    plans = [job.plan() for job in found.unlearning()[:2]]
+    assert [plan.run.tuned for plan in plans] == ["tuned", "default"]
 
 
 @pytest.mark.parametrize(
