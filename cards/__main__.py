@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mubench.hub_builders.tasks.names import DATASET, is_dataset_folder
-from mubench.hub_builders.utils.cli import Parser, replace_dashes, run_command
+from mubench.hub_builders.utils.cli import Parser, did_you_mean, replace_dashes, run_command
 from mubench.hub_builders.utils.hints import command
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def parser(*, leaderboard: bool = False) -> Parser:
             prog="mubench leaderboard", description="Print the ranked tables of all result rows.", allow_abbrev=False
         )
         one.set_defaults(what="leaderboard")
+        one.add_argument("--task", nargs="+", metavar="TASK", help="tasks whose tables are printed; default: all")
     else:
         one = Parser(prog="mubench cards", description=__doc__, allow_abbrev=False)
         one.add_argument(
@@ -39,6 +40,7 @@ def parser(*, leaderboard: bool = False) -> Parser:
             help="all cards, or a table; report: analyses and claims on rows of real data; sequences: those of "
             "`mubench sequence`, with pictures beside their files",
         )
+        one.set_defaults(task=None)
     one.add_config()
     data, models, results = PLACE
     one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
@@ -94,6 +96,19 @@ def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:
     return tables(read_results(results), data=data, models=models, results=results)
 
 
+def _of_tasks(found: Sequence[Table], tasks: Sequence[str] | None) -> Sequence[Table]:
+    """Return the tables of some tasks, by default all.
+
+    Raises:
+        ValueError: If a task has no table.
+    """
+    there = dict.fromkeys(table.row.task for table in found)
+    for task in tasks or ():
+        if task not in there:
+            raise ValueError(f"expected tasks with rows, {', '.join(there)}, got {task!r}{did_you_mean(task, there)}")
+    return [table for table in found if tasks is None or table.row.task in tasks]
+
+
 def _write_all(data: Path, models: Path, results: Path) -> None:
     """Write every card whose folder exists, and name the folders that do not."""
     from mubench.cards.folders import write_dataset_card, write_model_cards, write_results_card  # noqa: PLC0415
@@ -130,7 +145,7 @@ def _run(options: argparse.Namespace) -> None:
     from mubench.cards.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
     from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
-    found = shipped_tables() if options.shipped else _tables(*place)
+    found = _of_tasks(shipped_tables() if options.shipped else _tables(*place), options.task)
     if options.what == "audit":
         _audit(found, options)
         return

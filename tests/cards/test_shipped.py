@@ -113,6 +113,14 @@ def test_shipped_tables_are_printed(what, capsys):
     assert all(key in output for key in TASKS)
 
 
+def test_the_leaderboard_of_some_tasks_has_their_tables_alone(capsys):
+    assert main(["leaderboard", "--shipped", "--task", "imdb", "ddi2013"]) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if " % deleted, " in line]
+    assert {title.split()[0] for title in titles} == {"imdb", "ddi2013"} and len(titles) == 5
+    assert main(["leaderboard", "--shipped", "--task", "imbd"]) == 2
+    assert capsys.readouterr().err.endswith("got 'imbd'; did you mean 'imdb'?\n")
+
+
 def test_shipped_rows_get_no_cards(capsys):
     for words in (["--shipped"], ["matrix", "--shipped", "--results", "elsewhere"]):
         assert main(words) == 2
