@@ -15,14 +15,19 @@ from mubench.hub_builders.utils.text import one_line
 
 CONFIG = "--config"
 INTERRUPTED = 130  # 128 + SIGINT
+# Usual words, and what transformers calls these arguments.
+USUAL = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch_size": "per_device_train_batch_size"}
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'scrub'?"`` for the known name that is closest to a mistyped one, or an empty text."""
+    """Return ``"; did you mean 'scrub'?"`` for the known name that is closest to a given one, or an empty text."""
     from difflib import get_close_matches  # noqa: PLC0415  (only errors need it)
 
     by_lower = {one.lower(): one for one in known}
-    found = get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.6)
+    given = str(name).lower()
+    word = given.lstrip("-")
+    usual = given.removesuffix(word) + USUAL.get(word, word)
+    found = get_close_matches(usual if usual in by_lower else given, list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
 
 

@@ -148,6 +148,8 @@ def test_base_names_the_command_that_trains_one(capsys):
         ("cifar11", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
         ("resnet-18", ["ResNet-18"], "; did you mean 'ResNet-18'?"),
         ("CIFAR10", ["cifar10", "cifar100"], "; did you mean 'cifar10'?"),
+        ("--epochs", ["--msteps", "--num_train_epochs"], "; did you mean '--num_train_epochs'?"),
+        ("lr", ["lr_scheduler_type", "learning_rate"], "; did you mean 'learning_rate'?"),
     ],
 )
 def test_a_mistyped_name_gets_the_closest_known_one(name, known, expected):
