@@ -59,6 +59,7 @@ class _Schedule:
     def __init__(self, jobs: Sequence[SweepJob], executor: Executor, progress: Progress, report: Report) -> None:
         self.executor, self.progress = executor, progress
         self.left = {job.key: job for job in jobs}
+        self.places = {job.key: place for place, job in enumerate(jobs)}
         self.running: dict[str, SweepJob] = {}
         self.held: list[tuple[float, SweepJob]] = []  # when each is looked at again
         self.report = report
@@ -114,7 +115,7 @@ class _Schedule:
                 return
             remove_failure(job)
         self.running[job.key] = job
-        self.executor.submit(job)
+        self.executor.submit(job, self.places[job.key])
 
     def end(self, job: SweepJob, outcome: Outcome) -> None:
         """Note what came of a job; one that another process works on is looked at again later."""
@@ -148,7 +149,7 @@ def run_jobs(
     A run that another sweep works on is left to it, and is done here once it is done there.
 
     Args:
-        jobs: Jobs with what they require; equal ones are run once.
+        jobs: Jobs with what they require; equal ones are run once. Of those that can start, earlier ones come first.
         executor: Processes to run them.
         retry: Whether runs that failed before are repeated.
         costs: Returns what each job takes, by its key, for the time that is left; without it, all take the same.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any, Self
 
 from mubench.hub_builders.utils.optional import require
+from mubench.trainers.sweeps.executor import WaitingJobs
 from mubench.trainers.sweeps.jobs import Job, Outcome
 from mubench.trainers.sweeps.worker_pool import execute_in_worker
 
@@ -55,7 +55,7 @@ class SlurmCluster:
         self._executor.update_parameters(
             name="mubench", timeout_min=minutes, cpus_per_task=self._cpus, gpus_per_node=int(gpus or 0), **where
         )
-        self._waiting: deque[Job] = deque()
+        self._waiting = WaitingJobs()
         self._submitted: dict[Any, Job] = {}
         self._refused: list[tuple[Job, Outcome]] = []
 
@@ -69,14 +69,14 @@ class SlurmCluster:
         self._submitted.clear()
         shutil.rmtree(self._executor.folder, ignore_errors=True)  # what jobs are submitted from
 
-    def submit(self, job: Job) -> None:
-        """Run a job as soon as the queue has a place for it."""
-        self._waiting.append(job)
+    def submit(self, job: Job, place: int = 0) -> None:
+        """Run a job as soon as fewer than `workers` are in the queue of Slurm, see `Executor`."""
+        self._waiting.add(job, place)
         self._feed()
 
     def _feed(self) -> None:
         while self._waiting and len(self._submitted) < self._workers:
-            job = self._waiting.popleft()
+            job = self._waiting.take()
             try:
                 self._submitted[self._executor.submit(execute_in_worker, job, self._cpus)] = job
             except (self._errors.UncompletedJobError, self._errors.FailedSubmissionError) as error:
@@ -85,6 +85,7 @@ class SlurmCluster:
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """Return the jobs that have ended, see `Executor`."""
+        self._feed()
         end = time.monotonic() + seconds
         while not (ended := [one for one in self._submitted if one.done()]) and time.monotonic() < end:
             if self._refused:
@@ -92,7 +93,6 @@ class SlurmCluster:
             time.sleep(POLL_S)
         found = [*self._refused, *((self._submitted.pop(one), self._take(one)) for one in ended)]
         self._refused.clear()
-        self._feed()
         return found
 
     def running(self) -> list[Job]:

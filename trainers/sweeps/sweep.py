@@ -180,8 +180,17 @@ class Sweep:
         return jobs
 
     def jobs(self) -> list[SweepJob]:
-        """Return all jobs, references first; without seeds of runs there are no others."""
-        return [*self.references(), *(self.unlearning() + self.judging() if self.seeds else [])]
+        """Return all jobs: references, every run before its row, and what ends the table.
+
+        Without seeds of runs there are references alone.
+        """
+        references = self.references()
+        if not self.seeds:
+            return [*references]
+        rows = self.judging()
+        own = {job.run.key: job for job in rows if isinstance(job, JudgeJob)}
+        runs = [job for run in self.unlearning() for job in (run, own.pop(run.key))]
+        return [*references, *own.values(), *runs, *(job for job in rows if isinstance(job, JudgeGroupJob))]
 
 
 def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report:

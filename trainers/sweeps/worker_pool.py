@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection, wait
@@ -21,6 +20,7 @@ import torch
 import transformers
 
 from mubench.trainers.sweeps.execution import execute
+from mubench.trainers.sweeps.executor import WaitingJobs
 from mubench.trainers.sweeps.jobs import Job, Outcome
 
 END_S = 10.0  # time that a worker gets to stop
@@ -130,7 +130,7 @@ class Workers:
         self._context = multiprocessing.get_context(method)
         self._count, self._gpus = count, visible_gpus()
         self._workers: list[_Worker] = []
-        self._waiting: deque[Job] = deque()
+        self._waiting = WaitingJobs()
 
     def __enter__(self) -> Self:
         return self
@@ -140,13 +140,14 @@ class Workers:
         while self._workers:
             self._workers.pop().end()
 
-    def submit(self, job: Job) -> None:
-        """Run a job as soon as a worker is free."""
-        self._waiting.append(job)
+    def submit(self, job: Job, place: int = 0) -> None:
+        """Run a job as soon as a worker is free, see `Executor`."""
+        self._waiting.add(job, place)
         self._feed()
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """Return the jobs that have ended, see `Executor`."""
+        self._feed()  # only now: jobs that the last ones made ready may come first
         busy = [worker for worker in self._workers if worker.job is not None]
         ready = wait([end for one in busy for end in (one.pipe, one.process.sentinel)], seconds) if busy else []
         ended = []
@@ -155,7 +156,6 @@ class Workers:
                 ended.append((worker.job, worker.take()))
                 worker.job = None
         self._workers = [worker for worker in self._workers if not worker.pipe.closed]
-        self._feed()
         return ended
 
     def running(self) -> list[Job]:
@@ -165,12 +165,12 @@ class Workers:
     def _feed(self) -> None:
         while self._waiting and (worker := self._free()):
             try:
-                worker.pipe.send(self._waiting[0])
+                worker.pipe.send(self._waiting.first())
             except OSError:  # it died without a job
                 worker.end()
                 self._workers.remove(worker)
             else:
-                worker.job = self._waiting.popleft()
+                worker.job = self._waiting.take()
 
     def _free(self) -> _Worker | None:
         """Return a worker without a job, a new one if there may be more."""

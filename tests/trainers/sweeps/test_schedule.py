@@ -13,6 +13,7 @@ from mubench.trainers.sweeps.execution import execute
 from mubench.trainers.sweeps.failures import read_failure, write_failure
 from mubench.trainers.sweeps.jobs import MethodJob, Outcome, Place
 from mubench.trainers.sweeps.schedule import FailedRunsError, run_jobs
+from mubench.trainers.sweeps.worker_pool import Workers
 from tests.fixtures.fake_jobs import FakeLast, FakeModel, FakeRun, lines_of
 
 
@@ -22,7 +23,7 @@ class InProcess:
     def __init__(self) -> None:
         self.waiting: list = []
 
-    def submit(self, job) -> None:
+    def submit(self, job, place=0) -> None:
         self.waiting.append(job)
 
     def running(self) -> list:
@@ -51,6 +52,13 @@ def test_a_job_starts_when_what_it_requires_is_done_and_not_later(run, tmp_path)
     report = run_jobs(jobs, InProcess())
     assert lines_of(tmp_path) == ["base", "run", "row", "other"] == names(report.done)
     report.check()
+
+
+def test_of_the_jobs_that_can_start_the_earliest_is_next(run, tmp_path):
+    jobs = [run("base"), run("other"), run("run", first=["base"]), run("row", first=["run"]), run("a"), run("b")]
+    with Workers(1) as pool:
+        run_jobs(jobs, pool).check()
+    assert lines_of(tmp_path) == names(jobs)
 
 
 def test_a_failure_blocks_what_requires_it_alone_and_is_kept_until_it_is_retried(run, tmp_path):

@@ -63,6 +63,15 @@ def test_unlearning_is_the_grid_of_seeds_bases_and_methods_whole_seeds_first(swe
     assert found == [(m, b, s) for s in (4, 5) for b in (0, 1) for m in ("scrub", "salun")]
 
 
+def test_every_row_comes_directly_after_its_run_and_those_of_controls_after_all_references(sweep):
+    jobs = replace(sweep, methods=["scrub", "salun"], seeds=[4, 5]).jobs()
+    count = len(sweep.references())
+    kinds = "".join(type(job).__name__[0] for job in jobs[count:])
+    assert kinds == "J" * 8 + "MJ" * 8 + "J"
+    assert all(row.run == run for run, row in zip(jobs[count + 8 : -1 : 2], jobs[count + 9 : -1 : 2], strict=True))
+    assert len({job.key for job in jobs}) == len(jobs)
+
+
 def test_no_method_named_means_every_method_that_starts_from_a_base(sweep):
     jobs = replace(sweep, methods=[]).unlearning()
     assert {job.method for job in jobs} == {
