@@ -50,8 +50,11 @@ def _argument(name: str) -> Callable[[Entry], Level]:
 
 
 def _origin(entry: Entry) -> Level | None:
-    """Return whether a line has default or tuned arguments; none for others."""
-    return None if entry.rows[0].tuned == "custom" or entry.rows[0].control else entry.rows[0].tuned
+    """Return whether a line has default or tuned arguments; ``None`` for others and for controls."""
+    found = {row.tuned for row in entry.rows}
+    if entry.rows[0].control:
+        return None
+    return "tuned" if "tuned" in found else "default" if found == {"default"} else None
 
 
 REAL = ("full", "partial")  # tiers of the suite's own tasks
@@ -126,13 +129,15 @@ def _setting(entry: Entry, factor: Factor) -> str:
 def _line_key(entry: Entry, factor: Factor) -> str:
     """Return what lines of one method share; defaults of architectures may differ where these do."""
     row = entry.rows[0]
-    of = [row.control, row.method, row.method_file, row.foreign_base and row.parent]
+    shared = [row.control, row.method, row.method_file, row.foreign_base and row.parent]
+    arguments: Mapping[str, object] | str = {
+        name: value for name, value in row.arguments.items() if name not in factor.ignored
+    }
     if _ARGUMENTS in factor.ignored:
-        return json.dumps(of)
-    if "backbone" in factor.ignored:
-        return json.dumps([*of, row.tuned])
-    arguments = {name: value for name, value in row.arguments.items() if name not in factor.ignored}
-    return json.dumps([*of, row.tuned == "tuned", arguments], sort_keys=True, default=str)
+        arguments = {}
+    elif "backbone" in factor.ignored and row.tuned != "custom":
+        arguments = row.tuned
+    return json.dumps([*shared, arguments], sort_keys=True, default=str)
 
 
 def as_markdown(found: Sequence[Analysis]) -> str:

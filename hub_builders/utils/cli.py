@@ -15,8 +15,8 @@ from mubench.hub_builders.utils.text import one_line
 
 CONFIG = "--config"
 INTERRUPTED = 130  # 128 + SIGINT
-# Usual words, and what transformers calls these arguments.
-USUAL = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch_size": "per_device_train_batch_size"}
+# What transformers calls arguments that have a usual name.
+TRANSFORMERS_NAMES = {"epochs": "num_train_epochs", "lr": "learning_rate", "batch_size": "per_device_train_batch_size"}
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -26,7 +26,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in known}
     given = str(name).lower()
     word = given.lstrip("-")
-    usual = given.removesuffix(word) + USUAL.get(word, word)
+    usual = given.removesuffix(word) + TRANSFORMERS_NAMES.get(word, word)
     found = get_close_matches(usual if usual in by_lower else given, list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
 

@@ -105,6 +105,23 @@ def recorded_arguments(trainer: type[UnlearningTrainer], arguments: UnlearningAr
     return values
 
 
+def unset_arguments(
+    arguments: UnlearningArguments, recorded: Mapping[str, Any], default: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a run records besides, since it is off although the default has it on; text is ``""``, not ``None``.
+
+    Args:
+        arguments: The run's arguments.
+        recorded: Those that it records anyway, see `recorded_arguments`.
+        default: What it would record by default.
+    """
+    off = {name: getattr(arguments, name) for name in default if name not in recorded}
+    return {
+        name: "" if value is None and isinstance(default[name], str) else _canonical(value)
+        for name, value in off.items()
+    }
+
+
 def for_one_of(processes: int, recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return recorded arguments for each of several processes.
 

@@ -38,7 +38,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "slurm": {"metavar": "PARTITION", "help": "run on Slurm, --workers jobs at a time: a partition, or default"},
     "retry": {"action": "store_true", "help": "repeat runs that failed before"},
     "dry_run": {"action": "store_true", "help": "list the runs with their cost, and start none"},
-    "out": {"type": Path, "default": Path("tuning"), "help": "folder of the trials"},
+    "out": {
+        "type": Path,
+        "default": Path("tuning"),
+        "help": "folder of trials and grids of the best settings",
+    },
 }
 ALL = ("ratio", "seeds", "workers", "eval_seed", "models")
 SCHEDULED = ("ray", "slurm", "retry", "dry_run")

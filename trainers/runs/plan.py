@@ -18,7 +18,13 @@ from mubench.trainers.models.foreign_models import check_architecture
 from mubench.trainers.models.modalities.pretrained import check_load_options
 from mubench.trainers.models.model_files import ForeignModel, read_foreign
 from mubench.trainers.models.setting import Setting
-from mubench.trainers.runs.defaults import default_arguments, for_one_of, recorded_arguments, recorded_names
+from mubench.trainers.runs.defaults import (
+    default_arguments,
+    for_one_of,
+    recorded_arguments,
+    recorded_names,
+    unset_arguments,
+)
 from mubench.trainers.runs.method_table import CUSTOM, check_request, get_method
 from mubench.trainers.unlearning.unlearning_arguments import check_epochs
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningArguments, UnlearningTrainer
@@ -38,7 +44,7 @@ class UnlearningRequest:
         base_seed: Seed of the base model; of the fresh model for methods that retrain.
         seed: Seed of the unlearning run; methods that retrain use the base seed.
         arguments: Method or training arguments in place of the defaults.
-        tuned: Whether these are the best of `tune`, which the run then records.
+        tuned: Whether these are the best that `tune` found, which the run then records.
         base: Folder of the base model; ``None`` takes the setting's own.
         deleted_before: Percentage that earlier requests of a sequence deleted, whose rows are in no set.
         models: Folder of all models.
@@ -194,8 +200,7 @@ def resolve(request: UnlearningRequest) -> Plan:
     check_load_options(setting.task.kind, arguments)
     setting.train_transform(arguments.augment)  # raises where the task's kind has no augmentation
     recorded, default = recorded_arguments(trainer, arguments), _default_record(request, arguments)
-    # What is off is recorded where the default has it on.
-    recorded |= {name: getattr(arguments, name) for name in default.keys() - recorded.keys()}
+    recorded |= unset_arguments(arguments, recorded, default)
     method_file = CUSTOM[request.method].sha256 if request.method in CUSTOM else None
     base_folder, base = (None, None) if trainer.from_scratch else request.find_base()
     run = setting.run(

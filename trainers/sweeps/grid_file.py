@@ -67,7 +67,7 @@ class Grid(BaseModel):
         methods: Method keys, or arguments by method key; empty: every method that is made for the task.
         method_file: File of custom methods, whose code is run; see `method_files`.
         options: Sets of arguments of all methods; every run is made once with each.
-        tuned: Whether the arguments of methods are the best of `tune`, which rows then say.
+        tuned: Whether the arguments of methods are the best that `tune` found, as their rows then say.
         base_seeds: Seeds of the base models.
         retrain_seeds: Seeds of the retrained models.
         seeds: Seeds of the runs, from every base model.

@@ -189,7 +189,7 @@ class MethodJob(SweepJob):
         base_seed: Seed of the base model.
         seed: Seed of the run.
         given: Arguments in place of the defaults.
-        tuned: Whether these are the best of `tune`.
+        tuned: Whether these are the best that `tune` found.
         base: Key of the job that trains the base model; ``None`` for a method that starts from a fresh one.
     """
 

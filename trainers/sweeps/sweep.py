@@ -40,7 +40,7 @@ class Sweep:
         seeds: Seeds of the unlearning runs, from every base model.
         arguments: Arguments of methods in place of their defaults, by method.
         options: Sets of arguments of all methods; every run is made once with each.
-        tuned: Whether the arguments of methods are the best of `tune`, which rows then say.
+        tuned: Whether the arguments of methods are the best that `tune` found, as their rows then say.
         controls: Controls from fresh models; ``None`` takes all.
         place: Data, models and results.
     """

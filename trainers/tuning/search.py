@@ -26,7 +26,15 @@ from mubench.trainers.sweeps.jobs import MethodJob, Place
 from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.tools.adversarial import NoAdversarialInputError
 from mubench.trainers.tuning.spaces import space_of
-from mubench.trainers.tuning.trials import DIVERGED, Trial, merge_trials, read_trials, suggest, write_trials
+from mubench.trainers.tuning.trials import (
+    DIVERGED,
+    Trial,
+    best_trial,
+    merge_trials,
+    read_trials,
+    suggest,
+    write_trials,
+)
 
 # What all trials of a method may cost, and one of them at most, as shares of the passes of retraining: every method
 # has the same budget, and what costs more is no unlearning. The published defaults are tried at any cost.
@@ -103,10 +111,15 @@ class TuneMethod:
     out: Path
 
     @property
+    def stem(self) -> str:
+        """What the names of files about any method on these tasks start with."""
+        kind, family = defaults_key(self.sweeps[0])
+        return f"{kind}-{family}-del{self.sweeps[0].ratio}"
+
+    @property
     def path(self) -> Path:
         """File of the trials."""
-        kind, family = defaults_key(self.sweeps[0])
-        return self.out / f"{kind}-{family}-del{self.sweeps[0].ratio}-{self.method}.json"
+        return self.out / f"{self.stem}-{self.method}.json"
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -139,7 +152,7 @@ class TuneMethod:
             about = self.about
             done = read_trials(self.path, about)
             while len(done) < self.trials and (arguments := self._next(about["defaults"], done)) is not None:
-                trial = yield from self._trial(arguments, max(done, key=lambda trial: trial.value, default=None))
+                trial = yield from self._trial(arguments, best_trial(done) if done else None)
                 done.append(self._charge(trial, done))
                 write_trials(self.path, about, done)
 
@@ -196,4 +209,5 @@ def _bar(best: Trial, count: int) -> float:
 def _describe(sweep: Sweep) -> str:
     info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
     seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
-    return f"{sweep.task}, {info.family} family, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"
+    what = f"{sweep.task}, {sweep.backbones[0]}, {info.family} family"
+    return f"{what}, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"

@@ -77,6 +77,12 @@ def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
     return trials
 
 
+def has_trials(path: Path, about: Mapping[str, Any]) -> bool:
+    """Return whether a file holds trials of these requests and defaults."""
+    found = json.loads(path.read_text())
+    return isinstance(found, dict) and found.get("about") == about
+
+
 def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> None:
     """Write trials with their requests and defaults, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ Proxy requests have another deletion seed than the published one (``build --dele
 models, and validation rows take the place of test rows, so that tuning uses nothing that official results depend on.
 The first trial is the default; the others lie in the method's search space (``spaces.yaml``). Tasks that share their
 defaults are tuned together: the score of a setting is the mean over all tasks and requests, so that luck on one of
-them does not win.
+them does not win. The best settings are written as grids, which `mubench sweep` runs on the published requests.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def run_searches(searches: Sequence[TuneMethod], executor: Executor) -> None:
 
 
 def tune(sweeps: Sequence[Sweep], *, trials: int, out: Path, executor: Executor) -> list[str]:
-    """Tune, and return the lines of a table of the best settings, and the command that runs these.
+    """Tune; return the lines of a table of the best settings, and the commands that run these.
 
     Raises:
         ValueError: If a task, backbone, method or ratio is unknown, or the data are the published deletion.
@@ -148,7 +148,7 @@ def _line(job: TuneMethod) -> tuple[str, ...]:
 
 
 def run_tune(options: argparse.Namespace) -> list[str]:
-    """Tune methods, and return the lines of a table of the best settings.
+    """Tune methods; return the lines of a table of the best settings, and the commands that run these.
 
     Raises:
         ValueError: If there is more than one seed.

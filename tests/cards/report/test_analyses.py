@@ -50,7 +50,20 @@ def test_a_line_is_named_after_its_first_level(new_row, score):
     assert [name for name, _ in one.lines] == ["scrub"]
 
 
-def test_tuned_arguments_are_set_beside_the_defaults_and_others_are_left_out(rows, new_row):
+def test_lines_of_two_architectures_have_arguments_of_one_origin(rows):
+    def on(backbone, arguments, tuned):
+        changes = {"backbone": backbone, "arguments": arguments, "tuned": tuned}
+        return rows[1].model_copy(update={**changes, "run_id": f"{backbone}-{len(arguments)}-{tuned}"})
+
+    lora, curriculum = {"lora_rank": 8}, {"curriculum": "superloss", "curriculum_lambda": 0.5}
+    made = [on("resnet", {"gamma": 0.5}, "tuned"), on("vit", {"gamma": 0.7}, "tuned"), on("vit", {}, "default")]
+    made += [on("resnet", lora, "custom"), on("vit", curriculum, "custom"), on("vit", lora, "custom")]
+    (one,) = (one for one in find_analyses(tables(made)) if one.title == "Model size and architecture")
+    shown = [[by[level].rows[0].arguments for level in one.levels] for _, by in one.lines]
+    assert sorted(shown, key=str) == [[{"gamma": 0.7}, {"gamma": 0.5}], [lora, lora]]
+
+
+def test_tuned_arguments_are_set_beside_the_defaults_and_others_are_left_out(rows):
     tuned = rows[1].model_copy(update={"arguments": {"gamma": 0.5}, "tuned": "tuned", "run_id": "tuned"})
     (one,) = find_analyses(tables([rows[1], tuned]))
     assert (one.title, one.levels) == ("Tuned arguments", ("default", "tuned"))

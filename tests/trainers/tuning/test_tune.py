@@ -23,7 +23,7 @@ from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
-from mubench.trainers.tuning.trials import Trial, merge_trials, read_trials, suggest, write_trials
+from mubench.trainers.tuning.trials import Trial, best_trial, merge_trials, read_trials, suggest, write_trials
 from mubench.trainers.tuning.tune import plan_trials, run_searches, tune
 from mubench.trainers.tuning.tuned_grid import write_grids
 from tests.fixtures.walk import RATIO
@@ -157,7 +157,8 @@ def test_the_best_settings_are_a_grid_of_the_published_request(own_walk, tmp_pat
     fake_scores(monkeypatch, 0.5, 0.9, 0.4, 0.4)
     searches = [TuneMethod([sweep(own_walk)], key, 2, tmp_path) for key in ("scrub", "ssd")]
     better, worse = (read_trials(one(), one.about)[1] for one in searches)
-    (path,) = write_grids(searches)
+    (tmp_path / "image_classification-mini-resnet-del10-salun.json").write_text('{"about": {}, "trials": []}')
+    (path,) = write_grids(searches[1:])  # of an earlier command, too
     assert path == tmp_path / "image_classification-mini-resnet-del10.yaml"
     (found,) = read_grid(path, models=str(own_walk.models)).sweeps()
     assert (found.task, found.ratio, found.backbones, found.place.data) == ("cifar10", 10, ["resnet"], own_walk.data)
@@ -167,6 +168,37 @@ def test_the_best_settings_are_a_grid_of_the_published_request(own_walk, tmp_pat
     assert runs == [(key, seed, given) for seed in (0, 1, 2) for key, given in best] and len(found.retrain_seeds) == 5
     plans = [job.plan() for job in found.unlearning()[:2]]
     assert [plan.run.tuned for plan in plans] == ["tuned", "default"]
+
+
+def test_a_grid_has_the_tasks_of_one_deletion_family_and_places_of_its_own(tmp_path, monkeypatch):
+    def proxy(task, family, folder):
+        place = Place(data=str(tmp_path / folder), family=family, eval_seed=3)
+        seeds = {"base_seeds": (0,), "retrain_seeds": (0, 1), "seeds": (0,)}
+        return Sweep(task=task, ratio=5, backbones=["bert"], methods=("scrub",), place=place, **seeds)
+
+    sweeps = [proxy("imdb", "canonical", "mu-bench-d1"), proxy("ddi2013", "group", "mu-bench-group-d1")]
+    monkeypatch.setattr(TuneMethod, "about", {})
+    one = TuneMethod(sweeps, "scrub", 1, tmp_path)
+    write_trials(one.path, {}, [Trial({}, [0.1]), Trial({"alpha": 0.25}, [0.3])])
+    paths = write_grids([one])
+    stem = "text_classification-mini-bert-del5"
+    assert [path.name for path in paths] == [f"{stem}.yaml", f"{stem}-group.yaml"]
+    for path, task, family, folder in zip(
+        paths, ("imdb", "ddi2013"), ("canonical", "group"), ("mu-bench", "mu-bench-group"), strict=True
+    ):
+        grid = read_grid(path)
+        assert (grid.tasks, grid.family, grid.data) == ([task], family, str(tmp_path / folder))
+        assert (grid.backbones, grid.ratios, grid.eval_seed, grid.tuned) == ({task: ["bert"]}, [5], 3, True)
+        assert grid.methods == {"scrub": {"alpha": 0.25}}
+
+
+def test_trials_of_another_backbone_are_refused(own_walk, tmp_path, monkeypatch):
+    fake_scores(monkeypatch, 0.5)
+    TuneMethod([sweep(own_walk)], "neg_grad", 1, tmp_path)()
+    other = TuneMethod([sweep(own_walk, backbones=["vit"])], "neg_grad", 1, tmp_path)
+    monkeypatch.setattr(TuneMethod, "stem", "image_classification-mini-resnet-del10")
+    with pytest.raises(ValueError, match=r"expected trials about .*cifar10, vit, .*got .*cifar10, resnet, "):
+        other()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +215,7 @@ def test_a_trial_that_is_not_run_on_all_requests_is_never_the_best(own_walk, tmp
     job = TuneMethod([sweep(own_walk), sweep(own_walk, seeds=(6,))], "neg_grad", 2, tmp_path)
     trials = read_trials(job(), job.about)
     assert [trial.values for trial in trials] == expected
-    assert len(max(trials, key=lambda trial: trial.value).values) == 2
+    assert len(best_trial(trials).values) == 2
 
 
 def test_a_setting_that_fails_on_one_request_fails():
