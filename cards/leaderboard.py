@@ -113,13 +113,20 @@ class Table:
 
 
 def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
-    """Name each group after its method, and the arguments that distinguish it from others of the same method."""
-    names, arguments = [], defaultdict(list)
+    """Name each group after its method, and the arguments that distinguish it from others of the same method.
+
+    A group of the defaults is distinguished from other defaults alone, such as those of an earlier version.
+    """
+    names, alike = [], defaultdict(list)
     for rows in groups:
-        arguments[rows[0].method].append(rows[0].arguments)
+        alike[rows[0].method].append(rows[0])
     for rows in groups:
         first = rows[0]
-        others = [each for each in arguments[first.method] if each is not first.arguments]
+        is_plain = first.tuned == "default" and not first.control
+        compared = [
+            row for row in alike[first.method] if row is not first and not (is_plain and row.tuned != "default")
+        ]
+        others = [row.arguments for row in compared]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
         if remarks := _remarks(first):

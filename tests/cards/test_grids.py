@@ -26,8 +26,8 @@ def test_an_analysis_differs_from_the_grid_of_its_task_in_one_factor(path):
     assert {*one.methods} <= {*whole.methods} and {*one.seeds} <= {*whole.seeds}
     same = ("task", "place", "backbones", "base_seeds", "retrain_seeds")
     assert [getattr(one, name) for name in same] == [getattr(whole, name) for name in same]
-    assert not any(one.arguments.values())
-    assert (one.ratio != whole.ratio) + (one.options != whole.options) == 1
+    assert any(one.arguments.values()) == one.tuned
+    assert (one.ratio != whole.ratio) + (one.options != whole.options) + one.tuned == 1
 
 
 @pytest.mark.parametrize("task", sorted(REAL))

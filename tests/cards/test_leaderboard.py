@@ -219,7 +219,10 @@ def test_splits_tiers_ratios_and_backbones_have_their_own_tables(new_row):
 def test_arguments_make_lines_and_name_them(new_row):
     rows = [new_row(arguments={"gamma": g, "beta": 1}, run_id=f"r{g}", tuned=t, score=s)
             for g, t, s in ((0.5, "default", 0.3), (0.9, "tuned", 0.6))]  # fmt: skip
-    assert [entry.name for entry in tables(rows)[0].entries] == ["scrub gamma=0.9 (tuned)", "scrub gamma=0.5"]
+    assert [entry.name for entry in tables(rows)[0].entries] == ["scrub gamma=0.9 (tuned)", "scrub"]
+    earlier = new_row(arguments={"gamma": 0.7, "beta": 1}, run_id="r0.7", score=0.1)
+    names = [entry.name for entry in tables([*rows, earlier])[0].entries]
+    assert names == ["scrub gamma=0.9 (tuned)", "scrub gamma=0.5", "scrub gamma=0.7"]
 
 
 def test_cost_is_a_share_of_retraining(demo_rows):

@@ -1,5 +1,6 @@
 """The shipped result rows are complete, and about the rows that the suite builds today."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import read_results
 from mubench.trainers.metrics.score import SCORE_VERSION
 from mubench.trainers.metrics.signal_gate import SIGNAL_LIMIT
+from mubench.trainers.sweeps.grid_file import read_grid
+from mubench.trainers.tuning.trials import Trial, best_trial
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,20 +78,39 @@ def test_every_shipped_score_is_recomputed_from_its_evidence():
     assert recompute.main(str(SHIPPED), str(SHIPPED.parent / "evidence")) <= 1e-9
 
 
-def same_table(row, other):
-    return (row.task, row.tier, row.ratio, row.tuned) == (other.task, other.tier, other.ratio, "default")
+def arguments_of_defaults(shipped, task):
+    rows = [row for row in shipped if (row.task, row.ratio, row.tuned) == (task, 10, "default") and row.tier != "mini"]
+    return {(row.method, row.base_seed): row.arguments for row in rows}
 
 
 def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed(shipped):
     assert {(row.task, row.method): row.flags for row in shipped if row.flags and row.tier == "mini"} == {
         ("tiny_imagenet", "ssd"): ["equals_base"]
     }
-    others = [row for row in shipped if row.tuned != "default"]
+    others = [row for row in shipped if row.tuned == "custom"]
     assert {(row.task, row.tier) for row in others} == {("imdb", "full")}
-    plain = {(row.method, row.base_seed): row.arguments for row in shipped if same_table(row, others[0])}
+    plain = arguments_of_defaults(shipped, "imdb")
     for row in others:
         with_curriculum = plain[row.method, row.base_seed] | {"curriculum": "superloss", "curriculum_lambda": 10.0}
         assert row.arguments == with_curriculum, row.run_id
+
+
+def test_tuned_rows_have_the_best_arguments_of_the_trials_that_ship(shipped):
+    grid = read_grid(ROOT / "cards" / "grids" / "analyses" / "speech_commands_tuned.yaml")
+    plain = arguments_of_defaults(shipped, "speech_commands")
+    rows = [row for row in shipped if row.tuned == "tuned"]
+    changed = {method for method, given in grid.methods.items() if given}
+    assert {(row.task, row.method, row.base_seed) for row in rows} == {
+        ("speech_commands", method, seed) for method in changed for seed in grid.base_seeds
+    }
+    for method, given in grid.methods.items():
+        path = ROOT / "cards" / "trials" / "real" / f"audio_classification-conv-whisper-del10-{method}.json"
+        found = json.loads(path.read_text())
+        trials = [Trial(**one) for one in found["trials"]]
+        assert given == best_trial(trials).arguments and trials[0].arguments == {}
+        assert "deletion seed 1" in found["about"]["draws"][0]
+    for row in rows:
+        assert row.arguments == plain[row.method, row.base_seed] | grid.methods[row.method], row.run_id
 
 
 def test_the_readme_names_the_tasks_with_real_rows(shipped):
