@@ -123,10 +123,8 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
     for rows in groups:
         first = rows[0]
         is_plain = first.tuned == "default" and not first.control
-        compared = [
-            row for row in alike[first.method] if row is not first and not (is_plain and row.tuned != "default")
-        ]
-        others = [row.arguments for row in compared]
+        compared = [row for row in alike[first.method] if row.tuned == "default" or not is_plain]
+        others = [row.arguments for row in compared if row is not first]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
         if remarks := _remarks(first):
