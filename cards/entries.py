@@ -21,6 +21,14 @@ ONE_SEED_SPREAD = 0.18
 METRICS = ("row", "mean", "membership", "utility", "row_shifted", "gap", "kl_retrained")
 
 
+def find_origin(rows: Sequence[Result]) -> str:
+    """Return the origin of the arguments that rows share: `tuned` where one row says so.
+
+    Other runs with these arguments may have been made by hand before, and say `custom`.
+    """
+    return "tuned" if any(row.tuned == "tuned" for row in rows) else rows[0].tuned
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entry:
     """One line of a table: the runs of a method with its arguments.
@@ -42,6 +50,11 @@ class Entry:
     high: float | None
     draws: Array
     rank: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """Origin of the arguments, see `find_origin`."""
+        return find_origin(self.rows)
 
     @cached_property
     def metrics(self) -> Mapping[str, float | None]:

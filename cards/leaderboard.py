@@ -13,7 +13,7 @@ from threading import Lock
 
 import numpy as np
 
-from mubench.cards.entries import Entry, beats, make_entry
+from mubench.cards.entries import Entry, beats, find_origin, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -121,23 +121,23 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
     for rows in groups:
         alike[rows[0].method].append(rows[0])
     for rows in groups:
-        first = rows[0]
-        is_plain = first.tuned == "default" and not first.control
+        first, origin = rows[0], find_origin(rows)
+        is_plain = origin == "default" and not first.control
         compared = [row for row in alike[first.method] if row.tuned == "default" or not is_plain]
         others = [row.arguments for row in compared if row is not first]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
         words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
-        if remarks := _remarks(first):
+        if remarks := _remarks(first, origin):
             words.append(f"({', '.join(remarks)})")
         names.append(" ".join(words))
     return names
 
 
-def _remarks(row: Result) -> list[str]:
+def _remarks(row: Result, origin: str) -> list[str]:
     """Return remarks for a line's name: a custom method, arguments other than the defaults, a foreign base model."""
     if row.control:
         return []
-    remarks: list[str] = [] if row.tuned == "default" else [row.tuned]
+    remarks = [] if origin == "default" else [origin]
     remarks += [f"own base {row.foreign_base}"] if row.foreign_base else []
     return [f"custom method {row.method_file[:8]}", *remarks] if row.method_file else remarks
 

@@ -51,10 +51,7 @@ def _argument(name: str) -> Callable[[Entry], Level]:
 
 def _origin(entry: Entry) -> Level | None:
     """Return whether a line has default or tuned arguments; ``None`` for others and for controls."""
-    found = {row.tuned for row in entry.rows}
-    if entry.rows[0].control:
-        return None
-    return "tuned" if "tuned" in found else "default" if found == {"default"} else None
+    return None if entry.origin == "custom" or entry.rows[0].control else entry.origin
 
 
 REAL = ("full", "partial")  # tiers of the suite's own tasks
@@ -135,8 +132,8 @@ def _line_key(entry: Entry, factor: Factor) -> str:
     }
     if _ARGUMENTS in factor.ignored:
         arguments = {}
-    elif "backbone" in factor.ignored and row.tuned != "custom":
-        arguments = row.tuned
+    elif "backbone" in factor.ignored and entry.origin != "custom":
+        arguments = entry.origin
     return json.dumps([*shared, arguments], sort_keys=True, default=str)
 
 

@@ -83,7 +83,7 @@ def arguments_of_defaults(shipped, task):
     return {(row.method, row.base_seed): row.arguments for row in rows}
 
 
-def test_shipped_rows_are_of_defaults_and_flagged_where_nothing_has_changed(shipped):
+def test_custom_rows_are_those_of_the_curriculum_and_rows_are_flagged_where_nothing_has_changed(shipped):
     assert {(row.task, row.method): row.flags for row in shipped if row.flags and row.tier == "mini"} == {
         ("tiny_imagenet", "ssd"): ["equals_base"]
     }

@@ -11,7 +11,7 @@ from mubench.trainers.sweeps.jobs import Job, Outcome
 
 
 class WaitingJobs:
-    """Submitted jobs that wait for a process, by place and then in turn."""
+    """Submitted jobs that wait for a process, by place, and at one place in the order of submission."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Job]] = []
@@ -45,7 +45,8 @@ class Executor(Protocol):
 
         Args:
             job: The job.
-            place: Of the jobs that wait, the one with the lowest place is run next; Ray runs them in turn.
+            place: Of the jobs that wait, the one with the lowest place is run next. It is chosen by `wait` and
+                `running`, when all jobs that can start are submitted. Ray runs jobs in the order of submission.
         """
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:

@@ -100,7 +100,7 @@ class RayCluster:
         self._stack.close()
 
     def submit(self, job: Job, place: int = 0) -> None:
-        """Run a job as soon as the cluster has the resources, in turn."""
+        """Run a job as soon as the cluster has the resources, in the order of submission."""
         self._running[self._task.remote(job, max(1, int(self._cpus)))] = job
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:

@@ -72,7 +72,6 @@ class SlurmCluster:
     def submit(self, job: Job, place: int = 0) -> None:
         """Run a job as soon as fewer than `workers` are in the queue of Slurm, see `Executor`."""
         self._waiting.add(job, place)
-        self._feed()
 
     def _feed(self) -> None:
         while self._waiting and len(self._submitted) < self._workers:
@@ -97,6 +96,7 @@ class SlurmCluster:
 
     def running(self) -> list[Job]:
         """Return the jobs that Slurm has started, see `Executor`."""
+        self._feed()
         return [job for one, job in self._submitted.items() if one.state == "RUNNING"]
 
     def _take(self, one: Any) -> Outcome:

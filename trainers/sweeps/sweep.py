@@ -180,17 +180,18 @@ class Sweep:
         return jobs
 
     def jobs(self) -> list[SweepJob]:
-        """Return all jobs: references, every run before its row, and what ends the table.
+        """Return all jobs: references, rows of controls from fresh models, every run and its row, the other controls.
 
-        Without seeds of runs there are references alone.
+        Without seeds of runs there are references alone. Runs that options repeat are one job.
         """
         references = self.references()
         if not self.seeds:
             return [*references]
         rows = self.judging()
         own = {job.run.key: job for job in rows if isinstance(job, JudgeJob)}
-        runs = [job for run in self.unlearning() for job in (run, own.pop(run.key))]
-        return [*references, *own.values(), *runs, *(job for job in rows if isinstance(job, JudgeGroupJob))]
+        runs = {run.key: run for run in self.unlearning()}
+        pairs = [job for key, run in runs.items() for job in (run, own.pop(key))]
+        return [*references, *own.values(), *pairs, *(job for job in rows if isinstance(job, JudgeGroupJob))]
 
 
 def run_sweep(*sweeps: Sweep, executor: Executor, retry: bool = False) -> Report:

@@ -143,11 +143,10 @@ class Workers:
     def submit(self, job: Job, place: int = 0) -> None:
         """Run a job as soon as a worker is free, see `Executor`."""
         self._waiting.add(job, place)
-        self._feed()
 
     def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
         """Return the jobs that have ended, see `Executor`."""
-        self._feed()  # only now: jobs that the last ones made ready may come first
+        self._feed()
         busy = [worker for worker in self._workers if worker.job is not None]
         ready = wait([end for one in busy for end in (one.pipe, one.process.sentinel)], seconds) if busy else []
         ended = []
@@ -160,6 +159,7 @@ class Workers:
 
     def running(self) -> list[Job]:
         """Return the jobs that have a worker, see `Executor`."""
+        self._feed()
         return [worker.job for worker in self._workers if worker.job is not None]
 
     def _feed(self) -> None:

@@ -102,7 +102,7 @@ class TuneMethod:
         sweeps: Proxy requests of one kind of task and backbone family; only the first of their seeds is used.
         method: Method key.
         trials: Number of settings at most, the default included.
-        out: Folder of the trials.
+        out: Folder of the trials and grids.
     """
 
     sweeps: Sequence[Sweep]

@@ -67,20 +67,28 @@ def read_trials(path: Path, about: Mapping[str, Any]) -> list[Trial]:
     """
     if not path.is_file():
         return []
-    try:
-        found = json.loads(path.read_text())
-        trials = [Trial(**one) for one in found["trials"]]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"expected a file of trials, got {path} ({error})") from error
-    if found.get("about") != about:
-        raise ValueError(f"expected trials about {about}, got {found.get('about')} in {path}; give another --out")
+    there, trials = _read_file(path)
+    if there != about:
+        raise ValueError(f"expected trials about {about}, got {there} in {path}; give another --out")
     return trials
 
 
 def has_trials(path: Path, about: Mapping[str, Any]) -> bool:
-    """Return whether a file holds trials of these requests and defaults."""
-    found = json.loads(path.read_text())
-    return isinstance(found, dict) and found.get("about") == about
+    """Return whether a file of trials is about these requests and defaults.
+
+    Raises:
+        ValueError: If it holds no trials.
+    """
+    return _read_file(path)[0] == about
+
+
+def _read_file(path: Path) -> tuple[Any, list[Trial]]:
+    """Return what the trials in a file are about, and the trials."""
+    try:
+        found = json.loads(path.read_text())
+        return found.get("about"), [Trial(**one) for one in found["trials"]]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"expected a file of trials, got {path} ({error})") from error
 
 
 def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> None:

@@ -58,7 +58,7 @@ def plan_trials(sweeps: Sequence[Sweep], *, trials: int, out: Path) -> list[Tune
     Args:
         sweeps: Proxy requests; only the first of their seeds is used.
         trials: Settings a method at most, the default included.
-        out: Folder of the trials.
+        out: Folder of the trials and grids.
     """
     alike: dict[tuple[Kind, str], list[Sweep]] = {}
     for sweep in sweeps:

@@ -19,18 +19,19 @@ from mubench.trainers.tuning.trials import best_trial, has_trials, read_trials
 
 
 def write_grids(searches: Sequence[TuneMethod]) -> list[Path]:
-    """Write a grid beside the trials for each kind of task, backbone family and deletion family; return the paths.
+    """Write a grid beside the trials for tasks that share defaults and a deletion family, and return the paths.
 
-    A grid has every method with trials of these requests in the folder, those of earlier commands as well. A method
-    whose best trial is its default has no arguments. Seeds are as many as a rank requires. A run with these arguments
-    that was made by hand before stays `custom`.
+    A grid has every method with trials of these requests in the folder, those of earlier commands as well, but custom
+    methods only of this one. A method whose best trial is its default has no arguments. Seeds are as many as a rank
+    requires. The row of a run that was made by hand with these arguments before still says `custom`.
     """
     paths = []
     for first in {one.stem: one for one in searches}.values():
         best = {one.method: best_trial(read_trials(one.path, one.about)).arguments for one in _with_trials(first)}
         for family in dict.fromkeys(sweep.place.family for sweep in first.sweeps):
-            path = first.out / f"{first.stem}{FAMILIES[family]}.yaml"
             own = [sweep for sweep in first.sweeps if sweep.place.family == family]
+            names = dict.fromkeys([*(sweep.task for sweep in own), *(sweep.backbones[0] for sweep in own)])
+            path = first.out / f"{'-'.join(names)}-del{own[0].ratio}{FAMILIES[family]}.yaml"
             write_text(path, yaml.safe_dump(_fields(own, best), sort_keys=False, width=1_000))
             paths.append(path)
     return paths

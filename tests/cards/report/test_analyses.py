@@ -68,7 +68,12 @@ def test_tuned_arguments_are_set_beside_the_defaults_and_others_are_left_out(row
     (one,) = find_analyses(tables([rows[1], tuned]))
     assert (one.title, one.levels) == ("Tuned arguments", ("default", "tuned"))
     assert [(name, [*by]) for name, by in one.lines] == [("scrub", ["default", "tuned"])]
-    assert find_analyses(tables([rows[1], tuned.model_copy(update={"tuned": "custom"})])) == []
+    by_hand = tuned.model_copy(update={"tuned": "custom", "base_seed": 1, "run_id": "a"})
+    assert find_analyses(tables([rows[1], by_hand])) == []
+    (table,) = tables([rows[1], by_hand, tuned])
+    assert {entry.name for entry in table.entries} == {"scrub", "scrub gamma=0.5 (tuned)"}
+    (one,) = find_analyses([table])
+    assert [len(by["tuned"].rows) for _, by in one.lines] == [2]
 
 
 def test_argument_sets_with_one_name_have_a_line_each(rows):

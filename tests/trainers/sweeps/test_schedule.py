@@ -54,11 +54,18 @@ def test_a_job_starts_when_what_it_requires_is_done_and_not_later(run, tmp_path)
     report.check()
 
 
-def test_of_the_jobs_that_can_start_the_earliest_is_next(run, tmp_path):
+def test_of_the_jobs_that_can_start_the_earliest_is_next_and_each_is_shown(run, tmp_path, monkeypatch):
+    shown, show = [], schedule.Progress.show
+
+    def note(progress, running):
+        shown.extend(job.name for job in running if job.name not in shown)
+        show(progress, running)
+
+    monkeypatch.setattr(schedule.Progress, "show", note)
     jobs = [run("base"), run("other"), run("run", first=["base"]), run("row", first=["run"]), run("a"), run("b")]
     with Workers(1) as pool:
         run_jobs(jobs, pool).check()
-    assert lines_of(tmp_path) == names(jobs)
+    assert lines_of(tmp_path) == names(jobs) == shown
 
 
 def test_a_failure_blocks_what_requires_it_alone_and_is_kept_until_it_is_retried(run, tmp_path):

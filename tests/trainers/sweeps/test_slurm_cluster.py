@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,20 @@ def test_a_job_that_slurm_does_not_take_has_failed_and_the_sweep_goes_on(tmp_pat
     assert reasons.keys() == {"one", "two"}
     for reason in reasons.values():
         assert reason.startswith("expected Slurm to take the job, got: ") and "invalid partition: gpu" in reason
+
+
+def test_of_the_jobs_that_wait_slurm_gets_the_one_with_the_lowest_place(tmp_path, monkeypatch):
+    sent = []
+
+    def submit(_, job, cpus):
+        sent.append(job.name)
+        return SimpleNamespace(state="RUNNING", cancel=lambda: None)
+
+    with SlurmCluster("default", tmp_path / "jobs", workers=1, cluster="local") as cluster:
+        monkeypatch.setattr(cluster._executor, "submit", submit)
+        for name, place in (("late", 2), ("early", 1)):
+            cluster.submit(FakeRun(Place(models=tmp_path), "cifar10", "resnet", 0, name), place)
+        assert [job.name for job in cluster.running()] == sent == ["early"]
 
 
 @pytest.mark.slow

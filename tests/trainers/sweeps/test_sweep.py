@@ -70,6 +70,7 @@ def test_every_row_comes_directly_after_its_run_and_those_of_controls_after_all_
     assert kinds == "J" * 8 + "MJ" * 8 + "J"
     assert all(row.run == run for run, row in zip(jobs[count + 8 : -1 : 2], jobs[count + 9 : -1 : 2], strict=True))
     assert len({job.key for job in jobs}) == len(jobs)
+    assert len(replace(sweep, options=({}, {})).jobs()) == len(sweep.jobs())
 
 
 def test_no_method_named_means_every_method_that_starts_from_a_base(sweep):

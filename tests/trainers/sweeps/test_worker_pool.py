@@ -79,6 +79,7 @@ def test_a_killed_worker_is_named_by_its_signal_and_replaced():
 def test_leaving_ends_workers_in_the_middle_of_a_job():
     with Workers(1) as pool:
         pool.submit(partial(time.sleep, 60))
+        assert len(pool.running()) == 1
         (worker,) = pool._workers
     assert not worker.process.is_alive()
 

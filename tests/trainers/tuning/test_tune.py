@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mubench.hub_builders.tasks import BACKBONES, TASKS
+from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.controls import constant
 from mubench.trainers.evaluation.validation_score import validation_score
@@ -25,7 +26,7 @@ from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
 from mubench.trainers.tuning.trials import Trial, best_trial, merge_trials, read_trials, suggest, write_trials
 from mubench.trainers.tuning.tune import plan_trials, run_searches, tune
-from mubench.trainers.tuning.tuned_grid import write_grids
+from mubench.trainers.tuning.tuned_grid import _source, write_grids
 from tests.fixtures.walk import RATIO
 
 TUNED = [key for key, trainer in METHODS.items() if not trainer.from_scratch]
@@ -157,9 +158,10 @@ def test_the_best_settings_are_a_grid_of_the_published_request(own_walk, tmp_pat
     fake_scores(monkeypatch, 0.5, 0.9, 0.4, 0.4)
     searches = [TuneMethod([sweep(own_walk)], key, 2, tmp_path) for key in ("scrub", "ssd")]
     better, worse = (read_trials(one(), one.about)[1] for one in searches)
-    (tmp_path / "image_classification-mini-resnet-del10-salun.json").write_text('{"about": {}, "trials": []}')
+    for name in ("salun", "notes"):  # trials of other requests, and those of no method
+        (tmp_path / f"image_classification-mini-resnet-del10-{name}.json").write_text('{"about": {}, "trials": []}')
     (path,) = write_grids(searches[1:])  # of an earlier command, too
-    assert path == tmp_path / "image_classification-mini-resnet-del10.yaml"
+    assert path == tmp_path / "cifar10-resnet-del10.yaml"
     (found,) = read_grid(path, models=str(own_walk.models)).sweeps()
     assert (found.task, found.ratio, found.backbones, found.place.data) == ("cifar10", 10, ["resnet"], own_walk.data)
     runs = [(job.method, job.base_seed, dict(job.given)) for job in found.unlearning()]
@@ -181,8 +183,7 @@ def test_a_grid_has_the_tasks_of_one_deletion_family_and_places_of_its_own(tmp_p
     one = TuneMethod(sweeps, "scrub", 1, tmp_path)
     write_trials(one.path, {}, [Trial({}, [0.1]), Trial({"alpha": 0.25}, [0.3])])
     paths = write_grids([one])
-    stem = "text_classification-mini-bert-del5"
-    assert [path.name for path in paths] == [f"{stem}.yaml", f"{stem}-group.yaml"]
+    assert [path.name for path in paths] == ["imdb-bert-del5.yaml", "ddi2013-bert-del5-group.yaml"]
     for path, task, family, folder in zip(
         paths, ("imdb", "ddi2013"), ("canonical", "group"), ("mu-bench", "mu-bench-group"), strict=True
     ):
@@ -190,6 +191,27 @@ def test_a_grid_has_the_tasks_of_one_deletion_family_and_places_of_its_own(tmp_p
         assert (grid.tasks, grid.family, grid.data) == ([task], family, str(tmp_path / folder))
         assert (grid.backbones, grid.ratios, grid.eval_seed, grid.tuned) == ({task: ["bert"]}, [5], 3, True)
         assert grid.methods == {"scrub": {"alpha": 0.25}}
+
+
+def test_a_grid_names_a_custom_backbone_by_its_repository_or_folder(own_walk, tmp_path, monkeypatch):
+    about = {"family": "mini-resnet", "architecture": "ResNetForImageClassification", "sha256": "0" * 64}
+    own = [OwnBackbone(**about, millions=0.1, hub_id="/here/net", repository=one) for one in (None, "team/net")]
+    adopted = dataclasses.replace(own[0], start="resnet")
+    found = []
+    for backbone in (*own, adopted):
+        monkeypatch.setitem(OWN, "net-00000000", backbone)
+        found.append(_source("net-00000000"))
+    assert found == ["/here/net", "team/net", "net-00000000"] and _source("resnet") == "resnet"
+
+
+def test_a_damaged_file_of_trials_is_named(own_walk, tmp_path, monkeypatch):
+    fake_scores(monkeypatch, 0.5)
+    one = TuneMethod([sweep(own_walk)], "ssd", 1, tmp_path)
+    one()
+    path = tmp_path / "image_classification-mini-resnet-del10-salun.json"
+    path.write_text("")
+    with pytest.raises(ValueError, match=f"^expected a file of trials, got {path} "):
+        write_grids([one])
 
 
 def test_trials_of_another_backbone_are_refused(own_walk, tmp_path, monkeypatch):
