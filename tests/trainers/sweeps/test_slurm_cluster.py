@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_of_the_jobs_that_wait_slurm_gets_the_one_with_the_lowest_place(tmp_path
 
     def submit(_, job, cpus):
         sent.append(job.name)
-        return SimpleNamespace(state="RUNNING", cancel=lambda: None)
+        return Mock(state="RUNNING")
 
     with SlurmCluster("default", tmp_path / "jobs", workers=1, cluster="local") as cluster:
         monkeypatch.setattr(cluster._executor, "submit", submit)
