@@ -75,6 +75,11 @@ class Method:
             return kind in self.kinds
         return kind in self.kinds and is_of_any_family(backbone, self.families)
 
+    @property
+    def takes_lora(self) -> bool:
+        """Whether adapters may be trained in place of all weights."""
+        return not (self.per_weight or self.edits)
+
     def applies(self, kind: Kind) -> str:
         """Return whether it is native to a kind of task, carried over to it, or undefined there."""
         if kind not in self.kinds:

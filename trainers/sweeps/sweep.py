@@ -91,13 +91,18 @@ class Sweep:
         if unknown := set(self.arguments) - set(self.methods):
             raise ValueError(f"expected arguments of methods of the sweep, got some of {', '.join(sorted(unknown))}")
         for key in self.methods:
-            for name, _ in itertools.chain(*self._given(key)):
-                known = recorded_names(get_method(key))
-                if name not in (*known, *UNRECORDED):
-                    raise ValueError(f"expected arguments that {key} records, got {name!r}{did_you_mean(name, known)}")
+            self._check_given(key)
         for key in self.controls or ():
             if not get_method(key).from_scratch or key == REFERENCE:
                 raise ValueError(f"expected controls that start from a fresh model, got {key!r}")
+
+    def _check_given(self, method: str) -> None:
+        known = recorded_names(get_method(method))
+        for name, value in itertools.chain(*self._given(method)):
+            if name not in (*known, *UNRECORDED):
+                raise ValueError(f"expected arguments that {method} records, got {name!r}{did_you_mean(name, known)}")
+            if name == "lora_rank" and value is not None and not method_table()[method].takes_lora:
+                raise ValueError(f"expected no lora_rank, since {method} works on weights or blocks, got {value}")
 
     def bases(self, backbone: str) -> list[BaseJob]:
         """Return the jobs of base models; there is one adopted model, of seed 0."""

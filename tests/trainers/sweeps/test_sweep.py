@@ -140,6 +140,10 @@ def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, o
             {"tuned": True, "options": ({}, {"sam_rho": 0.1})},
             r"^expected no options beside tuned arguments, got \[\{\}, \{'sam_rho': 0.1\}\]$",
         ),
+        (
+            {"methods": ["scrub", "salun"], "options": ({}, {"lora_rank": 4})},
+            "^expected no lora_rank, since salun works on weights or blocks, got 4$",
+        ),
         ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),
         ({"seeds": [1, 1]}, "expected each backbone, method and seed once, got 1 1"),
         ({"place": Place(data="nowhere/at/all")}, "mubench build cifar10"),
