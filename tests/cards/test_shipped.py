@@ -83,16 +83,22 @@ def arguments_of_defaults(shipped, task):
     return {(row.method, row.base_seed): row.arguments for row in rows}
 
 
-def test_custom_rows_are_those_of_the_curriculum_and_rows_are_flagged_where_nothing_has_changed(shipped):
+CUSTOM_ROWS = {
+    "imdb": {"curriculum": "superloss", "curriculum_lambda": 10.0},
+    "ddi2013": {"lora_rank": 8, "lora_alpha": 16.0, "lora_dropout": 0.0, "lora_targets": None},
+}
+
+
+def test_custom_rows_are_those_of_analyses_and_rows_are_flagged_where_nothing_has_changed(shipped):
     assert {(row.task, row.method): row.flags for row in shipped if row.flags and row.tier == "mini"} == {
         ("tiny_imagenet", "ssd"): ["equals_base"]
     }
     others = [row for row in shipped if row.tuned == "custom"]
-    assert {(row.task, row.tier) for row in others} == {("imdb", "full")}
-    plain = arguments_of_defaults(shipped, "imdb")
+    assert {(row.task, row.tier) for row in others} == {(task, "full") for task in CUSTOM_ROWS}
+    plain = {task: arguments_of_defaults(shipped, task) for task in CUSTOM_ROWS}
     for row in others:
-        with_curriculum = plain[row.method, row.base_seed] | {"curriculum": "superloss", "curriculum_lambda": 10.0}
-        assert row.arguments == with_curriculum, row.run_id
+        changed = plain[row.task][row.method, row.base_seed] | CUSTOM_ROWS[row.task]
+        assert row.arguments == changed, row.run_id
 
 
 def test_tuned_rows_have_the_best_arguments_of_the_trials_that_ship(shipped):
