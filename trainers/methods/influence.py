@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from mubench.trainers.engine.parameters import trainable_weights
-from mubench.trainers.tools.importance import gradient_sum, loss_gradients
+from mubench.trainers.tools.gradients import example_gradients
+from mubench.trainers.tools.importance import gradient_sum
 from mubench.trainers.unlearning.kinds import ALL_KINDS
 from mubench.trainers.unlearning.unlearning_trainer import Paper, UnlearningArguments, UnlearningTrainer
 from mubench.trainers.unlearning.value_ranges import Count, Positive
@@ -93,6 +94,8 @@ class InfluenceTrainer(UnlearningTrainer):
             )
         sampled = np.sort(self.generator("samples").choice(self.retain_rows, count, replace=False))
         gradients = torch.empty(count, size, device=self.args.device)
-        for row, example in zip(gradients, loss_gradients(self, sampled, 1), strict=True):
-            torch.cat([gradient.flatten() for gradient in example], out=row)
+        done = 0
+        for found in example_gradients(self, sampled):
+            part = gradients[done : (done := done + len(found[0]))]
+            torch.cat([gradient.flatten(1) for gradient in found], dim=1, out=part)
         return gradients

@@ -61,8 +61,8 @@ class SfronTrainer(UnlearningTrainer):
     Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Requirements:
-        Forget and retain sets; memory for twice the weights while the mask is computed. Examples of a micro-batch
-        interact.
+        Forget and retain sets; memory for twice the weights, and half a GiB for gradients of single images, while
+        the mask is computed. Examples of a micro-batch interact.
 
     Relations:
         `SsdTrainer` dampens by the same importances; ``alpha = 0`` is `FinetuneTrainer` with idle steps.

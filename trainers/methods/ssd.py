@@ -52,8 +52,8 @@ class SsdTrainer(UnlearningTrainer):
     Losses of sequences are means of row means, see `UnlearningTrainer`.
 
     Requirements:
-        Forget and retain sets, one forward and one backward pass over each; memory for twice the weights. Buffers,
-        such as the statistics of BatchNorm, do not change.
+        Forget and retain sets, one forward and one backward pass over each; memory for twice the weights, and
+        half a GiB for gradients of single images. Buffers, such as the statistics of BatchNorm, do not change.
 
     Relations:
         `FisherTrainer` adds noise by importance; `SfronTrainer` trains the weights that SSD would dampen.

@@ -1,7 +1,6 @@
-"""Importance of every weight for a set of rows: gradients of single examples, their sums and their squares.
+"""Importance of every weight for a set of rows: sums of gradients, and means of the squares of single ones.
 
-All are measured in eval mode at the current weights, for trainable weights only. For gradients of single examples the
-model runs on one example at a time, which is exact for every architecture and needs no padding.
+All are measured in eval mode at the current weights, for trainable weights only.
 """
 
 from __future__ import annotations
@@ -17,16 +16,11 @@ import torch
 from mubench.trainers.engine.errors import NonFiniteError
 from mubench.trainers.engine.losses import IGNORED, per_example_loss
 from mubench.trainers.engine.parameters import trainable_weights
+from mubench.trainers.tools.gradients import batch_gradients, eval_batches, example_gradients, gradients
 from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 # Up to this number of classes the expectation over labels is a sum over all of them.
 EXACT_CLASSES = 20
-
-
-def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
-    """Return the gradient of a scalar in every trainable weight; ``keep`` keeps the graph for another one."""
-    weights = trainable_weights(model)
-    return [*torch.autograd.grad(value, weights, retain_graph=keep, allow_unused=True, materialize_grads=True)]
 
 
 def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
@@ -36,18 +30,9 @@ def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
         NonFiniteError: If it is NaN or infinite somewhere.
     """
     totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
-    for found in loss_gradients(trainer, rows):
+    for found in batch_gradients(trainer, rows):
         torch._foreach_add_(totals, found)
     return _finite(totals)
-
-
-def loss_gradients(
-    trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None
-) -> Iterator[list[torch.Tensor]]:
-    """Yield the gradient of the summed loss batch by batch; ``size`` 1 makes it row by row, ``None`` is training's."""
-    for batch in _batches(trainer, rows, size):
-        losses = per_example_loss(trainer.logits(trainer.model, batch), batch["labels"])
-        yield gradients(losses.sum(), trainer.model)
 
 
 def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Tensor]:
@@ -58,7 +43,10 @@ def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
-    return _mean_squares(trainer.model, ([(1.0, found)] for found in loss_gradients(trainer, rows, 1)), len(rows))
+    totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
+    for found in example_gradients(trainer, rows):
+        torch._foreach_add_(totals, [part.square().sum(dim=0) for part in found])
+    return _finite([total / len(rows) for total in totals])
 
 
 def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[torch.Tensor], int]:
@@ -80,7 +68,7 @@ def fisher_diagonal(trainer: UnlearningTrainer, rows: np.ndarray) -> tuple[list[
         widths.add(logits.shape[1 if batch["labels"].is_floating_point() else -1])
         return _label_gradients(trainer.model, logits, batch["labels"], generator)
 
-    found = _mean_squares(trainer.model, map(example, _batches(trainer, rows, 1)), len(rows))
+    found = _mean_squares(trainer.model, map(example, eval_batches(trainer, rows, 1)), len(rows))
     return found, widths.pop()
 
 
@@ -144,11 +132,6 @@ def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor
         chosen[(flat == threshold).nonzero()[: count - int(chosen.sum()), 0]] = True
     parts = chosen.split([value.numel() for value in values])
     return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
-
-
-def _batches(trainer: UnlearningTrainer, rows: np.ndarray, size: int | None = None) -> Iterator[dict[str, Any]]:
-    trainer.model.eval()
-    return trainer.batches(trainer.train_dataset, rows, size)
 
 
 def _finite(values: list[torch.Tensor]) -> list[torch.Tensor]:

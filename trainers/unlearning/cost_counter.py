@@ -77,7 +77,7 @@ class CostCounter:
         name = self._name(module) if self._active else None
         if name is None:
             return
-        rows = len(output.logits)
+        rows = len(output.logits) * self.trainer.vectorized_rows
         self.forward[name] += rows
         self.whole[name] += rows * getattr(output, "depth", 1)
         if output.logits.requires_grad:
