@@ -18,8 +18,8 @@ class LogFloat:
     high: float
 
     def bounds(self, default: float) -> tuple[float, float]:
-        """Return the smallest and the largest value."""
-        return default * self.low, default * self.high
+        """Return the smallest and the largest value, without the binary remainder of the product."""
+        return float(f"{default * self.low:.12g}"), float(f"{default * self.high:.12g}")
 
     def contains(self, value: float, default: float) -> bool:
         """Return whether a value lies in the range around a default."""

@@ -308,6 +308,10 @@ def test_trials_are_read_as_they_were_written(tmp_path):
         read_trials(tmp_path / "a.json", about)
 
 
+def test_the_bounds_of_a_range_are_short_numbers():
+    assert LogFloat(0.1, 10.0).bounds(0.003) == (0.0003, 0.03)
+
+
 def test_integers_stay_in_their_range_and_trials_outside_it_are_left_out():
     space = {"num_train_epochs": LogInt(0.25, 2.0)}
     assert space["num_train_epochs"].bounds(3) == (1, 6) and space["num_train_epochs"].bounds(1) == (1, 2)
