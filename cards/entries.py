@@ -142,15 +142,28 @@ def _normals() -> Array:
     return np.random.default_rng(0).standard_normal(2**20)
 
 
+def _seed_scores(rows: Sequence[Result]) -> list[float]:
+    """Return the scores that count as one seed each: of every base model the mean over its runs, or of every run.
+
+    Runs from one base model share most of their error, so that more of them say little about another base model. They
+    count one by one only where the references have a single base model.
+    """
+    scores: dict[object, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row.base_seed if row.n_bases > 1 else row.run_id, []).append(row.metrics["score"].value)
+    return [sum(values) / len(values) for values in scores.values()]
+
+
 def seed_errors(rows: Sequence[Result], draws: int) -> Array:
     """Return by how much other seeds would move the mean over runs in each draw, ``(J,)``.
 
     Few seeds say little of their spread: its square is averaged with that of ``ONE_SEED_SPREAD``, which weighs as much
     as one degree of freedom. A control without a run has no seed and no such error.
     """
-    count, scores = len(rows), [row.metrics["score"].value for row in rows]
     if rows[0].control and rows[0].method not in FROM_SCRATCH:
         return np.zeros(draws)
+    scores = _seed_scores(rows)
+    count = len(scores)
     squares = (count - 1) * np.var(scores, ddof=1) if count > 1 else 0.0
     spread = np.sqrt((ONE_SEED_SPREAD**2 + squares) / count)
     digest = hashlib.sha256("\n".join(sorted(row.run_id for row in rows)).encode()).digest()

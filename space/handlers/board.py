@@ -44,7 +44,7 @@ COLUMNS = {
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
     "seeds": "Runs behind S, which differ in base seed or seed; the spread of few is pooled with "
-    f"{ONE_SEED_SPREAD}, the largest measured.",
+    f"{ONE_SEED_SPREAD}, the largest measured, and runs of one base model are one seed.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Bootstrap over rows, base and retrained models, and the spread between seeds, drawn from S = 0 "
     "to 1; the verdict on one run leaves the seeds out. The lines are S of retrained models, and of models that kept "

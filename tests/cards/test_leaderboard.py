@@ -95,6 +95,21 @@ def test_another_seed_never_widens_an_interval(new_row, spread):
     assert widths == sorted(widths, reverse=True) and widths[-1] < 0.75 * widths[0]
 
 
+def test_more_runs_from_the_same_base_models_do_not_narrow_an_interval(new_row):
+    bases = {"references": References(retrained=[0, 1, 2], bases=[0, 1, 2])}
+    scores = {0: 0.4, 1: 0.5, 2: 0.6}
+    widths = {}
+    for name, runs in (("one", 1), ("four", 4)):
+        rows = [new_row(name, score=score, base_seed=base, seed=seed, **bases)
+                for base, score in scores.items() for seed in range(runs)]  # fmt: skip
+        (entry,) = tables(rows)[0].entries
+        assert len(entry.rows) == 3 * runs
+        widths[name] = entry.high - entry.low
+    assert widths["four"] == pytest.approx(widths["one"], rel=0.05)  # the normal numbers are others
+    (alone,) = tables([new_row("alone", score=0.5, seed=seed, **bases) for seed in range(4)])[0].entries
+    assert alone.high - alone.low > 1.5 * widths["one"]
+
+
 def test_five_seeds_rank_methods_that_differ_by_more_than_their_spread(new_row):
     generator, ranked = np.random.default_rng(16), 0
     for _ in range(20):
