@@ -126,11 +126,16 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
         compared = [row for row in alike[first.method] if row.tuned == "default" or not is_plain]
         others = [row.arguments for row in compared if row is not first]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
-        words = [first.method, *(f"{k}={first.arguments[k]}" for k in differing)]
+        words = [first.method, *(f"{k}={_show(first.arguments[k])}" for k in differing)]
         if remarks := _remarks(first, origin):
             words.append(f"({', '.join(remarks)})")
         names.append(" ".join(words))
     return names
+
+
+def _show(value: object) -> str:
+    """Return an argument in words, a float without the binary remainder of a product."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _remarks(row: Result, origin: str) -> list[str]:

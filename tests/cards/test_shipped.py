@@ -1,5 +1,6 @@
 """The shipped result rows are complete, and about the rows that the suite builds today."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -101,22 +102,32 @@ def test_custom_rows_are_those_of_analyses_and_rows_are_flagged_where_nothing_ha
         assert row.arguments == changed, row.run_id
 
 
-def test_tuned_rows_have_the_best_arguments_of_the_trials_that_ship(shipped):
-    grid = read_grid(ROOT / "cards" / "grids" / "analyses" / "speech_commands_tuned.yaml")
-    plain = arguments_of_defaults(shipped, "speech_commands")
-    rows = [row for row in shipped if row.tuned == "tuned"]
+# Tasks with tuned rows, and how the files of their trials begin.
+TUNED_ROWS = {
+    "speech_commands": "audio_classification-conv-whisper-del10",
+    "ddi2013": "text_classification-small-modernbert-del10",
+}
+
+
+@pytest.mark.parametrize("task", TUNED_ROWS)
+def test_tuned_rows_have_the_best_arguments_of_the_trials_that_ship(shipped, task):
+    grid = read_grid(ROOT / "cards" / "grids" / "analyses" / f"{task}_tuned.yaml")
+    plain = arguments_of_defaults(shipped, task)
+    rows = [row for row in shipped if (row.task, row.tuned) == (task, "tuned")]
     changed = {method for method, given in grid.methods.items() if given}
-    assert {(row.task, row.method, row.base_seed) for row in rows} == {
-        ("speech_commands", method, seed) for method in changed for seed in grid.base_seeds
-    }
+    assert {(row.method, row.base_seed) for row in rows} == set(itertools.product(changed, grid.base_seeds))
     for method, given in grid.methods.items():
-        path = ROOT / "cards" / "trials" / "real" / f"audio_classification-conv-whisper-del10-{method}.json"
+        path = ROOT / "cards" / "trials" / "real" / f"{TUNED_ROWS[task]}-{method}.json"
         found = json.loads(path.read_text())
         trials = [Trial(**one) for one in found["trials"]]
         assert given == best_trial(trials).arguments and trials[0].arguments == {}
         assert "deletion seed 1" in found["about"]["draws"][0]
     for row in rows:
         assert row.arguments == plain[row.method, row.base_seed] | grid.methods[row.method], row.run_id
+
+
+def test_no_other_row_is_tuned(shipped):
+    assert {row.task for row in shipped if row.tuned == "tuned"} == set(TUNED_ROWS)
 
 
 def test_the_readme_names_the_tasks_with_real_rows(shipped):
