@@ -87,8 +87,9 @@ class Entry:
 
     @property
     def seeds(self) -> str:
-        """Number of runs behind S in words; runs differ in base seed or seed."""
-        return "one seed" if len(self.rows) == 1 else str(len(self.rows))
+        """Number of seeds behind S in words, and of runs where these are more, see `group_by_seed`."""
+        count, runs = len(group_by_seed(self.rows)), len(self.rows)
+        return ("one seed" if count == 1 else str(count)) + (f" ({runs} runs)" if runs > count else "")
 
     @property
     def oracle_selected(self) -> bool:
@@ -102,8 +103,24 @@ def _average(values: Sequence[float | None]) -> float | None:
     return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
 
 
+def group_by_seed(rows: Sequence[Result]) -> list[list[Result]]:
+    """Group the runs that count as one seed: those from one base model, where the references have several.
+
+    They share most of their error, so that more of them say little about another base model. Where the references have
+    a single base model, every run counts.
+    """
+    groups: dict[object, list[Result]] = {}
+    for row in rows:
+        groups.setdefault(row.base_seed if row.n_bases > 1 else row.run_id, []).append(row)
+    return list(groups.values())
+
+
 def _mean(rows: Sequence[Result], metric: str) -> float | None:
-    return _average([row.metrics[metric].value if metric in row.metrics else None for row in rows])
+    """Return the mean over seeds of the means of their runs; ``None`` if a run lacks the metric."""
+    values = [
+        [row.metrics[metric].value if metric in row.metrics else None for row in part] for part in group_by_seed(rows)
+    ]
+    return _average([_average(part) for part in values])
 
 
 def _base_position(row: Result) -> int | None:
@@ -117,12 +134,12 @@ def _base_position(row: Result) -> int | None:
 
 @lru_cache(maxsize=64)
 def _weights(split: str, bases: int, draws: int, positions: tuple[int | None, ...]) -> Array:
-    """Return the weight of each run in each draw, ``(runs, J)``: how often its base seed was drawn, of all runs'.
+    """Return the weight of each run in each draw, ``(runs, J)``: how often its base seed was drawn, over its runs.
 
     Weights are NaN in draws that have none of the base seeds.
     """
     counts = base_counts(split, bases, draws).T
-    drawn = np.stack([np.ones(draws) if one is None else counts[one] for one in positions])
+    drawn = np.stack([np.ones(draws) if one is None else counts[one] / positions.count(one) for one in positions])
     total = drawn.sum(axis=0)
     weights: Array = drawn / np.where(total > 0, total, np.nan)
     return weights
@@ -142,18 +159,6 @@ def _normals() -> Array:
     return np.random.default_rng(0).standard_normal(2**20)
 
 
-def _seed_scores(rows: Sequence[Result]) -> list[float]:
-    """Return the scores that count as one seed each: of every base model the mean over its runs, or of every run.
-
-    Runs from one base model share most of their error, so that more of them say little about another base model. They
-    count one by one only where the references have a single base model.
-    """
-    scores: dict[object, list[float]] = {}
-    for row in rows:
-        scores.setdefault(row.base_seed if row.n_bases > 1 else row.run_id, []).append(row.metrics["score"].value)
-    return [sum(values) / len(values) for values in scores.values()]
-
-
 def seed_errors(rows: Sequence[Result], draws: int) -> Array:
     """Return by how much other seeds would move the mean over runs in each draw, ``(J,)``.
 
@@ -162,7 +167,7 @@ def seed_errors(rows: Sequence[Result], draws: int) -> Array:
     """
     if rows[0].control and rows[0].method not in FROM_SCRATCH:
         return np.zeros(draws)
-    scores = _seed_scores(rows)
+    scores = [np.mean([row.metrics["score"].value for row in part]) for part in group_by_seed(rows)]
     count = len(scores)
     squares = (count - 1) * np.var(scores, ddof=1) if count > 1 else 0.0
     spread = np.sqrt((ONE_SEED_SPREAD**2 + squares) / count)

@@ -20,8 +20,9 @@ HEAD = (
 LEGEND = (
     "S: 1 = retrained, 0 = untouched or destroyed; higher is better. Ranked by the lower end of its 95 % interval;",
     "lines that a paired bootstrap over rows, models and seeds cannot tell from the first of their rank share it.",
-    f"The spread of few seeds is pooled with {ONE_SEED_SPREAD:.2f}, the largest measured; runs of one base model are",
-    "one seed. A run prints its interval without this spread. * provisional.",
+    "The spread of few seeds is pooled with the largest measured, "
+    f"{ONE_SEED_SPREAD:.2f}; runs of one base model of several are one seed.",
+    "A run prints its interval without this spread. * provisional.",
     "Parts of S, 0 = retrained, 1 = base, lower is better: row (forget rows one by one), mean (mean forget score),",
     "memb. (strongest membership attack), util. (score lost on retain, test or ood rows). For comparison, lower is",
     "better: shift. (row on slightly changed inputs, where a task has them and a signal), gap (mean distance of",

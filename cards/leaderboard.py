@@ -13,7 +13,7 @@ from threading import Lock
 
 import numpy as np
 
-from mubench.cards.entries import Entry, beats, find_origin, make_entry
+from mubench.cards.entries import Entry, beats, find_origin, group_by_seed, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -92,7 +92,7 @@ class Table:
     def seeds(self) -> str:
         """Number of seeds behind S of its lines, in words."""
         lines = [entry for entry in self.entries if entry.score is not None] or self.entries or self.controls
-        counts = {len(entry.rows) for entry in lines}
+        counts = {len(group_by_seed(entry.rows)) for entry in lines}
         return "one seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
     @property
@@ -126,15 +126,20 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
         compared = [row for row in alike[first.method] if row.tuned == "default" or not is_plain]
         others = [row.arguments for row in compared if row is not first]
         differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
-        words = [first.method, *(f"{k}={_show(first.arguments[k])}" for k in differing)]
+        words = [first.method, *(f"{k}={_show(first.arguments[k], [a.get(k) for a in others])}" for k in differing)]
         if remarks := _remarks(first, origin):
             words.append(f"({', '.join(remarks)})")
         names.append(" ".join(words))
     return names
 
 
-def _show(value: object) -> str:
-    """Return an argument in words, a float without the binary remainder of a product."""
+def _show(value: object, others: Sequence[object]) -> str:
+    """Return an argument in words, a float to 12 digits where that distinguishes it from the others."""
+    short = _short(value)
+    return str(value) if any(_short(one) == short and one != value for one in others) else short
+
+
+def _short(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

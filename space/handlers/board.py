@@ -43,8 +43,8 @@ COLUMNS = {
     "the retrained models, and such lines rank among themselves. Controls, your own runs and submitted rows are "
     "never ranked.",
     "method": "The method, and the arguments that distinguish it from other lines of the same method.",
-    "seeds": "Runs behind S, which differ in base seed or seed; the spread of few is pooled with "
-    f"{ONE_SEED_SPREAD}, the largest measured, and runs of one base model are one seed.",
+    "seeds": "Seeds behind S, and runs where these are more: runs of one base model of several are one seed. The "
+    f"spread of few is pooled with {ONE_SEED_SPREAD}, the largest measured.",
     "S": "1 = retrained, 0 = untouched or destroyed; higher is better.",
     "95 % interval": "Bootstrap over rows, base and retrained models, and the spread between seeds, drawn from S = 0 "
     "to 1; the verdict on one run leaves the seeds out. The lines are S of retrained models, and of models that kept "

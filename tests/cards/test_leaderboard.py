@@ -95,19 +95,51 @@ def test_another_seed_never_widens_an_interval(new_row, spread):
     assert widths == sorted(widths, reverse=True) and widths[-1] < 0.75 * widths[0]
 
 
+def lines(new_row, scores):
+    """Return the line of runs with these scores by base seed, against three base models."""
+    rows = [
+        new_row(score=score, base_seed=base, seed=seed, references=References(retrained=[0, 1, 2], bases=[0, 1, 2]))
+        for base, runs in scores.items()
+        for seed, score in enumerate(runs)
+    ]
+    (entry,) = tables(rows)[0].entries
+    assert len(entry.rows) == len(rows)
+    return entry
+
+
 def test_more_runs_from_the_same_base_models_do_not_narrow_an_interval(new_row):
-    bases = {"references": References(retrained=[0, 1, 2], bases=[0, 1, 2])}
-    scores = {0: 0.4, 1: 0.5, 2: 0.6}
-    widths = {}
-    for name, runs in (("one", 1), ("four", 4)):
-        rows = [new_row(name, score=score, base_seed=base, seed=seed, **bases)
-                for base, score in scores.items() for seed in range(runs)]  # fmt: skip
-        (entry,) = tables(rows)[0].entries
-        assert len(entry.rows) == 3 * runs
-        widths[name] = entry.high - entry.low
-    assert widths["four"] == pytest.approx(widths["one"], rel=0.05)  # the normal numbers are others
-    (alone,) = tables([new_row("alone", score=0.5, seed=seed, **bases) for seed in range(4)])[0].entries
-    assert alone.high - alone.low > 1.5 * widths["one"]
+    one = lines(new_row, {0: [0.4], 1: [0.5], 2: [0.6]})
+    four = lines(new_row, {0: [0.3, 0.5] * 2, 1: [0.5] * 4, 2: [0.5, 0.7] * 2})
+    assert (one.seeds, four.seeds) == ("3", "3 (12 runs)")
+    # The tolerance is for the normal numbers, which differ between lines.
+    assert four.high - four.low == pytest.approx(one.high - one.low, rel=0.05)
+    alone = lines(new_row, {0: [0.5] * 4})
+    assert alone.seeds == "one seed (4 runs)" and alone.high - alone.low > 1.5 * (one.high - one.low)
+
+
+def test_a_base_model_with_more_runs_does_not_weigh_more(new_row):
+    even, uneven = (
+        lines(new_row, {0: [0.9], 1: [0.3], 2: [0.3]}),
+        lines(new_row, {0: [0.8, 1.0] * 3, 1: [0.3], 2: [0.3]}),
+    )
+    assert even.score == pytest.approx(0.5) == uneven.score
+    np.testing.assert_allclose(pooled_draws(uneven.rows), pooled_draws(even.rows), atol=1e-3)  # stored in thousandths
+
+
+def test_with_a_single_base_model_every_run_counts(new_row):
+    one, four = (tables(seeds(new_row, "a", [0.5] * count))[0].entries[0] for count in (1, 4))
+    assert (one.seeds, four.seeds) == ("one seed", "4") and four.high - four.low < 0.6 * (one.high - one.low)
+
+
+def test_floats_in_names_are_short_unless_two_lines_would_share_a_name(new_row):
+    product = 0.003 * 0.1
+    assert str(product) == "0.00030000000000000003"
+    rows = [
+        new_row(arguments={"gamma": gamma}, tuned=tuned) for gamma, tuned in ((1.5, "default"), (product, "custom"))
+    ]
+    assert {entry.name for entry in tables(rows)[0].entries} == {"scrub", "scrub gamma=0.0003 (custom)"}
+    names = {entry.name for entry in tables([*rows, new_row(arguments={"gamma": 0.0003}, tuned="custom")])[0].entries}
+    assert names == {"scrub", "scrub gamma=0.0003 (custom)", f"scrub gamma={product} (custom)"}
 
 
 def test_five_seeds_rank_methods_that_differ_by_more_than_their_spread(new_row):

@@ -56,7 +56,7 @@ class InfluenceTrainer(UnlearningTrainer):
 
     Requirements:
         Forget and retain sets; one pass over both and over ``M`` single examples; memory for ``M`` times the weights,
-        at most 4 GiB: larger models need fewer ``samples``.
+        at most 4 GiB: larger models need fewer ``samples``, and half a GiB for gradients of single images.
 
     Relations:
         With a large ``damping`` this is one step of `NegGradTrainer` and `FinetuneTrainer` at once.
@@ -98,4 +98,5 @@ class InfluenceTrainer(UnlearningTrainer):
         for found in example_gradients(self, sampled):
             part = gradients[done : (done := done + len(found[0]))]
             torch.cat([gradient.flatten(1) for gradient in found], dim=1, out=part)
+            del found
         return gradients

@@ -1,7 +1,7 @@
 """Gradients of losses in every trainable weight: summed over batches, or of single examples.
 
-Images of one size go through `torch.func.vmap`, many at a time; every other example goes through the model by itself,
-which is exact for every architecture and needs no padding. Both in eval mode, at the current weights.
+Images go through `torch.func.vmap`, many at a time; every other example goes through the model by itself, which is
+exact for every architecture and needs no padding. Both in eval mode, at the current weights.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 logger = logging.getLogger(__name__)
 
-# Gradients of single examples in memory at once.
-MAX_EXAMPLES, MAX_BYTES = 128, 2**29
+# Limits of one pass: images, their values (128 of 32 pixels, 6 of 224), and bytes of their gradients.
+MAX_EXAMPLES, MAX_VALUES, MAX_BYTES = 128, 2**20, 2**29
+DIMENSIONS = (4, 1)  # of a batch of images, (B, C, H, W), and of its labels
 
 
 def gradients(value: torch.Tensor, model: torch.nn.Module, *, keep: bool = False) -> list[torch.Tensor]:
@@ -43,9 +44,8 @@ def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[
     Yields:
         A tensor of shape ``(b, *shape)`` for every trainable weight; ``b`` examples come at once, at least one.
     """
-    weights = sum(weight.numel() for weight in trainable_weights(trainer.model))
-    size = min(MAX_EXAMPLES, MAX_BYTES // (4 * weights))
-    if size > 1 and _can_vectorize(trainer, rows[:1]):
+    size = _images_per_pass(trainer, rows[:1])
+    if size > 1:
         yield from (_vectorized_gradients(trainer, batch) for batch in eval_batches(trainer, rows, size))
     else:
         for batch in eval_batches(trainer, rows, 1):
@@ -58,25 +58,43 @@ def eval_batches(trainer: UnlearningTrainer, rows: np.ndarray, size: int | None 
     return trainer.batches(trainer.train_dataset, rows, size)
 
 
-def _can_vectorize(trainer: UnlearningTrainer, rows: np.ndarray) -> bool:
-    """Whether rows are single images with a class, and the model runs under `torch.func.vmap`."""
-    for batch in eval_batches(trainer, rows):
-        if [*model_inputs(batch)] != ["pixel_values"] or batch["labels"].ndim != 1:
-            return False
-        try:
-            _vectorized_gradients(trainer, batch, count=0)
-        except RuntimeError as error:
-            logger.warning(
-                "gradients of single examples are computed one at a time: torch.func.vmap fails with %s", error
-            )
-            return False
+def _images_per_pass(trainer: UnlearningTrainer, rows: np.ndarray) -> int:
+    """Return how many images go through the model at once: 1 unless rows are single images with a class.
+
+    Args:
+        trainer: The trainer.
+        rows: The first row, with which a model is tried that `torch.func.vmap` may not support.
+    """
+    for batch in eval_batches(trainer, rows, 1):
+        if [*model_inputs(batch)] != ["pixel_values"]:
+            return 1
+        images, labels = batch["pixel_values"], batch["labels"]
+        if (images.ndim, labels.ndim) != DIMENSIONS:
+            return 1
+        weights = sum(weight.numel() for weight in trainable_weights(trainer.model))
+        size = min(MAX_EXAMPLES, MAX_VALUES // images.numel(), MAX_BYTES // max(4 * weights, 1))
+        return size if size > 1 and _can_vectorize(trainer, batch) else 1
+    return 1
+
+
+def _can_vectorize(trainer: UnlearningTrainer, batch: dict[str, Any]) -> bool:
+    try:
+        _vectorized_gradients(trainer, batch, count=0)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        logger.warning("gradients of single examples are computed one at a time: torch.func.vmap fails with %s", error)
+        return False
     return True
 
 
 def _vectorized_gradients(
     trainer: UnlearningTrainer, batch: dict[str, Any], count: int | None = None
 ) -> list[torch.Tensor]:
-    """Return the gradients of every image of a batch in one pass, shapes ``(b, *shape)``; ``count`` for the cost."""
+    """Return the gradients of every image of a batch in one pass, shapes ``(b, *shape)``.
+
+    ``count`` is the number of examples to add to the cost, by default those of the batch.
+    """
     model = _Losses(trainer)
     weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters() if weight.requires_grad}
 

@@ -29,9 +29,10 @@ def gradient_sum(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
-    totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
+    totals = _zeros(trainer.model)
     for found in batch_gradients(trainer, rows):
-        torch._foreach_add_(totals, found)
+        for total, part in zip(totals, found, strict=True):
+            total.add_(part)
     return _finite(totals)
 
 
@@ -43,9 +44,10 @@ def mean_squares(trainer: UnlearningTrainer, rows: np.ndarray) -> list[torch.Ten
     Raises:
         NonFiniteError: If it is NaN or infinite somewhere.
     """
-    totals = [torch.zeros_like(weight) for weight in trainable_weights(trainer.model)]
+    totals = _zeros(trainer.model)
     for found in example_gradients(trainer, rows):
-        torch._foreach_add_(totals, [part.square().sum(dim=0) for part in found])
+        _add_squares(totals, found)
+        del found  # the next ones are computed before the name is bound again
     return _finite([total / len(rows) for total in totals])
 
 
@@ -101,10 +103,10 @@ def _mean_squares(
     model: torch.nn.Module, examples: Iterable[Iterable[tuple[float, list[torch.Tensor]]]], count: int
 ) -> list[torch.Tensor]:
     """Return the weighted sum of the squares of every example's gradients, divided by the number of examples."""
-    totals = [torch.zeros_like(weight) for weight in trainable_weights(model)]
+    totals = _zeros(model)
     for example in examples:
         for weight, found in example:
-            torch._foreach_addcmul_(totals, found, found, value=weight)
+            _add_squares(totals, [part[None] for part in found], weight)
     return _finite([total / count for total in totals])
 
 
@@ -132,6 +134,18 @@ def top_share(values: Sequence[torch.Tensor], share: float) -> list[torch.Tensor
         chosen[(flat == threshold).nonzero()[: count - int(chosen.sum()), 0]] = True
     parts = chosen.split([value.numel() for value in values])
     return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
+def _zeros(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Return zeros in the shapes of the trainable weights, in fp32 at least: in bf16 a long sum stops growing."""
+    types = torch.promote_types
+    return [torch.zeros_like(one, dtype=types(one.dtype, torch.float32)) for one in trainable_weights(model)]
+
+
+def _add_squares(totals: list[torch.Tensor], found: list[torch.Tensor], weight: float = 1.0) -> None:
+    """Add the squared gradients of examples, ``(b, *shape)`` each, to sums of shape ``shape``."""
+    for total, part in zip(totals, found, strict=True):
+        total.add_(part.to(total.dtype).square().sum(dim=0), alpha=weight)
 
 
 def _finite(values: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -18,7 +18,7 @@ class LogFloat:
     high: float
 
     def bounds(self, default: float) -> tuple[float, float]:
-        """Return the smallest and the largest value, without the binary remainder of the product."""
+        """Return the smallest and the largest value, rounded to 12 significant digits."""
         return float(f"{default * self.low:.12g}"), float(f"{default * self.high:.12g}")
 
     def contains(self, value: float, default: float) -> bool:

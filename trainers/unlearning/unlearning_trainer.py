@@ -115,7 +115,7 @@ class UnlearningTrainer(TaskTrainer):
         curriculum: Weights rows by their loss, where ``curriculum`` is on.
         split_gradients: Runs forget and retain rows apart, where an addon needs it.
         cost_counter: Counts examples forward and backward, if one is attached.
-        vectorized_rows: Rows for which one row of a pass stands, under `torch.func.vmap`; 1 outside.
+        vectorized_rows: Rows that one row of a forward pass represents under `torch.func.vmap`; 1 otherwise.
         output_function: Computes the outputs that are evaluated after every epoch; ``None`` for those of the trainer's
             own rows, whose labels are classes or tokens.
         encode_answer: Returns the tokens of an answer of the method's own, its end token among them, as they follow a

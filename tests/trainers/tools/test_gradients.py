@@ -76,6 +76,36 @@ def test_texts_come_one_at_a_time(tmp_path: Path) -> None:
     assert parts(trainer("bert", tmp_path), np.arange(F))[0] == [1] * F
 
 
+def test_few_large_images_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer("vit", tmp_path)
+    monkeypatch.setattr(gradients, "MAX_VALUES", 4 * toy.rows("vit")[0]["pixel_values"].numel())
+    assert parts(made, np.arange(F))[0] == [4, F - 4]
+
+
+def test_videos_come_one_at_a_time(tmp_path: Path) -> None:
+    rows = [{"pixel_values": torch.randn(2, 3, 8, 8), "labels": i % 2} for i in range(4)]
+    made = toy.trainer("ssd", FirstFrame(toy.build("vit")), toy.split_rows(rows, 2), tmp_path)
+    assert parts(made, np.arange(4))[0] == [1] * 4
+
+
+def test_frozen_weights_have_no_gradient(tmp_path: Path) -> None:
+    made = trainer("vit", tmp_path)
+    made.model.vit.requires_grad_(False)
+    found = next(gradients.example_gradients(made, np.arange(F)))
+    assert [part.shape for part in found] == [(F, *weight.shape) for weight in made.model.classifier.parameters()]
+
+
+class FirstFrame(torch.nn.Module):
+    """Classifies a video by its first frame."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pixel_values: torch.Tensor) -> Any:
+        return self.inner(pixel_values=pixel_values[:, 0])
+
+
 class Branching(torch.nn.Module):
     """Reads a value of its input, which `torch.func.vmap` does not allow."""
 

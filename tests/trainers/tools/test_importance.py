@@ -41,6 +41,16 @@ def test_f19_squares_are_of_single_examples_in_eval_mode_and_of_all_rows(name: s
         torch.testing.assert_close(found, torch.stack(expected).square().mean(dim=0), atol=1e-7, rtol=1e-4)
 
 
+def test_squares_of_weights_in_bf16_are_summed_in_fp32(tmp_path: Path) -> None:
+    model = toy.build("bert").to(torch.bfloat16)
+    made = toy.trainer("ssd", model, toy.split_rows(toy.rows("bert")), tmp_path)
+    rows = np.tile(np.arange(2), 400)  # in bf16 a sum stops growing at 256 times its terms
+    once, often = (importance.mean_squares(made, part) for part in (rows[:2], rows))
+    assert {values.dtype for values in often} == {torch.float32}
+    for values, expected in zip(often, once, strict=True):
+        torch.testing.assert_close(values, expected, atol=0, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", toy.BACKBONES)
 def test_the_sum_of_gradients_is_signed_and_independent_of_batches(name: str, tmp_path: Path) -> None:
     sums = importance.gradient_sum(ssd_trainer(name, tmp_path), np.arange(F))
