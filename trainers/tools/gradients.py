@@ -42,7 +42,7 @@ def example_gradients(trainer: UnlearningTrainer, rows: np.ndarray) -> Iterator[
     """Yield the gradients of the losses of single examples, in the order of rows.
 
     Yields:
-        A tensor of shape ``(b, *shape)`` for every trainable weight; ``b`` examples come at once, at least one.
+        A tensor of shape ``(b, *shape)`` for every trainable weight; ``b`` is 1 or more.
     """
     size = _images_per_pass(trainer, rows[:1])
     if size > 1:
@@ -65,16 +65,15 @@ def _images_per_pass(trainer: UnlearningTrainer, rows: np.ndarray) -> int:
         trainer: The trainer.
         rows: The first row, with which a model is tried that `torch.func.vmap` may not support.
     """
-    for batch in eval_batches(trainer, rows, 1):
-        if [*model_inputs(batch)] != ["pixel_values"]:
-            return 1
-        images, labels = batch["pixel_values"], batch["labels"]
-        if (images.ndim, labels.ndim) != DIMENSIONS:
-            return 1
-        weights = sum(weight.numel() for weight in trainable_weights(trainer.model))
-        size = min(MAX_EXAMPLES, MAX_VALUES // images.numel(), MAX_BYTES // max(4 * weights, 1))
-        return size if size > 1 and _can_vectorize(trainer, batch) else 1
-    return 1
+    batch = next(eval_batches(trainer, rows, 1), None)
+    if batch is None or [*model_inputs(batch)] != ["pixel_values"]:
+        return 1
+    images, labels = batch["pixel_values"], batch["labels"]
+    if (images.ndim, labels.ndim) != DIMENSIONS:
+        return 1
+    weights = sum(weight.numel() for weight in trainable_weights(trainer.model))
+    size = min(MAX_EXAMPLES, MAX_VALUES // images.numel(), MAX_BYTES // max(4 * weights, 1))
+    return size if size > 1 and _can_vectorize(trainer, batch) else 1
 
 
 def _can_vectorize(trainer: UnlearningTrainer, batch: dict[str, Any]) -> bool:
