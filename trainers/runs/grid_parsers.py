@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mubench.hub_builders.tasks.names import DATASET, check_ratio, dataset_folder
-from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options
+from mubench.hub_builders.utils.cli import CONFIG, Parser, check_options, split_config
 from mubench.trainers.runs.method_table import METHOD_FILE, check_known, check_recorded
 
 # In place of a deletion family: the one that each task is ranked on.
@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trials": {
         "type": int,
         "default": 16,
-        "help": "maximum number of settings per method, which together cost one retraining",
+        "help": "maximum number of settings per method, which together may cost one retraining",
     },
     "workers": {"type": int, "default": 2, "help": "number of processes"},
     "eval_seed": {"type": int, "default": 0, "help": "seed of the noise that generated images start from"},
@@ -236,17 +236,18 @@ def _parse_grid_file(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = grid_parser("sweep", from_file=True)
     options = parser.parse_args(check_options(parser, arguments))
-    changed = {name: value for name, value in vars(options).items() if value != parser.get_default(name)}
-    changed |= {name: getattr(options, name) for name in BESIDE_GRID if f"--{name}" in _options_of(arguments)}
-    about = sorted(set(changed) - {*BESIDE_GRID, *SCHEDULED, "grid", CONFIG[2:]})
-    if about:
+    given = _names_given(parser, arguments)
+    if about := sorted(given - {*BESIDE_GRID, *SCHEDULED}):
         raise ValueError(f"expected {', '.join(about)} in {options.grid}, got --{about[0]} beside it")
-    options.changes = {name: value for name, value in changed.items() if name in BESIDE_GRID}
+    options.changes = {name: getattr(options, name) for name in given & {*BESIDE_GRID}}
     return options
 
 
-def _options_of(arguments: Sequence[str]) -> set[str]:
-    return {word.partition("=")[0] for word in arguments if word.startswith("--")}
+def _names_given(parser: Parser, arguments: Sequence[str]) -> set[str]:
+    """Return the names of the options on a command line and in its ``--config`` file, values equal to defaults too."""
+    config, rest = split_config(arguments)
+    words = {f"--{name}" for name in config} | {word.partition("=")[0] for word in rest if word.startswith("--")}
+    return {parser._option_string_actions[word].dest for word in words}
 
 
 def read_ratio(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What the runs of a sweep will cost: passes from their recipe or from finished runs, minutes at the rate of those."""
+"""What the runs of a sweep will cost: passes from their recipe or from finished runs, minutes from the latter."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Estimates:
     def passes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the passes of a run: by the recipe, or the mean of finished runs of its method and ratio.
 
-        A backward pass counts as `BACKWARD` forward ones; ``None`` if no such run is finished.
+        Of these, runs with the same arguments come before others. A backward pass counts as `BACKWARD` forward ones;
+        ``None`` if no such run is finished.
         """
         setting = job.place.setting(job.task, job.backbone)
         rows, epochs = setting.info.counts["train"], _epochs(setting)
@@ -63,13 +64,34 @@ class Estimates:
         }
         if job.method in by_recipe:
             return float(epochs * by_recipe[job.method])
-        found = [cost for run, cost in self._like(setting) if (run.method, run.ratio) == (job.method, job.ratio)]
+        same = self._of_method(job, setting)
+        found = [cost for _, cost in self._with_arguments(job, same) or same]
         return sum(found) / len(found) if found else None
 
     def minutes(self, job: BaseJob | MethodJob) -> float | None:
-        """Return the minutes of training of a run, at the mean rate of all finished runs on its task and backbone."""
+        """Return the minutes of training of a run.
+
+        They are the mean of its finished equals of other seeds, or else its passes at the mean rate of all finished
+        runs on its task and backbone: methods differ in what a pass takes.
+        """
+        same = self._of_method(job, job.place.setting(job.task, job.backbone))
+        if equals := [run.cost["seconds"] for run, _ in self._with_arguments(job, same)]:
+            return float(sum(equals) / len(equals) / 60)
         rate, count = self.seconds_per_pass(job), self.passes(job)
         return None if count is None or rate is None else count * rate / 60
+
+    def _of_method(self, job: BaseJob | MethodJob, setting: Setting) -> list[tuple[Run, float]]:
+        """Return the finished runs of a job's method and ratio, each with its passes."""
+        method, ratio = (None, None) if isinstance(job, BaseJob) else (job.method, job.ratio)
+        return [(run, cost) for run, cost in self._like(setting) if (run.method, run.ratio) == (method, ratio)]
+
+    @staticmethod
+    def _with_arguments(job: BaseJob | MethodJob, runs: list[tuple[Run, float]]) -> list[tuple[Run, float]]:
+        """Return those of the runs that have a job's arguments, or the defaults if it has none."""
+        given = {} if isinstance(job, BaseJob) else dict(job.given)
+        if not given:
+            return [(run, cost) for run, cost in runs if run.tuned == "default"]
+        return [(run, cost) for run, cost in runs if given.items() <= dict(run.arguments).items()]
 
     def seconds_per_pass(self, job: SweepJob) -> float | None:
         """Return the mean seconds of a pass of finished runs on a job's task and backbone; ``None`` without any."""
@@ -86,8 +108,9 @@ def _epochs(setting: Setting) -> int:
 class JobCosts:
     """What each of a sweep's jobs takes, relative to others of its stage; runs that were done before take nothing.
 
-    Runs take their passes times the seconds of one on their task and backbone, or of one on the others where no run
-    there is finished; judgements go by the number of rows, and that of controls by how many these are.
+    Runs take the time of their equals of other seeds, or else their passes times the seconds of one on their task and
+    backbone, or on the others where no run there is finished; judgements go by the number of rows, and that of controls
+    by how many these are.
 
     Args:
         jobs: All jobs.
@@ -95,38 +118,40 @@ class JobCosts:
 
     def __init__(self, jobs: Iterable[SweepJob]) -> None:
         self._jobs = list({job.key: job for job in jobs}.values())
-        self._done = {job.key for job in self._jobs if _is_done(job)}
+        self._done = {job.key for job in self._jobs if isinstance(job, BaseJob | MethodJob) and job.is_done()}
 
     def __call__(self) -> Mapping[str, float]:
         """Return the cost of each job by its key, from the runs that are finished by now."""
         if not self._jobs:
             return {}
-        estimates = Estimates(self._jobs[0].place.models)
-        settings = {(job.task, job.backbone): job for job in self._jobs}
-        rates = {setting: estimates.seconds_per_pass(job) for setting, job in settings.items()}
+        folders = {job.place.models: Estimates(job.place.models) for job in self._jobs}
+        settings = {(job.place.models, job.task, job.backbone): job for job in self._jobs}
+        rates = {setting: folders[setting[0]].seconds_per_pass(job) for setting, job in settings.items()}
         known = [rate for rate in rates.values() if rate]
         mean = sum(known) / len(known) if known else 1.0
         costs = {}
         for job in self._jobs:
-            rate = rates[job.task, job.backbone] or mean
-            costs[job.key] = 0.0 if job.key in self._done else rate * _size(job, estimates)
+            estimates = folders[job.place.models]
+            rate = rates[job.place.models, job.task, job.backbone] or mean
+            costs[job.key] = 0.0 if job.key in self._done else _seconds(job, estimates, rate)
         return costs
 
 
-def _is_done(job: SweepJob) -> bool:
-    try:
-        return isinstance(job, BaseJob | MethodJob) and job.is_done()
-    except ValueError:  # a damaged model, which the job reports
-        return False
+def _seconds(job: SweepJob, estimates: Estimates, rate: float) -> float:
+    """Return the seconds of a run, or a number that grows with the rows that a judgement reads.
 
-
-def _size(job: SweepJob, estimates: Estimates) -> float:
-    """Return the passes of a run, or the number of rows that a judgement reads."""
+    Args:
+        job: The job.
+        estimates: Costs of the runs in its folder of models.
+        rate: Seconds of a pass, where no equal of a run is finished.
+    """
     setting = job.place.setting(job.task, job.backbone)
     if not isinstance(job, BaseJob | MethodJob):
-        return float(sum(setting.info.counts.values())) * (job.controls if isinstance(job, JudgeGroupJob) else 1)
+        return rate * sum(setting.info.counts.values()) * (job.controls if isinstance(job, JudgeGroupJob) else 1)
+    if (minutes := estimates.minutes(job)) is not None:
+        return 60 * minutes
     passes = estimates.passes(job)
-    return SHARE * _epochs(setting) * setting.info.counts["train"] if passes is None else passes
+    return rate * (SHARE * _epochs(setting) * setting.info.counts["train"] if passes is None else passes)
 
 
 def describe_jobs(jobs: Iterable[SweepJob], models: Path, *, retry: bool = False) -> list[str]:

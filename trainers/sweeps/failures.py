@@ -23,18 +23,14 @@ def write_failure(job: SweepJob, outcome: Outcome) -> None:
 
 
 def read_failure(job: SweepJob) -> str:
-    """Return why a run failed; an empty text if it did not.
-
-    Raises:
-        ValueError: If the file holds something else.
-    """
+    """Return why a run failed; an empty text if it did not. A damaged record is a reason, too, and names its file."""
     path = _path(job)
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
     except FileNotFoundError:
         return ""
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"expected the reason of a failed run in {path}, got: {error}; remove it") from error
+        return f"expected the reason of a failed run in {path}, got {type(error).__name__}: {error}"
 
 
 def remove_failure(job: SweepJob) -> None:

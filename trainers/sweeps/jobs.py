@@ -169,10 +169,13 @@ class BaseJob(SweepJob):
         return f"base of {self.task} {self.backbone} s{self.seed}"
 
     def is_done(self) -> bool:
-        """Return whether the model is there."""
+        """Return whether the model is there; a damaged one is not, and the job reports it."""
         setting = self.place.setting(self.task, self.backbone)
         run = setting.run(ratio=None, base_seed=self.seed)
-        return is_finished_base(self.place.models / base_name(run), run)
+        try:
+            return is_finished_base(self.place.models / base_name(run), run)
+        except ValueError:
+            return False
 
     def __call__(self) -> Path:
         """Train, and return the model's folder."""

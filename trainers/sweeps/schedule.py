@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,7 +14,8 @@ from mubench.trainers.sweeps.failures import read_failure, remove_failure, write
 from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, Outcome, SweepJob
 from mubench.trainers.sweeps.sweep_progress import Progress
 
-WAIT_S = 1.0  # at most, until the runs of other sweeps are looked at again
+WAIT_S = 1.0  # at most, until the progress is shown again and runs of other sweeps are checked
+LONGEST_WAIT_S = 60.0  # between two checks of a run of another sweep; each check is a job, on Slurm one of its queue
 _RUNS = (BaseJob, MethodJob)
 
 
@@ -61,7 +63,8 @@ class _Schedule:
         self.left = {job.key: job for job in jobs}
         self.places = {job.key: place for place, job in enumerate(jobs)}
         self.running: dict[str, SweepJob] = {}
-        self.held: list[tuple[float, SweepJob]] = []  # when each is looked at again
+        self.held: list[tuple[float, SweepJob]] = []  # runs of other sweeps, and when each is checked again
+        self.checks: Counter[str] = Counter()
         self.report = report
         self.done: set[str] = set()
         self.lost: set[str] = set()
@@ -85,7 +88,7 @@ class _Schedule:
         self.progress.show(cast("list[SweepJob]", self.executor.running()))
 
     def start_held(self) -> None:
-        """Look again at the runs of others that have been left alone for long enough."""
+        """Submit the runs of other sweeps again whose wait is over."""
         now, held = time.monotonic(), self.held
         self.held = [(due, job) for due, job in held if due > now]
         for due, job in held:
@@ -118,10 +121,12 @@ class _Schedule:
         self.executor.submit(job, self.places[job.key])
 
     def end(self, job: SweepJob, outcome: Outcome) -> None:
-        """Note what came of a job; one that another process works on is looked at again later."""
+        """Note what came of a job; one of another process is checked again, after a longer wait each time."""
         del self.running[job.key]
         if outcome.owner:
-            self.held.append((time.monotonic() + WAIT_S, job))
+            wait = min(WAIT_S * 2 ** self.checks[job.key], LONGEST_WAIT_S)
+            self.checks[job.key] += 1
+            self.held.append((time.monotonic() + wait, job))
         elif outcome.failure:
             if isinstance(job, _RUNS) and not outcome.recorded:  # its process ended first
                 write_failure(job, outcome)

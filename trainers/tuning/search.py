@@ -37,10 +37,13 @@ from mubench.trainers.tuning.trials import (
 )
 
 # What all trials of a method may cost, and one of them at most, as shares of the passes of retraining: every method
-# has the same budget, and what costs more is no unlearning. The published defaults are tried at any cost.
+# has the same upper limit, and what costs more is no unlearning. The published defaults are tried at any cost, and
+# what a setting really cost is known after it.
 BUDGET = 1.0
 LIMIT = 0.25
 EPOCHS = "num_train_epochs"
+# Suggestions until one differs from all trials; a small space has no more.
+DRAWS = 20
 # A trial that is this far below the best one after the first requests seldom catches up on the others.
 MARGIN = 0.25
 
@@ -145,7 +148,7 @@ class TuneMethod:
     def search(self) -> Search:
         """Yield the jobs of the trials that are missing, one after the other, and take what each found.
 
-        It ends when the budget of passes does not hold the next trial.
+        It ends when the budget of passes does not hold the next trial, or nothing new is left to try.
         """
         lock = self.sweeps[0].place.models / WORK / f"{self.path.name}.lock"
         with owned(lock):  # another search would remove the models of this one's trials
@@ -157,18 +160,21 @@ class TuneMethod:
                 write_trials(self.path, about, done)
 
     def _next(self, defaults: Mapping[str, Any], done: Sequence[Trial]) -> dict[str, Any] | None:
-        """Return the next setting; ``None`` if what is left of the budget is less than it costs.
+        """Return the next setting; ``None`` if what is left of the budget is less than it costs, or if none is new.
 
         A new study each time: trials do not depend on interruptions.
         """
         if not done:
             return {}
-        left = BUDGET - sum(trial.passes for trial in done)
-        arguments = suggest(space_of(self.method), defaults, done)
-        if EPOCHS in arguments and (cost := _cost(arguments, defaults, done)) > LIMIT:
-            arguments[EPOCHS] = max(1, int(arguments[EPOCHS] * LIMIT / cost))
-        cost = _cost(arguments, defaults, done)
-        return arguments if cost <= min(left, LIMIT) else None
+        tried = [{**defaults, **trial.arguments} for trial in done]
+        for draw in range(DRAWS):
+            arguments = suggest(space_of(self.method), defaults, done, draw)
+            if EPOCHS in arguments and (cost := _cost(arguments, defaults, done)) > LIMIT:
+                arguments[EPOCHS] = max(1, int(arguments[EPOCHS] * LIMIT / cost))
+            if {**defaults, **arguments} not in tried:
+                left = BUDGET - sum(trial.passes for trial in done)
+                return arguments if _cost(arguments, defaults, done) <= min(left, LIMIT) else None
+        return None
 
     @staticmethod
     def _charge(trial: Trial, done: Sequence[Trial]) -> Trial:

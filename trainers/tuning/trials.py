@@ -14,6 +14,7 @@ from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
 DIVERGED = "diverged"
 STARTUP_TRIALS = 4  # random ones, before the sampler has a model
+SEEDS = 1_000  # of samplers, one for each number of trials: more than there are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +99,21 @@ def write_trials(path: Path, about: Mapping[str, Any], trials: Sequence[Trial]) 
     write_text(path, json.dumps(found, indent=1) + "\n")
 
 
-def suggest(space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial]) -> dict[str, Any]:
+def suggest(space: Space, defaults: Mapping[str, Any], trials: Sequence[Trial], draw: int = 0) -> dict[str, Any]:
     """Return the arguments to try next by TPE (Bergstra et al., 2011), with optuna.
 
     Args:
         space: Search space.
         defaults: Default of every argument in it.
         trials: Finished trials; those outside the space, as a default may be, are left out.
+        draw: Number of earlier suggestions after the same trials.
 
     Raises:
         FileNotFoundError: If optuna is not installed.
     """
     optuna = _import_optuna()
     distributions = {name: _distribution(optuna, one, defaults[name]) for name, one in space.items()}
-    sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=STARTUP_TRIALS)
+    sampler = optuna.samplers.TPESampler(seed=len(trials) + SEEDS * draw, n_startup_trials=STARTUP_TRIALS)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for trial in trials:
         values = {name: trial.arguments.get(name, default) for name, default in defaults.items()}

@@ -9,6 +9,7 @@ import yaml
 from mubench.hub_builders.hub.model_folder import read_run
 from mubench.trainers.__main__ import main
 from mubench.trainers.evaluation.judge_runs import passes
+from mubench.trainers.runs.grid_parsers import parse_grid
 from mubench.trainers.sweeps.failures import write_failure
 from mubench.trainers.sweeps.grid_file import read_grid
 from mubench.trainers.sweeps.jobs import BaseJob, JudgeJob, MethodJob, Outcome
@@ -97,6 +98,18 @@ def test_options_about_the_grid_are_refused_beside_a_file(write, capsys):
     assert "the following arguments are required: --task" in capsys.readouterr().err
 
 
+def test_options_of_a_config_file_count_beside_a_grid_even_where_they_equal_the_default(write, tmp_path, capsys):
+    path, config = write(family="group", workers=3), tmp_path / "options.yml"
+    config.write_text("family: canonical\nworkers: 2\ndry_run: true\n")
+    options = parse_grid("sweep", [str(path), "--config", str(config)])
+    assert options.changes == {"family": "canonical", "workers": 2} and options.dry_run
+    config.write_text("ratio: 10\n")
+    assert main(["sweep", str(path), f"--config={config}"]) == 2
+    assert "expected ratio in " in capsys.readouterr().err
+    assert main(["sweep", str(path), "--seeds", "0", "1", "2"]) == 2
+    assert "expected seeds in " in capsys.readouterr().err
+
+
 def test_the_command_line_has_the_last_word_on_places_and_workers(write):
     path = write(models="elsewhere", workers=4)
     grid = read_grid(path, workers=2, data="here")
@@ -120,6 +133,8 @@ def test_a_dry_run_lists_runs_with_state_passes_and_minutes_and_makes_nothing(wr
     assert at[:3] == ["to", "do", str(3 * epochs * (rows - 16) // 2)] and float(at[3]) > 0
     measured = table["neg_grad of cifar10 resnet del10 b0 s1"]
     assert measured[2] == table["neg_grad of cifar10 resnet del10 b0 s0"][2] and int(measured[2]) > 0
+    equal = read_run(own_walk.models / "cifar10-mini-resnet-del10-neg-grad-s0")
+    assert measured[3] == format(equal.cost["seconds"] / 60, ".3g")  # and not that of the mean rate of all methods
     assert table["finetune of cifar10 resnet del10 b0 s1"][2:] == ["unknown", "unknown"]
     assert last.startswith("to do: 8 runs, ") and "passes (2 runs unknown)" in last
 

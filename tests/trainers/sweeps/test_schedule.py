@@ -4,14 +4,17 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
 from mubench.hub_builders.utils.atomic import WORK, claimed
+from mubench.trainers.sweeps import jobs as jobs_module
 from mubench.trainers.sweeps import schedule
 from mubench.trainers.sweeps.execution import execute
 from mubench.trainers.sweeps.failures import read_failure, write_failure
-from mubench.trainers.sweeps.jobs import MethodJob, Outcome, Place
+from mubench.trainers.sweeps.jobs import BaseJob, MethodJob, Outcome, Place
 from mubench.trainers.sweeps.schedule import FailedRunsError, run_jobs
 from mubench.trainers.sweeps.worker_pool import Workers
 from tests.fixtures.fake_jobs import FakeLast, FakeModel, FakeRun, lines_of
@@ -89,12 +92,52 @@ def test_a_run_that_failed_and_was_made_by_hand_since_is_done(run, tmp_path):
     assert names(run_jobs([run("base")], InProcess()).done) == ["base"] and not read_failure(run("base"))
 
 
-def test_a_damaged_record_of_a_failure_is_named(run, tmp_path):
+@pytest.mark.parametrize("text", ["[]", "{}", "no JSON"])
+def test_a_damaged_record_of_a_failure_is_a_failure_that_names_it_and_stops_no_other_run(run, tmp_path, text):
     path = tmp_path / WORK / "failed" / "base.json"
     path.parent.mkdir(parents=True)
-    path.write_text("[]")
-    with pytest.raises(ValueError, match=f"expected the reason of a failed run in {path}, got"):
-        run_jobs([run("base")], InProcess())
+    path.write_text(text)
+    report = run_jobs([run("base"), run("other")], InProcess())
+    assert names(report.done) == ["other"]
+    with pytest.raises(
+        FailedRunsError, match=f"run base: expected the reason of a failed run in {path}, got .*--retry"
+    ):
+        report.check()
+    assert names(run_jobs([run("base")], InProcess(), retry=True).done) == ["base"]
+
+
+def test_a_damaged_base_model_is_a_failed_run_that_stops_no_other(run, monkeypatch):
+    """A sweep checks whether a run that has failed before is there by now."""
+
+    def is_damaged(folder, of):
+        raise ValueError("expected a run.json, got half of one")
+
+    monkeypatch.setattr(jobs_module, "is_finished_base", is_damaged)
+    monkeypatch.setattr(Place, "setting", lambda *_: SimpleNamespace(run=lambda **_: None))
+    monkeypatch.setattr(jobs_module, "base_name", lambda _: "base")
+    damaged = BaseJob(run("a").place, "cifar10", "resnet", 0)
+    write_failure(damaged, Outcome(failure="expected a run.json"))
+    report = run_jobs([damaged, run("other")], InProcess())
+    assert report.failed == [(damaged, "expected a run.json")] and names(report.done) == ["other"]
+
+
+def test_a_run_of_another_sweep_is_checked_less_and_less_often(run, monkeypatch):
+    """Each check is a job of its own on Slurm and Ray."""
+    now, checks = [0.0], []
+
+    class Owned(InProcess):
+        def wait(self, seconds):
+            checks.extend(now[0] for _ in self.waiting)
+            owner = "" if now[0] > 600 else "process 1 on elsewhere"
+            found = [(job, Outcome(owner=owner)) for job in self.waiting]
+            self.waiting.clear()
+            return found
+
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(schedule.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    assert names(run_jobs([run("mine")], Owned()).done) == ["mine"]
+    gaps = [later - sooner for sooner, later in pairwise(checks)]
+    assert gaps[:6] == [1, 2, 4, 8, 16, 32] and set(gaps[6:]) == {schedule.LONGEST_WAIT_S}
 
 
 def test_the_failure_of_a_run_is_recorded_before_another_sweep_can_repeat_it(run, tmp_path):

@@ -120,6 +120,17 @@ def test_all_trials_of_a_method_cost_one_retraining_and_none_but_the_defaults_a_
     assert passes_of(own_walk, tmp_path / "c", monkeypatch, "ssd", 0.3) == [0.3]
 
 
+def test_no_setting_is_tried_twice_and_a_small_space_ends_the_search(own_walk, tmp_path, monkeypatch):
+    space = {"num_train_epochs": LogInt(0.5, 2.0)}
+    monkeypatch.setattr(module, "space_of", lambda method: space)
+    fake_scores(monkeypatch, *[0.5] * 20, passes=0.001)
+    job = TuneMethod([sweep(own_walk)], "finetune", 20, tmp_path)
+    default = job.defaults["num_train_epochs"]
+    tried = [trial.arguments.get("num_train_epochs", default) for trial in read_trials(job(), job.about)]
+    low, high = space["num_train_epochs"].bounds(default)
+    assert sorted(tried) == list(range(low, high + 1))
+
+
 def test_a_trial_that_diverged_is_charged_as_much_as_the_first(own_walk, tmp_path, monkeypatch):
     assert passes_of(own_walk, tmp_path / "a", monkeypatch, "ssd", 0.0, -1.0)[0] == 0.25
     lost = Trial({"alpha": 2.0}, [-1.0], note="diverged")
