@@ -203,12 +203,15 @@ results: $(STAMP) ## the grid: every method, seed and base; finished runs are sk
 REAL := real
 REAL_RAW = $(or $(RAW),$(if $(MUBENCH_DATA),$(MUBENCH_DATA)/raw))
 REAL_TIER = $(if $(filter file,$(origin TIER)),$(if $(filter nlvr2 speech_commands tiny_imagenet ucf101,$(TASK)),partial,full),$(TIER))
-REAL_FAMILY = $(shell sed -n 's/^family: *//p' cards/grids/$(TASK).yaml 2>/dev/null)
+REAL_GRID = $(or $(wildcard cards/grids/$(TASK).yaml),$(error expected TASK to be one of \
+	$(basename $(notdir $(wildcard cards/grids/*.yaml))), got $(TASK)))
+REAL_FAMILY = $(shell sed -n 's/^family: *//p' $(REAL_GRID))
 REAL_FLAGS = --models $(REAL)/models --results $(REAL)/results
 results-real: $(STAMP) ## real rows into ./real: data, the grid in cards/grids, its table; again to go on (TASK, RAW, TIER, WORKERS)
 	$(PY) -m mubench.hub_builders build $(TASK) --tier $(REAL_TIER) --family $(REAL_FAMILY)$(if $(REAL_RAW), --raw "$(REAL_RAW)")$(if $(filter partial,$(REAL_TIER)), --allow_partial) --out $(REAL)
-	$(PY) -m mubench.trainers sweep cards/grids/$(TASK).yaml --data $(REAL)/mu-bench $(REAL_FLAGS)$(WORKERS_FLAG) --retry
-	$(PY) -m mubench.cards leaderboard --data $(REAL)/mu-bench $(REAL_FLAGS)
+	status=0; \
+	$(PY) -m mubench.trainers sweep $(REAL_GRID) --data $(REAL)/mu-bench $(REAL_FLAGS)$(WORKERS_FLAG) --retry || status=$$?; \
+	$(PY) -m mubench.cards leaderboard --data $(REAL)/mu-bench $(REAL_FLAGS) || exit $$?; exit $$status
 
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
 	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry

@@ -36,7 +36,7 @@ def commands(line: str) -> list[list[str]]:
     """Return the arguments of every command of ours that `make` would run."""
     done = dry(line)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.replace("\\\n", " ").replace("; done", "").splitlines()
+    lines = done.stdout.replace("\\\n", " ").replace("; done", "").replace("; ", "\n").splitlines()
     ours = [one.partition("-m mubench.")[2] for one in lines if "-m mubench." in one and "echo" not in one]
     return [shlex.split(one) for one in ours]
 
@@ -89,6 +89,25 @@ def test_real_rows_are_made_of_a_grid_and_its_data_apart_from_mini_tasks(grid):
     for words in (sweep, table):
         for option in ("data", "models", "results"):
             assert words[words.index(f"--{option}") + 1].startswith("real/")
+
+
+def test_real_rows_of_a_task_without_a_grid_are_refused_in_one_line():
+    done = dry("make results-real TASK=samsum")
+    assert done.returncode == 2 and "mubench" not in done.stdout and done.stderr.count("\n") == 1
+    assert "expected TASK to be one of cifar10 ddi2013 " in done.stderr and ", got samsum" in done.stderr
+
+
+@pytest.mark.parametrize("failing", ["build", "sweep", "leaderboard", ""])
+def test_a_failed_run_still_leaves_the_table_of_all_others_and_the_status_says_so(failing, tmp_path):
+    python, stamp = tmp_path / "python", tmp_path / "stamp"
+    python.write_text(f'#!/bin/sh\necho "ran $3"\n[ "$3" != "{failing}" ] || exit 1\n')
+    python.chmod(0o755)
+    stamp.touch()
+    line = ["make", "results-real", "TASK=imdb", f"PY={python}", f"STAMP={stamp}"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = [one.removeprefix("ran ") for one in done.stdout.splitlines() if one.startswith("ran ")]
+    assert ran == (["build"] if failing == "build" else ["build", "sweep", "leaderboard"])
+    assert (done.returncode != 0) == bool(failing)
 
 
 @pytest.mark.parametrize(("family", "name", "flag"), [
