@@ -21,13 +21,16 @@ def test_there_is_a_grid_for_every_real_task():
 
 @pytest.mark.parametrize("path", sorted((GRIDS / "analyses").glob("*.yaml")), ids=lambda path: path.stem)
 def test_an_analysis_differs_from_the_grid_of_its_task_in_one_factor(path):
-    (one,) = read_grid(path).sweeps()
-    (whole,) = read_grid(GRIDS / f"{one.task}.yaml").sweeps()
-    assert {*one.methods} <= {*whole.methods} and {*one.seeds} <= {*whole.seeds}
-    same = ("task", "place", "backbones", "base_seeds", "retrain_seeds")
-    assert [getattr(one, name) for name in same] == [getattr(whole, name) for name in same]
-    assert any(one.arguments.values()) == one.tuned
-    assert (one.ratio != whole.ratio) + (one.options != whole.options) + one.tuned == 1
+    for one in read_grid(path).sweeps():
+        (whole,) = read_grid(GRIDS / f"{one.task}.yaml").sweeps()
+        assert {*one.methods} <= {*whole.methods} and {*one.seeds} <= {*whole.seeds}
+        same = ("task", "place", "base_seeds", "retrain_seeds")
+        assert [getattr(one, name) for name in same] == [getattr(whole, name) for name in same]
+        assert any(one.arguments.values()) == one.tuned
+        factors = ("ratio", "options", "backbones")
+        assert sum(getattr(one, name) != getattr(whole, name) for name in factors) + one.tuned == 1
+        for backbone in one.backbones:
+            get_recipe(get_task(one.task), backbone)
 
 
 @pytest.mark.parametrize("task", sorted(REAL))
