@@ -109,8 +109,8 @@ class JobCosts:
     """What each of a sweep's jobs takes, relative to others of its stage; runs that were done before take nothing.
 
     Runs take the time of their equals of other seeds, or else their passes times the seconds of one on their task and
-    backbone, or on the others where no run there is finished; judgements go by the number of rows, and that of controls
-    by how many these are.
+    backbone, or on the others where no run there is finished; judgements go by the number of rows, and that of
+    controls by how many these are.
 
     Args:
         jobs: All jobs.
