@@ -98,7 +98,7 @@ def test_real_rows_of_a_task_without_a_grid_are_refused_in_one_line():
 
 
 @pytest.mark.parametrize("failing", ["build", "sweep", "leaderboard", ""])
-def test_a_failed_run_still_leaves_the_table_of_all_others_and_the_status_says_so(failing, tmp_path):
+def test_a_failed_run_leaves_the_table_of_all_others_and_a_failed_status(failing, tmp_path):
     python, stamp = tmp_path / "python", tmp_path / "stamp"
     python.write_text(f'#!/bin/sh\necho "ran $3"\n[ "$3" != "{failing}" ] || exit 1\n')
     python.chmod(0o755)

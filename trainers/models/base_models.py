@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +51,7 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.predict import eval_batch_size
 from mubench.trainers.inference.predict_images import ImageClassifier
 from mubench.trainers.inference.storage import RANDOM, SHIFTED, write_outputs
+from mubench.trainers.models.environment import environment
 from mubench.trainers.models.modalities.modality import ClassifierModality
 from mubench.trainers.models.modalities.pretrained import LoadOptions, check_load_options, hash_files
 from mubench.trainers.models.modalities.text_output import PERTURBED
@@ -61,7 +61,6 @@ from mubench.trainers.models.setting import Setting
 SWITCHES = ("augment", *SPEED)
 # Folder beside model folders that `--report_to tensorboard` writes into.
 EVENTS = "tensorboard"
-VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 
 
 def precision_arguments(recipe: Recipe) -> dict[str, bool]:
@@ -109,13 +108,6 @@ def _fit(trainer: TaskTrainer, work: Path) -> dict[str, float]:
             remove_incomplete(work)
         raise
     return trainer.total_cost()
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return the library versions and the device of every process, for ``run.json``."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    many = f"{world_size()} x " if world_size() > 1 else ""
-    return {"versions": {name: importlib.metadata.version(name) for name in VERSIONED}, "device": f"{many}{name}"}
 
 
 def predict_splits(

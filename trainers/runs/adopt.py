@@ -24,7 +24,8 @@ from mubench.trainers.models.backbones import (
     read_pretrained,
     remember_backbone,
 )
-from mubench.trainers.models.base_models import base_name, environment, write_model
+from mubench.trainers.models.base_models import base_name, write_model
+from mubench.trainers.models.environment import environment
 from mubench.trainers.models.foreign_models import TOKENS, load_start
 from mubench.trainers.models.model_files import find_model
 from mubench.trainers.models.setting import Setting, load_setting

@@ -23,7 +23,8 @@ from mubench.trainers.inference.outputs import Outputs
 from mubench.trainers.inference.storage import hash_splits
 from mubench.trainers.methods import METHODS
 from mubench.trainers.models.backbones import describe_backbone, find_backbone
-from mubench.trainers.models.base_models import environment, predict_splits
+from mubench.trainers.models.base_models import predict_splits
+from mubench.trainers.models.environment import environment
 from mubench.trainers.models.model_files import find_model
 from mubench.trainers.models.setting import Setting, load_setting
 from mubench.trainers.runs.commands import judge_group, summary
