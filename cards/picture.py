@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -15,6 +17,8 @@ from mubench.cards.leaderboard import Table
 from mubench.trainers.evaluation.audit import CAUGHT, LEAST_POWER, MOST_ALARMS, MetricAudit
 
 COLUMNS = 2
+LONGEST = 100  # characters in a line of the legend
+CURVE = "compute-matched curve (retrain_at)"
 _ACROSS = ("axes fraction", "data")
 
 
@@ -23,12 +27,26 @@ def _point(axes: Any, entry: Entry, number: int) -> None:
         return
     bar = [[max(0.0, entry.score - entry.low)], [max(0.0, entry.high - entry.score)]]
     style = {"fmt": "osD^vPX"[number % 7], "color": f"C{number % 10}"}
-    axes.errorbar(entry.passes, entry.score, yerr=bar, capsize=3, markersize=6, label=entry.title, **style)
+    label = textwrap.fill(entry.title, LONGEST)
+    axes.errorbar(entry.passes, entry.score, yerr=bar, capsize=3, markersize=6, label=label, **style)
+
+
+def _curve(axes: Any, table: Table) -> None:
+    """Draw S of retraining by its cost, as `Table.retraining_at` has it between the controls, which have markers."""
+    if not table.curve:
+        return
+    costs, scores = np.transpose(table.curve[1:])  # cost 0 has no place on a logarithmic axis
+    # What is straight in cost is bent there.
+    places = np.union1d(np.geomspace(costs[0], costs[-1], 200), costs)
+    controls = np.searchsorted(places, costs).tolist()
+    style = {"color": "gray", "linewidth": 0.9, "marker": "o", "markersize": 3, "markevery": controls, "zorder": 1}
+    axes.plot(places, np.interp(places, costs, scores), label=CURVE, **style)
 
 
 def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
     for entry in table.entries:
         _point(axes, entry, numbers[entry.title])
+    _curve(axes, table)
     labels: dict[float, list[str]] = defaultdict(list)
     for entry in table.controls:
         scores = [row.metrics["score"].value for row in entry.rows if "score" in row.metrics]
@@ -37,7 +55,7 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
                 [1.0] * len(scores), scores, s=45, c="black", marker="*", zorder=3, label="retrained, left out"
             )
             axes.axhspan(min(scores, default=1.0), 1, color="black", alpha=0.08, linewidth=0)
-        elif entry.score is not None:
+        elif entry.rows[0].method != "retrain_at" and entry.score is not None:
             axes.axhline(entry.score, color="gray", linestyle=":", linewidth=0.8)
             labels[round(20 * entry.score) / 20].append(entry.title)
     for height, names in labels.items():
@@ -53,11 +71,19 @@ def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:
             text.set_parse_math(False)
 
 
+def _panel_size(tables: Sequence[Table]) -> tuple[float, float]:
+    """Return width and height of a panel in inches, with room for the largest legend beside the axes."""
+    longest = max((len(entry.title) for table in tables for entry in table.entries), default=0)
+    most = max(len(table.entries) for table in tables)
+    return max(7.2, 5.5 + 0.06 * min(longest, LONGEST)), min(max(4.0, 0.8 + 0.17 * most), 10.0)
+
+
 def draw_leaderboard(tables: Sequence[Table], path: str | Path) -> Path:
     """Draw one panel per table into a PNG file, and return its path."""
     columns = min(COLUMNS, len(tables))
     lines = -(-len(tables) // columns)
-    figure = Figure(figsize=(7.2 * columns, 4.0 * lines), layout="constrained")
+    width, height = _panel_size(tables)
+    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False)
     # A method has the same marker and colour in every panel.

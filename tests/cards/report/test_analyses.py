@@ -94,4 +94,4 @@ def test_mini_rows_are_not_analysed(rows, demo_rows):
     mini = [row.model_copy(update={"tier": "mini"}) for row in rows]
     assert find_analyses(tables(mini)) == [] and report.as_markdown(tables(mini)) == ""
     whole = report.as_markdown(tables(rows))
-    assert whole.startswith("## Analyses\n\n**Deletion ratio**") and "\n\n## Claims\n\n| claim | source |" in whole
+    assert whole.startswith("## Analyses\n\n**Deletion ratio**") and "\n\n## Claims\n\nS exists because" in whole

@@ -6,7 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from mubench.cards.leaderboard import tables
+from mubench.cards.report.claim_rules import Observation
 from mubench.cards.report.claims import (
+    VERDICTS,
+    WHY_S,
     Claim,
     Finding,
     as_markdown,
@@ -23,21 +26,26 @@ from mubench.trainers.metrics import METRICS
 ENOUGH = {"tier": "full", "references": References(retrained=[0, 1, 2, 3, 4], bases=[0, 1, 2])}
 
 
-def with_metrics(new_row, method, score, **metrics):
-    """Return a row of full CIFAR-10 with these metrics beside S."""
-    values = {name: Value(value=value, n=60) for name, value in {"score": score, **metrics}.items()}
+def with_metrics(new_row, method, score, *, spread=0.001, seeds=(-1, 0, 1), **metrics):
+    """Return a row of full CIFAR-10 per seed, with metrics beside S that a spread sets apart."""
     control = method in ("retrain", "base")
-    return new_row(method, score=score, metrics=values, control=control, **ENOUGH)
+    rows = []
+    for place, step in enumerate(seeds):
+        values = {name: Value(value=value + step * spread, n=60) for name, value in metrics.items()}
+        values["score"] = Value(value=score, n=60)
+        rows.append(new_row(method, score=score, metrics=values, control=control, base_seed=place, **ENOUGH))
+    return rows
 
 
 @pytest.fixture
 def table(new_row):
     rows = [
-        with_metrics(new_row, "scrub", 0.9, forget_score=0.13, gap=0.01),
-        with_metrics(new_row, "finetune", 0.2, forget_score=0.96, gap=0.03),
-        with_metrics(new_row, "salun", 0.3, forget_score=0.9, gap=0.02),
-        with_metrics(new_row, "retrain", 0.95, forget_score=0.8, gap=0.0),
-        with_metrics(new_row, "base", 0.0, forget_score=0.98, gap=0.05),
+        *with_metrics(new_row, "scrub", 0.9, forget_score=0.13, gap=0.01),
+        *with_metrics(new_row, "finetune", 0.2, forget_score=0.96, gap=0.03),
+        *with_metrics(new_row, "salun", 0.3, forget_score=0.9, gap=0.02),
+        *with_metrics(new_row, "bad_teaching", 0.1, forget_score=0.97, gap=0.031),
+        *with_metrics(new_row, "retrain", 0.95, forget_score=0.8, gap=0.002),
+        *with_metrics(new_row, "base", 0.0, forget_score=0.98, gap=0.05),
     ]
     (found,) = tables(rows)
     return found
@@ -48,21 +56,29 @@ def finding(table, **test):
 
 
 @pytest.mark.parametrize(("test", "verdict"), [
-    ({"rule": "leads", "methods": ("scrub", "salun")}, "held"),
-    ({"rule": "leads", "methods": ("finetune",)}, "did not hold"),
-    ({"rule": "leads", "methods": ("npo",)}, "could not be tested"),
+    ({"rule": "leads", "needed": "any", "methods": ("scrub", "salun")}, "held"),
+    ({"rule": "leads", "needed": "all", "methods": ("scrub", "salun")}, "did not hold"),
+    ({"rule": "leads", "needed": "all", "methods": ("scrub",)}, "held"),
+    ({"rule": "leads", "needed": "all", "methods": ("finetune",)}, "did not hold"),
+    ({"rule": "leads", "needed": "all", "methods": ("npo",)}, "could not be tested"),
     ({"rule": "order", "metric": "score", "lower": "finetune", "higher": "scrub"}, "held"),
     ({"rule": "order", "metric": "score", "lower": "scrub", "higher": "finetune"}, "did not hold"),
-    ({"rule": "order", "metric": "score", "lower": "finetune", "higher": "salun"}, "could not be tested"),
+    ({"rule": "order", "metric": "score", "lower": "finetune", "higher": "salun"}, "undecided"),
     ({"rule": "order", "metric": "forget_score", "lower": "retrain", "higher": "finetune", "by": 0.1}, "held"),
     ({"rule": "order", "metric": "forget_score", "lower": "retrain", "higher": "finetune", "by": 0.2},
-     "could not be tested"),
+     "undecided"),
+    ({"rule": "order", "metric": "gap", "lower": "salun", "higher": "finetune"}, "held"),
+    ({"rule": "order", "metric": "gap", "lower": "finetune", "higher": "bad_teaching"}, "undecided"),
+    ({"rule": "order", "metric": "gap", "lower": "bad_teaching", "higher": "finetune"}, "undecided"),
     ({"rule": "order", "metric": "forget_score", "lower": "finetune", "higher": "retrain"}, "did not hold"),
     ({"rule": "order", "metric": "kl_retrained", "lower": "finetune", "higher": "retrain"}, "could not be tested"),
     ({"rule": "near", "method": "scrub", "metric": "forget_score", "level": "chance", "within": 0.05}, "held"),
     ({"rule": "near", "method": "salun", "metric": "forget_score", "level": "chance", "within": 0.05}, "did not hold"),
     ({"rule": "near", "method": "salun", "metric": "gap", "level": 0.0, "within": 0.005}, "did not hold"),
     ({"rule": "near", "method": "finetune", "metric": "forget_score", "level": "base", "within": 0.03}, "held"),
+    ({"rule": "near", "method": "finetune", "metric": "forget_score", "level": "base", "within": 0.021}, "undecided"),
+    ({"rule": "near", "method": "finetune", "metric": "forget_score", "level": "base", "within": 0.019}, "undecided"),
+    ({"rule": "near", "method": "scrub", "metric": "forget_score", "level": "base", "within": 0.1}, "did not hold"),
 ])  # fmt: skip
 def test_rules(table, test, verdict):
     assert finding(table, **test).verdict == verdict
@@ -70,25 +86,47 @@ def test_rules(table, test, verdict):
 
 def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(table):
     same = dataclasses.replace(table, entries=tuple(dataclasses.replace(one, rank=1) for one in table.entries))
-    one = finding(same, rule="leads", methods=("scrub",))
-    assert one.verdict == "could not be tested" and "(3 of 3 lines have rank 1)" in one.here
+    one = finding(same, rule="leads", needed="all", methods=("scrub",))
+    assert one.verdict == "undecided" and "(4 of 4 lines have rank 1)" in one.here
 
 
-def test_most_deciding_tables_give_the_verdict_and_all_numbers_are_shown(table):
-    one = finding(table, rule="leads", methods=("scrub",))
-    (yes,) = one.observations
-    no = type(yes)(yes.table, False, "other")
-    assert Finding(one.claim, (yes, yes, no)).verdict == "held"
-    assert Finding(one.claim, (yes, no, no)).verdict == "did not hold"
-    assert Finding(one.claim, (yes, no)).verdict == "could not be tested"
-    assert (
-        Finding(one.claim, (yes, no)).here
-        == "cifar10 5 %: scrub: rank 1 (1 of 3 lines have rank 1); cifar10 5 %: other"
-    )
+def test_a_single_seed_decides_nothing_as_its_spread_is_unknown(new_row):
+    lines = [("salun", 0.3, 0.01), ("finetune", 0.2, 0.09)]
+    (table,) = tables([row for name, s, gap in lines for row in with_metrics(new_row, name, s, seeds=(0,), gap=gap)])
+    one = finding(table, rule="order", metric="gap", lower="salun", higher="finetune")
+    assert (one.verdict, one.here.split(", ")[-1]) == ("undecided", "difference 0.080 (one seed)")
+
+
+def test_most_tasks_give_the_verdict_and_all_numbers_are_shown(table):
+    one = finding(table, rule="leads", needed="all", methods=("scrub",))
+
+    def verdict(*votes):
+        """Return the verdict of tables, each given by its task and whether the claim holds there."""
+        return Finding(one.claim, tuple(observed(table, *vote) for vote in votes)).verdict
+
+    yes, no, open_ = (("cifar10", holds) for holds in (True, False, None))
+    other, third = (("imdb", False), ("tofu", False))
+    assert verdict(yes, other, third) == "did not hold" and verdict(yes, open_) == "held"
+    assert verdict(yes, other) == verdict(yes, no) == "mixed"
+    assert verdict(open_) == verdict(open_, open_) == "undecided" and verdict() == "could not be tested"
+    assert verdict(yes, no, ("imdb", None)) == "mixed" and verdict(yes, no, other) == "did not hold"
+    shown = Finding(one.claim, (*one.observations, observed(table, *other))).here
+    assert shown == "cifar10 5 %, held: scrub: rank 1 (1 of 4 lines have rank 1); imdb 5 %, did not hold: other"
+
+
+def test_a_task_counts_once_however_many_tables_it_has(table):
+    one = finding(table, rule="leads", needed="all", methods=("scrub",))
+    votes = [("imdb", False, 5), ("imdb", False, 10), ("imdb", True, 20), ("cifar10", True), ("tofu", True)]
+    assert Finding(one.claim, tuple(observed(table, *vote) for vote in votes)).verdict == "held"
+
+
+def observed(table, task, holds, ratio=5):
+    row = table.row.model_copy(update={"task": task, "ratio": ratio})
+    return Observation(dataclasses.replace(table, row=row), holds, "other")
 
 
 @pytest.mark.parametrize(("test", "missing"), [
-    ({"rule": "leads", "methods": ("scrub", "npo")}, "no rows of npo"),
+    ({"rule": "leads", "needed": "any", "methods": ("scrub", "npo")}, "no rows of npo"),
     ({"rule": "order", "metric": "gap", "lower": "scrub", "higher": "ssd"}, "no rows of ssd with its defaults"),
     ({"rule": "order", "metric": "zrf", "lower": "scrub", "higher": "salun"}, "no zrf of scrub"),
     ({"rule": "near", "method": "scrub", "metric": "gap", "level": "retrain_keep50", "within": 0},
@@ -106,7 +144,14 @@ def test_no_level_of_chance_without_classes_and_no_leader_without_signal(new_row
     assert finding(text, rule="near", method="scrub", metric="gap", level="chance", within=0).here == (
         "no level of chance without classes (samsum)"
     )
-    assert finding(text, rule="leads", methods=("scrub",)).here == "no ranks without signal"
+    assert finding(text, rule="leads", needed="all", methods=("scrub",)).here == "no ranks without signal"
+
+
+def test_a_line_with_a_run_without_a_score_cannot_be_compared_by_it(table):
+    whole, *rest = table.entries
+    without = dataclasses.replace(table, entries=(dataclasses.replace(whole, score=None), *rest))
+    one = finding(without, rule="order", metric="score", lower="finetune", higher="scrub")
+    assert (one.verdict, one.here) == ("could not be tested", "no score of scrub")
 
 
 def test_mini_rows_test_nothing(demo_rows, table):
@@ -135,17 +180,35 @@ def test_the_ledger_names_tasks_methods_and_metrics_that_exist():
         assert methods <= {*METHODS, "base"}, one.claim
 
 
-@pytest.mark.parametrize("fields", [{}, {"untested": "why", "test": {"rule": "leads", "methods": ("scrub",)}}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"untested": "why", "test": {"rule": "leads", "needed": "all", "methods": ("scrub",)}}]
+)
 def test_a_claim_has_a_test_or_a_reason(fields):
     with pytest.raises(ValidationError, match="expected a test of 'c' or why there is none"):
         Claim(claim="c", source="s", **fields)
 
 
+def test_a_claim_about_two_methods_needs_both():
+    (one,) = (one for one in read_claims() if one.claim.startswith("RandLabel and SalUn are"))
+    assert (one.test.needed, one.test.methods) == ("all", ("random_label", "salun"))
+
+
 def test_text_and_markdown_name_claim_source_numbers_and_verdict(table):
     findings = examine_claims([table])
     line = next(line for line in as_markdown(findings).splitlines() if line.startswith("| SCRUB reaches random"))
-    source, numbers = "MU-Bench, arXiv:2406.14796, abstract", "cifar10 5 %: forget_score 0.13 (scrub), 0.10 (chance)"
-    assert line.split(" | ")[1:] == [source, "none", numbers, "held |"]
+    numbers = "forget_score 0.130 (scrub), 0.100 (chance), difference 0.030 (0.028 to 0.032)"
+    source, here = "MU-Bench, arXiv:2406.14796, abstract", f"cifar10 5 %, held: {numbers}"
+    assert line.split(" | ")[1:] == [source, "none", here, "held |"]
     text = as_text(findings).splitlines()
     place = next(n for n, line in enumerate(text) if "SCRUB reaches random" in line)
-    assert text[place].split()[0] == "held" and text[place + 1].strip().startswith("cifar10 5 %: forget_score 0.13")
+    assert text[place].split()[0] == "held" and text[place + 1].strip() == here
+
+
+def test_the_reason_for_s_comes_first_with_the_figures_of_the_ledger(table):
+    findings = examine_claims([table])
+    assert as_markdown(findings).startswith(f"{WHY_S}\n\n{VERDICTS}\n\n| claim |")
+    assert " ".join(as_text(findings).split()).startswith(f"{WHY_S} {VERDICTS} ")
+    about = [one for one in read_claims() if "SalUn" in one.claim]
+    for figure in ("10 trials", "1.60 percentage points", "12 % of the way"):
+        assert figure in WHY_S and any(figure in one.replication for one in about)
+    assert "where .2 is claimed" in WHY_S and any("gap to retraining is .2 " in one.claim for one in about)

@@ -1,0 +1,59 @@
+"""Differences between lines of a table beside the spread over their seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mubench.cards.entries import Array, Entry, group_by_seed
+from mubench.cards.formats import number
+from mubench.trainers.metrics.bootstrap import LEVEL
+
+DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two means with its 95 % interval; its ends are infinite where a line has one seed."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        ends = f"{number(self.low, DIGITS)} to {number(self.high, DIGITS)}" if math.isfinite(self.low) else "one seed"
+        return f"{number(self.value, DIGITS)} ({ends})"
+
+
+def seed_values(entry: Entry, metric: str) -> Array:
+    """Return the mean of a metric over the runs of each seed that have it, ``(K,)``, see `group_by_seed`."""
+    measured = [row for row in entry.rows if metric in row.metrics]
+    return np.array([np.mean([row.metrics[metric].value for row in part]) for part in group_by_seed(measured)])
+
+
+def subtract(first: Array, second: Array | float) -> Difference:
+    """Return the first mean less the second, with Welch's t-interval over seeds.
+
+    Lines are judged on the same rows, so that seeds alone vary. Infinitely wide with one seed: nothing is known of its
+    spread.
+
+    Args:
+        first: Values by seed, ``(K,)``, at least 1.
+        second: The same of another line, or a number without error.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415  (slow to import)
+
+    value = float(np.mean(first) - np.mean(second))
+    samples = [first] if isinstance(second, float) else [first, second]
+    counts = np.array([len(one) for one in samples])
+    if counts.min() < 2:
+        return Difference(value, -math.inf, math.inf)
+    squares = np.array([np.var(one, ddof=1) for one in samples]) / counts
+    total = squares.sum()
+    if total == 0:
+        return Difference(value, value, value)
+    freedom = total**2 / (squares**2 / (counts - 1)).sum()
+    margin = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total))
+    return Difference(value, value - margin, value + margin)

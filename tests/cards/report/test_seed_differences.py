@@ -1,0 +1,41 @@
+"""Differences of lines beside the spread over their seeds, against scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp, ttest_ind
+
+from mubench.cards.entries import make_entry
+from mubench.cards.report.seed_differences import Difference, seed_values, subtract
+from mubench.trainers.evaluation.result import Value
+
+FIRST, SECOND = np.array([0.1, 0.13, 0.11]), np.array([0.05, 0.06, 0.02, 0.04, 0.03])
+
+
+@pytest.mark.parametrize("second", [SECOND, 0.05])
+def test_the_interval_is_welchs(second):
+    known = ttest_1samp(FIRST, second) if isinstance(second, float) else ttest_ind(FIRST, second, equal_var=False)
+    low, high = known.confidence_interval(0.95)
+    shift = 0.0 if not isinstance(second, float) else second  # scipy's is about the mean
+    found = subtract(FIRST, second)
+    assert (found.low, found.high) == (pytest.approx(low - shift), pytest.approx(high - shift))
+    assert found.value == pytest.approx(FIRST.mean() - np.mean(second))
+
+
+def test_no_spread_gives_a_point_and_one_seed_no_interval():
+    assert subtract(np.array([0.5, 0.5]), np.array([0.25, 0.25])) == Difference(0.25, 0.25, 0.25)
+    one = subtract(FIRST, np.array([0.01]))
+    assert (one.low, one.high) == (-math.inf, math.inf)
+    assert str(one) == "0.103 (one seed)" and str(Difference(0.25, 0.2, 0.3)) == "0.250 (0.200 to 0.300)"
+
+
+def test_runs_from_one_base_model_are_one_value_and_runs_without_the_metric_none(new_row):
+    def run(base_seed, seed, value):
+        row = new_row("scrub", base_seed=base_seed, seed=seed)
+        metrics = {} if value is None else {"ood_score": Value(value=value, n=9)}
+        return row.model_copy(update={"metrics": {**row.metrics, **metrics}})
+
+    entry = make_entry("scrub", [run(0, 0, 0.2), run(0, 1, 0.4), run(1, 0, 0.5), run(1, 1, None)])
+    assert seed_values(entry, "ood_score") == pytest.approx([0.3, 0.5])
+    assert len(seed_values(entry, "rouge_l")) == 0
