@@ -21,8 +21,9 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 logger = logging.getLogger(__name__)
 
-# Limits of one pass: images, their values (128 of 32 pixels, 6 of 224), and bytes of their gradients.
-MAX_EXAMPLES, MAX_VALUES, MAX_BYTES = 128, 2**20, 2**29
+# Limits of one pass: images, since gradients of more do not fit the caches of a processor; their values (6 images of
+# 224 pixels); and bytes of their gradients.
+MAX_EXAMPLES, MAX_VALUES, MAX_BYTES = 32, 2**20, 2**29
 DIMENSIONS = (4, 1)  # of a batch of images, (B, C, H, W), and of its labels
 
 
