@@ -1,4 +1,4 @@
-"""The weights of every method after a few steps on a tiny model, compared to 1e-5: machines round differently."""
+"""The weights of every method after a few steps on a tiny model, compared to 5e-5: machines round differently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.safety_net import golden, measures, models, option_cases
 
 GOLDEN = golden.read("weights")
-TOLERANCE = 1e-5
+TOLERANCE = 5e-5
 # What is left for the slow tests: other models, other cuts of a step.
 FAST_WRITERS = ("dpo", "jensun", "rmu", "npo", "simnpo", "random_label", "scrub", "undial")
 ADDONS = ("superloss", "sophia", "munba", "dual_optim", "sam", "lora", "augmented", "in halves", "all weights", "alt")

@@ -4,6 +4,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,3 +114,16 @@ def test_the_gpus_are_those_that_the_environment_leaves(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(worker_pool.torch.cuda, "device_count", lambda: 2)
     assert visible_gpus() == ["0", "1"]
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_freed_memory_is_returned_after_a_job_where_the_c_library_can(platform, monkeypatch):
+    calls = []
+    monkeypatch.setattr(worker_pool.sys, "platform", platform)
+    library = SimpleNamespace(malloc_trim=calls.append)
+    monkeypatch.setattr(worker_pool.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(worker_pool, "_set_up_once", lambda threads: None)
+    assert worker_pool.execute_in_worker(lambda: len(calls), 1).value == 0
+    assert calls == ([0] if platform == "linux" else [])
+    del library.malloc_trim
+    worker_pool.release_memory()
