@@ -211,7 +211,7 @@ results-real: $(STAMP) ## real rows into ./real: data, the grid in cards/grids, 
 	$(PY) -m mubench.hub_builders build $(TASK) --tier $(REAL_TIER) --family $(REAL_FAMILY)$(if $(REAL_RAW), --raw "$(REAL_RAW)")$(if $(filter partial,$(REAL_TIER)), --allow_partial) --out $(REAL)
 	status=0; \
 	$(PY) -m mubench.trainers sweep $(REAL_GRID) --data $(REAL)/mu-bench $(REAL_FLAGS)$(WORKERS_FLAG) --retry || status=$$?; \
-	$(PY) -m mubench.cards leaderboard --data $(REAL)/mu-bench $(REAL_FLAGS) || exit $$?; exit $$status
+	$(PY) -m mubench.cards leaderboard --data $(REAL)/mu-bench $(REAL_FLAGS) || status=$$?; exit $$status
 
 matrix: $(STAMP) ## every method on every task that it is made for (after make data), and a table of S (RATIO, METHODS, SEEDS)
 	$(PY) -m mubench.trainers matrix$(TASK_FLAG) --ratio $(RATIO)$(METHODS_FLAG)$(GIVEN_SEEDS)$(WORKERS_FLAG)$(READ_FLAGS)$(RESULTS_FLAG) --retry

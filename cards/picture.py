@@ -36,7 +36,7 @@ def _curve(axes: Any, table: Table) -> None:
     if not table.curve:
         return
     costs, scores = np.transpose(table.curve[1:])  # cost 0 has no place on a logarithmic axis
-    # What is straight in cost is bent there.
+    # Linear in cost, so curved on a logarithmic axis.
     places = np.union1d(np.geomspace(costs[0], costs[-1], 200), costs)
     controls = np.searchsorted(places, costs).tolist()
     style = {"color": "gray", "linewidth": 0.9, "marker": "o", "markersize": 3, "markevery": controls, "zorder": 1}

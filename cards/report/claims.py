@@ -26,7 +26,7 @@ HEAD = ("claim", "source", "replication", "here", "verdict")
 WHY_S = (
     "S exists because an average gap to retraining is small where little was forgotten: the replication of SalUn's "
     "table (10 trials) finds 1.60 percentage points where .2 is claimed, with forget accuracy 12 % of the way to that "
-    "of retrained models. Settings that are selected by the average gap choose to change nothing: see the claims on "
+    "of retrained models. Selection by the average gap picks settings that change nothing: see the claims on "
     "SalUn, gradient ascent and boundary methods below."
 )
 VERDICTS = (

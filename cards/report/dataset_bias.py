@@ -107,8 +107,8 @@ def summary(bias: Bias) -> str:
     narrower = [line.name for line in lines if line.beside.high < 0]
     spread = f"{number(float(np.mean(retrained)), DIGITS)}, SD {number(float(np.std(retrained, ddof=1)), DIGITS)}"
     return (
-        f"Unlearning widens the gap beyond that of the {len(retrained)} retrained models ({spread}) in "
-        f"{_count(wider, lines)}, and narrows it in {_count(narrower, lines)}; in the others the interval holds 0."
+        f"The gap is wider than that of the {len(retrained)} retrained models ({spread}) in "
+        f"{_count(wider, lines)}, and narrower in {_count(narrower, lines)}; the others cannot be told from it."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from mubench.trainers.engine.distributed import world_size
 VERSIONED = ("torch", "transformers", "datasets", "accelerate", "numpy")
 SUITE, COMMIT = "mubench", "commit"
 _ROOT = Path(__file__).resolve().parents[2]
+_LONGEST_S = 10.0  # that git gets
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -32,18 +34,27 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 @cache
 def source_commit(root: Path) -> str | None:
-    """Return the commit that is checked out in a folder, ``-dirty`` if files differ from it.
+    """Return the commit that is checked out in a folder, ``-dirty`` if files of it differ; new files do not count.
 
-    ``None`` where the folder is not the root of a git repository, as an installed package is not, or git is missing.
+    ``None`` where the folder is not the root of a git repository, as an installed package is not, where git is
+    missing, and where the repository is another user's.
     """
     try:
-        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root.resolve():
+        if _git(root, "rev-parse", "--show-prefix"):
             return None  # the repository of somebody who keeps an environment in it
         return _git(root, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(root: Path, *words: str) -> str:
     command = ["git", "--no-optional-locks", "-C", str(root), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    # A hook of git exports the repository it runs in, which need not be this one.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=True, env=own, timeout=_LONGEST_S
+    )
+    return done.stdout.strip()
+
+
+source_commit(_ROOT)  # that of the code which is imported: files may change while a model is trained

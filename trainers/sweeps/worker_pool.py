@@ -66,7 +66,7 @@ def _execute(job: Job) -> Outcome:
 def release_memory() -> None:
     """Return freed memory to the system, where the C library can (glibc): a heap full of gaps grows over many runs."""
     if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # another C library
+        with contextlib.suppress(AttributeError, OSError):  # another C library, or none to load
             ctypes.CDLL(None).malloc_trim(0)
 
 

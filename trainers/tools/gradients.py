@@ -21,9 +21,9 @@ from mubench.trainers.unlearning.unlearning_trainer import UnlearningTrainer
 
 logger = logging.getLogger(__name__)
 
-# Limits of one pass: images, since gradients of more do not fit the caches of a processor; their values (6 images of
-# 224 pixels); and bytes of their gradients.
-MAX_EXAMPLES, MAX_VALUES, MAX_BYTES = 32, 2**20, 2**29
+# Limits of one pass: images, on a processor fewer, whose caches do not hold the gradients of more; their values (6
+# images of 224 pixels); and bytes of their gradients.
+MAX_EXAMPLES, MAX_ON_CPU, MAX_VALUES, MAX_BYTES = 128, 32, 2**20, 2**29
 DIMENSIONS = (4, 1)  # of a batch of images, (B, C, H, W), and of its labels
 
 
@@ -73,7 +73,8 @@ def _images_per_pass(trainer: UnlearningTrainer, rows: np.ndarray) -> int:
     if (images.ndim, labels.ndim) != DIMENSIONS:
         return 1
     weights = sum(weight.numel() for weight in trainable_weights(trainer.model))
-    size = min(MAX_EXAMPLES, MAX_VALUES // images.numel(), MAX_BYTES // max(4 * weights, 1))
+    most = min(MAX_EXAMPLES, MAX_ON_CPU) if images.device.type == "cpu" else MAX_EXAMPLES
+    size = min(most, MAX_VALUES // images.numel(), MAX_BYTES // max(4 * weights, 1))
     return size if size > 1 and _can_vectorize(trainer, batch) else 1
 
 

@@ -14,7 +14,7 @@ from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, Space
 
 DIVERGED = "diverged"
 STARTUP_TRIALS = 4  # random ones, before the sampler has a model
-SEEDS = 1_000  # of samplers, one for each number of trials: more than there are
+SEEDS = 1_000  # offset of the sampler's seed from one draw to the next; more than there are trials
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,11 +37,11 @@ def test_a_sentence_counts_gaps_beyond_the_spread_of_retrained_models(rows):
     (one,) = find_biases(tables(rows))
     words = summary(one)
     assert words in as_markdown(tables(rows))
-    assert "beyond that of the 3 retrained models (0.100, SD 0.001) in 1 of 3 lines (scrub)," in words
-    assert "narrows it in 1 of 3 lines (finetune);" in words
+    assert "wider than that of the 3 retrained models (0.100, SD 0.001) in 1 of 3 lines (scrub)," in words
+    assert "narrower in 1 of 3 lines (finetune);" in words
     wide = [row if row.method != "retrain" else _with_ood(row, 0.5 + 0.2 * row.seed) for row in rows]
     (one,) = find_biases(tables(wide))
-    assert "in 0 of 3 lines, and narrows it in 0 of 3 lines;" in summary(one)
+    assert "in 0 of 3 lines, and narrower in 0 of 3 lines;" in summary(one)
 
 
 def _with_ood(row, value):

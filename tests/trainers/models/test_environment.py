@@ -24,7 +24,7 @@ def git(tmp_path, monkeypatch):
     (tmp_path / "code.py").write_text("1\n")
     run("add", "code.py")
     run("commit", "--quiet", "-m", "one", "--no-gpg-sign")
-    run("tag", "v9")  # a tag is no commit
+    run("tag", "-a", "v9", "-m", "v9")  # a tag is no commit
     return run
 
 
@@ -41,6 +41,12 @@ def test_a_checkout_has_its_commit_and_marks_changed_files(git, tmp_path):
     (tmp_path / "code.py").write_text("2\n")
     source_commit.cache_clear()
     assert source_commit(tmp_path) == f"{commit}-dirty"
+
+
+@pytest.mark.usefixtures("git")
+def test_a_repository_that_git_exports_is_not_that_of_the_code(tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    assert source_commit(tmp_path_factory.mktemp("installed")) is None
 
 
 @pytest.mark.usefixtures("git")
