@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from mubench.cards.entries import Array, Entry
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
-from mubench.cards.report.seed_differences import DIGITS, Difference, seed_values, subtract
+from mubench.cards.report.seed_differences import DIGITS, Difference, compare_lines, seed_values, subtract
 from mubench.trainers.metrics.bootstrap import interval
 
 Verdict = Literal["held", "did not hold", "mixed", "undecided", "could not be tested"]
@@ -73,7 +73,7 @@ class Order(Strict):
     """A metric of one line is below that of another, by ``by`` or more over the whole interval of the difference.
 
     It fails where the whole interval is at or below 0, and is undecided in between. The interval is that of the paired
-    bootstrap for S, and of `subtract` for any other metric.
+    bootstrap for S, and of `compare_lines` for any other metric.
     """
 
     rule: Literal["order"]
@@ -85,8 +85,9 @@ class Order(Strict):
     def observe(self, table: Table) -> Observation:
         lower, higher = _line(table, self.lower), _line(table, self.higher)
         values = _values(lower, self.metric), _values(higher, self.metric)
-        gap = _score_difference(higher, lower) if self.metric == "score" else subtract(values[1], values[0])
-        above, below = gap.low >= self.by, gap.high <= 0
+        is_score = self.metric == "score"
+        gap = _score_difference(higher, lower) if is_score else compare_lines(higher, lower, self.metric)
+        above, below = gap.low >= self.by and gap.low > 0, gap.high <= 0
         words = f"{_words(values[0])} ({lower.name}), {_words(values[1])} ({higher.name})"
         return Observation(table, None if above == below else above, f"{self.metric} {words}, difference {gap}")
 
@@ -104,8 +105,12 @@ class Near(Strict):
     within: float
 
     def observe(self, table: Table) -> Observation:
-        values, level = _values(_line(table, self.method), self.metric), self._level(table)
-        gap = subtract(values, level)
+        line = _line(table, self.method)
+        values, level = _values(line, self.metric), self._level(table)
+        if isinstance(level, float):
+            gap = subtract(values, level)
+        else:
+            gap = compare_lines(line, _line(table, str(self.level)), self.metric)
         inside = -self.within <= gap.low and gap.high <= self.within
         outside = gap.low > self.within or gap.high < -self.within
         words = f"{_words(values)} ({self.method}), {_words(level)} ({self.level}), difference {gap}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from mubench.cards.entries import Array, Entry, group_by_seed
 from mubench.cards.formats import number
+from mubench.trainers.evaluation.controls import FROM_SCRATCH
 from mubench.trainers.metrics.bootstrap import LEVEL
 
 DIGITS = 3
@@ -33,11 +35,31 @@ def seed_values(entry: Entry, metric: str) -> Array:
     return np.array([np.mean([row.metrics[metric].value for row in part]) for part in group_by_seed(measured)])
 
 
+def compare_lines(first: Entry, second: Entry, metric: str) -> Difference:
+    """Return the difference of two lines' means of a metric, both of which have it.
+
+    Lines of runs that start from the same base models, two or more, are paired by these; others are independent.
+    """
+    one, other = _base_means(first, metric), _base_means(second, metric)
+    shared = sorted(one.keys() & other.keys())
+    if len(shared) > 1:
+        return subtract(np.array([one[seed] - other[seed] for seed in shared]), 0.0)
+    return subtract(seed_values(first, metric), seed_values(second, metric))
+
+
+def _base_means(entry: Entry, metric: str) -> dict[int, float]:
+    """Return the mean of a metric over the runs from each base model, by its seed; none for models from scratch."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for row in entry.rows:
+        if metric in row.metrics and row.method not in FROM_SCRATCH:
+            values[row.base_seed].append(row.metrics[metric].value)
+    return {seed: float(np.mean(found)) for seed, found in values.items()}
+
+
 def subtract(first: Array, second: Array | float) -> Difference:
     """Return the first mean less the second, with Welch's t-interval over seeds.
 
-    Lines are judged on the same rows, so that seeds alone vary. Infinitely wide with one seed: nothing is known of its
-    spread.
+    Infinitely wide with one seed: nothing is known of its spread.
 
     Args:
         first: Values by seed, ``(K,)``, at least 1.

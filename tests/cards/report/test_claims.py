@@ -43,9 +43,9 @@ def table(new_row):
         *with_metrics(new_row, "scrub", 0.9, forget_score=0.13, gap=0.01),
         *with_metrics(new_row, "finetune", 0.2, forget_score=0.96, gap=0.03),
         *with_metrics(new_row, "salun", 0.3, forget_score=0.9, gap=0.02),
-        *with_metrics(new_row, "bad_teaching", 0.1, forget_score=0.97, gap=0.031),
+        *with_metrics(new_row, "bad_teaching", 0.1, forget_score=0.97, gap=0.031, seeds=(1, -1, 0)),
         *with_metrics(new_row, "retrain", 0.95, forget_score=0.8, gap=0.002),
-        *with_metrics(new_row, "base", 0.0, forget_score=0.98, gap=0.05),
+        *with_metrics(new_row, "base", 0.0, forget_score=0.98, gap=0.05, seeds=(1, -1, 0)),
     ]
     (found,) = tables(rows)
     return found

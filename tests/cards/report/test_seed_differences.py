@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from mubench.cards.entries import make_entry
-from mubench.cards.report.seed_differences import Difference, seed_values, subtract
+from mubench.cards.report.seed_differences import Difference, compare_lines, seed_values, subtract
 from mubench.trainers.evaluation.result import Value
 
 FIRST, SECOND = np.array([0.1, 0.13, 0.11]), np.array([0.05, 0.06, 0.02, 0.04, 0.03])
@@ -21,6 +21,23 @@ def test_the_interval_is_welchs(second):
     found = subtract(FIRST, second)
     assert (found.low, found.high) == (pytest.approx(low - shift), pytest.approx(high - shift))
     assert found.value == pytest.approx(FIRST.mean() - np.mean(second))
+
+
+def test_lines_from_the_same_base_models_are_paired_and_others_are_not(new_row):
+    def line(method, values):
+        rows = [new_row(method, base_seed=seed, seed=0, control=method == "retrain") for seed in range(len(values))]
+        values = [{"ood_score": Value(value=value, n=9)} for value in values]
+        return make_entry(
+            method, [row.model_copy(update={"metrics": one}) for row, one in zip(rows, values, strict=True)]
+        )
+
+    first, second = [0.1, 0.5, 0.9], [0.0, 0.41, 0.79]  # each far apart, and differences that are alike
+    paired = compare_lines(line("scrub", first), line("salun", second), "ood_score")
+    low, high = ttest_1samp(np.subtract(first, second), 0.0).confidence_interval(0.95)
+    assert (paired.low, paired.high) == (pytest.approx(low), pytest.approx(high)) and low > 0
+    apart = compare_lines(line("scrub", first), line("retrain", second), "ood_score")
+    low, high = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert (apart.low, apart.high) == (pytest.approx(low), pytest.approx(high)) and low < 0
 
 
 def test_no_spread_gives_a_point_and_one_seed_no_interval():

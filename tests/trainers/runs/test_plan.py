@@ -16,7 +16,7 @@ from tests.fixtures.walk import RATIO
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("hub_builders", "trainers", "cards")
 # A run resolves, trains, predicts and writes in as few files as this; judging has a file a family of metrics.
-FILES, JUDGING_FILES = 45, 22
+FILES, JUDGING_FILES = 46, 22
 JUDGING = ("trainers/metrics/", "trainers/evaluation/")
 
 
