@@ -186,9 +186,10 @@ def train_into(
     _check_devices(trainer.args)  # type: ignore[arg-type]
     work = Path(str(trainer.args.output_dir))
     _keep_events(trainer, folder)
+    made_with = environment(trainer.args.device)  # now: files of a checkout may change during training
     with explain_out_of_memory("a step of training", TRAINING):
         cost = _fit(trainer, work)
-    done = run.finished(cost=cost, history=trainer.history(), **environment(trainer.args.device))
+    done = run.finished(cost=cost, history=trainer.history(), **made_with)
 
     if setting.task.classifiers:
         train_image_classifier(setting, folder.parent)  # by all processes, before one of them uses it

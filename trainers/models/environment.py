@@ -55,6 +55,3 @@ def _git(root: Path, *words: str) -> str:
         command, capture_output=True, encoding="utf-8", errors="replace", check=True, env=own, timeout=_LONGEST_S
     )
     return done.stdout.strip()
-
-
-source_commit(_ROOT)  # that of the code which is imported: files may change while a model is trained
