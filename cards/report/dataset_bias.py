@@ -46,10 +46,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Bias:
-    """The lines of a table on ood rows: methods in its order, then the base and the retrained models."""
+    """Scores of a table on ood rows.
+
+    Attributes:
+        title: Title of the table.
+        lines: Its methods in their order, then the base and the retrained models.
+        retrained: Gaps of the retrained models, by seed, ``(K,)``.
+    """
 
     title: str
     lines: tuple[Line, ...]
+    retrained: Array
 
 
 def find_biases(tables: Iterable[Table]) -> list[Bias]:
@@ -63,7 +70,7 @@ def _bias(table: Table) -> Bias | None:
         return None
     references = [controls[name] for name in ("base", "retrain") if name in controls]
     shown, retrained = (*filter(_has_ood, table.entries), *references), _gaps(controls["retrain"])
-    return Bias(table.title, tuple(_line(entry, retrained) for entry in shown))
+    return Bias(table.title, tuple(_line(entry, retrained) for entry in shown), retrained)
 
 
 def _has_ood(entry: Entry) -> bool:
@@ -101,13 +108,13 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def summary(bias: Bias) -> str:
     """Return in how many methods' lines the gap is wider than retrained models', and in how many it is narrower."""
-    retrained = next(line.gaps for line in bias.lines if line.is_control and line.name == "retrain")
     lines = [line for line in bias.lines if not line.is_control]
     wider = [line.name for line in lines if line.beside.low > 0]
     narrower = [line.name for line in lines if line.beside.high < 0]
-    spread = f"{number(float(np.mean(retrained)), DIGITS)}, SD {number(float(np.std(retrained, ddof=1)), DIGITS)}"
+    mean, deviation = float(np.mean(bias.retrained)), float(np.std(bias.retrained, ddof=1))
+    spread = f"{number(mean, DIGITS)}, SD {number(deviation, DIGITS)}"
     return (
-        f"The gap is wider than that of the {len(retrained)} retrained models ({spread}) in "
+        f"The gap is wider than that of the {len(bias.retrained)} retrained models ({spread}) in "
         f"{_count(wider, lines)}, and narrower in {_count(narrower, lines)}; the others cannot be told from it."
     )
 

@@ -60,14 +60,15 @@ def _parser(command: str, description: str, *names: str, common: Sequence[str] =
     return parser
 
 
-def grid_parser(command: str, *, from_file: bool = False) -> Parser:
-    """Return the parser of ``sweep`` or ``references``; ``from_file`` for a sweep over the grid of a file."""
+def grid_parser(command: str) -> Parser:
+    """Return the parser of ``sweep`` or ``references``."""
     line = "Train what is missing of a grid of runs on one task; finished runs are skipped."
     parser = _parser(command, line, "methods", "method_file", "data", "results", *SCHEDULED)
     if command == "sweep":
         about = "YAML file of a grid over several tasks, in place of the options about task, methods and seeds"
         parser.add_argument("grid", nargs="?", type=Path, metavar="GRID.yaml", help=about)
-    parser.add_argument("--task", required=not from_file, help="task key")
+    needs_task = command == "references"  # a sweep has a task or a grid, which `parse_grid` checks
+    parser.add_argument("--task", required=needs_task, help="task key" if needs_task else "task key, without a grid")
     parser.add_argument(
         "--backbones",
         "--backbone",
@@ -191,9 +192,9 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     else:
         parser = (grid_parser if command in ("references", "sweep") else _tasks_parser)(command)
     options = parser.parse_args(check_options(parser, arguments))
-    for name in ("seeds", "base_seeds", "retrain_seeds"):
-        if getattr(options, name, None):
-            setattr(options, name, _read_seeds(" ".join(getattr(options, name))))
+    if options.task is None:
+        parser.error("expected --task TASK or GRID.yaml, got neither")
+    _set_seeds(options)
     for task in [options.task] if isinstance(options.task, str) else options.task:
         _check_task(task, options)
     for method in getattr(options, "methods", ()):
@@ -202,6 +203,12 @@ def parse_grid(command: str, arguments: Sequence[str]) -> argparse.Namespace:
         else:
             check_known(method)
     return options
+
+
+def _set_seeds(options: argparse.Namespace) -> None:
+    for name in ("seeds", "base_seeds", "retrain_seeds"):
+        if getattr(options, name, None):
+            setattr(options, name, _read_seeds(" ".join(getattr(options, name))))
 
 
 def _check_task(task: str, options: argparse.Namespace) -> None:
@@ -234,7 +241,7 @@ def _parse_grid_file(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: If an option is about what the file is about.
     """
-    parser = grid_parser("sweep", from_file=True)
+    parser = grid_parser("sweep")
     options = parser.parse_args(check_options(parser, arguments))
     given = _names_given(parser, arguments)
     if about := sorted(given - {*BESIDE_GRID, *SCHEDULED}):

@@ -49,7 +49,7 @@ class Estimates:
     def passes(self, job: BaseJob | MethodJob) -> float | None:
         """Return the passes of a run: by the recipe, or the mean of finished runs of its method and ratio.
 
-        Of these, runs with the same arguments come before others. A backward pass counts as `BACKWARD` forward ones;
+        Of these, runs with the given arguments come before others. A backward pass counts as `BACKWARD` forward ones;
         ``None`` if no such run is finished.
         """
         setting = job.place.setting(job.task, job.backbone)

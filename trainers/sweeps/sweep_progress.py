@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from mubench.trainers.sweeps.jobs import SweepJob
+from mubench.trainers.sweeps.jobs import MethodJob, SweepJob
 
 STAGES = ("references", "unlearning", "judging")
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {count} [{elapsed}<{remaining}{postfix}]"
@@ -60,13 +60,13 @@ class Progress:
 
     Args:
         jobs: All jobs.
-        costs: Returns what each job takes, by its key and in any unit; it is called again whenever a first job on a
-            task and backbone has ended. Without it, all take the same.
+        costs: Returns what each job takes, by its key and in any unit; it is called again whenever a task and
+            backbone has its first finished job, or its first of a method. Without it, all take the same.
     """
 
     def __init__(self, jobs: Sequence[SweepJob], costs: Callable[[], Mapping[str, float]] | None = None) -> None:
         self._costs = costs or (lambda: dict.fromkeys((job.key for job in jobs), 1.0))
-        self._timed: set[tuple[str, str]] = set()
+        self._timed: set[tuple[str, str, str | None]] = set()
         self._running: dict[str, SweepJob] = {}  # the newest last
         self._drawn: dict[str, tuple[float, str]] = {}
         self._ended: Counter[tuple[str, str]] = Counter()
@@ -88,8 +88,9 @@ class Progress:
         """Count a job as ended: ``done``, ``failed`` or ``blocked``."""
         self._ended[job.stage, state] += 1
         self._bars[job.stage].ended.add(job.key)
-        if state == "done" and (job.task, job.backbone) not in self._timed:
-            self._timed.add((job.task, job.backbone))
+        kind = job.task, job.backbone, job.method if isinstance(job, MethodJob) else None
+        if state == "done" and kind not in self._timed:
+            self._timed.add(kind)
             self._weights = self._costs()
 
     def show(self, running: Iterable[SweepJob]) -> None:

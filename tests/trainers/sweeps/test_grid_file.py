@@ -95,7 +95,7 @@ def test_options_about_the_grid_are_refused_beside_a_file(write, capsys):
     assert capsys.readouterr().err.endswith("expected methods in " + str(write()) + ", got --methods beside it\n")
     with pytest.raises(SystemExit):
         main(["sweep", "--ratio", "10"])
-    assert "the following arguments are required: --task" in capsys.readouterr().err
+    assert "expected --task TASK or GRID.yaml, got neither" in capsys.readouterr().err
 
 
 def test_options_of_a_config_file_count_beside_a_grid_even_where_they_equal_the_default(write, tmp_path, capsys):

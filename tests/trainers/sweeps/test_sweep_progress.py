@@ -2,7 +2,7 @@
 
 import pytest
 
-from mubench.trainers.sweeps.jobs import Place
+from mubench.trainers.sweeps.jobs import MethodJob, Place
 from mubench.trainers.sweeps.sweep_progress import Progress
 from tests.fixtures.fake_jobs import FakeRun
 
@@ -50,6 +50,25 @@ def test_the_time_left_goes_by_the_cost_of_jobs_and_not_by_their_number(jobs, ca
         progress.end(second, "done")
         progress.show([third])
         assert " 20%|" in (line := capsys.readouterr().err.splitlines()[-1]) and "2/3 [00:20<01:20" in line
+
+
+def test_costs_are_estimated_anew_after_the_first_run_of_every_method(tmp_path):
+    shared = {"ratio": 10, "base_seed": 0, "base": "base"}
+    runs = [
+        MethodJob(Place(models=tmp_path), "cifar10", "resnet", method=method, seed=seed, **shared)
+        for method in ("scrub", "salun")
+        for seed in (0, 1)
+    ]
+    estimated = []
+
+    def costs() -> dict[str, float]:
+        estimated.append(len(progress_of_runs._bars["unlearning"].ended) if estimated else 0)
+        return dict.fromkeys((run.key for run in runs), 1.0)
+
+    progress_of_runs = Progress(runs, costs)
+    for run in runs:
+        progress_of_runs.end(run, "done")
+    assert estimated == [0, 1, 3]  # at the start, after the first run of scrub and the first of salun
 
 
 def test_jobs_that_all_cost_nothing_are_counted(jobs, capsys):
