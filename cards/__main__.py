@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,27 +86,34 @@ def _making(data: Path, models: Path, results: Path) -> str:
     return f"{building}, then {sweeping}"
 
 
-def _tables(data: Path, models: Path, results: Path) -> Sequence[Table]:
+def _tables(data: Path, models: Path, results: Path, tasks: Sequence[str] | None) -> Sequence[Table]:
+    """Return the tables of some tasks, by default all; rows of other tasks are read but not compared."""
     from mubench.cards.leaderboard import tables  # noqa: PLC0415
     from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
     if not any(results.glob("*.json")):
         made = _making(data, models, results)
         raise FileNotFoundError(f"expected result rows in {results}, got none; make some with: {made}")
-    return tables(read_results(results), data=data, models=models, results=results)
+    rows = read_results(results)
+    _check_tasks(dict.fromkeys(row.task for row in rows), tasks)
+    wanted = [row for row in rows if tasks is None or row.task in tasks]
+    return tables(wanted, data=data, models=models, results=results)
 
 
-def _of_tasks(found: Sequence[Table], tasks: Sequence[str] | None) -> Sequence[Table]:
-    """Return the tables of some tasks, by default all.
+def _shipped_tables(tasks: Sequence[str] | None) -> Sequence[Table]:
+    from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
-    Raises:
-        ValueError: If a task has no table.
-    """
-    there = dict.fromkeys(table.row.task for table in found)
-    for task in tasks or ():
-        if task not in there:
-            raise ValueError(f"expected tasks with rows, {', '.join(there)}, got {task!r}{did_you_mean(task, there)}")
+    found = shipped_tables()
+    _check_tasks(dict.fromkeys(table.row.task for table in found), tasks)
     return [table for table in found if tasks is None or table.row.task in tasks]
+
+
+def _check_tasks(there: Iterable[str], tasks: Sequence[str] | None) -> None:
+    """Raise ``ValueError`` if one of the tasks has no rows."""
+    known = list(there)
+    for task in tasks or ():
+        if task not in known:
+            raise ValueError(f"expected tasks with rows, {', '.join(known)}, got {task!r}{did_you_mean(task, known)}")
 
 
 def _write_all(data: Path, models: Path, results: Path) -> None:
@@ -143,9 +150,8 @@ def _run(options: argparse.Namespace) -> None:
         _write_all(*place)
         return
     from mubench.cards.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
-    from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
 
-    found = _of_tasks(shipped_tables() if options.shipped else _tables(*place), options.task)
+    found = _shipped_tables(options.task) if options.shipped else _tables(*place, options.task)
     if options.what == "audit":
         _audit(found, options)
         return

@@ -152,14 +152,19 @@ def _remarks(row: Result, origin: str) -> list[str]:
     return [f"custom method {row.method_file[:8]}", *remarks] if row.method_file else remarks
 
 
-def _rank(entries: Iterable[Entry]) -> list[Entry]:
-    """Order by the lower end; a line that the first of the current rank does not beat shares its rank."""
+def rank_lines(entries: Iterable[Entry]) -> list[Entry]:
+    """Order by rank, then by the lower end of S.
+
+    The line with the highest lower end has rank 1, and so has every line that it does not beat (`beats`); of the
+    others, the next rank goes to the highest lower end in the same way.
+    """
     result: list[Entry] = []
-    leader: Entry | None = None
-    for rank, entry in enumerate(sorted(entries, key=lambda e: (-(e.low or 0), -(e.score or 0), e.name)), start=1):
-        if leader is None or beats(leader.draws, entry.draws):
-            leader = replace(entry, rank=rank)
-        result.append(replace(entry, rank=leader.rank))
+    left = sorted(entries, key=lambda entry: (-(entry.low or 0), -(entry.score or 0), entry.name))
+    while left:
+        shared = [entry for entry in left if not beats(left[0].draws, entry.draws)]
+        left = [entry for entry in left if entry not in shared]
+        rank = len(result) + 1
+        result += [replace(entry, rank=rank) for entry in shared]
     return result
 
 
@@ -207,12 +212,13 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
     scored, oracle = [e for e in models if not e.flags], [e for e in models if e.oracle_selected]
     tables_only = [e for e in outputs if not e.flags]
     unranked = [entry for entry in methods if entry not in (*scored, *oracle, *tables_only)]
+    ranked = [entry for lines in (scored, oracle, tables_only) for entry in rank_lines(lines)]
     order = {name: position for position, name in enumerate(CONTROLS)}
     controls = [entry for entry in entries if entry.rows[0].control]
     return Table(
         row=shared,
         no_signal=shared.no_signal,
-        entries=(*_rank(scored), *_rank(oracle), *_rank(tables_only), *sorted(unranked, key=lambda e: e.name)),
+        entries=(*ranked, *sorted(unranked, key=lambda e: e.name)),
         controls=tuple(
             sorted(controls, key=lambda e: (order.get(e.rows[0].method, len(order)), e.passes or 0, e.name))
         ),

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict
 
 from mubench.cards.entries import Array, Entry
 from mubench.cards.formats import number
-from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard import Table, rank_lines
 from mubench.cards.report.seed_differences import DIGITS, Difference, compare_lines, seed_values, subtract
 from mubench.trainers.metrics.bootstrap import interval
 
 Verdict = Literal["held", "did not hold", "mixed", "undecided", "could not be tested"]
 SHARED = 2 / 3
+FREQUENT = 2  # times the share of a class where all have as many rows
 
 
 class Untestable(LookupError):  # noqa: N818  a finding about rows, not a fault
@@ -51,7 +52,11 @@ class Observation:
 
 
 class Leads(Strict):
-    """All of the methods have rank 1, or any of them; undecided where more than ``SHARED`` of all ranked lines do."""
+    """All of the methods, or any of them, have rank 1 among the defaults.
+
+    It is undecided where more than ``SHARED`` of these do. Lines with other arguments are left out: a claim is about
+    methods, and a tuned line would take the place of its own defaults.
+    """
 
     rule: Literal["leads"]
     needed: Literal["all", "any"]
@@ -60,20 +65,20 @@ class Leads(Strict):
     def observe(self, table: Table) -> Observation:
         if table.no_signal:
             raise Untestable("no ranks without signal")
-        lines = [_line(table, name) for name in self.methods]
-        ranks = ", ".join(f"{line.name}: rank {line.rank or '-'}" for line in lines)
-        all_ranks = [entry.rank for entry in table.entries if entry.rank]
-        first, shared = [line.rank == 1 for line in lines], all_ranks.count(1)
+        names = [_line(table, method).name for method in self.methods]
+        rank = {line.name: line.rank for line in rank_lines(filter(_is_ranked_default, table.entries))}
+        words = ", ".join(f"{name}: rank {rank.get(name, '-')}" for name in names)
+        first, shared = [rank.get(name) == 1 for name in names], list(rank.values()).count(1)
         leads = all(first) if self.needed == "all" else any(first)
-        words = f"{ranks} ({shared} of {len(all_ranks)} lines have rank 1)"
-        return Observation(table, None if leads and shared > SHARED * len(all_ranks) else leads, words)
+        words += f" ({shared} of {len(rank)} defaults have rank 1)"
+        return Observation(table, None if leads and shared > SHARED * len(rank) else leads, words)
 
 
 class Order(Strict):
     """A metric of one line is below that of another, by ``by`` or more over the whole interval of the difference.
 
-    It fails where the whole interval is at or below 0, and is undecided in between. The interval is that of the paired
-    bootstrap for S, and of `compare_lines` for any other metric.
+    It fails where the whole interval is below ``by``, or at or below 0 without one, and is undecided in between. The
+    interval is that of the paired bootstrap for S, and of `compare_lines` for any other metric.
     """
 
     rule: Literal["order"]
@@ -87,7 +92,8 @@ class Order(Strict):
         values = _values(lower, self.metric), _values(higher, self.metric)
         is_score = self.metric == "score"
         gap = _score_difference(higher, lower) if is_score else compare_lines(higher, lower, self.metric)
-        above, below = gap.low >= self.by and gap.low > 0, gap.high <= 0
+        above = gap.low >= self.by and gap.low > 0
+        below = gap.high < self.by if self.by else gap.high <= 0
         words = f"{_words(values[0])} ({lower.name}), {_words(values[1])} ({higher.name})"
         return Observation(table, None if above == below else above, f"{self.metric} {words}, difference {gap}")
 
@@ -120,18 +126,41 @@ class Near(Strict):
         if not isinstance(self.level, str):
             return self.level
         if self.level == "chance":
-            labels = table.row.task_row.label_names(table.row.tier)
-            if not labels:
-                raise Untestable(f"no level of chance without classes ({table.row.task})")
-            return 1 / len(labels)
+            return _chance(table)
         return _values(_line(table, self.level), self.metric)
 
 
+def _chance(table: Table) -> float:
+    """Return the score of guesses among classes that have about as many rows each.
+
+    Raises:
+        Untestable: If there are no classes, some may be missing, or the `constant` control shows that one is frequent.
+    """
+    row = table.row
+    labels = row.task_row.label_names(row.tier)
+    if not labels:
+        raise Untestable(f"no level of chance without classes ({row.task})")
+    if row.tier == "partial":
+        raise Untestable(f"no level of chance where rows may lack classes ({row.task}, partial tier)")
+    for control in table.controls:
+        if control.rows[0].method == "constant" and (
+            score := control.rows[0].metrics["test_score"].value
+        ) > FREQUENT / len(labels):
+            raise Untestable(f"no level of chance where one class scores {number(score, DIGITS)} ({row.task})")
+    return 1 / len(labels)
+
+
+def _is_ranked_default(entry: Entry) -> bool:
+    """Whether a line ranks among models, with the defaults of its method."""
+    among_models = entry.rank is not None and not entry.oracle_selected and not entry.rows[0].outputs_only
+    return among_models and entry.origin == "default"
+
+
 def _line(table: Table, method: str) -> Entry:
-    """Return the line of a method with its defaults, or of a control."""
+    """Return the line of a method or a control with its defaults."""
     lines = [line for line in (*table.entries, *table.controls) if line.rows[0].method == method]
     for line in lines:
-        if line.rows[0].tuned == "default" or line.rows[0].control:
+        if line.origin == "default":
             return line
     raise Untestable(f"no rows of {method}{' with its defaults' if lines else ''}")
 

@@ -47,6 +47,15 @@ def test_paired_draws_separate_overlapping_intervals(new_row):
     assert [entry.rank for entry in tables([*first, *second])[0].entries] == [1, 2]
 
 
+def test_a_line_that_the_first_does_not_beat_shares_its_rank_whatever_others_lie_between(new_row):
+    wide = 300 * np.random.default_rng(0).standard_normal(2000)
+    scores = {"first": (0.9, None), "middle": (0.6, None), "wide": (0.85, wide), "last": (0.5, None)}
+    rows = [row for name, (score, noise) in scores.items() for row in seeds(new_row, name, [score] * 2, noise)]
+    entries = tables(rows)[0].entries
+    assert [(entry.name, entry.rank) for entry in entries] == [("first", 1), ("wide", 1), ("middle", 3), ("last", 3)]
+    assert entries[1].low < entries[2].low
+
+
 def test_an_interval_of_differences_around_zero_is_a_tie():
     zero = np.zeros(2000)
     assert not beats(zero, zero) and not beats(zero + np.linspace(-0.1, 0.5, 2000), zero)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import math
+import numbers
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 import torch
 from transformers import TrainingArguments
@@ -195,6 +197,43 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
     unknown = sorted(set(given) - UNRECORDED - set(recorded))
     if unknown:
         raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")
+
+
+def check_numbers(arguments: type, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that are no numbers where their fields are.
+
+    Args:
+        arguments: The dataclass of the arguments.
+        given: Values by name.
+
+    Raises:
+        ValueError: If a value is text, true or false, or has a fraction where a whole number belongs.
+    """
+    for name, value in given.items():
+        kinds = _kinds(arguments).get(name, frozenset())
+        if not kinds & {int, float} or kinds - {int, float, type(None)}:
+            continue
+        wanted = numbers.Real if float in kinds else numbers.Integral
+        is_number = isinstance(value, wanted) and not isinstance(value, bool)
+        if is_number or (value is None and type(None) in kinds):
+            continue
+        expected = "a number" if float in kinds else "a whole number"
+        raise ValueError(f"expected {name} to be {expected}, got {quote(value)}{_hint_on_text(value)}")
+
+
+@cache
+def _kinds(arguments: type) -> Mapping[str, frozenset[type]]:
+    """Return the types that each field of a dataclass may have."""
+    hints = get_type_hints(arguments)
+    return {one.name: frozenset(get_args(hints[one.name]) or (hints[one.name],)) for one in fields(arguments)}
+
+
+def _hint_on_text(value: object) -> str:
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        return ""
+    return "" if number is None else f"; YAML reads that as text, and {number!r} as a number"
 
 
 def check_trackers(names: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mubench.hub_builders.dataset.task_info import find_task
+from mubench.hub_builders.dataset.task_info import find_task, locate
 from mubench.hub_builders.tasks.names import DATASET, fingerprint
 from mubench.trainers.evaluation.group import Group, find_group
 from mubench.trainers.evaluation.judge_runs import Judge
@@ -46,6 +46,11 @@ class Place:
     results: Path = Path("results")
     method_file: MethodFile | None = None
 
+    @property
+    def folder(self) -> str:
+        """Folder or repository of the family: ``mu-bench`` stands for that of any."""
+        return locate(self.data, self.family)
+
     def setting(self, task: str, backbone: str) -> Setting:
         """Return the setting of a task and backbone."""
         recall_backbone(backbone, self.models)
@@ -66,13 +71,13 @@ class Place:
 
     def absolute(self) -> Place:
         """Return the same place by absolute paths; a Hub id stays."""
-        is_local = "/" not in self.data or Path(self.data).is_dir()
+        is_local = "/" not in self.data or Path(self.folder).is_dir()
         data = str(Path(self.data).absolute()) if is_local else self.data
         return replace(self, data=data, models=self.models.absolute(), results=self.results.absolute())
 
     def key(self, name: str, **about: Any) -> str:
         """Return a name that no other job in this folder of models has."""
-        data = str(Path(self.data).resolve()) if Path(self.data).is_dir() else self.data
+        data = str(Path(self.folder).resolve()) if Path(self.folder).is_dir() else self.folder
         about |= {"data": data, "family": self.family, "eval_seed": self.eval_seed}
         return f"{name}-{fingerprint(about)[:8]}"
 

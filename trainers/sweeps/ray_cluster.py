@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -12,6 +13,8 @@ from typing import Any, Self
 from mubench.hub_builders.utils.optional import require
 from mubench.trainers.sweeps.jobs import Job, Outcome
 from mubench.trainers.sweeps.worker_pool import execute_in_worker
+
+logger = logging.getLogger(__name__)
 
 LOCAL = "local"
 OBJECT_STORE = 100 * 2**20  # bytes; jobs and outcomes are small
@@ -82,7 +85,7 @@ class RayCluster:
             raise FileNotFoundError(f"expected a Ray cluster at {self._address}, got: {reason}") from error
 
     def _task_options(self) -> dict[str, Any]:
-        """Return what a task takes of the cluster.
+        """Return what a task takes of the cluster; a warning says where no node has as much, since one may join.
 
         Raises:
             ValueError: If it is more GPUs than this machine has.
@@ -91,6 +94,10 @@ class RayCluster:
         gpus = min(1, there) if self._gpus is None else self._gpus
         if self._address == LOCAL and gpus > there:
             raise ValueError(f"expected at most the {there:.0f} GPUs of this machine a run, got {gpus}")
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(node.get("CPU", 0) >= self._cpus and node.get("GPU", 0) >= gpus for node in nodes):
+            wanted = f"{self._cpus:g} cores and {gpus:g} GPUs"
+            logger.warning("no node of the Ray cluster has %s at present: runs wait until one joins", wanted)
         return {"num_cpus": self._cpus, "num_gpus": gpus, "max_retries": 0}
 
     def __exit__(self, *_: object) -> None:

@@ -216,4 +216,5 @@ def _describe(sweep: Sweep) -> str:
     info = task_info(sweep.task, data=sweep.place.data, family=sweep.place.family)
     seeds = f"base seed {sweep.base_seeds[0]}, run seed {sweep.seeds[0]}, retrained {sweep.retrain_seeds}"
     what = f"{sweep.task}, {sweep.backbones[0]}, {info.family} family"
-    return f"{what}, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}"
+    evaluation = f", evaluation seed {sweep.place.eval_seed}" if sweep.place.eval_seed else ""
+    return f"{what}, deletion seed {info.deletion_seed}, split {info.split[:12]}, {seeds}{evaluation}"

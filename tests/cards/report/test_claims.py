@@ -66,7 +66,7 @@ def finding(table, **test):
     ({"rule": "order", "metric": "score", "lower": "finetune", "higher": "salun"}, "undecided"),
     ({"rule": "order", "metric": "forget_score", "lower": "retrain", "higher": "finetune", "by": 0.1}, "held"),
     ({"rule": "order", "metric": "forget_score", "lower": "retrain", "higher": "finetune", "by": 0.2},
-     "undecided"),
+     "did not hold"),
     ({"rule": "order", "metric": "gap", "lower": "salun", "higher": "finetune"}, "held"),
     ({"rule": "order", "metric": "gap", "lower": "finetune", "higher": "bad_teaching"}, "undecided"),
     ({"rule": "order", "metric": "gap", "lower": "bad_teaching", "higher": "finetune"}, "undecided"),
@@ -84,10 +84,38 @@ def test_rules(table, test, verdict):
     assert finding(table, **test).verdict == verdict
 
 
-def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(table):
-    same = dataclasses.replace(table, entries=tuple(dataclasses.replace(one, rank=1) for one in table.entries))
-    one = finding(same, rule="leads", needed="all", methods=("scrub",))
-    assert one.verdict == "undecided" and "(4 of 4 lines have rank 1)" in one.here
+def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(new_row):
+    names = ("scrub", "salun", "ssd", "finetune")
+    (table,) = tables([row for name in names for row in with_metrics(new_row, name, 0.5)])
+    one = finding(table, rule="leads", needed="all", methods=("scrub",))
+    assert one.verdict == "undecided" and "(4 of 4 defaults have rank 1)" in one.here
+
+
+def test_lines_with_other_arguments_take_no_rank_from_the_defaults(new_row):
+    rows = [*with_metrics(new_row, "scrub", 0.5), *with_metrics(new_row, "finetune", 0.05)]
+    better = [new_row("npo", score=0.99, tuned="tuned", base_seed=seed, **ENOUGH) for seed in range(3)]
+    (plain,), (whole,) = tables(rows), tables([*rows, *better])
+    assert [entry.rank for entry in whole.entries] == [1, 2, 3]
+    before, after = (finding(one, rule="leads", needed="all", methods=("scrub",)) for one in (plain, whole))
+    assert after.here == before.here and after.verdict == before.verdict == "held"
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"tier": "partial"}, "no level of chance where rows may lack classes (cifar10, partial tier)"),
+    ({}, "no level of chance where one class scores 0.830 (cifar10)"),
+])  # fmt: skip
+def test_no_level_of_chance_where_classes_may_be_missing_or_frequent(new_row, change, reason):
+    rows = with_metrics(new_row, "scrub", 0.5, forget_score=0.1)
+    score = {"test_score": Value(value=0.83, n=60), "score": Value(value=0.0, n=60)}
+    constant = new_row("constant", score=0.0, control=True, cost={}, metrics=score, **ENOUGH)
+    (table,) = tables([row.model_copy(update=change) for row in (*rows, constant)])
+    one = finding(table, rule="near", method="scrub", metric="forget_score", level="chance", within=0.05)
+    assert (one.verdict, one.here) == ("could not be tested", reason)
+
+
+def test_a_difference_that_is_surely_smaller_than_claimed_fails(table):
+    rule = {"rule": "order", "metric": "forget_score", "lower": "retrain", "higher": "finetune"}
+    assert [finding(table, by=by, **rule).verdict for by in (0.15, 0.16, 0.2)] == ["held", "undecided", "did not hold"]
 
 
 def test_a_single_seed_decides_nothing_as_its_spread_is_unknown(new_row):
@@ -111,7 +139,7 @@ def test_most_tasks_give_the_verdict_and_all_numbers_are_shown(table):
     assert verdict(open_) == verdict(open_, open_) == "undecided" and verdict() == "could not be tested"
     assert verdict(yes, no, ("imdb", None)) == "mixed" and verdict(yes, no, other) == "did not hold"
     shown = Finding(one.claim, (*one.observations, observed(table, *other))).here
-    assert shown == "cifar10 5 %, held: scrub: rank 1 (1 of 4 lines have rank 1); imdb 5 %, did not hold: other"
+    assert shown == "cifar10 5 %, held: scrub: rank 1 (1 of 4 defaults have rank 1); imdb 5 %, did not hold: other"
 
 
 def test_a_task_counts_once_however_many_tables_it_has(table):

@@ -92,6 +92,9 @@ class FakeRay(SimpleNamespace):
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
 
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}]
+
     def remote(self, _: object) -> SimpleNamespace:
         task = SimpleNamespace(remote=lambda *_: object())
         return SimpleNamespace(options=lambda **_: task)
@@ -117,6 +120,20 @@ def test_a_cluster_that_cannot_be_used_is_ended_with_its_folder(ray, message, ca
     with pytest.raises((ValueError, RuntimeError), match=message), RayCluster("local", gpus=1):
         pass
     assert ray.calls == calls and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"cpus": 2.0}, ""),
+        ({"cpus": 4.0}, "no node of the Ray cluster has 4 cores and 0 GPUs at present: runs wait until one joins"),
+        ({"gpus": 0.5}, "no node of the Ray cluster has 1 cores and 0.5 GPUs at present: runs wait until one joins"),
+    ],
+)
+def test_a_run_that_no_node_of_a_cluster_can_hold_is_a_warning(wanted, message, monkeypatch, caplog):
+    monkeypatch.setattr(ray_cluster, "require", lambda _: FakeRay())
+    with RayCluster("auto", **wanted):
+        assert [record.message for record in caplog.records] == [message] * bool(message)
 
 
 @pytest.mark.parametrize(("cpus", "count"), [(1.0, 2), (0.5, 4), (2.0, 1)])

@@ -129,6 +129,15 @@ def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, o
     assert replace(job, place=replace(place, eval_seed=1)).key != job.key != replace(job, given=(("alpha", 1),)).key
 
 
+def test_mu_bench_stands_for_the_folder_of_a_family_that_is_built_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real" / "mu-bench-group").mkdir(parents=True)
+    short, whole = (Place(data=data, family="group") for data in ("real/mu-bench", "real/mu-bench-group"))
+    assert short.absolute().data == str(tmp_path / "real" / "mu-bench")
+    assert short.key("a") == short.absolute().key("a") == whole.key("a") == whole.absolute().key("a")
+    assert Place(data="team/mu-bench", family="group").absolute().data == "team/mu-bench"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +158,15 @@ def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, o
             {"methods": ["scrub", "salun"], "options": ({}, {"lora_rank": 4})},
             "^expected no lora_rank, since salun works on weights or blocks, got 4$",
         ),
+        (
+            {"methods": ["scrub"], "options": ({}, {"learning_rate": "1e-3"})},
+            "^expected learning_rate to be a number, got '1e-3'; YAML reads that as text, and 0.001 as a number$",
+        ),
+        (
+            {"methods": ["scrub"], "arguments": {"scrub": {"msteps": 2.5}}},
+            "^expected msteps to be a whole number, got 2.5$",
+        ),
+        ({"methods": ["scrub"], "options": ({"alpha": True},)}, "^expected alpha to be a number, got True$"),
         ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),
         ({"seeds": [1, 1]}, "expected each backbone, method and seed once, got 1 1"),
         ({"place": Place(data="nowhere/at/all")}, "mubench build cifar10"),
