@@ -28,7 +28,8 @@ LEGEND = (
     "better: shift. (row on slightly changed inputs, where a task has them and a signal), gap (mean distance of",
     "averages to retrained; can be cheated), KL to retrained in nats.",
     "time, passes (forward + 2 backward examples): training cost as a share of retraining's, lower is better.",
-    "useful: whether S, as printed, is above S of retraining for as many passes, between retrain_at controls.",
+    "useful: whether S is above S of retraining for as many passes, between retrain_at controls: yes with the whole",
+    "interval, maybe as printed without it.",
     "Lines marked oracle_selection kept the epoch nearest to the retrained models; they rank among themselves.",
     "Controls are never ranked: retrain is each retrained model judged against the others; flip_cheat and",
     "quantile_cheat are outputs without a model, made to cheat S.",
@@ -55,7 +56,7 @@ def cells(entry: Entry, table: Table | None) -> tuple[str, ...]:
     rank += " apart" if entry.rank and (entry.oracle_selected or entry.rows[0].outputs_only) else ""
     ends = _MISSING if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     numbers = map(number, (*entry.metrics.values(), entry.seconds, entry.passes))
-    useful = {True: "yes", False: "no", None: _MISSING}[table.is_useful(entry) if table else None]
+    useful = (table.usefulness(entry) if table else None) or _MISSING
     return (rank, entry.title, entry.seeds, number(entry.score), ends, *numbers, useful)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 
@@ -58,12 +59,19 @@ class Table:
     controls: tuple[Entry, ...]
     curve: tuple[tuple[float, float], ...] = ()
 
-    def is_useful(self, entry: Entry) -> bool | None:
-        """Whether S of a line, as printed, is above that of retraining at its cost; ``None`` where that is unknown."""
+    def usefulness(self, entry: Entry) -> Literal["yes", "maybe", "no"] | None:
+        """Return whether S of a line is above that of retraining at its cost; ``None`` where that is unknown.
+
+        ``yes``: its whole interval is; ``maybe``: S is, as printed, but not the interval. The curve has no interval.
+        """
         if entry.score is None or entry.passes is None or entry.rows[0].control:
             return None
         retraining = self.retraining_at(entry.passes)
-        return None if retraining is None else round(entry.score, DIGITS) > round(retraining, DIGITS)
+        if retraining is None:
+            return None
+        if round(entry.score, DIGITS) <= round(retraining, DIGITS):
+            return "no"
+        return "yes" if (entry.low or 0.0) > retraining else "maybe"
 
     def retraining_at(self, passes: float) -> float | None:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""

@@ -363,15 +363,15 @@ def test_a_table_shows_what_its_task_reports_where_rows_have_it(new_row):
     assert "rouge_l" not in as_text(tables([plain]))
 
 
-def test_a_line_is_useful_where_its_printed_score_is_above_that_of_retraining_at_its_cost(new_row):
+def test_a_line_is_useful_where_its_interval_is_above_retraining_at_its_cost_and_maybe_where_its_score_is(new_row):
     part = {"seconds_share": 0.05, "passes_share": 0.05, "seconds": 1.0, "forward": 150, "backward": 150}
     controls = [new_row("retrain_at", score=0.4, control=True, cost=part)]
     against = References(retrained=[0, 1, 2], bases=[0, 1])
-    scores = {"above": [0.41], "equal": [0.404], "below": [0.3], "nothing": [0.004]}
+    scores = {"surely": [0.9], "above": [0.41], "equal": [0.404], "below": [0.3], "nothing": [0.004]}
     runs = [row for name, each in scores.items() for row in seeds(new_row, name, each, references=against)]
     (table,) = tables([*runs, *controls])
-    found = {entry.name: table.is_useful(entry) for entry in table.entries}
-    assert found == {"above": True, "equal": False, "below": False, "nothing": False}
-    assert [table.is_useful(entry) for entry in table.controls] == [None]
+    found = {entry.name: table.usefulness(entry) for entry in table.entries}
+    assert found == {"surely": "yes", "above": "maybe", "equal": "no", "below": "no", "nothing": "no"}
+    assert [table.usefulness(entry) for entry in table.controls] == [None]
     free = replace(table, curve=((0.0, 0.0), (1.0, 0.0)))
-    assert [free.is_useful(entry) for entry in free.entries if entry.name == "nothing"] == [False]
+    assert [free.usefulness(entry) for entry in free.entries if entry.name == "nothing"] == ["no"]
