@@ -11,6 +11,7 @@ from operator import itemgetter
 from mubench.cards.entries import Entry
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
+from mubench.cards.report.seed_differences import compare_scores
 from mubench.hub_builders.utils.tables import markdown_table
 from mubench.trainers.metrics.score import SCORE_VERSION
 
@@ -20,6 +21,11 @@ _PLAIN = (
     ("score_version", SCORE_VERSION),
 )  # fmt: skip
 NONE = "No rows of real data differ in one factor alone."
+LEGEND = (
+    "S with its 95 % interval. The difference is that of the last level to the first, with the interval of the paired "
+    "bootstrap. A method without a line at a second level is left out, such as one whose best tuned arguments are the "
+    "defaults, and so is a line with flags."
+)
 _ARGUMENTS = "arguments"  # among what a factor ignores
 _SETTING = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "eval_seed", "score_version")
 
@@ -138,13 +144,23 @@ def _line_key(entry: Entry, factor: Factor) -> str:
 
 
 def as_markdown(found: Sequence[Analysis]) -> str:
-    """Return every analysis as a table of S with its interval."""
-    return "\n\n".join(_table(one) for one in found)
+    """Return every analysis as a table of S, below a legend; an empty text without any."""
+    return "\n\n".join([LEGEND, *map(_table, found)]) if found else ""
 
 
 def _table(one: Analysis) -> str:
-    lines = [(name, *(_cell(by_level.get(level)) for level in one.levels)) for name, by_level in one.lines]
-    return f"**{one.title}**: {one.setting}\n\n{markdown_table(('method', *one.levels), lines)}"
+    lines = [
+        (name, *(_cell(by_level.get(level)) for level in one.levels), _difference(by_level, one.levels))
+        for name, by_level in one.lines
+    ]
+    return f"**{one.title}**: {one.setting}\n\n{markdown_table(('method', *one.levels, 'difference'), lines)}"
+
+
+def _difference(by_level: Mapping[Level, Entry], levels: Sequence[Level]) -> str:
+    """Return the difference of a line's last level to its first."""
+    there = [by_level[level] for level in levels if level in by_level]
+    found = compare_scores(there[-1], there[0])
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
 
 
 def _cell(entry: Entry | None) -> str:

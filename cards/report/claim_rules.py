@@ -11,8 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from mubench.cards.entries import Array, Entry
 from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table, rank_lines
-from mubench.cards.report.seed_differences import DIGITS, Difference, compare_lines, seed_values, subtract
-from mubench.trainers.metrics.bootstrap import interval
+from mubench.cards.report.seed_differences import (
+    DIGITS,
+    Difference,
+    compare_lines,
+    compare_scores,
+    seed_values,
+    subtract,
+)
 
 Verdict = Literal["held", "did not hold", "mixed", "undecided", "could not be tested"]
 SHARED = 2 / 3
@@ -173,10 +179,10 @@ def _values(line: Entry, metric: str) -> Array:
 
 
 def _score_difference(first: Entry, second: Entry) -> Difference:
-    if first.score is None or second.score is None:
-        raise Untestable(f"no score of {(first if first.score is None else second).name}")
-    draws = first.draws - second.draws
-    return Difference(first.score - second.score, *interval(draws[np.isfinite(draws)]))
+    for line in (first, second):
+        if line.score is None:
+            raise Untestable(f"no score of {line.name}")
+    return compare_scores(first, second)
 
 
 def _words(values: Array | float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from mubench.cards.entries import Array, Entry, group_by_seed
 from mubench.cards.formats import number
 from mubench.trainers.evaluation.controls import FROM_SCRATCH
-from mubench.trainers.metrics.bootstrap import LEVEL
+from mubench.trainers.metrics.bootstrap import LEVEL, interval
 
 DIGITS = 3
 
@@ -33,6 +33,20 @@ def seed_values(entry: Entry, metric: str) -> Array:
     """Return the mean of a metric over the runs of each seed that have it, ``(K,)``, see `group_by_seed`."""
     measured = [row for row in entry.rows if metric in row.metrics]
     return np.array([np.mean([row.metrics[metric].value for row in part]) for part in group_by_seed(measured)])
+
+
+def compare_scores(first: Entry, second: Entry) -> Difference:
+    """Return the difference of S of two lines with the interval of the paired bootstrap.
+
+    Draws of lines of one table are paired; those of two tables resample rows of their own.
+
+    Raises:
+        ValueError: If a line has no S.
+    """
+    if first.score is None or second.score is None:
+        raise ValueError(f"expected lines with S, got {first.name} and {second.name}")
+    draws = first.draws - second.draws
+    return Difference(first.score - second.score, *interval(draws[np.isfinite(draws)]))
 
 
 def compare_lines(first: Entry, second: Entry, metric: str) -> Difference:

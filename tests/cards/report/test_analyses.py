@@ -4,7 +4,7 @@ import pytest
 
 from mubench.cards import report
 from mubench.cards.leaderboard import tables
-from mubench.cards.report.analyses import as_markdown, find_analyses
+from mubench.cards.report.analyses import LEGEND, as_markdown, find_analyses
 from mubench.trainers.evaluation.result import References
 
 FULL = {"tier": "full", "references": References(retrained=[0, 1, 2, 3, 4], bases=[0, 1, 2])}
@@ -86,12 +86,17 @@ def test_argument_sets_with_one_name_have_a_line_each(rows):
 
 def test_a_table_shows_s_with_its_interval(rows):
     text = as_markdown(find_analyses(tables(rows[:2])))
-    assert text.splitlines()[0] == "**Deletion ratio**: cifar10, resnet"
-    assert text.splitlines()[-1].startswith("| scrub | 0.80 (0.") and "| 0.70 (0." in text
+    legend, title, *_, line = [part for part in text.splitlines() if part]
+    assert (legend, title) == (LEGEND, "**Deletion ratio**: cifar10, resnet")
+    first, second, difference = line.split(" | ")[1:]
+    assert first.startswith("0.80 (0.") and second.startswith("0.70 (0.") and difference.startswith("-0.10 (-0.")
 
 
 def test_mini_rows_are_not_analysed(rows, demo_rows):
     mini = [row.model_copy(update={"tier": "mini"}) for row in rows]
     assert find_analyses(tables(mini)) == [] and report.as_markdown(tables(mini)) == ""
     whole = report.as_markdown(tables(rows))
-    assert whole.startswith("## Analyses\n\n**Deletion ratio**") and "\n\n## Claims\n\nS exists because" in whole
+    assert (
+        whole.startswith(f"## Analyses\n\n{LEGEND}\n\n**Deletion ratio**")
+        and "\n\n## Claims\n\nS exists because" in whole
+    )
