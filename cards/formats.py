@@ -37,7 +37,7 @@ LEGEND = (
 # The metrics in columns whose heads are not their keys.
 COLUMNS = {"S": "score", "memb.": "membership", "util.": "utility", "shift.": "row_shifted", "KL": "kl_retrained"}
 WEAK = (
-    "Weak by the audit of the metrics, so that none of them shows alone that a model has forgotten: {}. S stands all "
+    "Weak by the audit of the metrics, so that none of them alone shows that a model has forgotten: {}. S stands all "
     "the same: it joins its parts, so that one catches what another misses, and passes the audit itself."
 )
 _MISSING = "-"

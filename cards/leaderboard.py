@@ -123,17 +123,18 @@ class Table:
 def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
     """Name each group after its method, and the arguments that distinguish it from others of the same method.
 
-    A group of the defaults is distinguished from other defaults alone, such as those of an earlier version.
+    Groups are compared with the defaults of their method, such as those of an earlier version, and where there are
+    none, or among controls, with all.
     """
     names, alike = [], defaultdict(list)
     for rows in groups:
         alike[rows[0].method].append(rows[0])
     for rows in groups:
         first, origin = rows[0], find_origin(rows)
-        is_plain = origin == "default" and not first.control
-        compared = [row for row in alike[first.method] if row.tuned == "default" or not is_plain]
-        others = [row.arguments for row in compared if row is not first]
-        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in others)]
+        defaults = [] if first.control else [row for row in alike[first.method] if row.tuned == "default"]
+        compared = [row.arguments for row in defaults or alike[first.method] if row is not first]
+        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in compared)]
+        others = [row.arguments for row in alike[first.method]]
         words = [first.method, *(f"{k}={_show(first.arguments[k], [a.get(k) for a in others])}" for k in differing)]
         if remarks := _remarks(first, origin):
             words.append(f"({', '.join(remarks)})")

@@ -37,7 +37,7 @@ COMMANDS = {
     "ensemble": "metrics over many runs of one method and many retrained models: KLoM, U-LiRA, the NeurIPS 2023 score",
     "judge": "a model of any origin, from a folder or the Hub, or a parquet of outputs: its result row",
     "adopt": "a model that another program trained on a task, from a folder or the Hub, as a base model of its own",
-    "rerun": "repeat the run of a result row",
+    "rerun": "repeat the run of a result row, unless its model is there, and judge it again",
 }
 # Commands other than methods that take custom methods.
 TAKE_METHODS = ("references", "sweep", "matrix", "sequence", "tune", "methods", "rerun")

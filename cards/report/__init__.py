@@ -18,10 +18,11 @@ def as_markdown(tables: Sequence[Table]) -> str:
 
 def as_text(tables: Sequence[Table]) -> str:
     """Return all parts for a terminal."""
-    compared = "\n\n".join(_comparisons(tables).values())
+    ledger = claims.as_text(claims.examine_claims(tables))
     if all(table.row.tier == "mini" for table in tables):
-        compared = "All rows are of tier mini, which tests no claim."
-    return f"{compared}\n\n{claims.as_text(claims.examine_claims(tables))}"
+        return f"All rows are of tier mini, which tests no claim.\n\n{ledger}"
+    parts = {**_comparisons(tables), "Claims": ledger}
+    return "\n\n".join(f"{title}\n{'=' * len(title)}\n\n{text}" for title, text in parts.items())
 
 
 def _comparisons(tables: Sequence[Table]) -> dict[str, str]:

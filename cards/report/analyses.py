@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 from mubench.cards.entries import Entry
 from mubench.cards.formats import number
@@ -110,10 +110,19 @@ def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
         kept = [by_level for by_level in lines.values() if len(by_level) > 1]
         levels = {level for by_level in kept for level in by_level}
         ordered = sorted(levels, key=lambda level: (level != factor.plain, len(level), level))
-        named = sorted(((_name(by_level, ordered), by_level) for by_level in kept), key=itemgetter(0))
+        named = sorted(((_name(by_level, ordered), by_level) for by_level in kept), key=_place)
         if kept:
             found.append(Analysis(factor.title, setting, tuple(ordered), tuple(named)))
     return found
+
+
+def _place(line: tuple[str, Mapping[Level, Entry]]) -> tuple[bool, list[tuple[int, str]]]:
+    """Return the sort key of a line: methods come before controls, and numbers in names are ordered by value."""
+    name, by_level = line
+    parts = re.split(r"(\d+)", name)
+    return next(iter(by_level.values())).rows[0].control, [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in parts
+    ]
 
 
 def _name(by_level: Mapping[Level, Entry], ordered: Sequence[Level]) -> str:

@@ -101,7 +101,9 @@ class Order(Strict):
         above = gap.low >= self.by and gap.low > 0
         below = gap.high < self.by if self.by else gap.high <= 0
         words = f"{_words(values[0])} ({lower.name}), {_words(values[1])} ({higher.name})"
-        return Observation(table, None if above == below else above, f"{self.metric} {words}, difference {gap}")
+        wanted = f"{self.by:g} or more" if self.by else "above 0"
+        words = f"{self.metric} {words}, {higher.name} less {lower.name} {gap}, claimed {wanted}"
+        return Observation(table, None if above == below else above, words)
 
 
 class Near(Strict):
@@ -125,8 +127,10 @@ class Near(Strict):
             gap = compare_lines(line, _line(table, str(self.level)), self.metric)
         inside = -self.within <= gap.low and gap.high <= self.within
         outside = gap.low > self.within or gap.high < -self.within
-        words = f"{_words(values)} ({self.method}), {_words(level)} ({self.level}), difference {gap}"
-        return Observation(table, inside if inside or outside else None, f"{self.metric} {words}")
+        beside = "" if isinstance(self.level, float) else f", {_words(level)} ({self.level})"
+        less = f"less {self.level:g}" if isinstance(self.level, float) else f"less {self.level}"
+        words = f"{self.metric} {_words(values)} ({self.method}){beside}, {self.method} {less} {gap}"
+        return Observation(table, inside if inside or outside else None, f"{words}, claimed within {self.within:g}")
 
     def _level(self, table: Table) -> Array | float:
         if not isinstance(self.level, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,37 @@ def task_info(task: str, *, data: str | Path = DATASET, family: str = "canonical
     """Return the description of a built task; arguments and errors as of `load_task`."""
     find_task(task, data=data, family=family)
     return describe(read_built(task, locate(data, family), family))
+
+
+def info_of_tiers(
+    task: str, tiers: Sequence[str], *, data: str | Path = DATASET, family: str = "canonical"
+) -> TaskInfo:
+    """Return the description of a built task of one of the tiers, or of any if none is given.
+
+    Args:
+        task: Task key.
+        tiers: The tiers; the first is that of the command in a message.
+        data: Local dataset folder or Hub id.
+        family: Deletion family.
+
+    Raises:
+        FileNotFoundError: If the task is not there; the message names the command that builds the first tier.
+        ValueError: If it is of another tier, or damaged.
+    """
+    root, found = locate(data, family), None
+    try:
+        found = task_info(task, data=data, family=family)
+    except FileNotFoundError as error:
+        if not tiers or _is_unreachable(error):
+            raise
+    if found and (not tiers or found.tier in tiers):
+        return found
+    seed = deletion_seed_of(Path(root).name, family)
+    partial = {"raw": "DIR", "allow_partial": True} if tiers[0] == "partial" else {}
+    line = build_command(task, tier=tiers[0], **partial, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
+    hint = build_hint(Path(root), line, dataset_folder(family, seed))
+    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}"
+    raise (ValueError if found else FileNotFoundError)(f"{message}: make it {hint}")
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:

@@ -140,6 +140,14 @@ def test_with_a_single_base_model_every_run_counts(new_row):
     assert (one.seeds, four.seeds) == ("one seed", "4") and four.high - four.low < 0.6 * (one.high - one.low)
 
 
+def test_a_line_is_named_by_what_differs_from_the_defaults_whatever_other_lines_have(new_row):
+    plain = {"learning_rate": 0.003, "lora_rank": None}
+    lines = [(plain, "default"), ({**plain, "lora_rank": 8}, "custom"), ({**plain, "learning_rate": 0.02}, "tuned")]
+    (table,) = tables([new_row(arguments=arguments, tuned=tuned) for arguments, tuned in lines])
+    names = {entry.name for entry in table.entries}
+    assert names == {"scrub", "scrub lora_rank=8 (custom)", "scrub learning_rate=0.02 (tuned)"}
+
+
 def test_floats_in_names_are_short_unless_two_lines_would_share_a_name(new_row):
     product = 0.003 * 0.1
     assert str(product) == "0.00030000000000000003"

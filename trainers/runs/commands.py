@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.load import find_task
-from mubench.hub_builders.tasks.names import check_ratio, check_seed
-from mubench.hub_builders.utils.cli import Parser
+from mubench.hub_builders.dataset.task_info import find_task, info_of_tiers
+from mubench.hub_builders.tasks import TASKS
+from mubench.hub_builders.tasks.names import DATASET, check_ratio, check_seed
+from mubench.hub_builders.utils.cli import Parser, find_options
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
 from mubench.trainers.evaluation.group import find_group
@@ -193,10 +194,17 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     Raises:
         ValueError: If the row is that of a control that is no run, or data, base model or flags make it another run.
     """
-    parser = Parser(prog="mubench rerun")
-    parser.add_argument("row", type=Path, help="a result row, results/<run id>.json")
+    parser = Parser(
+        prog="mubench rerun",
+        usage="mubench rerun [-h] ROW.json [options of the row's method]",
+        description="Repeat the run of a result row with its arguments and seeds, unless its model is there, and "
+        "judge it again. The data and the base model are those of the row.",
+        epilog="Options of the method are taken too, such as --data, --models, --results and --method_file.",
+    )
+    parser.add_argument("row", type=Path, metavar="ROW.json", help="a result row, results/<run id>.json")
     known, rest = parser.parse_known_args(list(arguments))
     row = read_result(known.row)
+    _check_data(row, find_options(rest, "data")["data"] or DATASET)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
     options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
@@ -213,6 +221,14 @@ def rerun(arguments: Sequence[str]) -> list[str]:
         what = "data, base model, method file and arguments" if row.method_file else "data, base model and arguments"
         raise ValueError(f"expected the {what} of {known.row}, got another run: {found[:12]}")
     return _run_plan(plan, where)
+
+
+def _check_data(row: Result, data: str) -> None:
+    """Raise if the data of a row are missing, of another tier or deleted otherwise, and name what is to be built."""
+    tiers = [row.tier] if row.task in TASKS else []
+    info = info_of_tiers(row.task, tiers, data=data, family=row.family)
+    if info.split != row.split:
+        raise ValueError(f"expected the split {row.split[:12]} of {row.run_id}, got {info.split[:12]} in {data}")
 
 
 def measure_robustness(options: argparse.Namespace) -> list[str]:

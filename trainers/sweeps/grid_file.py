@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from mubench.hub_builders.tasks import Tier
 from mubench.hub_builders.tasks.names import DATASET
 from mubench.hub_builders.utils.cli import did_you_mean, read_yaml
 from mubench.hub_builders.utils.text import quote
@@ -72,6 +73,7 @@ class Grid(BaseModel):
         retrain_seeds: Seeds of the retrained models.
         seeds: Seeds of the runs, from every base model.
         controls: Controls from fresh models; ``None``: all.
+        tiers: Tiers of the data that the grid is made for; empty: any.
         data: Dataset folder or Hub id.
         family: Deletion family; ``primary``: the one that a task is ranked on.
         eval_seed: Seed of the noise that generated images start from.
@@ -94,6 +96,7 @@ class Grid(BaseModel):
     retrain_seeds: Seeds = [0, 1, 2]
     seeds: Seeds = [0]
     controls: list[str] | None = None
+    tiers: list[Tier] = []
     data: str = DATASET
     family: str = PRIMARY
     eval_seed: int = 0
@@ -125,7 +128,7 @@ class Grid(BaseModel):
         options: dict[str, Any] = {
             "methods": tuple(self.methods), "arguments": self.methods, "options": tuple(self.options),
             "base_seeds": self.base_seeds, "retrain_seeds": self.retrain_seeds, "seeds": self.seeds,
-            "tuned": self.tuned, "controls": self.controls,
+            "tuned": self.tuned, "controls": self.controls, "tiers": self.tiers,
         }  # fmt: skip
         found = []
         for ratio in self.ratios:

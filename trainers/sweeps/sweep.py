@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mubench.hub_builders.dataset.load import find_task, task_info
+from mubench.hub_builders.dataset.task_info import find_task, info_of_tiers
 from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.own_backbones import is_adopted, recipe_of
 from mubench.hub_builders.utils.cli import did_you_mean
@@ -42,6 +42,7 @@ class Sweep:
         options: Sets of arguments of all methods; every run is made once with each.
         tuned: Whether the arguments of methods are the best that `tune` found, as their rows then say.
         controls: Controls from fresh models; ``None`` takes all.
+        tiers: Tiers of the data that it is made for; empty takes any.
         place: Data, models and results.
     """
 
@@ -56,6 +57,7 @@ class Sweep:
     options: Sequence[Mapping[str, Any]] = ({},)
     tuned: bool = False
     controls: Sequence[str] | None = None
+    tiers: Sequence[str] = ()
     place: Place = field(default_factory=Place)
 
     @property
@@ -67,8 +69,8 @@ class Sweep:
         """Check the grid before anything is trained.
 
         Raises:
-            ValueError: If a key is unknown, the data have no such ratio, or a method is a reference or a control, or
-                not made for what there is to forget.
+            ValueError: If a key is unknown, the data are of another tier or have no such ratio, or a method is a
+                reference or a control, or not made for what there is to forget.
             FileNotFoundError: If the data are not there.
         """
         for key in self.methods:
@@ -76,7 +78,7 @@ class Sweep:
                 raise ValueError(f"expected methods that start from a base model, got {key!r}: it is a reference")
         for backbone in self.backbones:
             recipe_of(self.row, backbone)
-        info = task_info(self.task, data=self.place.data, family=self.place.family)
+        info = info_of_tiers(self.task, self.tiers, data=self.place.data, family=self.place.family)
         info.forget_size(self.ratio)
         for key, backbone in itertools.product(self.methods, self.backbones):
             check_request(key, self.place.setting(self.task, backbone), self.ratio)

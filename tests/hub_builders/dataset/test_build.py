@@ -19,6 +19,7 @@ from mubench.hub_builders.__main__ import main
 from mubench.hub_builders.dataset import readme, shards
 from mubench.hub_builders.dataset.build import build
 from mubench.hub_builders.dataset.load import load_task, task_info
+from mubench.hub_builders.dataset.task_info import info_of_tiers
 from mubench.hub_builders.deletion.ranks import deletion_ranks
 from mubench.hub_builders.mini import MINI
 from mubench.hub_builders.tasks import TASKS
@@ -428,3 +429,28 @@ def test_the_command_prints_the_build(small, tmp_path, capsys):
     assert "mu-bench-d1: imdb (mini tier, split " in capsys.readouterr().out
     manifest = json.loads(next((tmp_path / "mu-bench-d1" / "data" / "imdb").glob("*/manifest.json")).read_text())
     assert manifest["command"] == "python -m mubench.hub_builders build imdb --deletion_seed 1"
+
+
+@pytest.mark.parametrize(
+    ("tiers", "line"),
+    [
+        (["full", "partial"], "mubench build ucf101 --tier full --family group --out {}"),
+        (["partial"], "mubench build ucf101 --tier partial --raw DIR --allow_partial --family group --out {}"),
+    ],
+)
+def test_missing_data_of_a_tier_are_an_error_that_names_how_to_build_them(tmp_path, tiers, line):
+    folder = tmp_path / "mu-bench"
+    with pytest.raises(FileNotFoundError) as error:
+        info_of_tiers("ucf101", tiers, data=folder, family="group")
+    wanted = f"expected ucf101 of tier {' or '.join(tiers)} in {folder}-group, got none: make it with "
+    assert str(error.value) == f"{wanted}`{line.format(tmp_path)}`"
+
+
+def test_data_of_another_tier_are_refused_and_without_tiers_any_will_do(mini):
+    assert (
+        info_of_tiers("imdb", [], data=mini).tier == info_of_tiers("imdb", ["mini", "full"], data=mini).tier == "mini"
+    )
+    with pytest.raises(
+        ValueError, match=r"^expected imdb of tier full in .*, got mini: make it (with|in) .*--tier full"
+    ):
+        info_of_tiers("imdb", ["full"], data=mini)

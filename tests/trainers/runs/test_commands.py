@@ -232,6 +232,33 @@ def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
     assert files(own_walk.models) == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"tier": "full"},
+            "expected cifar10 of tier full in {}, got mini: make it with `mubench build cifar10 --tier full",
+        ),
+        ({"split": "0" * 64}, "expected the split 000000000000 of "),
+    ],
+)
+def test_rerun_names_the_data_of_the_row_before_its_base_model(own_walk, words, capsys, changes, message):
+    run_method("finetune", [*words, f"--results={own_walk.results}"])
+    path = next(path for path in rows(own_walk) if "finetune" in path.name)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    capsys.readouterr()
+    assert main(["rerun", str(path), *own_walk.flags(), *QUIET]) == 2
+    error = capsys.readouterr().err
+    assert message.format(own_walk.data) in error and error.count("\n") == 1
+
+
+def test_help_of_rerun_names_the_options_that_it_takes(capsys):
+    with pytest.raises(SystemExit):
+        main(["rerun", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "ROW.json [options of the row's method]" in text and "--data, --models, --results and --method_file" in text
+
+
 def test_rerun_of_a_control_that_is_no_run_is_refused(own_walk, capsys):
     path = next(path for path in own_walk.judge().controls() if "control-base" in path.name)
     assert main(["rerun", str(path), *own_walk.flags()]) == 2

@@ -168,6 +168,10 @@ def test_mu_bench_stands_for_the_folder_of_a_family_that_is_built_alone(tmp_path
         ),
         ({"methods": ["scrub"], "options": ({"alpha": True},)}, "^expected alpha to be a number, got True$"),
         ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),
+        (
+            {"tiers": ["full", "partial"]},
+            "^expected cifar10 of tier full or partial in .*, got mini: make it with `mubench build cifar10 --tier",
+        ),
         ({"seeds": [1, 1]}, "expected each backbone, method and seed once, got 1 1"),
         ({"place": Place(data="nowhere/at/all")}, "mubench build cifar10"),
     ],
