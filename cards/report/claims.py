@@ -98,10 +98,15 @@ class Finding:
     @property
     def here(self) -> str:
         """The numbers of every table, or why there are none."""
+        return "; ".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The same, a line for each table."""
         if not self.observations:
             tasks = ", ".join(self.claim.tasks) or "any task"
-            return self.claim.untested or "; ".join(self.missing) or f"no real rows of {tasks} that it is about"
-        return "; ".join(
+            return (self.claim.untested or "; ".join(self.missing) or f"no real rows of {tasks} that it is about",)
+        return tuple(
             f"{one.table.row.task} {one.table.row.ratio} %, {one.verdict}: {one.values}" for one in self.observations
         )
 
@@ -153,5 +158,7 @@ def as_text(findings: Sequence[Finding]) -> str:
     Why S exists and what a verdict is come first.
     """
     heads = align_columns([(one.verdict, one.claim.claim) for one in findings], left=(0, 1))
-    lines = "".join(f"{head}\n    {one.here}\n" for head, one in zip(heads, findings, strict=True))
-    return f"{textwrap.fill(WHY_S, 119)}\n\n{textwrap.fill(VERDICTS, 119)}\n\n{lines}"
+    parts = [textwrap.fill(WHY_S, 119), "", textwrap.fill(VERDICTS, 119), ""]
+    for head, one in zip(heads, findings, strict=True):
+        parts += [head, *(f"    {line}" for line in one.lines)]
+    return "".join(f"{part}\n" for part in parts)

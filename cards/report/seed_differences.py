@@ -25,7 +25,12 @@ class Difference:
     high: float
 
     def __str__(self) -> str:
-        ends = f"{number(self.low, DIGITS)} to {number(self.high, DIGITS)}" if math.isfinite(self.low) else "one seed"
+        if self.low == self.high:
+            ends = "the same in all seeds"
+        elif math.isfinite(self.low):
+            ends = f"{number(self.low, DIGITS)} to {number(self.high, DIGITS)}"
+        else:
+            ends = "one seed"
         return f"{number(self.value, DIGITS)} ({ends})"
 
 

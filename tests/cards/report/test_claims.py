@@ -232,6 +232,9 @@ def test_text_and_markdown_name_claim_source_numbers_and_verdict(table):
     text = as_text(findings).splitlines()
     place = next(n for n, line in enumerate(text) if "SCRUB reaches random" in line)
     assert text[place].split()[0] == "held" and text[place + 1].strip() == here
+    vote = observed(table, "imdb", False)
+    twice = dataclasses.replace(findings[0], observations=(vote, vote))
+    assert as_text([twice]).splitlines()[-2:] == ["    imdb 5 %, did not hold: other"] * 2
 
 
 def test_the_reason_for_s_comes_first_with_the_figures_of_the_ledger(table):

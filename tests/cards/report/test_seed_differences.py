@@ -42,6 +42,7 @@ def test_lines_from_the_same_base_models_are_paired_and_others_are_not(new_row):
 
 def test_no_spread_gives_a_point_and_one_seed_no_interval():
     assert subtract(np.array([0.5, 0.5]), np.array([0.25, 0.25])) == Difference(0.25, 0.25, 0.25)
+    assert str(Difference(0.25, 0.25, 0.25)) == "0.250 (the same in all seeds)"
     one = subtract(FIRST, np.array([0.01]))
     assert (one.low, one.high) == (-math.inf, math.inf)
     assert str(one) == "0.103 (one seed)" and str(Difference(0.25, 0.2, 0.3)) == "0.250 (0.200 to 0.300)"
