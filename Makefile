@@ -203,8 +203,8 @@ results: $(STAMP) ## the grid: every method, seed and base; finished runs are sk
 REAL := real
 REAL_RAW = $(or $(RAW),$(if $(MUBENCH_DATA),$(MUBENCH_DATA)/raw))
 REAL_TIER = $(if $(filter file,$(origin TIER)),$(if $(filter nlvr2 speech_commands tiny_imagenet ucf101,$(TASK)),partial,full),$(TIER))
-REAL_GRID = $(or $(wildcard cards/grids/$(TASK).yaml),$(error expected TASK to be one of \
-	$(basename $(notdir $(wildcard cards/grids/*.yaml))), got $(TASK)))
+REAL_GRID = $(or $(wildcard cards/grids/$(ONE_TASK).yaml),$(error expected TASK to be one of \
+	$(basename $(notdir $(wildcard cards/grids/*.yaml))), got $(or $(ONE_TASK),none)))
 REAL_FAMILY = $(shell sed -n 's/^family: *//p' $(REAL_GRID))
 REAL_FLAGS = --models $(REAL)/models --results $(REAL)/results
 results-real: $(STAMP) ## real rows into ./real: data, the grid in cards/grids, its table; again to go on (TASK, RAW, TIER, WORKERS)

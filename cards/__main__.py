@@ -43,7 +43,7 @@ def parser(*, leaderboard: bool = False) -> Parser:
         one.set_defaults(task=None)
     one.add_config()
     data, models, results = PLACE
-    one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: and its sisters")
+    one.add_argument("--data", type=Path, default=data, help="dataset folder; mu-bench: of all families")
     one.add_argument("--models", type=Path, default=models, help="folder of model folders")
     one.add_argument("--results", type=Path, default=results, help="folder of the result rows")
     one.add_argument("--shipped", action="store_true", help="print the measured rows that come with the suite")
@@ -57,7 +57,7 @@ def deletion_parser() -> Parser:
     line = "Write the deletion report of a run as Markdown and HTML: what was deleted, how, S, attacks, cost."
     one = Parser(prog="mubench report", description=line, allow_abbrev=False)
     one.add_argument("row", type=Path, metavar="ROW", help="result row of the run, results/<run id>.json")
-    one.add_argument("--data", default=DATASET, help="dataset folder or Hub id; mu-bench: and its sisters")
+    one.add_argument("--data", default=DATASET, help="dataset folder or Hub id; mu-bench: of all families")
     one.add_argument("--out", type=Path, help="folder of the report (default: reports/<run id>)")
     return one
 

@@ -91,10 +91,11 @@ def test_real_rows_are_made_of_a_grid_and_its_data_apart_from_mini_tasks(grid):
             assert words[words.index(f"--{option}") + 1].startswith("real/")
 
 
-def test_real_rows_of_a_task_without_a_grid_are_refused_in_one_line():
-    done = dry("make results-real TASK=samsum")
+@pytest.mark.parametrize(("given", "got"), [(" TASK=samsum", "samsum"), ("", "none")])
+def test_real_rows_without_a_task_that_has_a_grid_are_refused_in_one_line(given, got):
+    done = dry(f"make results-real{given}")
     assert done.returncode == 2 and "mubench" not in done.stdout and done.stderr.count("\n") == 1
-    assert "expected TASK to be one of cifar10 ddi2013 " in done.stderr and ", got samsum" in done.stderr
+    assert "expected TASK to be one of cifar10 ddi2013 " in done.stderr and f", got {got}" in done.stderr
 
 
 @pytest.mark.parametrize("failing", ["build", "sweep", "leaderboard", ""])

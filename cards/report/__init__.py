@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mubench.cards.leaderboard import Table
 from mubench.cards.report import analyses, claims, dataset_bias
 
+SHIPPED = "The report of the rows that ship: mubench cards report --shipped"
+
 
 def as_markdown(tables: Sequence[Table]) -> str:
     """Return all parts as sections of the results card; nothing without rows of real data."""
@@ -18,10 +20,9 @@ def as_markdown(tables: Sequence[Table]) -> str:
 
 def as_text(tables: Sequence[Table]) -> str:
     """Return all parts for a terminal."""
-    ledger = claims.as_text(claims.examine_claims(tables))
     if all(table.row.tier == "mini" for table in tables):
-        return f"All rows are of tier mini, which tests no claim.\n\n{ledger}"
-    parts = {**_comparisons(tables), "Claims": ledger}
+        return f"All rows are of tier mini, which tests no claim. {SHIPPED}\n"
+    parts = {**_comparisons(tables), "Claims": claims.as_text(claims.examine_claims(tables))}
     return "\n\n".join(f"{title}\n{'=' * len(title)}\n\n{text}" for title, text in parts.items())
 
 

@@ -76,7 +76,7 @@ class Leads(Strict):
         words = ", ".join(f"{name}: rank {rank.get(name, '-')}" for name in names)
         first, shared = [rank.get(name) == 1 for name in names], list(rank.values()).count(1)
         leads = all(first) if self.needed == "all" else any(first)
-        words += f" ({shared} of {len(rank)} defaults have rank 1)"
+        words += f" (shared by {shared} of {len(rank)} defaults)" if shared > 1 else f" (of {len(rank)} defaults)"
         return Observation(table, None if leads and shared > SHARED * len(rank) else leads, words)
 
 

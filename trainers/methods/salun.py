@@ -25,7 +25,7 @@ class SalunArguments(RandomLabelArguments):
 
 
 class SalunTrainer(RandomLabelTrainer):
-    """Computes a saliency mask at the original weights, then trains as `RandomLabelTrainer` within it.
+    """Computes a saliency mask at the original weights, then trains as `random_label` on the weights in it.
 
     ``m = 1[|sum_forget grad loss| among the largest floor(rho P)]``, ``theta <- theta_0 + m * change``.
 

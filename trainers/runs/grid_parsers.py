@@ -172,7 +172,7 @@ def _tasks_parser(command: str) -> Parser:
         "Tune the arguments of methods on other draws of the forget set. Tasks that share their defaults are tuned "
         "together: a setting is scored by its mean over all tasks and draws."
     )
-    parser = _parser(command, line, "task", "methods", "method_file", "backbone", "trials", "out", "ray")
+    parser = _parser(command, line, "task", "methods", "method_file", "backbone", "trials", "out", "ray", "slurm")
     default = [dataset_folder(deletion_seed=1)]
     parser.add_argument("--data", nargs="+", default=default, help="folders of build --deletion_seed")
     parser.set_defaults(models="tuning/models")

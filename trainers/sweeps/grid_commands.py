@@ -41,13 +41,20 @@ def open_executor(
 
     Raises:
         FileNotFoundError: If there is no such cluster.
+        ValueError: If two clusters are given.
     """
+    _check_clusters(ray, slurm)
     one = resources or Resources()
     if ray is not None:
         return RayCluster(ray, workers=workers, cpus=one.cpus, gpus=one.gpus)
     if slurm is not None:
         return SlurmCluster(slurm, folder, workers=workers, cpus=one.cpus, gpus=one.gpus, minutes=one.minutes)
     return Workers(workers)
+
+
+def _check_clusters(ray: str | None, slurm: str | None) -> None:
+    if ray is not None and slurm is not None:
+        raise ValueError("expected --ray or --slurm, got both")
 
 
 def run_grid(command: str, options: argparse.Namespace) -> list[str]:
@@ -93,8 +100,7 @@ def _schedule(
     sweeps: Sequence[Sweep], options: argparse.Namespace, workers: int, resources: Resources | None = None
 ) -> list[str]:
     """Run sweeps, or list their runs; return these lines, after one for each custom backbone."""
-    if options.ray is not None and options.slurm is not None:
-        raise ValueError("expected --ray or --slurm, got both")
+    _check_clusters(options.ray, options.slurm)
     own = [line for sweep in sweeps for key in sweep.backbones for line in describe_backbone(key, sweep.row)]
     about = list(dict.fromkeys(own))
     if options.dry_run:

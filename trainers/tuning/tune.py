@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from mubench.hub_builders.dataset.load import task_info
 from mubench.hub_builders.tasks import Kind
+from mubench.hub_builders.utils.atomic import WORK
 from mubench.hub_builders.utils.hints import command
 from mubench.hub_builders.utils.optional import check_package
 from mubench.hub_builders.utils.tables import align_columns
@@ -165,7 +166,8 @@ def run_tune(options: argparse.Namespace) -> list[str]:
         place=Place(eval_seed=options.eval_seed, models=Path(options.models), method_file=file),
         methods=options.methods,
     )
-    if options.ray is not None:  # its workers may have another working directory
+    if options.ray is not None or options.slurm is not None:  # its workers may have another working directory
         sweeps = [replace(sweep, place=sweep.place.absolute()) for sweep in sweeps]
-    executor = open_executor(options.workers, ray=options.ray)
+    folder = sweeps[0].place.models / WORK / "slurm"
+    executor = open_executor(options.workers, ray=options.ray, slurm=options.slurm, folder=folder)
     return tune(sweeps, trials=options.trials, out=options.out, executor=executor)

@@ -88,7 +88,7 @@ def test_a_first_rank_that_nearly_all_methods_share_decides_nothing(new_row):
     names = ("scrub", "salun", "ssd", "finetune")
     (table,) = tables([row for name in names for row in with_metrics(new_row, name, 0.5)])
     one = finding(table, rule="leads", needed="all", methods=("scrub",))
-    assert one.verdict == "undecided" and "(4 of 4 defaults have rank 1)" in one.here
+    assert one.verdict == "undecided" and "scrub: rank 1 (shared by 4 of 4 defaults)" in one.here
 
 
 def test_lines_with_other_arguments_take_no_rank_from_the_defaults(new_row):
@@ -139,7 +139,7 @@ def test_most_tasks_give_the_verdict_and_all_numbers_are_shown(table):
     assert verdict(open_) == verdict(open_, open_) == "undecided" and verdict() == "could not be tested"
     assert verdict(yes, no, ("imdb", None)) == "mixed" and verdict(yes, no, other) == "did not hold"
     shown = Finding(one.claim, (*one.observations, observed(table, *other))).here
-    assert shown == "cifar10 5 %, held: scrub: rank 1 (1 of 4 defaults have rank 1); imdb 5 %, did not hold: other"
+    assert shown == "cifar10 5 %, held: scrub: rank 1 (of 4 defaults); imdb 5 %, did not hold: other"
 
 
 def test_a_task_counts_once_however_many_tables_it_has(table):

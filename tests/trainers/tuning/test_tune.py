@@ -21,6 +21,7 @@ from mubench.trainers.sweeps.schedule import FailedRunsError
 from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.sweeps.worker_pool import Workers
 from mubench.trainers.tuning import search as module
+from mubench.trainers.tuning import tune as tune_module
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
@@ -354,3 +355,18 @@ def test_a_search_without_optuna_is_refused_before_anything_is_made(tmp_path, mo
     with pytest.raises(FileNotFoundError, match=line):
         tune([], trials=2, out=tmp_path, executor=None)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("clusters", "line"),
+    [
+        (["--slurm=gpu"], "expected Slurm on this machine, got: "),
+        (["--slurm=gpu", "--ray=local"], "expected --ray or"),
+    ],
+)
+def test_trials_run_on_the_cluster_that_is_given(own_walk, monkeypatch, capsys, clusters, line):
+    monkeypatch.setenv("PATH", "")  # also where there is a Slurm
+    monkeypatch.setattr(tune_module, "proxy_sweeps", lambda *_, **__: [sweep(own_walk)])
+    monkeypatch.setattr(tune_module, "_check_requests", lambda *_: None)
+    assert main(["tune", "--task=cifar10", "--methods=ssd", "--trials=1", *clusters]) == 2
+    assert capsys.readouterr().err.startswith(f"mubench: {line}")
