@@ -162,7 +162,19 @@ def _table(one: Analysis) -> str:
         (name, *(_cell(by_level.get(level)) for level in one.levels), _difference(by_level, one.levels))
         for name, by_level in one.lines
     ]
-    return f"**{one.title}**: {one.setting}\n\n{markdown_table(('method', *one.levels, 'difference'), lines)}"
+    table = markdown_table(("method", *one.levels, "difference"), lines)
+    return "\n\n".join([f"**{one.title}**: {one.setting}", table, *_lacks(one)])
+
+
+def _lacks(one: Analysis) -> list[str]:
+    """Return why levels have no ranks, a sentence each."""
+    reasons = {
+        level: by_level[level].rows[0].no_signal
+        for _, by_level in one.lines
+        for level in by_level
+        if not by_level[level].rows[0].control
+    }
+    return [f"Not ranked at {level}, {reason}." for level, reason in reasons.items() if reason]
 
 
 def _difference(by_level: Mapping[Level, Entry], levels: Sequence[Level]) -> str:

@@ -92,6 +92,11 @@ def test_a_table_shows_s_with_its_interval(rows):
     assert first.startswith("0.80 (0.") and second.startswith("0.70 (0.") and difference.startswith("-0.10 (-0.")
 
 
+def test_a_level_without_signal_is_named(rows):
+    weak = rows[0].model_copy(update={"no_signal": "too few"})
+    assert as_markdown(find_analyses(tables([weak, rows[1]]))).endswith("\n\nNot ranked at 2 %, too few.")
+
+
 def test_mini_rows_are_not_analysed(rows, demo_rows):
     mini = [row.model_copy(update={"tier": "mini"}) for row in rows]
     assert find_analyses(tables(mini)) == [] and report.as_markdown(tables(mini)) == ""
