@@ -50,7 +50,8 @@ def test_a_table_of_real_rows_is_whole():
         assert len(controls["base"].rows) >= 3 and len(controls["retrain"].rows) >= 5, table.title
         methods = {row.method for entry in table.entries for row in entry.rows}
         assert len(methods) >= (14 if table.row.ratio == 10 else 7), table.title
-        assert not table.row.provisional and not table.no_signal, table.title
+        assert not table.row.provisional, table.title
+        assert not table.no_signal or table.row.ratio != 10, table.title  # an analysis may find none
         assert max(controls["base"].score, controls["constant"].score) <= 0.05 and controls["retrain"].score >= 0.7, (
             table.title
         )

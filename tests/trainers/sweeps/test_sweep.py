@@ -129,7 +129,7 @@ def test_a_key_names_data_and_arguments_and_not_how_a_folder_is_written(sweep, o
     assert replace(job, place=replace(place, eval_seed=1)).key != job.key != replace(job, given=(("alpha", 1),)).key
 
 
-def test_mu_bench_stands_for_the_folder_of_a_family_that_is_built_alone(tmp_path, monkeypatch):
+def test_the_folder_of_a_family_is_found_by_its_own_name_and_by_that_of_all_families(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "real" / "mu-bench-group").mkdir(parents=True)
     short, whole = (Place(data=data, family="group") for data in ("real/mu-bench", "real/mu-bench-group"))
