@@ -199,7 +199,7 @@ def check_arguments(given: Iterable[str], recorded: Collection[str] = ()) -> Non
         raise ValueError(f"expected arguments that a run records or that change no result, got {', '.join(unknown)}")
 
 
-def check_numbers(arguments: type, given: Mapping[str, Any]) -> None:
+def check_number_types(arguments: type, given: Mapping[str, Any]) -> None:
     """Refuse arguments that are no numbers where their fields are.
 
     Args:

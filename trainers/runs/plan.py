@@ -12,7 +12,7 @@ from mubench.hub_builders.hub.model_folder import Run, is_complete, read_run, re
 from mubench.hub_builders.tasks import names
 from mubench.hub_builders.tasks.own_backbones import defaults_family
 from mubench.trainers.engine.distributed import STEP, step_arguments, world_size
-from mubench.trainers.engine.task_arguments import check_arguments, check_numbers
+from mubench.trainers.engine.task_arguments import check_arguments, check_number_types
 from mubench.trainers.models.base_models import precision_arguments, recipe_arguments
 from mubench.trainers.models.foreign_models import check_architecture
 from mubench.trainers.models.modalities.pretrained import check_load_options
@@ -193,7 +193,7 @@ def resolve(request: UnlearningRequest) -> Plan:
     check_request(request.method, setting, request.ratio)
     trainer = request.trainer
     check_arguments(request.arguments, recorded_names(trainer))
-    check_numbers(trainer.arguments, request.arguments)
+    check_number_types(trainer.arguments, request.arguments)
     if trainer.from_scratch and request.base:
         raise ValueError(f"expected no base model, {request.method} starts from a fresh one; got {request.base}")
     arguments = request.training_arguments()

@@ -11,7 +11,7 @@ from mubench.hub_builders.dataset.task_info import find_task, info_of_tiers
 from mubench.hub_builders.tasks import Task
 from mubench.hub_builders.tasks.own_backbones import is_adopted, recipe_of
 from mubench.hub_builders.utils.cli import did_you_mean
-from mubench.trainers.engine.task_arguments import UNRECORDED, check_numbers
+from mubench.trainers.engine.task_arguments import UNRECORDED, check_number_types
 from mubench.trainers.evaluation.controls import CONTROLS, FROM_SCRATCH
 from mubench.trainers.runs.defaults import recorded_names
 from mubench.trainers.runs.method_table import check_request, get_method, method_table, methods_for, methods_on
@@ -101,7 +101,7 @@ class Sweep:
     def _check_given(self, method: str) -> None:
         known = recorded_names(get_method(method))
         for given in self._given(method):
-            check_numbers(get_method(method).arguments, dict(given))
+            check_number_types(get_method(method).arguments, dict(given))
         for name, value in itertools.chain(*self._given(method)):
             if name not in (*known, *UNRECORDED):
                 raise ValueError(f"expected arguments that {method} records, got {name!r}{did_you_mean(name, known)}")
