@@ -149,7 +149,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.what not in PRINTED:
         _write_all(*place)
         return
-    from mubench.cards.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
+    from mubench.cards.leaderboard.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
 
     found = _shipped_tables(options.task) if options.shipped else _tables(*place, options.task)
     if options.what == "audit":

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.formats import number
 from mubench.cards.picture import draw_audit
 from mubench.hub_builders.utils.atomic import write_text
 from mubench.hub_builders.utils.tables import align_columns, markdown_table

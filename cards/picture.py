@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.entries import Entry
 from mubench.trainers.evaluation.audit import CAUGHT, LEAST_POWER, MOST_ALARMS, MetricAudit
 
 COLUMNS = 2

@@ -11,8 +11,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from mubench.cards.formats import as_markdown, legend
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.formats import as_markdown, legend
 from mubench.cards.report.generated_texts import GeneratedTexts
 from mubench.cards.usage import OUTPUTS, model_kind, model_usage, usage
 from mubench.hub_builders.dataset.manifest import Manifest, is_own, task_of

@@ -23,7 +23,7 @@ LAYERS = {
         "engine", "inference", "models", "metrics", "addons", "unlearning", "tools", "methods", "evaluation",
         "corpora", "runs", "sequences", "sweeps", "tuning",
     ),
-    "cards": ("evidence", "evaluate", "report"),
+    "cards": ("evidence", "evaluate", "leaderboard", "report"),
     "space": ("jobs", "charts", "handlers", "tabs"),
 }  # fmt: skip
 REGISTRIES = {

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mubench.cards.entries import Entry
-from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.entries import Entry
+from mubench.cards.leaderboard.formats import number
 from mubench.cards.report.seed_differences import compare_scores
 from mubench.hub_builders.utils.tables import markdown_table
 from mubench.trainers.metrics.score import SCORE_VERSION

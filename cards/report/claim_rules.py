@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from mubench.cards.entries import Array, Entry
-from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table, rank_lines
+from mubench.cards.leaderboard.entries import Array, Entry
+from mubench.cards.leaderboard.formats import number
 from mubench.cards.report.seed_differences import (
     DIGITS,
     Difference,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mubench.cards.entries import Array, Entry
-from mubench.cards.formats import number
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.entries import Array, Entry
+from mubench.cards.leaderboard.formats import number
 from mubench.cards.report.analyses import REAL
 from mubench.cards.report.seed_differences import DIGITS, Difference, seed_values, subtract
 from mubench.hub_builders.utils.tables import escape_markdown, markdown_table

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mubench.cards.entries import Array, Entry, group_by_seed
-from mubench.cards.formats import number
+from mubench.cards.leaderboard.entries import Array, Entry, group_by_seed
+from mubench.cards.leaderboard.formats import number
 from mubench.trainers.evaluation.controls import FROM_SCRATCH
 from mubench.trainers.metrics.bootstrap import LEVEL, interval
 

@@ -14,9 +14,9 @@ from jobs.paths import RESULTS
 
 from handlers.input_checks import check_choice
 from handlers.runs import existing_runs
-from mubench.cards.entries import ONE_SEED_SPREAD, Entry, make_entry
-from mubench.cards.formats import cells
 from mubench.cards.leaderboard import TIERS_BY_DATA, ResultFolder, Table, shipped_tables
+from mubench.cards.leaderboard.entries import ONE_SEED_SPREAD, Entry, make_entry
+from mubench.cards.leaderboard.formats import cells
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import FAMILIES, RATIOS
 from mubench.hub_builders.utils.text import quote

@@ -10,8 +10,8 @@ import numpy as np
 
 from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, TABLE_SETTING, YOURS, Line
 from handlers.input_checks import check_choice
-from mubench.cards.entries import Entry
 from mubench.cards.leaderboard import Table
+from mubench.cards.leaderboard.entries import Entry
 from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.method_table import method_table
 

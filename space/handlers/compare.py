@@ -14,8 +14,8 @@ from charts.tables import table
 from handlers.outcome import metric_name, missing_retrained
 from handlers.runs import FinishedRun, finished_run
 from handlers.verdict import ENDS, table_of
-from mubench.cards.formats import number
-from mubench.cards.yardsticks import yardsticks
+from mubench.cards.leaderboard.formats import number
+from mubench.cards.leaderboard.yardsticks import yardsticks
 from mubench.hub_builders.utils.text import quote
 
 STYLES = {"A": "mu-c1", "B": "mu-c2", "C": "mu-c3", "D": "mu-c4"}

@@ -15,7 +15,7 @@ from handlers.choices import built_task_info, references_command
 from handlers.gallery import row_cards, splits
 from handlers.input_checks import check_choice, check_number
 from handlers.runs import FinishedRun, finished_run
-from mubench.cards.formats import number
+from mubench.cards.leaderboard.formats import number
 from mubench.hub_builders.dataset.task_info import find_task
 from mubench.trainers.evaluation.judge import SCORE_PARTS
 from mubench.trainers.metrics import METRICS

@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers.board import SUBMITTED, Line, render_cost, render_parts
 from handlers.board_tables import frame
-from mubench.cards.entries import make_entry
+from mubench.cards.leaderboard.entries import make_entry
 from mubench.hub_builders.tasks import TASKS
 from mubench.hub_builders.utils.text import quote
 from mubench.trainers.evaluation.result import Result, parse_result

@@ -10,7 +10,7 @@ from charts.tables import bars
 from handlers.board import local_tables
 from handlers.runs import FinishedRun
 from mubench.cards.leaderboard import Table, shipped_tables
-from mubench.cards.yardsticks import yardsticks
+from mubench.cards.leaderboard.yardsticks import yardsticks
 from mubench.trainers.evaluation.result import Result
 
 ENDS = ("0: untouched or destroyed", "1: as retrained")

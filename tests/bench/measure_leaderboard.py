@@ -20,8 +20,8 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 def measure() -> dict[str, float]:
     """Return seconds: reading and ranking the rows, as text, as matrix, and in the Space, first and again."""
-    from mubench.cards.formats import as_matrix, as_text  # noqa: PLC0415  (imports are not measured)
     from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
+    from mubench.cards.leaderboard.formats import as_matrix, as_text  # noqa: PLC0415  (imports are not measured)
 
     sys.path.insert(0, str(SPACE))
     board, frame = (importlib.import_module(f"handlers.{name}") for name in ("board", "board_tables"))

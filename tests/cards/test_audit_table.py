@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from mubench.cards import audit_table, formats, render
+from mubench.cards import audit_table, render
 from mubench.cards.__main__ import main
 from mubench.cards.audit_table import as_json, as_markdown, as_text, audit_tables, left_out
-from mubench.cards.leaderboard import SHIPPED, tables
+from mubench.cards.leaderboard import SHIPPED, formats, tables
 from mubench.cards.picture import draw_audit
 from mubench.cards.render import model_card
 from mubench.trainers.evaluation import audit

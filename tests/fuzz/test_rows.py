@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mubench.cards.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.picture import draw_leaderboard
 from mubench.trainers.evaluation.result import Result, parse_result, read_result, to_json
 from mubench.trainers.evaluation.row_limits import MAX_BYTES, MAX_NAME, MAX_SEEDS

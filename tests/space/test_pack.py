@@ -28,8 +28,8 @@ NEEDED = (
     "README.md",
     "requirements.txt",
     "style.css",
-    "mubench/cards/leaderboard.py",
-    "mubench/cards/formats.py",
+    "mubench/cards/leaderboard/grouping.py",
+    "mubench/cards/leaderboard/formats.py",
     "mubench/cards/results/cifar10-mini-resnet-del10-control-base-s0.json",
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from mubench.cards.entries import make_entry
+from mubench.cards.leaderboard.entries import make_entry
 from mubench.cards.report.seed_differences import Difference, compare_lines, seed_values, subtract
 from mubench.trainers.evaluation.result import Value
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mubench.cards.entries import make_entry
 from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard.entries import make_entry
 from mubench.trainers.evaluation.result import to_json, write_result
 from tests.cards.conftest import make_row
 from tests.space.conftest import SPACE, Import, write_run

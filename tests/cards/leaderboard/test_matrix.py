@@ -1,8 +1,8 @@
 import pytest
 
 from mubench.cards.__main__ import main
-from mubench.cards.formats import as_matrix
 from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard.formats import as_matrix
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import write_result
 

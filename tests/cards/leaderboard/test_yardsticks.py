@@ -3,7 +3,7 @@
 import pytest
 
 from mubench.cards.leaderboard import tables
-from mubench.cards.yardsticks import yardsticks
+from mubench.cards.leaderboard.yardsticks import yardsticks
 
 
 def test_yardsticks_are_the_controls_the_best_method_and_retraining_at_equal_cost(demo_rows):

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.cards.entries import Entry, beats, find_origin, group_by_seed, make_entry
+from mubench.cards.leaderboard.entries import Entry, beats, find_origin, group_by_seed, make_entry
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -29,7 +29,7 @@ from mubench.trainers.evaluation.result import (
 from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`, and the rows of real data, written by `make results-real`.
-SHIPPED = Path(__file__).parent / "results"
+SHIPPED = Path(__file__).parents[1] / "results"
 # Tiers by how much their rows tell.
 TIERS_BY_DATA = ("full", "partial", "mini", "custom")
 CAVEATS: dict[str, str] = {

@@ -1,0 +1,13 @@
+"""Leaderboard: rows pooled into lines, ranked in tables, and printed. Imports nothing else of this room."""
+
+from mubench.cards.leaderboard.grouping import (
+    SHIPPED,
+    TIERS_BY_DATA,
+    ResultFolder,
+    Table,
+    rank_lines,
+    shipped_tables,
+    tables,
+)
+
+__all__ = ["SHIPPED", "TIERS_BY_DATA", "ResultFolder", "Table", "rank_lines", "shipped_tables", "tables"]
