@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.cards.leaderboard.entries import Entry, beats, find_origin, group_by_seed, make_entry
+from mubench.cards.leaderboard.entries import Entry, beats, group_by_seed, make_entry
+from mubench.cards.leaderboard.line_names import name_lines
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
@@ -120,47 +121,6 @@ class Table:
         return judged
 
 
-def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
-    """Name each group after its method, and the arguments that distinguish it from others of the same method.
-
-    Groups are compared with the defaults of their method, such as those of an earlier version, and where there are
-    none, or among controls, with all.
-    """
-    names, alike = [], defaultdict(list)
-    for rows in groups:
-        alike[rows[0].method].append(rows[0])
-    for rows in groups:
-        first, origin = rows[0], find_origin(rows)
-        defaults = [] if first.control else [row for row in alike[first.method] if row.tuned == "default"]
-        compared = [row.arguments for row in defaults or alike[first.method] if row is not first]
-        differing = [k for k in sorted(first.arguments) if any(a.get(k) != first.arguments[k] for a in compared)]
-        others = [row.arguments for row in alike[first.method]]
-        words = [first.method, *(f"{k}={_show(first.arguments[k], [a.get(k) for a in others])}" for k in differing)]
-        if remarks := _remarks(first, origin):
-            words.append(f"({', '.join(remarks)})")
-        names.append(" ".join(words))
-    return names
-
-
-def _show(value: object, others: Sequence[object]) -> str:
-    """Return an argument in words, a float to 12 digits where that distinguishes it from the others."""
-    short = _short(value)
-    return str(value) if any(_short(one) == short and one != value for one in others) else short
-
-
-def _short(value: object) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def _remarks(row: Result, origin: str) -> list[str]:
-    """Return remarks for a line's name: a custom method, arguments other than the defaults, a foreign base model."""
-    if row.control:
-        return []
-    remarks = [] if origin == "default" else [origin]
-    remarks += [f"own base {row.foreign_base}"] if row.foreign_base else []
-    return [f"custom method {row.method_file[:8]}", *remarks] if row.method_file else remarks
-
-
 def rank_lines(entries: Iterable[Entry]) -> list[Entry]:
     """Order by rank, then by the lower end of S.
 
@@ -214,7 +174,7 @@ def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
         key = [row.control, row.method, row.arguments, row.recipe, foreign_parent, row.outputs_only, row.method_file]
         groups[_encode(key)].append(row)
     lines = list(groups.values())
-    entries = list(map(make_entry, _names(lines), lines))
+    entries = list(map(make_entry, name_lines(lines), lines))
     methods = [entry for entry in entries if not entry.rows[0].control]
     rankable = [entry for entry in methods if entry.score is not None and not shared.no_signal]
     models, outputs = ([e for e in rankable if e.rows[0].outputs_only is only] for only in (False, True))
