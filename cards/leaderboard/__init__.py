@@ -4,10 +4,10 @@ from mubench.cards.leaderboard.grouping import (
     SHIPPED,
     TIERS_BY_DATA,
     ResultFolder,
-    Table,
     rank_lines,
     shipped_tables,
     tables,
 )
+from mubench.cards.leaderboard.table import Table
 
 __all__ = ["SHIPPED", "TIERS_BY_DATA", "ResultFolder", "Table", "rank_lines", "shipped_tables", "tables"]

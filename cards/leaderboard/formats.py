@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from mubench.cards.leaderboard.entries import ONE_SEED_SPREAD, Entry
-from mubench.cards.leaderboard.grouping import Table
+from mubench.cards.leaderboard.table import Table
 from mubench.hub_builders.utils.tables import align_columns, escape_markdown, markdown_table
 from mubench.trainers.evaluation.audit import weak_metrics
 from mubench.trainers.metrics import METRICS

@@ -6,119 +6,29 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Literal
 
-import numpy as np
-
-from mubench.cards.leaderboard.entries import Entry, beats, group_by_seed, make_entry
+from mubench.cards.leaderboard.entries import Entry, beats, make_entry
 from mubench.cards.leaderboard.line_names import name_lines
+from mubench.cards.leaderboard.table import Table
 from mubench.hub_builders.tasks.names import DATASET, family_location
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import (
-    ENOUGH_BASES,
-    ENOUGH_RETRAINED,
     Result,
     paused_collector,
     read_result,
     read_results,
 )
-from mubench.trainers.metrics.score import SCORE_VERSION
 
 # Every method on every mini task, written by `make matrix`, and the rows of real data, written by `make results-real`.
 SHIPPED = Path(__file__).parents[1] / "results"
 # Tiers by how much their rows tell.
 TIERS_BY_DATA = ("full", "partial", "mini", "custom")
-CAVEATS: dict[str, str] = {
-    "mini": "Rows of tier mini show that things run; their ranks are no result.",
-    "custom": "Rows of tier custom are of a custom task, and rank apart from those of the suite.",
-}
-DIGITS = 2  # of S in tables
 _encode = json.JSONEncoder(sort_keys=True).encode
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Table:
-    """All lines of one (tier, task, family, deletion seed, ratio, split, backbone, evaluation seed, version of S).
-
-    Attributes:
-        row: One of the rows that were judged against all references; it has the setting and references of the table.
-        no_signal: Why nothing is ranked, or ``None``.
-        entries: Ranked lines, then those that rank among themselves (epochs selected by the retrained models; tables
-            of outputs without a model), then unranked ones.
-        controls: Controls, in the order of ``CONTROLS``.
-        curve: Cost and S of retraining for a part of the recipe's passes, by cost; empty without such controls.
-    """
-
-    row: Result
-    no_signal: str | None
-    entries: tuple[Entry, ...]
-    controls: tuple[Entry, ...]
-    curve: tuple[tuple[float, float], ...] = ()
-
-    def usefulness(self, entry: Entry) -> Literal["yes", "maybe", "no"] | None:
-        """Return whether S of a line is above that of retraining at its cost; ``None`` where that is unknown.
-
-        ``yes``: its whole interval is; ``maybe``: S is, as printed, but not the interval. The curve has no interval.
-        """
-        if entry.score is None or entry.passes is None or entry.rows[0].control:
-            return None
-        retraining = self.retraining_at(entry.passes)
-        if retraining is None:
-            return None
-        if round(entry.score, DIGITS) <= round(retraining, DIGITS):
-            return "no"
-        return "yes" if (entry.low or 0.0) > retraining else "maybe"
-
-    def retraining_at(self, passes: float) -> float | None:
-        """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
-        if not self.curve:
-            return None
-        costs, scores = zip(*self.curve, strict=True)
-        return float(np.interp(passes, costs, scores))
-
-    @property
-    def title(self) -> str:
-        """Task, tier, backbone, ratio, family and seeds."""
-        row = self.row
-        seed = f", deletion seed {row.deletion_seed}" if row.deletion_seed else ""
-        evaluation = f", evaluation seed {row.eval_seed}" if row.eval_seed else ""
-        version = "" if row.score_version == SCORE_VERSION else f", S of version {row.score_version}"
-        deleted = f"{row.ratio} % deleted, {row.family} family"
-        return f"{row.task} ({row.tier}), {row.backbone}: {deleted}{seed}{evaluation}{version}"
-
-    @property
-    def reported(self) -> tuple[str, ...]:
-        """The metrics that the task reports beside S and a row carries."""
-        lines = (*self.entries, *self.controls)
-        return tuple(name for name in lines[0].reported if any(entry.reported[name] is not None for entry in lines))
-
-    @property
-    def seeds(self) -> str:
-        """Number of seeds behind S of its lines, in words."""
-        lines = [entry for entry in self.entries if entry.score is not None] or self.entries or self.controls
-        counts = {len(group_by_seed(entry.rows)) for entry in lines}
-        return "one seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
-
-    @property
-    def caveat(self) -> str:
-        """Caveat about rows of its tier; empty if there is none."""
-        return CAVEATS.get(self.row.tier, "")
-
-    @property
-    def standing(self) -> str:
-        """The reference models, the seeds of its lines, and whether ranks are provisional or missing."""
-        row = self.row
-        judged = f"judged against {row.reference_counts}, each S on {self.seeds}"
-        if self.no_signal:
-            return f"{judged}; NOT RANKED, {self.no_signal}"
-        if row.provisional:
-            return f"{judged}; PROVISIONAL, ranks count from {ENOUGH_RETRAINED} and {ENOUGH_BASES} on"
-        return judged
 
 
 def rank_lines(entries: Iterable[Entry]) -> list[Entry]:

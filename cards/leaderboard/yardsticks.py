@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mubench.cards.leaderboard.grouping import Table
+from mubench.cards.leaderboard.table import Table
 from mubench.trainers.evaluation.judge_runs import mean_controls
 
 
