@@ -13,9 +13,8 @@ from threading import Lock
 
 from mubench.cards.leaderboard.entries import Entry, beats, make_entry
 from mubench.cards.leaderboard.line_names import name_lines
+from mubench.cards.leaderboard.reference_check import check_references
 from mubench.cards.leaderboard.table import Table
-from mubench.hub_builders.tasks.names import DATASET, family_location
-from mubench.hub_builders.utils.hints import command
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import (
     Result,
@@ -47,37 +46,8 @@ def rank_lines(entries: Iterable[Entry]) -> list[Entry]:
     return result
 
 
-def _check_references(rows: Sequence[Result], folders: Mapping[str, object]) -> Result:
-    """Return a row with the references of the table, after checking that all rows have the same, and their outputs."""
-    first = next((row for row in rows if row.method != "retrain"), rows[0])
-    for row in rows:
-        if not _same_references(row, first):
-            same = row.method == "retrain" or row.references.identities == first.references.identities != []
-            raise ValueError(
-                f"expected {row.run_id!r} to be judged against the models of {first.run_id!r}, got "
-                f"{'other outputs of them, as of another machine' if same else 'others'}; "
-                f"judge it again with: {_judge_command(row, folders)}, or remove the row if its model is gone"
-            )
-    return first
-
-
-def _same_references(row: Result, first: Result) -> bool:
-    """Whether two rows were judged against the same outputs; a retrained model against those of the others."""
-    if row.method != "retrain" or row is first:
-        return row.references == first.references
-    own, whole = ({*one.references.outputs, *filter(None, [one.outputs])} for one in (row, first))
-    return own <= whole and bool(row.references.outputs) == bool(first.references.outputs)
-
-
-def _judge_command(row: Result, folders: Mapping[str, object]) -> str:
-    data = family_location(str(folders.get("data", DATASET)), row.family, row.deletion_seed)
-    group = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "family": row.family}
-    group |= {"eval_seed": row.eval_seed}
-    return command("sweep", **group, data=data, models=folders.get("models"), results=folders.get("results"))
-
-
 def _table(rows: Sequence[Result], folders: Mapping[str, object]) -> Table:
-    shared = _check_references(rows, folders)
+    shared = check_references(rows, folders)
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         foreign_parent = None if row.parent in row.references.identities else row.parent
