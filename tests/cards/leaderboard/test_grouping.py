@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mubench.cards.leaderboard import grouping, tables
+from mubench.cards.leaderboard import result_folder, tables
 from mubench.cards.leaderboard.entries import ONE_SEED_SPREAD, beats, pooled_draws
 from mubench.cards.leaderboard.formats import HEAD, as_markdown, as_matrix, as_text
 from mubench.cards.picture import draw_leaderboard
@@ -322,8 +322,8 @@ def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
 
 def test_a_row_of_a_folder_is_read_once_and_its_table_alone_ranked_again(new_row, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(grouping, "read_result", lambda path: read.append(Path(path).stem) or read_result(path))
-    folder = grouping.ResultFolder(tmp_path / "results")
+    monkeypatch.setattr(result_folder, "read_result", lambda path: read.append(Path(path).stem) or read_result(path))
+    folder = result_folder.ResultFolder(tmp_path / "results")
     assert folder.tables() == ()
     for ratio in (5, 10):
         write_result(new_row("scrub", ratio=ratio, run_id=f"scrub-{ratio}"), tmp_path / "results")
